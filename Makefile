@@ -1,0 +1,47 @@
+# Everything here works from a fresh clone: the virtual environment is made, and what it lacks is installed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-unit lint bench faults schema clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       set up a GPU server of real parts on this machine and deploy to it (needs root or sudo)"
+	@echo "make test       all tests, on the same real parts (needs root or sudo)"
+	@echo "make test-unit  the tests that need nothing but Python"
+	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
+	@echo "make faults     every death at every point of a run; writes docs/reliability.md (hours)"
+	@echo "make lint       style, types, and what the server's half may use"
+
+demo: .venv/ready
+	@$(BIN)/python -m sandbox.demo
+
+test: .venv/ready
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+
+test-unit: .venv/ready
+	@$(BIN)/python -m pytest tests/unit
+
+lint: .venv/ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/vermin --quiet --no-tips --target=3.8- --violations remote
+	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations remote/words.py remote/swap.py
+	@$(BIN)/python -m tests.standard_library remote
+
+bench: .venv/ready
+	@$(BIN)/python -m bench
+
+faults: .venv/ready
+	@$(BIN)/python -m tests.faults --write docs/reliability.md
+
+schema: .venv/ready
+	@$(BIN)/python -m runbook.inventory --schema > hosts.schema.json
+
+.venv/ready: requirements.txt requirements-dev.txt
+	@sh sandbox/venv.sh $(PYTHON)
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

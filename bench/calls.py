@@ -1,0 +1,50 @@
+"""Wall time of whole commands: `fab health` over one bare ssh, `fab --list` over that of an empty fabfile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.pairs import Pairs, measure
+from sandbox import Sandbox
+from sandbox.place import CHECKOUT, LOGIN_USER
+from tests.deploy.laptop import FAB, Laptop
+
+FLOOR = Path(__file__).with_name("floor_health.sh")
+EMPTY = 'from invoke import task\n\n\n@task\ndef nothing(context):\n    """Do nothing."""\n'
+
+
+def health(laptop: Laptop, count: int, rtt: int) -> list[Pairs]:
+    """Start-up included on both sides, and the same key exchange."""
+    script = f"RABBITMQ_PORT={laptop.sandbox.stream_port}\n{FLOOR.read_text()}"
+    ours = [*FAB, "health"]
+    return measure(
+        {f"fab health, {rtt} ms": 1.0 if rtt else None},
+        lambda: _seconds(ours, laptop.folder),
+        lambda: _seconds(bare_ssh(laptop.sandbox), laptop.folder, script),
+        count,
+    )
+
+
+def listing(folder: Path, count: int) -> list[Pairs]:
+    (folder / "fabfile.py").write_text(EMPTY)
+    listed = [sys.executable, "-m", "fabric", "--list"]
+    return measure({"fab --list": 1.25}, lambda: _seconds(listed, CHECKOUT), lambda: _seconds(listed, folder), count)
+
+
+def bare_ssh(sandbox: Sandbox) -> list[str]:
+    return [
+        *("ssh", "-F", "none", "-i", str(sandbox.key_file), "-p", str(sandbox.ssh_port)),
+        *("-o", f"UserKnownHostsFile={sandbox.known_hosts}", "-o", "KexAlgorithms=curve25519-sha256"),
+        *(f"{LOGIN_USER}@127.0.0.1", "sh -s"),
+    ]
+
+
+def _seconds(words: list[str], folder: Path, script: str = "") -> list[float]:
+    begun = time.monotonic()
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    subprocess.run(words, cwd=folder, input=script, capture_output=True, text=True, check=True, env=env)
+    return [time.monotonic() - begun]

@@ -1,0 +1,8 @@
+"""The front door: which tasks there are, and under which names."""
+
+from invoke.collection import Collection
+
+from tasks import deploy, health, sandbox, status
+
+namespace = Collection(deploy.deploy, deploy.rollback, deploy.follow, status.show, health.check)
+namespace.add_collection(Collection.from_module(sandbox), "sandbox")

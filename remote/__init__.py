@@ -1,0 +1,1 @@
+"""The server's half: standard library only, Python 3.8 and later, sent along with every call."""

@@ -1,0 +1,23 @@
+"""Verb: one question – can this run still be stopped? – with one answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict
+
+from remote import journal as journals
+from remote.carry import claim
+from remote.store import Store
+
+PATIENCE = 15.0  # seconds a cancelled run has to put its things away
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, run. The answer has cancelled: whether the run ends without having changed anything."""
+    store, run = Store(request["root"]), request["run"]
+    store.create()
+    cancelled = claim(store.decision(run), "cancelled")
+    until = time.monotonic() + PATIENCE
+    while cancelled and journals.alive(store.journal(run)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return {"cancelled": cancelled}

@@ -1,0 +1,228 @@
+"""Carries out one plan on one server: stage, swap, watch, record, tidy up; or back to how it was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from remote import recover, release, tidy, watch
+from remote.docker import StepFailed
+from remote.occupants import moment, occupants
+from remote.stage import Site, stage
+from remote.swap import Swap, back, forward
+from remote.vigil import FAILED, UNPROVEN, Verdict
+from remote.words import ConsumerStep, Refusal, encode
+
+DONE, REFUSED = "done", "refused"
+ROLLED_BACK, NEEDS_PERSON, CANCELLED = "rolled-back", "needs-person", "cancelled"
+KILLED = 137  # the exit status of a container whose grace period ran out
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended: a sentence for a person, and what a script wants to know. `verdict` is proven or unproven."""
+
+    outcome: str
+    sentence: str
+    hint: str = ""
+    verdict: str = ""
+    details: Dict[str, Any] = field(default_factory=dict)
+
+
+def carry_out(site: Site) -> End:
+    """The whole run, under its lock. What may happen on a server is in the End, never raised."""
+    plan = site.plan
+    try:
+        recover.cut_off_runs(site.store, site.docker.engine, site.docker.lock, except_run=plan.id)
+        _check_starting_point(site)
+    except Refusal as error:
+        return End(REFUSED, error.message, error.hint)
+    except StepFailed as error:
+        return End(NEEDS_PERSON, f"an earlier run was cut off and could not be finished or undone: {error}")
+    steps = [step for step in plan.consumers if step.change != "none"]
+    try:
+        swaps = [stage(site, step) for step in steps]
+    except (Refusal, StepFailed, OSError) as error:
+        _unstage(site)
+        return End(REFUSED, f"{error}; nothing was changed", getattr(error, "hint", ""))
+    if not claim(site.store.decision(plan.id), "go"):
+        _unstage(site)
+        return End(CANCELLED, "cancelled, nothing changed")
+    return _exchange(site, steps, swaps)
+
+
+def claim(path: str, decision: str) -> bool:
+    """Decide once and for all whether a run goes or is cancelled: whoever creates the file first."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system that takes no more: it takes nobody else's decision either
+        return True
+    with contextlib.suppress(OSError):  # what it says is for people; that it is there decides
+        os.write(handle, decision.encode())
+    os.close(handle)
+    return True
+
+
+def _check_starting_point(site: Site) -> None:
+    """What the plan was made from must still be so."""
+    listed = site.docker.engine.containers()
+    for step in site.plan.consumers:
+        found = occupants(site.docker.engine, step.service, listed)
+        expected = [(step.old.container, step.old.running)] if step.old else []
+        if [(entry.container, entry.running) for entry in found] != expected:
+            raise Refusal(
+                f"somebody changed {step.service} since the look: {_named(found)}; nothing was changed",
+                "look at fab status and run it again",
+            )
+
+
+def _named(found: Any) -> str:
+    said = [f"{entry.name} ({'running' if entry.running else 'stopped'})" for entry in found]
+    return "now there is " + (" and ".join(said) or "no such container")
+
+
+def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> End:
+    begun: List[Swap] = []
+    notes: List[str] = []
+    for step, swap in zip(steps, swaps):
+        site.journal.write("swap", swap=encode(swap))
+        begun.append(swap)
+        try:
+            forward(swap, site.docker)
+            notes += _note_swap(site, step, swap)
+        except (StepFailed, Refusal, OSError) as error:
+            return _undo(site, begun, f"{step.service} could not be exchanged: {error}", None)
+    verdicts = _watch(site, steps, swaps)
+    failed = next((service for service, found in verdicts.items() if found.outcome == FAILED), None)
+    if failed is not None:
+        reason = f"{failed} {_tag(steps, failed)} failed its watch: {verdicts[failed].reason}"
+        return _failed(site, begun, reason, failed)
+    return _record(site, steps, swaps, verdicts, notes)
+
+
+def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str, Verdict]:
+    passwords = site.secrets.get("passwords", {})
+    entries = []
+    for step, swap in zip(steps, swaps):
+        found = site.docker.inspect(swap.new)
+        started = moment(found["State"]["StartedAt"]) if found else 0.0
+        at_swap = release.position(step.offset, swap.offset_kept)
+        entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
+    return watch.watch(site.docker.engine, site.journal, entries)
+
+
+def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
+    """Say how long the consumer was down, and whether the old one had to be killed."""
+    new = site.docker.inspect(swap.new)
+    old = site.docker.inspect(swap.old) if swap.old else None
+    fields: Dict[str, Any] = {"service": step.service, "container": swap.new}
+    fields["offset"] = release.position(step.offset, swap.offset_kept)
+    killed = False
+    if old and new and swap.old_ran:
+        down = moment(new["State"]["StartedAt"]) - moment(old["State"]["FinishedAt"])
+        killed = old["State"]["ExitCode"] == KILLED
+        fields.update(outage=round(down, 3), old_exit=old["State"]["ExitCode"])
+    site.journal.write("swapped", **fields)
+    if not killed:
+        return []
+    return [
+        f"the old {step.service} did not stop within its grace of {swap.grace} s and was killed (137): "
+        "its offset may be behind, and messages it had handled are read again"
+    ]
+
+
+def _record(
+    site: Site, steps: List[ConsumerStep], swaps: List[Swap], verdicts: Dict[str, Verdict], notes: List[str]
+) -> End:
+    plan = site.plan
+    unproven = [f"{service}: {found.reason}" for service, found in verdicts.items() if found.outcome == UNPROVEN]
+    outcome = UNPROVEN if unproven else "proven"
+    notes += _enter(site, swaps, outcome)
+    problems = release.move_tags(site.docker, plan)
+    try:
+        notes += tidy.tidy(site.store, site.docker, plan.keep_releases)
+    except (Refusal, StepFailed, OSError) as error:
+        notes.append(f"what is no longer needed could not be tidied away: {error}")
+    details = {"release": plan.release, "notes": notes, "reasons": {k: v.reason for k, v in verdicts.items()}}
+    said = f"release {plan.release} is in force"
+    if unproven:
+        said += f", unproven ({'; '.join(unproven)})"
+    elif verdicts:
+        said += f" and proven ({'; '.join(f'{k}: {v.reason}' for k, v in verdicts.items())})"
+    if problems:
+        return End(NEEDS_PERSON, f"{said}, but {'; '.join(problems)}", "run the docker tag by hand", outcome, details)
+    return End(DONE, said, "", outcome, details)
+
+
+def _enter(site: Site, swaps: List[Swap], outcome: str) -> List[str]:
+    """Write the record. What runs, runs: that it could not be written is a note."""
+    try:
+        release.enter(site.store, site.docker, site.plan, swaps, outcome, site.secrets.get("hashes", {}))
+        site.journal.write("recorded", release=site.plan.release)
+    except (Refusal, StepFailed, OSError) as error:
+        return [f"the record could not be written: {error}"]
+    return []
+
+
+def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> End:
+    plan = site.plan
+    if plan.undo_on_failure and plan.action == "deploy":
+        return _undo(site, begun, reason, service)
+    details: Dict[str, Any] = {"release": plan.release, "log": _log(site, begun, service)}
+    if plan.action == "rollback":
+        details["notes"] = _enter(site, begun, UNPROVEN)
+        return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
+    return End(NEEDS_PERSON, f"{reason}; it was left running, as --no-rollback says", "fab rollback", "", details)
+
+
+def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) -> End:
+    """Lead every swap back, newest first. The end says why, with the last lines of what failed."""
+    site.journal.write("undoing", reason=reason)
+    trouble = []
+    for swap in reversed(begun):
+        try:
+            back(swap, site.docker)
+        except (StepFailed, Refusal, OSError) as error:
+            trouble.append(f"{swap.service}: {error}")
+    _unstage(site)
+    handled = release.keep_failed(site.store, site.plan, begun, reason)
+    details: Dict[str, Any] = {"handled": handled, "log": _log(site, begun, service)}
+    site.journal.write("undone", trouble=trouble)
+    if trouble:
+        return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", "", "", details)
+    return End(ROLLED_BACK, f"{reason}; {_what_is_back(site, begun)}{_range(handled)}", "", "", details)
+
+
+def _what_is_back(site: Site, begun: List[Swap]) -> str:
+    names = [swap.service for swap in begun if swap.old_ran]
+    return f"the previous {' and '.join(names)} is back" if names else "nothing runs, as before"
+
+
+def _range(handled: List[Dict[str, Any]]) -> str:
+    """Which messages the failed release has had its hands on."""
+    said = [
+        f"; {entry['service']} handled offsets {entry['first'] or 0} to {entry['end'] - 1} meanwhile"
+        for entry in handled
+        if entry["end"] is not None and entry["end"] > (entry["first"] or 0)
+    ]
+    return "".join(said)
+
+
+def _log(site: Site, begun: List[Swap], service: Optional[str]) -> List[str]:
+    container = next((swap.new for swap in begun if swap.service == service), begun[-1].new)
+    return watch.tail(site.docker.engine, container)
+
+
+def _tag(steps: List[ConsumerStep], service: str) -> str:
+    return next(step.tag for step in steps if step.service == service)
+
+
+def _unstage(site: Site) -> None:
+    try:
+        recover.unstage_all(site.store, site.docker, site.plan.id)
+    except (StepFailed, Refusal) as error:
+        site.journal.write("unstaging", failed=str(error))

@@ -1,0 +1,98 @@
+"""Is there room where the data and docker's own files live? Asked of `df`, in bytes and in inodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Sequence, Tuple, Union
+
+from remote import command, engine
+from remote.checks import say
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+
+SECONDS = 5.0
+_COLUMNS = "size,used,avail,pcent,ipcent,target"  # the mount point last: it is the one that may hold blanks
+
+
+@dataclass(frozen=True)
+class Room:
+    """One file system. Sizes in bytes, shares in percent as `df` rounds them: up, without root's reserve."""
+
+    path: str
+    mounted_on: str
+    size: int
+    used: int
+    available: int
+    share: int
+    inode_share: Optional[int]  # None on file systems that have no fixed number of inodes
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why nothing is known of a path."""
+
+    path: str
+    level: str
+    sentence: str
+
+
+def check(name: str, paths: Sequence[str], warning: float, critical: float, docker_host: str) -> Check:
+    """`warning` and `critical` in percent; a file system alarms when it is filled beyond them."""
+    docker_root = _docker_root(docker_host)
+    asked = [*paths, *([docker_root] if isinstance(docker_root, str) and docker_root not in paths else [])]
+    found = [look(path) for path in asked]
+    if isinstance(docker_root, Trouble):
+        found.append(docker_root)
+    return judge(name, found, warning, critical)
+
+
+def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = command.run) -> Union[Room, Trouble]:
+    ended = run(["df", f"--output={_COLUMNS}", "-B1", "--", path], SECONDS)
+    if ended.status is None:
+        return Trouble(path, CRITICAL, f"{path}: df does not answer, as when a network file system hangs")
+    if not ended.ok:
+        return Trouble(path, CRITICAL, ended.complaint)
+    fields = ended.out.splitlines()[-1].split(None, 5) if ended.out.strip() else []
+    if len(fields) != 6 or not all(field.isdigit() for field in fields[:3]):
+        return Trouble(path, UNKNOWN, f"{path}: df gave an answer that cannot be read")
+    size, used, available = (int(field) for field in fields[:3])
+    share, inode_share = _percent(fields[3]), _percent(fields[4])
+    return Room(path, fields[5].strip(), size, used, available, share or 0, inode_share)
+
+
+def judge(name: str, found: Sequence[Union[Room, Trouble]], warning: float, critical: float) -> Check:
+    rooms = list({room.mounted_on: room for room in reversed(found) if isinstance(room, Room)}.values())[::-1]
+    findings: List[Tuple[str, str]] = [(one.level, one.sentence) for one in found if isinstance(one, Trouble)]
+    for room in rooms:
+        for share, what in ((room.share, "full"), (room.inode_share or 0, "out of inodes")):
+            if share > warning:
+                level = CRITICAL if share > critical else WARNING
+                findings.append((level, f"{room.path} is {share} % {what}, {say.size(room.available)} are left"))
+    figures = {
+        room.path: {
+            "mounted_on": room.mounted_on,
+            "size": room.size,
+            "used": room.used,
+            "available": room.available,
+            "percent": room.share,
+            "inodes_percent": room.inode_share,
+        }
+        for room in rooms
+    }
+    level = next((level for level in (CRITICAL, UNKNOWN, WARNING) if level in dict(findings)), OK)
+    if level == OK:
+        shares = ", ".join(f"{room.path} {room.share} % full ({say.size(room.available)} left)" for room in rooms)
+        return Check(name, OK, shares, figures)
+    hint = "make room, or name the right paths under health.disk in hosts.yaml"
+    return Check(name, level, "; ".join(sentence for _, sentence in findings), figures, hint)
+
+
+def _docker_root(docker_host: str) -> Union[str, Trouble]:
+    try:
+        return str(engine.find(docker_host).get("/info")["DockerRootDir"])
+    except Refusal as error:
+        return Trouble("docker", UNKNOWN, f"docker's own disk is not known: {error.message}")
+
+
+def _percent(text: str) -> Optional[int]:
+    number = text.rstrip("%")
+    return int(number) if number.isdigit() else None

@@ -1,0 +1,70 @@
+"""Strict JSON to frozen values: unknown, missing or wrongly typed entries are named by their place."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any, Dict, Type, TypeVar
+
+from remote.words import Malformed
+
+T = TypeVar("T")
+
+_hints: Dict[type, Dict[str, Any]] = {}
+
+
+def decode(kind: Type[T], data: Any, place: str = "") -> T:
+    """Build `kind`, a frozen dataclass, from plain JSON types.
+
+    Raises Malformed with the place (`plan.consumers[0].spec.image`) of the first thing that does not fit.
+    """
+    value: T = _decode(kind, data, place or kind.__name__.lower())
+    return value
+
+
+def _decode(kind: Any, data: Any, place: str) -> Any:
+    if kind is Any:
+        return data
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, data, place)
+    origin = typing.get_origin(kind)
+    if origin is typing.Union:  # the vocabulary uses Optional only
+        inner = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+        return None if data is None else _decode(inner, data, place)
+    if origin is tuple:
+        if not isinstance(data, (list, tuple)):
+            raise Malformed(f"{place}: a list was expected, not {_name(data)}")
+        inner = typing.get_args(kind)[0]
+        return tuple(_decode(inner, item, f"{place}[{index}]") for index, item in enumerate(data))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise Malformed(f"{place}: a mapping was expected, not {_name(data)}")
+        inner = typing.get_args(kind)[1]
+        return {str(key): _decode(inner, item, f"{place}.{key}") for key, item in data.items()}
+    if kind is float and type(data) is int and abs(data) < 1 << 53:  # a float holds these exactly
+        return float(data)
+    if type(data) is not kind:
+        raise Malformed(f"{place}: {kind.__name__} was expected, not {_name(data)}")
+    return data
+
+
+def _dataclass(kind: Any, data: Any, place: str) -> Any:
+    if not isinstance(data, dict):
+        raise Malformed(f"{place}: a mapping was expected, not {_name(data)}")
+    if kind not in _hints:
+        _hints[kind] = typing.get_type_hints(kind)
+    hints = _hints[kind]
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise Malformed(f"{place}.{unknown[0]}: not a known entry")
+    values = {}
+    for entry in dataclasses.fields(kind):
+        if entry.name in data:
+            values[entry.name] = _decode(hints[entry.name], data[entry.name], f"{place}.{entry.name}")
+        elif entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
+            raise Malformed(f"{place}.{entry.name}: missing")
+    return kind(**values)
+
+
+def _name(data: Any) -> str:
+    return "nothing" if data is None else type(data).__name__

@@ -1,0 +1,61 @@
+"""Connects to a host and port under one deadline, the look-up of the name included."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+from typing import Any, List
+
+Timeout = socket.timeout  # the built-in TimeoutError only since Python 3.10
+
+
+class Unreached(Exception):
+    """No connection came about. `kind` is refused (or not to be reached at all), timeout or unknown-name."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def connect(host: str, port: int, until: float) -> socket.socket:
+    """A connection to the first address of the name that takes one. Raises Unreached."""
+    place = f"{host}:{port}"
+    addresses = _resolve(host.strip("[]"), port, until)  # brackets are how an IPv6 address is written beside a port
+    failure: OSError = Timeout()
+    for index, entry in enumerate(addresses):
+        left = (until - time.monotonic()) / (len(addresses) - index)
+        try:
+            sock = socket.create_connection(entry[4][:2], max(left, 0.001))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as error:
+            failure = error
+    if isinstance(failure, Timeout) or failure.errno == errno.ETIMEDOUT:
+        raise Unreached("timeout", f"{place} does not answer")
+    if isinstance(failure, ConnectionRefusedError):
+        raise Unreached("refused", f"{place} refused the connection")
+    raise Unreached("refused", f"{place} cannot be reached ({failure.strerror or failure})")
+
+
+def _resolve(host: str, port: int, until: float) -> List[Any]:
+    """The addresses of a name, as getaddrinfo gives them; asked in a thread, since nothing bounds a resolver."""
+    found: List[Any] = []
+    failures: List[Exception] = []
+
+    def look_up() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(max(until - time.monotonic(), 0))
+    if failures:
+        raise Unreached("unknown-name", f"the name {host!r} is not known on this server")
+    if not found:
+        raise Unreached("timeout", f"looking up the name {host!r} gave no answer in time")
+    return found

@@ -1,0 +1,48 @@
+"""Verb: pulls images by digest while everything works on. Giving it up at any time leaves nothing half done."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, Tuple
+
+from remote import engine as engines
+from remote.engine import Engine, EngineError
+from remote.words import Refusal
+
+SAY = 0.5  # seconds between two lines of progress
+
+Emit = Callable[[Dict[str, Any]], None]
+
+
+def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
+    """`request`: docker_host, images (repository@digest each), login. The answer has each image's local id."""
+    engine = engines.find(request["docker_host"])
+    fetched = {}
+    for image in request["images"]:
+        if engine.image(image) is None:
+            _pull(engine, image, request["login"], emit)
+        found = engine.image(image)
+        if found is None:
+            raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
+        emit({"event": "fetched", "image": image})
+        fetched[image] = found["Id"]
+    return {"images": fetched}
+
+
+def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
+    layers: Dict[str, Tuple[int, int]] = {}
+    said = 0.0
+    emit({"event": "pulling", "image": image, "done": 0, "total": 0})
+    try:
+        for progress in engine.pull(image, login):
+            detail = progress.get("progressDetail") or {}
+            if progress.get("status") == "Downloading" and detail.get("total"):
+                layers[progress["id"]] = (detail["current"], detail["total"])
+            elif progress.get("status") == "Download complete" and progress["id"] in layers:
+                layers[progress["id"]] = (layers[progress["id"]][1],) * 2
+            if time.monotonic() - said > SAY:
+                said = time.monotonic()
+                done, total = (sum(pair[at] for pair in layers.values()) for at in (0, 1))
+                emit({"event": "pulling", "image": image, "done": done, "total": total})
+    except EngineError as error:
+        raise Refusal(f"{image} could not be pulled: {error.message}", "nothing was changed; run it again") from error

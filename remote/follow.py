@@ -1,0 +1,48 @@
+"""Verb: the journal of a run, from its first line to its last, while it is being written."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict
+
+from remote import journal as journals
+from remote.store import Store
+from remote.words import Refusal
+
+PAUSE = 0.05  # seconds between two looks at the file
+
+Emit = Callable[[Dict[str, Any]], None]
+
+
+def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
+    """`request`: root, run (empty for the newest). The answer has run and end; end is None when the run was cut off."""
+    store = Store(request["root"])
+    store.check_owner()
+    run = request["run"] or next(reversed(journals.runs(store)), "")
+    if not run:
+        raise Refusal("there has been no run on this server yet", "fab deploy starts one", "input")
+    if run not in journals.runs(store):
+        raise Refusal(f"there is no run {run} on this server", "fab status names the last one", "input")
+    return follow(store, run, emit)
+
+
+def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:
+    """Emit every line as {"event": "journal", "line": …} until the run has ended or its process is gone."""
+    path = store.journal(run)
+    with open(path, "rb") as file:
+        torn = b""
+        while True:
+            living = journals.alive(path)  # asked before reading: what a dying run wrote last is still read
+            for raw in file.read().splitlines(keepends=True):
+                torn += raw
+                if not torn.endswith(b"\n"):
+                    break
+                line, torn = journals.parse(torn), b""
+                if line is None:
+                    continue
+                emit({"event": "journal", "line": line})
+                if line["event"] == "end":
+                    return {"run": run, "end": line}
+            if not living:
+                return {"run": run, "end": None}
+            time.sleep(PAUSE)

@@ -1,0 +1,95 @@
+"""Rows about the ground a deploy stands on: the root, the config's and the offset's places, and the login session."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+from typing import Any, Dict, List
+
+from remote import offset as offsets
+from remote.engine import Engine
+from remote.occupants import occupants
+from remote.stage import owner
+from remote.store import Store
+from remote.words import CRITICAL, OK, SKIPPED, Check, Wanted
+
+
+def root(name: str, store: Store) -> Check:
+    """The root exists, and this login may write there."""
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    if not os.path.isdir(store.root):
+        return Check(name, CRITICAL, f"{store.root} does not exist", hint=f"create it and let {me} own it")
+    place = store.folder if store.exists else store.root
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Check(name, CRITICAL, f"{place} is not writable for {me}", hint=f"let {me} own {store.root}")
+    return Check(name, OK, f"{store.root} is there and writable")
+
+
+def config(name: str, entry: Wanted) -> Check:
+    """A config of that owner can be put in that place, and what is there now can come back."""
+    assert entry.config is not None  # noqa: S101  the caller asked
+    folder = os.path.dirname(entry.config.path)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Check(name, CRITICAL, f"{folder} is not a folder this login may write to", hint="create it, or chown it")
+    wanted = owner(entry.config)
+    if wanted is not None and not _may_give(*wanted):
+        hint = f"deploy as user {wanted[0]}, change config.owner, or set sudo: true for this server"
+        return Check(name, CRITICAL, f"this login cannot give {entry.config.path} to {entry.config.owner}", hint=hint)
+    if os.path.exists(entry.config.path):
+        found = os.stat(entry.config.path)
+        if not _may_give(found.st_uid, found.st_gid):
+            belongs = f"{entry.config.path} belongs to {found.st_uid}:{found.st_gid}"
+            hint = f"chown it to {os.geteuid()}:{os.getegid()}, or set sudo: true for this server"
+            return Check(name, CRITICAL, f"{belongs}, and this login could not put it back as it was", hint=hint)
+    return Check(name, OK, f"{entry.config.path} can be replaced")
+
+
+def _may_give(uid: int, gid: int) -> bool:
+    """Whether this login may make a file that belongs to them."""
+    return os.geteuid() == 0 or (uid == os.geteuid() and gid in {os.getegid(), *os.getgroups()})
+
+
+def offset(name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]]) -> Check:
+    """A consumer that has run has written down its position; without it, it would begin at the first message."""
+    assert entry.offset is not None  # noqa: S101  the caller asked
+    try:
+        value = offsets.next_offset(entry.offset, offsets.read(entry.offset).value)
+        return Check(name, OK, f"{entry.offset.path} says {value} is next", {"offset": value})
+    except offsets.OffsetError as error:
+        if error.kind != "gone":
+            return Check(name, CRITICAL, error.message, hint="repair it: the consumer reads it when it starts")
+    if occupants(engine, entry.service, listed):
+        hint = "put the last known position back; without it every message of the stream is handled again"
+        return Check(name, CRITICAL, f"{entry.offset.path} is gone though {entry.service} has run", hint=hint)
+    return Check(name, SKIPPED, f"{entry.offset.path} is not there yet: {entry.service} has never run here")
+
+
+def sessions(name: str) -> Check:
+    """Processes outlive the connection that started them, unless logind is told to kill them."""
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    if not os.path.isdir("/run/systemd/system") or me == "root" or os.path.exists(f"/var/lib/systemd/linger/{me}"):
+        return Check(name, OK, "a run goes on when the connection ends")
+    if _kills_user_processes():
+        hint = f"once, as root: loginctl enable-linger {me}"
+        return Check(
+            "sessions", CRITICAL, f"logind here kills what {me} leaves behind (KillUserProcesses=yes)", hint=hint
+        )
+    return Check(name, OK, "a run goes on when the connection ends")
+
+
+def _kills_user_processes() -> bool:
+    """logind's setting: the last one read wins, drop-ins after the file, /etc after /run after /usr/lib."""
+    places = ["/usr/lib/systemd/logind.conf", "/run/systemd/logind.conf", "/etc/systemd/logind.conf"]
+    drop_ins = {os.path.basename(path): path for place in places for path in sorted(glob.glob(f"{place}.d/*.conf"))}
+    kills = False
+    for path in [*places, *(drop_ins[name] for name in sorted(drop_ins))]:
+        try:
+            with open(path, encoding="utf-8") as file:
+                for line in file:
+                    key, _, value = line.partition("=")
+                    if key.strip() == "KillUserProcesses":
+                        kills = value.strip().lower() in ("yes", "true", "1", "on")
+        except OSError:
+            continue
+    return kills

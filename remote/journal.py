@@ -1,0 +1,120 @@
+"""The journal of one run: JSON lines, appended and synced, that the laptop follows and recovery reads."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Optional
+
+from remote.store import Store
+from remote.words import RunState
+
+DETAILS = ("command", "seen")  # what happens within a step
+
+
+def now() -> str:
+    """The server's time as RFC 3339 with milliseconds, in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Journal:
+    """Appends to `runs/<id>.jsonl`. While it is open, a flock on it says that its run is alive."""
+
+    def __init__(self, path: str) -> None:
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        self._begun = time.monotonic()
+        self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
+
+    def write(self, event: str, sync: bool = True, **fields: Any) -> None:
+        """Append one line. A disk that takes no more never stops a run: what happens next matters more."""
+        line = {"at": now(), "t": round(time.monotonic() - self._begun, 3), "event": event, **fields}
+        data = (b"\n" if self._torn else b"") + json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        try:
+            self._torn = os.write(self._handle, data) < len(data)
+            if sync:
+                os.fsync(self._handle)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+def _ends_whole(handle: int) -> bool:
+    size = os.fstat(handle).st_size
+    return size == 0 or os.pread(handle, 1, size - 1) == b"\n"
+
+
+def read(path: str) -> List[Dict[str, Any]]:
+    """The whole lines of a journal; a line that a power cut tore is left out."""
+    lines = []
+    try:
+        with open(path, "rb") as file:
+            for raw in file:
+                line = parse(raw)
+                if line is not None:
+                    lines.append(line)
+    except FileNotFoundError:
+        return []
+    return lines
+
+
+def parse(raw: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        line = json.loads(raw)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("event"), str) else None
+
+
+def alive(path: str) -> bool:
+    """Whether the process that writes this journal still lives."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def runs(store: Store) -> List[str]:
+    """The ids of all runs, oldest first."""
+    try:
+        names = os.listdir(store.runs)
+    except FileNotFoundError:
+        return []
+    return sorted(name[: -len(".jsonl")] for name in names if name.endswith(".jsonl"))
+
+
+def state(store: Store, run: str) -> RunState:
+    """What the journal of a run says, and whether somebody is still writing it."""
+    path = store.journal(run)
+    living = alive(path)
+    lines = read(path)
+    begin = next((line for line in lines if line["event"] == "begin"), {})
+    end = next((line for line in reversed(lines) if line["event"] == "end"), None)
+    return RunState(
+        id=run,
+        state="ended" if end else "under-way" if living else "cut-off",
+        action=str(begin.get("action", "")),
+        who=str(begin.get("who", "")),
+        since=str(begin.get("at", "")),
+        step=next((str(line["event"]) for line in reversed(lines) if line["event"] not in DETAILS), ""),
+        outcome=str(end.get("outcome", "")) if end else "",
+        sentence=str(end.get("sentence", "")) if end else "",
+    )
+
+
+def last(store: Store) -> Optional[RunState]:
+    """The newest run, None when there never was one."""
+    known = runs(store)
+    return state(store, known[-1]) if known else None

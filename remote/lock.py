@@ -1,0 +1,68 @@
+"""One run at a time: a flock that lives exactly as long as the run's process and the children that change something."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from typing import Any, Dict, Optional
+
+from remote.journal import state
+from remote.store import Store
+from remote.words import Refusal
+
+PATIENCE = 1.0  # seconds: whoever only looks holds the lock for a moment
+
+
+def acquire(store: Store, holder: Dict[str, Any]) -> int:
+    """Take the lock and write `holder` into it; give the descriptor that keeps it. Raises Refusal naming the holder."""
+    handle = os.open(store.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(handle)
+                raise _held(store) from None
+            time.sleep(0.05)
+    with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, only nobody learns by whom
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+    return handle
+
+
+def holder(store: Store) -> Optional[Dict[str, Any]]:
+    """Who holds the lock now, None when it is free; empty when the holder has not said yet."""
+    try:
+        handle = os.open(store.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return _said(os.pread(handle, 65536, 0))
+    finally:
+        os.close(handle)
+
+
+def _said(data: bytes) -> Dict[str, Any]:
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _held(store: Store) -> Refusal:
+    said = holder(store) or {}
+    run, action = said.get("run", ""), said.get("action", "a run")
+    return Refusal(
+        f"{said.get('who', 'somebody')} holds the lock of this server since {said.get('since', 'just now')}: "
+        + (f"{action} {run} is at step {state(store, run).step or 'begin'}" if run else action),
+        f"wait for it, or watch it: fab follow --run {run}" if run else "wait for it",
+    )

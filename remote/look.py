@@ -1,0 +1,144 @@
+"""Verb: one read-only exchange that brings everything a task wants to know of a server."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from functools import partial
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+from remote import batch, files, ground, record
+from remote import engine as engines
+from remote import journal as journals
+from remote.checks import disk
+from remote.checks.together import Question, ask_all
+from remote.codec import decode
+from remote.engine import Engine, EngineError, repository
+from remote.occupants import occupants
+from remote.store import Store
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, BatchState, Check, Look, Occupant, Record, Wanted, encode
+
+REGISTRY_SECONDS = 40.0  # the engine itself gives up after 30
+DENIED = (401, 403)
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), login, variables.
+
+    Raises Refusal when there is no docker engine or it may not be used, and when .deploy is somebody else's;
+    everything else is a row of the Look.
+    """
+    engine = engines.find(request["docker_host"])
+    store = Store(request["root"])
+    store.check_owner()
+    wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
+    listed = engine.containers()
+    digests: Dict[str, str] = {}
+    rows = ask_all(_questions(request, engine, store, wanted, digests, listed), lambda check: None)
+    known, damaged = record.load(store)
+    rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
+    held = {entry.service: occupants(engine, entry.service, listed) for entry in wanted if entry.kind == "consumer"}
+    rows += [row for service, found in held.items() for row in _crowded(service, found)]
+    look = Look(
+        hostname=socket.gethostname(),
+        at=journals.now(),
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        rows=tuple(rows),
+        record=known,
+        run=journals.last(store),
+        occupants=held,
+        containers=tuple(entry["Id"] for entry in listed),
+        digests=digests,
+        images=_images(engine, known, digests),
+        same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
+        batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
+        variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
+    )
+    answer: Dict[str, Any] = encode(look)
+    return answer
+
+
+def _questions(
+    request: Dict[str, Any],
+    engine: Engine,
+    store: Store,
+    wanted: Sequence[Wanted],
+    digests: Dict[str, str],
+    listed: List[Dict[str, Any]],
+) -> List[Question]:
+    """The rows that take time, to be asked all at once. `digests` is filled as the registry answers."""
+    limits = request["disk"]
+    room = partial(
+        disk.check,
+        paths=limits["paths"],
+        warning=limits["warning"],
+        critical=limits["critical"],
+        docker_host=request["docker_host"],
+    )
+    questions = [
+        Question("root", partial(ground.root, store=store)),
+        Question("sessions", ground.sessions),
+        Question("disk space", room),
+    ]
+    for entry in wanted:
+        if entry.image:
+            ask = partial(_image, engine=engine, entry=entry, login=request["login"], digests=digests)
+            questions.append(Question(f"{entry.service} image", ask, REGISTRY_SECONDS))
+        if entry.config:
+            questions.append(Question(f"{entry.service} config", partial(ground.config, entry=entry)))
+        if entry.offset:
+            ask = partial(ground.offset, entry=entry, engine=engine, listed=listed)
+            questions.append(Question(f"{entry.service} offset", ask))
+        if entry.kind == "batch":
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"])
+            questions.append(Question(entry.service, ask))
+    return questions
+
+
+def _image(name: str, engine: Engine, entry: Wanted, login: Any, digests: Dict[str, str]) -> Check:
+    try:
+        digest = engine.manifest(entry.image, login)
+    except EngineError as error:
+        return _no_image(name, entry.image, error)
+    digests[entry.service] = f"{repository(entry.image)[0]}@{digest}"
+    return Check(name, OK, f"{entry.image} is {digest[:19]}", {"digest": digest})
+
+
+def _no_image(name: str, image: str, error: EngineError) -> Check:
+    if error.status in DENIED or "unauthorized" in error.message or "no basic auth" in error.message:
+        hint = "check registry.username in hosts.yaml and REGISTRY_PASSWORD in .env"
+        return Check(name, CRITICAL, f"the registry refused the login for {image}", hint=hint)
+    if error.status == 404 or "manifest unknown" in error.message or "not found" in error.message:
+        return Check(name, CRITICAL, f"the registry has no {image}", hint="build and push it, or name another --tag")
+    hint = "check that the registry runs and that the server reaches it"
+    return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({error.message})", hint=hint)
+
+
+def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
+    if len(found) < 2:
+        return []
+    names = " and ".join(entry.name for entry in found)
+    hint = "stop and rename the one that is not to be there; two would write the same offset file"
+    return [Check(service, CRITICAL, f"several containers hold the place of {service}: {names}", hint=hint)]
+
+
+def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Dict[str, str]:
+    asked = {placed.image for entry in known.releases for placed in entry.services.values()}
+    asked |= {placed.image_id for entry in known.releases for placed in entry.services.values()}
+    asked |= set(digests.values())
+    return {image: str((engine.image(image) or {}).get("Id", "")) for image in sorted(asked - {""})}
+
+
+def _same_config(store: Store, entry: Wanted) -> bool:
+    assert entry.config is not None  # noqa: S101  the caller asked
+    try:
+        present = files.read(entry.config.path)
+    except OSError:
+        return False
+    return present == entry.text.encode()
+
+
+def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:
+    image = engine.image(entry.local_tag) if entry.local_tag else None
+    return BatchState(next_image=str(image["Id"]) if image else "", runs=batch.runs(entry, engine, listed))

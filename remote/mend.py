@@ -1,0 +1,29 @@
+"""Verb: brings a run that was cut off to an end, forward or back, before anything else is decided."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict
+
+from remote import engine as engines
+from remote import lock, recover
+from remote.docker import StepFailed
+from remote.journal import now
+from remote.store import Store
+from remote.words import Refusal
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, docker_host, who. The answer has a sentence for each run. Raises Refusal (kind person)."""
+    engine = engines.find(request["docker_host"])
+    store = Store(request["root"])
+    store.create()
+    held = lock.acquire(store, {"action": "mend", "who": request["who"], "since": now(), "pid": os.getpid()})
+    try:
+        return {"mended": recover.cut_off_runs(store, engine, held)}
+    except StepFailed as error:
+        raise Refusal(
+            f"a run was cut off and can neither be finished nor undone: {error}", "see fab status", "person"
+        ) from error
+    finally:
+        os.close(held)

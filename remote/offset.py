@@ -1,0 +1,108 @@
+"""Reads the position a consumer has written down for itself, and says how far behind the stream it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Tuple
+
+from remote.words import OffsetFile
+
+RETRIES = 3
+PAUSE = 0.2  # seconds before each: a writer that truncates and then writes is done by the next one
+LIMIT = 1 << 16  # bytes of the file that are read
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True)
+class Position:
+    """What the file says. Whether `value` is the next offset or the last one handled, OffsetFile.means tells."""
+
+    value: int
+    written_at: float  # seconds since 1970, the file's modification time
+
+
+class OffsetError(Exception):
+    """There is no position to be had. `kind` is gone, unreadable or garbled; `message` names file and key."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def read(file: OffsetFile, sleep: Callable[[float], None] = time.sleep) -> Position:
+    """The position in the file, read again a few times while it is empty or half-written. Raises OffsetError."""
+    before, (text, written_at) = "", _content(file)
+    for _ in range(RETRIES):
+        if _is_whole(text, before, file):
+            break
+        sleep(PAUSE)
+        before, (text, written_at) = text, _content(file)
+    return Position(_value(text, file), written_at)
+
+
+def next_offset(file: OffsetFile, value: int) -> int:
+    """The first offset that the consumer has yet to handle."""
+    return value + 1 if file.means == "last" else value
+
+
+def backlog(file: OffsetFile, value: int, last: Optional[int]) -> int:
+    """How many offsets wait beyond the position; `last` is the stream's last one, None when it is empty.
+
+    What a consumer may have handled without having saved it yet (OffsetFile.saved_every) is no backlog. Some offsets
+    are the broker's own, so that the figure is an upper bound on messages.
+    """
+    waiting = 0 if last is None else last + 1 - next_offset(file, value)
+    return waiting if waiting > file.saved_every else 0
+
+
+def _content(file: OffsetFile) -> Tuple[str, float]:
+    try:
+        with open(file.path, "rb") as opened:
+            return opened.read(LIMIT).decode("utf-8-sig", "replace"), os.fstat(opened.fileno()).st_mtime
+    except FileNotFoundError:
+        raise OffsetError("gone", f"{file.path} does not exist") from None
+    except OSError as error:
+        raise OffsetError("unreadable", f"{file.path} cannot be read ({error.strerror})") from error
+
+
+def _is_whole(text: str, before: str, file: OffsetFile) -> bool:
+    """A number without an end of line may be the first digits of a longer one: it has to stand there twice."""
+    try:
+        _value(text, file)
+    except OffsetError:
+        return False
+    return text.endswith(("\n", "}")) or text == before
+
+
+def _value(text: str, file: OffsetFile) -> int:
+    """The number behind the key: JSON, or a top-level `key: number` line of YAML; of several the last counts."""
+    if not text.strip():
+        raise OffsetError("garbled", f"{file.path} is empty")
+    if text.lstrip().startswith("{"):
+        return _json_value(text, file)
+    found = re.findall(rf"""^["']?{re.escape(file.key)}["']?[ \t]*:([^\r\n]*)""", text, re.MULTILINE)
+    if not found:
+        raise OffsetError("garbled", f"{file.path} has no entry {file.key!r}")
+    shown = re.sub(r"(^|\s)#.*", "", found[-1]).strip()
+    if not _NUMBER.fullmatch(shown):
+        raise OffsetError("garbled", f"{file.path}: {file.key} is {shown[:40]!r}, not a whole number from 0 up")
+    return int(shown)
+
+
+def _json_value(text: str, file: OffsetFile) -> int:
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        raise OffsetError("garbled", f"{file.path} is neither YAML lines nor JSON") from None
+    if file.key not in data:
+        raise OffsetError("garbled", f"{file.path} has no entry {file.key!r}")
+    value = data[file.key]
+    if type(value) is not int or value < 0:
+        raise OffsetError("garbled", f"{file.path}: {file.key} is {str(value)[:40]!r}, not a whole number from 0 up")
+    return value

@@ -1,0 +1,67 @@
+"""The record, previous-tags.json: what rollback reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Dict, List, Tuple
+
+from remote import files
+from remote.codec import decode
+from remote.store import Store
+from remote.words import SCHEMA, Malformed, Placed, Record, Release, encode
+
+
+def load(store: Store) -> Tuple[Record, Tuple[str, ...]]:
+    """The record and a sentence per entry that could not be read; the others still serve."""
+    raw = files.read(store.record)
+    if raw is None:
+        return Record(), ()
+    try:
+        data = json.loads(raw)
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("releases"), list):
+            raise Malformed(f"not a record of schema {SCHEMA}")
+    except ValueError as error:
+        return Record(), (f"{store.record} is damaged: {error}",)
+    releases: List[Release] = []
+    problems: List[str] = []
+    for index, entry in enumerate(data["releases"]):
+        try:
+            releases.append(decode(Release, entry, f"releases[{index}]"))
+        except Malformed as error:
+            problems.append(f"{store.record} is damaged: {error}")
+    return Record(current=str(data.get("current", "")), releases=tuple(releases)), tuple(problems)
+
+
+def save(store: Store, record: Record) -> None:
+    """Replace the record; one that was damaged is kept beside it for a person to read."""
+    _, problems = load(store)
+    if problems:
+        files.write(store.record + ".damaged", files.read(store.record) or b"")
+    text = json.dumps(encode(record), indent=2, ensure_ascii=False) + "\n"
+    files.write(store.record, text.encode())
+
+
+def with_release(record: Record, release: Release) -> Record:
+    """The record after a deploy: the release in front and in force."""
+    others = tuple(entry for entry in record.releases if entry.id != release.id)
+    return dataclasses.replace(record, current=release.id, releases=(release, *others))
+
+
+def rolled_back(record: Record, target: str, leaves: str, run: str, containers: Dict[str, str]) -> Record:
+    """The record after a rollback: the target in force and good again, the one left behind marked.
+
+    `containers` are those the target's services run in now; one that had been removed was created anew.
+    """
+
+    def marked(entry: Release) -> Release:
+        if entry.id == target:
+            services = {name: _in(placed, containers.get(name, "")) for name, placed in entry.services.items()}
+            return dataclasses.replace(entry, left="", services=services)
+        return dataclasses.replace(entry, left=run) if entry.id == leaves else entry
+
+    return dataclasses.replace(record, current=target, releases=tuple(map(marked, record.releases)))
+
+
+def _in(placed: Placed, container: str) -> Placed:
+    return dataclasses.replace(placed, container=container) if container else placed

@@ -1,0 +1,91 @@
+"""Finishes or undoes what a run left behind when it was cut off: by its journal and by what the engine says."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+from remote import journal as journals
+from remote import release
+from remote.codec import decode
+from remote.docker import Docker
+from remote.engine import Engine
+from remote.journal import Journal
+from remote.stage import unstage
+from remote.store import Store
+from remote.swap import Swap, back, finished
+from remote.vigil import UNPROVEN
+from remote.words import Malformed, Plan
+
+Lines = List[Dict[str, Any]]
+
+
+def cut_off_runs(store: Store, engine: Engine, lock: int, except_run: str = "") -> List[str]:
+    """Bring every run that has no end to one; a sentence for each. The caller holds the lock, a descriptor.
+
+    Raises StepFailed when one can neither be finished nor undone: it then stays cut off, for the next try.
+    """
+    sentences = []
+    for run in journals.runs(store):
+        path = store.journal(run)
+        if run == except_run or journals.alive(path):
+            continue
+        lines = journals.read(path)
+        if not _events(lines, "end"):
+            sentences.append(_conclude(store, engine, lock, run, lines))
+    return sentences
+
+
+def _conclude(store: Store, engine: Engine, lock: int, run: str, lines: Lines) -> str:
+    journal = Journal(store.journal(run))
+    journal.write("recovering")
+    try:
+        outcome, sentence = _lead(store, Docker(engine, journal, lock), run, lines)
+        journal.write("end", outcome=outcome, sentence=sentence)
+        return sentence
+    finally:
+        journal.close()
+
+
+def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
+    """Forward when all of the swap was done, back otherwise; (outcome, sentence)."""
+    begin = next(iter(_events(lines, "begin")), None)
+    if begin is None:
+        return "cancelled", f"run {run} was cut off before it began; nothing was changed"
+    try:
+        plan = decode(Plan, begin["plan"], f"{run}.plan")
+        swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
+    except (Malformed, KeyError) as error:
+        return "needs-person", f"the journal of run {run} is damaged: {error}"
+    planned = [step for step in plan.consumers if step.change != "none"]
+    if not swaps:
+        unstage_all(store, docker, run)
+        return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
+    wanted_back = bool(_events(lines, "undoing"))
+    if not wanted_back and len(swaps) == len(planned) and all(finished(swap, docker) for swap in swaps):
+        for swap in swaps:
+            docker.ensure_restart(swap.new, swap.new_restart)
+        if not _events(lines, "recorded"):
+            release.enter(store, docker, plan, swaps, UNPROVEN, begin.get("variables", {}))
+            docker.journal.write("recorded", release=plan.release)
+        release.move_tags(docker, plan)
+        return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
+    for swap in reversed(swaps):
+        back(swap, docker)
+    unstage_all(store, docker, run)
+    release.keep_failed(store, plan, swaps, "the run was cut off")
+    return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
+
+
+def unstage_all(store: Store, docker: Docker, run: str) -> None:
+    """Remove what a run staged for services whose swap it never began."""
+    lines = journals.read(store.journal(run))
+    begun = {line["swap"]["service"] for line in _events(lines, "swap")}
+    created = {line["service"]: line["container"] for line in _events(lines, "staged")}
+    for line in _events(lines, "staging"):
+        if line["service"] not in begun:
+            container = created.get(line["service"], "")
+            unstage(docker, run, line["name"], container, line["config"])
+
+
+def _events(lines: Lines, event: str) -> Lines:
+    return [line for line in lines if line["event"] == event]

@@ -1,0 +1,146 @@
+"""Prepares the swap of one consumer while the old one works on: config, container, kept copies. All can be undone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+from remote import files
+from remote.docker import Docker, StepFailed, labels
+from remote.journal import Journal
+from remote.store import Store
+from remote.swap import ConfigSwap, Swap
+from remote.words import LABEL, ConfigFile, ConsumerStep, Plan, Refusal, spec_hash
+
+ADOPTED = "adopted-"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a run is carried out: its plan, the texts that travel beside it, and everything it may touch."""
+
+    plan: Plan
+    secrets: Dict[str, Any]  # configs: service -> text; passwords: service -> the stream's
+    store: Store
+    docker: Docker
+    journal: Journal
+
+    def folder(self, service: str) -> str:
+        """Where this run keeps what it needs to go back, and what its release is made of."""
+        return self.store.release(self.plan.id, service)
+
+
+def parked(service: str, release: str) -> str:
+    """The name of a container that is not in force."""
+    return f"{service}.{release}"
+
+
+def stage(site: Site, step: ConsumerStep) -> Swap:
+    """Make everything ready; give the swap. Raises StepFailed or Refusal with nothing that matters changed."""
+    os.makedirs(site.folder(step.service), 0o700, exist_ok=True)
+    text = _config_text(site, step)
+    hashed = site.store.keyed_hash(text) if text is not None else ""
+    name = parked(step.service, site.plan.release)
+    staged = files.staged_name(step.config.path, site.plan.id) if step.config else ""
+    site.journal.write("staging", service=step.service, name=name, config=staged, hash=hashed)
+    config = _stage_config(site, step, text) if step.config and text is not None else None
+    new = step.container or _create(site, step, name, hashed)
+    container = site.docker.inspect(new)
+    if container is None:
+        raise StepFailed(f"the container of release {site.plan.release} is gone since the look")
+    swap = _swap(step, site.plan.id, new, name, site.folder(step.service), config)
+    site.journal.write("staged", service=step.service, container=new)
+    return swap
+
+
+def _config_text(site: Site, step: ConsumerStep) -> Optional[str]:
+    """The config to go with the new container: as rendered on the laptop, or as a release kept it."""
+    if step.config_from:
+        kept = files.read(os.path.join(site.store.release(step.config_from, step.service), "config.yaml"))
+        if kept is None:
+            raise StepFailed(f"the config that release {step.config_from} kept for {step.service} is gone")
+        return kept.decode()
+    if step.config is None:
+        return None
+    return str(site.secrets["configs"][step.service])
+
+
+def _stage_config(site: Site, step: ConsumerStep, text: str) -> ConfigSwap:
+    assert step.config is not None  # noqa: S101  the caller asked
+    folder = site.folder(step.service)
+    files.write(os.path.join(folder, "config.yaml"), text.encode())
+    before, mode, uid, gid = _keep_present(step.config.path, folder)
+    if step.old and not step.old.ours and before:
+        adopted = site.store.release(old_release(step, site.plan.id), step.service)
+        os.makedirs(adopted, 0o700, exist_ok=True)
+        files.write(os.path.join(adopted, "config.yaml"), files.read(before) or b"")
+    staged = files.stage(step.config.path, text.encode(), step.config.mode, owner(step.config), site.plan.id)
+    return ConfigSwap(step.config.path, staged, before, mode, uid, gid)
+
+
+def _keep_present(path: str, folder: str) -> Tuple[str, int, int, int]:
+    """Copy the config that is in place, so that it can come back as it was; its mode and owner."""
+    try:
+        present = files.read(path)
+        if present is None:
+            return "", 0, 0, 0
+        found = os.stat(path)
+    except OSError as error:
+        raise Refusal(f"{path} is there but cannot be read: {error.strerror}", "let the login user own it") from error
+    before = os.path.join(folder, "before.yaml")
+    files.write(before, present)
+    return before, found.st_mode & 0o7777, found.st_uid, found.st_gid
+
+
+def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:
+    """(uid, gid) of `1000:1000`, None for the login user."""
+    if not config.owner:
+        return None
+    uid, _, gid = config.owner.partition(":")
+    return int(uid), int(gid or uid)
+
+
+def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
+    if step.spec is None:
+        raise StepFailed(f"nothing is known of how {step.service} of release {site.plan.release} was created")
+    marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash)
+    return site.docker.create(step.spec, name, step.spec.image, marks)
+
+
+def old_release(step: ConsumerStep, run: str) -> str:
+    """The release the old container belongs to; one that was adopted gets a release of its own."""
+    return step.old.release if step.old and step.old.ours else ADOPTED + run
+
+
+def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config: Optional[ConfigSwap]) -> Swap:
+    old = step.old
+    left = old_release(step, run) if old else ""
+    return Swap(
+        service=step.service,
+        name=step.service,
+        new=new,
+        new_parked=name,
+        new_restart=step.restart,
+        old=old.container if old else "",
+        old_name=old.name if old else "",
+        old_parked=parked(step.service, left) if old else "",
+        old_restart=old.restart if old else "no",
+        grace=step.stop_grace,
+        old_ran=bool(old and old.running),
+        config=config,
+        offset=step.offset.path if step.offset else "",
+        offset_kept=os.path.join(folder, "offset.yaml"),
+        offset_left=os.path.join(folder, "offset-left.yaml"),
+    )
+
+
+def unstage(docker: Docker, run: str, name: str, container: str, staged_config: str) -> None:
+    """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
+    if staged_config:
+        files.remove(staged_config)
+    found = docker.inspect(container or name)
+    if found is None:
+        return
+    if (found["Config"].get("Labels") or {}).get(f"{LABEL}.release") == run:
+        docker.ensure_gone(found["Id"])

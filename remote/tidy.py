@@ -1,0 +1,91 @@
+"""Removes what no kept release needs any more: our own containers by their ids, images without force, old journals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from typing import List, Set, Tuple
+
+from remote import files
+from remote import journal as journals
+from remote import record as records
+from remote.docker import QUICK, Docker, StepFailed, lives
+from remote.store import Store
+from remote.words import LABEL, Record, Release
+
+Releases = Tuple[Release, ...]
+
+KEEP_RUNS = 200
+KEEP_FAILED = 2
+
+
+def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
+    """Keep the newest `keep` releases and the one in force; a sentence for each thing that would not go.
+
+    Batch services lose images that nothing uses, never a container: the engine refuses to remove an image in use.
+    """
+    known, _ = records.load(store)
+    kept, dropped = split(known, keep)
+    notes: List[str] = []
+    if dropped:
+        records.save(store, dataclasses.replace(known, releases=kept))
+        for container in sorted(_containers(dropped) - _containers(kept)):
+            notes += _remove_container(docker, container)
+        for image in sorted(_images(dropped) - _images(kept)):
+            docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
+    for folder in _stale(store, kept):
+        notes += _drop_folder(store, docker, folder)
+    for run in journals.runs(store)[:-KEEP_RUNS]:
+        files.remove(store.journal(run))
+        files.remove(store.decision(run))
+    return notes
+
+
+def split(known: Record, keep: int) -> Tuple[Releases, Releases]:
+    """The releases to keep and those to drop, both newest first."""
+    kept = tuple(entry for at, entry in enumerate(known.releases) if at < keep or entry.id == known.current)
+    return kept, tuple(entry for entry in known.releases if entry not in kept)
+
+
+def _containers(releases: Releases) -> Set[str]:
+    return {placed.container for entry in releases for placed in entry.services.values() if placed.container}
+
+
+def _images(releases: Releases) -> Set[str]:
+    return {placed.image for entry in releases for placed in entry.services.values() if placed.image}
+
+
+def _remove_container(docker: Docker, container: str) -> List[str]:
+    """Only one of ours, and only while it is still."""
+    try:
+        found = docker.inspect(container)
+        if found is None or lives(found) or f"{LABEL}.service" not in (found["Config"].get("Labels") or {}):
+            return []
+        docker.ensure_gone(container)
+    except StepFailed as error:
+        return [f"{container[:12]} could not be removed: {error}"]
+    return []
+
+
+def _stale(store: Store, kept: Releases) -> List[str]:
+    """Folders of releases that are neither kept nor among the newest failed ones, nor of a run that has not ended."""
+    ids = {entry.id for entry in kept}
+    others = sorted((name for name in os.listdir(store.releases) if name not in ids), reverse=True)
+    failed = [name for name in others if os.path.exists(os.path.join(store.release(name), "failed.json"))]
+    return [name for name in others if name not in failed[:KEEP_FAILED] and _is_over(store, name)]
+
+
+def _is_over(store: Store, run: str) -> bool:
+    """What has no journal is an adopted release, or that of a run so old that its journal is gone."""
+    return not os.path.exists(store.journal(run)) or journals.state(store, run).state == "ended"
+
+
+def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
+    note = files.read(os.path.join(store.release(name), "failed.json"))
+    notes: List[str] = []
+    for entry in json.loads(note)["handled"] if note else []:
+        notes += _remove_container(docker, entry["container"])
+    shutil.rmtree(store.release(name), ignore_errors=True)
+    return notes

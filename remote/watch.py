@@ -1,0 +1,160 @@
+"""Watches the new releases of a run until each has proven itself, failed, or run out of time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence
+
+from remote import offset, stream
+from remote.engine import Engine, EngineError
+from remote.journal import Journal
+from remote.occupants import moment
+from remote.vigil import FAILED, Seen, Verdict, Vigil, observe, verdict
+from remote.words import ConsumerStep
+
+PAUSE = 0.5  # seconds between two observations
+ASK_BROKER = 3.0  # seconds between two questions to the broker
+SAY = 5.0  # seconds between two lines of progress
+
+
+@dataclass
+class Watched:
+    """One service under watch, and when its broker was last asked."""
+
+    step: ConsumerStep
+    container: str
+    password: str
+    vigil: Vigil
+    asked: float = -ASK_BROKER
+    first: int = 0
+    backlog: Optional[int] = None
+    broker: str = ""
+    log_since: float = 0.0
+    log_stamp: str = ""  # of the last line that was read
+    said: float = 0.0
+
+
+def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
+    """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
+    now = time.monotonic()
+    vigil = Vigil(step.watch, now, now, position, step.offset is not None)
+    return Watched(step, container, password, vigil, log_since=started)
+
+
+def watch(engine: Engine, journal: Journal, entries: Sequence[Watched]) -> Dict[str, Verdict]:
+    """The verdict for each service. Ends at the first failure: the others then have none."""
+    verdicts: Dict[str, Verdict] = {}
+    for entry in entries:
+        settle, window = entry.step.watch.settle, entry.step.watch.window
+        journal.write("watching", service=entry.step.service, settle=settle, window=window)
+    while len(verdicts) < len(entries):
+        for entry in entries:
+            if entry.step.service in verdicts:
+                continue
+            seen = look(engine, entry)
+            found = verdict(entry.vigil, seen)
+            entry.vigil = observe(entry.vigil, seen)
+            _say(journal, entry, seen)
+            if found:
+                verdicts[entry.step.service] = found
+                journal.write("verdict", service=entry.step.service, verdict=found.outcome, reason=found.reason)
+                if found.outcome == FAILED:
+                    return verdicts
+        time.sleep(PAUSE)
+    return verdicts
+
+
+def look(engine: Engine, entry: Watched) -> Seen:
+    """One observation."""
+    now = time.monotonic()
+    try:
+        found = engine.container(entry.container)
+        failure = _failure(engine, entry) if found else ""
+    except EngineError:
+        return Seen(now, engine=False)
+    if found is None:
+        return Seen(now, failure="the container was removed")
+    position = _position(entry)
+    state = found["State"]
+    troubled = failure or state["Restarting"] or not state["Running"] or found["RestartCount"] > entry.vigil.restarts
+    if troubled or now - entry.asked >= ASK_BROKER:
+        entry.asked = now
+        _ask_broker(entry, position)
+    return Seen(
+        at=now,
+        running=bool(state["Running"]),
+        restarting=bool(state["Restarting"]),
+        started_at=state["StartedAt"],
+        restarts=int(found["RestartCount"]),
+        exit_code=int(state["ExitCode"]),
+        failure=failure,
+        position=position,
+        first=entry.first,
+        backlog=entry.backlog,
+        broker=entry.broker,
+    )
+
+
+def _failure(engine: Engine, entry: Watched) -> str:
+    """The first new line of the log that has one of the failure texts."""
+    failure = ""
+    for stamp, line in engine.stamped_logs(entry.container, since=entry.log_since):
+        if stamp <= entry.log_stamp:  # read before: the engine counts `since` in
+            continue
+        entry.log_stamp, entry.log_since = stamp, moment(stamp) - 1e-6
+        if not failure and any(bad in line for bad in entry.step.watch.failure_text):
+            failure = line.strip()[:200]
+    return failure
+
+
+def _position(entry: Watched) -> Optional[int]:
+    if entry.step.offset is None:
+        return None
+    try:
+        return offset.next_offset(entry.step.offset, offset.read(entry.step.offset).value)
+    except offset.OffsetError:
+        return None
+
+
+def _ask_broker(entry: Watched, position: Optional[int]) -> None:
+    """Learn where the stream begins and how many messages wait, or why that cannot be said."""
+    address, file = entry.step.stream, entry.step.offset
+    entry.backlog, entry.broker = None, ""
+    if address is None or file is None:
+        return
+    try:
+        if not address.user:
+            stream.greeting(address.host, address.port)
+            return
+        bounds = stream.bounds(address, entry.password)
+    except stream.StreamError as error:
+        entry.broker = error.message
+        return
+    entry.first = bounds.first or 0
+    at = entry.first if position is None else position
+    entry.backlog = offset.backlog(file, at if file.means == "next" else at - 1, bounds.last)
+
+
+def _say(journal: Journal, entry: Watched, seen: Seen) -> None:
+    if seen.at - entry.said < SAY:
+        return
+    entry.said = seen.at
+    journal.write(
+        "seen",
+        sync=False,
+        service=entry.step.service,
+        running=seen.running,
+        restarts=seen.restarts,
+        offset=seen.position,
+        backlog=seen.backlog,
+        broker=seen.broker,
+    )
+
+
+def tail(engine: Engine, container: str, lines: int = 20) -> List[str]:
+    """The last lines of a container's log, none when it cannot be had."""
+    try:
+        return engine.logs(container, tail=lines).splitlines()
+    except EngineError:
+        return []

@@ -1,0 +1,83 @@
+"""Packs one call for a server: the bootstrap, the modules its verb needs, and the request."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shlex
+import zlib
+from pathlib import Path
+from typing import Any
+
+import remote
+
+FOLDER = Path(remote.__file__).parent
+# exec of as many bytes as the first line says: short, and without a character that any login shell would touch.
+LOADER = "import sys;r=sys.stdin.buffer;exec(r.read(int(r.readline())))"
+
+_IMPORT = re.compile(
+    r"^[ \t]*(?:import[ \t]+remote\.(?P<module>[\w.]+)"
+    r"|from[ \t]+remote(?:\.(?P<package>[\w.]+))?[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*))",
+    re.MULTILINE,
+)
+_DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
+
+
+def command_line(python: str, sudo: bool) -> str:
+    """The command that starts a call; every common login shell reads it alike. The rest is on standard input."""
+    return f"{'sudo -n ' if sudo else ''}{shlex.quote(python)} -IS -c '{LOADER}'"
+
+
+def pack(verb: str, request: dict[str, Any]) -> bytes:
+    """Everything a call writes to standard input. It may hold secrets, so it goes nowhere else."""
+    blocks = (
+        (FOLDER / "bootstrap.py").read_bytes(),
+        _compressed(verb),
+        json.dumps({"verb": verb, "request": request}).encode(),
+    )
+    return b"".join(b"%d\n%b" % (len(block), block) for block in blocks)
+
+
+def program(verb: str) -> dict[str, str]:
+    """The source of every module that the verb can come to import, by module name."""
+    sources: dict[str, str] = {}
+    wanted = ["wire", verb]
+    while wanted:
+        name = wanted.pop()
+        if f"remote.{name}" not in sources:
+            source = _file(name).read_text()
+            sources[f"remote.{name}"] = _without_docstrings(source)
+            wanted.extend(imported(source))
+    return {"remote": "", **dict(sorted(sources.items()))}
+
+
+def _without_docstrings(source: str) -> str:
+    """A quarter less to send; every line keeps its number, so that a traceback still tells the truth."""
+    return _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
+
+
+def _file(name: str) -> Path:
+    path = FOLDER / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@functools.lru_cache
+def _compressed(verb: str) -> bytes:
+    return zlib.compress(json.dumps(program(verb)).encode(), 9)
+
+
+def imported(source: str) -> set[str]:
+    """The modules of `remote` named in import lines, wherever they stand; a lazy import inside a function counts.
+
+    Named without the leading `remote.`; with a module come the packages that it is in.
+    """
+    found = set()
+    for match in _IMPORT.finditer(source):
+        base = match["module"] or match["package"] or ""
+        listed = re.sub(r"#[^\n]*|[()]", "", match["names"] or "").split(",")
+        names = [f"{base}.{name.split()[0]}".lstrip(".") for name in listed if name.strip()]
+        for name in (base, *names):
+            parts = name.split(".")
+            found |= {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+    return {name for name in found if name and _file(name).exists()}

@@ -1,0 +1,223 @@
+"""The entries of hosts.yaml as frozen values; each class is also the rule by which its entry is read.
+
+Importing this costs nothing: pydantic reads the annotations only when a file is loaded. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from runbook import fields
+
+
+def about(sentence: str) -> dict[str, str]:
+    """What an editor shows beside a key."""
+    return {"description": sentence}
+
+
+class Strict:
+    """How pydantic reads the values below: nothing is converted, and no key is unknown."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(Strict):
+    """A server reached over SSH."""
+
+    name: fields.Name
+    address: fields.Address = field(metadata=about("Host name, address, or an alias of ssh_config."))
+    port: fields.Port | None = field(default=None, metadata=about("SSH port; without it ssh_config decides, or 22."))
+    user: fields.User | None = field(default=None, metadata=about("Login user; without it ssh_config decides."))
+    key: fields.LocalPath | None = field(default=None, metadata=about("Private key, relative to this file."))
+    known_hosts: fields.LocalPath | None = field(
+        default=None, metadata=about("Accepted host keys, relative to this file.")
+    )
+    gateway: fields.Hops | None = field(default=None, metadata=about("Jump host: [user@]host[:port], or several."))
+    sudo: bool = field(default=False, metadata=about("Carry everything out through sudo -n."))
+    python: fields.Program = field(default="python3", metadata=about("Python 3.8 or newer on the server."))
+    groups: tuple[fields.Name, ...] = field(default=(), metadata=about("Names that select several servers at once."))
+    root: fields.AbsolutePath = field(metadata=about("Root of the data on the server."))
+    gpus: Annotated[int, fields.whole(0, 64)] = field(default=0, metadata=about("GPUs the server must have."))
+    env_file: fields.LocalPath = field(
+        default=Path(".env"), metadata=about("Variables and passwords, relative to this file.")
+    )
+    docker_host: fields.Socket | None = field(default=None, metadata=about("Another engine's unix:// socket."))
+    connect_timeout: Annotated[float, fields.duration(1, 300)] = field(
+        default=10, metadata=about("Seconds until connecting is given up.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry(Strict):
+    """Where images come from. The password is REGISTRY_PASSWORD in .env."""
+
+    server: fields.RegistryServer
+    username: Annotated[str, fields.text(r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name")] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Strict):
+    """The configuration file that is rendered on the laptop and put on the server."""
+
+    template: fields.LocalPath = field(metadata=about("A jinja2 template, relative to this file."))
+    path: fields.AbsolutePath = field(metadata=about("Where it goes on the server; below one of the mounts."))
+    owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
+    mode: fields.Mode = field(default=0o600, metadata=about("File mode; nothing for others."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offset(Strict):
+    """The file in which a consumer keeps its position."""
+
+    file: fields.AbsolutePath = field(metadata=about("The file on the server; below one of the mounts."))
+    key: fields.Key = field(default="offset", metadata=about("The key in it."))
+    means: Literal["next", "last"] = field(default="next", metadata=about("Next offset to read, or last one handled."))
+    saved_every: Annotated[int, fields.whole(1, 1_000_000)] = field(
+        default=1, metadata=about("So many messages may pass before it is saved; they are no backlog.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Strict):
+    """The RabbitMQ stream a consumer reads. Where it is and who may ask it stand in .env, under these names."""
+
+    name: fields.Stream
+    vhost: fields.VirtualHost = "/"
+    host_variable: fields.Variable = "RABBITMQ_HOST"
+    port_variable: fields.Variable = "RABBITMQ_PORT"
+    user_variable: fields.Variable = "RABBITMQ_MONITOR_USER"
+    password_variable: fields.Variable = "RABBITMQ_MONITOR_PASSWORD"  # noqa: S105 (a name, not a password)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Strict):
+    """Rotation of a container's log."""
+
+    size: fields.LogSize = "10m"
+    files: Annotated[int, fields.whole(1, 100)] = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(Strict):
+    """How a new release proves itself."""
+
+    settle: Annotated[float, fields.duration(0, 3600)] = field(
+        default=15, metadata=about("How long it must run without a restart.")
+    )
+    window: Annotated[float, fields.duration(1, 86400)] = field(
+        default=90, metadata=about("How long it may take to prove itself.")
+    )
+    failure_text: tuple[str, ...] = field(
+        default=("Error while handling", "Traceback"), metadata=about("Texts in its log that mean it failed.")
+    )
+
+    def __post_init__(self) -> None:
+        if self.settle > self.window:
+            raise ValueError(f"settle ({self.settle:g} s) is longer than window ({self.window:g} s)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(Strict):
+    """What both kinds of service have in common: the image, and how a container is made of it."""
+
+    name: fields.Name
+    image: fields.Image = field(metadata=about("The image without registry and tag; registry.server is put in front."))
+    tag: fields.Tag = field(default="latest", metadata=about("The tag to deploy; or fab deploy --tag."))
+    command: tuple[str, ...] = field(default=(), metadata=about("Instead of the image's own command."))
+    user: fields.ContainerUser = field(default="", metadata=about('"uid:gid" inside the container.'))
+    environment: dict[fields.Variable, str] = field(
+        default_factory=dict, metadata=about("No secrets: docker inspect shows it to everybody.")
+    )
+    mounts: tuple[fields.Mount, ...] = field(default=(), metadata=about("Directories, source:target[:ro]."))
+    network: fields.Network = field(default="", metadata=about("A docker network, such as host."))
+    gpus: fields.Gpus = field(default="", metadata=about('all, a count, or "device=0,1".'))
+    memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer(Container):
+    """A service that reads a queue; a deploy stops it and puts its successor there."""
+
+    kind: Literal["consumer"]
+    restart: fields.Restart = field(default="unless-stopped", metadata=about("Docker's restart policy."))
+    stop_signal: fields.Signal = field(default="", metadata=about("Instead of the image's own, SIGTERM."))
+    stop_grace: Annotated[int, fields.duration(0, 3600)] = field(
+        default=30, metadata=about("Time between the stop signal and SIGKILL.")
+    )
+    log: Log = field(default_factory=Log)
+    config: Config | None = None
+    offset: Offset | None = None
+    stream: Stream | None = None
+    watch: Watch = field(default_factory=Watch)
+
+    def __post_init__(self) -> None:
+        for key, path in self._files().items():
+            if not any(path.startswith(mount.split(":")[0] + "/") for mount in self.mounts):
+                raise ValueError(f"{key} ({path}) lies below none of the mounts; the container would not see it")
+
+    def _files(self) -> dict[str, str]:
+        config = {"config.path": self.config.path} if self.config else {}
+        return config | ({"offset.file": self.offset.file} if self.offset else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Container):
+    """A service that runs for days; a deploy fetches the image of its next run and stops nothing."""
+
+    kind: Literal["batch"]
+    container: fields.Name = field(metadata=about("The container's name, by which a run is recognised."))
+    local_tag: fields.Tag = field(default="current", metadata=about("What the next run is started from."))
+    checkpoints: fields.AbsolutePath | None = field(default=None, metadata=about("Where it saves its state."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(Strict):
+    """Two thresholds, the first below the second."""
+
+    def _ordered(self, warning: float | None, critical: float | None) -> None:
+        if warning is not None and critical is not None and warning >= critical:
+            raise ValueError(f"warning ({warning:g}) must be below critical ({critical:g})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskHealth(Limits):
+    """Fill levels in percent, of space and of inodes."""
+
+    paths: tuple[fields.AbsolutePath, ...] = field(default=(), metadata=about("Without it, each server's root."))
+    warning: fields.Percent = 80.0
+    critical: fields.Percent = 95.0
+
+    def __post_init__(self) -> None:
+        self._ordered(self.warning, self.critical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuHealth(Limits):
+    """Temperatures in degrees Celsius; without them temperature is shown and not judged."""
+
+    warning: fields.Celsius | None = None
+    critical: fields.Celsius | None = None
+
+    def __post_init__(self) -> None:
+        self._ordered(self.warning, self.critical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffsetHealth(Strict):
+    """When an offset that does not move is a fault."""
+
+    stale_after: Annotated[int, fields.duration(60, 86400)] = field(
+        default=1800, metadata=about("How long it may stand still while messages wait.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health(Strict):
+    """The thresholds of the checks."""
+
+    disk: DiskHealth = field(default_factory=DiskHealth)
+    gpu: GpuHealth = field(default_factory=GpuHealth)
+    offset: OffsetHealth = field(default_factory=OffsetHealth)

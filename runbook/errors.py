@@ -1,0 +1,81 @@
+"""The one root of errors: what a person reads, what to do next, and the exit status a script sees."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+
+class RunbookError(Exception):
+    """A failure that a person can act on: one sentence, one hint, one exit status.
+
+    Exit statuses 0-3 belong to checks; the classes below say what 10 and up mean.
+    """
+
+    exit_code = 17
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details: dict[str, Any] = {}  # of a run that failed: its log's last lines, the offsets it handled
+        self.results: list[dict[str, Any]] = []  # of the servers before and with it, as --json prints them
+
+    def as_result(self) -> dict[str, Any]:
+        """The error as --json prints it."""
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        return {
+            "outcome": kind,
+            "exit_status": self.exit_code,
+            "sentence": self.message,
+            "hint": self.hint,
+            **self.details,
+        }
+
+
+class BadInput(RunbookError):
+    """hosts.yaml, .env, a template or the command line is wrong; nothing was contacted or changed."""
+
+    exit_code = 10
+
+
+class CannotConnect(RunbookError):
+    """The server was not reached, not recognised, or cannot carry anything out; nothing was changed."""
+
+    exit_code = 11
+
+
+class Refused(RunbookError):
+    """A gate, a check or a lock said no; nothing was changed."""
+
+    exit_code = 12
+
+
+class RolledBack(RunbookError):
+    """A run failed and the server is as it was before."""
+
+    exit_code = 13
+
+
+class NeedsPerson(RunbookError):
+    """A run failed and could not be undone, or was not to be undone; somebody has to look."""
+
+    exit_code = 14
+
+
+class Cancelled(RunbookError):
+    """Somebody said stop in time; nothing was changed."""
+
+    exit_code = 15
+
+
+class LostContact(RunbookError):
+    """The connection ended, or fell silent, after something had been asked; a run goes on without it."""
+
+    exit_code = 16
+
+
+class Defect(RunbookError):
+    """An answer or a state that the code did not expect: a defect of this tool, or a broken server."""
+
+    exit_code = 17

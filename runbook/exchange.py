@@ -1,0 +1,186 @@
+"""One exchange with a server: ask a verb, hear its events, get its answer or the error that it stands for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from runbook import bundle
+from runbook.door import Call, Door
+from runbook.errors import BadInput, CannotConnect, Defect, LostContact, NeedsPerson, Refused, RunbookError
+from runbook.plain import clean
+
+SILENCE = 20.0  # seconds; a server that works beats every 5
+MESSAGE_LIMIT = 4 << 20  # bytes of one message
+TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
+NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message
+PATIENCE = 2.0  # seconds for the exit status and the complaint of a command that has closed its output
+
+KINDS: dict[str, type[RunbookError]] = {
+    "refused": Refused,
+    "server": CannotConnect,
+    "person": NeedsPerson,
+    "input": BadInput,
+    "defect": Defect,
+}
+
+
+class ServerTraceback(Exception):
+    """The traceback of a defect in the server's half: the cause of the Defect, for --debug."""
+
+
+def ask(
+    door: Door,
+    verb: str,
+    request: dict[str, Any],
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    silence: float = SILENCE,
+) -> dict[str, Any]:
+    """Ask the server one thing and return its answer; no text in answer or events holds control characters.
+
+    Raises what the server refuses with, CannotConnect, LostContact when it falls silent or the connection ends, and
+    Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end with it.
+    """
+    command = bundle.command_line(door.host.python, door.host.sudo)
+    with door.call(command, bundle.pack(verb, request)) as call:
+        hearing = Hearing(door.host.name, call, silence)
+        for message in hearing.messages():
+            if "answer" in message:
+                answer: dict[str, Any] = message["answer"]
+                return answer
+            if "error" in message:
+                raise _error(door.host.name, message["error"])
+            if on_event and "event" in message:
+                on_event(message["event"])
+        raise _unanswered(door, call, hearing)
+
+
+class Hearing:
+    """Reads the messages of one call out of its output: parsed strictly, bounded in size, fit for a terminal."""
+
+    def __init__(self, server: str, call: Call, silence: float) -> None:
+        self._server = server
+        self._call = call
+        self._silence = silence
+        self.begun = False
+        self.noise = b""  # what was printed before the first message
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        pending = b""
+        total = 0
+        while block := self._block():
+            total += len(block)
+            if total > TOTAL_LIMIT:
+                raise Defect(f"{self._server}: the answer is longer than {TOTAL_LIMIT >> 20} MiB")
+            pending += block
+            while b"\x1e" in pending:
+                before, _, rest = pending.partition(b"\x1e")
+                self._skip(before)
+                self.begun = True
+                text, end, after = rest.partition(b"\n")
+                if len(text) > MESSAGE_LIMIT:
+                    raise Defect(f"{self._server}: a message is longer than {MESSAGE_LIMIT >> 20} MiB")
+                if not end:
+                    pending = b"\x1e" + rest
+                    break
+                yield self._message(text)
+                pending = after
+            else:
+                self._skip(pending)
+                pending = b""
+
+    def _block(self) -> bytes:
+        try:
+            return self._call.read(self._silence)
+        except TimeoutError as error:
+            raise LostContact(f"{self._server}: nothing was heard for {self._silence:g} s") from error
+
+    def _skip(self, noise: bytes) -> None:
+        self.noise += noise
+        if len(self.noise) > NOISE_LIMIT:
+            raise Defect(
+                f"{self._server}: the login shell prints more than {NOISE_LIMIT >> 10} KiB",
+                "let its start-up files print for interactive shells only",
+            )
+
+    def _message(self, text: bytes) -> dict[str, Any]:
+        try:
+            message = _cleaned(json.loads(text, parse_constant=_refuse))
+        except (ValueError, RecursionError) as error:
+            raise Defect(f"{self._server}: a message is not JSON") from error
+        if not _is_message(message):
+            raise Defect(f"{self._server}: a message is of no known kind")
+        checked: dict[str, Any] = message
+        return checked
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): _cleaned(item) for key, item in value.items()}
+    return value
+
+
+def _is_message(message: Any) -> bool:
+    if not isinstance(message, dict) or len(message) != 1:
+        return False
+    (kind, content), *_ = message.items()
+    if kind == "beat":
+        return isinstance(content, int)
+    if kind == "error" and isinstance(content, dict):
+        texts = [content.get(name) for name in ("kind", "message", "hint")]
+        return all(isinstance(text, str) for text in texts) and content["kind"] in KINDS
+    return kind in ("event", "answer") and isinstance(content, dict)
+
+
+def _error(server: str, content: dict[str, Any]) -> RunbookError:
+    error = KINDS[content["kind"]](f"{server}: {content['message']}", content["hint"])
+    if isinstance(content.get("debug"), str):
+        error.__cause__ = ServerTraceback(content["debug"])
+    return error
+
+
+def _unanswered(door: Door, call: Call, hearing: Hearing) -> RunbookError:
+    """What it means that the output ended without an answer."""
+    server = door.host.name
+    if call.broken:
+        return LostContact(f"{server}: the connection ended before the answer")
+    status = call.status(PATIENCE)
+    complaint = clean(call.complaint(PATIENCE))
+    if hearing.begun or "Traceback" in complaint:
+        end = "killed" if status is None or status > 128 else f"exit status {status}"
+        error = Defect(f"{server}: the answer was cut off ({end})")
+        error.__cause__ = ServerTraceback(complaint)
+        return error
+    said = complaint or clean(hearing.noise.decode("utf-8", "replace"))
+    return _not_run(door, status, said.strip())
+
+
+def _not_run(door: Door, status: int | None, said: str) -> CannotConnect:
+    """What it means that not even the bootstrap ran; shells and sudo say it in words."""
+    server, python = door.host.name, door.host.python
+    last = said.splitlines()[-1] if said else "it said nothing"
+    if door.host.sudo and re.search(r"\bsudo\b.*not found|Unknown command:? '?sudo", said):
+        return CannotConnect(f"{server}: sudo is not installed", "install it, or log in as root without sudo: true")
+    if status in (126, 127) or re.search("command not found", said, re.IGNORECASE):
+        return CannotConnect(
+            f"{server}: {python} cannot be run ({last})", "install python3 there, or say python: in hosts.yaml"
+        )
+    if re.search("^sudo:", said, re.MULTILINE):
+        return CannotConnect(
+            f"{server}: sudo refuses {door.user} ({last})", "give the user NOPASSWD in sudoers, or drop sudo: true"
+        )
+    if "Unknown option: -I" in said:
+        return CannotConnect(f"{server}: {python} is Python 2; 3.8 or newer is needed", "say python: in hosts.yaml")
+    if "not available" in said:
+        return CannotConnect(f"{server}: the account {door.user} may run no commands ({last})")
+    return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}")

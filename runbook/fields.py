@@ -1,0 +1,192 @@
+"""The kinds of entry hosts.yaml is made of: how each is read, and how an editor's JSON Schema describes it.
+
+Every value ends up in a command, a path or a message on some server, so each kind names the characters it allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+_FILES = (".yaml", ".yml", ".json", ".toml", ".ini", ".conf", ".cfg", ".env", ".txt", ".log", ".pt", ".onnx")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """Marks an annotated field: `parse` makes its value or raises ValueError with a sentence.
+
+    Compared by identity, since typing wants it hashable.
+    The methods are pydantic's hooks; they are called only where hosts.yaml is loaded.
+    """
+
+    parse: Callable[[Any], Any]
+    schema: dict[str, Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self.schema)
+
+
+@dataclass(frozen=True)
+class ByKind:
+    """Marks a union whose members are told apart by their `kind`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic import Field
+
+        return handler.generate_schema(Annotated[source, Field(discriminator="kind")])
+
+
+def text(pattern: str, says: str) -> Reads:
+    """A text that matches the whole pattern."""
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(f"{says} is expected{_quotes(value)}")
+        return value
+
+    return Reads(parse, {"type": "string", "pattern": f"^(?:{pattern})$"})
+
+
+def whole(low: int, high: int) -> Reads:
+    """A whole number between two bounds, both allowed."""
+
+    def parse(value: Any) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"a whole number from {low} to {high} is expected")
+        return value
+
+    return Reads(parse, {"type": "integer", "minimum": low, "maximum": high})
+
+
+def number(low: float, high: float) -> Reads:
+    """A number between two bounds, both allowed."""
+
+    def parse(value: Any) -> float:
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise ValueError(f"a number from {low:g} to {high:g} is expected")
+        return float(value)
+
+    return Reads(parse, {"type": "number", "minimum": low, "maximum": high})
+
+
+def duration(low: int, high: int) -> Reads:
+    """Seconds: 15, 90s, 30m, 2h or 1d."""
+    says = f"a time from {low} to {high} seconds is expected, written 15, 90s, 30m, 2h or 1d"
+
+    def parse(value: Any) -> int:
+        match = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value)) if type(value) in (int, str) else None
+        seconds = int(match[1]) * _UNITS[match[2]] if match else None
+        if seconds is None or not low <= seconds <= high:
+            raise ValueError(says)
+        return seconds
+
+    return Reads(parse, {"type": ["integer", "string"], "pattern": r"^\d{1,9}[smhd]?$"})
+
+
+def _quotes(value: Any) -> str:
+    """What to do about a text that YAML took for something else: 1.0, no, 12:30, null."""
+    return ", in quotes" if value is None or isinstance(value, (bool, int, float)) else ""
+
+
+def _gpus(value: Any) -> str:
+    if type(value) is int and 0 < value <= 64:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"all|[1-9]\d?|device=[\w.,:/-]+", value, re.ASCII):
+        return value
+    raise ValueError('the word all, a count of GPUs or "device=0,1" is expected')
+
+
+def _restart(value: Any) -> str:
+    if value is False:  # how YAML reads a bare no
+        return "no"
+    if isinstance(value, str) and re.fullmatch(r"no|always|unless-stopped|on-failure(:\d{1,3})?", value, re.ASCII):
+        return value
+    raise ValueError("no, always, unless-stopped or on-failure[:n] is expected")
+
+
+def _mode(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
+        value = int(value, 8)
+    if type(value) is not int or not 0 <= value <= 0o777:
+        raise ValueError('a file mode is expected, such as "0600"')
+    if value & 0o007:
+        raise ValueError("a file with secrets in it is not for everybody; the last digit of its mode must be 0")
+    return value
+
+
+def _mount(value: Any) -> str:
+    parts = value.split(":") if isinstance(value, str) else []
+    if len(parts) not in (2, 3) or parts[2:] not in ([], ["ro"]) or not all(_is_path(part) for part in parts[:2]):
+        raise ValueError("source:target or source:target:ro is expected, both absolute paths")
+    if any(part.endswith(_FILES) for part in parts[:2]):
+        raise ValueError("looks like a single file; mount its directory, since a container does not see a file renamed")
+    return str(value)
+
+
+def _is_path(value: str) -> bool:
+    return bool(re.fullmatch(_PATH, value, re.ASCII)) and not {".", ".."} & set(value.split("/"))
+
+
+def _absolute(value: Any) -> str:
+    if not isinstance(value, str) or not _is_path(value):
+        raise ValueError("an absolute path is expected, of letters, digits and ._@+-, without .. and a / at its end")
+    return value
+
+
+def _local(value: Any) -> Path:
+    """A path on the laptop, still relative to hosts.yaml; ~ is somebody's home."""
+    if not isinstance(value, str) or not value.isprintable() or not value:
+        raise ValueError(f"a path is expected{_quotes(value)}")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("the home of that user is not known") from None
+
+
+_PATH = r"(/[\w.@+-]+)+"
+_HOST = r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\[\]-]*"
+
+Name = Annotated[
+    str,
+    text(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}", "a name of letters, digits and _.-"),
+]
+Address = Annotated[str, text(_HOST, "a host name, an address or an alias of ssh_config")]
+Hops = Annotated[str, text(rf"([\w.-]+@)?{_HOST}(,([\w.-]+@)?{_HOST})*", "[user@]host[:port]")]
+User = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?", "a login name")]
+Program = Annotated[str, text(r"/?[\w.+-]+(/[\w.+-]+)*", "the name or path of a program")]
+LocalPath = Annotated[Path, Reads(_local, {"type": "string"})]
+AbsolutePath = Annotated[str, Reads(_absolute, {"type": "string", "pattern": f"^{_PATH}$"})]
+Socket = Annotated[str, text(r"unix://(/[\w.@+-]+)+", "unix:// and the path of a socket")]
+RegistryServer = Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?", "host or host:port, without https://")]
+Image = Annotated[str, text(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", "an image's name, without registry and tag")]
+Tag = Annotated[str, text(r"\w[\w.-]{0,127}", "a tag of letters, digits and _.-")]
+Owner = Annotated[str, text(r"\d{1,10}:\d{1,10}", "uid:gid in digits")]
+ContainerUser = Annotated[str, text(r"(\w[\w.-]*(:\w[\w.-]*)?)?", "user or user:group, names or numbers")]
+Network = Annotated[str, text(r"([a-zA-Z0-9][\w.:-]*)?", "the name of a docker network")]
+Memory = Annotated[str, text(r"([1-9]\d*[bkmg]?)?", "an amount such as 512m or 8g")]
+LogSize = Annotated[str, text(r"[1-9]\d*[kmg]", "an amount such as 10m")]
+Restart = Annotated[str, Reads(_restart, {"enum": [False, "no", "always", "unless-stopped", "on-failure"]})]
+Signal = Annotated[str, text(r"(SIG[A-Z0-9+-]+)?", "a signal such as SIGTERM")]
+Variable = Annotated[str, text(r"[A-Za-z_]\w*", "the name of a variable")]
+Key = Annotated[str, text(r"[A-Za-z_][\w.-]*", "a key")]
+Stream = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a stream")]
+VirtualHost = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a virtual host")]
+Gpus = Annotated[str, Reads(_gpus, {"type": ["integer", "string"]})]
+Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]})]
+Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"})]
+Port = Annotated[int, whole(1, 65535)]
+Percent = Annotated[float, number(0, 100)]
+Celsius = Annotated[float, number(1, 150)]

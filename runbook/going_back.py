@@ -1,0 +1,103 @@
+"""Decides what a rollback will do, from what the record holds and what the look saw. Pure, like planning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from remote.words import BatchStep, ConsumerStep, Look, Placed, Plan, Release
+from runbook.errors import BadInput, Refused
+from runbook.inventory import Batch, Consumer, Inventory, Service
+from runbook.planning import Order, frame, new_id, occupant, step_today
+from runbook.resolve import Resolved
+
+
+def rollback_plan(
+    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
+) -> Plan:
+    """The plan of a rollback: images, specs and configs as the record has them. Raises Refused or BadInput."""
+    target = _target(resolved, services, look, order)
+    placed = [(service, target.services[service.name]) for service in services if service.name in target.services]
+    return dataclasses.replace(
+        frame(inventory, resolved, look, order, new_id(look)),
+        action="rollback",
+        release=target.id,
+        consumers=tuple(
+            _back_step(resolved, service, look, target, then)
+            for service, then in placed
+            if isinstance(service, Consumer)
+        ),
+        batches=tuple(_back_batch(look, service, then) for service, then in placed if isinstance(service, Batch)),
+    )
+
+
+def _target(resolved: Resolved, services: Sequence[Service], look: Look, order: Order) -> Release:
+    """The release to go back to: the one named, or the newest good one before what is in force."""
+    server, record = resolved.host.name, look.record
+    if order.to:
+        found = record.find(order.to)
+        if found is None:
+            known = ", ".join(entry.id for entry in record.releases) or "none"
+            raise BadInput(f"{server} has no release {order.to}", f"known: {known}")
+        return found
+    occupants = [occupant for service in services for occupant in look.occupants.get(service.name, ())]
+    strayed = any(occupant.ours and occupant.release not in ("", record.current) for occupant in occupants)
+    current = record.find(record.current)
+    if strayed and current and not _in_force(look, services, current):
+        return current  # what runs was never recorded as good: the record's newest is the one before it
+    earlier = record.releases[record.releases.index(current) + 1 :] if current else record.releases
+    target = next((entry for entry in earlier if not entry.left), None)
+    if target is None:
+        raise Refused(
+            f"{server} has no earlier release to go back to",
+            "fab status names what there is; a release that was rolled back from is only taken with --to",
+        )
+    return target
+
+
+def _in_force(look: Look, services: Sequence[Service], release: Release) -> bool:
+    """Whether the containers of a release are those that hold the places."""
+    for service in services:
+        placed = release.services.get(service.name)
+        holders = [entry.container for entry in look.occupants.get(service.name, ())]
+        if placed and placed.kind == "consumer" and placed.container not in holders:
+            return False
+    return True
+
+
+def _back_step(resolved: Resolved, service: Consumer, look: Look, target: Release, placed: Placed) -> ConsumerStep:
+    old = occupant(resolved, service, look)
+    if old and not old.ours:
+        raise Refused(
+            f"{resolved.host.name}: the place of {service.name} is held by a container this tool did not make "
+            f"({old.name}, {old.container[:12]})",
+            "deploy with --adopt first, which keeps it as a release",
+        )
+    there = placed.container in look.containers
+    spec = placed.spec
+    if not there and spec and look.images.get(placed.image_id) and not look.images.get(placed.image):
+        spec = dataclasses.replace(spec, image=placed.image_id)  # the image is there, its digest's name is not
+    if not there and spec is None:
+        raise Refused(
+            f"{resolved.host.name}: the adopted container {placed.container[:12]} of {service.name} was removed, "
+            "and nothing is known of how it was created",
+            "go to another release with --to, or deploy",
+        )
+    same = old is not None and old.running and old.container == placed.container
+    change = "none" if same else "replace" if old else "place"
+    return dataclasses.replace(
+        step_today(resolved, service, change, placed.tag, old),
+        spec=spec,
+        config=placed.config,
+        config_from=target.id if placed.config else "",
+        container=placed.container if there else "",
+        restart=placed.restart or service.restart,
+        reason=f"back to release {target.id}",
+    )
+
+
+def _back_batch(look: Look, service: Batch, placed: Placed) -> BatchStep:
+    state = look.batches.get(service.name)
+    change = "none" if state and state.next_image == placed.image_id else "tag"
+    image = placed.image_id if look.images.get(placed.image_id) else placed.image
+    return BatchStep(service.name, change, placed.tag, image, placed.local_tag)

@@ -1,0 +1,100 @@
+"""hosts.yaml as one frozen value: which servers there are, which services run on them, which thresholds hold.
+
+Importing this costs nothing; `load_inventory` brings in pydantic when a file is read.
+`python -m runbook.inventory --schema` prints the JSON Schema of hosts.yaml for editors.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from runbook import fields
+from runbook.entries import Batch, Config, Consumer, Container, Health, Host, Offset, Registry, Stream, Strict, Watch
+from runbook.errors import BadInput
+from runbook.problems import nearest, printable
+
+__all__ = [
+    "Batch",
+    "Config",
+    "Consumer",
+    "Container",
+    "Health",
+    "Host",
+    "Inventory",
+    "Offset",
+    "Registry",
+    "Service",
+    "Stream",
+    "Watch",
+    "full_image",
+    "load_inventory",
+]
+
+Service = Consumer | Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory(Strict):
+    """Everything hosts.yaml says; hosts and services in the order of the file."""
+
+    path: Path
+    hosts: dict[fields.Name, Host]
+    services: dict[fields.Name, Annotated[Service, fields.ByKind()]] = field(default_factory=dict)
+    registry: Registry | None = None
+    health: Health = field(default_factory=Health)
+    keep_releases: Annotated[int, fields.whole(1, 100)] = 5
+
+    def select_hosts(self, wanted: str | None) -> list[Host]:
+        """The servers that a comma list of names and groups means, each once, in its order; None means all.
+
+        Raises BadInput for a name that is neither, with the nearest one.
+        """
+        if wanted is None:
+            return list(self.hosts.values())
+        groups = {group: None for host in self.hosts.values() for group in host.groups}
+        chosen: dict[str, Host] = {}
+        for name in _names(wanted, "server or group", [*self.hosts, *groups], self.path):
+            members = [host for host in self.hosts.values() if name == host.name or name in host.groups]
+            chosen.update((host.name, host) for host in members)
+        return list(chosen.values())
+
+    def select_services(self, wanted: str | None) -> list[Service]:
+        """The services that a comma list names, in the order of the file; None means all."""
+        if wanted is None:
+            return list(self.services.values())
+        names = _names(wanted, "service", self.services, self.path)
+        return [service for name, service in self.services.items() if name in names]
+
+
+def full_image(inventory: Inventory, service: Service) -> str:
+    """The image as docker knows it, without a tag: the registry's server in front, if there is one."""
+    return f"{inventory.registry.server}/{service.image}" if inventory.registry else service.image
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Read hosts.yaml. Raises BadInput with every error in it, each by line and key."""
+    from runbook.hostsfile import load
+
+    return load(path)
+
+
+def _names(wanted: str, what: str, known: Iterable[str], path: Path) -> list[str]:
+    known = list(known)
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        asked = ", ".join(f'"{printable(name)}"{nearest(name, known)}' for name in unknown) or "an empty name"
+        raise BadInput(f"{path} has no {what} {asked}.", f"Known: {', '.join(known) or 'none'}.")
+    return names
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--schema"]:
+        sys.exit("usage: python -m runbook.inventory --schema")
+    from runbook.hostsfile import json_schema
+
+    print(json_schema())

@@ -1,0 +1,170 @@
+"""What `fab deploy` and `fab rollback` do to one server: look, gate, plan, show, fetch, run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, Look, Plan, encode
+from runbook import looking, plantext, telling
+from runbook.door import Door
+from runbook.errors import Cancelled, Defect, Refused
+from runbook.exchange import ask
+from runbook.going_back import rollback_plan
+from runbook.inventory import Inventory, Service
+from runbook.planning import Order, blocking, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
+from runbook.resolve import Resolved
+from runbook.running import Ended, carry_out
+from runbook.screen import Screen
+
+
+@dataclass(frozen=True)
+class Job:
+    """One order for one server, with everything that is needed to carry it out."""
+
+    inventory: Inventory
+    resolved: Resolved
+    services: Sequence[Service]
+    order: Order
+    dry_run: bool = False
+
+
+Result = dict[str, Any]
+
+GROUND = ("root", "sessions")  # the rows without which nothing can be carried out at all
+
+
+def deploy(door: Door, job: Job, screen: Screen) -> Result:
+    """Raises what ends it early; the result is what --json prints."""
+    with _undisturbed(door):
+        look = _look(door, job, screen, job.order.tags)
+        _gate(door, job, look, screen)
+        plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
+    return _carry_out(door, job, plan, look, screen)
+
+
+def rollback(door: Door, job: Job, screen: Screen) -> Result:
+    """The same with a plan from the record. Needs neither registry nor free disk."""
+    with _undisturbed(door):
+        look = _look(door, job, screen, None)
+        _let_pass(door, look, screen)
+        plan = rollback_plan(job.inventory, job.resolved, job.services, look, job.order)
+        changed = changed_variables(look, look.record.find(plan.release))
+        if changed:
+            sentence = f"release {plan.release} had other values: {', '.join(changed)}; its own config goes back"
+            screen.rows([Check(".env", WARNING, sentence, hint="if a password was changed meanwhile, deploy instead")])
+    return _carry_out(door, job, plan, look, screen)
+
+
+def _look(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
+    with screen.working(f"{door.host.name}: looking"):
+        look = looking.look(door, job.inventory, job.resolved, job.services, tags)
+        if look.run is None or look.run.state != "cut-off" or job.dry_run:
+            return look
+        screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
+        host = door.host
+        request = {"root": job.resolved.host.root, "docker_host": job.resolved.host.docker_host or ""}
+        for sentence in ask(door, "mend", {**request, "who": job.order.who})["mended"]:
+            screen.say(f"{host.name}: {sentence}", "yellow")
+        return looking.look(door, job.inventory, job.resolved, job.services, tags)
+
+
+def _gate(door: Door, job: Job, look: Look, screen: Screen) -> None:
+    screen.rows(look.rows)
+    _refuse_beside(door, look)
+    _refuse_for(door, blocking(look, job.services))
+
+
+def _let_pass(door: Door, look: Look, screen: Screen) -> None:
+    """Only what makes a rollback impossible holds it back; the rest is said."""
+    screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
+    _refuse_beside(door, look)
+    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and row.name in GROUND])
+
+
+def _refuse_beside(door: Door, look: Look) -> None:
+    if look.run is not None and look.run.state == "under-way":
+        run = look.run
+        raise Refused(
+            f"{door.host.name}: {run.who} is at it: {run.action} {run.id} since {run.since}, at step {run.step}",
+            f"wait for it, or watch it: fab follow --run {run.id}",
+        )
+
+
+def _refuse_for(door: Door, wrong: Sequence[Check]) -> None:
+    if wrong:
+        said = "; ".join(f"{row.name}: {row.sentence}" for row in wrong)
+        hints = "; ".join(dict.fromkeys(row.hint for row in wrong if row.hint))
+        raise Refused(f"{door.host.name}: nothing was changed: {said}", hints)
+
+
+def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen) -> Result:
+    for line in plantext.lines(plan, look, with_commands=job.dry_run):
+        screen.say(line, copyable=True)
+    result: Result = {"server": door.host.name, "plan": encode(plan)}
+    if job.dry_run:
+        return {**result, "outcome": "dry-run"}
+    if nothing_to_do(plan):
+        screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
+        return {**result, "outcome": "up-to-date", "release": look.record.current}
+    with _undisturbed(door):
+        _fetch(door, job, images_to_fetch(plan, look), screen)
+    ended = _run(door, job, plan, screen)
+    return {**result, "outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
+
+
+def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> None:
+    if not images:
+        return
+    request = {
+        "docker_host": job.resolved.host.docker_host or "",
+        "images": images,
+        "login": looking.login_request(job.resolved.login),
+    }
+    with screen.working(f"{door.host.name}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
+        ask(door, "fetch", request, teller(screen, passing, door.host.name))
+
+
+def _run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
+    rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
+    configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
+    passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
+    secrets = {
+        "configs": {name: text.reveal() for name, text in configs.items() if text},
+        "passwords": {name: password.reveal() for name, password in passwords.items() if password},
+        "variables": looking.reveal_all(job.resolved),
+    }
+    with screen.working(f"{door.host.name}: {plan.action} under way") as passing:
+        ended = carry_out(door, plan, secrets, teller(screen, passing, door.host.name))
+    screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")
+    for note in ended.notes:
+        screen.say(note, "yellow")
+    return ended
+
+
+def teller(screen: Screen, passing: Callable[[str], None], server: str) -> Callable[[dict[str, Any]], None]:
+    """Tells of events as they come: lines of a journal, progress of a pull. Raises Defect for one that is none."""
+
+    def tell(event: dict[str, Any]) -> None:
+        try:
+            line = event["line"] if event.get("event") == "journal" else event
+            stays, passes = telling.sentence(line), telling.passing(line)
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Defect(f"{server}: an event is not what it should be", "fab status says how the run ended") from error
+        if stays:
+            screen.say(f"  {stays}")
+        if passes:
+            passing(passes)
+
+    return tell
+
+
+@contextmanager
+def _undisturbed(door: Door) -> Iterator[None]:
+    """Until the run begins, Ctrl-C leaves everything as it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Cancelled(f"{door.host.name}: cancelled, nothing changed") from None

@@ -1,0 +1,90 @@
+"""Asks a server for the one view that every task decides from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from remote.codec import decode
+from remote.words import ConfigFile, Look, Malformed, OffsetFile, Wanted, encode
+from runbook.door import Door
+from runbook.errors import Defect
+from runbook.exchange import ask
+from runbook.inventory import Batch, Consumer, Inventory, Service, full_image
+from runbook.resolve import Login, Resolved
+
+
+def look(
+    door: Door,
+    inventory: Inventory,
+    resolved: Resolved,
+    services: Sequence[Service],
+    tags: Mapping[str, str] | None = None,
+) -> Look:
+    """One read-only exchange. `tags`: service -> tag to ask the registry for; None leaves the registry alone.
+
+    Raises what the exchange raises, and Defect for an answer that is no Look.
+    """
+    host = resolved.host
+    request = {
+        "root": host.root,
+        "docker_host": host.docker_host or "",
+        "gpus": host.gpus,
+        "disk": disk_limits(inventory, resolved),
+        "services": [encode(_wanted(inventory, resolved, service, tags)) for service in services],
+        "login": login_request(resolved.login) if tags is not None else None,
+        "variables": reveal_all(resolved),
+    }
+    try:
+        return decode(Look, ask(door, "look", request), "look")
+    except Malformed as error:
+        raise Defect(f"{host.name}: the look is not what it should be ({error})") from error
+
+
+def disk_limits(inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
+    """Which file systems are checked against what, in percent."""
+    limits = inventory.health.disk
+    paths = list(limits.paths) or [resolved.host.root]
+    return {"paths": paths, "warning": limits.warning, "critical": limits.critical}
+
+
+def login_request(login: Login | None) -> dict[str, str] | None:
+    """The registry's login as the engine takes it. Holds a secret."""
+    if login is None:
+        return None
+    return {"username": login.username, "password": login.password.reveal(), "serveraddress": login.server}
+
+
+def reveal_all(resolved: Resolved) -> dict[str, str]:
+    """The variables of .env that matter to this server, in the clear: for standard input only."""
+    return {name: value.reveal() for name, value in resolved.used.items()}
+
+
+def config_file(service: Service) -> ConfigFile | None:
+    if not isinstance(service, Consumer) or service.config is None:
+        return None
+    return ConfigFile(service.config.path, service.config.owner, service.config.mode)
+
+
+def offset_file(service: Service) -> OffsetFile | None:
+    if not isinstance(service, Consumer) or service.offset is None:
+        return None
+    entry = service.offset
+    return OffsetFile(entry.file, entry.key, entry.means, entry.saved_every)
+
+
+def local_tag(inventory: Inventory, service: Batch) -> str:
+    """The name on the server that the next run of a batch service is started from."""
+    return f"{full_image(inventory, service)}:{service.local_tag}"
+
+
+def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:
+    image = "" if tags is None else f"{full_image(inventory, service)}:{tags[service.name]}"
+    if isinstance(service, Batch):
+        return Wanted(
+            service.name, "batch", image, container=service.container, local_tag=local_tag(inventory, service)
+        )
+    text = resolved.config(service) if tags is not None else None
+    return Wanted(
+        service.name, "consumer", image, config_file(service), text.reveal() if text else "", offset_file(service)
+    )

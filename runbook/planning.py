@@ -1,0 +1,243 @@
+"""Decides what a run will do, from what hosts.yaml wants and what the look saw. Pure: values in, a Plan out."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from remote.words import (
+    CRITICAL,
+    UNKNOWN,
+    BatchStep,
+    Check,
+    ConsumerStep,
+    Look,
+    Occupant,
+    Placed,
+    Plan,
+    Record,
+    Release,
+    Spec,
+    spec_hash,
+)
+from remote.words import Watch as WatchTerms
+from runbook import __version__
+from runbook.errors import Refused
+from runbook.inventory import Batch, Consumer, Inventory, Service
+from runbook.looking import config_file, local_tag, offset_file
+from runbook.resolve import Resolved
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked for on the command line."""
+
+    who: str
+    laptop: str
+    tags: Mapping[str, str]  # service -> tag
+    force: bool = False
+    adopt: bool = False
+    undo_on_failure: bool = True
+    to: str = ""  # rollback: the release to go to
+
+
+def blocking(look: Look, services: Sequence[Service]) -> list[Check]:
+    """The rows that end a deploy before anything is changed. What a batch service does is shown, and ends nothing."""
+    shown_only = {service.name for service in services if isinstance(service, Batch)}
+    return [row for row in look.rows if row.level in (CRITICAL, UNKNOWN) and row.name not in shown_only]
+
+
+def deploy_plan(
+    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
+) -> Plan:
+    """The plan of a deploy. Raises Refused for a place that somebody else's container holds."""
+    run = new_id(look)
+    consumers = [
+        _consumer_step(inventory, resolved, service, look, order)
+        for service in services
+        if isinstance(service, Consumer)
+    ]
+    batches = [_batch_step(inventory, service, look, order) for service in services if isinstance(service, Batch)]
+    return dataclasses.replace(
+        frame(inventory, resolved, look, order, run),
+        action="deploy",
+        release=run,
+        consumers=tuple(consumers),
+        batches=tuple(batches),
+        undo_on_failure=order.undo_on_failure,
+    )
+
+
+def nothing_to_do(plan: Plan) -> bool:
+    changes = [step.change for step in plan.consumers] + [step.change for step in plan.batches]
+    return all(change == "none" for change in changes)
+
+
+def images_to_fetch(plan: Plan, look: Look) -> list[str]:
+    """What has to be pulled before the run: images by digest that the server does not hold yet."""
+    wanted = [step.spec.image for step in plan.consumers if step.spec and step.change != "none" and not step.container]
+    wanted += [step.image for step in plan.batches if step.change != "none"]
+    return [image for image in dict.fromkeys(wanted) if "@" in image and not look.images.get(image)]
+
+
+def new_id(look: Look) -> str:
+    """A run's id: the server's time, so that ids sort, and four random digits, so that two laptops never share one."""
+    stamp = look.at[:19].replace("-", "").replace(":", "").replace("T", "-")
+    return f"{stamp}-{secrets.token_hex(2)}"
+
+
+def make_spec(service: Consumer, image: str) -> Spec:
+    """What a consumer's container is created from."""
+    return Spec(
+        image=image,
+        command=service.command,
+        user=service.user,
+        environment=dict(service.environment),
+        mounts=service.mounts,
+        network=service.network,
+        gpus=service.gpus,
+        memory=service.memory,
+        restart=service.restart,
+        stop_signal=service.stop_signal,
+        stop_grace=service.stop_grace,
+        log_size=service.log.size,
+        log_files=service.log.files,
+    )
+
+
+def frame(inventory: Inventory, resolved: Resolved, look: Look, order: Order, run: str) -> Plan:
+    return Plan(
+        id=run,
+        action="",
+        server=resolved.host.name,
+        root=resolved.host.root,
+        release="",
+        who=order.who,
+        laptop=order.laptop,
+        version=__version__,
+        leaves=look.record.current,
+        docker_host=resolved.host.docker_host or "",
+        keep_releases=inventory.keep_releases,
+    )
+
+
+def _consumer_step(
+    inventory: Inventory, resolved: Resolved, service: Consumer, look: Look, order: Order
+) -> ConsumerStep:
+    old = occupant(resolved, service, look)
+    if old and not old.ours and not order.adopt:
+        raise Refused(
+            f"{resolved.host.name}: the place of {service.name} is held by a container this tool did not make "
+            f"({old.name}, {old.container[:12]}, image {old.image[:19]}, {'running' if old.running else 'stopped'})",
+            "deploy with --adopt to replace it and keep it as the previous release, or rename it",
+        )
+    spec = make_spec(service, look.digests[service.name])
+    reasons = _differences(service, spec, old, look)
+    if order.force and not reasons:
+        reasons = ["--force"]
+    change = "place" if old is None else "replace" if reasons else "none"
+    return dataclasses.replace(
+        step_today(resolved, service, change, order.tags[service.name], old), spec=spec, reason="; ".join(reasons)
+    )
+
+
+def step_today(resolved: Resolved, service: Consumer, change: str, tag: str, old: Occupant | None) -> ConsumerStep:
+    """What a deploy and a rollback have in common: how the service is stopped, measured and watched today."""
+    watch = service.watch
+    return ConsumerStep(
+        service=service.name,
+        change=change,
+        tag=tag,
+        watch=WatchTerms(watch.settle, watch.window, watch.failure_text),
+        config=config_file(service),
+        offset=offset_file(service),
+        stream=resolved.stream(service),
+        old=old,
+        restart=service.restart,
+        stop_grace=service.stop_grace,
+    )
+
+
+def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | None:
+    """Who holds the service's place, None for nobody. Raises Refused when several do."""
+    found = look.occupants.get(service.name, ())
+    if len(found) > 1:
+        names = " and ".join(entry.name for entry in found)
+        raise Refused(
+            f"{resolved.host.name}: several containers hold the place of {service.name}: {names}",
+            "stop and rename the one that is not to be there; two would write the same offset file",
+        )
+    return _known(found[0], service, look.record) if found else None
+
+
+def _known(found: Occupant, service: Service, record: Record) -> Occupant:
+    """A container that was adopted carries no label of ours: the record knows it by its id."""
+    for release in record.releases:
+        placed = release.services.get(service.name)
+        if not found.ours and placed and placed.container == found.container:
+            return dataclasses.replace(found, ours=True, release=release.id)
+    return found
+
+
+def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Look) -> list[str]:
+    """Why the container that is there is not the one that is wanted; nothing when it is."""
+    if old is None:
+        return ["nothing is there yet"]
+    if not old.ours:
+        return ["it was not made by this tool"]
+    reasons = []
+    if not old.running:
+        reasons.append("it does not run")
+    if old.name != service.name:
+        reasons.append(f"it is named {old.name}")
+    placed = _placed(look, look.record.current, service.name)
+    if placed is None or placed.container != old.container:
+        reasons.append("its release was never proven good")
+        placed = _placed(look, old.release, service.name)
+    if old.spec != spec_hash(spec):
+        reasons.append(_spec_changes(placed, spec))
+    if not look.same_config.get(service.name, True):
+        reasons.append(_config_change(look))
+    return reasons
+
+
+def _placed(look: Look, release: str, service: str) -> Placed | None:
+    found = look.record.find(release)
+    return found.services.get(service) if found else None
+
+
+def _spec_changes(placed: Placed | None, spec: Spec) -> str:
+    """Which entries of the spec differ. A spec holds no secret, so values may be shown."""
+    if placed is None or placed.spec is None:
+        return "its spec differs"
+    changes = []
+    for entry in dataclasses.fields(Spec):
+        before, after = getattr(placed.spec, entry.name), getattr(spec, entry.name)
+        if before != after:
+            changes.append("image" if entry.name == "image" else f"{entry.name} {before!r} -> {after!r}")
+    return f"its spec differs ({', '.join(changes)})"
+
+
+def _config_change(look: Look) -> str:
+    named = changed_variables(look, look.record.find(look.record.current))
+    return f"its config differs ({', '.join(named)})" if named else "its config differs"
+
+
+def changed_variables(look: Look, release: Release | None) -> list[str]:
+    """The variables of .env that are not what they were when a release was made, by keyed hash: `NAME differs`."""
+    before = release.variables if release else {}
+    return [
+        f"{name} {'differs' if name in before else 'is new'}"
+        for name, hashed in look.variables.items()
+        if before and before.get(name) != hashed
+    ]
+
+
+def _batch_step(inventory: Inventory, service: Batch, look: Look, order: Order) -> BatchStep:
+    image = look.digests[service.name]
+    held = look.images.get(image, "")
+    state = look.batches.get(service.name)
+    change = "none" if held and state and state.next_image == held else "tag"
+    return BatchStep(service.name, change, order.tags[service.name], image, local_tag(inventory, service))

@@ -1,0 +1,65 @@
+"""A plan as a person reads it before it is carried out: what changes, why, and the very commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from remote.docker import create_command, labels
+from remote.stage import old_release, parked
+from remote.words import BatchStep, ConsumerStep, Look, Plan, spec_hash
+
+
+def lines(plan: Plan, look: Look, with_commands: bool) -> Iterator[str]:
+    """One block per service. Holds no secret: the config is named, never shown."""
+    yield f"{plan.server}: {plan.action} {plan.id}" + (f", release {plan.release}" if plan.action == "rollback" else "")
+    for step in plan.consumers:
+        yield from _consumer(step)
+        if with_commands and step.change != "none":
+            yield from (f"    $ {command}" for command in commands(plan, step))
+    for batch in plan.batches:
+        yield from _batch(batch, look)
+        if with_commands and batch.change != "none":
+            yield f"    $ docker tag {batch.image} {batch.local_tag}"
+
+
+def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
+    """What will be run for one consumer, in order, with names where ids are not known yet."""
+    new = parked(step.service, plan.release)
+    if not step.container and step.spec:
+        marks = labels(step.service, plan.release, spec_hash(step.spec), "…")
+        yield " ".join(create_command(step.spec, new, step.spec.image, marks))
+    if step.old:
+        old = parked(step.service, old_release(step, plan.id))
+        yield f"docker update --restart no {step.old.name}"
+        yield f"docker rename {step.old.name} {old}"
+    yield f"docker rename {new} {step.service}"
+    if step.old:
+        yield f"docker stop -t {step.stop_grace} {old}"
+    if step.config:
+        yield f"mv (the staged config) {step.config.path}"
+    yield f"docker start {step.service}"
+    yield f"docker update --restart {step.restart} {step.service}"
+
+
+def _consumer(step: ConsumerStep) -> Iterator[str]:
+    if step.change == "none":
+        yield f"  {step.service} {step.tag}: up to date, nothing is stopped"
+        return
+    what = {"place": "is placed", "replace": "replaces what runs"}[step.change]
+    yield f"  {step.service} {step.tag} {what}: {step.reason}"
+    if step.spec:
+        yield f"    image  {step.spec.image}"
+    if step.old:
+        yield f"    stops  {step.old.name} ({step.old.container[:12]}, release {step.old.release or 'none'})"
+    if step.config:
+        kept = f"as release {step.config_from} had it" if step.config_from else "rendered here"
+        yield f"    config {step.config.path}, {kept}"
+
+
+def _batch(step: BatchStep, look: Look) -> Iterator[str]:
+    state = look.batches.get(step.service)
+    running = f"; {' and '.join(run.name for run in state.runs)} runs on untouched" if state and state.runs else ""
+    if step.change == "none":
+        yield f"  {step.service} {step.tag}: up to date{running}"
+        return
+    yield f"  {step.service} {step.tag}: for the next run only{running}"

@@ -1,0 +1,27 @@
+"""Many complaints as one error, so that a person corrects a file once and not once per mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from runbook.errors import BadInput
+
+
+def bad_input(subject: str, problems: Iterable[str], hint: str) -> BadInput:
+    """One error out of at least one problem: a sentence that counts them, then a line for each."""
+    lines = list(dict.fromkeys(problems))
+    count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+    return BadInput("\n  ".join([f"{subject}: {count}, nothing was contacted or changed.", *lines]), hint)
+
+
+def printable(text: str, limit: int = 80) -> str:
+    """A key or name out of a file, fit for a terminal: control characters replaced, length bounded."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "port"?` when something known is close, else nothing."""
+    match = get_close_matches(word, list(known), n=1)
+    return f'; did you mean "{match[0]}"?' if match else ""

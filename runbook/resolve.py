@@ -1,0 +1,190 @@
+"""Brings hosts.yaml, .env and the templates together: everything a server will be sent, or everything that is wrong.
+
+Nothing is contacted. What several servers share is complained of once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from remote.words import StreamAddress
+from runbook.envfile import Env, read_env
+from runbook.errors import BadInput
+from runbook.inventory import Consumer, Host, Inventory, Service
+from runbook.problems import bad_input
+from runbook.render import render_config, required_variables
+from runbook.secret import Secret
+
+REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
+
+_HINT = "Correct these; .env.example names every variable, and what it is for."
+
+# Variables whose value must not be seen, and so must not stand in a container's environment or command.
+_HIDDEN = re.compile(r"PASS|SECRET|TOKEN|KEY")
+_LONG_ENOUGH_TO_RECOGNISE = 6
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who pulls images."""
+
+    server: str
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What one server will be sent. `used` are the variables of .env that any of it is made of."""
+
+    host: Host
+    env: Env
+    used: dict[str, Secret]
+    login: Login | None = None
+
+    def config(self, service: Service, model: str | None = None) -> Secret | None:
+        """The service's configuration, with the model that was chosen on the server, if one was; None without one."""
+        if not isinstance(service, Consumer) or service.config is None:
+            return None
+        return Secret(render_config(service.config.template, self.used, self.host, model))
+
+    def stream(self, service: Service) -> StreamAddress | None:
+        """Where the service's stream is; `user` is empty when .env names nobody who may ask it."""
+        if not isinstance(service, Consumer) or service.stream is None:
+            return None
+        stream = service.stream
+        port = self.used[stream.port_variable].reveal()
+        if not re.fullmatch(r"[1-9]\d{0,4}", port, re.ASCII) or int(port) > 65535:
+            raise BadInput(f"{self.env.path}: {stream.port_variable} is not a port from 1 to 65535")
+        host = self.used[stream.host_variable].reveal()
+        if not re.fullmatch(r"[\w.:%\[\]-]+", host, re.ASCII):
+            raise BadInput(f"{self.env.path}: {stream.host_variable} is not a host name or an address")
+        user = self.used.get(stream.user_variable, Secret(""))
+        return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost)
+
+    def stream_password(self, service: Service) -> Secret | None:
+        """What the stream's user logs in with."""
+        if not isinstance(service, Consumer) or service.stream is None:
+            return None
+        return self.used.get(service.stream.password_variable)
+
+
+def resolve(
+    inventory: Inventory, hosts: Sequence[Host], services: Sequence[Service], rendering: bool = True
+) -> dict[str, Resolved]:
+    """By server, what it will be sent. Raises BadInput with every problem of every server and service at once.
+
+    Without `rendering` no config is made and no image is asked for, and a .env that lacks what only they need will do:
+    a missing variable is one of the reasons to roll back.
+    """
+    problems: list[str] = []
+    envs = _read_envs((host.env_file for host in hosts), problems)
+    needs = _needs(inventory, services, problems) if rendering else _stream_needs(services)
+    for env in envs.values():
+        problems.extend(_unset(env, needs))
+        problems.extend(_half_a_login(env, services))
+        problems.extend(_exposed(env, services))
+    if not problems:
+        known = needs if rendering else needs | _needs(inventory, services, [])
+        resolved = {host.name: _resolved(inventory, host, envs[host.env_file], known, services) for host in hosts}
+        problems = [problem for one in resolved.values() for problem in _unusable(one, services, rendering)]
+    if problems:
+        raise bad_input(str(inventory.path), problems, _HINT)
+    return resolved
+
+
+def _read_envs(paths: Iterable[Path], problems: list[str]) -> dict[Path, Env]:
+    envs = {}
+    for path in dict.fromkeys(paths):
+        try:
+            envs[path], wrong = read_env(path)
+        except BadInput as error:
+            problems.append(f"{error.message} {error.hint}")
+        else:
+            problems.extend(wrong)
+    return envs
+
+
+def _needs(inventory: Inventory, services: Sequence[Service], problems: list[str]) -> dict[str, list[str]]:
+    """Each variable that a deploy must have a value for, with who needs it."""
+    needs = {REGISTRY_PASSWORD: ["registry.username"]} if inventory.registry and inventory.registry.username else {}
+    needs |= _stream_needs(services)
+    for service in _consumers(services):
+        if service.config:
+            try:
+                names = required_variables(service.config.template)
+            except BadInput as error:
+                problems.append(error.message)
+                continue
+            for name in sorted(names):
+                needs.setdefault(name, []).append(str(service.config.template))
+    return needs
+
+
+def _stream_needs(services: Sequence[Service]) -> dict[str, list[str]]:
+    """The variables that say where a stream is, with who needs them."""
+    needs: dict[str, list[str]] = {}
+    for service in _consumers(services):
+        if service.stream:
+            for name in (service.stream.host_variable, service.stream.port_variable):
+                needs.setdefault(name, []).append(f"services.{service.name}.stream")
+    return needs
+
+
+def _consumers(services: Sequence[Service]) -> Iterator[Consumer]:
+    return (service for service in services if isinstance(service, Consumer))
+
+
+def _unset(env: Env, needs: dict[str, list[str]]) -> Iterator[str]:
+    for name, users in needs.items():
+        if not env.values.get(name):
+            state = "is empty" if name in env.values else "is not set"
+            yield f"{env.path}: {name} {state}; needed by {', '.join(dict.fromkeys(users))}"
+
+
+def _half_a_login(env: Env, services: Sequence[Service]) -> Iterator[str]:
+    """Without both, the stream is not asked and the check says so; with one alone, somebody forgot the other."""
+    for service in _consumers(services):
+        if service.stream:
+            pair = (service.stream.user_variable, service.stream.password_variable)
+            unset = [name for name in pair if not env.values.get(name)]
+            if len(unset) == 1:
+                yield f"{env.path}: {unset[0]} has no value; {' and '.join(pair)} are set together or not at all"
+
+
+def _exposed(env: Env, services: Sequence[Service]) -> Iterator[str]:
+    """Passwords of .env that somebody copied to where `docker inspect` shows them."""
+    hidden = {name: value.reveal() for name, value in env.values.items() if _HIDDEN.search(name.upper())}
+    for service in services:
+        shown = {f"environment.{key}": value for key, value in service.environment.items()}
+        shown |= {f"command.{index}": value for index, value in enumerate(service.command)}
+        for (place, text), (name, value) in product(shown.items(), hidden.items()):
+            if len(value) >= _LONG_ENOUGH_TO_RECOGNISE and value in text:
+                yield f"services.{service.name}.{place}: holds the value of {name}, and docker inspect shows it"
+
+
+def _resolved(
+    inventory: Inventory, host: Host, env: Env, needs: Iterable[str], services: Sequence[Service]
+) -> Resolved:
+    streams = [service.stream for service in _consumers(services) if service.stream]
+    optional = [name for stream in streams for name in (stream.user_variable, stream.password_variable)]
+    used = {name: env.values[name] for name in dict.fromkeys([*needs, *optional]) if env.values.get(name)}
+    registry = inventory.registry
+    login = None
+    if registry and registry.username and REGISTRY_PASSWORD in used:
+        login = Login(registry.server, registry.username, used[REGISTRY_PASSWORD])
+    return Resolved(host, env, used, login)
+
+
+def _unusable(resolved: Resolved, services: Sequence[Service], rendering: bool) -> Iterator[str]:
+    """What only shows when everything is put together, so that nothing is left to fail after the first connection."""
+    for service in services:
+        for make in (resolved.config, resolved.stream) if rendering else (resolved.stream,):
+            try:
+                make(service)
+            except BadInput as error:
+                yield error.message

@@ -1,0 +1,106 @@
+"""Where a person reads: coloured and moving on a terminal, plain lines in a pipe. JSON has stdout for itself."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from remote.words import Check
+from runbook.errors import RunbookError
+from runbook.plain import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LEVEL_STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red", "unknown": "magenta", "skipped": "dim"}
+PLAIN_PAUSE = 10.0  # seconds between two lines of passing news where nothing can move
+
+Passing = Callable[[str], None]
+
+
+class Screen:
+    """Says things in order. `machine`: stdout belongs to JSON, and people read stderr."""
+
+    def __init__(self, machine: bool = False, out: TextIO | None = None) -> None:
+        self.out = out or (sys.stderr if machine else sys.stdout)
+        self.moving = self.out.isatty()
+        self._console: Console | None = None
+
+    def say(self, text: str, style: str = "", copyable: bool = False) -> None:
+        """A line that stays; on a terminal broken between words, or not at all when it is there to be copied."""
+        text = clean(text)
+        if self.moving:
+            self._rich().print(text, style=style or None, markup=False, highlight=False, soft_wrap=copyable)
+        else:
+            print(text, file=self.out, flush=True)
+
+    def rows(self, checks: Sequence[Check]) -> None:
+        """A line per check, and below it what to do."""
+        width = max((len(check.name) for check in checks), default=0)
+        for check in checks:
+            hint = check.hint if check.level not in ("ok", "skipped") else ""
+            if self.moving:
+                self._row(check, width, hint)
+                continue
+            self.say(f"  {check.level:8}  {check.name:{width}}  {check.sentence}")
+            if hint:
+                self.say(f"  {'':8}  {'':{width}}  {hint}")
+
+    def _row(self, check: Check, width: int, hint: str) -> None:
+        """The level in its colour, and the sentence wrapped within its column."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=10)
+        table.add_column(width=width)
+        sentence = Text(clean(check.sentence))
+        if hint:
+            sentence.append(f"\n{clean(hint)}", "dim")
+        table.add_row(Text.assemble("  ", (check.level, LEVEL_STYLES[check.level])), Text(clean(check.name)), sentence)
+        self._rich().print(table)
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[Passing]:
+        """News that pass: a moving line with the time it takes, or now and then a plain one."""
+        begun = time.monotonic()
+        if self.moving:
+            with self._rich().status(text, spinner="dots") as status:
+                yield lambda news: status.update(f"{clean(news)}  {time.monotonic() - begun:.0f} s")
+        else:
+            self.say(f"{text} …")
+            yield self._now_and_then(begun)
+
+    def _now_and_then(self, begun: float) -> Passing:
+        said = begun
+
+        def passing(news: str) -> None:
+            nonlocal said
+            if time.monotonic() - said >= PLAIN_PAUSE:
+                said = time.monotonic()
+                self.say(f"  {said - begun:.0f} s  {news}")
+
+        return passing
+
+    def _rich(self) -> Console:
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(file=self.out)
+        return self._console
+
+
+def show_error(error: RunbookError) -> None:
+    """What is wrong, what it left behind, and what to do, on stderr."""
+    screen = Screen(machine=True)
+    screen.say(str(error), "bold red")
+    details: dict[str, Any] = error.details
+    if details.get("log"):
+        screen.say("the last lines of its log:", "dim")
+        for line in details["log"]:
+            screen.say(f"  | {line}", "dim")
+    if error.hint:
+        screen.say(error.hint, "yellow")

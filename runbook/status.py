@@ -1,0 +1,107 @@
+"""What `fab status` says of a server, taken from one look: as lines for people, as JSON types for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from remote.checks import say
+from remote.occupants import moment
+from remote.words import BatchState, Check, Look, Occupant, Placed, Release, RunState, encode
+from runbook.inventory import Batch, Service
+
+
+def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tuple[str, str]]:
+    """(text, style) of each line."""
+    release = look.record.find(look.record.current)
+    yield f"{server}: {_release(release)}", "bold"
+    for service in services:
+        if isinstance(service, Batch):
+            yield f"  {service.name}: {_batch(look, look.batches.get(service.name, BatchState()))}", ""
+        else:
+            yield from _consumer(service.name, look, release)
+    if look.run is not None:
+        yield f"  last run: {_run(look.run)}", "yellow" if look.run.state != "ended" else ""
+    for entry in look.record.releases:
+        mark = "*" if entry.id == look.record.current else " "
+        yield f"  {mark} {entry.id}  {_outcome(entry):8}  {_contents(entry)}  by {entry.who}", "dim"
+    yield from ((f"  {row.level}: {row.name}: {row.sentence}", "yellow") for row in _worth_saying(look))
+
+
+def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "server": server,
+        "at": look.at,
+        "release": look.record.current,
+        "services": {
+            service.name: encode(look.batches.get(service.name, BatchState()))
+            if isinstance(service, Batch)
+            else {"containers": [encode(entry) for entry in look.occupants.get(service.name, ())]}
+            for service in services
+        },
+        "run": encode(look.run) if look.run else None,
+        "releases": [
+            {"id": entry.id, "at": entry.at, "who": entry.who, "outcome": entry.outcome, "left": entry.left}
+            | {"services": {name: _identity(placed) for name, placed in entry.services.items()}}
+            for entry in look.record.releases
+        ],
+        "rows": [encode(row) for row in look.rows],
+    }
+
+
+def _identity(placed: Placed) -> dict[str, str]:
+    return {"tag": placed.tag, "image": placed.image, "container": placed.container}
+
+
+def _release(release: Release | None) -> str:
+    return f"release {release.id}, {release.outcome}, by {release.who} at {release.at}" if release else "no release yet"
+
+
+def _consumer(name: str, look: Look, release: Release | None) -> Iterator[tuple[str, str]]:
+    found = look.occupants.get(name, ())
+    if not found:
+        yield f"  {name}: no container", "yellow"
+    for entry in found:
+        placed = release.services.get(name) if release else None
+        known = placed is not None and placed.container == entry.container
+        what = f"{placed.tag} ({placed.image.rpartition('@')[2][:19]})" if placed and known else _stray(entry)
+        good = entry.running and known
+        yield f"  {name}: {what}, {_state(entry, look.at)}, container {entry.container[:12]}", "" if good else "yellow"
+
+
+def _stray(entry: Occupant) -> str:
+    if not entry.ours:
+        return f"{entry.name}, not made by this tool"
+    return f"{entry.name} of release {entry.release}, which is not the one on record"
+
+
+def _state(entry: Occupant, at: str) -> str:
+    return f"running for {say.span(moment(at) - moment(entry.started_at))}" if entry.running else "not running"
+
+
+def _batch(look: Look, state: BatchState) -> str:
+    runs = [f"{run.name} {_state(run, look.at)} from {run.image[:19]}" for run in state.runs]
+    after = f"the next run starts from {state.next_image[:19]}" if state.next_image else "no image for the next run yet"
+    return "; ".join([*(runs or ["no run is active"]), after])
+
+
+def _run(run: RunState) -> str:
+    head = f"{run.action} {run.id} by {run.who}"
+    if run.state == "under-way":
+        return f"{head} is under way since {run.since}, at step {run.step}: fab follow --run {run.id}"
+    if run.state == "cut-off":
+        return f"{head} was cut off at step {run.step}: the next fab deploy or fab rollback finishes or undoes it"
+    return f"{head}: {run.outcome}: {run.sentence}"
+
+
+def _outcome(release: Release) -> str:
+    return "left" if release.left else release.outcome
+
+
+def _contents(release: Release) -> str:
+    return ", ".join(f"{name} {placed.tag}" for name, placed in sorted(release.services.items()))
+
+
+def _worth_saying(look: Look) -> list[Check]:
+    return [row for row in look.rows if row.level in ("warning", "critical", "unknown")]

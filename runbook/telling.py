@@ -1,0 +1,80 @@
+"""Turns the lines of a journal, and the events of a pull, into sentences. Pure; a line without news is None."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remote.checks import say
+
+Line = dict[str, Any]
+
+
+def sentence(line: Line) -> str | None:
+    """What stays on the screen."""
+    service = line.get("service", "")
+    match line.get("event"):
+        case "recovering":
+            return "a run that was cut off is brought to an end first"
+        case "staged":
+            return f"{service}: container and config are ready"
+        case "command" if line.get("status") != 0:
+            return f"failed: {' '.join(map(str, line.get('argv', ())))} ({line.get('said', '')})"
+        case "swap":
+            return _swap(line.get("swap", {}))
+        case "swapped":
+            return _swapped(line)
+        case "watching":
+            return f"{service}: watched for at most {line.get('window', 0):.0f} s, until it has proven itself"
+        case "verdict":
+            return f"{service}: {line.get('verdict')}: {line.get('reason')}"
+        case "undoing":
+            return f"going back: {line.get('reason')}"
+        case "undone":
+            return "everything is as it was before" if not line.get("trouble") else None
+        case "recorded":
+            return f"recorded as release {line.get('release')}"
+        case "lost":
+            return f"{line.get('why')}; the run goes on by itself, trying to come back to it"
+    return None
+
+
+def passing(line: Line) -> str | None:
+    """What may be overwritten by the next news."""
+    match line.get("event"):
+        case "seen":
+            return _seen(line)
+        case "pulling":
+            return _pulling(line)
+    return None
+
+
+def _swap(swap: Line) -> str:
+    if not swap.get("old"):
+        return f"{swap.get('service')}: starting"
+    return f"{swap.get('service')}: stopping the old one (it has {swap.get('grace')} s), then starting the new one"
+
+
+def _swapped(line: Line) -> str:
+    down = f"; it was down for {line['outage']:.2f} s" if "outage" in line else ""
+    offset = f", next offset {line['offset']}" if line.get("offset") is not None else ""
+    killed = "; the old one had to be killed (137): messages may be read again" if line.get("old_exit") == 137 else ""
+    return f"{line.get('service')}: started{down}{offset}{killed}"
+
+
+def _seen(line: Line) -> str:
+    state = "running" if line.get("running") else "not running"
+    parts = [f"{line.get('service')}: {state}"]
+    if line.get("offset") is not None:
+        parts.append(f"offset {line['offset']}")
+    if line.get("backlog") is not None:
+        parts.append(f"{say.several(line['backlog'], 'message')} waiting")
+    if line.get("broker"):
+        parts.append(str(line["broker"]))
+    return ", ".join(parts)
+
+
+def _pulling(line: Line) -> str:
+    image = str(line.get("image", "")).split("@")[0]
+    total = line.get("total") or 0
+    share = f" {say.size(line.get('done', 0))} of {say.size(total)}" if total else ""
+    return f"pulling {image}{share}"

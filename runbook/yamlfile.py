@@ -1,0 +1,142 @@
+"""Reads a YAML file into plain values and remembers the line of each, so that an error can point at it.
+
+Stricter than YAML: a key that stands twice is an error and not "the last one wins", keys are text, dates stay text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runbook.errors import BadInput
+from runbook.problems import printable
+from runbook.textfile import read_text
+
+Place = tuple[str, ...]
+
+# A file that aliases blow up to more values than this is an accident or an attack.
+MOST_VALUES = 20_000
+
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+@dataclass
+class Document:
+    """A file's mapping, the line of every value in it, and what is wrong with it: a line number, a line of text."""
+
+    path: Path
+    data: dict[str, Any] = field(default_factory=dict)
+    lines: dict[Place, int] = field(default_factory=dict)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def complain(self, place: Place, sentence: str, line: int | None = None) -> None:
+        """Note `hosts.yaml:12: hosts.gpu-1.port: …`; without a line, that of the nearest entry around the place."""
+        if line is None:
+            line = next(self.lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in self.lines)
+        where = "".join(f"{printable(part)}." for part in place).removesuffix(".")
+        text = ": ".join(part for part in (f"{self.path.name}:{line}", where, sentence) if part)
+        self.problems.append((line, text))
+
+
+def read_yaml(path: Path, missing: str) -> Document:
+    """Read one mapping. Raises BadInput when the file cannot be read at all; the rest is left in `problems`."""
+    text = read_text(path, missing)
+    loader: yaml.SafeLoader | None = None
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise BadInput(f"{path} does not hold a mapping (key: value).", missing)
+        document = Document(path)
+        document.data = _Reader(loader, document).value(root, ())
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}{_mark(error)} is not YAML: {_complaint(error)}.", "Correct that line.") from None
+    except RecursionError:
+        raise BadInput(f"{path} is nested too deeply.", "Check that this is the right file.") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return document
+
+
+def _mark(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
+def _complaint(error: yaml.YAMLError) -> str:
+    """What the parser says, without a snippet of the file; tabs get a sentence of their own."""
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
+    if r"'\t'" in problem:
+        return "a tab stands where YAML wants spaces"
+    return printable(problem)
+
+
+class _Reader:
+    """Turns the parser's nodes into plain values; holds the count that aliases cannot get around."""
+
+    def __init__(self, loader: yaml.SafeLoader, document: Document) -> None:
+        self.loader = loader
+        self.document = document
+        self.count = 0
+
+    def value(self, node: yaml.Node, place: Place) -> Any:
+        self.count += 1
+        if self.count > MOST_VALUES:
+            path = self.document.path
+            raise BadInput(f"{path} grows beyond {MOST_VALUES} values.", "Write fewer aliases (*name).")
+        self.document.lines[place] = node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*place, str(index))) for index, item in enumerate(node.value)]
+        return self._scalar(node, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node, place)
+            if key is None:
+                continue
+            inner = (*place, key)
+            line = key_node.start_mark.line + 1
+            if key in result:
+                self.document.complain(inner, f"stands twice, first in line {self.document.lines[inner]}", line)
+                continue
+            result[key] = self.value(value_node, inner)
+            self.document.lines[inner] = line
+        return result
+
+    def _key(self, node: yaml.Node, place: Place) -> str | None:
+        """The key's text; None, with a problem noted, for whatever else YAML allows as a key."""
+        if node.tag == "tag:yaml.org,2002:merge":
+            self._problem(node, place, "merge keys (<<) are not read; what all servers share stands under defaults")
+        elif node.tag != "tag:yaml.org,2002:str":
+            self._problem(node, place, "a key is not text; put it in quotes")
+        else:
+            key = self._scalar(node, place)
+            return key if isinstance(key, str) else None
+        return None
+
+    def _scalar(self, node: yaml.Node, place: Place) -> Any:
+        if node.tag == _TIMESTAMP:
+            return node.value
+        if node.tag not in _SCALARS:
+            self._problem(node, place, f"the tag {printable(node.tag)} is not read here")
+            return None
+        try:
+            value = self.loader.construct_object(node)
+        except ValueError:
+            self._problem(node, place, "a number that cannot be read; put it in quotes if it is text")
+            return None
+        if isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            self._problem(node, place, "half of a character (a lone surrogate) is no text")
+            return None
+        return value
+
+    def _problem(self, node: yaml.Node, place: Place, sentence: str) -> None:
+        self.document.complain(place, sentence, node.start_mark.line + 1)

@@ -1,0 +1,42 @@
+"""`python -m sandbox up|down|status`: the sandbox without the task runner; also what `sudo` is asked to run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from runbook.errors import RunbookError
+from sandbox.lifecycle import down, found, up
+from sandbox.place import DEFAULT_DIRECTORY, Sandbox
+from sandbox.say import plain, with_time
+from sandbox.status import describe, status
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox")
+    parser.add_argument("verb", choices=("up", "down", "status"))
+    parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY)
+    parser.add_argument("--port-base", type=int, help="the first of the hundred ports it takes its own from")
+    parser.add_argument("--rtt", type=float, default=0, help="round trip to the server in milliseconds")
+    parser.add_argument("--plain", action="store_true", help="lines without the time")
+    words = parser.parse_args()
+    sandbox = found(words.directory.resolve())
+    if words.port_base:
+        sandbox = Sandbox(sandbox.directory, words.port_base)
+    say = plain if words.plain else with_time()
+    try:
+        if words.verb == "up":
+            up(sandbox, say, words.rtt)
+        elif words.verb == "down":
+            down(sandbox, say)
+        else:
+            print(*describe(status(sandbox)), sep="\n")
+    except RunbookError as error:
+        print(error.message, error.hint, sep="\n", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What stands on the GPU server: its door, its engine, its stand-in GPU driver and the /azaion tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from sandbox.place import LOGIN_USER, Sandbox
+from sandbox.roots import LOGIN, LOGIN_UID, SERVER_USERS, build, give_directory, give_file
+
+PROGRAMS = Path(__file__).with_name("server")
+TREE = ("annotations", "models/2026-03-02", "models/2026-04-20", "checkpoints")
+SSHD_CONFIG = """\
+Port {port}
+ListenAddress 127.0.0.1
+HostKey /etc/ssh/ssh_host_ed25519_key
+PidFile none
+AllowUsers {user}
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin no
+PrintMotd no
+Subsystem sftp internal-sftp
+SetEnv PATH=/usr/local/bin:/usr/bin:/bin
+"""
+
+
+def prepare(sandbox: Sandbox, owner: tuple[int, int]) -> None:
+    """Write everything that the server's parts read at their start, and the keys that open its door."""
+    build(sandbox.server, SERVER_USERS)
+    _prepare_door(sandbox, owner)
+    _prepare_engine(sandbox)
+    _install(sandbox, "nvidia-smi", "bin")
+    _install(sandbox, "stuck-driver", "sbin")
+    _install(sandbox, "line", "sbin")
+    azaion = sandbox.server.root / "azaion"
+    give_directory(azaion, LOGIN_UID)
+    for name in TREE:
+        for path in reversed([azaion / name, *(azaion / name).parents][: name.count("/") + 1]):
+            give_directory(path, LOGIN_UID)
+    for model in ("2026-03-02", "2026-04-20"):
+        give_file(azaion / "models" / model / "best.pt", f"weights of {model}\n", LOGIN_UID)
+
+
+def _prepare_door(sandbox: Sandbox, owner: tuple[int, int]) -> None:
+    ssh = sandbox.server.root / "etc/ssh"
+    ssh.mkdir(exist_ok=True)
+    host_key = ssh / "ssh_host_ed25519_key"
+    _generate(host_key, f"root@{sandbox.server.hostname}")
+    _generate(sandbox.key_file, f"{LOGIN_USER}@sandbox")
+    give_file(ssh / "sshd_config", SSHD_CONFIG.format(port=sandbox.sshd_port, user=LOGIN_USER))
+
+    home = sandbox.server.root / LOGIN.home.lstrip("/")
+    give_directory(home / ".ssh", LOGIN_UID, 0o700)
+    public = sandbox.key_file.with_suffix(".pub")
+    give_file(home / ".ssh/authorized_keys", public.read_text(), LOGIN_UID, 0o600)
+
+    algorithm, key = host_key.with_suffix(".pub").read_text().split()[:2]
+    lines = [f"[127.0.0.1]:{port} {algorithm} {key}\n" for port in (sandbox.ssh_port, sandbox.sshd_port)]
+    sandbox.known_hosts.write_text("".join(lines))
+    for path in (sandbox.key_file, public, sandbox.known_hosts):
+        os.chown(path, *owner)
+
+
+def _generate(path: Path, comment: str) -> None:
+    if not path.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True)
+
+
+def _prepare_engine(sandbox: Sandbox) -> None:
+    # Containers use the host's network: no bridge, no address rules, nothing changed on the real machine.
+    settings = {
+        "bridge": "none",
+        "iptables": False,
+        "ip-forward": False,
+        "cgroup-parent": f"/{sandbox.cgroup}",
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "insecure-registries": [sandbox.registry],
+    }
+    give_file(sandbox.server.root / "etc/docker/daemon.json", json.dumps(settings, indent=2) + "\n")
+    # A hook of this name on the engine's PATH is how the engine recognises NVIDIA's toolkit and accepts --gpus.
+    give_file(sandbox.server.local / "sbin/nvidia-container-runtime-hook", "#!/bin/sh\nexit 0\n", mode=0o755)
+
+
+def _install(sandbox: Sandbox, program: str, directory: str) -> None:
+    source = PROGRAMS / f"{program.replace('-', '_')}.py"
+    give_file(sandbox.server.local / directory / program, source.read_text(), mode=0o755)

@@ -1,0 +1,109 @@
+"""Publish numbered messages to the sandbox's stream, each confirmed by the broker; or begin the stream anew.
+
+Both run this module as a process of its own, with the packages of the consumer image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from runbook.errors import Defect
+from sandbox.passwords import read
+from sandbox.place import CHECKOUT, STREAM, Sandbox
+
+BATCHES_PER_SECOND = 20
+
+
+def start_publishing(sandbox: Sandbox, count: int, rate: float = 0, first: int = 1) -> subprocess.Popen[str]:
+    """Start publishing `count` messages named msg-000001 and on, `rate` a second (0: as fast as it goes)."""
+    return _start(sandbox, count=count, rate=rate, first=first)
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    """Wait until everything is confirmed; how many messages that were."""
+    output, errors = process.communicate()
+    if process.returncode:
+        raise Defect(f"the producer failed: {' '.join(errors.splitlines()[-1:])}")
+    return int(output)
+
+
+def publish(sandbox: Sandbox, count: int, rate: float = 0, first: int = 1) -> int:
+    return finish(start_publishing(sandbox, count, rate, first))
+
+
+def renew_stream(sandbox: Sandbox) -> None:
+    """Delete the stream and create it empty, so that offsets begin at 0 again."""
+    finish(_start(sandbox, count=0))
+
+
+def _start(sandbox: Sandbox, **order: float) -> subprocess.Popen[str]:
+    variables = read(sandbox.env_file)
+    login = {"port": sandbox.stream_port, "username": variables["RABBITMQ_USER"]}
+    login["password"] = variables["RABBITMQ_PASSWORD"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox.producer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(sandbox.libraries)},
+    )
+    if process.stdin:  # it always is: PIPE above
+        process.stdin.write(json.dumps({"login": login, **order}) + "\n")
+        process.stdin.flush()
+    return process
+
+
+async def _renew(login: dict[str, Any]) -> None:
+    from rstream import Producer
+
+    async with Producer("127.0.0.1", **login) as producer:
+        await producer.delete_stream(STREAM)
+        await producer.create_stream(STREAM)
+
+
+async def _publish(login: dict[str, Any], count: int, rate: float, first: int) -> int:
+    """Send in small batches on a timetable, and wait for the confirmation of every message."""
+    from rstream import AMQPMessage, ConfirmationStatus, Producer
+
+    confirmed = 0
+    everything = asyncio.Event()
+
+    async def on_confirm(status: ConfirmationStatus) -> None:
+        nonlocal confirmed
+        confirmed += status.is_confirmed
+        if confirmed == count:
+            everything.set()
+
+    # Odd, so that batches do not end just where a consumer saves its offset.
+    batch = round(rate / BATCHES_PER_SECOND) | 1 if rate else 499
+    async with Producer("127.0.0.1", **login) as producer:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for sent in range(0, count, batch):
+            if rate:
+                await asyncio.sleep(max(0.0, started + sent / rate - loop.time()))
+            numbers = range(first + sent, first + min(sent + batch, count))
+            messages = [AMQPMessage(body=f"msg-{number:06d}".encode()) for number in numbers]
+            await producer.send_batch(STREAM, messages, on_publish_confirm=on_confirm)
+        await asyncio.wait_for(everything.wait(), 30)
+    return confirmed
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.readline())
+    if order["count"]:
+        print(asyncio.run(_publish(**order)))
+    else:
+        asyncio.run(_renew(order["login"]))
+        print(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a person types: flags, printing and exit statuses, a few lines each over runbook/."""

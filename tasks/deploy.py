@@ -1,0 +1,112 @@
+"""fab deploy, fab rollback, fab follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.planning import Order
+    from tasks.visit import Visit
+
+
+@task(
+    help={
+        "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
+        "service": front.SERVICE,
+        "hosts": front.HOSTS,
+        "dry-run": "look, show the plan, and end",
+        "force": "replace the container even if nothing differs; bypasses no check",
+        "adopt": "replace a container this tool did not make, and keep it as the previous release",
+        "no-rollback": "leave a release that fails its watch running, for a person to look at",
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def deploy(
+    context: Any,
+    tag: str | None = None,
+    service: str | None = None,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    adopt: bool = False,
+    no_rollback: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Put the images of hosts.yaml on the servers; a release that fails its watch is rolled back by itself."""
+    from runbook import jobs
+    from tasks.visit import Visit, order, tags_for
+
+    visit = Visit(context, hosts, service, json, rendering=True)
+    visit.warn()
+    tags = tags_for(visit.services, tag)
+    asked = order(tags, force=force, adopt=adopt, undo_on_failure=not no_rollback)
+    _carry_out(visit, asked, jobs.deploy, dry_run, json)
+
+
+@task(
+    help={
+        "to": "the release to go to; without it the newest good one before what is in force",
+        "hosts": front.HOSTS,
+        "dry-run": "look, show the plan, and end",
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def rollback(
+    context: Any,
+    to: str | None = None,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Bring the previous release back: its images, its settings, its config."""
+    from runbook import jobs
+    from tasks.visit import Visit, given, order
+
+    visit = Visit(context, hosts, None, json)
+    _carry_out(visit, order({}, to=given("--to", to) or ""), jobs.rollback, dry_run, json)
+
+
+@task(help={"run": "the run's id; without it the newest", "hosts": front.HOSTS, "debug": front.DEBUG})
+@front.guarded
+def follow(context: Any, run: str | None = None, hosts: str | None = None, debug: bool = False) -> None:
+    """Come back to a run: what it has done, what it does, and how it ends."""
+    from runbook import jobs, running
+    from tasks.visit import Visit, given
+
+    visit, wanted = Visit(context, hosts, None, machine=False), given("--run", run) or ""
+    for door in visit.doors():
+        root = visit.resolved[door.host.name].host.root
+        with visit.screen.working(f"{door.host.name}: following") as passing:
+            tell = jobs.teller(visit.screen, passing, door.host.name)
+            ended = running.follow(door, root, wanted, tell)
+        visit.screen.say(ended.sentence, "green")
+
+
+def _carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
+    """One server after the other; the first failure ends it."""
+    from runbook.errors import RunbookError
+    from runbook.jobs import Job
+    from tasks.visit import print_json
+
+    results: list[dict[str, Any]] = []
+    try:
+        for door in visit.doors():
+            results.append({"server": door.host.name})
+            resolved = visit.resolved[door.host.name]
+            results[-1] |= job(door, Job(visit.inventory, resolved, visit.services, asked, dry_run), visit.screen)
+    except RunbookError as error:
+        results[-1] |= error.as_result()
+        error.results = results
+        raise
+    if json:
+        print_json({"servers": results})

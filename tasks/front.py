@@ -1,0 +1,71 @@
+"""What every task has in common, and light: `fab --list` reads this and the tasks, and nothing below them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from invoke.exceptions import Exit
+
+Arguments = ParamSpec("Arguments")
+
+HOSTS = "servers or groups of hosts.yaml, comma-separated; all without it"
+SERVICE = "services of hosts.yaml, comma-separated; all without it"
+JSON = "JSON on stdout; what a person reads goes to stderr"
+DEBUG = "show the traceback of an error"
+
+
+def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
+    """Every error becomes one sentence and its exit status; the task's own number is the exit status otherwise."""
+
+    @functools.wraps(task)
+    def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        from runbook.errors import Cancelled, Defect, RunbookError
+
+        try:
+            code = task(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Exit("cancelled, nothing changed", Cancelled.exit_code) from None
+        except RunbookError as error:
+            _show(error, bool(kwargs.get("debug")), bool(kwargs.get("json")))
+            raise Exit(code=error.exit_code) from None
+        except Exception as error:
+            _show(_unexpected(error), bool(kwargs.get("debug")), bool(kwargs.get("json")))
+            raise Exit(code=Defect.exit_code) from None
+        if code:
+            raise Exit(code=code)
+
+    return body
+
+
+def _unexpected(error: Exception) -> Any:
+    """What no code foresaw, by its kind and place: the error's own text may quote a secret."""
+    import traceback
+
+    from runbook.errors import Defect
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    defect = Defect(
+        f"a defect of this tool, or an answer it does not understand: {type(error).__name__} in "
+        f"{frame.filename} line {frame.lineno}",
+        "run it again with --debug, and report what it says",
+    )
+    defect.__cause__ = error
+    return defect
+
+
+def _show(error: Any, debug: bool, machine: bool) -> None:
+    """For a person on stderr; for a script on stdout as well, with what was done before it."""
+    from runbook.screen import show_error
+
+    if machine:
+        import json
+
+        print(json.dumps({"servers": error.results, "error": error.as_result()}, indent=2, ensure_ascii=False))
+    if debug:
+        import sys
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    show_error(error)

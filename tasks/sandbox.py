@@ -1,0 +1,48 @@
+"""The sandbox: a GPU server of real parts on this very machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+
+@task(
+    help={
+        "rtt": "round trip to the server in milliseconds, put in front of its ssh port (default 0)",
+        "port-base": "the number that the sandbox's ports start from (default 24000)",
+    }
+)
+@front.guarded
+def up(context: Any, rtt: int = 0, port_base: int = 0) -> None:
+    """Bring up a GPU server of real parts on this machine, or what is missing of it."""
+    import sandbox
+    from sandbox.place import DEFAULT_DIRECTORY
+    from sandbox.say import with_time
+
+    place = sandbox.Sandbox(DEFAULT_DIRECTORY, port_base) if port_base else sandbox.found(DEFAULT_DIRECTORY)
+    sandbox.up(place, with_time(), rtt)
+    print(*sandbox.describe(sandbox.status(place)), sep="\n")
+
+
+@task
+@front.guarded
+def down(context: Any) -> None:
+    """Take the sandbox down, with everything it started and wrote."""
+    import sandbox
+    from sandbox.place import DEFAULT_DIRECTORY
+    from sandbox.say import with_time
+
+    sandbox.down(sandbox.found(DEFAULT_DIRECTORY), with_time())
+
+
+@task
+@front.guarded
+def status(context: Any) -> None:
+    """Say which parts of the sandbox run, where, and what to type next."""
+    import sandbox
+    from sandbox.place import DEFAULT_DIRECTORY
+
+    print(*sandbox.describe(sandbox.status(sandbox.found(DEFAULT_DIRECTORY))), sep="\n")

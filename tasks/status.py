@@ -1,0 +1,27 @@
+"""fab status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+
+@task(name="status", help={"hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
+@front.guarded
+def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
+    """What runs, which release it is, which run is under way, and whether training runs."""
+    from runbook import looking, status
+    from tasks.visit import Visit, print_json
+
+    visit = Visit(context, hosts, None, json)
+    results = []
+    for door in visit.doors():
+        found = looking.look(door, visit.inventory, visit.resolved[door.host.name], visit.services)
+        for text, style in status.lines(door.host.name, found, visit.services):
+            visit.screen.say(text, style)
+        results.append(status.as_result(door.host.name, found, visit.services))
+    if json:
+        print_json({"servers": results})

@@ -1,0 +1,95 @@
+"""The inputs of one command line: read and checked as a whole before the first connection is opened."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from runbook.door import Door, host_from_context, options_from_context
+from runbook.errors import BadInput
+from runbook.inventory import Host, Inventory, Service, load_inventory
+from runbook.planning import Order
+from runbook.resolve import Resolved, resolve
+from runbook.screen import Screen
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Visit:
+    """hosts.yaml, .env and the templates as one command line sees them, and the doors to its servers."""
+
+    def __init__(
+        self, context: Any, hosts: str | None, service: str | None, machine: bool, rendering: bool = False
+    ) -> None:
+        self.context = context
+        self.screen = Screen(machine)
+        self.inventory: Inventory = load_inventory(_hosts_file())
+        wanted = given("--hosts", hosts) or host_from_context(context)
+        self.hosts: Sequence[Host] = self.inventory.select_hosts(wanted)
+        self.services: Sequence[Service] = self.inventory.select_services(given("--service", service))
+        self.resolved: dict[str, Resolved] = resolve(self.inventory, self.hosts, self.services, rendering)
+
+    def warn(self) -> None:
+        """Say which lines of .env other readers would take differently."""
+        for warning in dict.fromkeys(text for one in self.resolved.values() for text in one.env.warnings):
+            self.screen.say(f"warning: {warning}", "yellow")
+
+    def doors(self) -> Iterator[Door]:
+        """One server after the other, each behind a door that is closed before the next one is opened."""
+        options = options_from_context(self.context)
+        for host in self.hosts:
+            with Door(host, options) as door:
+                for warning in door.warnings:
+                    self.screen.say(f"warning: {warning}", "yellow")
+                yield door
+
+
+def _hosts_file() -> Path:
+    """hosts.yaml of the folder fab was called in, or of the project."""
+    here = Path("hosts.yaml")
+    return here if here.exists() else PROJECT / "hosts.yaml"
+
+
+def given(flag: str, value: str | None) -> str | None:
+    """A flag's value, None without the flag. An empty one is a script's unset variable: it must not mean everything."""
+    if value is not None and not value.strip():
+        raise BadInput(f"{flag} is given without a value", f"leave {flag} out, or say what it is to be")
+    return value
+
+
+def order(tags: dict[str, str], **asked: Any) -> Order:
+    """What was asked for, by whom, from where."""
+    return Order(getpass.getuser(), socket.gethostname(), tags, **asked)
+
+
+def tags_for(services: Sequence[Service], tag: str | None) -> dict[str, str]:
+    """`1.1` for every service, or `annotation-queue=1.1,training=2.0`; hosts.yaml says the rest. Raises BadInput."""
+    tags = {service.name: service.tag for service in services}
+    wanted = given("--tag", tag)
+    if wanted is None:
+        return tags
+    if "=" not in wanted:
+        return dict.fromkeys(tags, _valid(wanted.strip()))
+    for part in wanted.split(","):
+        name, _, value = part.strip().partition("=")
+        if name not in tags:
+            raise BadInput(f"--tag {part.strip()}: no such service is deployed here", f"known: {', '.join(tags)}")
+        tags[name] = _valid(value)
+    return tags
+
+
+def _valid(tag: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", tag, re.ASCII):
+        raise BadInput(
+            f"--tag {tag!r} is no tag", "a tag is letters, digits, dots, dashes and underscores, 128 at most"
+        )
+    return tag
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

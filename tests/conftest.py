@@ -1,0 +1,85 @@
+"""One sandbox for all tests on real parts, brought up when the first of them asks for it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox import Sandbox, down, up
+from sandbox.machine import can_be_root
+from sandbox.place import CHECKOUT
+from sandbox.say import with_time
+from tests import real
+
+PORT_BASE = 25000
+SPAN = 300  # of ports for each process that shares the tests: a test may bring up a second sandbox beside its own
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--port-base",
+        type=int,
+        default=PORT_BASE,
+        help="where the ports of the tests' sandbox start; two runs side by side need two",
+    )
+
+
+NEED_ROOT = "these tests need root or passwordless sudo; `make test-unit` runs those that do not"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Said before the tests are shared out: a process that has its share can no longer say it in one sentence."""
+    if config.getoption("numprocesses", None) and not can_be_root():
+        raise pytest.UsageError(NEED_ROOT)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root, real tests end the run: skipping them in silence would look like passing."""
+    if any(item.get_closest_marker("real") for item in items) and not can_be_root():
+        raise pytest.UsageError(NEED_ROOT)
+
+
+@pytest.fixture(scope="session")
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A sandbox of the tests' own, beside the one of a demo. What an interrupted run has left is taken over."""
+    base = request.config.getoption("--port-base") + SPAN * _worker(request.config)
+    place = Sandbox(CHECKOUT / f".sandbox-tests-{base}", base)
+    held = _hold(base)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    say = with_time()
+    with capture.global_and_fixture_disabled():
+        print()
+        up(place, say)
+        real.keep_layers(place)
+    yield place
+    with capture.global_and_fixture_disabled():
+        print()
+        down(place, say)
+    held.close()
+
+
+def _worker(config: pytest.Config) -> int:
+    """The number of the process that runs this test, when several share the tests; each has a sandbox of its own."""
+    name = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    return int(name.removeprefix("gw"))
+
+
+def _hold(port: int) -> socket.socket:
+    """Two runs in one sandbox would see each other's messages: the port base itself is the lock."""
+    held = socket.socket()
+    try:
+        held.bind(("127.0.0.1", port))
+    except OSError:
+        held.close()
+        pytest.exit(f"another test run holds the ports from {port} on; pytest --port-base N takes others", 4)
+    return held
+
+
+@pytest.fixture
+def server(sandbox: Sandbox) -> Sandbox:
+    """The sandbox as after its first `up`: no container, an empty stream, a bare /azaion, a healthy GPU and line."""
+    real.clean(sandbox)
+    return sandbox

@@ -1,0 +1,117 @@
+"""A laptop of the tests' own: a folder with hosts.yaml, .env and templates, and the real `fab` run in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox import Sandbox
+from sandbox.passwords import read
+from sandbox.place import CHECKOUT
+
+FAB = [sys.executable, "-m", "fabric", "--search-root", str(CHECKOUT)]
+QUEUE = "annotation-queue"
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a `fab` ended: exit status, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def all(self) -> str:
+        return self.out + self.err
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """Somebody's laptop; `hosts` is the content of its hosts.yaml, `variables` that of its .env."""
+
+    folder: Path
+    sandbox: Sandbox
+    hosts: dict[str, Any]
+    variables: dict[str, str]
+
+    @property
+    def queue(self) -> dict[str, Any]:
+        """The annotation queue's entry in hosts.yaml, to be changed before `save`."""
+        entry: dict[str, Any] = self.hosts["services"][QUEUE]
+        return entry
+
+    @property
+    def host(self) -> dict[str, Any]:
+        """The server's entry in hosts.yaml."""
+        entry: dict[str, Any] = self.hosts["hosts"]["gpu-1"]
+        return entry
+
+    def save(self) -> None:
+        """Write hosts.yaml and .env as they are now."""
+        (self.folder / "hosts.yaml").write_text(yaml.safe_dump(self.hosts, sort_keys=False))
+        env = self.folder / ".env"
+        env.write_text("".join(f"{name}='{value}'\n" for name, value in self.variables.items()))
+        env.chmod(0o600)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a `fab` and do not wait for it."""
+        return subprocess.Popen(
+            [*FAB, *words],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HOME": str(self.folder)},
+        )
+
+    def fab(self, *words: str, seconds: float = 120) -> Said:
+        """Run a `fab` to its end."""
+        with self.start(*words) as process:
+            return finished(process, seconds)
+
+    def deployed(self, *words: str) -> Said:
+        """A deploy that has to go well."""
+        said = self.fab("deploy", "--service", QUEUE, *words)
+        assert said.status == 0, said.all
+        return said
+
+
+def finished(process: subprocess.Popen[str], seconds: float = 120) -> Said:
+    """Wait for a `fab` that was started; one that outlives its time is ended and fails the test."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"fab took longer than {seconds} s:\n{out}{err}") from None
+    return Said(process.returncode, out, err)
+
+
+def new_laptop(folder: Path, sandbox: Sandbox) -> Laptop:
+    """The project's own hosts.yaml, made impatient and pointed at the tests' sandbox."""
+    hosts = yaml.safe_load((CHECKOUT / "hosts.yaml").read_text())
+    entry = hosts["hosts"].pop("gpu-sandbox")
+    entry |= {"port": sandbox.ssh_port, "key": str(sandbox.key_file), "known_hosts": str(sandbox.known_hosts)}
+    hosts["hosts"]["gpu-1"] = entry | {"env_file": ".env"}
+    hosts["registry"]["server"] = sandbox.registry
+    queue = hosts["services"][QUEUE]
+    queue |= {"stop_grace": 4, "watch": {**queue["watch"], "settle": 1, "window": 6}}
+    shutil.copytree(CHECKOUT / "templates", folder / "templates")
+    laptop = Laptop(folder, sandbox, hosts, dict(read(sandbox.env_file)))
+    laptop.save()
+    return laptop

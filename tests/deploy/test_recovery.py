@@ -1,0 +1,235 @@
+"""What is survived: a run that is killed, a reboot, two laptops at once, a damaged record; and where secrets rest."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from runbook.errors import Refused
+from sandbox import Sandbox, reboot, run_inside
+from sandbox.machine import wait_until
+from tests import real
+from tests.deploy.laptop import QUEUE, Laptop, finished, new_laptop
+from tests.deploy.refused import DEPLOY, says_no, shown
+from tests.real import ROOT, docker, exists, inspected, lost_and_twice, messages, published, wait_for_annotations
+
+pytestmark = pytest.mark.real
+
+NOTES = f"{ROOT}/.deploy"
+RECORD = f"{NOTES}/previous-tags.json"
+SHIM = "/usr/local/bin/docker"
+HALTED = "/tmp/halted"
+UNSAVED = 50  # messages that a consumer killed without warning may read again
+
+# Halts the first `docker WORD` and never carries it out; its number stands in a file, for whoever ends it.
+HALTING_DOCKER = """\
+#!/bin/sh
+if [ "$1" = WORD ] && [ ! -e /tmp/halted ]; then
+    echo $$ >/tmp/halted
+    exec sleep 60
+fi
+exec /usr/bin/docker "$@"
+"""
+
+Strike = Callable[[Sandbox], None]
+
+
+@contextmanager
+def halting(sandbox: Sandbox, word: str) -> Iterator[None]:
+    run_inside(sandbox, ["rm", "-f", HALTED])
+    run_inside(sandbox, ["tee", SHIM], input=HALTING_DOCKER.replace("WORD", word))
+    run_inside(sandbox, ["chmod", "755", SHIM])
+    try:
+        yield
+    finally:
+        run_inside(sandbox, ["rm", "-f", SHIM, HALTED])
+
+
+def there(sandbox: Sandbox, path: str) -> bool:
+    return run_inside(sandbox, ["test", "-s", path], check=False).returncode == 0
+
+
+def kill_run(sandbox: Sandbox) -> None:
+    """SIGKILL for the detached process, by the lock's own word."""
+    run_inside(sandbox, ["kill", "-KILL", str(lock(sandbox)["pid"])])
+
+
+def kill_run_and_command(sandbox: Sandbox) -> None:
+    """SIGKILL for the detached process, and for the command that it waits for."""
+    kill_run(sandbox)
+    run_inside(sandbox, ["sh", "-c", f"kill -KILL $(cat {HALTED})"])
+
+
+def pull_the_plug(sandbox: Sandbox) -> None:
+    reboot(sandbox, lambda text: None)
+
+
+def lock(sandbox: Sandbox) -> dict[str, object]:
+    said: dict[str, object] = json.loads(run_inside(sandbox, ["cat", f"{NOTES}/lock"]).stdout)
+    return said
+
+
+def told(sandbox: Sandbox, event: str) -> int:
+    """How often the journals of all runs tell of an event."""
+    lines = run_inside(sandbox, ["sh", "-c", f"cat {NOTES}/runs/*.jsonl"]).stdout.splitlines()
+    return sum(json.loads(line)["event"] == event for line in lines)
+
+
+def only_one_runs(sandbox: Sandbox) -> bool:
+    return docker(sandbox, "ps", "--format={{.Names}}").split() == [QUEUE]
+
+
+def mended(laptop: Laptop, twice: int = 0) -> str:
+    """`fab status` names the run that was cut off; the next deploy ends it first, and then ends well itself.
+
+    Gives what that deploy said.
+    """
+    status = laptop.fab("status")
+    assert status.status == 0 and "was cut off at step" in status.out, status.all
+    again = laptop.deployed("--tag", "1.1")
+    assert "was cut off at step" in again.out and "it is brought to an end first" in again.out
+    assert only_one_runs(laptop.sandbox)
+    assert inspected(laptop.sandbox, QUEUE)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    published(laptop.sandbox, 100, first=401)
+    lost, read_again = lost_and_twice(wait_for_annotations(laptop.sandbox, 500), messages(500))
+    assert lost == [] and len(read_again) <= twice
+    assert "was cut off at step" not in laptop.fab("status").out
+    return again.out
+
+
+def test_a_run_that_is_killed_during_its_watch_is_taken_as_it_is(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    published(sandbox, 300)
+    laptop.deployed()
+    laptop.queue["watch"] |= {"settle": 20, "window": 30}
+    laptop.save()
+    with laptop.start(*DEPLOY, "--tag", "1.1") as process:
+        wait_until(lambda: told(sandbox, "watching") == 2, 20, "run (its watch)")
+        new = inspected(sandbox, QUEUE)["Id"]
+        kill_run(sandbox)
+        said = finished(process)
+    assert (said.status, "was cut off" in said.err) == (14, True), said.all
+    laptop.queue["watch"] |= {"settle": 0, "window": 1}
+    laptop.save()
+    published(sandbox, 100, first=301)
+    assert "up to date, nothing was stopped" in mended(laptop)
+    assert inspected(sandbox, QUEUE)["Id"] == new
+
+
+@pytest.mark.parametrize(
+    ("word", "strike", "twice"),
+    [("stop", kill_run_and_command, 0), ("start", kill_run_and_command, 0), ("start", pull_the_plug, UNSAVED)],
+    ids=["killed before the stop", "killed before the start", "reboot before the start"],
+)
+def test_a_run_that_dies_in_its_swap_is_led_back(laptop: Laptop, word: str, strike: Strike, twice: int) -> None:
+    sandbox = laptop.sandbox
+    laptop.queue["watch"] |= {"settle": 0, "window": 2}
+    laptop.save()
+    published(sandbox, 300)
+    laptop.deployed()
+    first = inspected(sandbox, QUEUE)["Id"]
+    with halting(sandbox, word):
+        with laptop.start(*DEPLOY, "--tag", "1.1") as process:
+            wait_until(lambda: there(sandbox, HALTED), 20, f"docker {word}")
+            strike(sandbox)
+            published(sandbox, 100, first=301)
+            process.kill()
+            process.communicate()
+        assert f"stops  {QUEUE} ({first[:12]}, " in mended(laptop, twice)
+
+
+def test_of_two_laptops_at_the_same_instant_one_is_told_of_the_other(server: Sandbox, tmp_path: Path) -> None:
+    published(server, 300)
+    laptops = []
+    for name in ("ann", "bob"):
+        (tmp_path / name).mkdir()
+        laptops.append(new_laptop(tmp_path / name, server))
+    with laptops[0].start(*DEPLOY, "--tag", "1.0") as first, laptops[1].start(*DEPLOY, "--tag", "1.1") as second:
+        said = sorted((finished(first), finished(second)), key=lambda one: one.status)
+    assert [one.status for one in said] == [0, Refused.exit_code], [one.all for one in said]
+    assert only_one_runs(server)
+    assert told(server, "swap") == 1
+
+
+def test_a_record_of_which_one_entry_is_damaged_still_serves(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    laptop.queue["watch"] |= {"settle": 0, "window": 1}
+    laptop.save()
+    for tag in ("1.0", "1.1", "2.0"):
+        laptop.deployed("--tag", tag)
+    record = json.loads(run_inside(sandbox, ["cat", RECORD]).stdout)
+    newest, _, oldest = (entry["id"] for entry in record["releases"])
+    record["releases"][1]["services"][QUEUE]["container"] = 7
+    edited = json.dumps(record)
+    run_inside(sandbox, ["tee", RECORD], input=edited)
+    place = f"releases[1].services.{QUEUE}.container: str was expected, not int"
+    assert place in laptop.fab("status").out
+    said = laptop.fab("rollback", "--json")
+    assert said.json["servers"][0]["release"] == oldest, said.all
+    kept = json.loads(run_inside(sandbox, ["cat", RECORD]).stdout)
+    assert [entry["id"] for entry in kept["releases"]] == [newest, oldest]
+    assert run_inside(sandbox, ["cat", f"{RECORD}.damaged"]).stdout == edited
+
+
+def test_a_record_that_is_cut_off_is_named_and_begun_anew(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    laptop.queue["watch"] |= {"settle": 0, "window": 1}
+    laptop.save()
+    laptop.deployed()
+    run_inside(sandbox, ["truncate", "--size=300", RECORD])
+    cut = run_inside(sandbox, ["cat", RECORD]).stdout
+    assert f"{RECORD} is damaged" in laptop.fab("status").out
+    before = real.server_snapshot(sandbox)
+    assert "no earlier release" in says_no(laptop, Refused, "rollback").err
+    assert real.server_snapshot(sandbox) == before
+    laptop.deployed("--tag", "1.1")
+    assert only_one_runs(sandbox)
+    assert run_inside(sandbox, ["cat", f"{RECORD}.damaged"]).stdout == cut
+    assert f"{RECORD} is damaged" not in laptop.fab("status").out
+
+
+def test_no_secret_is_seen_but_in_files_for_the_consumer_alone(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    laptop.variables["AZAION_API_PASSWORD"] = "unmistakable: 'no' is not it".replace("'", '"')
+    laptop.save()
+    plain = [value for name, value in laptop.variables.items() if "PASSWORD" in name]
+    secrets = plain + [base64.b64encode(value.encode()).decode() for value in plain]
+    published(sandbox, 100)
+    said = [laptop.fab(*DEPLOY, "--dry-run", "--debug").all]
+    with laptop.start("deploy", "--json", "--debug") as process:
+        wait_until(lambda: there(sandbox, f"{NOTES}/lock"), 20, "run")
+        said += [process_lists(sandbox), Path(f"/proc/{process.pid}/cmdline").read_text()]
+        ended = finished(process)
+    assert ended.status == 0, ended.all
+    laptop.variables["REGISTRY_PASSWORD"] = "wrong, and not to be seen"
+    laptop.save()
+    secrets.append(laptop.variables["REGISTRY_PASSWORD"])
+    said += [ended.all, laptop.fab(*DEPLOY, "--tag", "1.1", "--debug").all]
+    said += [laptop.fab(*words).all for words in (("status", "--json"), ("health", "--json"), ("follow",))]
+    said += [docker(sandbox, "inspect", QUEUE), docker(sandbox, "logs", QUEUE)]
+    said += [run_inside(sandbox, ["sh", "-c", f"cat {NOTES}/runs/* {RECORD} {NOTES}/lock"]).stdout]
+    said += [run_inside(sandbox, ["cat", "/var/log/engine.log", "/var/log/sshd.log"]).stdout]
+    assert [shown(secrets, text) for text in said] == [[] for _ in said]
+    assert run_inside(sandbox, ["test", "-e", "/home/deploy/.docker"], check=False).returncode == 1
+    assert exists(sandbox, QUEUE)
+    holders = holding(sandbox, "unmistakable")
+    release = laptop.fab("status", "--json").json["servers"][0]["release"]
+    kept = [f"{NOTES}/releases/{release}/{QUEUE}/config.yaml", f"{ROOT}/config.yaml"]
+    assert holders == [f"600 deploy {path}" for path in kept]
+
+
+def process_lists(sandbox: Sandbox) -> str:
+    """Argument lists and environments of everything that runs on the server now."""
+    return run_inside(sandbox, ["sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null || true"]).stdout
+
+
+def holding(sandbox: Sandbox, secret: str) -> list[str]:
+    """Mode, owner and path of each file on the server that holds a text, sorted by path."""
+    search = "grep -rlF -- \"$1\" /azaion /tmp /home /var/log /etc | xargs -r stat --format='%a %U %n'"
+    lines = run_inside(sandbox, ["sh", "-c", search, "sh", secret]).stdout.splitlines()
+    return sorted(lines, key=lambda line: line.split()[-1])

@@ -1,0 +1,79 @@
+"""A training run goes on through whatever is done to the consumers beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox import run_inside
+from sandbox.machine import wait_until
+from tests.deploy.laptop import QUEUE, Laptop
+from tests.deploy.standing import standing, watched
+from tests.real import ROOT, docker, inspected, published, started_training, training_image
+
+pytestmark = pytest.mark.real
+
+SECOND = "second-queue"
+
+
+def alive(laptop: Laptop, training: str) -> list[Any]:
+    """What must never change of a training run."""
+    found = inspected(laptop.sandbox, training)
+    state = [found["State"][key] for key in ("Running", "StartedAt", "Pid")]
+    return [*state, found["Name"], found["Image"], found["RestartCount"], found["HostConfig"]["RestartPolicy"]]
+
+
+def epoch(laptop: Laptop) -> int:
+    """The last epoch that the training run has saved."""
+    return int(run_inside(laptop.sandbox, ["cat", f"{ROOT}/checkpoints/last.ckpt"], check=False).stdout or 0)
+
+
+def image_id(laptop: Laptop, name: str) -> str:
+    return docker(laptop.sandbox, "image", "inspect", "--format", "{{.Id}}", name)
+
+
+def test_a_training_run_goes_on_through_deploys_a_failure_and_a_rollback(laptop: Laptop) -> None:
+    training = started_training(laptop.sandbox)
+    before, first = alive(laptop, training), epoch(laptop)
+    current = training_image(laptop.sandbox, "current")
+    watched(laptop, settle=1, window=2)
+    assert laptop.fab("deploy").status == 0
+    old = image_id(laptop, current)
+    moved = laptop.fab("deploy", "--tag", f"{QUEUE}=1.1,training=2.0")
+    assert moved.status == 0, moved.all
+    assert "training 2.0: for the next run only; training runs on untouched" in moved.out
+    new = image_id(laptop, current)
+    assert new != old == inspected(laptop.sandbox, training)["Image"]
+    watched(laptop, settle=1, window=6)
+    failed = laptop.fab("deploy", "--tag", f"{QUEUE}=bad-exits,training=1.0")
+    assert (failed.status, image_id(laptop, current)) == (13, new), failed.all
+    status = laptop.fab("status").out
+    assert f"training: training running for {status.split('training running for ')[1].split(' from ')[0]}" in status
+    assert f"from {old[:19]}; the next run starts from {new[:19]}" in status
+    watched(laptop, settle=1, window=2)
+    back = laptop.fab("rollback")
+    assert (back.status, image_id(laptop, current)) == (0, old), back.all
+    assert alive(laptop, training) == before
+    wait_until(lambda: epoch(laptop) > first + 1, 20, "training run (its next epoch)")
+
+
+def test_two_consumers_swap_in_order_and_one_failure_takes_both_back(laptop: Laptop) -> None:
+    run_inside(laptop.sandbox, ["mkdir", f"{ROOT}/second"], user="deploy")
+    laptop.hosts["services"][SECOND] = laptop.queue | {
+        "mounts": [f"{ROOT}/second:{ROOT}"],
+        "config": laptop.queue["config"] | {"path": f"{ROOT}/second/config.yaml"},
+        "offset": laptop.queue["offset"] | {"file": f"{ROOT}/second/offset.yaml"},
+    }
+    laptop.save()
+    published(laptop.sandbox, 100)
+    both = ("--service", f"{SECOND},{QUEUE}")
+    done = laptop.fab("deploy", *both)
+    assert done.status == 0, done.all
+    assert done.out.index(f"{QUEUE}: starting") < done.out.index(f"{SECOND}: starting")
+    before = [standing(laptop.sandbox), standing(laptop.sandbox, SECOND, f"{ROOT}/second/config.yaml")]
+    failed = laptop.fab("deploy", *both, "--tag", f"{QUEUE}=1.1,{SECOND}=bad-exits")
+    assert failed.status == 13, failed.all
+    assert f"{SECOND} bad-exits failed its watch" in failed.err
+    assert f"the previous {QUEUE} and {SECOND} is back" in failed.err
+    assert [standing(laptop.sandbox), standing(laptop.sandbox, SECOND, f"{ROOT}/second/config.yaml")] == before

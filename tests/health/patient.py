@@ -1,0 +1,88 @@
+"""The server as a health check sees it, and what ails it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from remote.checks.gpu import Expected
+from remote.health import Consumer, DiskLimits, Request
+from remote.words import Check, OffsetFile, StreamAddress
+from runbook.door import Door
+from runbook.health import HealthReport, ask_health
+from runbook.inventory import Host
+from sandbox import Sandbox, run_inside
+from sandbox.passwords import read
+from sandbox.place import LOGIN_USER, STREAM
+from tests import real
+
+NAME = "annotation-queue"
+OFFSET = f"{real.ROOT}/offset.yaml"
+
+
+class Patient:
+    """A server to ask, and the request that a hosts.yaml with one consumer makes of it."""
+
+    def __init__(self, server: Sandbox) -> None:
+        self.server = server
+        self.variables = read(server.env_file)
+        self.heard: list[str] = []  # the names of the checks, as they were finished
+        monitor = self.variables["RABBITMQ_MONITOR_USER"]
+        self.stream = StreamAddress("127.0.0.1", server.stream_port, STREAM, monitor)
+        self.file = OffsetFile(OFFSET, saved_every=50)
+        password = self.variables["RABBITMQ_MONITOR_PASSWORD"]
+        self.consumer = Consumer(NAME, NAME, self.file, self.stream, password)
+        self.request = Request(DiskLimits((real.ROOT,), 99.0, 100.0), Expected(2), consumers=(self.consumer,))
+        self._host = Host(
+            name="gpu-sandbox",
+            address="127.0.0.1",
+            port=server.ssh_port,
+            user=LOGIN_USER,
+            key=server.key_file,
+            known_hosts=server.known_hosts,
+            root=real.ROOT,
+        )
+
+    def report(self, **changes: Any) -> HealthReport:
+        """Ask over SSH, with some of the request changed."""
+        self.heard = []
+        with Door(self._host) as door:
+            request = dataclasses.replace(self.request, **changes)
+            return ask_health(door, request, lambda check: self.heard.append(check.name))
+
+    def row(self, name: str, **changes: Any) -> Check:
+        return next(check for check in self.report(**changes).checks if check.name == name)
+
+    def progress(self, **changes: Any) -> Check:
+        """The check of the offset, with some of the consumer changed."""
+        return self.row("offset advancing", consumers=(dataclasses.replace(self.consumer, **changes),))
+
+    def restarting_consumer(self, tag: str) -> None:
+        """Start a consumer that the engine starts again whenever it ends."""
+        real.started_consumer(self.server, tag, NAME)
+        real.docker(self.server, "update", "--restart=unless-stopped", NAME)
+        real.docker(self.server, "start", NAME)
+
+    def save_offset(self, text: str) -> None:
+        run_inside(self.server, ["tee", OFFSET], user=LOGIN_USER, input=text)
+
+    def processes(self, name: str) -> int:
+        return run_inside(self.server, ["ps", "-eo", "comm"]).stdout.split().count(name)
+
+    def make_stream(self, name: str, messages: int = 0, keep: int = 0) -> StreamAddress:
+        """Make a stream beside the server's own, of so many messages of 1 KB, that keeps so many bytes (0: all)."""
+        user, password = self.variables["RABBITMQ_USER"], self.variables["RABBITMQ_PASSWORD"]
+        order = {"port": self.server.stream_port, "user": user, "password": password, "name": name}
+        subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("streams.py"))],
+            input=json.dumps({**order, "messages": messages, "keep": keep}),
+            env={**os.environ, "PYTHONPATH": str(self.server.libraries)},
+            text=True,
+            check=True,
+        )
+        return StreamAddress("127.0.0.1", self.server.stream_port, name, user)

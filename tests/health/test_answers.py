@@ -1,0 +1,203 @@
+"""A health check on a server whose consumer is away, asked over SSH: what is told of everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from remote.health import DiskLimits
+from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, StreamAddress
+from sandbox import Sandbox, run_inside, set_gpu
+from tests import real
+from tests.health.patient import NAME, OFFSET, Patient
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("answers")]  # one server for all of them
+
+ALIVE = f"{NAME} alive"
+
+
+@pytest.fixture(scope="module")
+def cleaned(sandbox: Sandbox) -> Patient:
+    real.clean(sandbox)
+    return Patient(sandbox)
+
+
+@pytest.fixture
+def patient(cleaned: Patient) -> Patient:
+    """Shared by these tests, which leave nothing but an offset file, a driver's state and messages behind."""
+    run_inside(cleaned.server, ["rm", "-f", OFFSET])
+    set_gpu(cleaned.server)
+    return cleaned
+
+
+def test_a_missing_container_is_critical(patient: Patient) -> None:
+    check = patient.row(ALIVE)
+    assert (check.level, check.sentence) == (CRITICAL, f"there is no container {NAME}")
+
+
+def test_an_engine_that_does_not_answer_leaves_the_other_rows_their_answers(patient: Patient) -> None:
+    report = patient.report(docker_host="unix:///run/no-engine.sock")
+    levels = {check.name: check.level for check in report.checks}
+    assert levels[ALIVE] == UNKNOWN
+    assert levels["disk space"] == UNKNOWN
+    assert levels["RabbitMQ reachable"] == levels["GPU available"] == OK
+
+
+@pytest.mark.parametrize(
+    ("host", "level", "words"),
+    [("broker.invalid", CRITICAL, "is not known"), ("127.0.0.1", CRITICAL, "refused the connection")],
+)
+def test_a_broker_that_is_not_there_is_critical(patient: Patient, host: str, level: str, words: str) -> None:
+    elsewhere = dataclasses.replace(patient.stream, host=host, port=patient.server.port_base + 999)
+    check = patient.row("RabbitMQ reachable", consumers=(dataclasses.replace(patient.consumer, stream=elsewhere),))
+    assert (check.level, words in check.sentence) == (level, True), check
+
+
+def test_the_amqp_port_is_recognised(patient: Patient) -> None:
+    patient.save_offset("offset: 0\n")
+    elsewhere = dataclasses.replace(patient.stream, port=patient.server.amqp_port)
+    report = patient.report(consumers=(dataclasses.replace(patient.consumer, stream=elsewhere),))
+    rows = {check.name: check for check in report.checks}
+    assert rows["RabbitMQ reachable"].level == WARNING
+    assert "AMQP port" in rows["RabbitMQ reachable"].sentence
+    assert rows["offset advancing"].level == UNKNOWN
+
+
+def test_a_wrong_password_is_unknown_and_not_told(patient: Patient) -> None:
+    patient.save_offset("offset: 0\n")
+    check = patient.progress(password="wr0ng-password")
+    assert check.level == UNKNOWN
+    assert "refused the login of 'monitor'" in check.sentence
+    assert "wr0ng-password" not in repr(check)
+
+
+def test_without_credentials_the_variables_are_named(patient: Patient) -> None:
+    patient.save_offset("offset: 0\n")
+    check = patient.progress(stream=dataclasses.replace(patient.stream, user=""), password="")
+    assert check.level == UNKNOWN
+    assert "RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD" in check.hint
+
+
+def test_a_stream_the_user_may_not_read_is_unknown(patient: Patient) -> None:
+    patient.save_offset("offset: 0\n")
+    private = patient.make_stream("private")
+    check = patient.progress(stream=dataclasses.replace(private, user=patient.stream.user))
+    assert (check.level, "may not read" in check.sentence) == (UNKNOWN, True), check
+
+
+def test_a_gpu_that_is_lost_is_critical(patient: Patient) -> None:
+    set_gpu(patient.server, lost=[1])
+    check = patient.row("GPU available")
+    assert (check.level, check.sentence) == (CRITICAL, "1 of 2 GPUs answer")
+
+
+def test_a_driver_that_fails_is_critical_with_its_text(patient: Patient) -> None:
+    text = "Failed to initialize NVML: Driver/library version mismatch"
+    set_gpu(patient.server, exit=18, text=text)
+    check = patient.row("GPU available")
+    assert (check.level, check.sentence) == (CRITICAL, f"nvidia-smi: {text} (status 18)")
+
+
+def test_a_driver_that_hangs_hides_no_other_row(patient: Patient) -> None:
+    set_gpu(patient.server, hang="killable")
+    report = patient.report()
+    assert patient.heard[-1] == "GPU available"
+    assert next(check for check in report.checks if check.name == "GPU available").level == CRITICAL
+    assert patient.processes("nvidia-smi") == 0
+
+
+def test_a_driver_that_cannot_be_killed_is_asked_once(patient: Patient) -> None:
+    set_gpu(patient.server, hang="unkillable")
+    begun = time.monotonic()
+    check = patient.row("GPU available")
+    assert time.monotonic() - begun < 12
+    assert (check.level, "hung for 7 s" in check.sentence) == (CRITICAL, True), check
+    begun = time.monotonic()
+    check = patient.row("GPU available")
+    assert time.monotonic() - begun < 5
+    assert (check.level, "stuck since an earlier check" in check.sentence) == (CRITICAL, True), check
+    assert patient.processes("nvidia-smi") == 1
+
+
+@pytest.mark.parametrize(("warning", "critical", "level"), [(0.0, 99.9, WARNING), (0.0, 0.1, CRITICAL)])
+def test_a_disk_beyond_its_threshold_alarms(patient: Patient, warning: float, critical: float, level: str) -> None:
+    check = patient.row("disk space", disk=DiskLimits(("/azaion",), warning, critical))
+    assert (check.level, "/azaion is " in check.sentence) == (level, True), check
+
+
+def test_a_path_that_is_missing_is_critical(patient: Patient) -> None:
+    check = patient.row("disk space", disk=DiskLimits(("/azaion", "/nowhere")))
+    assert (check.level, "/nowhere: No such file or directory" in check.sentence) == (CRITICAL, True), check
+
+
+def test_a_backlog_that_stands_still_is_a_warning_after_a_second_look(patient: Patient) -> None:
+    real.published(patient.server, 100)
+    patient.save_offset("offset: 0\n")
+    begun = time.monotonic()
+    check = patient.progress()
+    assert time.monotonic() - begun > patient.request.look_again
+    assert (check.level, "does not advance" in check.sentence) == (WARNING, True), check
+    assert check.figures["backlog"] == check.figures["last"] + 1
+
+
+def test_an_offset_beyond_the_end_is_critical(patient: Patient) -> None:
+    patient.save_offset("offset: 999999999\n")
+    check = patient.progress()
+    assert (check.level, "beyond the end" in check.sentence) == (CRITICAL, True), check
+
+
+def test_an_offset_before_the_beginning_is_critical_and_tells_the_loss(patient: Patient) -> None:
+    short = patient.make_stream("short", messages=6000, keep=1_000_000)
+    patient.save_offset("offset: 5\n")
+    check = patient.progress(stream=short, password=patient.variables["RABBITMQ_PASSWORD"])
+    assert (check.level, "before the beginning" in check.sentence) == (CRITICAL, True), check
+    assert check.figures["lost"] == check.figures["first"] - 5 > 1000
+    assert check.figures["last"] >= 5999
+
+
+def test_an_empty_stream_has_nothing_to_advance_to(patient: Patient) -> None:
+    empty = patient.make_stream("empty")
+    consumer = {"stream": empty, "password": patient.variables["RABBITMQ_PASSWORD"]}
+    assert patient.progress(**consumer).level == OK, "no file yet"
+    patient.save_offset("offset: 0\n")
+    assert patient.progress(**consumer).level == OK
+    patient.save_offset("offset: 3\n")
+    assert patient.progress(**consumer).level == CRITICAL
+
+
+def test_a_stream_that_does_not_exist_is_critical(patient: Patient) -> None:
+    patient.save_offset("offset: 0\n")
+    check = patient.progress(
+        stream=StreamAddress("127.0.0.1", patient.server.stream_port, "nope", patient.variables["RABBITMQ_USER"]),
+        password=patient.variables["RABBITMQ_PASSWORD"],
+    )
+    assert (check.level, "there is no stream 'nope'" in check.sentence) == (CRITICAL, True), check
+
+
+def test_an_offset_file_that_is_gone_is_critical_while_the_stream_holds_messages(patient: Patient) -> None:
+    real.published(patient.server, 1)
+    check = patient.progress()
+    assert (check.level, f"{OFFSET} does not exist while" in check.sentence) == (CRITICAL, True), check
+
+
+@pytest.mark.parametrize("text", ["", "offset: many\n", "\x00\xff"])
+def test_an_offset_file_that_makes_no_sense_is_unknown(patient: Patient, text: str) -> None:
+    patient.save_offset(text)
+    check = patient.progress()
+    assert (check.level, OFFSET in check.sentence) == (UNKNOWN, True), check
+
+
+def test_what_hosts_yaml_does_not_have_is_skipped(patient: Patient) -> None:
+    bare = dataclasses.replace(patient.consumer, offset=None, stream=None)
+    report = patient.report(consumers=(bare,), gpus=dataclasses.replace(patient.request.gpus, count=0))
+    levels = {check.name: check.level for check in report.checks}
+    assert levels["RabbitMQ reachable"] == levels["GPU available"] == levels["offset advancing"] == SKIPPED
+
+
+def test_two_consumers_have_rows_of_their_own_and_one_broker(patient: Patient) -> None:
+    other = dataclasses.replace(patient.consumer, service="other", container="other")
+    names = [check.name for check in patient.report(consumers=(patient.consumer, other)).checks]
+    assert names.count("RabbitMQ reachable") == 1
+    assert {f"offset advancing ({NAME})", "offset advancing (other)", "other alive", ALIVE} <= set(names)

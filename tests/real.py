@@ -1,0 +1,219 @@
+"""What tests on real parts do and see, in sentences."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox import Sandbox, docker_events, publish, renew_stream, run_inside, set_gpu, set_line, start, status
+from sandbox.machine import wait_until
+from sandbox.passwords import read
+from sandbox.place import CONSUMER_REPOSITORY, LOGIN_USER, STREAM, TRAINING_REPOSITORY
+from sandbox.services import REGISTRY_USER
+
+ROOT = "/azaion"
+
+_CLEAN = r"""
+docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
+docker images --all --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' | awk '
+    $1 == "kept" || $1 == "<none>" { next }
+    $2 != "<none>" { print $1 ":" $2 }
+    $3 != "<none>" { print $1 "@" $3 }
+' | sort -u | xargs --no-run-if-empty docker rmi --force >/dev/null
+docker image prune --force >/dev/null
+rm -rf /home/deploy/.docker /azaion/.deploy
+find /azaion -type f -not -name best.pt -delete
+find /azaion -mindepth 1 -maxdepth 1 -not -name annotations -not -name models -not -name checkpoints -exec rm -r {} +
+chown deploy:deploy /azaion
+chmod 755 /azaion
+"""
+
+# One line per thing below the root: what it is, who may do what with it, what is in it.
+_TREE = r"""
+import hashlib, json, os, stat, sys
+found = {}
+for directory, names, files in os.walk(sys.argv[1]):
+    for name in names + files:
+        path = os.path.join(directory, name)
+        status = os.lstat(path)
+        plain = stat.S_ISREG(status.st_mode)
+        digest = hashlib.sha256(open(path, "rb").read()).hexdigest() if plain else ""
+        found[path] = [stat.filemode(status.st_mode), status.st_uid, status.st_gid, status.st_size * plain, digest]
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One line that a consumer has written: which message, at which offset, by which container (12 hex digits)."""
+
+    offset: int
+    message: str
+    container: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything of a server that a refused task must leave as it was; equal snapshots mean nothing changed."""
+
+    tree: dict[str, list[Any]]
+    containers: dict[str, list[Any]]
+    images: dict[str, list[str]]
+
+
+def keep_layers(sandbox: Sandbox) -> None:
+    """Let the engine keep what all images share, so that not every test fetches it anew; `clean` leaves it alone."""
+    logged_in(sandbox)
+    image = consumer_image(sandbox, "bad-idle-stubborn")  # one that no test wants to see gone
+    docker(sandbox, "pull", "--quiet", image)
+    docker(sandbox, "tag", image, "kept:latest")
+
+
+def clean(sandbox: Sandbox) -> None:
+    """Bring a sandbox back to how it came up, whatever a test has done to it."""
+    for name, runs in status(sandbox).parts.items():
+        if not runs:
+            start(sandbox, name)
+    set_line(sandbox)
+    set_gpu(sandbox)
+    run_inside(sandbox, ["sh", "-ec", _CLEAN])
+    renew_stream(sandbox)
+
+
+def published(sandbox: Sandbox, count: int, rate: float = 0, first: int = 1) -> list[str]:
+    """Publish numbered messages and wait for their confirmation; the messages."""
+    assert publish(sandbox, count, rate, first) == count
+    return messages(count, first)
+
+
+def messages(count: int, first: int = 1) -> list[str]:
+    return [f"msg-{number:06d}" for number in range(first, first + count)]
+
+
+def written(sandbox: Sandbox) -> list[Annotation]:
+    """What the consumers have written down so far, in their order."""
+    log = run_inside(sandbox, ["cat", f"{ROOT}/annotations.log"], check=False).stdout
+    # The line that is being written at this moment may have come in half.
+    fields = [line.split() for line in log.rpartition("\n")[0].splitlines()]
+    return [Annotation(int(offset), message, container) for offset, message, container in fields]
+
+
+def lost_and_twice(seen: Iterable[Annotation], expected: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The expected messages that were never written, and those written more than once."""
+    times = Counter(annotation.message for annotation in seen)
+    return [name for name in expected if not times[name]], [name for name, count in times.items() if count > 1]
+
+
+def wait_for_annotations(sandbox: Sandbox, count: int, seconds: float = 20) -> list[Annotation]:
+    """Wait until so many different messages were written."""
+    wait_until(
+        lambda: len({annotation.message for annotation in written(sandbox)}) >= count,
+        seconds,
+        f"consumer (with {count} messages)",
+    )
+    return written(sandbox)
+
+
+def offset(sandbox: Sandbox) -> int | None:
+    """The number in offset.yaml, or None where there is no such file."""
+    text = run_inside(sandbox, ["cat", f"{ROOT}/offset.yaml"], check=False).stdout
+    return int(text.removeprefix("offset: ")) if text else None
+
+
+def docker(sandbox: Sandbox, *words: str, check: bool = True) -> str:
+    """Run docker on the server as the login user; what it printed."""
+    return run_inside(sandbox, ["docker", *words], user=LOGIN_USER, check=check).stdout.strip()
+
+
+def inspected(sandbox: Sandbox, container: str) -> dict[str, Any]:
+    """What the engine says of a container."""
+    answer: list[dict[str, Any]] = json.loads(docker(sandbox, "inspect", "--type", "container", container))
+    return answer[0]
+
+
+def exists(sandbox: Sandbox, container: str) -> bool:
+    return bool(docker(sandbox, "ps", "--all", "--quiet", "--filter", f"name=^/{container}$"))
+
+
+def consumer_image(sandbox: Sandbox, tag: str) -> str:
+    return f"{sandbox.registry}/{CONSUMER_REPOSITORY}:{tag}"
+
+
+def training_image(sandbox: Sandbox, tag: str) -> str:
+    return f"{sandbox.registry}/{TRAINING_REPOSITORY}:{tag}"
+
+
+def logged_in(sandbox: Sandbox) -> None:
+    """Let the login user's docker fetch from the registry, as somebody at the server would."""
+    password = read(sandbox.env_file)["REGISTRY_PASSWORD"]
+    words = ["docker", "login", "--username", REGISTRY_USER, "--password-stdin", sandbox.registry]
+    run_inside(sandbox, words, user=LOGIN_USER, input=password)
+
+
+def started_consumer(sandbox: Sandbox, tag: str, name: str = "annotation-queue", **changes: str) -> str:
+    """Start a consumer by hand, with a config.yaml as a deploy would leave; its id. `changes` go to its queue."""
+    variables = read(sandbox.env_file)
+    queue = {
+        "host": variables["RABBITMQ_HOST"],
+        "port": variables["RABBITMQ_PORT"],
+        "user": variables["RABBITMQ_USER"],
+        "password": variables["RABBITMQ_PASSWORD"],
+        "name": STREAM,
+    }
+    config = json.dumps({"queue": {**queue, **changes}})
+    run_inside(sandbox, ["tee", f"{ROOT}/config.yaml"], user=LOGIN_USER, input=config)
+    logged_in(sandbox)
+    return _run(sandbox, name, consumer_image(sandbox, tag))
+
+
+def started_training(sandbox: Sandbox, tag: str = "1.0", name: str = "training") -> str:
+    """Start a training run by hand, as a person does; its id."""
+    logged_in(sandbox)
+    return _run(sandbox, name, training_image(sandbox, tag), "--gpus=all")
+
+
+def _run(sandbox: Sandbox, name: str, image: str, *options: str) -> str:
+    mount = f"--volume={ROOT}:{ROOT}"
+    return docker(sandbox, "run", "--detach", f"--name={name}", "--network=host", mount, *options, image)
+
+
+def server_snapshot(sandbox: Sandbox) -> Snapshot:
+    """The tree below the root with modes, owners and digests; containers; images. Says nothing of times."""
+    tree = json.loads(run_inside(sandbox, ["python3", "-IS", "-c", _TREE, ROOT]).stdout)
+    ids = docker(sandbox, "ps", "--all", "--quiet", "--no-trunc").split()
+    found = json.loads(docker(sandbox, "inspect", *ids)) if ids else []
+    listed = docker(
+        sandbox, "images", "--no-trunc", "--digests", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}@{{.Digest}}"
+    )
+    images: dict[str, list[str]] = {}
+    for line in sorted(listed.splitlines()):
+        image, name = line.split()
+        images.setdefault(image, []).append(name)
+    return Snapshot(tree, {state["Id"]: _identity(state) for state in found}, images)
+
+
+def _identity(state: dict[str, Any]) -> list[Any]:
+    host = state["HostConfig"]
+    running = [state["State"][key] for key in ("Status", "Pid", "StartedAt")]
+    return [state["Name"], state["Image"], host["RestartPolicy"]["Name"], *running]
+
+
+def running_intervals(sandbox: Sandbox, since: float) -> dict[str, list[tuple[int, int | None]]]:
+    """From and until when each container ran, by the engine's own events, in ns since 1970; None: it still does."""
+    intervals: dict[str, list[tuple[int, int | None]]] = {}
+    for event in docker_events(sandbox, since):
+        ran = intervals.setdefault(event["id"], [])
+        if event["Action"] == "start":
+            ran.append((event["timeNano"], None))
+        elif event["Action"] == "die" and ran:
+            ran[-1] = (ran[-1][0], event["timeNano"])
+    return intervals
+
+
+def overlap(first: list[tuple[int, int | None]], second: list[tuple[int, int | None]]) -> bool:
+    """Whether there was a moment in which both containers ran."""
+    forever = 1 << 63
+    return any(a < (d or forever) and c < (b or forever) for a, b in first for c, d in second)

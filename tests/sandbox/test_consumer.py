@@ -1,0 +1,145 @@
+"""The consumer that is deployed: the good versions lose nothing, the bad ones are bad in the way their tag says."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sandbox import Sandbox, finish, kill, run_inside, start_publishing
+from sandbox.machine import wait_until
+from tests import real
+
+pytestmark = pytest.mark.real
+NAME = "annotation-queue"
+
+
+def test_nothing_is_lost_or_seen_twice_when_one_version_replaces_another_under_load(server: Sandbox) -> None:
+    begun = time.time()
+    first = real.started_consumer(server, "1.0")
+    real.docker(server, "pull", real.consumer_image(server, "2.0"))
+    producer = start_publishing(server, 10_000, rate=4000)
+    real.wait_for_annotations(server, 2000)
+    real.docker(server, "stop", "--time=30", NAME)
+    real.docker(server, "rename", NAME, "previous")
+    second = real.started_consumer(server, "2.0")
+    real.wait_for_annotations(server, 6000)
+    real.docker(server, "restart", "--time=30", NAME)
+    assert finish(producer) == 10_000
+
+    written = real.wait_for_annotations(server, 10_000)
+    assert real.lost_and_twice(written, real.messages(10_000)) == ([], [])
+    assert [annotation.offset for annotation in written] == list(range(10_000))
+    assert {annotation.container for annotation in written} == {first[:12], second[:12]}
+    wait_until(lambda: real.offset(server) == 10_000, 5, "offset 10000")
+    ran = real.running_intervals(server, begun)
+    assert not real.overlap(ran[first], ran[second])
+
+
+def test_a_killed_consumer_replays_at_most_what_it_had_not_saved(server: Sandbox) -> None:
+    real.started_consumer(server, "1.0")
+    producer = start_publishing(server, 2000, rate=1000)
+    real.wait_for_annotations(server, 500)
+    real.docker(server, "kill", "--signal=KILL", NAME)
+    real.docker(server, "start", NAME)
+    finish(producer)
+    lost, twice = real.lost_and_twice(real.wait_for_annotations(server, 2000), real.messages(2000))
+    assert lost == []
+    assert len(twice) <= 50  # SAVE_EVERY
+
+
+def test_a_first_start_leaves_an_offset_file_before_any_message(server: Sandbox) -> None:
+    real.started_consumer(server, "1.0")
+    wait_until(lambda: real.offset(server) == 0, 5, "offset file")
+
+
+def test_a_stop_is_obeyed_within_a_second_and_ends_in_status_0(server: Sandbox) -> None:
+    real.started_consumer(server, "1.0")
+    real.published(server, 100)
+    real.wait_for_annotations(server, 100)
+    begun = time.monotonic()
+    real.docker(server, "stop", "--time=30", NAME)
+    assert time.monotonic() - begun < 1
+    assert real.inspected(server, NAME)["State"]["ExitCode"] == 0
+    assert real.offset(server) == 100
+
+
+def test_a_consumer_whose_broker_goes_away_ends_with_one_line(server: Sandbox) -> None:
+    real.started_consumer(server, "1.0")
+    real.published(server, 10)
+    real.wait_for_annotations(server, 10)
+    kill(server, "broker")
+    assert ended(server) == 1
+    assert log(server)[-1].startswith("cannot consume: ")
+    assert real.offset(server) == 10
+
+
+def test_a_consumer_with_a_wrong_password_ends_with_one_line_that_does_not_show_it(server: Sandbox) -> None:
+    real.started_consumer(server, "1.0", password="not-the-password")
+    assert ended(server) == 1
+    assert len(log(server)) == 1
+    assert "not-the-password" not in log(server)[0]
+
+
+def test_the_version_that_exits_does_so_at_once(server: Sandbox) -> None:
+    real.started_consumer(server, "bad-exits")
+    assert ended(server) == 3
+
+
+def test_the_version_that_crashes_consumes_and_ends_after_nine_seconds(server: Sandbox) -> None:
+    real.published(server, 100)
+    begun = time.monotonic()
+    real.started_consumer(server, "bad-crashes")
+    real.wait_for_annotations(server, 100)
+    assert ended(server) == 139
+    assert 8 < time.monotonic() - begun < 13
+
+
+def test_the_idle_version_runs_and_consumes_nothing(server: Sandbox) -> None:
+    real.published(server, 10)
+    real.started_consumer(server, "bad-idle")
+    time.sleep(2)
+    assert real.inspected(server, NAME)["State"]["Running"]
+    assert real.written(server) == []
+    real.docker(server, "stop", NAME)
+    assert real.inspected(server, NAME)["State"]["ExitCode"] == 0
+
+
+@pytest.mark.parametrize(("tag", "consumes"), [("bad-stubborn", True), ("bad-idle-stubborn", False)])
+def test_stubborn_versions_have_to_be_killed(server: Sandbox, tag: str, consumes: bool) -> None:
+    real.published(server, 10)
+    real.started_consumer(server, tag)
+    wait_until(lambda: bool(log(server)), 5, "first line of the consumer")
+    time.sleep(1)
+    assert len(real.written(server)) == (10 if consumes else 0)
+    real.docker(server, "stop", "--time=2", NAME)
+    assert real.inspected(server, NAME)["State"]["ExitCode"] == 137
+
+
+def test_the_version_that_drops_loses_messages_and_the_library_says_so(server: Sandbox) -> None:
+    real.started_consumer(server, "bad-drops")
+    real.published(server, 200, rate=200)
+    # The library drops the rest of a chunk with the message that failed, so the end itself may be among the lost.
+    wait_until(lambda: (real.offset(server) or 0) > 180, 10, "offset beyond 180")
+    lost, _ = real.lost_and_twice(real.written(server), real.messages(200))
+    assert lost
+    assert any("Error while handling" in line for line in log(server))
+    assert real.inspected(server, NAME)["State"]["Running"]
+
+
+def test_training_resumes_from_its_last_checkpoint(server: Sandbox) -> None:
+    run_inside(server, ["sh", "-c", "echo 41 >/azaion/checkpoints/last.ckpt"], user="deploy")
+    real.started_training(server)
+    wait_until(lambda: "training from epoch 42" in log(server, "training"), 5, "first line of the training")
+    wait_until(lambda: "epoch 42 saved" in log(server, "training"), 10, "first checkpoint of the training")
+    assert run_inside(server, ["cat", "/azaion/checkpoints/last.ckpt"]).stdout == "42\n"
+
+
+def ended(server: Sandbox) -> int:
+    """Wait until the consumer has ended; its exit status."""
+    return int(real.docker(server, "wait", NAME))
+
+
+def log(server: Sandbox, name: str = NAME) -> list[str]:
+    done = run_inside(server, ["docker", "logs", name])
+    return (done.stdout + done.stderr).splitlines()

@@ -1,0 +1,43 @@
+"""The first program on the server, run as the server runs it: by a bare interpreter, from standard input."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+
+from runbook import bundle
+
+SOURCE = (bundle.FOLDER / "bootstrap.py").read_text()
+
+
+def run(before: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-IS", "-c", before + bundle.LOADER], input=data, capture_output=True)
+
+
+def test_an_old_python_is_named_in_one_sentence() -> None:
+    ran = run("import sys;sys.version_info=(3,7,3,'final',0);", bundle.pack("ping", {}))
+    error = json.loads(ran.stdout.strip(b"\x1e\n"))["error"]
+    assert error["kind"] == "server"
+    assert error["message"] == f"{sys.executable} is Python 3.7.3; 3.8 or newer is needed"
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_an_old_python_can_read_it() -> None:
+    ast.parse(SOURCE, feature_version=(3, 5))
+
+
+def test_a_call_that_is_cut_off_runs_nothing() -> None:
+    data = bundle.pack("ping", {})
+    for size in (len(data) - 1, len(data) - 40, len(SOURCE) + 100):
+        ran = run("", data[:size])
+        assert ran.stdout == b""
+        assert b"cut off on its way" in ran.stderr
+
+
+def test_a_traceback_shows_the_lines_of_modules_that_exist_in_memory_only() -> None:
+    ran = run("", bundle.pack("wire", {}))
+    error = json.loads(ran.stdout.strip(b"\x1e\n"))["error"]
+    assert error["message"].startswith("AttributeError in remote/wire.py line ")
+    assert 'importlib.import_module("remote." + verb)' in error["debug"]

@@ -1,0 +1,86 @@
+"""What travels with a call: the modules a verb can come to import, no more, and a command line every shell takes."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbook import bundle
+
+SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "ksh", "tcsh", "fish") if shutil.which(shell)]
+
+
+def test_a_small_verb_takes_little_along() -> None:
+    assert list(bundle.program("ping")) == ["remote", "remote.ping", "remote.wire", "remote.words"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from remote import far",
+        "from remote import near, far",
+        "from remote import far as away",
+        "from remote import (\n    near,  # this one\n    far,\n)",
+        "from remote.far import thing",
+        "import remote.far",
+        "def later():\n    from remote import far\n",
+        "def later():\n    from remote.far import thing\n",
+        "from remote.box import lid",
+        "from remote.box.lid import thing",
+    ],
+)
+def test_every_way_to_import_a_module_takes_it_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    (tmp_path / "box").mkdir()
+    modules = {"wire": "", "verb": line, "near": "", "far": "from remote import farther", "farther": ""}
+    boxed = {"box/__init__": "", "box/lid": "from remote import far"}
+    for name, text in {**modules, **boxed}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(bundle, "FOLDER", tmp_path)
+    taken = bundle.program("verb")
+    assert {"remote.far", "remote.farther"} <= set(taken)
+    assert ("remote.near" in taken) == ("near" in line)
+
+
+@pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
+def test_the_scan_agrees_with_the_grammar(file: Path) -> None:
+    """For every module of the server's half: the imports found by scanning are those that Python sees."""
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "remote":
+            named |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names if alias.name.startswith("remote.")}
+    modules = {name for name in named if importable(name)}
+    packages = {name.rpartition(".")[0] for name in modules}
+    assert {f"remote.{name}" for name in bundle.imported(file.read_text())} == (modules | packages) - {"remote", ""}
+
+
+def importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what looks like its package is a module
+        return False
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("python", [sys.executable, "its python"])
+def test_the_command_line_runs_in_any_login_shell(tmp_path: Path, shell: str, python: str) -> None:
+    if python != sys.executable:
+        python = str(tmp_path / python)
+        Path(python).symlink_to(sys.executable)
+    command = bundle.command_line(python, sudo=False)
+    ran = subprocess.run([shell, "-c", command], input=bundle.pack("ping", {}), capture_output=True)
+    assert json.loads(ran.stdout.strip(b"\x1e\n"))["answer"]["user"]
+
+
+def test_sudo_is_asked_never_to_prompt() -> None:
+    assert bundle.command_line("python3", sudo=True).startswith("sudo -n python3 -IS -c ")

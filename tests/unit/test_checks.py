@@ -1,0 +1,288 @@
+"""How each check judges what it was told; that it asks rightly is shown on real parts in tests/health."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.checks import container, disk, gpu, progress, say
+from remote.checks.gpu import BASIC, FAULTS, Expected
+from remote.checks.together import Question, ask_all
+from remote.command import Ended
+from remote.engine import EngineError
+from remote.offset import Position
+from remote.stream import Bounds
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, OffsetFile, Refusal, StreamAddress
+
+NOW = 1_776_680_000.0
+
+
+def inspected(status: str = "running", up: float = 3600.0, restarts: int = 0, **state: Any) -> dict[str, Any]:
+    started = time.strftime("%Y-%m-%dT%H:%M:%S.123456789Z", time.gmtime(NOW - up))
+    found = {"Status": status, "Restarting": status == "restarting", "ExitCode": 0, "OOMKilled": False, "Error": ""}
+    return {"RestartCount": restarts, "State": {**found, "StartedAt": started, **state}}
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "words"),
+    [
+        (inspected(), OK, "running for 60 min"),
+        (inspected(restarts=4), OK, "running"),
+        (inspected(up=4), OK, "running"),
+        (None, CRITICAL, "there is no container"),
+        (inspected("exited", ExitCode=3), CRITICAL, "is exited (exit status 3)"),
+        (inspected("exited", ExitCode=137, OOMKilled=True), CRITICAL, "out of memory"),
+        (inspected("created"), CRITICAL, "is created"),
+        (inspected("paused"), CRITICAL, "is paused"),
+        (inspected("restarting", Running=True, restarts=5, ExitCode=3), CRITICAL, "again 5 times (exit status 3)"),
+        (inspected(up=9, restarts=1), CRITICAL, "crash loop"),
+        (inspected(up=40, restarts=1), WARNING, "started annotation-queue again 1 time, 40 s ago"),
+        (inspected("exited", Error="error running hook #0"), CRITICAL, "error running hook #0"),
+    ],
+)
+def test_a_container_is_judged_by_more_than_running(found: dict[str, Any] | None, level: str, words: str) -> None:
+    check = container.judge("annotation-queue alive", "annotation-queue", found, NOW)
+    assert (check.level, words in check.sentence) == (level, True), check.sentence
+
+
+def card(index: int, **changed: str) -> str:
+    values = {field: "0" for field, *_ in FAULTS} | dict.fromkeys(BASIC, "0")
+    values |= {"index": str(index), "name": "NVIDIA L40S", "memory.total": "46068", "temperature.gpu": "40"}
+    values |= {field.replace("__", "."): value for field, value in changed.items()}
+    return ", ".join(values[field] for field in FIELDS)
+
+
+FIELDS = [*BASIC, *(field for field, *_ in FAULTS)]
+
+
+def gpus(text: str, status: int | None = 0, expected: Expected = Expected(2, 85, 95)) -> Check:  # noqa: B008
+    return gpu.judge("GPU available", expected, FIELDS, Ended(("nvidia-smi",), status, text, "", 7.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "words"),
+    [
+        ([card(0), card(1)], OK, "2 GPUs, driver 0, memory 0 B of 90.0 GiB"),
+        ([card(0), card(1), card(2)], OK, "3 GPUs"),
+        ([card(0)], CRITICAL, "1 of 2 GPUs answer"),
+        (["No devices were found"], CRITICAL, "0 of 2 GPUs answer"),
+        ([card(0), card(1, remapped_rows__pending="Yes")], WARNING, "GPU 1 waits for a reset"),
+        ([card(0), card(1, retired_pages__pending="Yes")], WARNING, "GPU 1 waits for a reset"),
+        ([card(0, remapped_rows__failure="Yes"), card(1)], CRITICAL, "GPU 0 could not remap"),
+        ([card(0, ecc__errors__uncorrected__volatile__total="3"), card(1)], WARNING, "memory errors"),
+        ([card(0, ecc__errors__uncorrected__volatile__total="[N/A]"), card(1)], OK, "2 GPUs"),
+        ([card(0, temperature__gpu="[Unknown Error]"), card(1)], CRITICAL, "does not tell its temperature.gpu"),
+        ([card(0, temperature__gpu="86"), card(1)], WARNING, "GPU 0 is at 86 °C"),
+        ([card(0, temperature__gpu="95"), card(1)], CRITICAL, "GPU 0 is at 95 °C"),
+        ([card(0, clocks_event_reasons__hw_thermal_slowdown="Active"), card(1)], WARNING, "slowed down by heat"),
+        (["0, GPU-1, only three"], UNKNOWN, "cannot be read"),
+    ],
+)
+def test_the_gpus_are_judged_by_count_and_complaints(text: list[str], level: str, words: str) -> None:
+    check = gpus("\n".join(text) + "\n")
+    assert (check.level, words in check.sentence) == (level, True), check.sentence
+
+
+def test_a_field_that_is_not_told_is_no_second_fault() -> None:
+    check = gpus(card(0, ecc__errors__uncorrected__volatile__total="[Unknown Error]") + "\n" + card(1))
+    assert check.sentence == "GPU 0 does not tell its ecc.errors.uncorrected.volatile.total: [Unknown Error]"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "words", "hint"),
+    [
+        (None, "", "does not answer", "NVRM"),
+        (127, "", "not installed", "install the driver"),
+        (
+            18,
+            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 535",
+            "mismatch",
+            "reboot",
+        ),
+        (15, "Unable to determine the device handle: GPU is lost. Reboot", "is lost", "reboot"),
+        (14, card(0) + "\nWARNING: infoROM is corrupted at gpu 0000:00", "infoROM", "replacement"),
+        (77, "something new", "something new (status 77)", "NVRM"),
+    ],
+)
+def test_every_failure_of_nvidia_smi_is_critical_with_its_text(
+    status: int | None, text: str, words: str, hint: str
+) -> None:
+    check = gpus(text, status)
+    assert check.level == CRITICAL
+    assert words in check.sentence
+    assert hint in check.hint
+
+
+def test_a_driver_that_does_not_know_all_fields_is_asked_for_the_basics() -> None:
+    asked = []
+
+    def run(argv: Sequence[str], seconds: float) -> Ended:
+        asked.append(argv[1])
+        known = asked[-1].count(",") == len(BASIC) - 1
+        return Ended(
+            tuple(argv), 0 if known else 2, ", ".join(["0"] * len(BASIC)) if known else "not a valid field", "", 0
+        )
+
+    assert gpu.check("GPU available", Expected(1), run).level == OK
+    assert len(asked) == 2
+
+
+def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp_path: Path) -> None:
+    def process(pid: int, age: float, state: str, arguments: str, name: str = "nvidia-smi") -> None:
+        (tmp_path / str(pid)).mkdir()
+        started = int((time.clock_gettime(time.CLOCK_BOOTTIME) - age) * os.sysconf("SC_CLK_TCK"))
+        (tmp_path / str(pid) / "comm").write_text(name + "\n")
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) b) {state} {'0 ' * 18}{started} 0")
+        (tmp_path / str(pid) / "cmdline").write_text(arguments)
+
+    ours = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
+    process(10, 3, "D", ours)
+    process(11, 900, "S", "nvidia-smi\0--loop=5")
+    process(12, 900, "D", "cat", "cat")
+    process(13, 900, "Z", ours)
+    (tmp_path / "14").mkdir()  # ended between listing and reading
+    assert gpu.stuck(str(tmp_path)) is None
+    process(20, 900, "S", ours)
+    assert gpu.stuck(str(tmp_path)) == 20
+    (tmp_path / "20" / "comm").write_text("other\n")
+    process(21, 900, "D", "")
+    assert gpu.stuck(str(tmp_path)) == 21
+    check = gpu.check("GPU available", Expected(1), lambda argv, seconds: pytest.fail("asked"), str(tmp_path))
+    assert (check.level, check.figures) == (CRITICAL, {"stuck": 21})
+
+
+def room(share: int = 10, inodes: int | None = 1, path: str = "/azaion", mounted_on: str = "/") -> disk.Room:
+    return disk.Room(path, mounted_on, 100 << 30, 10 << 30, 90 << 30, share, inodes)
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "words"),
+    [
+        ([room()], OK, "/azaion 10 % full (90.0 GiB left)"),
+        ([room(80)], OK, "80 %"),
+        ([room(81)], WARNING, "/azaion is 81 % full"),
+        ([room(95)], WARNING, "95 %"),
+        ([room(96)], CRITICAL, "96 %"),
+        ([room(10, 97)], CRITICAL, "97 % out of inodes"),
+        ([room(10, None)], OK, "10 %"),
+        ([room(), room(96, path="/var/lib/docker", mounted_on="/var")], CRITICAL, "/var/lib/docker is 96 %"),
+        ([room(81), disk.Trouble("/nope", CRITICAL, "df: /nope: No such file")], CRITICAL, "/azaion is 81 %"),
+        ([room(81), disk.Trouble("docker", UNKNOWN, "not known")], UNKNOWN, "not known; /azaion is 81 %"),
+    ],
+)
+def test_a_disk_is_judged_beyond_its_thresholds(found: list[Any], level: str, words: str) -> None:
+    check = disk.judge("disk space", found, 80, 95)
+    assert (check.level, words in check.sentence) == (level, True), check.sentence
+
+
+def test_one_file_system_is_told_of_once() -> None:
+    check = disk.judge("disk space", [room(), room(path="/var/lib/docker")], 80, 95)
+    assert list(check.figures) == ["/azaion"]
+
+
+def test_df_itself_is_understood(tmp_path: Path) -> None:
+    found = disk.look(str(tmp_path))
+    assert isinstance(found, disk.Room)
+    assert found.size >= found.used + found.available > 0
+    missing = disk.look(str(tmp_path / "nope"))
+    assert isinstance(missing, disk.Trouble)
+    assert missing.level == CRITICAL
+    assert "No such file or directory" in missing.sentence
+
+
+FILE = OffsetFile("/azaion/offset.yaml", saved_every=50)
+PURSUIT = progress.Pursuit("annotation-queue", FILE, StreamAddress("h", 5552, "s", "monitor"), "secret")
+
+
+@pytest.mark.parametrize(
+    ("offset", "bounds", "level", "words"),
+    [
+        (100, Bounds(0, 99), None, ""),
+        (100, Bounds(100, 250), None, ""),
+        (0, Bounds(None, None), None, ""),
+        (101, Bounds(0, 99), CRITICAL, "beyond the end of the stream (it ends at 99)"),
+        (5, Bounds(None, None), CRITICAL, "beyond the end of the stream (it is empty)"),
+        (40, Bounds(60, 99), CRITICAL, "before the beginning of the stream (60): up to 20 messages lost"),
+    ],
+)
+def test_an_offset_outside_the_stream_is_critical(offset: int, bounds: Bounds, level: str | None, words: str) -> None:
+    check = progress.judge_place("offset advancing", FILE, Position(offset, NOW), bounds)
+    assert (check and check.level) == level
+    assert words in (check.sentence if check else "")
+
+
+def test_zero_is_where_an_empty_stream_begins_whatever_it_means() -> None:
+    last_handled = OffsetFile("/azaion/offset.yaml", means="last")
+    assert progress.judge_place("offset advancing", last_handled, Position(0, NOW), Bounds(None, None)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "last", "level", "words"),
+    [
+        (100, 100, 99, OK, "nothing waits (the stream ends at 99)"),
+        (100, 100, 149, OK, "nothing waits"),
+        (0, 0, None, OK, "nothing waits (the stream is empty)"),
+        (100, 150, 999, OK, "advances, 50 since the first look, up to 850 messages to go"),
+        (100, 100, 999, WARNING, "does not advance (unchanged for 12 min), up to 900 messages to go"),
+        (100, 40, 99, WARNING, "went back from 100 to 40"),
+    ],
+)
+def test_an_offset_that_stands_still_matters_only_with_a_backlog(
+    before: int, after: int, last: int | None, level: str, words: str
+) -> None:
+    looks = Position(before, NOW - 720), Position(after, NOW - 720)
+    check = progress.judge_movement("offset advancing", PURSUIT, *looks, Bounds(None if last is None else 0, last), NOW)
+    assert (check.level, words in check.sentence) == (level, True), check.sentence
+
+
+def test_a_question_that_hangs_hides_no_other() -> None:
+    told: list[Check] = []
+
+    def fine(name: str) -> Check:
+        return Check(name, OK, "well")
+
+    def hangs(name: str) -> Check:
+        time.sleep(2)
+        return fine(name)
+
+    begun = time.monotonic()
+    checks = ask_all([Question("hangs", hangs, 0.2), Question("fine", fine)], told.append)
+    assert time.monotonic() - begun < 1
+    assert [(check.name, check.level) for check in checks] == [("hangs", UNKNOWN), ("fine", OK)]
+    assert [check.name for check in told] == ["fine", "hangs"]
+
+
+def test_a_question_that_fails_says_where_and_quotes_nothing() -> None:
+    def fails(name: str) -> Check:
+        raise ValueError("the password is hunter2")
+
+    def refuses(name: str) -> Check:
+        raise Refusal("no docker engine", "start it", "server")
+
+    def breaks(name: str) -> Check:
+        raise EngineError(500, "the engine is unwell")
+
+    checks = ask_all([Question(ask.__name__, ask) for ask in (fails, refuses, breaks)], lambda check: None)
+    assert {check.level for check in checks} == {UNKNOWN}
+    assert "ValueError" in checks[0].sentence
+    assert "hunter2" not in repr(checks)
+    assert checks[1].sentence == "no docker engine"
+    assert checks[2].sentence == "the engine is unwell"
+
+
+def test_figures_read_as_people_write_them() -> None:
+    assert [say.span(s) for s in (-3, 40, 119, 720, 7300, 500_000)] == [
+        "0 s",
+        "40 s",
+        "119 s",
+        "12 min",
+        "2 h",
+        "6 days",
+    ]
+    assert [say.size(n) for n in (0, 2048, 150 << 20, 5 << 40)] == ["0 B", "2.0 KiB", "150 MiB", "5.0 TiB"]
+    assert [say.several(n, "message") for n in (1, 2)] == ["1 message", "2 messages"]

@@ -1,0 +1,183 @@
+"""Containers as values: the command that makes one, what the engine says of one, and who is on the GPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import batch
+from remote.docker import create_command, labels, lives, policy_of
+from remote.engine import Engine
+from remote.occupants import moment, occupant, occupants
+from remote.words import OK, UNKNOWN, Spec, Wanted
+
+FULL = Spec(
+    image="registry.lan:5000/azaion/queue@sha256:00",
+    command=("python", "-m", "queue", "--name=$HOME `x`"),
+    user="1000:1000",
+    environment={"TZ": "UTC", "A": "x y=z"},
+    mounts=("/azaion:/azaion", "/data:/data:ro"),
+    network="host",
+    gpus="device=0,1",
+    memory="8g",
+    stop_signal="SIGINT",
+    stop_grace=45,
+    labels={"team": "azaion"},
+)
+NOWHERE = Engine("unix:///nonexistent/docker.sock")
+
+
+def inspected(**state: Any) -> dict[str, Any]:
+    """What `docker inspect` shows of a container of ours."""
+    return {
+        "Id": "c" * 64,
+        "Name": "/annotation-queue",
+        "Image": "sha256:11",
+        "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z", **state},
+        "Config": {"Labels": labels("annotation-queue", "r1", "spec1", "hash1")},
+        "HostConfig": {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}},
+    }
+
+
+def test_everything_of_a_spec_is_in_the_command_that_creates_its_container() -> None:
+    assert create_command(FULL, "queue.r1", FULL.image, {"gpu-runbook.service": "queue"}) == [
+        *("docker", "create", "--name", "queue.r1", "--restart", "no", "--pull", "never"),
+        *("--label", "gpu-runbook.service=queue", "--label", "team=azaion"),
+        *("--env", "A=x y=z", "--env", "TZ=UTC"),
+        *("--volume", "/azaion:/azaion", "--volume", "/data:/data:ro"),
+        *("--user", "1000:1000", "--network", "host", "--gpus", "device=0,1", "--memory", "8g"),
+        *("--stop-signal", "SIGINT", "--stop-timeout", "45"),
+        *("--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"),
+        *(FULL.image, "python", "-m", "queue", "--name=$HOME `x`"),
+    ]
+
+
+def test_what_a_spec_leaves_open_is_left_to_the_image() -> None:
+    command = create_command(Spec("i", stop_grace=0), "n", "i", {})
+    assert not {"--user", "--network", "--gpus", "--memory", "--stop-signal", "--env", "--volume"} & set(command)
+    assert command[command.index("--stop-timeout") + 1] == "0"
+    assert command[-1] == "i"
+
+
+def test_our_labels_win_over_those_of_hosts_yaml() -> None:
+    command = create_command(Spec("i", labels={"gpu-runbook.service": "other"}), "n", "i", labels("q", "r", "s", "c"))
+    assert "gpu-runbook.service=q" in command
+    assert "gpu-runbook.service=other" not in command
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ({"Name": "unless-stopped", "MaximumRetryCount": 0}, "unless-stopped"),
+        ({"Name": "on-failure", "MaximumRetryCount": 3}, "on-failure:3"),
+        ({"Name": "on-failure", "MaximumRetryCount": None}, "on-failure"),
+        ({"Name": "", "MaximumRetryCount": 0}, "no"),
+    ],
+)
+def test_a_restart_policy_is_said_as_docker_takes_it(policy: dict[str, Any], text: str) -> None:
+    assert policy_of({"HostConfig": {"RestartPolicy": policy}}) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "alive"),
+    [
+        ({"Running": True}, True),
+        ({"Running": True, "Restarting": True}, True),
+        ({"Running": True, "Paused": True}, True),
+        ({"Running": False, "Restarting": True}, True),
+        ({"Running": False, "Dead": True}, False),
+    ],
+)
+def test_a_container_lives_while_a_process_of_it_may_be_at_work(state: dict[str, Any], alive: bool) -> None:
+    assert lives({"State": state}) is alive
+    assert not lives(None)
+
+
+def test_a_container_of_ours_is_recognised_by_its_label() -> None:
+    ours = occupant(inspected(), "annotation-queue")
+    assert (ours.ours, ours.release, ours.spec, ours.running) == (True, "r1", "spec1", True)
+    assert (ours.name, ours.restart) == ("annotation-queue", "unless-stopped")
+
+
+def test_a_container_of_another_service_or_maker_is_foreign_and_has_no_release() -> None:
+    for container in (inspected(), {**inspected(), "Config": {"Labels": None}}):
+        found = occupant(container, "second-queue")
+        assert (found.ours, found.release, found.spec) == (False, "", "")
+
+
+def test_what_neither_has_the_name_nor_works_under_our_label_holds_no_place() -> None:
+    mine = labels("annotation-queue", "r1", "s", "c")
+    listed = [
+        {"Id": "1", "Names": ["/annotation-queue.r1"], "State": "exited", "Labels": mine},
+        {"Id": "2", "Names": ["/annotation-queue.r2"], "State": "created", "Labels": mine},
+        {"Id": "3", "Names": ["/other"], "State": "running", "Labels": None},
+        {"Id": "4", "Names": None, "State": "running", "Labels": labels("other", "r1", "s", "c")},
+    ]
+    assert occupants(NOWHERE, "annotation-queue", listed) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:00:01Z", 1.0),
+        ("2026-04-20T10:11:12.25Z", 1776679872.25),
+        ("2026-04-20T10:11:12.123456789Z", 1776679872.123456789),
+    ],
+)
+def test_the_time_the_engine_writes_is_read(text: str, seconds: float) -> None:
+    assert moment(text) == pytest.approx(seconds, abs=1e-6)
+
+
+def test_a_container_that_never_started_has_a_time_too() -> None:
+    assert moment("0001-01-01T00:00:00Z") < 0
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The driver's program, as a shell script that answers what a test writes into it."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path / "nvidia-smi"
+
+
+def answers(program: Path, script: str) -> None:
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+TRAINING = Wanted("training", "batch", container="training")
+
+
+def test_each_process_on_the_gpus_is_named_once(nvidia_smi: Path) -> None:
+    answers(nvidia_smi, "printf '4194400, python\\n4194400, python\\n4194401, /usr/bin/x, y\\nNo running processes\\n'")
+    assert batch.on_gpu() == [(4194400, "python", ""), (4194401, "/usr/bin/x, y", "")]
+    found = batch.check("training", TRAINING, NOWHERE, [], gpus=2)
+    assert found.level == OK
+    assert "process 4194400 (python) is on the GPU and is left alone" in found.sentence
+
+
+def test_a_driver_that_does_not_answer_is_unknown_and_no_run(nvidia_smi: Path) -> None:
+    answers(nvidia_smi, "echo 'Unable to determine the device handle' >&2; exit 15")
+    assert batch.on_gpu() is None
+    assert batch.check("training", TRAINING, NOWHERE, [], gpus=2).level == UNKNOWN
+
+
+def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
+    answers(nvidia_smi, "exit 9")
+    found = batch.check("training", TRAINING, NOWHERE, [], gpus=0)
+    assert (found.level, found.sentence) == (OK, "no run of training is active")
+
+
+def test_a_run_is_recognised_by_its_exact_name_and_only_while_it_works() -> None:
+    listed = [
+        {"Id": "1", "Names": ["/training-2"], "State": "running"},
+        {"Id": "2", "Names": ["/training"], "State": "exited"},
+        {"Id": "3", "Names": ["/x"], "State": "running", "Labels": {"training": ""}},
+    ]
+    assert batch.runs(TRAINING, NOWHERE, listed) == ()
+
+
+def test_a_process_that_is_gone_belongs_to_no_container() -> None:
+    assert batch.container_of(4194400) == ""

@@ -1,0 +1,137 @@
+""".env: its values as python-dotenv reads them, and the lines on which its readers disagree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runbook.envfile import Env, load_env, read_env
+from runbook.errors import BadInput
+
+PROJECT = Path(__file__).parents[2]
+
+
+def write(folder: Path, content: str | bytes, mode: int = 0o600) -> Path:
+    path = folder / ".env"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.chmod(mode)
+    return path
+
+
+def revealed(env: Env) -> dict[str, str]:
+    return {name: value.reveal() for name, value in env.values.items()}
+
+
+def test_a_dollar_and_a_brace_in_a_password_stay_as_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "PLAIN=x\nA=p${PLAIN}w\nB='p${PLAIN}w'\nC=\"it's # ${D}\"\n")
+    assert revealed(load_env(path)) == {"PLAIN": "x", "A": "p${PLAIN}w", "B": "p${PLAIN}w", "C": "it's # ${D}"}
+
+
+def test_an_ordinary_file_gets_no_warning(tmp_path: Path) -> None:
+    path = write(tmp_path, "# a comment\n\nA=1\nB='two words #1'\nC=\"\"\nD=\n")
+    assert load_env(path).warnings == ()
+
+
+def test_the_example_reads_and_only_its_permissions_are_worth_a_word(tmp_path: Path) -> None:
+    env = load_env(write(tmp_path, (PROJECT / ".env.example").read_text()))
+    assert env.warnings == ()
+    assert "REGISTRY_PASSWORD" in env.values
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("A=pa${B}ss", ".env:3: A: holds ${, which some readers replace"),
+        ("A='pa${B}ss'", ".env:3: A: holds ${"),
+        ("A=pass #word", ".env:3: A: what follows the # counts as a comment here"),
+        ("A=pass   ", ".env:3: A: blanks at the end are dropped here"),
+        ("A=two words", ".env:3: A: a shell ends the value at the first blank"),
+        ("A=it's", ".env:3: A: holds one quote without its partner"),
+        ("export A=1", ".env:3: A: docker rejects a file with export in it"),
+        ("A = 1", ".env:3: A: stands with blanks around the ="),
+        ("A-B=1", ".env:3: the name is not of letters, digits and _ alone"),
+        ("'A'=1", None),
+        ("A", ".env:3: has no = and no value"),
+    ],
+)
+def test_a_line_that_readers_disagree_about_is_named(tmp_path: Path, line: str, said: str | None) -> None:
+    warnings = load_env(write(tmp_path, f"\n# first\n{line}\nLAST=1\n")).warnings
+    assert len(warnings) == (1 if said else 0)
+    assert all(warning.startswith(said or "") for warning in warnings)
+
+
+def test_what_a_windows_editor_leaves_behind_is_named_and_harms_no_value(tmp_path: Path) -> None:
+    env = load_env(write(tmp_path, b"\xef\xbb\xbfA=1\r\nB='x\r\ny'\r\n"))
+    assert revealed(env) == {"A": "1", "B": "x\ny"}
+    assert ["byte order mark" in env.warnings[0], "CRLF" in env.warnings[1]] == [True, True]
+
+
+def test_a_file_that_others_may_read_is_named(tmp_path: Path) -> None:
+    (warning,) = load_env(write(tmp_path, "A=1\n", mode=0o640)).warnings
+    assert "mode 0640" in warning and "chmod 600" in warning
+
+
+def test_a_variable_that_stands_twice_and_an_open_quote_are_errors_by_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_env(write(tmp_path, 'A=s3cret\nB=\'s3cret\n\nA=s3cret\nC="s3cret" s3cret\n'))
+    assert caught.value.message.splitlines()[1:] == [
+        "  .env:2: the line cannot be read; a quote is open, or text follows the closing one",
+        "  .env:4: A: stands twice, first in line 1",
+        "  .env:5: the line cannot be read; a quote is open, or text follows the closing one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty."),
+        (b"\n \n", "is empty."),
+        (b"# only a comment\n", "no variable stands in it"),
+        (b"A=\x00\x01\n", "is a binary file."),
+        (b"A=1\nB=\xff\xfe\n", "is not UTF-8 text (line 2)."),
+    ],
+)
+def test_a_file_that_is_no_env_is_refused_in_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_env(write(tmp_path, content))
+    assert said in caught.value.message
+
+
+def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist") as caught:
+        load_env(tmp_path / ".env")
+    assert ".env.example" in caught.value.hint
+
+
+LINES = st.lists(
+    st.text(alphabet="AB_=#'\"${}\\ \t\nx", max_size=20) | st.sampled_from(["A=1", "B='x'", "export C=d", "D"]),
+    max_size=6,
+).map("\n".join)
+
+
+@given(LINES)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_values_are_those_of_python_dotenv_without_interpolation(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, text)
+    try:
+        env, problems = read_env(path)
+    except BadInput:
+        assert not text.strip()
+        return
+    if not problems:
+        expected = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+        assert revealed(env) == expected
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=6, max_size=12), LINES)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_message_ever_holds_a_value(tmp_path: Path, secret: str, text: str) -> None:
+    path = write(
+        tmp_path, text.replace("=x", f"={secret}") + f"\nZ='{secret}\nZ={secret} #{secret}\nZ=${{{secret}\n{secret}\n"
+    )
+    env, problems = read_env(path)
+    assert not any(secret in line for line in (*env.warnings, *problems, repr(list(env.values.values()))))

@@ -1,0 +1,259 @@
+"""hosts.yaml: what it says, and what a person is told when it is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runbook.errors import BadInput
+from runbook.inventory import Batch, Consumer, Inventory, full_image, load_inventory
+
+PROJECT = Path(__file__).parents[2]
+SAMPLE = (PROJECT / "hosts.yaml").read_text()
+
+TWO = """\
+defaults: {user: deploy, root: /azaion}
+hosts:
+  gpu-1: {address: gpu-1.lan, groups: [prod, left]}
+  gpu-2: {address: gpu-2.lan, groups: [prod], user: other, key: keys/gpu-2, env_file: /etc/gpu-2.env}
+registry: {server: "registry.lan:5000"}
+services:
+  queue:
+    kind: consumer
+    image: team/queue
+    mounts: [/azaion:/data]
+    stop_grace: 2m
+    config: {template: queue.j2, path: /azaion/queue.yaml}
+  batch: {kind: batch, image: team/batch, container: run}
+"""
+
+
+def read(folder: Path, text: str | bytes) -> Inventory:
+    path = folder / "hosts.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_inventory(path)
+
+
+def complaint(folder: Path, text: str | bytes) -> str:
+    with pytest.raises(BadInput) as caught:
+        read(folder, text)
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_the_sample_reads_and_its_server_is_the_sandbox() -> None:
+    inventory = load_inventory(PROJECT / "hosts.yaml")
+    host = inventory.hosts["gpu-sandbox"]
+    assert (host.address, host.port, host.user, host.root) == ("127.0.0.1", 24022, "deploy", "/azaion")
+    assert host.key == PROJECT / ".sandbox/id_ed25519"
+    queue, training = inventory.services["annotation-queue"], inventory.services["training"]
+    assert isinstance(queue, Consumer)
+    assert queue.config is not None and queue.config.template == PROJECT / "templates/config.yaml.j2"
+    assert queue.config.mode == 0o600
+    assert isinstance(training, Batch)
+    assert full_image(inventory, training) == "127.0.0.1:24050/azaion/ai-training"
+    assert inventory.health.offset.stale_after == 1800
+
+
+def test_the_commented_lines_of_the_sample_are_valid_too(tmp_path: Path) -> None:
+    lines = SAMPLE.splitlines()
+    gpu_1 = next(index for index, line in enumerate(lines) if line == "  # gpu-1:")
+    queue = next(index for index, line in enumerate(lines) if line.startswith("    # command:"))
+    opened = [
+        line.replace("# ", "", 1) if gpu_1 <= index < gpu_1 + 9 or queue <= index < queue + 4 else line
+        for index, line in enumerate(lines)
+    ]
+    inventory = read(tmp_path, "\n".join(opened))
+    assert inventory.hosts["gpu-1"].connect_timeout == 20
+    assert inventory.services["annotation-queue"].environment == {"SAVE_EVERY": "50"}
+
+
+def test_the_schema_in_the_project_is_the_one_the_code_prints() -> None:
+    command = [sys.executable, "-m", "runbook.inventory", "--schema"]
+    printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    assert printed == (PROJECT / "hosts.schema.json").read_text()
+
+
+def test_importing_brings_in_none_of_the_libraries_that_only_reading_needs() -> None:
+    program = (
+        "import sys, runbook.inventory, runbook.resolve\n"
+        "print(sorted({'pydantic', 'jinja2', 'dotenv'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_defaults_fill_every_server_and_a_server_overrules_them(tmp_path: Path) -> None:
+    hosts = read(tmp_path, TWO).hosts
+    assert (hosts["gpu-1"].user, hosts["gpu-2"].user) == ("deploy", "other")
+    assert (hosts["gpu-1"].root, hosts["gpu-1"].port) == ("/azaion", None)
+
+
+def test_paths_on_the_laptop_are_relative_to_the_file(tmp_path: Path) -> None:
+    hosts = read(tmp_path, TWO).hosts
+    assert hosts["gpu-1"].env_file == tmp_path / ".env"
+    assert hosts["gpu-2"].key == tmp_path / "keys/gpu-2"
+    assert hosts["gpu-2"].env_file == Path("/etc/gpu-2.env")
+
+
+def test_values_cannot_be_changed(tmp_path: Path) -> None:
+    with pytest.raises(FrozenInstanceError):
+        read(tmp_path, TWO).hosts["gpu-1"].port = 23  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (None, ["gpu-1", "gpu-2"]),
+        ("gpu-2", ["gpu-2"]),
+        ("prod", ["gpu-1", "gpu-2"]),
+        ("gpu-2,prod", ["gpu-2", "gpu-1"]),
+        (" left , gpu-1 ,", ["gpu-1"]),
+    ],
+)
+def test_servers_are_selected_by_name_and_group_each_once(tmp_path: Path, wanted: str | None, names: list[str]) -> None:
+    assert [host.name for host in read(tmp_path, TWO).select_hosts(wanted)] == names
+
+
+def test_a_name_that_is_not_in_the_file_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    inventory = read(tmp_path, TWO)
+    with pytest.raises(BadInput, match=r'no server or group "gpu-3"; did you mean "gpu-[12]"\?'):
+        inventory.select_hosts("gpu-1,gpu-3")
+    with pytest.raises(BadInput, match=r'no service "qeue"; did you mean "queue"\?'):
+        inventory.select_services("qeue")
+    with pytest.raises(BadInput, match="no service an empty name"):
+        inventory.select_services(" , ")
+
+
+def test_services_are_selected_in_the_order_of_the_file(tmp_path: Path) -> None:
+    assert [service.name for service in read(tmp_path, TWO).select_services("batch,queue")] == ["queue", "batch"]
+
+
+def test_every_error_is_named_at_once_by_line_and_key(tmp_path: Path) -> None:
+    text = """\
+defaults: {user: deploy, root: azaion/}
+hosts:
+  gpu-1: {address: a.lan, prt: 22}
+  gpu-2: {address: b.lan, port: "22", name: x}
+services:
+  queue:
+    kind: consumer
+    image: team/queue
+    tag: 1.0
+    stop_grace: 30 min
+    mounts: [/azaion/config.yaml:/config.yaml]
+    offset: {file: /azaion/offset.yaml, means: first}
+  batch: {kind: bach, image: team/batch}
+  other: {image: x}
+health: {disk: {warning: 96}}
+keep_release: 3
+"""
+    assert complaint(tmp_path, text).splitlines() == [
+        f"{tmp_path}/hosts.yaml: 12 errors, nothing was contacted or changed.",
+        "  hosts.yaml:1: defaults.root: an absolute path is expected, of letters, digits and ._@+-,"
+        " without .. and a / at its end",
+        '  hosts.yaml:3: hosts.gpu-1.prt: is not a known key; did you mean "port"?',
+        "  hosts.yaml:4: hosts.gpu-2.name: is not a known key",
+        "  hosts.yaml:4: hosts.gpu-2.port: a whole number from 1 to 65535 is expected",
+        "  hosts.yaml:9: services.queue.tag: a tag of letters, digits and _.- is expected, in quotes",
+        "  hosts.yaml:10: services.queue.stop_grace: a time from 0 to 3600 seconds is expected,"
+        " written 15, 90s, 30m, 2h or 1d",
+        "  hosts.yaml:11: services.queue.mounts.0: looks like a single file; mount its directory,"
+        " since a container does not see a file renamed",
+        "  hosts.yaml:12: services.queue.offset.means: 'next' or 'last' is expected",
+        "  hosts.yaml:13: services.batch: kind: consumer or batch is expected",
+        "  hosts.yaml:14: services.other: kind is missing; consumer or batch is expected",
+        "  hosts.yaml:15: health.disk: warning (96) must be below critical (95)",
+        '  hosts.yaml:16: keep_release: is not a known key; did you mean "keep_releases"?',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  gpu-2:", "  gpu-1:", "hosts.yaml:4: hosts.gpu-1: stands twice, first in line 3"),
+        ("gpu-2.lan", "GPU-1.lan", "hosts.gpu-2.address: is the same address and port as gpu-1's"),
+        ("[prod, left]", "[gpu-2]", "hosts.gpu-1.groups.0: is also the name of a server"),
+        ("[prod, left]", "[no]", "hosts.gpu-1.groups.0: a name of letters, digits and _.- is expected, in quotes"),
+        ("address: gpu-1.lan", "address: -oProxy", "hosts.gpu-1.address: a host name"),
+        ("address: gpu-1.lan", "address: a.lan, sudo: yes please", "hosts.gpu-1.sudo: true or false is expected"),
+        ("address: gpu-1.lan, ", "", "hosts.gpu-1.address: is missing"),
+        ("{address: gpu-1.lan, groups: [prod, left]}", "", "hosts.gpu-1: a mapping (key: value) is expected"),
+        ("defaults: {user: deploy, root: /azaion}", "defaults: [deploy]", "defaults: a mapping (key: value) is exp"),
+        ("user: deploy", "usr: deploy", 'hosts.yaml:1: defaults.usr: is not a known key; did you mean "user"?'),
+        ("/azaion/queue.yaml", "/etc/queue.yaml", "config.path (/etc/queue.yaml) lies below none of the mounts"),
+        ("kind: batch", "kind: batch, stop_grace: 3", "services.batch.stop_grace: is not a known key"),
+        ("image: team/queue", "image: team/queue:1", "services.queue.image: an image's name"),
+        ("stop_grace: 2m", "stop_grace: .inf", "services.queue.stop_grace: a time from 0"),
+        ("stop_grace: 2m", "environment: {A: 5}", "services.queue.environment.A: a text is expected; put it in quotes"),
+        ("stop_grace: 2m", "gpus: -1", "services.queue.gpus: the word all"),
+        ("path: /azaion/queue.yaml", "path: /azaion/queue.yaml, mode: 0644", "not for everybody"),
+        ("services:", "1: x\nservices:", "hosts.yaml:6: a key is not text; put it in quotes"),
+        ("services:", "<<: {}\nservices:", "hosts.yaml:6: merge keys (<<) are not read"),
+        ("services:", "path: x\nservices:", "hosts.yaml:6: path: is not a known key"),
+        ("stop_grace: 2m", "tag: !!binary aGk=", "services.queue.tag: the tag tag:yaml.org,2002:binary is not read"),
+        ("stop_grace: 2m", "stop_grace: 0x_", "services.queue.stop_grace: a number that cannot be read"),
+        ("stop_grace: 2m", r'command: ["\ud800"]', "services.queue.command.0: half of a character"),
+        ("stop_grace: 2m", r'"a\e[2J": 1', "services.queue.a\N{REPLACEMENT CHARACTER}[2J: is not a known key"),
+    ],
+)
+def test_a_mistake_is_told_by_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert said in complaint(tmp_path, TWO.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "hosts.yaml is empty."),
+        (b" \n\n", "hosts.yaml is empty."),
+        (b"# nothing\n", "does not hold a mapping"),
+        (b"- a\n- b\n", "does not hold a mapping"),
+        (b"hosts:\n\tgpu: {}\n", "hosts.yaml:2 is not YAML: a tab stands where YAML wants spaces."),
+        (b"hosts: [\n", "is not YAML"),
+        (b"hosts: {}\n---\nhosts: {}\n", "found another document"),
+        (b"\x7fELF\x00\x01", "is a binary file."),
+        (b"hosts:\n  \xff\xfe: 1\n", "is not UTF-8 text (line 2)."),
+        (b"[" * 100_000, "is nested too deeply."),
+        (b"a: " + b"x" * 1024 * 1024, "is larger than 1 MiB."),
+        (b"hosts: {}\n", "hosts: at least one server is expected"),
+        (b"services: {}\n", "hosts: at least one server is expected"),
+        (
+            b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+            b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
+            "grows beyond 20000 values",
+        ),
+        (b"a: &a [*a]\n", "is nested too deeply."),
+    ],
+)
+def test_a_file_that_is_no_hosts_yaml_is_refused_in_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    assert said in complaint(tmp_path, content)
+
+
+def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"hosts\.yaml does not exist\."):
+        load_inventory(tmp_path / "hosts.yaml")
+    with pytest.raises(BadInput, match="cannot be read: Is a directory"):
+        load_inventory(tmp_path)
+
+
+@given(st.data())
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_read_or_refused_and_never_anything_else(tmp_path: Path, data: st.DataObject) -> None:
+    text = SAMPLE
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = min(len(text), start + data.draw(st.integers(0, 12)))
+        piece = data.draw(
+            st.text(max_size=6) | st.sampled_from([": ", "\n", "- ", "[", "{", "&a ", "*a", "!!set", "~"])
+        )
+        text = text[:start] + piece + text[end:]
+    try:
+        assert isinstance(read(tmp_path, text.encode("utf-8", "surrogatepass")), Inventory)
+    except BadInput as error:
+        assert error.message

@@ -1,0 +1,153 @@
+"""The journal of a run: what a cut leaves of it is still read, and whether its run lives is known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import follow, journal
+from remote.journal import Journal
+from remote.store import Store
+from remote.words import RunState
+
+RUN = "20260420-101112-abcd"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+def written(store: Store, *events: str, **fields: Any) -> Path:
+    """The journal of a run that is over or was cut off."""
+    path = Path(store.journal(RUN))
+    book = Journal(str(path))
+    for event in events:
+        book.write(event, **fields)
+    book.close()
+    return path
+
+
+def events(path: Path) -> list[str]:
+    return [line["event"] for line in journal.read(str(path))]
+
+
+def test_a_journal_that_was_cut_anywhere_gives_all_its_whole_lines_and_takes_new_ones(store: Store) -> None:
+    path = written(store, "begin", "swap", "swapped", note="größer\nals eine Zeile")
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        before = events(path)
+        assert before == ["begin", "swap", "swapped"][: len(before)]
+        assert len(before) >= whole[:length].count(b"\n")
+        written(store, "recovering", "end")
+        assert events(path) == [*before, "recovering", "end"]
+
+
+def test_zeros_and_rubbish_of_a_power_cut_are_left_out(store: Store) -> None:
+    path = written(store, "begin")
+    with path.open("ab") as file:
+        file.write(b"\0" * 512 + b"\n\xff\xfe\n[1]\n{}\n" + b'{"event": 7}\n')
+    assert events(path) == ["begin"]
+
+
+def test_a_disk_that_takes_no_more_stops_nobody(store: Store) -> None:
+    program = """
+import resource, sys
+from remote.journal import Journal
+book = Journal(sys.argv[1])
+book.write("begin")
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
+for _ in range(3):
+    book.write("swap", note="x" * 100)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+book.write("end")
+"""
+    subprocess.run([sys.executable, "-c", program, store.journal(RUN)], check=True)
+    assert Path(store.journal(RUN)).stat().st_size > 150
+    assert events(Path(store.journal(RUN))) == ["begin", "end"]
+
+
+def test_a_journal_lives_as_long_as_the_process_that_writes_it(store: Store) -> None:
+    assert not journal.alive(store.journal(RUN))
+    program = (
+        "import sys; from remote.journal import Journal; book = Journal(sys.argv[1]); book.write('begin'); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program + "\n", store.journal(RUN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        while not events(Path(store.journal(RUN))):
+            assert writer.poll() is None
+        assert journal.alive(store.journal(RUN))
+        assert journal.state(store, RUN).state == "under-way"
+        writer.kill()
+    assert not journal.alive(store.journal(RUN))
+    assert journal.state(store, RUN).state == "cut-off"
+
+
+def test_the_journal_does_not_reach_the_programs_a_run_starts(store: Store) -> None:
+    book = Journal(store.journal(RUN))
+    with subprocess.Popen(
+        ["sh", "-c", "echo up; cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        book.close()
+        assert not journal.alive(store.journal(RUN))
+
+
+def test_the_state_of_a_run_is_what_its_journal_says(store: Store) -> None:
+    path = written(store, "begin", action="deploy", who="ann")
+    begun = journal.state(store, RUN)
+    assert (begun.state, begun.action, begun.who, begun.step) == ("cut-off", "deploy", "ann", "begin")
+    written(store, "end", outcome="done", sentence="release 1 is in force")
+    ended = journal.state(store, RUN)
+    assert (ended.state, ended.outcome, ended.sentence) == ("ended", "done", "release 1 is in force")
+    assert ended.since == journal.read(str(path))[0]["at"]
+
+
+def test_an_empty_journal_is_a_run_that_was_cut_off(store: Store) -> None:
+    written(store)
+    assert journal.state(store, RUN) == RunState(RUN, "cut-off")
+
+
+def test_the_last_run_is_the_newest(store: Store) -> None:
+    assert journal.last(store) is None
+    for run in ("20260420-101112-ffff", "20260421-000000-0000"):
+        Path(store.journal(run)).touch()
+        Path(store.decision(run)).touch()
+    last = journal.last(store)
+    assert last is not None
+    assert last.id == "20260421-000000-0000"
+
+
+def test_a_server_without_our_folder_has_had_no_run(tmp_path: Path) -> None:
+    assert journal.last(Store(str(tmp_path))) is None
+
+
+def test_following_gives_every_line_and_the_end(store: Store) -> None:
+    path = written(store, "begin", "swap")
+    with path.open("ab") as file:
+        file.write(b'{"torn": \n')
+    written(store, "end", outcome="done")
+    heard: list[dict[str, Any]] = []
+    answer = follow.follow(store, RUN, heard.append)
+    assert [event["line"]["event"] for event in heard] == ["begin", "swap", "end"]
+    assert answer["end"]["outcome"] == "done"
+
+
+def test_following_a_run_that_was_cut_off_ends_without_an_end(store: Store) -> None:
+    path = written(store, "begin")
+    with path.open("ab") as file:
+        file.write(b'{"event": "end", "outcome": "do')
+    assert follow.follow(store, RUN, lambda event: None) == {"run": RUN, "end": None}
+
+
+def test_nobody_else_may_read_a_journal(store: Store) -> None:
+    assert written(store, "begin").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,180 @@
+"""What a deploy will do, decided from hosts.yaml and a look."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, BatchState, Check, Plan
+from runbook import plantext
+from runbook.errors import Refused
+from runbook.planning import blocking, changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
+
+
+def planned(scene: Scene, *services: str, **more: Any) -> Plan:
+    chosen = scene.only(*services) if services else scene.services
+    return deploy_plan(scene.inventory, scene.resolved, chosen, scene.look, order(**more))
+
+
+def changes(plan: Plan) -> dict[str, str]:
+    return {step.service: step.change for step in (*plan.consumers, *plan.batches)}
+
+
+def reason(plan: Plan) -> str:
+    return plan.consumers[0].reason
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return deployed(tmp_path, "r2", "r1")
+
+
+def test_a_first_deploy_places_everything(tmp_path: Path) -> None:
+    scene = bare(tmp_path)
+    plan = planned(scene)
+    assert changes(plan) == {QUEUE: "place", SECOND: "place", TRAINING: "tag"}
+    assert plan.release == plan.id
+    assert (plan.action, plan.server, plan.root, plan.leaves, plan.keep_releases) == (
+        *("deploy", "gpu-1", "/azaion", "", 3),
+    )
+    assert images_to_fetch(plan, scene.look) == [image("queue", "11"), image("training", "11")]
+
+
+def test_what_is_there_already_is_left_alone(scene: Scene) -> None:
+    plan = planned(scene)
+    assert changes(plan) == {QUEUE: "none", SECOND: "none", TRAINING: "none"}
+    assert nothing_to_do(plan)
+    assert images_to_fetch(plan, scene.look) == []
+
+
+def test_force_replaces_what_would_be_left_alone_and_only_consumers(scene: Scene) -> None:
+    plan = planned(scene, force=True)
+    assert changes(plan) == {QUEUE: "replace", SECOND: "replace", TRAINING: "none"}
+    assert reason(plan) == "--force"
+    assert not nothing_to_do(plan)
+
+
+def test_a_new_digest_is_a_reason(scene: Scene) -> None:
+    moved = scene.seeing(digests={**scene.look.digests, QUEUE: image("queue", "3")})
+    plan = planned(moved)
+    assert changes(plan) == {QUEUE: "replace", SECOND: "none", TRAINING: "none"}
+    assert reason(plan) == "its spec differs (image)"
+    assert images_to_fetch(plan, moved.look) == [image("queue", "3")]
+
+
+def test_a_changed_entry_of_the_spec_is_shown_with_both_values(scene: Scene) -> None:
+    services = {**scene.inventory.services}
+    services[QUEUE] = dataclasses.replace(services[QUEUE], memory="4g")
+    inventory = dataclasses.replace(scene.inventory, services=services)
+    plan = planned(dataclasses.replace(scene, inventory=inventory), QUEUE)
+    assert reason(plan) == "its spec differs (memory '' -> '4g')"
+
+
+def test_a_changed_config_names_its_variables_and_never_their_values(scene: Scene) -> None:
+    other = scene.seeing(same_config={QUEUE: False}, variables={"QUEUE_PASSWORD": "bbbb", "NEW": "cccc"})
+    plan = planned(other, QUEUE)
+    assert reason(plan) == "its config differs (QUEUE_PASSWORD differs, NEW is new)"
+    text = "\n".join(plantext.lines(plan, other.look, with_commands=True))
+    assert "hunter2" not in text + repr(plan)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"running": False}, "it does not run"),
+        ({"name": "annotation-queue.r2"}, "it is named annotation-queue.r2"),
+        ({"container": "stray", "release": "r9"}, "its release was never proven good"),
+    ],
+)
+def test_what_is_not_as_a_good_deploy_left_it_is_replaced(scene: Scene, change: dict[str, Any], said: str) -> None:
+    found = (occupant(scene, QUEUE, "r2", **change),)
+    assert reason(planned(scene.seeing(occupants={QUEUE: found}), QUEUE)) == said
+
+
+def test_a_service_that_the_last_deploy_left_alone_is_still_up_to_date(scene: Scene) -> None:
+    newest = dataclasses.replace(scene.look.record.releases[0], id="r3")  # of another service: this one is r2's
+    later = scene.with_record(current="r3", releases=(newest, *scene.look.record.releases))
+    assert changes(planned(later, QUEUE)) == {QUEUE: "none"}
+
+
+def test_a_foreign_container_is_refused_and_adopted_on_demand(scene: Scene) -> None:
+    foreign = occupant(scene, QUEUE, "r2", ours=False, release="", spec="", container="f" * 64)
+    taken = scene.seeing(occupants={QUEUE: (foreign,)})
+    with pytest.raises(Refused) as caught:
+        planned(taken, QUEUE)
+    assert "gpu-1: the place of annotation-queue is held by a container this tool did not make" in str(caught.value)
+    assert "--adopt" in caught.value.hint
+    plan = planned(taken, QUEUE, adopt=True)
+    assert (changes(plan), reason(plan)) == ({QUEUE: "replace"}, "it was not made by this tool")
+
+
+def test_a_container_that_was_adopted_is_known_by_its_id(scene: Scene) -> None:
+    unlabelled = occupant(scene, QUEUE, "r2", ours=False, release="", spec="")
+    step = planned(scene.seeing(occupants={QUEUE: (unlabelled,)}), QUEUE).consumers[0]
+    assert step.old is not None
+    assert (step.old.ours, step.old.release) == (True, "r2")
+
+
+def test_two_containers_in_one_place_are_refused(scene: Scene) -> None:
+    both = (occupant(scene, QUEUE, "r2"), occupant(scene, QUEUE, "r1", name="annotation-queue.r1"))
+    with pytest.raises(Refused, match=r"several containers .*: annotation-queue and annotation-queue\.r1"):
+        planned(scene.seeing(occupants={QUEUE: both}), QUEUE)
+
+
+def test_a_batch_service_is_only_ever_tagged(scene: Scene) -> None:
+    moved = scene.seeing(batches={TRAINING: BatchState("sha256:older", (occupant(scene, QUEUE, "r1"),))})
+    plan = planned(moved, TRAINING)
+    assert (changes(plan), plan.consumers) == ({TRAINING: "tag"}, ())
+    assert plan.batches[0].local_tag == "registry.lan:5000/azaion/training:current"
+    assert images_to_fetch(plan, moved.look) == []
+
+
+def test_rows_that_are_critical_or_unknown_block_except_those_of_a_batch_service(scene: Scene) -> None:
+    rows = tuple(
+        Check(name, level, "")
+        for name, level in [("a", OK), ("b", WARNING), ("c", CRITICAL), ("d", UNKNOWN), (TRAINING, UNKNOWN)]
+    )
+    blocked = blocking(scene.seeing(rows=rows).look, scene.services)
+    assert [row.name for row in blocked] == ["c", "d"]
+
+
+def test_ids_sort_by_the_clock_of_the_server_and_are_never_shared(scene: Scene) -> None:
+    ids = {new_id(scene.look) for _ in range(50)}
+    assert len(ids) > 1
+    assert {name[:16] for name in ids} == {"20260420-101112-"}
+    assert max(ids) < new_id(dataclasses.replace(scene.look, at="2026-04-20T10:11:13.000Z"))
+
+
+def test_without_hashes_on_record_no_variable_is_said_to_differ(scene: Scene) -> None:
+    release = dataclasses.replace(scene.look.record.releases[0], variables={})
+    assert changed_variables(scene.look, release) == changed_variables(scene.look, None) == []
+
+
+def test_the_plan_shows_the_commands_in_the_order_of_the_swap(scene: Scene) -> None:
+    moved = scene.seeing(digests={**scene.look.digests, QUEUE: image("queue", "3")})
+    plan = planned(moved, QUEUE)
+    said = list(plantext.lines(plan, moved.look, with_commands=True))
+    commands = [line.strip(" $") for line in said if "$ " in line]
+    assert commands[0].startswith(f"docker create --name annotation-queue.{plan.id} --restart no")
+    assert commands[1:] == [
+        "docker update --restart no annotation-queue",
+        "docker rename annotation-queue annotation-queue.r2",
+        f"docker rename annotation-queue.{plan.id} annotation-queue",
+        "docker stop -t 30 annotation-queue.r2",
+        "mv (the staged config) /azaion/config.yaml",
+        "docker start annotation-queue",
+        "docker update --restart unless-stopped annotation-queue",
+    ]
+    assert "  annotation-queue 1.1 replaces what runs: its spec differs (image)" in said
+
+
+def test_the_plan_says_what_is_up_to_date_and_that_training_runs_on(scene: Scene) -> None:
+    run = occupant(scene, QUEUE, "r1", name="training")
+    training = scene.seeing(batches={TRAINING: BatchState("sha256:older", (run,))})
+    said = list(plantext.lines(planned(training), training.look, with_commands=False))
+    assert "  annotation-queue 1.1: up to date, nothing is stopped" in said
+    assert "  training 2.0: for the next run only; training runs on untouched" in said

@@ -1,0 +1,107 @@
+"""The record, previous-tags.json: damage to it costs what was damaged, and every change leaves the rest alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from remote import record
+from remote.store import Store
+from remote.words import Placed, Record, Release, Spec, encode
+
+SPEC = Spec("azaion/queue@sha256:00", environment={"NAME": "größer"})
+QUEUE = Placed("consumer", "1.0", "azaion/queue@sha256:00", container="c1", spec=SPEC, offset_at_swap=7)
+
+
+def release(name: str, **more: str) -> Release:
+    return Release(name, "2026-04-20T10:11:12.000Z", "ann", "proven", {"annotation-queue": QUEUE}, **more)
+
+
+KNOWN = Record("r3", (release("r3"), release("r2", left="run-9"), release("r1")))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+def test_what_is_saved_is_loaded(store: Store) -> None:
+    assert record.load(store) == (Record(), ())
+    record.save(store, KNOWN)
+    assert record.load(store) == (KNOWN, ())
+
+
+def test_a_person_can_read_it_and_nobody_else(store: Store) -> None:
+    record.save(store, KNOWN)
+    path = Path(store.record)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert '\n      "id": "r3",\n' in path.read_text()
+    assert "größer" in path.read_text()
+
+
+def test_a_record_that_was_cut_anywhere_is_named_and_stops_nobody(store: Store) -> None:
+    record.save(store, KNOWN)
+    path = Path(store.record)
+    whole = path.read_bytes().rstrip()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        known, problems = record.load(store)
+        assert known == Record()
+        assert len(problems) == 1
+        assert problems[0].startswith(f"{path} is damaged: ")
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '{"schema": 2, "releases": []}', '{"schema": 1}', "\0\0", "\xff"])
+def test_what_is_no_record_is_named(store: Store, text: str) -> None:
+    Path(store.record).write_text(text, encoding="latin-1")
+    known, problems = record.load(store)
+    assert (known, len(problems)) == (Record(), 1)
+
+
+def test_a_damaged_entry_is_named_and_the_others_serve(store: Store) -> None:
+    data = json.loads(json.dumps(encode(KNOWN)))
+    data["releases"][0]["services"]["annotation-queue"]["spec"]["image"] = 7
+    Path(store.record).write_text(json.dumps(data))
+    known, problems = record.load(store)
+    assert [entry.id for entry in known.releases] == ["r2", "r1"]
+    assert known.current == "r3"
+    (problem,) = problems
+    assert "releases[0].services.annotation-queue.spec.image: str was expected, not int" in problem
+
+
+def test_a_damaged_record_is_kept_beside_the_new_one(store: Store) -> None:
+    Path(store.record).write_text("{")
+    record.save(store, KNOWN)
+    assert Path(store.record + ".damaged").read_text() == "{"
+    assert record.load(store) == (KNOWN, ())
+
+
+def test_a_deploy_comes_first_and_is_in_force() -> None:
+    known = record.with_release(KNOWN, release("r4"))
+    assert (known.current, [entry.id for entry in known.releases]) == ("r4", ["r4", "r3", "r2", "r1"])
+
+
+def test_a_deploy_that_is_entered_twice_stands_there_once() -> None:
+    known = record.with_release(record.with_release(KNOWN, release("r4")), release("r4"))
+    assert [entry.id for entry in known.releases] == ["r4", "r3", "r2", "r1"]
+
+
+def test_a_rollback_marks_what_it_leaves_and_clears_what_it_goes_to() -> None:
+    known = record.rolled_back(KNOWN, "r2", "r3", "run-10", {})
+    assert known.current == "r2"
+    assert [(entry.id, entry.left) for entry in known.releases] == [("r3", "run-10"), ("r2", ""), ("r1", "")]
+
+
+def test_a_rollback_to_what_is_in_force_on_record_marks_nothing() -> None:
+    known = record.rolled_back(KNOWN, "r3", "r3", "run-10", {})
+    assert known == KNOWN
+
+
+def test_a_container_that_was_created_anew_takes_the_place_of_the_removed_one() -> None:
+    known = record.rolled_back(KNOWN, "r1", "r3", "run-10", {"annotation-queue": "c2", "other": "c3"})
+    containers = {entry.id: entry.services["annotation-queue"].container for entry in known.releases}
+    assert containers == {"r3": "c1", "r2": "c1", "r1": "c2"}

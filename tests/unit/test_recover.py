@@ -1,0 +1,145 @@
+"""What needs no engine of recovering and tidying up: runs that were cut off before they touched anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remote import journal, record, recover, release, tidy
+from remote.carry import claim
+from remote.docker import Docker
+from remote.engine import Engine
+from remote.journal import Journal
+from remote.store import Store
+from remote.words import OffsetFile, Placed, Plan, Record, Release, encode
+
+RUN = "20260420-101112-abcd"
+PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Docker:
+    """One that must not be asked: there is no engine behind it."""
+    return Docker(Engine(f"unix://{tmp_path}/none.sock"), Journal(str(tmp_path / "run.jsonl")), -1)
+
+
+def mended(store: Store, docker: Docker, except_run: str = "") -> list[str]:
+    return recover.cut_off_runs(store, docker.engine, docker.lock, except_run)
+
+
+def listed(folder: str) -> set[str]:
+    return {entry.name for entry in Path(folder).iterdir()}
+
+
+def cut_off(store: Store, *lines: tuple[str, dict[str, object]], run: str = RUN) -> None:
+    book = Journal(store.journal(run))
+    for event, fields in lines:
+        book.write(event, **fields)
+    book.close()
+
+
+def test_a_run_that_never_began_is_ended(store: Store, docker: Docker) -> None:
+    cut_off(store)
+    (sentence,) = mended(store, docker)
+    assert sentence == f"run {RUN} was cut off before it began; nothing was changed"
+    assert journal.state(store, RUN).outcome == "cancelled"
+
+
+def test_a_run_that_was_cut_off_before_its_swap_changed_nothing(store: Store, docker: Docker) -> None:
+    cut_off(store, ("begin", {"plan": encode(PLAN)}))
+    (sentence,) = mended(store, docker)
+    assert sentence == f"run {RUN} was cut off before its swap; nothing was changed"
+    assert mended(store, docker) == []
+
+
+def test_runs_that_ended_or_live_or_recover_themselves_are_left_alone(store: Store, docker: Docker) -> None:
+    cut_off(store, ("begin", {}), ("end", {"outcome": "done"}), run="a")
+    living = Journal(store.journal("b"))
+    cut_off(store, run="c")
+    assert mended(store, docker, "c") == []
+    living.close()
+    assert journal.state(store, "c").state == "cut-off"
+
+
+def test_a_damaged_journal_needs_a_person_once(store: Store, docker: Docker) -> None:
+    cut_off(store, ("begin", {"plan": {"id": 7}}), run="a")
+    cut_off(store, ("begin", {"plan": encode(PLAN)}), ("swap", {"swap": {}}), run="b")
+    cut_off(store, ("begin", {}), run="c")
+    sentences = mended(store, docker)
+    assert [sentence.split(": ")[0] for sentence in sentences] == [
+        f"the journal of run {run} is damaged" for run in "abc"
+    ]
+    assert [journal.state(store, run).outcome for run in "abc"] == ["needs-person"] * 3
+    assert mended(store, docker) == []
+
+
+def test_several_cut_runs_are_ended_oldest_first(store: Store, docker: Docker) -> None:
+    for run in ("20260420-2", "20260420-1"):
+        cut_off(store, run=run)
+    assert [sentence.split()[1] for sentence in mended(store, docker)] == ["20260420-1", "20260420-2"]
+
+
+def test_whoever_claims_first_decides(store: Store) -> None:
+    assert claim(store.decision(RUN), "go")
+    assert not claim(store.decision(RUN), "cancelled")
+    assert Path(store.decision(RUN)).read_text() == "go"
+
+
+def releases(*ids: str) -> tuple[Release, ...]:
+    return tuple(Release(name, "", "ann", "proven", {"q": Placed("consumer", "1", "i")}) for name in ids)
+
+
+@pytest.mark.parametrize(
+    ("current", "keep", "kept", "dropped"),
+    [
+        ("r4", 2, ["r4", "r3"], ["r2", "r1"]),
+        ("r4", 9, ["r4", "r3", "r2", "r1"], []),
+        ("r2", 2, ["r4", "r3", "r2"], ["r1"]),
+        ("r1", 1, ["r4", "r1"], ["r3", "r2"]),
+        ("", 1, ["r4"], ["r3", "r2", "r1"]),
+    ],
+)
+def test_the_newest_releases_and_the_one_in_force_are_kept(
+    current: str, keep: int, kept: list[str], dropped: list[str]
+) -> None:
+    stays, goes = tidy.split(Record(current, releases("r4", "r3", "r2", "r1")), keep)
+    assert ([entry.id for entry in stays], [entry.id for entry in goes]) == (kept, dropped)
+
+
+def test_folders_that_no_kept_release_needs_go_and_those_of_open_runs_stay(store: Store, docker: Docker) -> None:
+    record.save(store, Record("r1", releases("r1")))
+    for name in ("r1", "ended", "cut-off", "under-way", "adopted-gone", "so-old-that-its-journal-is-gone"):
+        Path(store.release(name, "q")).mkdir(parents=True)
+    cut_off(store, ("end", {}), run="ended")
+    cut_off(store, ("begin", {}), run="cut-off")
+    living = Journal(store.journal("under-way"))
+    assert tidy.tidy(store, docker, keep=5) == []
+    living.close()
+    assert listed(store.releases) == {"r1", "cut-off", "under-way"}
+
+
+def test_old_journals_go_with_their_decisions(store: Store, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidy, "KEEP_RUNS", 2)
+    for run in ("1", "2", "3"):
+        cut_off(store, ("end", {}), run=run)
+        claim(store.decision(run), "go")
+    tidy.tidy(store, docker, keep=5)
+    assert listed(store.runs) == {"2.decision", "2.jsonl", "3.decision", "3.jsonl"}
+
+
+@pytest.mark.parametrize(("means", "expected"), [("next", 7), ("last", 8)])
+def test_the_position_at_a_swap_is_read_from_the_kept_copy(tmp_path: Path, means: str, expected: int) -> None:
+    kept = tmp_path / "offset.yaml"
+    kept.write_text("offset: 7\n")
+    file = OffsetFile("/azaion/offset.yaml", means=means)
+    assert release.position(file, str(kept)) == expected
+    assert release.position(file, str(tmp_path / "none")) is None
+    assert release.position(None, str(kept)) is None

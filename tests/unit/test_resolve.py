@@ -1,0 +1,157 @@
+"""hosts.yaml, .env and the templates together: everything that is missing is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from remote.words import StreamAddress
+from runbook.errors import BadInput
+from runbook.inventory import Inventory, load_inventory
+from runbook.resolve import Login, Resolved, resolve
+from runbook.secret import Secret
+
+HOSTS = """\
+defaults: {root: /azaion}
+hosts:
+  gpu-1: {address: gpu-1.lan}
+  gpu-2: {address: gpu-2.lan}
+  gpu-3: {address: gpu-3.lan, root: /data, env_file: other.env}
+registry: {server: registry.lan, username: deployer}
+services:
+  queue:
+    kind: consumer
+    image: team/queue
+    command: [run, --verbose]
+    mounts: [/azaion:/azaion]
+    config: {template: queue.j2, path: /azaion/queue.yaml}
+    stream: {name: messages}
+  batch: {kind: batch, image: team/batch, container: run}
+"""
+ENV = {
+    "API_TOKEN": "t0ken-of-gpu",
+    "RABBITMQ_HOST": "broker.lan",
+    "RABBITMQ_PORT": "5552",
+    "RABBITMQ_MONITOR_USER": "monitor",
+    "RABBITMQ_MONITOR_PASSWORD": "m0nitor-password",
+    "REGISTRY_PASSWORD": "reg1stry-password",
+    "UNUSED": "x",
+}
+
+
+def project(
+    folder: Path, hosts: str = HOSTS, template: str = "token: {{ API_TOKEN }}\nroot: {{ root }}\n"
+) -> Inventory:
+    (folder / "hosts.yaml").write_text(hosts)
+    (folder / "queue.j2").write_text(template)
+    return load_inventory(folder / "hosts.yaml")
+
+
+def write_env(folder: Path, name: str = ".env", **changes: str) -> None:
+    path = folder / name
+    path.write_text("".join(f"{key}='{value}'\n" for key, value in (ENV | changes).items()))
+    path.chmod(0o600)
+
+
+def resolved(inventory: Inventory) -> dict[str, Resolved]:
+    return resolve(inventory, inventory.select_hosts(None), inventory.select_services(None))
+
+
+def complaints(inventory: Inventory) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        resolved(inventory)
+    assert caught.value.hint
+    return [line.strip() for line in caught.value.message.splitlines()[1:]]
+
+
+def test_each_server_gets_what_its_own_env_and_root_make(tmp_path: Path) -> None:
+    write_env(tmp_path)
+    write_env(tmp_path, "other.env", API_TOKEN="another")
+    inventory = project(tmp_path)
+    servers = resolved(inventory)
+    queue, batch = inventory.services["queue"], inventory.services["batch"]
+    configs = {name: server.config(queue) for name, server in servers.items()}
+    read = {name: yaml.safe_load(config.reveal()) for name, config in configs.items() if config}
+    assert read["gpu-1"] == read["gpu-2"] == {"token": "t0ken-of-gpu", "root": "/azaion"}
+    assert read["gpu-3"] == {"token": "another", "root": "/data"}
+    server = servers["gpu-1"]
+    assert server.login == Login("registry.lan", "deployer", Secret("reg1stry-password"))
+    assert server.stream(queue) == StreamAddress("broker.lan", 5552, "messages", "monitor", "/")
+    assert server.stream_password(queue) == Secret("m0nitor-password")
+    assert (server.config(batch), server.stream(batch), server.stream_password(batch)) == (None, None, None)
+
+
+def test_the_variables_used_are_known_and_none_shows_its_value(tmp_path: Path) -> None:
+    write_env(tmp_path)
+    write_env(tmp_path, "other.env")
+    server = resolved(project(tmp_path))["gpu-1"]
+    assert set(server.used) == set(ENV) - {"UNUSED"}
+    assert not any(value in repr(server) for value in ENV.values() if len(value) > 4)
+
+
+def test_the_model_chosen_on_the_server_is_rendered_later(tmp_path: Path) -> None:
+    write_env(tmp_path)
+    write_env(tmp_path, "other.env")
+    inventory = project(tmp_path, template="model: {{ model }}\n")
+    config = resolved(inventory)["gpu-1"].config(inventory.services["queue"], "/azaion/models/a/best.pt")
+    assert config is not None and yaml.safe_load(config.reveal()) == {"model": "/azaion/models/a/best.pt"}
+
+
+def test_everything_that_is_missing_is_named_at_once_and_once(tmp_path: Path) -> None:
+    write_env(tmp_path, API_TOKEN="", RABBITMQ_MONITOR_PASSWORD="")
+    (tmp_path / "other.env").write_text("RABBITMQ_HOST=x\nA='\n")
+    assert complaints(project(tmp_path)) == [
+        "other.env:2: the line cannot be read; a quote is open, or text follows the closing one",
+        f"{tmp_path}/.env: API_TOKEN is empty; needed by {tmp_path}/queue.j2",
+        f"{tmp_path}/.env: RABBITMQ_MONITOR_PASSWORD has no value;"
+        " RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD are set together or not at all",
+        f"{tmp_path}/other.env: REGISTRY_PASSWORD is not set; needed by registry.username",
+        f"{tmp_path}/other.env: RABBITMQ_PORT is not set; needed by services.queue.stream",
+        f"{tmp_path}/other.env: API_TOKEN is not set; needed by {tmp_path}/queue.j2",
+    ]
+
+
+def test_without_anybody_who_may_ask_the_stream_the_user_is_empty(tmp_path: Path) -> None:
+    for name in (".env", "other.env"):
+        write_env(tmp_path, name, RABBITMQ_MONITOR_USER="", RABBITMQ_MONITOR_PASSWORD="")
+    inventory = project(tmp_path)
+    server = resolved(inventory)["gpu-1"]
+    stream = server.stream(inventory.services["queue"])
+    assert stream is not None and stream.user == ""
+    assert server.stream_password(inventory.services["queue"]) is None
+
+
+def test_a_host_and_a_port_that_are_none_and_a_template_that_breaks_are_named_together(tmp_path: Path) -> None:
+    write_env(tmp_path, RABBITMQ_HOST="http://broker.lan")
+    write_env(tmp_path, "other.env", RABBITMQ_PORT="65536")
+    said = complaints(project(tmp_path, template="token: '{{ API_TOKEN }}'\n"))
+    assert f"{tmp_path}/.env: RABBITMQ_HOST is not a host name or an address" in said
+    assert f"{tmp_path}/other.env: RABBITMQ_PORT is not a port from 1 to 65535" in said
+    assert any("queue.j2: an expression does not stand alone" in line for line in said)
+
+
+def test_a_missing_env_and_a_missing_template_are_named_together(tmp_path: Path) -> None:
+    write_env(tmp_path)
+    inventory = project(tmp_path)
+    (tmp_path / "queue.j2").unlink()
+    said = " ".join(complaints(inventory))
+    assert "other.env does not exist" in said and "queue.j2 does not exist" in said
+
+
+def test_a_password_copied_to_where_docker_shows_it_is_refused(tmp_path: Path) -> None:
+    write_env(tmp_path)
+    write_env(tmp_path, "other.env")
+    hosts = HOSTS.replace("run, --verbose", "run, --token=t0ken-of-gpu")
+    said = complaints(project(tmp_path, hosts))
+    assert said == ["services.queue.command.1: holds the value of API_TOKEN, and docker inspect shows it"]
+
+
+def test_a_rollback_does_without_the_variables_that_only_a_deploy_needs(tmp_path: Path) -> None:
+    inventory = project(tmp_path)
+    write_env(tmp_path, API_TOKEN="", REGISTRY_PASSWORD="")
+    assert any("API_TOKEN" in line for line in complaints(inventory))
+    found = resolve(inventory, [inventory.hosts["gpu-1"]], inventory.select_services(None), rendering=False)["gpu-1"]
+    assert found.stream(inventory.services["queue"]) == StreamAddress("broker.lan", 5552, "messages", "monitor", "/")
+    assert found.login is None

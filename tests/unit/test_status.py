@@ -1,0 +1,192 @@
+"""What fab status says of a server, and the few things all tasks share."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from remote import ground
+from remote.engine import Engine
+from remote.store import Store
+from remote.words import (
+    CRITICAL,
+    OK,
+    SKIPPED,
+    WARNING,
+    BatchState,
+    Check,
+    ConfigFile,
+    OffsetFile,
+    RunState,
+    Wanted,
+)
+from runbook import status
+from runbook.errors import BadInput
+from runbook.screen import Screen
+from tasks.visit import tags_for
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant
+
+
+def said(scene: Scene) -> list[str]:
+    return [text for text, _ in status.lines("gpu-1", scene.look, scene.services)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return deployed(tmp_path, "r2", "r1")
+
+
+def test_a_server_without_a_deploy_says_so(tmp_path: Path) -> None:
+    assert said(bare(tmp_path)) == [
+        "gpu-1: no release yet",
+        "  annotation-queue: no container",
+        "  second-queue: no container",
+        "  training: no run is active; no image for the next run yet",
+    ]
+
+
+def test_a_server_with_releases_says_what_runs_and_marks_what_is_in_force(scene: Scene) -> None:
+    lines = said(scene)
+    assert lines[0] == "gpu-1: release r2, proven, by ann at 2026-04-20T09:00:00Z"
+    assert lines[1] == "  annotation-queue: tag-r2 (sha256:2), running for 60 min, container annotation-q"
+    assert [line[:6] for line in lines[-2:]] == ["  * r2", "    r1"]
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("under-way", "deploy r9 by bob is under way since 10:00, at step watching: fab follow --run r9"),
+        (
+            "cut-off",
+            "deploy r9 by bob was cut off at step watching: the next fab deploy or fab rollback finishes or undoes it",
+        ),
+        ("ended", "deploy r9 by bob: rolled-back: it failed"),
+    ],
+)
+def test_the_last_run_is_told_in_each_state(scene: Scene, state: str, sentence: str) -> None:
+    run = RunState("r9", state, "deploy", "bob", "10:00", "watching", "rolled-back", "it failed")
+    assert any(line.startswith(f"  last run: {sentence}") for line in said(scene.seeing(run=run)))
+
+
+def test_what_is_not_as_recorded_stands_out(scene: Scene) -> None:
+    stray = scene.seeing(
+        occupants={
+            QUEUE: (occupant(scene, QUEUE, "r9"),),
+            SECOND: (occupant(scene, SECOND, "r2", ours=False, container="f" * 64, running=False),),
+        },
+        rows=(Check("disk space", WARNING, "/azaion is 85 % full"), Check("root", OK, "fine")),
+    )
+    lines = dict(status.lines("gpu-1", stray.look, stray.services))
+    queue = "  annotation-queue: annotation-queue of release r9, which is not the one on record"
+    assert lines[f"{queue}, running for 60 min, container annotation-q"] == "yellow"
+    assert lines["  second-queue: second-queue, not made by this tool, not running, container ffffffffffff"] == "yellow"
+    assert lines["  warning: disk space: /azaion is 85 % full"] == "yellow"
+    assert not any("root" in line for line in lines)
+
+
+def test_a_training_run_is_named_with_its_image(scene: Scene) -> None:
+    run = occupant(scene, QUEUE, "r1", name="training", image="sha256:old")
+    training = scene.seeing(batches={TRAINING: BatchState("sha256:new", (run,))})
+    assert "  training: training running for 60 min from sha256:old; the next run starts from sha256:new" in said(
+        training
+    )
+
+
+def test_a_release_that_was_rolled_back_from_is_marked(scene: Scene) -> None:
+    newest, *others = scene.look.record.releases
+    left = scene.with_record(releases=(dataclasses.replace(newest, left="run-9"), *others), current="r1")
+    assert [line[:14] for line in said(left)[-2:]] == ["    r2  left  ", "  * r1  proven"]
+
+
+def test_scripts_get_the_same_as_json(scene: Scene) -> None:
+    result = json.loads(json.dumps(status.as_result("gpu-1", scene.look, scene.services)))
+    assert (result["server"], result["release"], result["run"]) == ("gpu-1", "r2", None)
+    assert result["services"][QUEUE]["containers"][0]["container"] == f"{QUEUE}-r2"
+    assert result["services"][TRAINING] == {"next_image": "sha256:training-r2", "runs": []}
+    assert result["releases"][1]["services"][QUEUE] == {
+        "tag": "tag-r1",
+        "image": image("queue", "1"),
+        "container": f"{QUEUE}-r1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("tag", "tags"),
+    [
+        (None, ("latest", "latest", "latest")),
+        ("1.1", ("1.1", "1.1", "1.1")),
+        ("training=2.0", ("latest", "latest", "2.0")),
+        (f"{QUEUE}=1.1, training=2.0", ("1.1", "latest", "2.0")),
+    ],
+)
+def test_tags_are_those_of_the_command_line_and_else_of_hosts_yaml(
+    scene: Scene, tag: str | None, tags: tuple[str, ...]
+) -> None:
+    assert tuple(tags_for(scene.services, tag).values()) == tags
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "a b",
+        "-x",
+        "ü",
+        "1.1,1.2",
+        f"1.1,{QUEUE}=2",
+        f"{QUEUE}=2,1.1",
+        "nosuch=1",
+        "=1",
+        f"{QUEUE}=",
+        "x" * 129,
+        "",
+        ",",
+    ],
+)
+def test_what_is_no_tag_is_bad_input(scene: Scene, tag: str) -> None:
+    with pytest.raises(BadInput, match="--tag"):
+        tags_for(scene.services, tag)
+
+
+def test_control_characters_of_a_server_never_reach_the_screen() -> None:
+    screen = Screen()
+    screen.out = io.StringIO()
+    screen.rows([Check("a\x1b[2J", "critical", "b\x1b]0;x\x07", hint="c\r")])
+    assert not {"\x1b", "\x07", "\r"} & set(screen.out.getvalue())
+
+
+def test_hints_are_for_what_is_not_well() -> None:
+    screen = Screen()
+    screen.out = io.StringIO()
+    screen.rows([Check("a", OK, "fine", hint="unneeded"), Check("b", CRITICAL, "bad", hint="needed")])
+    assert screen.out.getvalue().splitlines() == ["  ok        a  fine", "  critical  b  bad", f"{'':15}needed"]
+
+
+NOWHERE = Engine("unix:///nonexistent/docker.sock")
+
+
+def test_a_root_that_is_not_there_ends_a_deploy(tmp_path: Path) -> None:
+    missing = ground.root("root", Store(str(tmp_path / "azaion")))
+    assert (missing.level, missing.sentence) == (CRITICAL, f"{tmp_path}/azaion does not exist")
+    assert ground.root("root", Store(str(tmp_path))).level == OK
+
+
+def test_a_config_needs_a_folder_to_go_to(tmp_path: Path) -> None:
+    def wanted(folder: Path) -> Wanted:
+        return Wanted("q", "consumer", config=ConfigFile(str(folder / "config.yaml")))
+
+    assert ground.config("q config", wanted(tmp_path)).level == OK
+    assert ground.config("q config", wanted(tmp_path / "conf")).level == CRITICAL
+
+
+def test_an_offset_may_be_missing_only_where_nothing_has_run(tmp_path: Path) -> None:
+    wanted = Wanted("q", "consumer", offset=OffsetFile(str(tmp_path / "offset.yaml")))
+    assert ground.offset("q offset", wanted, NOWHERE, []).level == SKIPPED
+    (tmp_path / "offset.yaml").write_text("offset: 7\n")
+    found = ground.offset("q offset", wanted, NOWHERE, [])
+    assert (found.level, found.figures) == (OK, {"offset": 7})
+    (tmp_path / "offset.yaml").write_text("offset: seven\n")
+    assert ground.offset("q offset", wanted, NOWHERE, []).level == CRITICAL

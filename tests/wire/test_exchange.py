@@ -1,0 +1,148 @@
+"""One exchange over a real sshd: events, answers, refusals, defects, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook.door import Door
+from runbook.errors import BadInput, CannotConnect, Defect, NeedsPerson, Refused
+from runbook.exchange import ask
+from tests.wire.relay import Relay
+from tests.wire.sshd import USER, wait_until
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that only waits to be collected has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_ping_is_answered(door: Door) -> None:
+    assert ask(door, "ping", {})["user"] == USER
+
+
+def test_several_exchanges_use_one_connection_and_a_channel_each(door: Door) -> None:
+    for _ in range(3):
+        ask(door, "ping", {})
+    assert (door.facts.connections, door.facts.channels) == (1, 3)
+
+
+def test_events_come_in_order_before_the_answer(door: Door, probe: str) -> None:
+    events: list[dict[str, Any]] = []
+    assert ask(door, probe, {"do": "count", "to": 5}, events.append) == {"counted": 5}
+    assert events == [{"number": number} for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("refused", Refused), ("server", CannotConnect), ("person", NeedsPerson), ("input", BadInput)],
+)
+def test_a_refusal_is_the_error_of_its_kind(door: Door, probe: str, kind: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^gpu-1: the lock is held$") as raised:
+        ask(door, probe, {"do": "refuse", "kind": kind})
+    assert raised.value.hint == "wait for it"  # type: ignore[attr-defined]
+
+
+def test_a_crash_is_a_defect_that_names_the_line_and_keeps_the_traceback(door: Door, probe: str) -> None:
+    with pytest.raises(Defect, match=r"^gpu-1: ValueError in remote/probe\.py line \d+$") as raised:
+        ask(door, probe, {"do": "crash", "secret": "swordfish"})
+    traceback = str(raised.value.__cause__)
+    assert 'raise ValueError("this text may quote "' in traceback
+    assert "swordfish" not in traceback
+
+
+def test_an_answer_that_is_no_json_is_a_defect(door: Door, probe: str) -> None:
+    with pytest.raises(Defect, match="TypeError"):
+        ask(door, probe, {"do": "unspeakable"})
+
+
+def test_a_program_that_ends_without_an_answer_is_a_defect(door: Door, probe: str) -> None:
+    with pytest.raises(Defect, match=r"cut off \(exit status 3\)"):
+        ask(door, probe, {"do": "vanish"})
+
+
+def test_what_a_verb_or_its_children_print_cannot_be_taken_for_an_answer(door: Door, probe: str) -> None:
+    assert ask(door, probe, {"do": "print"}) == {"said": True}
+
+
+def test_silence_is_bridged_by_beats(door: Door, probe: str) -> None:
+    assert ask(door, probe, {"do": "sleep", "seconds": 6.5}, silence=5.8) == {}
+
+
+def test_a_detached_child_keeps_nothing_open_and_lives_on(door: Door, probe: str) -> None:
+    answer = ask(door, probe, {"do": "detach"})
+    try:
+        ask(door, "ping", {})
+        assert not gone(answer["pid"])
+        assert answer["open"] == ["/dev/null"] * 3
+    finally:
+        os.kill(answer["pid"], signal.SIGKILL)
+
+
+def test_an_interrupt_ends_the_server_s_processes_and_leaves_the_door_usable(door: Door, probe: str) -> None:
+    pids: list[int] = []
+
+    def interrupt(event: dict[str, Any]) -> None:
+        pids.extend(event["pids"])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(door, probe, {"do": "family"}, interrupt)
+    wait_until(lambda: all(map(gone, pids)), "the verb and both children have ended", 3)
+    assert ask(door, "ping", {})["user"] == USER
+    assert door.facts.connections == 1
+
+
+def test_a_verb_that_clings_to_its_work_is_ended_all_the_same(door: Door, probe: str) -> None:
+    pids: list[int] = []
+
+    def interrupt(event: dict[str, Any]) -> None:
+        pids.extend(event["pids"])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(door, probe, {"do": "cling"}, interrupt)
+    wait_until(lambda: gone(pids[0]), "the verb has ended", 8)
+
+
+def test_a_lost_connection_ends_the_server_s_processes(relay: Any, probe: str) -> None:
+    middle: Relay
+    middle, entry = relay()
+    pids: list[int] = []
+
+    def cut(event: dict[str, Any]) -> None:
+        pids.extend(event["pids"])
+        middle.reset()
+
+    with Door(entry) as door, pytest.raises(Exception, match="connection ended"):
+        ask(door, probe, {"do": "family"}, cut)
+    wait_until(lambda: all(map(gone, pids)), "the verb and both children have ended", 3)
+
+
+def test_a_verb_that_goes_on_telling_ends_when_nobody_listens(door: Door, probe: str) -> None:
+    pids: list[int] = []
+
+    def interrupt(event: dict[str, Any]) -> None:
+        pids.extend(event.get("pids", []))
+        if len(pids) and "more" in event:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(door, probe, {"do": "talk"}, interrupt)
+    wait_until(lambda: gone(pids[0]), "the verb has ended", 3)
+
+
+def test_secrets_stand_in_no_argument_list_on_either_side(door: Door, probe: str) -> None:
+    def look(event: dict[str, Any]) -> None:
+        lines = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
+        assert any(b"-IS" in line for line in lines)
+        assert not any(b"swordfish" in line for line in lines)
+
+    ask(door, probe, {"do": "sleep", "seconds": 0.2, "secret": "swordfish"}, look)

@@ -1,0 +1,94 @@
+"""Gateways: the same sshd serves as every hop, each checked as strictly as the server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbook.door import Door
+from runbook.errors import CannotConnect
+from runbook.exchange import ask
+from tests.wire.sshd import USER, Entry, Sshd, free_port
+
+PIPE = """\
+import os, socket, sys, threading
+sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def upwards():
+    while data := os.read(0, 65536):
+        sock.sendall(data)
+threading.Thread(target=upwards, daemon=True).start()
+while data := sock.recv(65536):
+    os.write(1, data)
+"""
+
+
+@pytest.fixture
+def hop(sshd: Sshd) -> str:
+    return f"{USER}@127.0.0.1:{sshd.port}"
+
+
+def logins(sshd: Sshd) -> int:
+    return sshd.log().count("Accepted publickey")
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_a_server_is_reached_through_its_gateways(sshd: Sshd, gpu1: Entry, home: Path, hops: int) -> None:
+    names = [f"bastion-{number}" for number in range(hops)]
+    config = "".join(f"Host {name}\n HostName 127.0.0.1\n Port {sshd.port}\n User {USER}\n" for name in names)
+    (home / ".ssh" / "config").write_text(config)
+    before = logins(sshd)
+    with Door(gpu1.but(gateway=",".join(names))) as door:
+        assert ask(door, "ping", {})["user"] == USER
+    assert logins(sshd) == before + hops + 1
+
+
+def test_gateways_are_passed_in_the_order_given(sshd: Sshd, gpu1: Entry, hop: str) -> None:
+    unreachable = f"{USER}@127.0.0.1:{free_port()}"
+    with Door(gpu1.but(gateway=f"{hop},{unreachable}")) as door, pytest.raises(CannotConnect) as raised:
+        door.open()
+    assert raised.value.message.startswith(f"gpu-1: gateway {unreachable}: its gateway 127.0.0.1 cannot reach")
+
+
+def test_a_gateway_that_ssh_config_names_is_used(sshd: Sshd, gpu1: Entry, home: Path, hop: str) -> None:
+    (home / ".ssh" / "config").write_text(f"Host 127.0.0.*\n ProxyJump {hop}\n")
+    before = logins(sshd)
+    with Door(gpu1) as door:
+        assert ask(door, "ping", {})["user"] == USER
+    assert logins(sshd) == before + 2
+
+
+@pytest.mark.parametrize("place", ["hosts.yaml", "ssh_config"])
+def test_none_is_no_gateway(sshd: Sshd, gpu1: Entry, home: Path, hop: str, place: str) -> None:
+    jump = hop if place == "hosts.yaml" else "none"
+    (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n ProxyJump {jump}\n")
+    before = logins(sshd)
+    with Door(gpu1.but(gateway="none" if place == "hosts.yaml" else None)) as door:
+        door.open()
+    assert logins(sshd) == before + 1
+
+
+def test_a_gateway_whose_host_key_is_not_known_is_refused(
+    sshd: Sshd, gpu1: Entry, home: Path, hop: str, tmp_path: Path
+) -> None:
+    (home / ".ssh" / "config").write_text("Host bastion\n HostName localhost\n")
+    gateway = f"{USER}@bastion:{sshd.port}"
+    with Door(gpu1.but(gateway=gateway)) as door, pytest.raises(CannotConnect) as raised:
+        door.open()
+    assert raised.value.message.startswith(f"gpu-1: gateway {gateway}: the host key of [localhost]:{sshd.port} is not")
+
+
+def test_a_proxy_command_carries_the_connection(sshd: Sshd, gpu1: Entry, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "pipe.py").write_text(PIPE)
+    (home / ".ssh" / "config").write_text(
+        f"Host 127.0.0.1\n Port {sshd.port}\n ProxyCommand {sys.executable} {tmp_path / 'pipe.py'} %p\n"
+    )
+    with Door(gpu1.but(port=sshd.port)) as door:
+        assert ask(door, "ping", {})["user"] == USER
+
+
+def test_a_proxy_command_that_fails_ends_in_a_sentence(gpu1: Entry, home: Path) -> None:
+    (home / ".ssh" / "config").write_text("Host 127.0.0.1\n ProxyCommand false\n")
+    with Door(gpu1) as door, pytest.raises(CannotConnect, match=r"^gpu-1: "):
+        door.open()

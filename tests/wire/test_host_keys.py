@@ -1,0 +1,94 @@
+"""Host keys, against a real sshd: what is refused, and that the command the hint names is the one that helps."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runbook.door import Door
+from runbook.errors import CannotConnect
+from tests.wire.sshd import Entry, Sshd, keygen
+
+
+def refusal(entry: Entry) -> CannotConnect:
+    with Door(entry) as door, pytest.raises(CannotConnect) as raised:
+        door.open()
+    return raised.value
+
+
+def follow(hint: str) -> None:
+    """Do what the hint says after its colon."""
+    subprocess.run(["sh", "-c", hint.partition(": ")[2]], check=True, capture_output=True)
+
+
+def fingerprint(sshd: Sshd, kind: str) -> str:
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(sshd.folder / f"host_{kind}.pub")], check=True, capture_output=True, text=True
+    )
+    return shown.stdout.split()[1]
+
+
+def test_an_unknown_key_is_refused_with_its_fingerprint(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
+    error = refusal(gpu1.but(known_hosts=tmp_path / "none"))
+    assert error.message == (
+        f"gpu-1: the host key of [127.0.0.1]:{sshd.port} is not known: ssh-ed25519 {fingerprint(sshd, 'ed25519')}"
+    )
+
+
+def test_the_command_that_accepts_an_unknown_key_accepts_it(gpu1: Entry, tmp_path: Path) -> None:
+    entry = gpu1.but(known_hosts=tmp_path / "it's new")
+    follow(refusal(entry).hint)
+    with Door(entry) as door:
+        door.open()
+
+
+def test_without_a_file_of_its_own_a_server_is_looked_up_where_openssh_does(gpu1: Entry, home: Path) -> None:
+    assert gpu1.known_hosts is not None
+    (home / ".ssh" / "known_hosts").write_text(gpu1.known_hosts.read_text())
+    with Door(gpu1.but(known_hosts=None)) as door:
+        door.open()
+
+
+def test_a_changed_key_is_refused_and_the_command_removes_the_old_one(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
+    keygen(tmp_path / "other", "ed25519")
+    known = tmp_path / "known_hosts"
+    known.write_text(f"\n[127.0.0.1]:{sshd.port} {(tmp_path / 'other.pub').read_text()}")
+    error = refusal(gpu1.but(known_hosts=known))
+    assert "the host key has changed" in error.message
+    assert f"{known} line 2" in error.message
+    assert fingerprint(sshd, "ed25519") in error.message
+    assert "in between" in error.message
+    follow(error.hint)
+    assert "is not known" in refusal(gpu1.but(known_hosts=known)).message
+
+
+def test_a_server_known_by_another_kind_of_key_is_asked_for_that_one(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key('rsa')}\n")
+    with Door(gpu1.but(known_hosts=known)) as door:
+        door.open()
+
+
+def test_hashed_names_are_found(gpu1: Entry, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    assert gpu1.known_hosts is not None
+    known.write_text(gpu1.known_hosts.read_text())
+    subprocess.run(["ssh-keygen", "-H", "-f", str(known)], check=True, capture_output=True)
+    assert "127.0.0.1" not in known.read_text()
+    with Door(gpu1.but(known_hosts=known)) as door:
+        door.open()
+
+
+def test_a_revoked_key_is_refused(gpu1: Entry, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    assert gpu1.known_hosts is not None
+    known.write_text(gpu1.known_hosts.read_text() + "@revoked " + gpu1.known_hosts.read_text())
+    assert f"revoked in {known} line 2" in refusal(gpu1.but(known_hosts=known)).message
+
+
+def test_nothing_is_offered_to_a_server_that_is_not_known(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
+    before = sshd.log().count("Accepted publickey") + sshd.log().count("Failed publickey")
+    refusal(gpu1.but(known_hosts=tmp_path / "none"))
+    assert sshd.log().count("Accepted publickey") + sshd.log().count("Failed publickey") == before
