@@ -53,8 +53,12 @@ def kept_namespace(machine: Machine) -> Iterator[str]:
     It is held open meanwhile: the kernel gives a freed number to the next namespace, which may be of a sandbox
     that comes up beside this one.
     """
-    with open(f"/proc/{pid_of(machine)}/ns/pid") as held:
-        yield f"pid:[{os.fstat(held.fileno()).st_ino}]"
+    holding = f"exec 3< /proc/{pid_of(machine)}/ns/pid; readlink /proc/{pid_of(machine)}/ns/pid; cat"
+    with subprocess.Popen(
+        as_root(["sh", "-c", holding]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as held:
+        assert held.stdout is not None
+        yield held.stdout.readline().strip()
 
 
 def namespaces_of_processes() -> set[str]:
