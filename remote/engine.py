@@ -45,6 +45,7 @@ class Engine:
     """One docker engine, named by its socket. All times in seconds; every answer is bounded by `seconds`."""
 
     address: str
+    hidden: Tuple[str, ...] = ()  # what nobody may see, as a container might spell it into its log; longest first
 
     @property
     def environment(self) -> Dict[str, str]:
@@ -73,7 +74,10 @@ class Engine:
         if since:
             query["since"] = f"{since:.9f}"
         raw = self._ask("GET", f"/containers/{container}/logs", query, seconds=SECONDS)
-        return _demultiplexed(raw)[-(1 << 20) :]
+        text = _demultiplexed(raw)
+        for secret in self.hidden:
+            text = text.replace(secret, "•••")
+        return text[-(1 << 20) :]
 
     def stamped_logs(self, container: str, since: float) -> List[Tuple[str, str]]:
         """The lines since a time, each with the engine's own stamp: RFC 3339 of fixed width, so that stamps sort."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,12 +18,12 @@ from remote.words import Plan, Refusal, encode
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: plan, secrets (configs, passwords, variables). The answer is that of `follow`.
+    """`request`: plan, secrets (configs, passwords, variables, hidden). The answer is that of `follow`.
 
     Raises Refusal when somebody else holds the lock.
     """
     plan = decode(Plan, request["plan"], "plan")
-    found = engine.find(plan.docker_host)
+    found = dataclasses.replace(engine.find(plan.docker_host), hidden=tuple(request["secrets"]["hidden"]))
     store = Store(plan.root)
     store.create()
     reader, writer = os.pipe()

@@ -77,6 +77,7 @@ def serve(verb: str, request: Dict[str, Any]) -> None:
     A verb that wants to outlive the call starts a program of its own in a session of its own; nothing forked may go
     on without `exec`, as it would hold the channel open.
     """
+    os.umask(0o077)  # what is made here is for this login alone, whatever its shell allows others
     line = Line(_take_channel())
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)  # a group of our own, so that ending it ends neither sudo nor the login shell

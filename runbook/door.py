@@ -52,13 +52,17 @@ class Host(Protocol):
 
 @dataclass(frozen=True)
 class DoorOptions:
-    """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` None: the usual files."""
+    """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` None: the usual files.
+
+    `hidden` are spellings of secrets, to be covered in what a login shell or a failing program says.
+    """
 
     keys: tuple[Path, ...] = ()
     passphrase: Secret | None = None
     password: Secret | None = None
     connect_timeout: float | None = None
     ssh_config: SSHConfig | None = None
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass
@@ -95,6 +99,7 @@ class Door:
         self.host = host
         self.facts = Facts()
         options = options or DoorOptions()
+        self.hidden = options.hidden
         ssh_config = options.ssh_config or Config().base_ssh_config
         keys = options.keys + ((host.key,) if host.key else ())
         terms = Terms(

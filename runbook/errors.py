@@ -79,3 +79,7 @@ class Defect(RunbookError):
     """An answer or a state that the code did not expect: a defect of this tool, or a broken server."""
 
     exit_code = 17
+
+
+class ServerTraceback(Exception):
+    """Where the server's half came to a defect, in words that quote no value: the cause of the Defect, for --debug."""

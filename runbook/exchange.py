@@ -7,10 +7,20 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from runbook import bundle
+from runbook import backtrace, bundle
 from runbook.door import Call, Door
-from runbook.errors import BadInput, CannotConnect, Defect, LostContact, NeedsPerson, Refused, RunbookError
+from runbook.errors import (
+    BadInput,
+    CannotConnect,
+    Defect,
+    LostContact,
+    NeedsPerson,
+    Refused,
+    RunbookError,
+    ServerTraceback,
+)
 from runbook.plain import clean
+from runbook.secret import masked
 
 SILENCE = 20.0  # seconds; a server that works beats every 5
 MESSAGE_LIMIT = 4 << 20  # bytes of one message
@@ -25,10 +35,6 @@ KINDS: dict[str, type[RunbookError]] = {
     "input": BadInput,
     "defect": Defect,
 }
-
-
-class ServerTraceback(Exception):
-    """The traceback of a defect in the server's half: the cause of the Defect, for --debug."""
 
 
 def ask(
@@ -155,13 +161,13 @@ def _unanswered(door: Door, call: Call, hearing: Hearing) -> RunbookError:
     if call.broken:
         return LostContact(f"{server}: the connection ended before the answer")
     status = call.status(PATIENCE)
-    complaint = clean(call.complaint(PATIENCE))
+    complaint = clean(masked(call.complaint(PATIENCE), door.hidden))
     if hearing.begun or "Traceback" in complaint:
         end = "killed" if status is None or status > 128 else f"exit status {status}"
         error = Defect(f"{server}: the answer was cut off ({end})")
-        error.__cause__ = ServerTraceback(complaint)
+        error.__cause__ = ServerTraceback(backtrace.of_a_complaint(complaint))
         return error
-    said = complaint or clean(hearing.noise.decode("utf-8", "replace"))
+    said = complaint or clean(masked(hearing.noise.decode("utf-8", "replace"), door.hidden))
     return _not_run(door, status, said.strip())
 
 

@@ -135,6 +135,7 @@ def _run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
         "configs": {name: text.reveal() for name, text in configs.items() if text},
         "passwords": {name: password.reveal() for name, password in passwords.items() if password},
         "variables": looking.reveal_all(job.resolved),
+        "hidden": job.resolved.hidden,
     }
     with screen.working(f"{door.host.name}: {plan.action} under way") as passing:
         ended = carry_out(door, plan, secrets, teller(screen, passing, door.host.name))

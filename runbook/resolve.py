@@ -17,15 +17,14 @@ from runbook.errors import BadInput
 from runbook.inventory import Consumer, Host, Inventory, Service
 from runbook.problems import bad_input
 from runbook.render import render_config, required_variables
-from runbook.secret import Secret
+from runbook.secret import Secret, spellings
 
 REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
 
 _HINT = "Correct these; .env.example names every variable, and what it is for."
 
 # Variables whose value must not be seen, and so must not stand in a container's environment or command.
-_HIDDEN = re.compile(r"PASS|SECRET|TOKEN|KEY")
-_LONG_ENOUGH_TO_RECOGNISE = 6
+_HIDDEN = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|DSN")
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,11 @@ class Resolved:
             raise BadInput(f"{self.env.path}: {stream.host_variable} is not a host name or an address")
         user = self.used.get(stream.user_variable, Secret(""))
         return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What is covered wherever a server or a container says it."""
+        return spellings(value for name, value in self.used.items() if _HIDDEN.search(name.upper()))
 
     def stream_password(self, service: Service) -> Secret | None:
         """What the stream's user logs in with."""
@@ -158,12 +162,12 @@ def _half_a_login(env: Env, services: Sequence[Service]) -> Iterator[str]:
 
 def _exposed(env: Env, services: Sequence[Service]) -> Iterator[str]:
     """Passwords of .env that somebody copied to where `docker inspect` shows them."""
-    hidden = {name: value.reveal() for name, value in env.values.items() if _HIDDEN.search(name.upper())}
+    hidden = {name: spellings([value]) for name, value in env.values.items() if _HIDDEN.search(name.upper())}
     for service in services:
         shown = {f"environment.{key}": value for key, value in service.environment.items()}
         shown |= {f"command.{index}": value for index, value in enumerate(service.command)}
-        for (place, text), (name, value) in product(shown.items(), hidden.items()):
-            if len(value) >= _LONG_ENOUGH_TO_RECOGNISE and value in text:
+        for (place, text), (name, forms) in product(shown.items(), hidden.items()):
+            if any(form in text for form in forms):
                 yield f"services.{service.name}.{place}: holds the value of {name}, and docker inspect shows it"
 
 

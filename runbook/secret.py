@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import shlex
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
+from urllib.parse import quote, quote_plus
 
 DOTS = "•••"
+LONG_ENOUGH = 6  # characters: a shorter text is in too many others to be recognised by it
 
 
 class Secret:
@@ -36,3 +42,32 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a secret is not pickled or copied; hand on the Secret itself, or reveal() it on purpose")
+
+
+def spellings(secrets: Iterable[Secret]) -> tuple[str, ...]:
+    """The texts by which secrets are recognised in the words of others: as they are and as programs write them.
+
+    Longest first, so that none is left half covered; nothing of a secret that is shorter than LONG_ENOUGH.
+    """
+    found = {form for secret in secrets for form in _forms(secret.reveal()) if len(form) >= LONG_ENOUGH}
+    return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+
+def masked(text: str, hidden: Iterable[str]) -> str:
+    """The text with dots for everything that is to be hidden."""
+    for form in hidden:
+        text = text.replace(form, DOTS)
+    return text
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Plain, quoted by a program or for a shell, in a URL, in base64; a log has the lines of a text one by one."""
+    if len(text) < LONG_ENOUGH:
+        return
+    for part in {text, *text.splitlines()}:
+        yield from (part, repr(part)[1:-1], shlex.quote(part), quote(part), quote(part, safe=""), quote_plus(part))
+        yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1])
+    for before in range(3):  # what stands before it in the same base64, as in user:password, moves its beginning
+        raw = base64.b64encode(b"-" * before + text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+        inner = raw[before and before + 1 : -1]  # less the digits that hold a part of what stands around it
+        yield from (inner, inner.replace("+", "-").replace("/", "_"))

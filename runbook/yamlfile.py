@@ -73,6 +73,10 @@ def _complaint(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
     if r"'\t'" in problem:
         return "a tab stands where YAML wants spaces"
+    if "alias" in problem or "anchor" in problem:  # whose name may be a password that begins with * or &
+        return "a word begins with * or &, which mean something to YAML; put it in quotes"
+    if "tag" in problem:
+        return "a word begins with !, which means something to YAML; put it in quotes"
     return printable(problem)
 
 
@@ -126,7 +130,7 @@ class _Reader:
         if node.tag == _TIMESTAMP:
             return node.value
         if node.tag not in _SCALARS:
-            self._problem(node, place, f"the tag {printable(node.tag)} is not read here")
+            self._problem(node, place, "a tag (!…) is not read here; put a text that begins with ! in quotes")
             return None
         try:
             value = self.loader.construct_object(node)

@@ -65,7 +65,9 @@ def _show(error: Any, debug: bool, machine: bool) -> None:
         print(json.dumps({"servers": error.results, "error": error.as_result()}, indent=2, ensure_ascii=False))
     if debug:
         import sys
-        import traceback
 
-        traceback.print_exception(error, file=sys.stderr)
+        from runbook import backtrace
+        from runbook.plain import clean
+
+        print(clean("\n".join(backtrace.lines(error))), file=sys.stderr)
     show_error(error)

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Visit:
         """One server after the other, each behind a door that is closed before the next one is opened."""
         options = options_from_context(self.context)
         for host in self.hosts:
-            with Door(host, options) as door:
+            with Door(host, replace(options, hidden=self.resolved[host.name].hidden)) as door:
                 for warning in door.warnings:
                     self.screen.say(f"warning: {warning}", "yellow")
                 yield door

@@ -197,7 +197,7 @@ keep_release: 3
         ("services:", "1: x\nservices:", "hosts.yaml:6: a key is not text; put it in quotes"),
         ("services:", "<<: {}\nservices:", "hosts.yaml:6: merge keys (<<) are not read"),
         ("services:", "path: x\nservices:", "hosts.yaml:6: path: is not a known key"),
-        ("stop_grace: 2m", "tag: !!binary aGk=", "services.queue.tag: the tag tag:yaml.org,2002:binary is not read"),
+        ("stop_grace: 2m", "tag: !!binary aGk=", "services.queue.tag: a tag (!…) is not read here"),
         ("stop_grace: 2m", "stop_grace: 0x_", "services.queue.stop_grace: a number that cannot be read"),
         ("stop_grace: 2m", r'command: ["\ud800"]', "services.queue.command.0: half of a character"),
         ("stop_grace: 2m", r'"a\e[2J": 1', "services.queue.a\N{REPLACEMENT CHARACTER}[2J: is not a known key"),
