@@ -20,7 +20,7 @@ from typing import Any, Dict, NoReturn, Optional
 
 from remote.words import Refusal
 
-BEAT = 5.0  # seconds of silence after which a beat says that the work goes on
+BEAT = 3.0  # seconds of silence after which a beat says that the work goes on
 GRACE = 5.0  # seconds a verb has for ending its children when nobody listens any more
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -98,7 +98,7 @@ class Door:
     def __init__(self, host: Host, options: DoorOptions | None = None) -> None:
         self.host = host
         self.facts = Facts()
-        options = options or DoorOptions()
+        self._options = options = options or DoorOptions()
         self.hidden = options.hidden
         ssh_config = options.ssh_config or Config().base_ssh_config
         keys = options.keys + ((host.key,) if host.key else ())
@@ -130,6 +130,10 @@ class Door:
     def user(self) -> str:
         """Whom the door logs in as."""
         return str(self._connection.user)
+
+    def anew(self, seconds: float) -> Door:
+        """A door of its own to the same server, with at most so many seconds for each stage of connecting."""
+        return Door(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
 
     def close(self) -> None:
         self._connection.close()

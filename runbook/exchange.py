@@ -22,7 +22,7 @@ from runbook.errors import (
 from runbook.plain import clean
 from runbook.secret import masked
 
-SILENCE = 20.0  # seconds; a server that works beats every 5
+SILENCE = 20.0  # seconds; a server that works beats every 3
 MESSAGE_LIMIT = 4 << 20  # bytes of one message
 TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
 NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, Look, Plan, encode
-from runbook import looking, plantext, telling
+from runbook import interrupts, looking, plantext, telling
 from runbook.door import Door
-from runbook.errors import Cancelled, Defect, Refused
+from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
 from runbook.exchange import ask
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
@@ -38,8 +38,8 @@ GROUND = ("root", "sessions")  # the rows without which nothing can be carried o
 
 def deploy(door: Door, job: Job, screen: Screen) -> Result:
     """Raises what ends it early; the result is what --json prints."""
+    look = _look(door, job, screen, job.order.tags)
     with _undisturbed(door):
-        look = _look(door, job, screen, job.order.tags)
         _gate(door, job, look, screen)
         plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
     return _carry_out(door, job, plan, look, screen)
@@ -47,8 +47,8 @@ def deploy(door: Door, job: Job, screen: Screen) -> Result:
 
 def rollback(door: Door, job: Job, screen: Screen) -> Result:
     """The same with a plan from the record. Needs neither registry nor free disk."""
+    look = _look(door, job, screen, None)
     with _undisturbed(door):
-        look = _look(door, job, screen, None)
         _let_pass(door, look, screen)
         plan = rollback_plan(job.inventory, job.resolved, job.services, look, job.order)
         changed = changed_variables(look, look.record.find(plan.release))
@@ -59,16 +59,31 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
 
 
 def _look(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
-    with screen.working(f"{door.host.name}: looking"):
+    """One look; a run that was cut off is brought to an end first, and the server is looked at again."""
+    with _undisturbed(door), screen.working(f"{door.host.name}: looking"):
         look = looking.look(door, job.inventory, job.resolved, job.services, tags)
-        if look.run is None or look.run.state != "cut-off" or job.dry_run:
-            return look
-        screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
-        host = door.host
-        request = {"root": job.resolved.host.root, "docker_host": job.resolved.host.docker_host or ""}
-        for sentence in ask(door, "mend", {**request, "who": job.order.who})["mended"]:
-            screen.say(f"{host.name}: {sentence}", "yellow")
+    if look.run is None or look.run.state != "cut-off" or job.dry_run:
+        return look
+    screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
+    for sentence in _mended(door, job, look.run.id):
+        screen.say(f"{door.host.name}: {sentence}", "yellow")
+    with _undisturbed(door):
         return looking.look(door, job.inventory, job.resolved, job.services, tags)
+
+
+def _mended(door: Door, job: Job, run: str) -> list[str]:
+    """The server brings the run to an end, whether we hear of it or not."""
+    host = job.resolved.host
+    request = {"root": host.root, "docker_host": host.docker_host or "", "who": job.order.who}
+    try:
+        sentences: list[str] = ask(door, "mend", request)["mended"]
+    except KeyboardInterrupt:
+        why = f"{door.host.name}: you left while run {run} was brought to an end"
+    except LostContact as error:
+        why = f"{error.message} while run {run} was brought to an end"
+    else:
+        return sentences
+    raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")
 
 
 def _gate(door: Door, job: Job, look: Look, screen: Screen) -> None:
@@ -124,7 +139,10 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> None:
         "login": looking.login_request(job.resolved.login),
     }
     with screen.working(f"{door.host.name}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
-        ask(door, "fetch", request, teller(screen, passing, door.host.name))
+        try:
+            ask(door, "fetch", request, teller(screen, passing, door.host.name))
+        except LostContact as error:
+            raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
 
 
 def _run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
@@ -165,6 +183,7 @@ def teller(screen: Screen, passing: Callable[[str], None], server: str) -> Calla
 @contextmanager
 def _undisturbed(door: Door) -> Iterator[None]:
     """Until the run begins, Ctrl-C leaves everything as it is."""
+    interrupts.heard = True
     try:
         yield
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import Any
 from remote.codec import decode
 from remote.words import ConfigFile, Look, Malformed, OffsetFile, Wanted, encode
 from runbook.door import Door
-from runbook.errors import Defect
+from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
 from runbook.inventory import Batch, Consumer, Inventory, Service, full_image
 from runbook.resolve import Login, Resolved
@@ -37,6 +37,8 @@ def look(
     }
     try:
         return decode(Look, ask(door, "look", request), "look")
+    except LostContact as error:  # with a look alone nothing has begun that could go on
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:
         raise Defect(f"{host.name}: the look is not what it should be ({error})") from error
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remote.words import Plan, encode
+from runbook import interrupts
 from runbook.door import Door
 from runbook.errors import (
     BadInput,
@@ -22,8 +23,10 @@ from runbook.errors import (
 )
 from runbook.exchange import ask
 
-COMING_BACK = 60.0  # seconds a connection that broke is tried again while the run goes on
-PAUSE = 2.0
+SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
+COMING_BACK = 16.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
+STAGE = 5.0  # seconds for each stage of one try
+PAUSE = 1.0  # seconds between two of them
 
 ENDS: dict[str, type[RunbookError]] = {
     "refused": Refused,
@@ -52,41 +55,64 @@ class Listener:
 
     tell: Tell
     heard: int = field(default=0)
+    run: str = ""  # as the journal's first line names it
+    calls: int = field(default=0)
     _at: int = field(default=0)
 
     def again(self) -> None:
         self._at = 0
 
     def __call__(self, event: dict[str, Any]) -> None:
+        self.calls += 1
         self._at += 1
         if self._at > self.heard:
             self.heard = self._at
+            self.run = self.run or _run_of(event)
             self.tell(event)
+
+
+def _run_of(event: dict[str, Any]) -> str:
+    line = event.get("line")
+    return str(line.get("run", "")) if isinstance(line, dict) else ""
 
 
 def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Ended:
     """Start the run and follow it. Ctrl-C asks the server once whether it can still be stopped.
 
-    Raises Refused, RolledBack, NeedsPerson, Cancelled, or LostContact when the run goes on without us.
+    Raises Refused, RolledBack, NeedsPerson, Cancelled, or LostContact when the run goes on without us. From then on
+    Ctrl-C is not heard: what has been answered is not to be drowned by another one.
     """
-    listener = Listener(tell)
-    request = {"plan": encode(plan), "secrets": secrets}
     try:
         try:
-            answer = ask(door, "run", request, listener)
-        except LostContact as error:
-            answer = _come_back(door, plan, listener, error)
+            return conclude(door, _heard_out(door, plan, secrets, Listener(tell)))
+        except KeyboardInterrupt:
+            raise _interrupted(door, plan) from None
     except KeyboardInterrupt:
-        raise _interrupted(door, plan) from None
-    return conclude(door, answer)
+        message = f"{door.host.name}: you left before the answer; run {plan.id} may go on"
+        raise LostContact(message, "fab status") from None
+    finally:
+        interrupts.heard = False
 
 
 def follow(door: Door, root: str, run: str, tell: Tell) -> Ended:
     """Follow a run, the newest one when `run` is empty. Ctrl-C ends the following and nothing else."""
+    listener = Listener(tell)
+
+    def resume(anew: Door) -> dict[str, Any]:
+        return _ask_follow(anew, root, listener.run, listener)
+
     try:
-        return conclude(door, ask(door, "follow", {"root": root, "run": run}, Listener(tell)))
+        try:
+            answer = _ask_follow(door, root, run, listener)
+        except LostContact as error:
+            if not listener.run:
+                raise
+            answer = _come_back(door, listener, error, listener.run, resume)
+        return conclude(door, answer)
     except KeyboardInterrupt:
         raise LostContact(f"{door.host.name}: you have stopped following; the run goes on", "fab follow") from None
+    finally:
+        interrupts.heard = False
 
 
 def conclude(door: Door, answer: dict[str, Any]) -> Ended:
@@ -114,23 +140,49 @@ def conclude(door: Door, answer: dict[str, Any]) -> Ended:
     raise defect
 
 
-def _come_back(door: Door, plan: Plan, listener: Listener, lost: LostContact) -> dict[str, Any]:
-    """Take up the following again; a run that never began is kept from beginning."""
+def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listener) -> dict[str, Any]:
+    """Start the run and hear it out, over as many connections as that takes."""
+
+    def resume(anew: Door) -> dict[str, Any]:
+        """A run that never began is kept from beginning."""
+        try:
+            return _ask_follow(anew, plan.root, plan.id, listener)
+        except BadInput:
+            if _cancel(anew, plan):
+                message = f"{anew.host.name}: contact was lost before the run had begun; nothing was changed"
+                raise Cancelled(message, "run it again") from None
+            raise LostContact(f"{anew.host.name}: run {plan.id} begins at this very moment") from None
+
+    try:
+        return ask(door, "run", {"plan": encode(plan), "secrets": secrets}, listener, SILENCE)
+    except LostContact as error:
+        return _come_back(door, listener, error, plan.id, resume)
+
+
+def _ask_follow(door: Door, root: str, run: str, listener: Listener) -> dict[str, Any]:
+    listener.again()
+    return ask(door, "follow", {"root": root, "run": run}, listener, SILENCE)
+
+
+def _come_back(
+    door: Door, listener: Listener, lost: LostContact, run: str, resume: Callable[[Door], dict[str, Any]]
+) -> dict[str, Any]:
+    """Take up the following again over new connections; time begins anew whenever something was heard."""
     listener.tell({"event": "lost", "why": lost.message})
     until = time.monotonic() + COMING_BACK
-    while time.monotonic() < until:
-        listener.again()
+    while (left := until - time.monotonic()) > 0:
+        calls = listener.calls
         try:
-            return ask(door, "follow", {"root": plan.root, "run": plan.id}, listener)
-        except BadInput:
-            if _cancel(door, plan):
-                raise Cancelled(f"{lost.message}; the run had not begun, nothing was changed") from lost
+            with door.anew(min(STAGE, left)) as anew:
+                return resume(anew)
         except (LostContact, CannotConnect):
+            if listener.calls > calls:
+                until = time.monotonic() + COMING_BACK
             time.sleep(PAUSE)
-    raise LostContact(
-        f"{lost.message}; the run goes on by itself",
-        f"fab follow --run {plan.id}, as soon as the server can be reached",
-    ) from lost
+    if not listener.heard:
+        raise LostContact(f"{lost.message}; whether run {run} has begun is not known", "fab status says it") from lost
+    hint = f"fab follow --run {run}, as soon as the server can be reached"
+    raise LostContact(f"{lost.message}; the run goes on by itself", hint) from lost
 
 
 def _interrupted(door: Door, plan: Plan) -> RunbookError:
@@ -139,8 +191,6 @@ def _interrupted(door: Door, plan: Plan) -> RunbookError:
     try:
         if _cancel(door, plan):
             return Cancelled(f"{door.host.name}: cancelled, nothing changed")
-    except KeyboardInterrupt:
-        return LostContact(f"{door.host.name}: you left before the answer; run {plan.id} may go on", "fab status")
     except RunbookError as error:
         return LostContact(f"{door.host.name}: nobody answers whether run {plan.id} was stopped: {error}", hint)
     return LostContact(f"{door.host.name}: too late: run {plan.id} goes on", f"follow it with {hint}")

@@ -34,7 +34,7 @@ def sentence(line: Line) -> str | None:
         case "recorded":
             return f"recorded as release {line.get('release')}"
         case "lost":
-            return f"{line.get('why')}; the run goes on by itself, trying to come back to it"
+            return f"{line.get('why')}; trying to come back to the run"
     return None
 
 

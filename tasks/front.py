@@ -21,11 +21,14 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
 
     @functools.wraps(task)
     def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        from runbook import interrupts
         from runbook.errors import Cancelled, Defect, RunbookError
 
+        interrupts.listen()
         try:
             code = task(*args, **kwargs)
         except KeyboardInterrupt:
+            interrupts.heard = False
             raise Exit("cancelled, nothing changed", Cancelled.exit_code) from None
         except RunbookError as error:
             _show(error, bool(kwargs.get("debug")), bool(kwargs.get("json")))
@@ -57,8 +60,10 @@ def _unexpected(error: Exception) -> Any:
 
 def _show(error: Any, debug: bool, machine: bool) -> None:
     """For a person on stderr; for a script on stdout as well, with what was done before it."""
+    from runbook import interrupts
     from runbook.screen import show_error
 
+    interrupts.heard = False  # one more Ctrl-C does not take the answer away
     if machine:
         import json
 

@@ -73,7 +73,7 @@ def test_what_a_verb_or_its_children_print_cannot_be_taken_for_an_answer(door: D
 
 
 def test_silence_is_bridged_by_beats(door: Door, probe: str) -> None:
-    assert ask(door, probe, {"do": "sleep", "seconds": 6.5}, silence=5.8) == {}
+    assert ask(door, probe, {"do": "sleep", "seconds": 4.5}, silence=3.8) == {}
 
 
 def test_a_detached_child_keeps_nothing_open_and_lives_on(door: Door, probe: str) -> None:
