@@ -58,9 +58,9 @@ def place(staged: str, path: str) -> None:
     os.replace(staged, path)
 
 
-def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, int]] = None) -> None:
+def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, int]] = None, suffix: str = "") -> None:
     """Stage, place and sync in one go."""
-    place(stage(path, data, mode, owner), path)
+    place(stage(path, data, mode, owner, suffix), path)
     sync_folder(os.path.dirname(path))
 
 

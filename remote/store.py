@@ -72,6 +72,7 @@ class Store:
             for folder in (self.folder, self.runs, self.releases):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(folder, 0o700)
+                os.chmod(folder, 0o700)  # also when somebody has opened it, or a backup was put back
         except OSError as error:
             raise Refusal(
                 f"{self.folder} cannot be made: {error.strerror}",

@@ -111,7 +111,8 @@ def put_config_back(config: ConfigSwap) -> None:
     if kept is None:
         raise StepFailed(f"{config.before} is gone: {config.path} cannot be put back")
     if not _is_as_before(config, kept):
-        files.write(config.path, kept, config.mode, (config.uid, config.gid))
+        # One name for every try: what a killed one left behind holds secrets, and the next one takes it away.
+        files.write(config.path, kept, config.mode, (config.uid, config.gid), "back")
 
 
 def _is_as_before(config: ConfigSwap, kept: bytes) -> bool:

@@ -146,6 +146,34 @@ def test_a_config_has_its_old_mode_again_though_its_text_was_the_same(tmp_path: 
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_what_a_death_leaves_of_a_config_is_taken_away_by_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, path = tmp_path / "before.yaml", tmp_path / "config.yaml"
+    kept.write_text("old")
+    path.write_text("new")
+
+    def dies(staged: str, place: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(files, "place", dies)
+        put_config_back(swap_of(tmp_path, str(kept)))
+    assert len(listed(tmp_path)) == 3
+    monkeypatch.setattr(os, "getpid", lambda: 4711)  # the next try is another process
+    put_config_back(swap_of(tmp_path, str(kept)))
+    assert listed(tmp_path) == {"before.yaml", "config.yaml"}
+
+
+def test_a_folder_that_somebody_has_opened_is_ours_alone_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.create()
+    for folder in (store.folder, store.runs, store.releases):
+        Path(folder).chmod(0o755)
+    store.create()
+    assert [Path(folder).stat().st_mode & 0o777 for folder in (store.folder, store.runs, store.releases)] == [0o700] * 3
+
+
 def test_the_folder_is_ours_alone_and_its_salt_stays(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     assert (store.exists, store.keyed_hash("hunter2")) == (False, "")
