@@ -1,12 +1,14 @@
-"""Verb: brings a run that was cut off to an end, forward or back, before anything else is decided."""
+"""Verb: brings a run that was cut off to an end, forward or back, in a process that no dropped connection can end."""
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any, Callable, Dict
 
 from remote import engine as engines
 from remote import lock, recover
+from remote.detach import Say, detached
 from remote.docker import StepFailed
 from remote.journal import now
 from remote.store import Store
@@ -18,12 +20,15 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     engine = engines.find(request["docker_host"])
     store = Store(request["root"])
     store.create()
-    held = lock.acquire(store, {"action": "mend", "who": request["who"], "since": now(), "pid": os.getpid()})
+    return detached(partial(_live, request["who"], store, engine))
+
+
+def _live(who: str, store: Store, engine: engines.Engine, say: Say) -> None:
+    """Half an undoing is worse than none: who asked may be gone before it is done."""
+    held = lock.acquire(store, {"action": "mend", "who": who, "since": now(), "pid": os.getpid()})
     try:
-        return {"mended": recover.cut_off_runs(store, engine, held)}
+        say({"mended": recover.cut_off_runs(store, engine, held)})
     except StepFailed as error:
         raise Refusal(
             f"a run was cut off and can neither be finished nor undone: {error}", "see fab status", "person"
         ) from error
-    finally:
-        os.close(held)
