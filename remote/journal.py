@@ -32,7 +32,7 @@ class Journal:
     def write(self, event: str, sync: bool = True, **fields: Any) -> None:
         """Append one line. A disk that takes no more never stops a run: what happens next matters more."""
         line = {"at": now(), "t": round(time.monotonic() - self._begun, 3), "event": event, **fields}
-        data = (b"\n" if self._torn else b"") + json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        data = (b"\n" if self._torn else b"") + json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         try:
             self._torn = os.write(self._handle, data) < len(data)
             if sync:
@@ -66,7 +66,8 @@ def read(path: str) -> List[Dict[str, Any]]:
 def parse(raw: bytes) -> Optional[Dict[str, Any]]:
     try:
         line = json.loads(raw)
-    except ValueError:
+        json.dumps(line, allow_nan=False)  # what cannot travel is no line either
+    except (ValueError, RecursionError):
         return None
     return line if isinstance(line, dict) and isinstance(line.get("event"), str) else None
 

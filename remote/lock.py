@@ -53,7 +53,7 @@ def holder(store: Store) -> Optional[Dict[str, Any]]:
 def _said(data: bytes) -> Dict[str, Any]:
     try:
         said = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

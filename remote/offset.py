@@ -103,6 +103,6 @@ def _json_value(text: str, file: OffsetFile) -> int:
     if file.key not in data:
         raise OffsetError("garbled", f"{file.path} has no entry {file.key!r}")
     value = data[file.key]
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 10**19:
         raise OffsetError("garbled", f"{file.path}: {file.key} is {str(value)[:40]!r}, not a whole number from 0 up")
     return value

@@ -21,7 +21,7 @@ def load(store: Store) -> Tuple[Record, Tuple[str, ...]]:
         data = json.loads(raw)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("releases"), list):
             raise Malformed(f"not a record of schema {SCHEMA}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Record(), (f"{store.record} is damaged: {error}",)
     releases: List[Release] = []
     problems: List[str] = []
@@ -39,7 +39,7 @@ def save(store: Store, record: Record) -> None:
     if problems:
         files.write(store.record + ".damaged", files.read(store.record) or b"")
     text = json.dumps(encode(record), indent=2, ensure_ascii=False) + "\n"
-    files.write(store.record, text.encode())
+    files.write(store.record, text.encode("utf-8", "backslashreplace"))  # half a character stays JSON's \ud800
 
 
 def with_release(record: Record, release: Release) -> Record:

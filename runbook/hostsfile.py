@@ -17,7 +17,13 @@ from runbook.yamlfile import Document, Place, read_yaml
 
 MISSING = "hosts.yaml says which servers and services there are; start from the sample that comes with the project."
 
+_HINT = "Correct these lines; hosts.schema.json describes every key."
+
+# The defaults are written out for every server; together they stay below this many characters.
+MOST_DEFAULTS = 4 << 20
+
 _SENTENCES = {
+    "json_invalid": "the file is nested too deeply",
     "missing": "is missing",
     "string_type": "a text is expected; put it in quotes if it looks like a number, a date or yes and no",
     "bool_type": "true or false is expected",
@@ -45,7 +51,7 @@ def load(path: Path) -> Inventory:
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
-    raise bad_input(str(path), problems, "Correct these lines; hosts.schema.json describes every key.")
+    raise bad_input(str(path), problems, _HINT)
 
 
 def json_schema() -> str:
@@ -70,7 +76,11 @@ def _completed(document: Document) -> dict[str, Any]:
     if not isinstance(defaults, dict):
         document.complain(("defaults",), _SENTENCES["dict_type"])
         defaults = {}
-    data["hosts"] = _named(data.get("hosts"), defaults)
+    hosts = data.get("hosts")
+    if isinstance(hosts, dict) and len(hosts) * len(json.dumps(defaults)) > MOST_DEFAULTS:
+        document.complain(("defaults",), f"are too long to be written out for {len(hosts)} servers")
+        raise bad_input(str(document.path), [document.problems[-1][1]], _HINT)
+    data["hosts"] = _named(hosts, defaults)
     data["services"] = _named(data.get("services", {}), {})
     data["path"] = str(document.path)
     if not data["hosts"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from paramiko import (
     Agent,
@@ -13,16 +15,20 @@ from paramiko import (
     BadAuthenticationType,
     ECDSAKey,
     Ed25519Key,
+    Message,
     PasswordRequiredException,
     PKey,
     RSAKey,
     SSHException,
     Transport,
 )
+from paramiko.auth_handler import AuthHandler
+from paramiko.common import MSG_SERVICE_ACCEPT
 
 from runbook.errors import CannotConnect
 from runbook.secret import Secret
 
+_AuthHandler: Any = AuthHandler  # its type stubs leave out what a subclass has to know
 DEFAULT_KEYS = (Path("~/.ssh/id_ed25519"), Path("~/.ssh/id_ecdsa"), Path("~/.ssh/id_rsa"))
 
 
@@ -34,6 +40,24 @@ class Credentials:
     search: bool = True
     passphrase: Secret | None = None
     password: Secret | None = None
+
+
+class Forthright(_AuthHandler):  # type: ignore[misc]
+    """Asks for the login service and logs in at once, without waiting a round trip for the yes to the first.
+
+    A server reads one after the other; whether it grants the service shows in what it says to the login.
+    """
+
+    def _request_auth(self) -> None:
+        super()._request_auth()
+        granted = Message()
+        granted.add_string("ssh-userauth")
+        granted.rewind()
+        self._parse_service_accept(granted)  # paramiko sends the login itself from here
+
+    @property
+    def _client_handler_table(self) -> dict[int, Callable[[Message], None]]:
+        return {**super()._client_handler_table, MSG_SERVICE_ACCEPT: lambda message: None}
 
 
 class Login:
@@ -60,7 +84,7 @@ class Login:
         for label, key in self._offers():
             self._tried.append(label)
             try:
-                return not transport.auth_publickey(self._user, key)  # what is left to do: nothing, or a password too
+                return not _offer(transport, self._user, key)  # what is left to do: nothing, or a password too
             except BadAuthenticationType:
                 return False  # the server takes no keys at all
             except SSHException:
@@ -132,6 +156,16 @@ class Login:
             f"{self._server} did not accept {self._user}: tried {', '.join(self._tried)}{skipped}",
             f"put the public key into ~{self._user}/.ssh/authorized_keys on the server, or name another with fab -i",
         )
+
+
+def _offer(transport: Transport, user: str, key: PKey) -> list[str]:
+    """Log in with a key; what else the server wants. Raises SSHException when it is not accepted."""
+    if isinstance(key, RSAKey):  # how an RSA key has to sign is known once the server's extensions have been read
+        return list(transport.auth_publickey(user, key))
+    event = threading.Event()
+    transport.auth_handler = handler = Forthright(transport)
+    handler.auth_publickey(user, key, event)
+    return list(handler.wait_for_response(event))
 
 
 def _load(path: Path, passphrase: str | None) -> PKey:

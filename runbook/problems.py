@@ -7,12 +7,15 @@ from difflib import get_close_matches
 
 from runbook.errors import BadInput
 
+MOST_LINES = 50  # shown of all complaints; nobody reads more before correcting the first
+
 
 def bad_input(subject: str, problems: Iterable[str], hint: str) -> BadInput:
     """One error out of at least one problem: a sentence that counts them, then a line for each."""
     lines = list(dict.fromkeys(problems))
     count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
-    return BadInput("\n  ".join([f"{subject}: {count}, nothing was contacted or changed.", *lines]), hint)
+    shown = lines[:MOST_LINES] + ([f"… and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else [])
+    return BadInput("\n  ".join([f"{subject}: {count}, nothing was contacted or changed.", *shown]), hint)
 
 
 def printable(text: str, limit: int = 80) -> str:

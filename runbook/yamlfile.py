@@ -1,6 +1,7 @@
 """Reads a YAML file into plain values and remembers the line of each, so that an error can point at it.
 
-Stricter than YAML: a key that stands twice is an error and not "the last one wins", keys are text, dates stay text.
+Stricter than YAML: a key that stands twice is an error and not "the last one wins", keys are text, dates stay text,
+and tags make nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import yaml
 
 from runbook.errors import BadInput
 from runbook.problems import printable
-from runbook.textfile import read_text
+from runbook.textfile import LIMIT, read_text
 
 Place = tuple[str, ...]
 
 # A file that aliases blow up to more values than this is an accident or an attack.
 MOST_VALUES = 20_000
+LONGEST_NUMBER = 40  # characters; longer ones take Python long to read and to print, some for ever
 
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+_TAGGED = "a tag (!…) is not read here; put a text that begins with ! in quotes"
 
 
 @dataclass
@@ -47,7 +52,7 @@ def read_yaml(path: Path, missing: str) -> Document:
     text = read_text(path, missing)
     loader: yaml.SafeLoader | None = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise BadInput(f"{path} does not hold a mapping (key: value).", missing)
@@ -55,6 +60,12 @@ def read_yaml(path: Path, missing: str) -> Document:
         document.data = _Reader(loader, document).value(root, ())
     except yaml.YAMLError as error:
         raise BadInput(f"{path}{_mark(error)} is not YAML: {_complaint(error)}.", "Correct that line.") from None
+    except _Overgrown as grown:
+        raise BadInput(f"{path} grows beyond {grown}.", "Write fewer aliases (*name).") from None
+    except (OverflowError, ValueError):  # the parser's own, of an escape beyond Unicode or a version beyond numbers
+        where = f":{loader.line + 1}" if loader else ""
+        sentence = f"{path}{where} is not YAML: it holds a number that is too large."
+        raise BadInput(sentence, "Correct that line.") from None
     except RecursionError:
         raise BadInput(f"{path} is nested too deeply.", "Check that this is the right file.") from None
     finally:
@@ -80,20 +91,39 @@ def _complaint(error: yaml.YAMLError) -> str:
     return printable(problem)
 
 
+class _Overgrown(Exception):
+    """The file holds more than is read; the text says more than how much."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Ends at more nodes than will be read, before it has taken the time and the memory for all of them."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > 2 * MOST_VALUES:  # each value may have a key
+            raise _Overgrown(f"{MOST_VALUES} values")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
 class _Reader:
-    """Turns the parser's nodes into plain values; holds the count that aliases cannot get around."""
+    """Turns the parser's nodes into plain values; holds the counts that aliases cannot get around."""
 
     def __init__(self, loader: yaml.SafeLoader, document: Document) -> None:
         self.loader = loader
         self.document = document
         self.count = 0
+        self.length = 0
 
     def value(self, node: yaml.Node, place: Place) -> Any:
         self.count += 1
         if self.count > MOST_VALUES:
-            path = self.document.path
-            raise BadInput(f"{path} grows beyond {MOST_VALUES} values.", "Write fewer aliases (*name).")
+            raise _Overgrown(f"{MOST_VALUES} values")
         self.document.lines[place] = node.start_mark.line + 1
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+            self._problem(node, place, _TAGGED)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -127,20 +157,28 @@ class _Reader:
         return None
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
+        self.length += len(node.value)
+        if self.length > LIMIT:
+            raise _Overgrown("1 MiB of text")
         if node.tag == _TIMESTAMP:
             return node.value
         if node.tag not in _SCALARS:
-            self._problem(node, place, "a tag (!…) is not read here; put a text that begins with ! in quotes")
+            self._problem(node, place, _TAGGED)
             return None
         try:
-            value = self.loader.construct_object(node)
-        except ValueError:
+            value = self._constructed(node)
+        except (LookupError, ValueError):  # of a tag that says something else than the text: !!int "", !!bool maybe
             self._problem(node, place, "a number that cannot be read; put it in quotes if it is text")
             return None
         if isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             self._problem(node, place, "half of a character (a lone surrogate) is no text")
             return None
         return value
+
+    def _constructed(self, node: yaml.Node) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
+            raise ValueError
+        return self.loader.construct_object(node)
 
     def _problem(self, node: yaml.Node, place: Place, sentence: str) -> None:
         self.document.complain(place, sentence, node.start_mark.line + 1)
