@@ -51,7 +51,7 @@ def on_gpu() -> Optional[List[Tuple[int, str, str]]]:
     seen: Set[int] = set()
     for line in ended.out.splitlines():
         pid, _, name = line.partition(",")
-        if pid.strip().isdigit() and int(pid) not in seen:
+        if re.fullmatch(r"[0-9]{1,9}", pid.strip()) and int(pid) not in seen:
             seen.add(int(pid))
             processes.append((int(pid), name.strip(), container_of(int(pid))))
     return processes

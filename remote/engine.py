@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import socket
 import urllib.parse
 from dataclasses import dataclass
@@ -19,6 +20,24 @@ from remote.words import Refusal
 
 DEFAULT = "unix:///var/run/docker.sock"
 SECONDS = 10.0
+LIMIT = 32 << 20  # bytes of one answer; logs are the longest
+LINE = 1 << 16  # bytes of one line of a pull's progress
+NONE = type(None)
+
+# What is relied upon in an answer, as `_fits` reads it.
+CONTAINER = {
+    "Id": str,
+    "Name": str,
+    "Image": str,
+    "RestartCount": int,
+    "Config": {"Labels": (dict, NONE)},
+    "State": {"Status": str, "Running": bool, "Restarting": bool, "ExitCode": int, "StartedAt": str, "FinishedAt": str},
+    "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
+}
+LISTED = [{"Id": str, "Names": [str], "Labels": (dict, NONE), "State": str}]
+PROGRESS = {"id": (str, NONE), "progressDetail": (dict, NONE)}
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
 
 
 class EngineError(Refusal):
@@ -52,21 +71,23 @@ class Engine:
         """What a `docker` command needs to reach the same engine."""
         return {"DOCKER_HOST": self.address}
 
-    def get(self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS) -> Any:
-        """The JSON answer of one GET. Raises EngineError."""
-        return json.loads(self._ask("GET", path, query, seconds=seconds))
+    def get(
+        self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS, shape: Any = object
+    ) -> Any:
+        """The JSON answer of one GET, which has that shape. Raises EngineError."""
+        return self._read(self._ask("GET", path, query, seconds=seconds), shape)
 
     def container(self, name_or_id: str, seconds: float = SECONDS) -> Optional[Dict[str, Any]]:
         """What `docker inspect` shows of a container, None when there is none."""
-        return self._found("/containers/{}/json".format(urllib.parse.quote(name_or_id, safe="")), seconds)
+        return self._found("/containers/{}/json".format(urllib.parse.quote(name_or_id, safe="")), seconds, CONTAINER)
 
     def image(self, name: str) -> Optional[Dict[str, Any]]:
         """What `docker image inspect` shows, None when there is none."""
-        return self._found("/images/{}/json".format(urllib.parse.quote(name, safe="")), SECONDS)
+        return self._found("/images/{}/json".format(urllib.parse.quote(name, safe="")), SECONDS, {"Id": str})
 
     def containers(self) -> Any:
         """What `docker ps --all` lists."""
-        return self.get("/containers/json", {"all": "1"})
+        return self.get("/containers/json", {"all": "1"}, shape=LISTED) or []
 
     def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
         """The log of a container, both streams in order; all of it when `tail` is 0, bounded to its last MiB."""
@@ -81,9 +102,9 @@ class Engine:
 
     def stamped_logs(self, container: str, since: float) -> List[Tuple[str, str]]:
         """The lines since a time, each with the engine's own stamp: RFC 3339 of fixed width, so that stamps sort."""
-        lines = self.logs(container, since=since, stamps=True).splitlines()
+        lines = self.logs(container, since=since, stamps=True).split("\n")  # a text may hold what else ends lines
         pairs = [line.partition(" ") for line in lines]
-        return [(stamp, text) for stamp, _, text in pairs if stamp.endswith("Z")]
+        return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
 
     def manifest(self, image: str, login: Optional[Dict[str, str]] = None) -> str:
         """The digest the registry holds for a tag, `sha256:…`, asked by the engine itself without pulling.
@@ -91,8 +112,8 @@ class Engine:
         Raises EngineError: 401 or 403 for a refused login, 404 for a tag or repository that is not there.
         """
         path = "/distribution/{}/json".format(urllib.parse.quote(image, safe="/:"))
-        answer = json.loads(self._ask("GET", path, None, headers=_login_header(login), seconds=30.0))
-        return str(answer["Descriptor"]["digest"])
+        raw = self._ask("GET", path, None, headers=_login_header(login), seconds=30.0)
+        return str(self._read(raw, {"Descriptor": {"digest": str}})["Descriptor"]["digest"])
 
     def pull(
         self, image: str, login: Optional[Dict[str, str]] = None, silence: float = 60.0
@@ -106,19 +127,28 @@ class Engine:
         connection = self._connection(silence)
         try:
             response = self._send(connection, "POST", "/images/create", query, _login_header(login))
-            for line in response:
-                progress = json.loads(line)
+            for line in iter(lambda: response.readline(LINE), b""):
+                progress: Dict[str, Any] = self._read(line, PROGRESS)
                 if "error" in progress:
                     raise EngineError(response.status, str(progress["error"]))
                 yield progress
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise EngineError(0, f"the engine fell silent during the pull ({error})") from error
         finally:
             connection.close()
 
-    def _found(self, path: str, seconds: float) -> Optional[Dict[str, Any]]:
+    def _read(self, raw: bytes, shape: Any) -> Any:
         try:
-            found: Dict[str, Any] = self.get(path, seconds=seconds)
+            data = json.loads(raw)
+        except (ValueError, RecursionError):
+            data = None
+        if data is None and shape is not LISTED or not _fits(shape, data):
+            raise EngineError(0, f"the docker engine at {self.address} gave an answer that cannot be read")
+        return data
+
+    def _found(self, path: str, seconds: float, shape: Any) -> Optional[Dict[str, Any]]:
+        try:
+            found: Dict[str, Any] = self.get(path, seconds=seconds, shape=shape)
             return found
         except EngineError as error:
             if error.status == 404:
@@ -135,7 +165,7 @@ class Engine:
     ) -> bytes:
         connection = self._connection(seconds)
         try:
-            return self._send(connection, method, path, query, headers or {}).read()
+            return self._send(connection, method, path, query, headers or {}).read(LIMIT)
         except (OSError, http.client.HTTPException) as error:
             raise EngineError(0, f"the docker engine at {self.address} broke off: {error}") from error
         finally:
@@ -157,7 +187,7 @@ class Engine:
         except (OSError, http.client.HTTPException) as error:
             raise EngineError(0, f"the docker engine at {self.address} does not answer: {error}") from error
         if response.status >= 400:
-            raise EngineError(response.status, _message(response.read()))
+            raise EngineError(response.status, _message(response.read(LINE)))
         return response
 
     def _connection(self, seconds: float) -> http.client.HTTPConnection:
@@ -212,8 +242,17 @@ def _context() -> str:
         folder = hashlib.sha256(name.encode()).hexdigest()
         with open(os.path.join(home, "contexts", "meta", folder, "meta.json"), encoding="utf-8") as file:
             return str(json.load(file)["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return ""  # no readable choice: the default it is, as for the docker command
+
+
+def _fits(shape: Any, data: Any) -> bool:
+    """A shape is a type, several of them, a mapping of what must be there, or a list, which the engine may leave out."""
+    if isinstance(shape, dict):
+        return isinstance(data, dict) and all(_fits(inner, data.get(key)) for key, inner in shape.items())
+    if isinstance(shape, list):
+        return data is None or isinstance(data, list) and all(_fits(shape[0], entry) for entry in data)
+    return isinstance(data, shape)
 
 
 def _login_header(login: Optional[Dict[str, str]]) -> Dict[str, str]:
@@ -225,8 +264,8 @@ def _login_header(login: Optional[Dict[str, str]]) -> Dict[str, str]:
 
 def _message(body: bytes) -> str:
     try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
+        return str(json.loads(body)["message"])[:500]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return body[:200].decode("utf-8", "replace")
 
 

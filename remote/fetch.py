@@ -30,16 +30,17 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
 
 
 def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
-    layers: Dict[str, Tuple[int, int]] = {}
+    layers: Dict[str, Tuple[Any, Any]] = {}
     said = 0.0
     emit({"event": "pulling", "image": image, "done": 0, "total": 0})
     try:
         for progress in engine.pull(image, login):
             detail = progress.get("progressDetail") or {}
-            if progress.get("status") == "Downloading" and detail.get("total"):
-                layers[progress["id"]] = (detail["current"], detail["total"])
-            elif progress.get("status") == "Download complete" and progress["id"] in layers:
-                layers[progress["id"]] = (layers[progress["id"]][1],) * 2
+            layer, sizes = progress.get("id", ""), (detail.get("current"), detail.get("total"))
+            if progress.get("status") == "Downloading" and all(isinstance(size, int) for size in sizes):
+                layers[layer] = sizes
+            elif progress.get("status") == "Download complete" and layer in layers:
+                layers[layer] = (layers[layer][1],) * 2
             if time.monotonic() - said > SAY:
                 said = time.monotonic()
                 done, total = (sum(pair[at] for pair in layers.values()) for at in (0, 1))

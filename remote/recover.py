@@ -18,6 +18,8 @@ from remote.words import Malformed, Plan
 
 Lines = List[Dict[str, Any]]
 
+NOTED = {"staging": ("service", "name", "config"), "staged": ("service", "container")}
+
 
 def cut_off_runs(store: Store, engine: Engine, lock: int, except_run: str = "") -> List[str]:
     """Bring every run that has no end to one; a sentence for each. The caller holds the lock, a descriptor.
@@ -54,6 +56,10 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     try:
         plan = decode(Plan, begin["plan"], f"{run}.plan")
         swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
+        variables = decode(Dict[str, str], begin.get("variables", {}), f"{run}.variables")
+        for line in lines:
+            for key in NOTED.get(line["event"], ()):
+                decode(str, line[key], f"{run}.{key}")
     except (Malformed, KeyError) as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
     planned = [step for step in plan.consumers if step.change != "none"]
@@ -65,7 +71,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         for swap in swaps:
             docker.ensure_restart(swap.new, swap.new_restart)
         if not _events(lines, "recorded"):
-            release.enter(store, docker, plan, swaps, UNPROVEN, begin.get("variables", {}))
+            release.enter(store, docker, plan, swaps, UNPROVEN, variables)
             docker.journal.write("recorded", release=plan.release)
         release.move_tags(docker, plan)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"

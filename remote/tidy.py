@@ -85,7 +85,11 @@ def _is_over(store: Store, run: str) -> bool:
 def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
     note = files.read(os.path.join(store.release(name), "failed.json"))
     notes: List[str] = []
-    for entry in json.loads(note)["handled"] if note else []:
-        notes += _remove_container(docker, entry["container"])
+    try:
+        handled = [str(entry["container"]) for entry in json.loads(note)["handled"]] if note else []
+    except (ValueError, LookupError, TypeError, RecursionError):
+        handled, notes = [], [f"the note of release {name} is damaged; its containers are left to a person"]
+    for container in handled:
+        notes += _remove_container(docker, container)
     shutil.rmtree(store.release(name), ignore_errors=True)
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple, Union
 
@@ -52,7 +53,7 @@ def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = comma
     if not ended.ok:
         return Trouble(path, CRITICAL, ended.complaint)
     fields = ended.out.splitlines()[-1].split(None, 5) if ended.out.strip() else []
-    if len(fields) != 6 or not all(field.isdigit() for field in fields[:3]):
+    if len(fields) != 6 or not all(re.fullmatch("[0-9]{1,20}", field) for field in fields[:3]):
         return Trouble(path, UNKNOWN, f"{path}: df gave an answer that cannot be read")
     size, used, available = (int(field) for field in fields[:3])
     share, inode_share = _percent(fields[3]), _percent(fields[4])
@@ -88,11 +89,11 @@ def judge(name: str, found: Sequence[Union[Room, Trouble]], warning: float, crit
 
 def _docker_root(docker_host: str) -> Union[str, Trouble]:
     try:
-        return str(engine.find(docker_host).get("/info")["DockerRootDir"])
+        return str(engine.find(docker_host).get("/info", shape={"DockerRootDir": str})["DockerRootDir"])
     except Refusal as error:
         return Trouble("docker", UNKNOWN, f"docker's own disk is not known: {error.message}")
 
 
 def _percent(text: str) -> Optional[int]:
     number = text.rstrip("%")
-    return int(number) if number.isdigit() else None
+    return int(number) if re.fullmatch("[0-9]{1,3}", number) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -13,6 +14,7 @@ from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
 SECONDS = 7.0  # nvidia-smi loads the driver's state on a server without persistence mode: that takes seconds
 MOMENT = 0.5  # seconds
+LIMIT = 1 << 16  # characters of an answer that is read
 BASIC = (
     "index",
     "uuid",
@@ -149,6 +151,8 @@ def _cards(fields: Sequence[str], text: str) -> Optional[List[Card]]:
     """One card per line, None when a line is not what was asked for."""
     if "no devices were found" in text.lower():
         return []
+    if len(text) > LIMIT:
+        return None
     rows = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line.strip()]
     if any(len(row) != len(fields) for row in rows):
         return None
@@ -194,7 +198,7 @@ def _figures(card: Card) -> Dict[str, Any]:
 
 def _number(card: Card, field: str) -> Optional[int]:
     value = card.fields.get(field) or ""
-    return int(value) if value.isdigit() else None
+    return int(value) if re.fullmatch(r"[0-9]{1,15}", value) else None
 
 
 def _summary(figures: Sequence[Dict[str, Any]]) -> str:

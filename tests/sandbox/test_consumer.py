@@ -31,7 +31,7 @@ def test_nothing_is_lost_or_seen_twice_when_one_version_replaces_another_under_l
     assert real.lost_and_twice(written, real.messages(10_000)) == ([], [])
     assert [annotation.offset for annotation in written] == list(range(10_000))
     assert {annotation.container for annotation in written} == {first[:12], second[:12]}
-    wait_until(lambda: real.offset(server) == 10_000, 5, "offset 10000")
+    wait_until(lambda: real.offset(server) == 10_000, 20, "offset 10000")
     ran = real.running_intervals(server, begun)
     assert not real.overlap(ran[first], ran[second])
 
@@ -50,7 +50,7 @@ def test_a_killed_consumer_replays_at_most_what_it_had_not_saved(server: Sandbox
 
 def test_a_first_start_leaves_an_offset_file_before_any_message(server: Sandbox) -> None:
     real.started_consumer(server, "1.0")
-    wait_until(lambda: real.offset(server) == 0, 5, "offset file")
+    wait_until(lambda: real.offset(server) == 0, 20, "offset file")
 
 
 def test_a_stop_is_obeyed_within_a_second_and_ends_in_status_0(server: Sandbox) -> None:
@@ -109,7 +109,7 @@ def test_the_idle_version_runs_and_consumes_nothing(server: Sandbox) -> None:
 def test_stubborn_versions_have_to_be_killed(server: Sandbox, tag: str, consumes: bool) -> None:
     real.published(server, 10)
     real.started_consumer(server, tag)
-    wait_until(lambda: bool(log(server)), 5, "first line of the consumer")
+    wait_until(lambda: bool(log(server)), 20, "first line of the consumer")
     time.sleep(1)
     assert len(real.written(server)) == (10 if consumes else 0)
     real.docker(server, "stop", "--time=2", NAME)
@@ -130,7 +130,7 @@ def test_the_version_that_drops_loses_messages_and_the_library_says_so(server: S
 def test_training_resumes_from_its_last_checkpoint(server: Sandbox) -> None:
     run_inside(server, ["sh", "-c", "echo 41 >/azaion/checkpoints/last.ckpt"], user="deploy")
     real.started_training(server)
-    wait_until(lambda: "training from epoch 42" in log(server, "training"), 5, "first line of the training")
+    wait_until(lambda: "training from epoch 42" in log(server, "training"), 20, "first line of the training")
     wait_until(lambda: "epoch 42 saved" in log(server, "training"), 10, "first checkpoint of the training")
     assert run_inside(server, ["cat", "/azaion/checkpoints/last.ckpt"]).stdout == "42\n"
 

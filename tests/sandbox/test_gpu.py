@@ -49,7 +49,7 @@ def test_a_training_container_shows_as_the_process_that_the_server_knows(server:
     container = real.started_training(server)
     process = real.inspected(server, container)["State"]["Pid"]
     query = ("--query-compute-apps=pid", FORMAT)
-    wait_until(lambda: smi(server, *query) == (0, [str(process)]), 5, "process on the GPU")
+    wait_until(lambda: smi(server, *query) == (0, [str(process)]), 20, "process on the GPU")
 
 
 def test_a_hanging_driver_hangs_until_it_is_killed(server: Sandbox) -> None:
@@ -63,7 +63,7 @@ def test_a_hanging_driver_hangs_until_it_is_killed(server: Sandbox) -> None:
 def test_an_unkillable_hang_survives_sigkill_and_ends_with_the_next_state(server: Sandbox) -> None:
     set_gpu(server, hang="unkillable")
     with subprocess.Popen(inside(server.server, ["nvidia-smi"], user="deploy"), stderr=subprocess.DEVNULL) as hanging:
-        wait_until(lambda: "nvidia-smi" in hung(server), 5, "nvidia-smi")
+        wait_until(lambda: "nvidia-smi" in hung(server), 20, "nvidia-smi")
         time.sleep(0.5)  # from being there to asking the driver
         run_inside(server, ["pkill", "-KILL", "-x", "nvidia-smi"])
         time.sleep(1)

@@ -67,7 +67,7 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def nothing_left_open() -> Iterator[None]:
     """After every test, whatever went wrong in it: no connection of the laptop's half is left."""
     yield
-    wait_until(lambda: not any(isinstance(thread, Transport) for thread in threading.enumerate()), "all are closed", 1)
+    wait_until(lambda: not any(isinstance(thread, Transport) for thread in threading.enumerate()), "all are closed", 5)
 
 
 @pytest.fixture(autouse=True)
