@@ -26,6 +26,8 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
+# One with a quote in it stays: the quote may be the end of a text that only looks like a comment.
+_COMMENT = re.compile(r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n"']*$""", re.MULTILINE)
 
 
 def command_line(python: str, sudo: bool) -> str:
@@ -51,13 +53,17 @@ def program(verb: str) -> dict[str, str]:
         name = wanted.pop()
         if f"remote.{name}" not in sources:
             source = _file(name).read_text()
-            sources[f"remote.{name}"] = _without_docstrings(source)
+            sources[f"remote.{name}"] = without_prose(source)
             wanted.extend(imported(source))
     return {"remote": "", **dict(sorted(sources.items()))}
 
 
-def _without_docstrings(source: str) -> str:
-    """A quarter less to send; every line keeps its number, so that a traceback still tells the truth."""
+def without_prose(source: str) -> str:
+    """Without docstrings and comments: a third less to send.
+
+    Every line keeps its number, so that a traceback still tells the truth.
+    """
+    source = _COMMENT.sub("", source)
     return _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -93,7 +94,10 @@ def host_from_context(context: Any) -> str | None:
 
 
 class Door:
-    """Opened by the first call and kept for the next ones; a connection that broke meanwhile is made anew."""
+    """Opened by the first call and kept for the next ones; a connection that broke meanwhile is made anew.
+
+    A door that was told to `begin` is opened in the background, while whoever wants to call makes ready.
+    """
 
     def __init__(self, host: Host, options: DoorOptions | None = None) -> None:
         self.host = host
@@ -110,6 +114,7 @@ class Door:
             seconds=options.connect_timeout or host.connect_timeout,
         )
         self._seconds = terms.seconds
+        self._opening: _Opening | None = None
         self._connection: StrictConnection = route(
             terms, host.address, user=host.user, port=host.port, gateway=host.gateway
         )
@@ -136,13 +141,25 @@ class Door:
         return Door(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
 
     def close(self) -> None:
+        if self._opening:
+            self._opening.wanted = False
         self._connection.close()
+
+    def begin(self) -> None:
+        """Start to connect. What becomes of it is said by `open`, or by the first call."""
+        self._opening = _Opening(self._connection)
+        self._opening.start()
 
     def open(self) -> None:
         """Connect, unless that is done. Raises CannotConnect."""
-        if not self._connection.is_connected:
+        if self._opening:
+            opening, self._opening = self._opening, None
+            opening.finish()
+        elif not self._connection.is_connected:
             self._connection.open()
-            self.facts.connections += 1
+        else:
+            return
+        self.facts.connections += 1
 
     def call(self, command: str, data: bytes) -> Call:
         """Start a command on a channel of its own and write its standard input. Raises CannotConnect."""
@@ -161,6 +178,30 @@ class Door:
         self.facts.channels += 1
         channel.settimeout(self._seconds)
         return Call(transport, channel, command, data)
+
+
+class _Opening(threading.Thread):
+    """Connects in the background. A daemon: an interrupt does not have to wait for the server's answer."""
+
+    def __init__(self, connection: StrictConnection) -> None:
+        super().__init__(daemon=True)
+        self.wanted = True
+        self._connection = connection
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._connection.open()
+        except BaseException as error:  # raised where somebody waits for the connection
+            self._failure = error
+        if not self.wanted:
+            self._connection.close()
+
+    def finish(self) -> None:
+        """Wait for the connection. Raises CannotConnect."""
+        self.join()
+        if self._failure:
+            raise self._failure
 
 
 class Call:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from remote.words import StreamAddress
 from runbook.envfile import Env, read_env
@@ -20,6 +21,11 @@ from runbook.render import render_config, required_variables
 from runbook.secret import Secret, spellings
 
 REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
+
+# What a command wants of .env. A deploy has to have every variable that the templates and the registry need, and renders.
+# To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.
+# To ask, those that say where the streams are.
+Purpose = Literal["deploy", "compare", "ask"]
 
 _HINT = "Correct these; .env.example names every variable, and what it is for."
 
@@ -78,14 +84,11 @@ class Resolved:
 
 
 def resolve(
-    inventory: Inventory, hosts: Sequence[Host], services: Sequence[Service], rendering: bool = True
+    inventory: Inventory, hosts: Sequence[Host], services: Sequence[Service], purpose: Purpose = "deploy"
 ) -> dict[str, Resolved]:
-    """By server, what it will be sent. Raises BadInput with every problem of every server and service at once.
-
-    Without `rendering` no config is made and no image is asked for, and a .env that lacks what only they need will do:
-    a missing variable is one of the reasons to roll back.
-    """
+    """By server, what it will be sent. Raises BadInput with every problem of every server and service at once."""
     problems: list[str] = []
+    rendering = purpose == "deploy"
     envs = _read_envs((host.env_file for host in hosts), problems)
     needs = _needs(inventory, services, problems) if rendering else _stream_needs(services)
     for env in envs.values():
@@ -93,7 +96,7 @@ def resolve(
         problems.extend(_half_a_login(env, services))
         problems.extend(_exposed(env, services))
     if not problems:
-        known = needs if rendering else needs | _needs(inventory, services, [])
+        known = needs | _needs(inventory, services, []) if purpose == "compare" else needs
         resolved = {host.name: _resolved(inventory, host, envs[host.env_file], known, services) for host in hosts}
         problems = [problem for one in resolved.values() for problem in _unusable(one, services, rendering)]
     if problems:

@@ -43,7 +43,7 @@ def deploy(
     from runbook import jobs
     from tasks.visit import Visit, order, tags_for
 
-    visit = Visit(context, hosts, service, json, rendering=True)
+    visit = Visit(context, hosts, service, json, purpose="deploy")
     visit.warn()
     tags = tags_for(visit.services, tag)
     asked = order(tags, force=force, adopt=adopt, undo_on_failure=not no_rollback)
@@ -83,7 +83,7 @@ def follow(context: Any, run: str | None = None, hosts: str | None = None, debug
     from runbook import jobs, running
     from tasks.visit import Visit, given
 
-    visit, wanted = Visit(context, hosts, None, machine=False), given("--run", run) or ""
+    visit, wanted = Visit(context, hosts, None, machine=False, purpose="ask"), given("--run", run) or ""
     for door in visit.doors():
         root = visit.resolved[door.host.name].host.root
         with visit.screen.working(f"{door.host.name}: following") as passing:

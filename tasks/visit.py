@@ -9,14 +9,16 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook.door import Door, host_from_context, options_from_context
 from runbook.errors import BadInput
 from runbook.inventory import Host, Inventory, Service, load_inventory
-from runbook.planning import Order
-from runbook.resolve import Resolved, resolve
+from runbook.resolve import Purpose, Resolved, resolve
 from runbook.screen import Screen
+
+if TYPE_CHECKING:
+    from runbook.planning import Order
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,7 +27,7 @@ class Visit:
     """hosts.yaml, .env and the templates as one command line sees them, and the doors to its servers."""
 
     def __init__(
-        self, context: Any, hosts: str | None, service: str | None, machine: bool, rendering: bool = False
+        self, context: Any, hosts: str | None, service: str | None, machine: bool, purpose: Purpose = "compare"
     ) -> None:
         self.context = context
         self.screen = Screen(machine)
@@ -33,7 +35,7 @@ class Visit:
         wanted = given("--hosts", hosts) or host_from_context(context)
         self.hosts: Sequence[Host] = self.inventory.select_hosts(wanted)
         self.services: Sequence[Service] = self.inventory.select_services(given("--service", service))
-        self.resolved: dict[str, Resolved] = resolve(self.inventory, self.hosts, self.services, rendering)
+        self.resolved: dict[str, Resolved] = resolve(self.inventory, self.hosts, self.services, purpose)
 
     def warn(self) -> None:
         """Say which lines of .env other readers would take differently."""
@@ -41,10 +43,14 @@ class Visit:
             self.screen.say(f"warning: {warning}", "yellow")
 
     def doors(self) -> Iterator[Door]:
-        """One server after the other, each behind a door that is closed before the next one is opened."""
+        """One server after the other, each behind a door that is closed before the next one is opened.
+
+        It is opened in the background: what a task imports only now costs no time.
+        """
         options = options_from_context(self.context)
         for host in self.hosts:
             with Door(host, replace(options, hidden=self.resolved[host.name].hidden)) as door:
+                door.begin()
                 for warning in door.warnings:
                     self.screen.say(f"warning: {warning}", "yellow")
                 yield door
@@ -65,6 +71,8 @@ def given(flag: str, value: str | None) -> str | None:
 
 def order(tags: dict[str, str], **asked: Any) -> Order:
     """What was asked for, by whom, from where."""
+    from runbook.planning import Order
+
     return Order(getpass.getuser(), socket.gethostname(), tags, **asked)
 
 

@@ -152,6 +152,6 @@ def test_a_rollback_does_without_the_variables_that_only_a_deploy_needs(tmp_path
     inventory = project(tmp_path)
     write_env(tmp_path, API_TOKEN="", REGISTRY_PASSWORD="")
     assert any("API_TOKEN" in line for line in complaints(inventory))
-    found = resolve(inventory, [inventory.hosts["gpu-1"]], inventory.select_services(None), rendering=False)["gpu-1"]
+    found = resolve(inventory, [inventory.hosts["gpu-1"]], inventory.select_services(None), purpose="compare")["gpu-1"]
     assert found.stream(inventory.services["queue"]) == StreamAddress("broker.lan", 5552, "messages", "monitor", "/")
     assert found.login is None
