@@ -72,7 +72,7 @@ class Engine:
         return {"DOCKER_HOST": self.address}
 
     def get(
-        self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS, shape: Any = object
+        self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS, shape: Any = (dict, list)
     ) -> Any:
         """The JSON answer of one GET, which has that shape. Raises EngineError."""
         return self._read(self._ask("GET", path, query, seconds=seconds), shape)
@@ -141,8 +141,8 @@ class Engine:
         try:
             data = json.loads(raw)
         except (ValueError, RecursionError):
-            data = None
-        if data is None and shape is not LISTED or not _fits(shape, data):
+            data = ...  # of no shape
+        if not _fits(shape, data):
             raise EngineError(0, f"the docker engine at {self.address} gave an answer that cannot be read")
         return data
 
@@ -247,11 +247,11 @@ def _context() -> str:
 
 
 def _fits(shape: Any, data: Any) -> bool:
-    """A shape is a type, several of them, a mapping of what must be there, or a list, which the engine may leave out."""
+    """A shape is a type, several of them, a mapping of what must be there, or a list of it, which may be null."""
     if isinstance(shape, dict):
         return isinstance(data, dict) and all(_fits(inner, data.get(key)) for key, inner in shape.items())
     if isinstance(shape, list):
-        return data is None or isinstance(data, list) and all(_fits(shape[0], entry) for entry in data)
+        return data is None or (isinstance(data, list) and all(_fits(shape[0], entry) for entry in data))
     return isinstance(data, shape)
 
 

@@ -32,7 +32,8 @@ class Journal:
     def write(self, event: str, sync: bool = True, **fields: Any) -> None:
         """Append one line. A disk that takes no more never stops a run: what happens next matters more."""
         line = {"at": now(), "t": round(time.monotonic() - self._begun, 3), "event": event, **fields}
-        data = (b"\n" if self._torn else b"") + json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        text = ("\n" if self._torn else "") + json.dumps(line, ensure_ascii=False) + "\n"
+        data = text.encode("utf-8", "backslashreplace")
         try:
             self._torn = os.write(self._handle, data) < len(data)
             if sync:

@@ -50,6 +50,27 @@ def test_every_way_to_import_a_module_takes_it_along(
     assert ("remote.near" in taken) == ("near" in line)
 
 
+def code(source: str) -> str:
+    """What a source means: its syntax tree with line numbers, every docstring empty."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            assert isinstance(node.body[0], ast.Expr)
+            node.body[0].value = ast.Constant("")
+    return "\n".join(f"{getattr(node, 'lineno', 0)} {ast.dump(node)}" for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
+def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
+    source = file.read_text()
+    assert code(bundle.without_prose(source)) == code(source)
+
+
+def test_comments_and_docstrings_stay_at_home() -> None:
+    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s kept\n'
+    assert bundle.without_prose(source) == '""\nA = "# no comment"\n\nB = 1  # it\'s kept\n'
+
+
 @pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
 def test_the_scan_agrees_with_the_grammar(file: Path) -> None:
     """For every module of the server's half: the imports found by scanning are those that Python sees."""
