@@ -22,7 +22,7 @@ from runbook.secret import Secret, spellings
 
 REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
 
-# What a command wants of .env. A deploy has to have every variable that the templates and the registry need, and renders.
+# What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
 # To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.
 # To ask, those that say where the streams are.
 Purpose = Literal["deploy", "compare", "ask"]
