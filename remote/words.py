@@ -16,6 +16,7 @@ SCHEMA = 1
 LABEL = "gpu-runbook"
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = "ok", "warning", "critical", "unknown", "skipped"
+RUN_STATES = ("under-way", "ended", "cut-off")
 LEVELS = (OK, WARNING, CRITICAL, UNKNOWN, SKIPPED)
 
 

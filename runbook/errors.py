@@ -24,13 +24,8 @@ class RunbookError(Exception):
     def as_result(self) -> dict[str, Any]:
         """The error as --json prints it."""
         kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
-        return {
-            "outcome": kind,
-            "exit_status": self.exit_code,
-            "sentence": self.message,
-            "hint": self.hint,
-            **self.details,
-        }
+        own = {"outcome": kind, "exit_status": self.exit_code, "sentence": self.message, "hint": self.hint}
+        return own | self.details | own  # details come from a server: they add to an error and never change it
 
 
 class BadInput(RunbookError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from runbook import backtrace, bundle
 from runbook.door import Call, Door
@@ -27,6 +28,8 @@ MESSAGE_LIMIT = 4 << 20  # bytes of one message
 TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
 NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message
 PATIENCE = 2.0  # seconds for the exit status and the complaint of a command that has closed its output
+
+T = TypeVar("T")
 
 KINDS: dict[str, type[RunbookError]] = {
     "refused": Refused,
@@ -113,7 +116,7 @@ class Hearing:
 
     def _message(self, text: bytes) -> dict[str, Any]:
         try:
-            message = _cleaned(json.loads(text, parse_constant=_refuse))
+            message = _cleaned(json.loads(text, parse_constant=_refuse, parse_float=_finite))
         except (ValueError, RecursionError) as error:
             raise Defect(f"{self._server}: a message is not JSON") from error
         if not _is_message(message):
@@ -122,8 +125,23 @@ class Hearing:
         return checked
 
 
+def entry(server: str, answer: dict[str, Any], name: str, kind: type[T]) -> T:
+    """One entry of an answer. Raises Defect when it is not of that kind."""
+    value = answer.get(name)
+    if type(value) is not kind:
+        raise Defect(f"{server}: the answer is not what it should be ({name})")
+    return value
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(number: str) -> float:
+    """JSON writes 1e999 as readily as NaN, and Python reads it as infinite."""
+    if math.isinf(float(number)):
+        _refuse(number)
+    return float(number)
 
 
 def _cleaned(value: Any) -> Any:

@@ -11,7 +11,7 @@ from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, Look, Plan, enco
 from runbook import interrupts, looking, plantext, telling
 from runbook.door import Door
 from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
-from runbook.exchange import ask
+from runbook.exchange import ask, entry
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
 from runbook.planning import Order, blocking, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
@@ -76,7 +76,7 @@ def _mended(door: Door, job: Job, run: str) -> list[str]:
     host = job.resolved.host
     request = {"root": host.root, "docker_host": host.docker_host or "", "who": job.order.who}
     try:
-        sentences: list[str] = ask(door, "mend", request)["mended"]
+        sentences = list(map(str, entry(door.host.name, ask(door, "mend", request), "mended", list)))
     except KeyboardInterrupt:
         why = f"{door.host.name}: you left while run {run} was brought to an end"
     except LostContact as error:

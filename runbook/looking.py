@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from remote.codec import decode
-from remote.words import ConfigFile, Look, Malformed, OffsetFile, Wanted, encode
+from remote.occupants import moment
+from remote.words import CRITICAL, LEVELS, RUN_STATES, UNKNOWN, ConfigFile, Look, Malformed, OffsetFile, Wanted, encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
@@ -36,11 +38,35 @@ def look(
         "variables": reveal_all(resolved),
     }
     try:
-        return decode(Look, ask(door, "look", request), "look")
+        found = decode(Look, ask(door, "look", request), "look")
+        _see_through(found, () if tags is None else services)
+        return found
     except LostContact as error:  # with a look alone nothing has begun that could go on
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:
         raise Defect(f"{host.name}: the look is not what it should be ({error})") from error
+
+
+def _see_through(look: Look, asked: Sequence[Service]) -> None:
+    """Raises Malformed for what has the right types and no meaning: a row of an unknown level would stop nobody.
+
+    `asked`: the services whose images the registry was asked for.
+    """
+    rows = [row for row in look.rows if row.level in LEVELS]
+    if len(rows) < len(look.rows):
+        raise Malformed("a row has an unknown level")
+    if look.run is not None and look.run.state not in RUN_STATES:
+        raise Malformed("the last run is in an unknown state")
+    occupants = [*chain(*look.occupants.values()), *chain(*(state.runs for state in look.batches.values()))]
+    try:
+        for text in (look.at, *(occupant.started_at for occupant in occupants if occupant.running)):
+            moment(text)
+    except ValueError:
+        raise Malformed("it holds a time that is none") from None
+    told = {row.name for row in rows if row.level in (CRITICAL, UNKNOWN)}
+    missing = [one.name for one in asked if one.name not in look.digests and f"{one.name} image" not in told]
+    if missing:
+        raise Malformed(f"the image of {missing[0]} is neither there nor missing")
 
 
 def disk_limits(inventory: Inventory, resolved: Resolved) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from runbook.errors import (
     RolledBack,
     RunbookError,
 )
-from runbook.exchange import ask
+from runbook.exchange import ask, entry
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
 COMING_BACK = 16.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
@@ -197,4 +197,5 @@ def _interrupted(door: Door, plan: Plan) -> RunbookError:
 
 
 def _cancel(door: Door, plan: Plan) -> bool:
-    return bool(ask(door, "cancel", {"root": plan.root, "run": plan.id})["cancelled"])
+    answer = ask(door, "cancel", {"root": plan.root, "run": plan.id})
+    return entry(door.host.name, answer, "cancelled", bool)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red", "unknown": "magenta", "skipped": "dim"}
 PLAIN_PAUSE = 10.0  # seconds between two lines of passing news where nothing can move
 
+WIDEST = 40  # characters of the column of names, whatever a server calls its checks
+
 Passing = Callable[[str], None]
 
 
@@ -39,7 +41,7 @@ class Screen:
 
     def rows(self, checks: Sequence[Check]) -> None:
         """A line per check, and below it what to do."""
-        width = max((len(check.name) for check in checks), default=0)
+        width = min(max((len(check.name) for check in checks), default=0), WIDEST)
         for check in checks:
             hint = check.hint if check.level not in ("ok", "skipped") else ""
             if self.moving:
