@@ -9,8 +9,17 @@ heard = True  # whether Ctrl-C is a KeyboardInterrupt; a plain assignment, betwe
 
 
 def listen() -> None:
-    """From here on Ctrl-C does what `heard` says."""
+    """From here on Ctrl-C does what `heard` says, and it is heard."""
+    global heard
+    heard = True
     signal.signal(signal.SIGINT, _pressed)
+
+
+def end() -> None:
+    """All is said: not even the interpreter's own way out may change how it ended."""
+    global heard
+    heard = False
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _pressed(number: int, frame: FrameType | None) -> None:

@@ -36,6 +36,8 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
         except Exception as error:
             _show(_unexpected(error), bool(kwargs.get("debug")), bool(kwargs.get("json")))
             raise Exit(code=Defect.exit_code) from None
+        finally:
+            interrupts.end()
         if code:
             raise Exit(code=code)
 
