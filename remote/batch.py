@@ -10,7 +10,8 @@ from remote.checks import say
 from remote.engine import Engine
 from remote.journal import now
 from remote.occupants import moment, occupant
-from remote.words import OK, UNKNOWN, Check, Occupant, Wanted
+from remote.plans import Occupant, Wanted
+from remote.words import OK, UNKNOWN, Check
 
 SECONDS = 8.0
 QUERY = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader,nounits"]

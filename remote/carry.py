@@ -10,10 +10,11 @@ from typing import Any, Dict, List, Optional
 from remote import recover, release, tidy, watch
 from remote.docker import StepFailed
 from remote.occupants import moment, occupants
+from remote.plans import ConsumerStep
 from remote.stage import Site, stage
 from remote.swap import Swap, back, forward
 from remote.vigil import FAILED, UNPROVEN, Verdict
-from remote.words import ConsumerStep, Refusal, encode
+from remote.words import Refusal, encode
 
 DONE, REFUSED = "done", "refused"
 ROLLED_BACK, NEEDS_PERSON, CANCELLED = "rolled-back", "needs-person", "cancelled"

@@ -13,7 +13,8 @@ from typing import Any, Callable, Dict, List, Optional
 from remote.command import Ended, run
 from remote.engine import Engine, EngineError
 from remote.journal import Journal
-from remote.words import LABEL, Spec
+from remote.plans import Spec
+from remote.words import LABEL
 
 PATIENCE = 90.0  # seconds an engine that went away is waited for
 QUICK = 60.0  # deadline of commands that only change the engine's own notes

@@ -10,9 +10,10 @@ from typing import Any, Dict, List
 from remote import offset as offsets
 from remote.engine import Engine
 from remote.occupants import occupants
+from remote.plans import Wanted
 from remote.stage import owner
 from remote.store import Store
-from remote.words import CRITICAL, OK, SKIPPED, Check, Wanted
+from remote.words import CRITICAL, OK, SKIPPED, Check
 
 
 def root(name: str, store: Store) -> Check:

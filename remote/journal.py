@@ -9,8 +9,8 @@ import time
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
+from remote.plans import RunState
 from remote.store import Store
-from remote.words import RunState
 
 DETAILS = ("command", "seen")  # what happens within a step
 

@@ -16,8 +16,9 @@ from remote.checks.together import Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine, EngineError, repository
 from remote.occupants import occupants
+from remote.plans import BatchState, Look, Occupant, Record, Wanted
 from remote.store import Store
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, BatchState, Check, Look, Occupant, Record, Wanted, encode
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
 
 REGISTRY_SECONDS = 40.0  # the engine itself gives up after 30
 DENIED = (401, 403)

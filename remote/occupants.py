@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Tuple
 
 from remote.docker import lives, policy_of
 from remote.engine import Engine
-from remote.words import LABEL, Occupant
+from remote.plans import Occupant
+from remote.words import LABEL
 
 
 def occupants(engine: Engine, service: str, listed: List[Dict[str, Any]]) -> Tuple[Occupant, ...]:

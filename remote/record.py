@@ -8,8 +8,9 @@ from typing import Dict, List, Tuple
 
 from remote import files
 from remote.codec import decode
+from remote.plans import SCHEMA, Placed, Record, Release
 from remote.store import Store
-from remote.words import SCHEMA, Malformed, Placed, Record, Release, encode
+from remote.words import Malformed, encode
 
 
 def load(store: Store) -> Tuple[Record, Tuple[str, ...]]:

@@ -10,11 +10,12 @@ from remote.codec import decode
 from remote.docker import Docker
 from remote.engine import Engine
 from remote.journal import Journal
+from remote.plans import Plan
 from remote.stage import unstage
 from remote.store import Store
 from remote.swap import Swap, back, finished
 from remote.vigil import UNPROVEN
-from remote.words import Malformed, Plan
+from remote.words import Malformed
 
 Lines = List[Dict[str, Any]]
 

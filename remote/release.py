@@ -10,10 +10,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from remote import files, offset, record
 from remote.docker import QUICK, Docker
 from remote.journal import now
+from remote.plans import BatchStep, ConfigFile, ConsumerStep, Placed, Plan, Record, Release
 from remote.stage import ADOPTED
 from remote.store import Store
 from remote.swap import Swap
-from remote.words import BatchStep, ConfigFile, ConsumerStep, OffsetFile, Placed, Plan, Record, Refusal, Release
+from remote.words import OffsetFile, Refusal
 
 
 def enter(

@@ -12,9 +12,10 @@ from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker
 from remote.journal import Journal, now
+from remote.plans import Plan
 from remote.stage import Site
 from remote.store import Store
-from remote.words import Plan, encode
+from remote.words import encode
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any, Dict, Optional, Tuple
 from remote import files
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
+from remote.plans import ConfigFile, ConsumerStep, Plan, spec_hash
 from remote.store import Store
 from remote.swap import ConfigSwap, Swap
-from remote.words import LABEL, ConfigFile, ConsumerStep, Plan, Refusal, spec_hash
+from remote.words import LABEL, Refusal
 
 ADOPTED = "adopted-"
 

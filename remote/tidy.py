@@ -12,8 +12,9 @@ from remote import files
 from remote import journal as journals
 from remote import record as records
 from remote.docker import QUICK, Docker, StepFailed, lives
+from remote.plans import Record, Release
 from remote.store import Store
-from remote.words import LABEL, Record, Release
+from remote.words import LABEL
 
 Releases = Tuple[Release, ...]
 

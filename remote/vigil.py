@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from remote.checks import say
-from remote.words import Watch
+from remote.plans import Watch
 
 PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"
 

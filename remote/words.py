@@ -1,4 +1,4 @@
-"""The vocabulary both halves share: checks, specs, releases and plans, as frozen values.
+"""The words that both halves and every verb share: refusals, checks, and where a consumer and its stream are.
 
 Every value here travels as JSON. `encode` and `decode` are strict mirrors: what `encode` writes `decode` reads back
 equal, and anything else raises `Malformed` naming the place.
@@ -7,16 +7,12 @@ equal, and anything else raises `Malformed` naming the place.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict
 
-SCHEMA = 1
 LABEL = "gpu-runbook"
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = "ok", "warning", "critical", "unknown", "skipped"
-RUN_STATES = ("under-way", "ended", "cut-off")
 LEVELS = (OK, WARNING, CRITICAL, UNKNOWN, SKIPPED)
 
 
@@ -46,35 +42,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What a container is created from. Holds no secret: it is recorded, printed and hashed."""
-
-    image: str  # repository@sha256:… or a local image id
-    command: Tuple[str, ...] = ()
-    user: str = ""
-    environment: Dict[str, str] = field(default_factory=dict)
-    mounts: Tuple[str, ...] = ()  # source:target[:ro], directories only
-    network: str = ""
-    gpus: str = ""  # as docker's --gpus: "all", "2", "device=0,1"; empty for none
-    memory: str = ""  # as docker's --memory: "8g"
-    restart: str = "unless-stopped"
-    stop_signal: str = ""
-    stop_grace: int = 30  # seconds between the stop signal and SIGKILL
-    log_size: str = "10m"
-    log_files: int = 3
-    labels: Dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ConfigFile:
-    """Where a rendered config.yaml goes. Its text is a secret and travels beside the plan, never in it."""
-
-    path: str
-    owner: str = ""  # uid:gid, empty for the login user
-    mode: int = 0o600
-
-
-@dataclass(frozen=True)
 class OffsetFile:
     """A consumer's own note of its position. `means` is "next" (to read) or "last" (handled)."""
 
@@ -95,189 +62,6 @@ class StreamAddress:
     vhost: str = "/"
 
 
-@dataclass(frozen=True)
-class Watch:
-    """How a new release proves itself, in seconds; `failure_text` is searched for in its log, literally."""
-
-    settle: float = 15.0
-    window: float = 90.0
-    failure_text: Tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Occupant:
-    """The container that holds a service's place: it has our label for it, or its name."""
-
-    container: str  # 64 hex digits
-    name: str
-    image: str  # local image id, sha256:…
-    running: bool
-    started_at: str  # RFC 3339, as the engine writes it
-    restart: str
-    ours: bool  # carries our label for this service
-    release: str = ""
-    spec: str = ""  # the spec_hash it was created with
-
-
-@dataclass(frozen=True)
-class ConsumerStep:
-    """What a run does to one consumer. `change` is none, place (the place is empty) or replace.
-
-    `container` names one that exists and is started again; empty: one is created from `spec`. `config_from` names the
-    release whose kept config is put back; empty: the text travels beside the plan.
-    """
-
-    service: str
-    change: str
-    tag: str
-    watch: Watch
-    spec: Optional[Spec] = None
-    config: Optional[ConfigFile] = None
-    config_from: str = ""
-    offset: Optional[OffsetFile] = None
-    stream: Optional[StreamAddress] = None
-    old: Optional[Occupant] = None
-    container: str = ""
-    restart: str = "unless-stopped"  # the policy once it is in its place
-    stop_grace: int = 30  # seconds
-    reason: str = ""  # what differs, in words
-
-
-@dataclass(frozen=True)
-class BatchStep:
-    """What a run does to one batch service: move the local tag its next run is started from, nothing else."""
-
-    service: str
-    change: str  # none or tag
-    tag: str
-    image: str  # repository@sha256:… or a local image id
-    local_tag: str  # repository:name
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a run will do to one server."""
-
-    id: str
-    action: str  # deploy or rollback
-    server: str
-    root: str
-    release: str  # the release that is in force afterwards
-    who: str
-    laptop: str
-    version: str
-    consumers: Tuple[ConsumerStep, ...] = ()
-    batches: Tuple[BatchStep, ...] = ()
-    leaves: str = ""  # the release in force before, empty for none
-    docker_host: str = ""
-    undo_on_failure: bool = True
-    keep_releases: int = 5
-    schema: int = SCHEMA
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One service of a release, as it was put on the server. `spec` is absent for an adopted container."""
-
-    kind: str  # consumer or batch
-    tag: str
-    image: str
-    image_id: str = ""
-    container: str = ""
-    spec: Optional[Spec] = None
-    config: Optional[ConfigFile] = None
-    config_hash: str = ""  # keyed with the server's salt
-    restart: str = ""
-    local_tag: str = ""
-    offset_at_swap: Optional[int] = None  # the next offset to read, when this release took over
-
-
-@dataclass(frozen=True)
-class Release:
-    """One entry of the record."""
-
-    id: str
-    at: str
-    who: str
-    outcome: str  # proven, unproven or adopted
-    services: Dict[str, Placed] = field(default_factory=dict)
-    variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash
-    left: str = ""  # the run that rolled back from it, empty while it is good
-
-
-@dataclass(frozen=True)
-class Record:
-    """previous-tags.json: the releases that were not failed, newest first, and the one in force."""
-
-    current: str = ""
-    releases: Tuple[Release, ...] = ()
-    schema: int = SCHEMA
-
-    def find(self, release: str) -> Optional[Release]:
-        return next((entry for entry in self.releases if entry.id == release), None)
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run as its journal tells it. `state` is under-way, ended or cut-off."""
-
-    id: str
-    state: str
-    action: str = ""
-    who: str = ""
-    since: str = ""
-    step: str = ""  # the last thing the journal says
-    outcome: str = ""
-    sentence: str = ""
-
-
-@dataclass(frozen=True)
-class BatchState:
-    """What is known of a batch service. `runs` are its running containers, each with the image it was started from."""
-
-    next_image: str = ""  # image id behind the local tag
-    runs: Tuple[Occupant, ...] = ()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a laptop wants to know of one service. `text` is the rendered config: the value stays out of `repr`."""
-
-    service: str
-    kind: str  # consumer or batch
-    image: str = ""  # repository:tag to ask the registry for, empty to leave it alone
-    config: Optional[ConfigFile] = None
-    text: str = field(default="", repr=False)
-    offset: Optional[OffsetFile] = None
-    container: str = ""  # batch: the name, or key=value of a label, that its runs are recognised by
-    local_tag: str = ""
-
-
-@dataclass(frozen=True)
-class Look:
-    """One read-only view of a server: everything a task wants to know before it decides."""
-
-    hostname: str
-    at: str  # RFC 3339, the server's clock
-    user: str
-    rows: Tuple[Check, ...] = ()
-    record: Record = field(default_factory=Record)
-    run: Optional[RunState] = None  # the last one
-    occupants: Dict[str, Tuple[Occupant, ...]] = field(default_factory=dict)
-    containers: Tuple[str, ...] = ()  # ids of all containers that exist
-    digests: Dict[str, str] = field(default_factory=dict)  # service -> repository@sha256:… in the registry
-    images: Dict[str, str] = field(default_factory=dict)  # image of a release -> local image id, empty when it is gone
-    same_config: Dict[str, bool] = field(default_factory=dict)  # whether the wanted text is in place already
-    batches: Dict[str, BatchState] = field(default_factory=dict)
-    variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value
-
-
 def encode(value: Any) -> Any:
     """A frozen value as plain JSON types."""
     return dataclasses.asdict(value)
-
-
-def spec_hash(spec: Spec) -> str:
-    """Twelve hex digits that differ when a container created from the spec would differ."""
-    text = json.dumps(encode(spec), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

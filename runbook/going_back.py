@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from remote.words import BatchStep, ConsumerStep, Look, Placed, Plan, Release
+from remote.plans import BatchStep, ConsumerStep, Look, Placed, Plan, Release
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
 from runbook.planning import Order, frame, new_id, occupant, step_today

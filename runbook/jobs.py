@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, Look, Plan, encode
+from remote.plans import Look, Plan
+from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
 from runbook import interrupts, looking, plantext, telling
 from runbook.door import Door
 from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused

@@ -8,7 +8,8 @@ from typing import Any
 
 from remote.codec import decode
 from remote.occupants import moment
-from remote.words import CRITICAL, LEVELS, RUN_STATES, UNKNOWN, ConfigFile, Look, Malformed, OffsetFile, Wanted, encode
+from remote.plans import RUN_STATES, ConfigFile, Look, Wanted
+from remote.words import CRITICAL, LEVELS, UNKNOWN, Malformed, OffsetFile, encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask

@@ -7,22 +7,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from remote.words import (
-    CRITICAL,
-    UNKNOWN,
-    BatchStep,
-    Check,
-    ConsumerStep,
-    Look,
-    Occupant,
-    Placed,
-    Plan,
-    Record,
-    Release,
-    Spec,
-    spec_hash,
-)
-from remote.words import Watch as WatchTerms
+from remote.plans import BatchStep, ConsumerStep, Look, Occupant, Placed, Plan, Record, Release, Spec, spec_hash
+from remote.plans import Watch as WatchTerms
+from remote.words import CRITICAL, UNKNOWN, Check
 from runbook import __version__
 from runbook.errors import Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from remote.words import Plan, encode
+from remote.plans import Plan
+from remote.words import encode
 from runbook import interrupts
 from runbook.door import Door
 from runbook.errors import (

@@ -7,7 +7,8 @@ from typing import Any
 
 from remote.checks import say
 from remote.occupants import moment
-from remote.words import BatchState, Check, Look, Occupant, Placed, Release, RunState, encode
+from remote.plans import BatchState, Look, Occupant, Placed, Release, RunState
+from remote.words import Check, encode
 from runbook.inventory import Batch, Service
 
 

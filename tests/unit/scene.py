@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from remote.words import BatchState, Look, Occupant, Placed, Record, Release, Spec, spec_hash
+from remote.plans import BatchState, Look, Occupant, Placed, Record, Release, Spec, spec_hash
 from runbook.inventory import Consumer, Inventory, load_inventory
 from runbook.planning import Order, make_spec
 from runbook.resolve import Resolved, resolve

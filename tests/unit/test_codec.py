@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.codec import decode
-from remote.words import Check, ConsumerStep, Look, Malformed, Plan, Record, Spec, Watch, encode, spec_hash
+from remote.plans import ConsumerStep, Look, Plan, Record, Spec, Watch, spec_hash
+from remote.words import Check, Malformed, encode
 
 SPEC = Spec("azaion/queue@sha256:00", mounts=("/azaion:/azaion",), environment={"TZ": "UTC"})
 PLAN = Plan(

@@ -12,7 +12,8 @@ from remote import batch
 from remote.docker import create_command, labels, lives, policy_of
 from remote.engine import Engine
 from remote.occupants import moment, occupant, occupants
-from remote.words import OK, UNKNOWN, Spec, Wanted
+from remote.plans import Spec, Wanted
+from remote.words import OK, UNKNOWN
 
 FULL = Spec(
     image="registry.lan:5000/azaion/queue@sha256:00",

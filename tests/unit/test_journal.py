@@ -11,8 +11,8 @@ import pytest
 
 from remote import follow, journal
 from remote.journal import Journal
+from remote.plans import RunState
 from remote.store import Store
-from remote.words import RunState
 
 RUN = "20260420-101112-abcd"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, BatchState, Check, Plan
+from remote.plans import BatchState, Plan
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook import plantext
 from runbook.errors import Refused
 from runbook.planning import blocking, changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from remote import record
+from remote.plans import Placed, Record, Release, Spec
 from remote.store import Store
-from remote.words import Placed, Record, Release, Spec, encode
+from remote.words import encode
 
 SPEC = Spec("azaion/queue@sha256:00", environment={"NAME": "größer"})
 QUEUE = Placed("consumer", "1.0", "azaion/queue@sha256:00", container="c1", spec=SPEC, offset_at_swap=7)

@@ -11,8 +11,9 @@ from remote.carry import claim
 from remote.docker import Docker
 from remote.engine import Engine
 from remote.journal import Journal
+from remote.plans import Placed, Plan, Record, Release
 from remote.store import Store
-from remote.words import OffsetFile, Placed, Plan, Record, Release, encode
+from remote.words import OffsetFile, encode
 
 RUN = "20260420-101112-abcd"
 PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")

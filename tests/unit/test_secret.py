@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pickle
+import shlex
 from dataclasses import asdict, dataclass
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runbook.secret import Secret
+from runbook.secret import DOTS, LONG_ENOUGH, Secret, masked, spellings
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,47 @@ def test_a_secret_gets_into_no_json_and_no_pickle_by_accident() -> None:
             leak(Secret("hunter22"))
     with pytest.raises(TypeError):
         asdict(Holder(Secret("hunter22")))
+
+
+WRITERS = [
+    str,
+    repr,
+    json.dumps,
+    lambda text: json.dumps(text, ensure_ascii=False),
+    shlex.quote,
+    quote,
+    quote_plus,
+    lambda text: quote(text, safe=""),
+    lambda text: f"{{'password': {text!r}}}",
+    lambda text: f"amqp://me:{quote(text, safe='')}@broker:5552/",
+]
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=LONG_ENOUGH, max_size=30))
+def test_a_secret_is_covered_however_a_program_writes_it(text: str) -> None:
+    hidden = spellings([Secret("another secret"), Secret(text)])
+    for write in WRITERS:
+        said = f"> {write(text)} <"
+        assert DOTS in masked(said, hidden)
+        assert text not in masked(said, hidden)
+
+
+@given(st.binary(max_size=5), st.text(alphabet="abcdefghij:/@é", min_size=12, max_size=30), st.binary(max_size=5))
+def test_a_secret_is_covered_within_base64_but_for_the_digits_at_its_ends(
+    before: bytes, text: str, after: bytes
+) -> None:
+    raw = before + text.encode() + after
+    for said in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
+        left = masked(said, spellings([Secret(text)]))
+        assert DOTS in left
+        assert len(left.replace(DOTS, "").rstrip("=")) <= (len(before) + len(after)) * 4 / 3 + 5
+
+
+def test_of_a_secret_with_several_lines_each_is_covered_alone() -> None:
+    hidden = spellings([Secret("first line\nsecond line\nend")])
+    assert masked("first line and second line, end", hidden) == f"{DOTS} and {DOTS}, end"
+
+
+def test_a_short_secret_covers_nothing() -> None:
+    assert spellings([Secret(""), Secret("5552"), Secret("guest")]) == ()
+    assert "guest" not in masked("guests", spellings([Secret("guests")]))

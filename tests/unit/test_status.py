@@ -11,19 +11,9 @@ import pytest
 
 from remote import ground
 from remote.engine import Engine
+from remote.plans import BatchState, ConfigFile, RunState, Wanted
 from remote.store import Store
-from remote.words import (
-    CRITICAL,
-    OK,
-    SKIPPED,
-    WARNING,
-    BatchState,
-    Check,
-    ConfigFile,
-    OffsetFile,
-    RunState,
-    Wanted,
-)
+from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, OffsetFile
 from runbook import status
 from runbook.errors import BadInput
 from runbook.screen import Screen
