@@ -1,48 +1,18 @@
-"""The verb `health`: asks this server the five questions and answers with a check for each."""
+"""The verb `health`: asks this server the five questions and answers with a check for each.
+
+Each question imports what it needs when it is asked: while nvidia-smi is at work, the others' modules are compiled.
+"""
 
 from __future__ import annotations
 
-import functools
 import socket
 import time
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-from remote.checks import broker, container, disk, gpu, progress
+from remote.checks.asked import Consumer, Request
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
-from remote.words import SKIPPED, Check, OffsetFile, StreamAddress, encode
-
-
-@dataclass(frozen=True)
-class Consumer:
-    """A consumer to ask about. The password is the monitoring user's; it is in no answer."""
-
-    service: str
-    container: str
-    offset: Optional[OffsetFile] = None
-    stream: Optional[StreamAddress] = None
-    password: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class DiskLimits:
-    """Paths to look at, and the percentages beyond which they alarm."""
-
-    paths: Tuple[str, ...]
-    warning: float = 80.0
-    critical: float = 95.0
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the laptop wants to know. `look_again` is how many seconds a standstill is watched before it counts."""
-
-    disk: DiskLimits
-    gpus: gpu.Expected
-    docker_host: str = ""
-    consumers: Tuple[Consumer, ...] = ()
-    look_again: float = 3.0
+from remote.words import SKIPPED, Check, encode
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -68,11 +38,12 @@ def questions(asked: Request) -> List[Question]:
 
 
 def _alive(asked: Request, consumer: Consumer) -> Question:
-    return Question(
-        f"{consumer.service} alive",
-        lambda name: container.check(name, consumer.container, asked.docker_host, asked.look_again),
-        DEADLINE + asked.look_again,
-    )
+    def ask(name: str) -> Check:
+        from remote.checks import container
+
+        return container.check(name, consumer.container, asked.docker_host, asked.look_again)
+
+    return Question(f"{consumer.service} alive", ask, DEADLINE + asked.look_again)
 
 
 def _reachable(asked: Request) -> List[Question]:
@@ -82,36 +53,53 @@ def _reachable(asked: Request) -> List[Question]:
     if not places:
         return [_skip(name, "hosts.yaml names no stream for these services")]
     if len(places) == 1:
-        return [Question(name, functools.partial(broker.check, place=places[0]))]
-    return [
-        Question(f"{name} ({host}:{port})", functools.partial(broker.check, place=(host, port)))
-        for host, port in places
-    ]
+        return [_answers(name, places[0])]
+    return [_answers(f"{name} ({host}:{port})", (host, port)) for host, port in places]
+
+
+def _answers(name: str, place: Tuple[str, int]) -> Question:
+    def ask(name: str) -> Check:
+        from remote.checks import broker
+
+        return broker.check(name, place)
+
+    return Question(name, ask)
 
 
 def _gpus(asked: Request) -> Question:
+    def ask(name: str) -> Check:
+        from remote.checks import gpu
+
+        return gpu.check(name, asked.gpus)
+
     if not asked.gpus.count:
         return _skip("GPU available", "hosts.yaml gives this server no GPU")
-    return Question("GPU available", lambda name: gpu.check(name, asked.gpus))
+    return Question("GPU available", ask, slow=True)
 
 
 def _room(asked: Request) -> Question:
+    def ask(name: str) -> Check:
+        from remote.checks import disk
+
+        return disk.check(name, limits.paths, limits.warning, limits.critical, asked.docker_host)
+
     limits = asked.disk
-    return Question(
-        "disk space", lambda name: disk.check(name, limits.paths, limits.warning, limits.critical, asked.docker_host)
-    )
+    return Question("disk space", ask)
 
 
 def _advancing(asked: Request, consumer: Consumer) -> Question:
     name = "offset advancing" if len(asked.consumers) == 1 else f"offset advancing ({consumer.service})"
-    if consumer.offset is None or consumer.stream is None:
+    file, address = consumer.offset, consumer.stream
+    if file is None or address is None:
         return _skip(name, f"hosts.yaml names no offset file or no stream for {consumer.service}")
-    pursuit = progress.Pursuit(consumer.container, consumer.offset, consumer.stream, consumer.password)
-    return Question(
-        name,
-        lambda name: progress.check(name, pursuit, asked.docker_host, asked.look_again),
-        DEADLINE + asked.look_again,
-    )
+
+    def ask(name: str) -> Check:
+        from remote.checks import progress
+
+        pursuit = progress.Pursuit(consumer.container, file, address, consumer.password)
+        return progress.check(name, pursuit, asked.docker_host, asked.look_again)
+
+    return Question(name, ask, DEADLINE + asked.look_again)
 
 
 def _skip(name: str, why: str) -> Question:

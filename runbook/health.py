@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from remote.checks.gpu import Expected
+from remote.checks.asked import Consumer, DiskLimits, Expected, Request
 from remote.codec import decode
-from remote.health import Consumer, DiskLimits, Request
 from remote.words import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
 from runbook import exchange, inventory
 from runbook.door import Door

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from remote import command
 from remote.checks import say
+from remote.checks.asked import Expected
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
 SECONDS = 7.0  # nvidia-smi loads the driver's state on a server without persistence mode: that takes seconds
@@ -49,15 +50,6 @@ _HINTS = {
 _HINT = "see journalctl -k | grep NVRM on the server"
 
 Run = Callable[[Sequence[str], float], command.Ended]
-
-
-@dataclass(frozen=True)
-class Expected:
-    """How many GPUs the server must have, and from which degrees Celsius on they are too hot; None: any will do."""
-
-    count: int
-    warning: Optional[float] = None
-    critical: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class Question:
     name: str
     ask: Callable[[str], Check]  # given the name its answer bears
     deadline: float = DEADLINE
+    slow: bool = False  # waits for a program most of the time, and so is asked first
 
 
 def ask_all(questions: Sequence[Question], tell: Callable[[Check], None]) -> List[Check]:
@@ -28,7 +29,7 @@ def ask_all(questions: Sequence[Question], tell: Callable[[Check], None]) -> Lis
     """
     begun = time.monotonic()
     answers: queue.Queue[Tuple[int, Check]] = queue.Queue()
-    for index, question in enumerate(questions):
+    for index, question in sorted(enumerate(questions), key=lambda numbered: not numbered[1].slow):
         threading.Thread(target=_ask, args=(index, question, answers), daemon=True).start()
     open_until = {index: begun + question.deadline for index, question in enumerate(questions)}
     found: Dict[int, Check] = {}

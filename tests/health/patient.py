@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from remote.checks.gpu import Expected
-from remote.health import Consumer, DiskLimits, Request
+from remote.checks.asked import Consumer, DiskLimits, Expected, Request
 from remote.words import Check, OffsetFile, StreamAddress
 from runbook.door import Door
 from runbook.health import HealthReport, ask_health

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from remote.health import DiskLimits
+from remote.checks.asked import DiskLimits
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, StreamAddress
 from sandbox import Sandbox, run_inside, set_gpu
 from tests import real

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from remote.checks import container, disk, gpu, progress, say
-from remote.checks.gpu import BASIC, FAULTS, Expected
+from remote.checks.asked import Expected
+from remote.checks.gpu import BASIC, FAULTS
 from remote.checks.together import Question, ask_all
 from remote.command import Ended
 from remote.engine import EngineError

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from remote.checks.asked import Request
 from remote.codec import decode
-from remote.health import Request, questions
+from remote.health import questions
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, encode
 from runbook.errors import Defect
 from runbook.health import HealthReport, read_report, request_for, worst

@@ -1,0 +1,48 @@
+"""What a laptop asks of a server's health, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional, Tuple
+
+from remote.words import OffsetFile, StreamAddress
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A consumer to ask about. The password is the monitoring user's; it is in no answer."""
+
+    service: str
+    container: str
+    offset: Optional[OffsetFile] = None
+    stream: Optional[StreamAddress] = None
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class DiskLimits:
+    """Paths to look at, and the percentages beyond which they alarm."""
+
+    paths: Tuple[str, ...]
+    warning: float = 80.0
+    critical: float = 95.0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How many GPUs the server must have, and from which degrees Celsius on they are too hot; None: any will do."""
+
+    count: int
+    warning: Optional[float] = None
+    critical: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the laptop wants to know. `look_again` is how many seconds a standstill is watched before it counts."""
+
+    disk: DiskLimits
+    gpus: Expected
+    docker_host: str = ""
+    consumers: Tuple[Consumer, ...] = ()
+    look_again: float = 3.0
