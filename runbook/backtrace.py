@@ -1,7 +1,7 @@
 """What --debug shows of an error: where it came from, and no text that may quote a secret.
 
 Our own errors are written so that they hold none. What another library says of a value it could not take may quote it,
-so of its errors only the kind is shown, and what the operating system says, which knows no values.
+so of its errors only the kind is shown, and what the operating system or an import says, which know no values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def lines(error: BaseException) -> Iterator[str]:
 
 
 def _text(error: BaseException) -> str:
-    if isinstance(error, RunbookError | ServerTraceback):
+    if isinstance(error, RunbookError | ServerTraceback | ImportError):
         return str(error)
     return error.strerror or "" if isinstance(error, OSError) else ""
 

@@ -1,0 +1,261 @@
+"""A server's life with secrets in it, and everything of it that somebody might come to see."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
+from typing import Any
+
+from sandbox import Sandbox, run_inside
+from sandbox.machine import wait_until
+from sandbox.place import LOGIN_USER
+from tests.deploy.laptop import QUEUE, Laptop, Said, finished
+from tests.faults import shim
+from tests.faults.deaths import DEATHS, Strike
+from tests.faults.shim import Point
+from tests.real import ROOT, docker, published, started_consumer
+from tests.secrets.hunt import Hunt, hunt_for, sampling
+
+DEPLOY = ("deploy", "--service", QUEUE)
+# What a shell, YAML, JSON, a URL, a .env and a terminal would each stumble over.
+AWKWARD = "\n'q\"uo`te$x} %41 #ü&\\: \r;"
+
+# A version that prints what it was told to keep for itself, in several ways, and ends.
+CHATTY = """\
+import base64, time, urllib.parse, yaml
+text = open("/azaion/config.yaml").read()
+told = yaml.safe_load(text)
+user, password = told["queue"]["user"], told["queue"]["password"]
+print(text, told, told["api"]["password"])
+print("amqp://" + user + ":" + urllib.parse.quote(password, safe="") + "@broker/")
+print("Basic " + base64.b64encode((user + ":" + password).encode()).decode())
+print("Error while handling", password, "of", told["api"]["password"].splitlines()[0])
+time.sleep(2)
+raise SystemExit(1)
+"""
+
+# Takes a part of what is meant for the program, as a `read` in a login shell's start-up file does.
+GREEDY = """\
+#!/usr/bin/python3 -IS
+import subprocess, sys
+data = sys.stdin.buffer.read()
+subprocess.run(["/usr/bin/python3", *sys.argv[1:]], input=data[data.rindex(b"PASSWORD") :])
+"""
+
+# Carries what comes on standard input to a port, and back.
+PIPE = """\
+import os, socket, sys, threading
+sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def carry(read, write):
+    while block := read(65536):
+        write(block)
+threading.Thread(target=carry, args=(lambda size: os.read(0, size), sock.sendall), daemon=True).start()
+carry(sock.recv, lambda block: os.write(1, block))
+"""
+
+
+@dataclass
+class Life:
+    """One laptop's dealings with its server, and the evidence of them."""
+
+    laptop: Laptop
+    secrets: dict[str, str] = field(default_factory=dict)  # every value that ever stood in .env, by a name of its own
+    said: dict[str, str] = field(default_factory=dict)  # what each command said, standard output and error
+    shown: dict[str, str] = field(default_factory=dict)  # what the server's own tools show
+    modes: dict[str, list[str]] = field(default_factory=dict)  # after each command: type, mode, owner, path
+    resting: dict[str, dict[str, tuple[str, list[str]]]] = field(default_factory=dict)  # where secrets lay, and when
+    chatty: str = ""  # the container that printed its secrets by itself
+
+    @property
+    def hunt(self) -> Hunt:
+        return hunt_for(self.secrets)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.laptop.sandbox
+
+    def set(self, variable: str, value: str) -> None:
+        """Give a variable of .env a value, and hunt for it from now on."""
+        self.laptop.variables[variable] = value
+        self.secrets[f"{variable} {len(self.secrets)}"] = value
+        self.save()
+
+    def save(self) -> None:
+        """Write hosts.yaml and .env; in double quotes, since these values hold everything."""
+        self.laptop.save()
+        lines = [f'{name}="{_escaped(value)}"\n' for name, value in self.laptop.variables.items()]
+        (self.laptop.folder / ".env").write_text("".join(lines), newline="")
+
+    def fab(self, *words: str, status: int | None = 0) -> Said:
+        """Run a `fab` that has to end with this status, or with whichever it likes."""
+        return self.heard(self.laptop.fab(*words), words, status)
+
+    def heard(self, said: Said, words: Sequence[str], status: int | None) -> Said:
+        self.said[f"{len(self.said)}: {' '.join(words)}"] = said.all
+        assert status in (None, said.status), said.all
+        return said
+
+    def note_modes(self, when: str) -> None:
+        listed = run_inside(
+            self.sandbox, ["find", f"{ROOT}/.deploy", f"{ROOT}/config.yaml", "-printf", "%y %m %U %p\n"]
+        )
+        self.modes[when] = sorted(listed.stdout.splitlines())
+
+    def search(self, when: str) -> None:
+        self.resting[when] = self.hunt.on_the_server(self.sandbox)
+
+    def umask(self, mask: str) -> None:
+        """What the login user's shell allows others from now on."""
+        script = f"echo umask {mask} >/home/{LOGIN_USER}/.bashrc"
+        run_inside(self.sandbox, ["sh", "-c", script], user=LOGIN_USER)
+        assert self._login("umask") == mask
+
+    def _login(self, command: str) -> str:
+        words = ["ssh", "-F", "none", "-i", str(self.sandbox.key_file), "-p", str(self.sandbox.ssh_port)]
+        words += ["-o", f"UserKnownHostsFile={self.sandbox.known_hosts}", f"{LOGIN_USER}@127.0.0.1", command]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _escaped(value: str) -> str:
+    for char, name in (("\\", "\\"), ('"', '"'), ("\n", "n"), ("\r", "r")):
+        value = value.replace(char, f"\\{name}")
+    return value
+
+
+def fresh() -> str:
+    return token_urlsafe(9) + AWKWARD + token_urlsafe(9)
+
+
+def lived(laptop: Laptop) -> Life:
+    """Deploys under two umasks, goes back, adopts, looks, fails, is cancelled, is killed and recovers."""
+    life = Life(laptop)
+    life.secrets |= {name: value for name, value in laptop.variables.items() if name.endswith("PASSWORD")}
+    laptop.queue["watch"] |= {"settle": 0, "window": 1}
+    life.set("AZAION_API_PASSWORD", fresh())
+    published(life.sandbox, 100)
+    begun = time.time()
+    shim.install(life.sandbox)
+    try:
+        with sampling() as sampled:
+            for part in (_deployments, _looks, _failures, _deaths):
+                part(life)
+        life.shown["docker calls"] = "\n".join(" ".join(words) for words in shim.logged(life.sandbox))
+    finally:
+        shim.remove(life.sandbox)
+    life.shown["processes"] = sampled.text.decode("utf-8", "surrogateescape")
+    _ask_docker(life, begun)
+    return life
+
+
+def _deployments(life: Life) -> None:
+    life.umask("0000")
+    life.fab("deploy", "--json", "--debug")
+    life.note_modes("first deploy")
+    life.umask("0077")
+    life.fab(*DEPLOY, "--tag", "1.1", "--debug")
+    life.note_modes("deploy")
+    life.umask("0000")
+    life.fab("rollback", "--json", "--debug")
+    life.note_modes("rollback")
+    life.search("after a rollback")
+    docker(life.sandbox, "rm", "--force", QUEUE)
+    started_consumer(life.sandbox, "1.0")
+    run_inside(life.sandbox, ["rm", "-r", f"/home/{LOGIN_USER}/.docker"])  # the test's own login
+    life.fab(*DEPLOY, "--tag", "1.1", "--adopt", "--debug")
+    life.note_modes("adoption")
+
+
+def _looks(life: Life) -> None:
+    """What changes nothing, by way of a program that connects for ssh."""
+    life.set("AZAION_API_PASSWORD", fresh())
+    folder = life.laptop.folder
+    (folder / "pipe.py").write_text(PIPE)
+    (folder / ".ssh").mkdir()
+    command = f"{sys.executable} {folder / 'pipe.py'} {life.sandbox.ssh_port}"
+    (folder / ".ssh/config").write_text(f"Host 127.0.0.1\n ProxyCommand {command}\n")
+    life.fab(*DEPLOY, "--dry-run", "--json", "--debug")
+    life.fab("status", "--json", "--debug")
+    life.fab("health", "--json", "--debug", status=None)
+    life.fab("follow", "--debug")
+    (folder / ".ssh/config").unlink()
+
+
+def _failures(life: Life) -> None:
+    with _changed(life, life.laptop.queue, "command", ["python3", "-uc", CHATTY]):
+        life.fab(*DEPLOY, "--json", "--debug", status=13)
+    life.fab("follow", "--debug", status=13)
+    life.chatty = docker(life.sandbox, "ps", "--all", "--quiet", "--no-trunc", "--filter", "status=exited").split()[0]
+    with _changed(life, life.laptop.variables, "REGISTRY_PASSWORD", fresh()):
+        life.fab(*DEPLOY, "--tag", "2.0", "--debug", status=12)
+    with _changed(life, life.laptop.variables, "RABBITMQ_MONITOR_PASSWORD", fresh()):
+        life.fab("health", "--debug", status=None)
+    run_inside(life.sandbox, ["tee", "/usr/local/bin/greedy"], input=GREEDY)
+    run_inside(life.sandbox, ["chmod", "755", "/usr/local/bin/greedy"])
+    with _changed(life, life.laptop.host, "python", "/usr/local/bin/greedy"):
+        life.fab(*DEPLOY, "--debug", status=17)
+    with _changed(life, life.laptop.host, "port", life.sandbox.port_base):
+        life.fab("status", "--debug", status=11)
+    template = life.laptop.folder / "templates/config.yaml.j2"
+    text = template.read_text()
+    for broken in ("a: {{ AZAION_API_PASSWORD | int }}\n", "a: {{ {}[AZAION_API_PASSWORD] }}\n"):
+        template.write_text(broken)
+        life.fab(*DEPLOY, "--debug", status=10)
+    template.write_text(text)
+
+
+@contextmanager
+def _changed(life: Life, entries: dict[str, Any], key: str, value: Any) -> Iterator[None]:
+    """For a while, an entry of hosts.yaml or .env is another one; a password is hunted for ever after."""
+    before = entries.get(key)
+    if entries is life.laptop.variables:
+        life.secrets[f"{key} {len(life.secrets)}"] = value
+    entries[key] = value
+    life.save()
+    yield
+    if before is None:
+        del entries[key]
+    else:
+        entries[key] = before
+    life.save()
+
+
+def _deaths(life: Life) -> None:
+    """A run that is cancelled while it makes ready, and one that is killed in its swap and brought to an end."""
+    words = (*DEPLOY, "--force", "--debug")
+    _halt(life, words, Point("before", 1), _cancel, 15)
+    _halt(life, words, Point("before", 5), DEATHS["process and children"].strike, 14)
+    life.search("cut off")
+    life.fab("status", "--debug")
+    life.fab(*words)
+    life.note_modes("recovery")
+    life.search("at the end")
+
+
+def _halt(life: Life, words: Sequence[str], point: Point, strike: Strike, status: int) -> None:
+    shim.arm(life.sandbox, point)
+    with life.laptop.start(*words) as process:
+        assert shim.wait_for_point(life.sandbox, point, lambda: process.poll() is not None)
+        strike(life.sandbox, process)
+        shim.let_go(life.sandbox)
+        life.heard(finished(process), words, status)
+
+
+def _cancel(sandbox: Sandbox, process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    decided = ["sh", "-c", f"grep -l cancelled {ROOT}/.deploy/runs/*.decision"]
+    wait_until(lambda: run_inside(sandbox, decided, check=False).returncode == 0, 20, "run (its cancellation)")
+
+
+def _ask_docker(life: Life, begun: float) -> None:
+    ids = docker(life.sandbox, "ps", "--all", "--quiet").split()
+    images = docker(life.sandbox, "images", "--quiet").split()
+    life.shown["containers"] = docker(life.sandbox, "inspect", *ids)
+    life.shown["images"] = docker(life.sandbox, "image", "inspect", *images)
+    window = ("--since", f"{begun:.6f}", "--until", f"{time.time():.6f}", "--format", "{{json .}}")
+    life.shown["events"] = docker(life.sandbox, "events", *window)

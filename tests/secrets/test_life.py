@@ -1,0 +1,81 @@
+"""Wherever somebody might come to see it, no secret shows: the server's whole life is searched for every one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook.bundle import LOADER
+from runbook.secret import DOTS
+from sandbox import Sandbox
+from sandbox.roots import LOGIN_UID
+from tests.deploy.laptop import QUEUE, new_laptop
+from tests.real import ROOT, clean
+from tests.secrets.story import Life, lived
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("secrets")]  # one life for all of them
+
+# Where a secret may lie on the server; the second only while a run is under way or was cut off.
+RESTS = rf"{ROOT}/config\.yaml|{ROOT}/\.deploy/releases/[\w-]+/{QUEUE}/(config|before)\.yaml"
+STAGED = rf"{ROOT}/\.config\.yaml\.[\w-]+"
+
+
+@pytest.fixture(scope="module")
+def life(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    clean(sandbox)
+    folder = Path(tmp_path_factory.mktemp("laptop"))
+    (folder / "tmp").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TMPDIR", str(folder / "tmp"))
+        yield lived(new_laptop(folder, sandbox))
+
+
+def test_no_command_says_a_secret(life: Life) -> None:
+    assert {command: found for command, text in life.said.items() if (found := life.hunt.found(text))} == {}
+    assert sum("Traceback" in text for text in life.said.values()) > 5  # --debug had something to say
+    assert sum(f"amqp://azaion:{DOTS}@broker/" in text for text in life.said.values()) == 2  # so had the chatty one
+
+
+def test_no_argument_list_and_no_environment_holds_a_secret(life: Life) -> None:
+    processes = life.shown["processes"]
+    assert life.hunt.found(processes) == []
+    assert life.hunt.found(life.shown["docker calls"]) == []
+    for seen in (LOADER, "docker\0stop\0", "fabric\0--search-root", "pipe.py", "DOCKER_HOST=", "TMPDIR="):
+        assert seen in processes
+    assert "create --name" in life.shown["docker calls"]
+
+
+def test_docker_shows_no_secret_of_a_container_an_image_or_an_event(life: Life) -> None:
+    for what in ("containers", "images", "events"):
+        assert life.hunt.found(life.shown[what]) == []
+        assert QUEUE in life.shown[what]
+
+
+@pytest.mark.parametrize("when", ["after a rollback", "cut off", "at the end"])
+def test_on_the_server_secrets_rest_in_configs_for_the_login_user_alone(life: Life, when: str) -> None:
+    resting = {path: owned for path, (owned, _) in life.resting[when].items() if life.chatty not in path}
+    allowed = f"{RESTS}|{STAGED}" if when == "cut off" else RESTS
+    assert [path for path in resting if not re.fullmatch(allowed, path)] == []
+    assert set(resting.values()) == {f"0600 {LOGIN_UID}:{LOGIN_UID}"}
+    assert f"{ROOT}/config.yaml" in resting
+    assert any(re.fullmatch(STAGED, path) for path in resting) == (when == "cut off")
+
+
+def test_the_laptop_keeps_secrets_in_its_env_file_alone(life: Life) -> None:
+    assert set(life.hunt.in_folder(life.laptop.folder)) == {".env"}
+
+
+@pytest.mark.parametrize("when", ["first deploy", "deploy", "rollback", "adoption", "recovery"])
+def test_what_is_ours_on_the_server_is_for_the_login_user_alone_under_any_umask(life: Life, when: str) -> None:
+    listed = [line.split(" ", 3) for line in life.modes[when]]
+    wrong = [
+        entry for entry in listed if entry[:3] != [entry[0], {"d": "700", "f": "600"}.get(entry[0]), str(LOGIN_UID)]
+    ]
+    assert wrong == []
+    paths = {path for _, _, _, path in listed}
+    assert {f"{ROOT}/.deploy/{name}" for name in ("lock", "salt", "previous-tags.json")} <= paths
+    for kind in (r"runs/[\w-]+\.jsonl", r"runs/[\w-]+\.decision", rf"releases/[\w-]+/{QUEUE}/config\.yaml"):
+        assert any(re.fullmatch(f"{ROOT}/.deploy/{kind}", path) for path in paths)
