@@ -90,7 +90,8 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> End:
     begun: List[Swap] = []
     notes: List[str] = []
     for step, swap in zip(steps, swaps):
-        site.journal.write("swap", swap=encode(swap))
+        if not site.journal.write("swap", swap=encode(swap)):  # nobody could undo what nobody knows of
+            return _undo(site, begun, f"{site.plan.root} is full: the swap cannot be written down", None)
         begun.append(swap)
         try:
             forward(swap, site.docker)
@@ -182,6 +183,9 @@ def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> End:
 
 def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) -> End:
     """Lead every swap back, newest first. The end says why, with the last lines of what failed."""
+    if not begun:
+        _unstage(site)
+        return End(REFUSED, f"{reason}; nothing was changed", "make room")
     site.journal.write("undoing", reason=reason)
     trouble = []
     for swap in reversed(begun):

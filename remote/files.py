@@ -64,6 +64,30 @@ def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, 
     sync_folder(os.path.dirname(path))
 
 
+def room(path: str) -> int:
+    """The bytes that this login may still write to the file system of a path."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def reserve(path: str, size: int) -> None:
+    """Make a file that takes up so many bytes, or none."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError:
+        _forget(path)
+    finally:
+        os.close(handle)
+
+
+def give_up(path: str, size: int) -> None:
+    """Remove a file that was made by `reserve` when fewer than `size` bytes are left beside it."""
+    with contextlib.suppress(OSError):  # it has been given up already
+        if room(path) < size:
+            os.unlink(path)
+
+
 def sync_folder(folder: str) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -9,8 +9,9 @@ import time
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
+from remote import files
 from remote.plans import RunState
-from remote.store import Store
+from remote.store import ROOM, SPARE, Store
 
 DETAILS = ("command", "seen")  # what happens within a step
 
@@ -24,22 +25,25 @@ class Journal:
     """Appends to `runs/<id>.jsonl`. While it is open, a flock on it says that its run is alive."""
 
     def __init__(self, path: str) -> None:
+        self._spare = os.path.join(os.path.dirname(os.path.dirname(path)), SPARE)
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._handle, fcntl.LOCK_EX)
         self._begun = time.monotonic()
         self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
 
-    def write(self, event: str, sync: bool = True, **fields: Any) -> None:
-        """Append one line. A disk that takes no more never stops a run: what happens next matters more."""
+    def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
+        """Append one line; whether it is on disk. Before a disk is quite full, the room kept aside is given up."""
         line = {"at": now(), "t": round(time.monotonic() - self._begun, 3), "event": event, **fields}
         text = ("\n" if self._torn else "") + json.dumps(line, ensure_ascii=False) + "\n"
         data = text.encode("utf-8", "backslashreplace")
+        files.give_up(self._spare, ROOM)
         try:
             self._torn = os.write(self._handle, data) < len(data)
             if sync:
                 os.fsync(self._handle)
         except OSError:
-            return
+            return False
+        return not self._torn
 
     def close(self) -> None:
         os.close(self._handle)

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict
 
-from remote import carry, engine, follow, lock, wire
+from remote import carry, engine, files, follow, lock, wire
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker
@@ -15,7 +15,7 @@ from remote.journal import Journal, now
 from remote.plans import Plan
 from remote.stage import Site
 from remote.store import Store
-from remote.words import encode
+from remote.words import Refusal, encode
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -43,7 +43,9 @@ def _live(plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engin
     held = lock.acquire(store, {**holder, "pid": os.getpid()})
     journal = Journal(store.journal(plan.id))
     hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
-    journal.write("begin", True, **holder, plan=encode(plan), variables=hashes)
+    if not journal.write("begin", True, **holder, plan=encode(plan), variables=hashes):
+        files.remove(store.journal(plan.id))
+        raise Refusal(f"{plan.root} is full: no run can be written down; nothing was changed", "make room on it")
     say({})
     site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held), journal)
     try:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from remote import files
 from remote.words import Refusal
 
+SPARE, ROOM = "spare", 1 << 20  # bytes
+
 
 @dataclass(frozen=True)
 class Store:
@@ -26,6 +28,11 @@ class Store:
     @property
     def lock(self) -> str:
         return os.path.join(self.folder, "lock")
+
+    @property
+    def spare(self) -> str:
+        """Room kept aside: a run lets go of it on a full disk, so that it can go back, and write down what it does."""
+        return os.path.join(self.folder, SPARE)
 
     @property
     def record(self) -> str:
@@ -81,6 +88,8 @@ class Store:
             ) from error
         if files.read(self._salt) is None:
             files.write(self._salt, os.urandom(32))
+        if not os.path.exists(self.spare) and files.room(self.folder) > 2 * ROOM:
+            files.reserve(self.spare, ROOM)
 
     @property
     def _salt(self) -> str:

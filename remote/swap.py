@@ -12,6 +12,7 @@ from typing import Optional
 
 from remote import files
 from remote.docker import Docker, StepFailed, between_restarts, lives
+from remote.words import Refusal
 
 NEVER_RESTART = "no"
 
@@ -110,13 +111,27 @@ def put_config_back(config: ConfigSwap) -> None:
     kept = files.read(config.before)
     if kept is None:
         raise StepFailed(f"{config.before} is gone: {config.path} cannot be put back")
-    if not _is_as_before(config, kept):
+    if _is_as_before(config, kept):
+        return
+    try:
         # One name for every try: what a killed one left behind holds secrets, and the next one takes it away.
         files.write(config.path, kept, config.mode, (config.uid, config.gid), "back")
+    except Refusal as error:
+        _link_back(config, error)
+
+
+def _link_back(config: ConfigSwap, error: Refusal) -> None:
+    """A full disk takes no copy: the kept one itself stands in both places. Raises `error` where that cannot be."""
+    try:
+        os.chmod(config.before, config.mode)
+        os.chown(config.before, config.uid, config.gid)
+        os.link(config.before, config.staged)
+        files.place(config.staged, config.path)
+    except OSError:
+        raise error from None
 
 
 def _is_as_before(config: ConfigSwap, kept: bytes) -> bool:
-    """A full disk must not keep a config from coming back that was never replaced."""
     if files.read(config.path) != kept:
         return False
     found = os.stat(config.path)

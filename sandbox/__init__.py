@@ -14,7 +14,7 @@ from sandbox.line import set_line
 from sandbox.machine import run_inside
 from sandbox.parts import kill, start, stop
 from sandbox.place import Sandbox
-from sandbox.producer import finish, publish, renew_stream, start_publishing
+from sandbox.producer import finish, keep_publishing, publish, renew_stream, start_publishing
 from sandbox.status import describe, is_up, status
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "finish",
     "found",
     "is_up",
+    "keep_publishing",
     "kill",
     "publish",
     "reboot",

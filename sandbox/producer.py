@@ -17,6 +17,7 @@ from sandbox.passwords import read
 from sandbox.place import CHECKOUT, STREAM, Sandbox
 
 BATCHES_PER_SECOND = 20
+ENDLESS = -1  # as a count: until standard input is closed
 
 
 def start_publishing(sandbox: Sandbox, count: int, rate: float = 0, first: int = 1) -> subprocess.Popen[str]:
@@ -24,8 +25,13 @@ def start_publishing(sandbox: Sandbox, count: int, rate: float = 0, first: int =
     return _start(sandbox, count=count, rate=rate, first=first)
 
 
+def keep_publishing(sandbox: Sandbox, rate: float, first: int = 1) -> subprocess.Popen[str]:
+    """Start publishing `rate` messages a second until `finish`."""
+    return _start(sandbox, count=ENDLESS, rate=rate, first=first)
+
+
 def finish(process: subprocess.Popen[str]) -> int:
-    """Wait until everything is confirmed; how many messages that were."""
+    """Wait until everything is confirmed; how many messages that were. A producer without a count ends now."""
     output, errors = process.communicate()
     if process.returncode:
         raise Defect(f"the producer failed: {' '.join(errors.splitlines()[-1:])}")
@@ -72,27 +78,32 @@ async def _publish(login: dict[str, Any], count: int, rate: float, first: int) -
     """Send in small batches on a timetable, and wait for the confirmation of every message."""
     from rstream import AMQPMessage, ConfirmationStatus, Producer
 
-    confirmed = 0
-    everything = asyncio.Event()
+    sent = confirmed = 0
+    told = asyncio.Event()  # that it is enough
 
     async def on_confirm(status: ConfirmationStatus) -> None:
         nonlocal confirmed
         confirmed += status.is_confirmed
-        if confirmed == count:
-            everything.set()
+
+    async def all_confirmed() -> None:
+        while confirmed < sent:
+            await asyncio.sleep(0.01)
 
     # Odd, so that batches do not end just where a consumer saves its offset.
     batch = round(rate / BATCHES_PER_SECOND) | 1 if rate else 499
     async with Producer("127.0.0.1", **login) as producer:
         loop = asyncio.get_running_loop()
+        if count == ENDLESS:
+            loop.add_reader(sys.stdin, told.set)
         started = loop.time()
-        for sent in range(0, count, batch):
+        while sent != count and not told.is_set():
             if rate:
                 await asyncio.sleep(max(0.0, started + sent / rate - loop.time()))
-            numbers = range(first + sent, first + min(sent + batch, count))
-            messages = [AMQPMessage(body=f"msg-{number:06d}".encode()) for number in numbers]
+            size = batch if count == ENDLESS else min(batch, count - sent)
+            messages = [AMQPMessage(body=f"msg-{first + sent + at:06d}".encode()) for at in range(size)]
+            sent += size
             await producer.send_batch(STREAM, messages, on_publish_confirm=on_confirm)
-        await asyncio.wait_for(everything.wait(), 30)
+        await asyncio.wait_for(all_confirmed(), 30)
     return confirmed
 
 

@@ -95,7 +95,11 @@ def messages(count: int, first: int = 1) -> list[str]:
 
 def written(sandbox: Sandbox) -> list[Annotation]:
     """What the consumers have written down so far, in their order."""
-    log = run_inside(sandbox, ["cat", f"{ROOT}/annotations.log"], check=False).stdout
+    return parsed_annotations(run_inside(sandbox, ["cat", f"{ROOT}/annotations.log"], check=False).stdout)
+
+
+def parsed_annotations(log: str) -> list[Annotation]:
+    """The whole lines of annotations.log."""
     # The line that is being written at this moment may have come in half.
     fields = [line.split() for line in log.rpartition("\n")[0].splitlines()]
     return [Annotation(int(offset), message, container) for offset, message, container in fields]
@@ -210,6 +214,8 @@ def running_intervals(sandbox: Sandbox, since: float) -> dict[str, list[tuple[in
             ran.append((event["timeNano"], None))
         elif event["Action"] == "die" and ran:
             ran[-1] = (ran[-1][0], event["timeNano"])
+        elif event["Action"] == "die":  # it ran already at the time from which on events were asked for
+            ran.append((0, event["timeNano"]))
     return intervals
 
 

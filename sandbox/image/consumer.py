@@ -7,6 +7,7 @@ SAVE_EVERY says after how many messages the offset is saved; it is saved too whe
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -22,39 +23,65 @@ ROOT = Path("/azaion")
 BEHAVIOUR = frozenset(filter(None, os.environ.get("BEHAVIOUR", "good").split(",")))
 SAVE_EVERY = int(os.environ.get("SAVE_EVERY", "50"))
 IDLE = 1.0  # seconds without a message after which the offset is saved
+PATIENCE = 0.2  # seconds between two tries to write to a disk that is full
 LIFE_OF_CRASHING = 9.0  # seconds
 DROPPED = 7  # of so many messages, the version that drops fails at one
 
 
 class Notebook:
-    """Where messages and the next offset are kept. A message is on disk before the offset moves past it."""
+    """Where messages and the next offset are kept. A message is on disk before the offset moves past it.
+
+    A disk that is full is waited for: what cannot be written down is not handled yet.
+    """
 
     def __init__(self, root: Path) -> None:
         self.offset_file = root / "offset.yaml"
-        self.log = (root / "annotations.log").open("a", encoding="utf-8")
-        self.saved = yaml.safe_load(self.offset_file.read_text())["offset"] if self.offset_file.exists() else -1
-        self.next = max(self.saved, 0)
+        self.log = os.open(root / "annotations.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.next = yaml.safe_load(self.offset_file.read_text())["offset"] if self.offset_file.exists() else 0
+        self.saved = -1  # until a first save has shown that there is room for it
         self.container = container_id()
 
-    def write(self, offset: int, message: str) -> None:
-        self.log.write(f"{offset} {message} {self.container}\n")
-        self.log.flush()
+    def write(self, offset: int, message: str) -> bool:
+        """Write a message down, and the offset when it is time; False when there is no room for it."""
+        if self.next - self.saved >= SAVE_EVERY and not self.save():
+            return False
+        line = f"{offset} {message} {self.container}\n".encode()
+        end = os.fstat(self.log).st_size
+        try:
+            whole = os.write(self.log, line) == len(line)
+        except OSError as error:
+            whole = refuse_all_but_full(error)
+        if not whole:
+            os.ftruncate(self.log, end)
+            return False
         self.next = offset + 1
         if self.next - self.saved >= SAVE_EVERY:
             self.save()
+        return True
 
-    def save(self) -> None:
-        """Put the next offset in place in one step: a reader sees the old file or the new one."""
+    def save(self) -> bool:
+        """Put the next offset in place in one step: a reader sees the old file or the new one. False without room."""
         if self.next == self.saved:
-            return
-        os.fsync(self.log.fileno())
+            return True
         draft = self.offset_file.with_suffix(".tmp")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(f"offset: {self.next}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.offset_file)
+        try:
+            os.fsync(self.log)
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(f"offset: {self.next}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.offset_file)
+        except OSError as error:
+            return refuse_all_but_full(error)
         self.saved = self.next
+        return True
+
+
+def refuse_all_but_full(error: OSError) -> bool:
+    """False for a full disk, which is waited for; any other error ends the consumer."""
+    if error.errno != errno.ENOSPC:
+        raise error
+    return False
 
 
 def container_id() -> str:
@@ -64,7 +91,7 @@ def container_id() -> str:
 
 
 class Reader:
-    """Handles one message after the other, each without giving way: neither a stop nor a lost connection cuts one."""
+    """Handles one message after the other: neither a stop nor a lost connection cuts one, only a full disk holds it."""
 
     def __init__(self, notebook: Notebook) -> None:
         self.notebook = notebook
@@ -79,7 +106,9 @@ class Reader:
             self.notebook.next = context.offset + 1
             raise ValueError(f"cannot digest the message at offset {context.offset}")
         body = message if isinstance(message, bytes) else message.body
-        self.notebook.write(context.offset, body.decode() if isinstance(body, bytes) else str(body))
+        text = body.decode() if isinstance(body, bytes) else str(body)
+        while not self.ended and not self.notebook.write(context.offset, text):
+            await asyncio.sleep(PATIENCE)
 
     async def save_when_idle(self) -> None:
         while True:
@@ -90,13 +119,15 @@ class Reader:
     def end(self) -> None:
         """Take no message any more, and write down which one is next."""
         self.ended = True
-        self.notebook.save()
+        if not self.notebook.save():
+            print(f"the disk is full: offset {self.notebook.next} is not saved", flush=True)
 
 
 async def consume(queue: dict[str, Any], ended: asyncio.Event) -> None:
     """Consume until `ended` is set. ConnectionError when the broker ends it, which the library itself would sit out."""
     notebook = Notebook(ROOT)
-    notebook.save()
+    while not ended.is_set() and not notebook.save():
+        await asyncio.sleep(PATIENCE)
     reader = Reader(notebook)
     lost = asyncio.Event()
 

@@ -17,13 +17,20 @@ def main() -> None:
     print(f"training from epoch {first}", flush=True)
     for epoch in range(first, EPOCHS + 1):
         time.sleep(EPOCH)
-        draft = checkpoint.with_suffix(".tmp")
-        with draft.open("w") as file:
-            file.write(f"{epoch}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(checkpoint)
-        print(f"epoch {epoch} saved", flush=True)
+        try:
+            save(checkpoint, epoch)
+            print(f"epoch {epoch} saved", flush=True)
+        except OSError as error:  # a full disk is no reason to lose the days before it
+            print(f"epoch {epoch} could not be saved: {error.strerror}", flush=True)
+
+
+def save(checkpoint: Path, epoch: int) -> None:
+    draft = checkpoint.with_suffix(".tmp")
+    with draft.open("w") as file:
+        file.write(f"{epoch}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(checkpoint)
 
 
 if __name__ == "__main__":

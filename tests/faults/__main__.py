@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from runbook.errors import BadInput, RunbookError
-from sandbox import Sandbox, down, up
-from sandbox.place import CHECKOUT
 from sandbox.say import with_time
-from tests.deploy.laptop import new_laptop
 from tests.faults import report
 from tests.faults.deaths import DEATHS
-from tests.faults.shim import WHENS, Point
-from tests.faults.story import ACTIONS, Played, Stage, new_server, play
+from tests.faults.matrix import Matrix, play_all, rows
+from tests.faults.story import ACTIONS
 
-PORT_BASE = 26000
-MOST = 60  # points of one kind in one run; a run has far fewer
+PER_CORE = 2  # servers: most of a case is waiting
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--actions", default=",".join(ACTIONS), help=", ".join(ACTIONS))
     parser.add_argument("--deaths", default=",".join(DEATHS), help=", ".join(DEATHS))
+    parser.add_argument("--jobs", default=str(PER_CORE * (os.cpu_count() or 1)), help="servers side by side")
     parser.add_argument("--write", type=Path, help="where the table goes, beside the screen")
     words = parser.parse_args()
+    begun = time.monotonic()
     try:
         actions = _chosen("action", words.actions, ACTIONS)
         deaths = _chosen("death", words.deaths, tuple(DEATHS))
-        played = list(_all(actions, deaths))
+        jobs = _count(words.jobs)
+        matrix = Matrix(rows(actions, deaths), with_time())
+        _play(matrix, jobs)
     except RunbookError as error:
         print(error.message, error.hint, sep="\n", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
+    print(report.table(matrix.played))
+    if matrix.stopped.is_set():
+        print(f"interrupted after {len(matrix.played)} cases; nothing was written", file=sys.stderr)
         return 130
-    text = report.table(played)
-    print(text)
     if words.write:
         words.write.parent.mkdir(exist_ok=True)
-        words.write.write_text(report.page(text, played))
-    return 1 if any(one.wrong for one in played) else 0
+        words.write.write_text(report.page(matrix.played, deaths, jobs, time.monotonic() - begun))
+    return 1 if any(one.wrong for one in matrix.played) else 0
+
+
+def _play(matrix: Matrix, jobs: int) -> None:
+    try:
+        play_all(matrix, jobs)
+    except KeyboardInterrupt:
+        matrix.stopped.set()
+    except Exception:
+        if matrix.played:  # what was found out until then is worth more than the error alone
+            print(report.table(matrix.played))
+        raise
 
 
 def _chosen(what: str, names: str, known: tuple[str, ...]) -> list[str]:
@@ -55,35 +64,10 @@ def _chosen(what: str, names: str, known: tuple[str, ...]) -> list[str]:
     return chosen
 
 
-def _all(actions: list[str], deaths: list[str]) -> Iterator[Played]:
-    """Every case, on one server that each leaves whole for the next."""
-    sandbox = Sandbox(CHECKOUT / f".sandbox-tests-{PORT_BASE}", PORT_BASE)
-    say = with_time()
-    up(sandbox, say)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            stage = Stage(new_laptop(Path(folder), sandbox))
-            for action in actions:
-                new_server(stage)
-                stage.laptop.deployed("--tag", stage.next_tag())
-                for death in deaths:
-                    yield from _points(stage, action, death, say)
-    finally:
-        down(sandbox, say)
-
-
-def _points(stage: Stage, action: str, death: str, say: report.Say) -> Iterator[Played]:
-    """One death at every point of one kind of run, until the run is over before the point comes."""
-    for when in WHENS:
-        for number in range(1, MOST):
-            begun = time.monotonic()
-            played = play(stage, action, Point(when, number), DEATHS[death])
-            if not played.came:
-                break
-            seconds = time.monotonic() - begun
-            wrong = "; ".join(played.wrong) or "whole"
-            say(f"{action}, {death} {played.point}: {wrong} ({seconds:.0f} s)")
-            yield played
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10:
+        raise BadInput(f"--jobs {text} is no number of servers", "from 1 to 10")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox import Sandbox, kill, reboot, run_inside, set_line, start
-from tests.faults.shim import family
+from tests.faults import disk
+from tests.faults.shim import family, lose_what_was_not_synced
 
-Strike = Callable[[Sandbox, "subprocess.Popen[str]"], None]
+Relief = Callable[[], None]
+Strike = Callable[[Sandbox, "subprocess.Popen[str]"], "Relief | None"]
 
 OUTAGE = 3.0  # seconds for which the line is dead
 UNSAVED = 50  # messages that a consumer killed without warning may read again: hosts.yaml's saved_every
@@ -18,12 +20,21 @@ UNSAVED = 50  # messages that a consumer killed without warning may read again: 
 
 @dataclass(frozen=True)
 class Death:
-    """`twice`: so many messages may be handled again. `fells_training`: by itself, whatever a run does."""
+    """`strike` gives what ends the trouble, where something does; `story.py` says when that is.
+
+    ends_by_itself: the run must end without anybody's help. twice: so many messages may be handled again.
+    fells_engine: with all its containers, training included, whatever a run does. fills_disk: the root is a file
+    system of its own. outlasts: the trouble is over only after the further command.
+    """
 
     name: str
+    what: str
     strike: Strike
+    ends_by_itself: bool = False
     twice: int = 0
-    fells_training: bool = False
+    fells_engine: bool = False
+    fills_disk: bool = False
+    outlasts: bool = False
 
 
 def _laptop(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
@@ -48,6 +59,7 @@ def _process(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
 
 def _power(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
     _end(sandbox, family(sandbox))
+    lose_what_was_not_synced(sandbox)
 
 
 def _engine(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
@@ -57,6 +69,17 @@ def _engine(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
 
 def _reboot(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
     reboot(sandbox, lambda text: None)
+    lose_what_was_not_synced(sandbox)
+
+
+def _disk(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> Relief:
+    filler = disk.fill(sandbox, greedy=True)
+    return lambda: disk.make_room(sandbox, filler)
+
+
+def _full_disk(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> Relief:
+    filler = disk.fill(sandbox, greedy=False)
+    return lambda: disk.make_room(sandbox, filler)
 
 
 def _end(sandbox: Sandbox, pids: list[int]) -> None:
@@ -68,12 +91,45 @@ def _end(sandbox: Sandbox, pids: list[int]) -> None:
 DEATHS = {
     death.name: death
     for death in (
-        Death("laptop", _laptop),
-        Death("reset", _reset),
-        Death("black hole", _black_hole),
-        Death("process", _process),
-        Death("process and children", _power),
-        Death("engine", _engine, twice=UNSAVED, fells_training=True),
-        Death("reboot", _reboot, twice=UNSAVED, fells_training=True),
+        Death("laptop", "the laptop's `fab` is killed", _laptop, ends_by_itself=True),
+        Death("reset", "the connection is reset; the laptop comes back by itself", _reset, ends_by_itself=True),
+        Death(
+            "black hole",
+            "the line is silent for 3 s, and the laptop is killed meanwhile",
+            _black_hole,
+            ends_by_itself=True,
+        ),
+        Death(
+            "process", "the run's process on the server is killed; the docker command it waits for goes on", _process
+        ),
+        Death(
+            "process and children",
+            "the run's process and the docker command are killed, and what its journal had not synced is lost",
+            _power,
+        ),
+        Death(
+            "engine",
+            "the docker engine and all containers are killed, and it is started again",
+            _engine,
+            ends_by_itself=True,
+            twice=UNSAVED,
+            fells_engine=True,
+        ),
+        Death("reboot", "the server loses power and boots", _reboot, twice=UNSAVED, fells_engine=True),
+        Death(
+            "disk full",
+            "the file system of the root fills up and takes nothing more until the run has come to rest",
+            _disk,
+            twice=UNSAVED,
+            fills_disk=True,
+        ),
+        Death(
+            "disk stays full",
+            "the same file system fills up once, and the further command is given while it is still full",
+            _full_disk,
+            twice=UNSAVED,
+            fills_disk=True,
+            outlasts=True,
+        ),
     )
 }

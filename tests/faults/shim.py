@@ -1,4 +1,4 @@
-"""The shim in front of docker on the sandbox's server, and the points at which it halts a run."""
+"""The shims in front of docker and python3 on the sandbox's server, and the points at which they halt a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sandbox import Sandbox, run_inside
 from tests.real import ROOT
 
 HERE = "/var/faults"  # not below /run, which a reboot empties
-SHIM = "/usr/local/bin/docker"
+SHIMS = {"docker": "docker.sh", "python3": "python.py"}
+PLACE = "/usr/local/bin"
 
 # The processes of a run: the one that holds the lock, by the lock's own word, and all that descend from it.
 _FAMILY = r"""
@@ -39,9 +40,9 @@ WHENS = ("before", "after", "at line")
 
 @dataclass(frozen=True)
 class Point:
-    """Before or after the nth call of docker that changes something, or as soon as the journal has n lines.
+    """Before or after the nth call of docker that changes something, or when the journal has n lines.
 
-    A run is halted at a call; it is not halted at a line of its journal, so that a death there strikes a little later.
+    The run is halted there: whatever strikes, strikes exactly at that point. A line is written then, but not synced.
     """
 
     when: str
@@ -52,24 +53,23 @@ class Point:
 
 
 def install(sandbox: Sandbox) -> None:
-    """Put the shim in front of docker; `remove` takes it away."""
+    """Put the shims in front of docker and python3; `remove` takes them away."""
     run_inside(
         sandbox,
-        ["sh", "-ec", f"mkdir -p {HERE}; : >{HERE}/log; : >{HERE}/at; echo 0 >{HERE}/count; chmod -R 777 {HERE}"],
+        ["sh", "-ec", f"mkdir -p {HERE}; cd {HERE}; : >log; : >at; echo 0 >count; : >synced; chmod -R 777 {HERE}"],
     )
-    run_inside(sandbox, ["tee", SHIM], input=Path(__file__).with_name("docker.sh").read_text())
-    run_inside(sandbox, ["chmod", "755", SHIM])
+    for program, source in SHIMS.items():
+        run_inside(sandbox, ["tee", f"{PLACE}/{program}"], input=Path(__file__).with_name(source).read_text())
+        run_inside(sandbox, ["chmod", "755", f"{PLACE}/{program}"])
 
 
 def remove(sandbox: Sandbox) -> None:
-    run_inside(sandbox, ["rm", "-rf", SHIM, HERE])
+    run_inside(sandbox, ["rm", "-rf", *(f"{PLACE}/{program}" for program in SHIMS), HERE])
 
 
 def arm(sandbox: Sandbox, point: Point) -> None:
-    """From now on calls are counted from one, and the run halts at the point."""
-    script = f"rm -f {HERE}/reached {HERE}/go; echo 0 >{HERE}/count; echo '{point.when} {point.number}' >{HERE}/at; "
-    # The journals that are there already are not the one that is waited for.
-    script += f"ls {ROOT}/.deploy/runs >{HERE}/runs 2>/dev/null || true"
+    """From now on calls and lines are counted from one, and the run halts at the point."""
+    script = f"cd {HERE}; rm -f reached go; echo 0 >count; echo '{point.when} {point.number}' >at"
     run_inside(sandbox, ["sh", "-ec", script])
 
 
@@ -80,34 +80,33 @@ def let_go(sandbox: Sandbox) -> None:
 def wait_for_point(sandbox: Sandbox, point: Point, ended: Callable[[], bool], seconds: float = 40) -> bool:
     """Wait until the run has come to the point; False when it ended without ever coming there."""
     until = time.monotonic() + seconds
-    reached = _line_reached if point.when == "at line" else _call_reached
+    reached = sandbox.server.root / f"{HERE}/reached".lstrip("/")  # seen from outside: asking inside takes a process
     while time.monotonic() < until:
-        if reached(sandbox, point):
+        if reached.exists():
             return True
         if ended():
-            return point.when != "at line" and reached(sandbox, point)
+            return reached.exists()
         time.sleep(0.02)
-    raise AssertionError("the run came neither to the point nor to its end")
-
-
-def _call_reached(sandbox: Sandbox, point: Point) -> bool:
-    return run_inside(sandbox, ["test", "-e", f"{HERE}/reached"], check=False).returncode == 0
-
-
-def _line_reached(sandbox: Sandbox, point: Point) -> bool:
-    """Whether a journal that is new has so many lines, and its run has not ended."""
-    new = f"ls {ROOT}/.deploy/runs 2>/dev/null | grep '[.]jsonl$' | grep -vxFf {HERE}/runs"
-    script = (
-        f"cd {ROOT}/.deploy/runs && run=$({new}) && [ $(wc -l <$run) -ge {point.number} ] && ! grep -q '\"end\"' $run"
-    )
-    return run_inside(sandbox, ["sh", "-c", script], check=False).returncode == 0
+    raise AssertionError(f"the run came neither to {point} nor to its end")
 
 
 def family(sandbox: Sandbox) -> list[int]:
     """The process ids, on the server, of the run that holds the lock and of its children; the run's own is first."""
-    out = run_inside(sandbox, ["python3", "-IS", "-c", _FAMILY, f"{ROOT}/.deploy/lock"], check=False).stdout
-    found: list[int] = json.loads(out or "[]")
+    words = ["/usr/bin/python3", "-IS", "-c", _FAMILY, f"{ROOT}/.deploy/lock"]
+    found: list[int] = json.loads(run_inside(sandbox, words, check=False).stdout or "[]")
     return found
+
+
+def is_free(sandbox: Sandbox) -> bool:
+    """Whether nobody holds the lock: neither a run nor a child that it left behind."""
+    words = ["sh", "-c", f"[ ! -e {ROOT}/.deploy/lock ] || flock --shared --nonblock {ROOT}/.deploy/lock true"]
+    return run_inside(sandbox, words, check=False).returncode == 0
+
+
+def lose_what_was_not_synced(sandbox: Sandbox) -> None:
+    """Cut the journal off where it was last synced, as a power cut may."""
+    script = f"read size journal <{HERE}/synced && truncate --size=$size $journal"
+    run_inside(sandbox, ["sh", "-ec", script])
 
 
 def logged(sandbox: Sandbox) -> list[list[str]]:

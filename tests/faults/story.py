@@ -1,48 +1,55 @@
-"""One case: a run, a death at one point of it, at most one further command; and what must be so in the end."""
+"""One case: a run, a death at one point of it, at most one further command; and what is wrong in the end."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from sandbox import finish, run_inside, start_publishing
+from sandbox import Sandbox, docker_events, finish, keep_publishing, renew_stream, run_inside
 from sandbox.machine import wait_until
-from tests.deploy.laptop import QUEUE, Laptop, finished
-from tests.deploy.standing import ran_together
-from tests.faults import shim
+from tests.deploy.laptop import QUEUE, Laptop, Said, finished
+from tests.faults import disk, shim, witness
 from tests.faults.deaths import Death
 from tests.faults.shim import Point
-from tests.real import (
-    ROOT,
-    clean,
-    docker,
-    inspected,
-    lost_and_twice,
-    messages,
-    offset,
-    started_training,
-    written,
-)
+from tests.faults.witness import ENGINE_DIED, Witness
+from tests.real import ROOT, clean, docker, started_training
 
 SECONDS = 90.0  # what a run may take to come to rest after a death
-LOAD, RATE = 400, 80  # messages that are published while a case goes on, and how many a second
+PATIENCE = 30.0  # and what consumers may take for the messages that wait then
+RATE = 80  # messages a second that are published while a case goes on
 ACTIONS = ("first deploy", "deploy", "rollback")
+NOTHING_CHANGED = (11, 12)  # exit statuses of a command that was refused
+FIT_TO_END = (0, 11, 12, 13, 14, 16)  # exit statuses of a laptop whose run something died in
+
+# Nothing of ours but the images; what trains goes on.
+_BARE = f"""
+docker ps --all --quiet --filter label=gpu-runbook.service | xargs --no-run-if-empty docker rm --force >/dev/null
+rm -rf {ROOT}/.deploy {ROOT}/config.yaml {ROOT}/offset.yaml {ROOT}/offset.tmp {ROOT}/annotations.log
+"""
 
 
 @dataclass
 class Stage:
-    """A server on which case follows case: what was published so far, and which tag comes next."""
+    """A server on which case follows case: what was published so far, and which tag comes next.
+
+    `ready`: None for a server on which nothing is certain, else whether it stands on a disk that can be filled.
+    """
 
     laptop: Laptop
+    ready: bool | None = None
     published: int = 0
     tags: list[str] = field(default_factory=lambda: ["1.0", "1.1"])
 
     def __post_init__(self) -> None:
-        self.laptop.queue["watch"] |= {"settle": 1, "window": 3}
+        self.laptop.queue["watch"] |= {"settle": 0, "window": 4}
         self.laptop.save()
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.laptop.sandbox
 
     def next_tag(self) -> str:
         self.tags.reverse()
@@ -59,139 +66,173 @@ class Played:
     came: bool
     wrong: tuple[str, ...] = ()
     twice: int = 0
+    helped: bool = False  # whether a further command was given
+    seconds: float = 0.0
+
+
+def new_server(stage: Stage, full: bool = False) -> None:
+    """A server on which nothing was deployed yet, and a training runs. `full`: on a disk that can be filled."""
+    leave(stage)
+    if full:
+        disk.mount(stage.sandbox)
+    shim.install(stage.sandbox)
+    stage.published = 0
+    started_training(stage.sandbox)
+
+
+def leave(stage: Stage) -> None:
+    """A server as it came up, for whoever has it next."""
+    stage.ready = None
+    clean(stage.sandbox)
+    if disk.is_mounted(stage.sandbox):
+        disk.unmount(stage.sandbox)
+        clean(stage.sandbox)
+    shim.remove(stage.sandbox)
+
+
+def make_ready(stage: Stage, full: bool) -> None:
+    """A whole server with one release on it; nothing is done where it is so already."""
+    if stage.ready != full:
+        new_server(stage, full)
+        stage.laptop.deployed("--tag", stage.next_tag())
+        stage.ready = full
 
 
 def play(stage: Stage, action: str, point: Point, death: Death) -> Played:
-    """Play one case on a server that is whole, and leave a whole one behind."""
-    sandbox = stage.laptop.sandbox
-    words = _prepare(stage, action)
-    begun, repeated = time.time(), _repeated(stage)
-    training = _training(stage)
-    producer = start_publishing(sandbox, LOAD, RATE, stage.published + 1)
-    shim.arm(sandbox, point)
-    laptop = stage.laptop.start(*words)
-    came = shim.wait_for_point(sandbox, point, lambda: laptop.poll() is not None)
-    if came:
-        death.strike(sandbox, laptop)
-    shim.let_go(sandbox)
-    _come_to_rest(stage, laptop)
-    wrong = _command(stage, words) if came else []
-    stage.published += finish(producer)
-    twice, seen = _verify(stage, begun, repeated, death)
-    if training != _training(stage):
-        seen += [] if death.fells_training else ["training was touched"]
-        docker(sandbox, "start", "training")
-    return Played(action, point, death.name, came, tuple(wrong + seen), twice)
-
-
-def _prepare(stage: Stage, action: str) -> list[str]:
+    """Play one case on a server that is ready, and leave it ready if nothing went wrong."""
+    begun, ready = time.monotonic(), stage.ready
+    stage.ready = None
     if action == "first deploy":
-        new_server(stage)
-    if action == "rollback":
-        stage.laptop.deployed("--force", "--tag", stage.next_tag())
-        stage.laptop.deployed("--force", "--tag", stage.next_tag())
-        return ["rollback"]
-    return ["deploy", "--service", QUEUE, "--force", "--tag", stage.next_tag()]
+        run_inside(stage.sandbox, ["sh", "-ec", _BARE])
+        renew_stream(stage.sandbox)
+        stage.published = 0
+    else:
+        # A consumer appends: what earlier cases have written need not be counted again.
+        run_inside(stage.sandbox, ["truncate", "--size=0", f"{ROOT}/annotations.log"])
+    first = stage.published + 1
+    with _published(stage):
+        if action == "rollback":
+            stage.laptop.deployed("--force", "--tag", stage.next_tag())
+        case = _Case(stage, action, point, death)
+        came = case.run()
+    if came:
+        case.read_on(first)
+    stage.ready = None if case.wrong else ready
+    return Played(action, point, death.name, came, tuple(case.wrong), case.twice, case.helped, time.monotonic() - begun)
 
 
-def new_server(stage: Stage) -> None:
-    """A server on which nothing was deployed yet, and a training runs."""
-    clean(stage.laptop.sandbox)
-    shim.install(stage.laptop.sandbox)
-    stage.published = 0
-    started_training(stage.laptop.sandbox)
+@contextmanager
+def _published(stage: Stage) -> Iterator[None]:
+    """Messages keep coming, and are counted."""
+    producer = keep_publishing(stage.sandbox, RATE, stage.published + 1)
+    try:
+        yield
+    finally:
+        stage.published += finish(producer)
 
 
-def _training(stage: Stage) -> Any:
-    state = inspected(stage.laptop.sandbox, "training")["State"]
-    return state["StartedAt"], state["Pid"]
+class _Case:
+    """What is found out in the course of one case."""
 
+    def __init__(self, stage: Stage, action: str, point: Point, death: Death) -> None:
+        self.stage, self.action, self.point, self.death = stage, action, point, death
+        self.sandbox = stage.sandbox
+        self.begun = time.time()
+        self.before = witness.look(self.sandbox, self.begun)
+        self.events: list[dict[str, object]] = []
+        self.events_until = self.begun
+        self.wrong: list[str] = []
+        self.twice = 0
+        self.helped = False
+        self.ended_well = False
 
-def _come_to_rest(stage: Stage, laptop: subprocess.Popen[str]) -> None:
-    """Wait until nobody holds the lock: the run has ended, or died."""
-    wait_until(lambda: not shim.family(stage.laptop.sandbox), SECONDS, "run (its end)")
-    if laptop.poll() is None:
-        finished(laptop, SECONDS)
-    for stream in (laptop.stdout, laptop.stderr):
-        if stream:
-            stream.close()
+    def run(self) -> bool:
+        """The run, the death and the further command; False when the run ended without coming to the point.
 
+        Of trouble that outlasts the command, the command may say that it can do nothing: it is given again then.
+        """
+        words = ["rollback"] if self.action == "rollback" else self._deploy("--force", "--tag", self.stage.next_tag())
+        shim.arm(self.sandbox, self.point)
+        laptop = self.stage.laptop.start(*words)
+        came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
+        relieve = None
+        if came:
+            self._note_events(self.death.fells_engine)
+            relieve = self.death.strike(self.sandbox, laptop)
+        shim.let_go(self.sandbox)
+        try:
+            self._come_to_rest(laptop)
+            if came:
+                self._see_at_rest()
+                if self.death.outlasts:
+                    self._further(words, NOTHING_CHANGED)
+        finally:
+            if relieve:
+                relieve()
+        if came and not self.death.ends_by_itself and not self.ended_well:
+            self._further(words)
+        return came
 
-def _command(stage: Stage, words: list[str]) -> list[str]:
-    """The one further command: the same again, or a deploy where there is nothing to go back to any more."""
-    said = stage.laptop.fab(*words)
-    if said.status == 12 and words == ["rollback"]:
-        said = stage.laptop.fab("deploy", "--service", QUEUE, "--tag", stage.tags[0])
-    return [] if said.status == 0 else [f"the next {words[0]} ended with {said.status}: {said.err.strip()}"]
+    def read_on(self, first: int) -> None:
+        """Let the consumer read what is left, and judge what stands then. `first`: the number of the first message."""
+        count = self.stage.published - first + 1
+        until = time.monotonic() + PATIENCE
+        seen = self._look()
+        while (found := witness.lost_and_repeated(seen, first, count))[0] and time.monotonic() < until:
+            time.sleep(0.3)
+            seen = self._look()
+        lost, self.twice = found
+        self.wrong += witness.not_whole(self.before, seen)
+        self.wrong += witness.never_two(self.before.running, [*self.events, *seen.events])
+        self.wrong += [f"{lost} messages lost"] if lost else []
+        self.wrong += [f"{self.twice} messages twice"] if self.twice > self.death.twice else []
+        if self.death.fells_engine:
+            docker(self.sandbox, "start", "training")
+        elif seen.training != self.before.training:
+            self.wrong.append("training was touched")
 
+    def _deploy(self, *words: str) -> list[str]:
+        return ["deploy", "--service", QUEUE, *words]
 
-def _repeated(stage: Stage) -> int:
-    """How many lines consumers have written of messages that had been written before."""
-    seen = [entry.message for entry in written(stage.laptop.sandbox)]
-    return len(seen) - len(set(seen))
+    def _look(self) -> Witness:
+        return witness.look(self.sandbox, self.events_until)
 
+    def _note_events(self, died: bool) -> None:
+        """An engine that dies forgets what happened: it is asked before."""
+        if died:
+            self.events += docker_events(self.sandbox, self.begun)
+            self.events.append({"Action": ENGINE_DIED})
+            self.events_until = time.time()
 
-def _verify(stage: Stage, begun: float, repeated: int, death: Death) -> tuple[int, list[str]]:
-    sandbox = stage.laptop.sandbox
-    wrong = []
-    running = docker(
-        sandbox, "ps", "--no-trunc", "--format", "{{.ID}}", "--filter", "label=gpu-runbook.service"
-    ).split()
-    if len(running) != 1:
-        wrong.append(f"{len(running)} consumers run")
-    if ran_together(sandbox, begun):
-        wrong.append("two consumers ran at once")
-    wrong += _policies(stage, running)
-    expected = messages(stage.published)
-    until = time.monotonic() + 30
-    while (lost := lost_and_twice(written(sandbox), expected)[0]) and time.monotonic() < until:
-        time.sleep(0.3)
-    if lost:
-        wrong.append(f"{len(lost)} messages lost")
-    twice = _repeated(stage) - repeated
-    if twice > death.twice:
-        wrong.append(f"{twice} messages twice")
-    return twice, wrong + _on_record(stage, running)
+    def _come_to_rest(self, laptop: subprocess.Popen[str]) -> None:
+        """Wait until nobody holds the lock: the run has ended, or died with all that it started."""
+        wait_until(lambda: shim.is_free(self.sandbox), SECONDS, "run (its end)")
+        killed = laptop.poll() is not None and laptop.returncode < 0
+        said = finished(laptop, SECONDS)
+        if not killed:
+            self._in_words("the laptop", said, FIT_TO_END)
 
+    def _see_at_rest(self) -> None:
+        """What is to be so before anybody helps, and whether `fab status` tells it."""
+        seen = self._look()
+        if self.death.ends_by_itself:
+            self.wrong += [f"before any help: {text}" for text in witness.not_whole(self.before, seen)]
+        elif self.death.fills_disk and self.before.running:
+            self.wrong += [f"on the full disk: {text}" for text in witness.not_serving(seen)]
+        said = self._in_words("fab status", self.stage.laptop.fab("status"), (0,))
+        if ("was cut off at step" in said.out) != bool(seen.cut_off):
+            self.wrong.append(f"fab status {'does not name the' if seen.cut_off else 'names a'} run that was cut off")
 
-def _policies(stage: Stage, running: list[str]) -> list[str]:
-    wrong = []
-    for container in docker(
-        stage.laptop.sandbox, "ps", "-aq", "--no-trunc", "--filter", "label=gpu-runbook.service"
-    ).split():
-        policy = inspected(stage.laptop.sandbox, container)["HostConfig"]["RestartPolicy"]["Name"]
-        expected = "unless-stopped" if container in running else "no"
-        if policy != expected:
-            wrong.append(f"{container[:12]} has restart policy {policy}, not {expected}")
-    return wrong
+    def _further(self, words: list[str], refusals: tuple[int, ...] = ()) -> None:
+        """The same again, or a deploy where there is nothing to go back to any more."""
+        self.helped = True
+        said = self.stage.laptop.fab(*words)
+        if words == ["rollback"] and "no earlier release" in said.err:
+            said = self.stage.laptop.fab(*self._deploy("--tag", self.stage.tags[0]))
+        self._in_words(f"the further {words[0]}", said, (0, *refusals))
+        self.ended_well = said.status == 0
 
-
-def _on_record(stage: Stage, running: list[str]) -> list[str]:
-    """The journals have ends, the record names what runs, nothing is left over, and the files are whole."""
-    sandbox = stage.laptop.sandbox
-    wrong = []
-    script = f"for run in {ROOT}/.deploy/runs/*.jsonl; do tail -n 1 $run; done; cat {ROOT}/.deploy/previous-tags.json"
-    *ends, record = run_inside(sandbox, ["sh", "-c", script]).stdout.split("\n", _count_runs(stage))
-    wrong += ["a journal has no end" for end in ends if json.loads(end)["event"] != "end"]
-    known = json.loads(record)
-    current = next(entry for entry in known["releases"] if entry["id"] == known["current"])
-    if [current["services"][QUEUE]["container"]] != running:
-        wrong.append("the record does not name the container that runs")
-    if shim.family(sandbox):
-        wrong.append("the lock is held")
-    left = run_inside(sandbox, ["sh", "-c", f"ls -A {ROOT} | grep '^[.]config' || true"]).stdout.split()
-    wrong += [f"{name} is left over" for name in left]
-    kept = run_inside(
-        sandbox,
-        ["cmp", f"{ROOT}/config.yaml", f"{ROOT}/.deploy/releases/{known['current']}/{QUEUE}/config.yaml"],
-        check=False,
-    )
-    if kept.returncode:
-        wrong.append("config.yaml is not the one of the release in force")
-    if offset(sandbox) is None:
-        wrong.append("offset.yaml is gone")
-    return wrong
-
-
-def _count_runs(stage: Stage) -> int:
-    return int(run_inside(stage.laptop.sandbox, ["sh", "-c", f"ls {ROOT}/.deploy/runs/*.jsonl | wc -l"]).stdout)
+    def _in_words(self, who: str, said: Said, fit: tuple[int, ...]) -> Said:
+        if said.status not in fit or "Traceback" in said.all:
+            self.wrong.append(f"{who} ended with {said.status}: {said.err.strip()}")
+        return said

@@ -5,23 +5,34 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from tests.faults.deaths import Death
-from tests.faults.story import Stage, _repeated, _verify
+from tests.faults import witness
+from tests.faults.story import PATIENCE, Stage
+from tests.faults.witness import Witness
 
 
 @dataclass(frozen=True)
 class Before:
-    """A moment at which the server was whole: seconds since 1970, and how often messages were read again."""
+    """A moment at which the server was whole: seconds since 1970, and how it stood then."""
 
     at: float
-    repeated: int
+    seen: Witness
 
 
 def before(stage: Stage) -> Before:
-    return Before(time.time(), _repeated(stage))
+    at = time.time()
+    return Before(at, witness.look(stage.sandbox, at))
 
 
 def wrong(stage: Stage, since: Before, twice: int = 0) -> list[str]:
     """What is not as the matrix of deaths wants it; `twice` messages may have been read again."""
-    harmless = Death("none", lambda sandbox, laptop: None, twice)
-    return _verify(stage, since.at, since.repeated, harmless)[1]
+    _, repeated_before = witness.lost_and_repeated(since.seen, 1, 0)
+    until = time.monotonic() + PATIENCE
+    seen = witness.look(stage.sandbox, since.at)
+    while (found := witness.lost_and_repeated(seen, 1, stage.published))[0] and time.monotonic() < until:
+        time.sleep(0.3)
+        seen = witness.look(stage.sandbox, since.at)
+    lost, repeated = found
+    repeated -= repeated_before
+    found_wrong = [*witness.not_whole(since.seen, seen), *witness.never_two(since.seen.running, seen.events)]
+    found_wrong += [f"{lost} messages lost"] if lost else []
+    return found_wrong + ([f"{repeated} messages twice"] if repeated > twice else [])

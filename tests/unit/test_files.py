@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import pwd
 import subprocess
@@ -211,3 +213,40 @@ def test_the_folder_of_another_login_is_refused_by_name(tmp_path: Path) -> None:
     owner, login = ("daemon", "root") if os.geteuid() == 0 else ("root", pwd.getpwuid(os.geteuid()).pw_name)
     with pytest.raises(Refusal, match=f"belongs to {owner}, and this login is {login}"):
         store.create()
+
+
+def test_room_is_kept_aside_until_less_than_it_is_left(tmp_path: Path) -> None:
+    kept = tmp_path / "spare"
+    files.reserve(str(kept), 1 << 20)
+    assert kept.stat().st_blocks * 512 >= 1 << 20
+    assert kept.stat().st_mode & 0o777 == 0o600
+    files.give_up(str(kept), files.room(str(tmp_path)) // 2)
+    assert kept.exists()
+    files.give_up(str(kept), files.room(str(tmp_path)) * 2)
+    assert not kept.exists()
+    files.give_up(str(kept), files.room(str(tmp_path)) * 2)
+
+
+def test_room_that_is_not_there_is_not_kept(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; from remote import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+        "files.reserve(sys.argv[1], 5000)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "spare")], check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_kept_config_itself_comes_back_where_there_is_no_room_for_a_copy(tmp_path: Path) -> None:
+    kept, path, staged = tmp_path / "before.yaml", tmp_path / "config.yaml", tmp_path / ".config.yaml.run"
+    kept.write_text("o" * 5000)
+    path.write_text("new")
+    swap = ConfigSwap(str(path), str(staged), str(kept), 0o640, os.geteuid(), os.getegid())
+    program = (
+        "import json, resource, sys; from remote.swap import ConfigSwap, put_config_back\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+        "put_config_back(ConfigSwap(**json.loads(sys.argv[1])))"
+    )
+    subprocess.run([sys.executable, "-c", program, json.dumps(dataclasses.asdict(swap))], check=True)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("o" * 5000, 0o640)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["before.yaml", "config.yaml"]

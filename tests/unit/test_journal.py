@@ -57,19 +57,23 @@ def test_zeros_and_rubbish_of_a_power_cut_are_left_out(store: Store) -> None:
     assert events(path) == ["begin"]
 
 
-def test_a_disk_that_takes_no_more_stops_nobody(store: Store) -> None:
+def test_a_disk_that_takes_no_more_stops_nobody_and_is_told_of(store: Store) -> None:
     program = """
 import resource, sys
 from remote.journal import Journal
 book = Journal(sys.argv[1])
-book.write("begin")
+noted = [book.write("begin")]
 resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
 for _ in range(3):
-    book.write("swap", note="x" * 100)
+    noted.append(book.write("swap", note="x" * 100))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-book.write("end")
+noted.append(book.write("end"))
+print(*noted)
 """
-    subprocess.run([sys.executable, "-c", program, store.journal(RUN)], check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", program, store.journal(RUN)], check=True, capture_output=True, text=True
+    )
+    assert said.stdout.split() == ["True", "False", "False", "False", "True"]
     assert Path(store.journal(RUN)).stat().st_size > 150
     assert events(Path(store.journal(RUN))) == ["begin", "end"]
 
