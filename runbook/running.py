@@ -25,7 +25,7 @@ from runbook.errors import (
 from runbook.exchange import ask, entry
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
-COMING_BACK = 16.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
+COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
 STAGE = 5.0  # seconds for each stage of one try
 PAUSE = 1.0  # seconds between two of them
 
@@ -179,7 +179,7 @@ def _come_back(
         except (LostContact, CannotConnect):
             if listener.calls > calls:
                 until = time.monotonic() + COMING_BACK
-            time.sleep(PAUSE)
+            time.sleep(max(min(PAUSE, until - time.monotonic()), 0.0))
     if not listener.heard:
         raise LostContact(f"{lost.message}; whether run {run} has begun is not known", "fab status says it") from lost
     hint = f"fab follow --run {run}, as soon as the server can be reached"

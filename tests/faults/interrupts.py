@@ -63,7 +63,7 @@ def press(stage: Stage, point: Point | str, times: int = 1) -> Pressed:
     tag = stage.next_tag()
     if point == PULLING:
         tag = "2.0"
-        _forget_images(stage)
+        forget_images(stage)
     before, containers = whole.before(stage), server_snapshot(sandbox).containers
     config, number = _config(stage), runs(sandbox)
     producer = start_publishing(sandbox, LOAD, RATE, stage.published + 1)
@@ -150,7 +150,7 @@ def _config(stage: Stage) -> str:
     return run_inside(stage.laptop.sandbox, ["sh", "-c", f"stat -c '%y %i' {ROOT}/config.yaml"]).stdout
 
 
-def _forget_images(stage: Stage) -> None:
+def forget_images(stage: Stage) -> None:
     """Leave the next deploy something to pull: images that no container was made of are gone."""
     repository = consumer_image(stage.laptop.sandbox, "").rstrip(":")
     script = f"for image in $(docker images --quiet {repository}); do docker rmi $image || true; done"
