@@ -1,6 +1,6 @@
 """hosts.yaml as one frozen value: which servers there are, which services run on them, which thresholds hold.
 
-Importing this costs nothing; `load_inventory` brings in pydantic when a file is read.
+Importing this costs nothing; `load_inventory` brings in pydantic when a file is read that is new or was changed.
 `python -m runbook.inventory --schema` prints the JSON Schema of hosts.yaml for editors.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from runbook import fields
+from runbook import fields, remembered
 from runbook.entries import Batch, Config, Consumer, Container, Health, Host, Offset, Registry, Stream, Strict, Watch
 from runbook.errors import BadInput
 from runbook.problems import nearest, printable
@@ -77,9 +77,17 @@ def full_image(inventory: Inventory, service: Service) -> str:
 
 def load_inventory(path: Path) -> Inventory:
     """Read hosts.yaml. Raises BadInput with every error in it, each by line and key."""
+    mark = remembered.fingerprint(path)
+    known: Inventory | None = remembered.recall(path, mark)
+    if known is not None:
+        return known
+
     from runbook.hostsfile import load
 
-    return load(path)
+    inventory = load(path)
+    if mark and mark == remembered.fingerprint(path):  # else it was changed while it was read
+        remembered.keep(path, mark, inventory)
+    return inventory
 
 
 def _names(wanted: str, what: str, known: Iterable[str], path: Path) -> list[str]:
