@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from remote.journal import state
+from remote.journal import runs, state
 from remote.store import Store
 from remote.words import Refusal
 
@@ -55,7 +55,7 @@ def _said(data: bytes) -> Dict[str, Any]:
         said = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return {key: text for key, text in said.items() if isinstance(text, str)} if isinstance(said, dict) else {}
 
 
 def _held(store: Store) -> Refusal:
@@ -63,6 +63,6 @@ def _held(store: Store) -> Refusal:
     run, action = said.get("run", ""), said.get("action", "a run")
     return Refusal(
         f"{said.get('who', 'somebody')} holds the lock of this server since {said.get('since', 'just now')}: "
-        + (f"{action} {run} is at step {state(store, run).step or 'begin'}" if run else action),
+        + (f"{action} {run} is at step {run in runs(store) and state(store, run).step or 'begin'}" if run else action),
         f"wait for it, or watch it: fab follow --run {run}" if run else "wait for it",
     )

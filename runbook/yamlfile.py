@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from runbook.errors import BadInput
 from runbook.problems import printable
@@ -59,7 +60,7 @@ def read_yaml(path: Path, missing: str) -> Document:
         document = Document(path)
         document.data = _Reader(loader, document).value(root, ())
     except yaml.YAMLError as error:
-        raise BadInput(f"{path}{_mark(error)} is not YAML: {_complaint(error)}.", "Correct that line.") from None
+        raise BadInput(f"{path}{_mark(error, text)} is not YAML: {_complaint(error)}.", "Correct that line.") from None
     except _Overgrown as grown:
         raise BadInput(f"{path} grows beyond {grown}.", "Write fewer aliases (*name).") from None
     except (OverflowError, ValueError):  # the parser's own, of an escape beyond Unicode or a version beyond numbers
@@ -74,7 +75,9 @@ def read_yaml(path: Path, missing: str) -> Document:
     return document
 
 
-def _mark(error: yaml.YAMLError) -> str:
+def _mark(error: yaml.YAMLError, text: str) -> str:
+    if isinstance(error, ReaderError):  # of a character that is not allowed; it counts characters
+        return f":{text.count(chr(10), 0, error.position) + 1}"
     mark = getattr(error, "problem_mark", None)
     return f":{mark.line + 1}" if mark else ""
 
