@@ -22,13 +22,35 @@ class Pairs:
         return statistics.median(a / b for a, b in zip(self.ours, self.floor, strict=True))
 
     @property
+    def added(self) -> float:
+        """The median of the pairs' differences, in seconds."""
+        return statistics.median(a - b for a, b in zip(self.ours, self.floor, strict=True))
+
+    @property
     def kept(self) -> bool:
         return self.limit is None or self.ratio <= self.limit
 
     def row(self) -> str:
         limit = "" if self.limit is None else f"{self.limit:.2f}"
-        ours, floor = statistics.median(self.ours), statistics.median(self.floor)
-        return f"| {self.what} | **{self.ratio:.2f}** | {limit} | {ours:.3f} s | {floor:.3f} s | {len(self.ours)} |"
+        return f"| {self.what} | **{self.ratio:.2f}** | {limit} | {_span(self.ours)} | {_span(self.floor)} |"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure that is no ratio. `unit` stands behind it; `limit` is what it may be at most."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        return self.limit is None or self.value <= self.limit
+
+    def row(self) -> str:
+        limit = "" if self.limit is None else f"{self.limit:g} {self.unit}"
+        return f"| {self.what} | **{self.value:.3g}** {self.unit} | {limit} |"
 
 
 def measure(
@@ -50,3 +72,8 @@ def measure(
         Pairs(what, tuple(mine[at] for mine, _ in taken[1:]), tuple(theirs[at] for _, theirs in taken[1:]), limit)
         for at, (what, limit) in enumerate(figures.items())
     ]
+
+
+def _span(seconds: tuple[float, ...]) -> str:
+    """The median, and between which values all were."""
+    return f"{statistics.median(seconds):.3f} s ({min(seconds):.3f}–{max(seconds):.3f})"

@@ -23,7 +23,7 @@ def pairs(laptop: Laptop, count: int, what: str) -> list[Pairs]:
 def _ours(laptop: Laptop) -> list[float]:
     begun = time.time()
     laptop.deployed("--force")
-    return _downtime(laptop, begun)
+    return downtime(laptop, begun)
 
 
 def _floor(laptop: Laptop) -> list[float]:
@@ -34,7 +34,7 @@ def _floor(laptop: Laptop) -> list[float]:
         words = ["sh", "-c", FLOOR.read_text(), "sh", stopped, started]
         run_inside(laptop.sandbox, words, user=LOGIN_USER)
         time.sleep(1)  # a consumer that has just been started has to have its SIGTERM handler
-    return _downtime(laptop, begun)
+    return downtime(laptop, begun)
 
 
 def _newest_parked(laptop: Laptop) -> str:
@@ -42,7 +42,7 @@ def _newest_parked(laptop: Laptop) -> str:
     return max(name for name in names if name.startswith(f"{QUEUE}."))
 
 
-def _downtime(laptop: Laptop, since: float) -> list[float]:
+def downtime(laptop: Laptop, since: float) -> list[float]:
     """Seconds from die to start, and from the stop signal to start."""
     times: dict[str, int] = {}
     for event in docker_events(laptop.sandbox, since):

@@ -72,6 +72,11 @@ def _file(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def size(verb: str) -> int:
+    """Bytes of the program that travels with a call of the verb."""
+    return len(_compressed(verb))
+
+
 @functools.lru_cache
 def _compressed(verb: str) -> bytes:
     return zlib.compress(json.dumps(program(verb)).encode(), 9)

@@ -23,6 +23,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin no
 PrintMotd no
+LogLevel VERBOSE
 Subsystem sftp internal-sftp
 SetEnv PATH=/usr/local/bin:/usr/bin:/bin
 """
