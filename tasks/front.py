@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -38,6 +39,7 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
             raise Exit(code=Defect.exit_code) from None
         finally:
             interrupts.end()
+            gc.freeze()  # Python ends sooner when it need not look for garbage among all that was imported
         if code:
             raise Exit(code=code)
 
