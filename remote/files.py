@@ -64,6 +64,16 @@ def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, 
     sync_folder(os.path.dirname(path))
 
 
+def make_folder(path: str) -> None:
+    """A folder for the login user alone, where there is none. Raises Refusal (kind server) when that cannot be."""
+    try:
+        os.makedirs(path, 0o700, exist_ok=True)
+    except OSError as error:
+        raise Refusal(
+            f"{path} cannot be made: {error.strerror}", "see df and the mount on the server", "server"
+        ) from error
+
+
 def room(path: str) -> int:
     """The bytes that this login may still write to the file system of a path."""
     found = os.statvfs(path)

@@ -78,7 +78,7 @@ def _take_config_along(store: Store, plan: Plan, service: str) -> None:
     path = os.path.join(store.release(plan.id, service), "config.yaml")
     kept = files.read(os.path.join(store.release(plan.leaves, service), "config.yaml"))
     if kept is not None and not os.path.exists(path):
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        files.make_folder(os.path.dirname(path))
         files.write(path, kept)
 
 

@@ -39,7 +39,7 @@ def parked(service: str, release: str) -> str:
 
 def stage(site: Site, step: ConsumerStep) -> Swap:
     """Make everything ready; give the swap. Raises StepFailed or Refusal with nothing that matters changed."""
-    os.makedirs(site.folder(step.service), 0o700, exist_ok=True)
+    files.make_folder(site.folder(step.service))
     text = _config_text(site, step)
     hashed = site.store.keyed_hash(text) if text is not None else ""
     name = parked(step.service, site.plan.release)
@@ -74,7 +74,7 @@ def _stage_config(site: Site, step: ConsumerStep, text: str) -> ConfigSwap:
     before, mode, uid, gid = _keep_present(step.config.path, folder)
     if step.old and not step.old.ours and before:
         adopted = site.store.release(old_release(step, site.plan.id), step.service)
-        os.makedirs(adopted, 0o700, exist_ok=True)
+        files.make_folder(adopted)
         files.write(os.path.join(adopted, "config.yaml"), files.read(before) or b"")
     staged = files.stage(step.config.path, text.encode(), step.config.mode, owner(step.config), site.plan.id)
     return ConfigSwap(step.config.path, staged, before, mode, uid, gid)

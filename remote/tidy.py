@@ -38,6 +38,10 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
             docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
     for folder in _stale(store, kept):
         notes += _drop_folder(store, docker, folder)
+    for where, _, names in os.walk(store.folder):
+        for name in names:
+            if name.startswith("."):  # a file that was being written when the power failed
+                files.remove(os.path.join(where, name))
     for run in journals.runs(store)[:-KEEP_RUNS]:
         files.remove(store.journal(run))
         files.remove(store.decision(run))

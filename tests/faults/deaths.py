@@ -24,7 +24,8 @@ class Death:
 
     ends_by_itself: the run must end without anybody's help. twice: so many messages may be handled again.
     fells_engine: with all its containers, training included, whatever a run does. fills_disk: the root is a file
-    system of its own. outlasts: the trouble is over only after the further command.
+    system of its own. outlasts: the trouble is over only after the further command. tears_files: it strikes in the
+    middle of writing a file, too.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Death:
     fells_engine: bool = False
     fills_disk: bool = False
     outlasts: bool = False
+    tears_files: bool = False
 
 
 def _laptop(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
@@ -106,6 +108,7 @@ DEATHS = {
             "process and children",
             "the run's process and the docker command are killed, and what its journal had not synced is lost",
             _power,
+            tears_files=True,
         ),
         Death(
             "engine",

@@ -56,13 +56,16 @@ def journals() -> dict[str, list[Any]]:
 
 
 def parsed(raw: bytes) -> Any:
-    """A line of a journal; of its plan only the release that it leads to."""
+    """A line of a journal; of its plan only the release it leads to, the one it leaves, and the containers found."""
     try:
         line = json.loads(raw)
     except ValueError:
         return None
     plan = line.pop("plan", None)
-    return {**line, "release": plan["release"]} if plan else line
+    if plan is None:
+        return line
+    olds = [step["old"] for step in plan["consumers"] if step["old"]]
+    return {**line, "release": plan["release"], "leaves": plan["leaves"], "olds": olds}
 
 
 def lock_is_free() -> bool:
@@ -78,7 +81,7 @@ def lock_is_free() -> bool:
 
 def main(since: float) -> None:
     files = sorted(path for path in ROOT.rglob("*") if path.is_file())
-    configs = [path for path in files if path.name == "config.yaml"]
+    configs = [path for path in files if path.name in ("config.yaml", "before.yaml")]
     seen = {
         "containers": containers(),
         "events": events(since),

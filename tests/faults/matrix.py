@@ -14,7 +14,7 @@ from sandbox import Sandbox, down, up
 from sandbox.place import CHECKOUT
 from tests.deploy.laptop import new_laptop
 from tests.faults.deaths import DEATHS
-from tests.faults.shim import WHENS, Point
+from tests.faults.shim import SYNC, WHENS, Point
 from tests.faults.story import Played, Stage, make_ready, play
 
 PORT_BASE, SPAN = 26000, 100  # of ports for each server
@@ -68,7 +68,12 @@ class Matrix:
 def rows(actions: Sequence[str], deaths: Sequence[str]) -> list[Row]:
     """Those that take longest first, so that no server has to wait long for the last one."""
     slowest = sorted(deaths, key=lambda death: not DEATHS[death].fells_engine)
-    return [Row(action, death, when) for death in slowest for action in actions for when in WHENS]
+    return [
+        Row(action, death, when)
+        for death in slowest
+        for action in actions
+        for when in (*WHENS, *([SYNC] if DEATHS[death].tears_files else []))
+    ]
 
 
 def play_all(matrix: Matrix, jobs: int) -> None:

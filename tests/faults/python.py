@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -IS
-"""Stands in front of python3 on the server: halts a run once its journal has so many lines, and notes what is synced.
+"""Stands in front of python3 on the server: halts a run at a line of its journal, or before another file is synced.
 
-Everything else that is asked of python3 goes to the real one as it is.
+It notes how much of the journal is synced. Everything else that is asked of python3 goes to the real one as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HERE = Path("/var/faults")
 MOST = 60.0  # seconds a run is halted when nobody tells it to go on
 
 write, fsync = os.write, os.fsync
-lines = 0
+lines = syncs = 0
 
 
 def opened(handle: int) -> Path:
@@ -40,14 +40,18 @@ def halt(point: str) -> None:
         time.sleep(0.01)
 
 
-def noting_fsync(handle: int) -> None:
+def halting_fsync(handle: int) -> None:
+    global syncs
+    if opened(handle).suffix != ".jsonl":
+        syncs += 1
+        halt(f"at sync {syncs}")
     fsync(handle)
     if opened(handle).suffix == ".jsonl":
-        (HERE / "synced").write_text(f"{os.fstat(handle).st_size} {opened(handle)}")
+        (HERE / "synced").write_text(f"{os.fstat(handle).st_size} {opened(handle)}\n")
 
 
 if sys.argv[1:3] == ["-IS", "-c"] and len(sys.argv) == 4:
-    os.write, os.fsync = halting_write, noting_fsync  # type: ignore[assignment]
+    os.write, os.fsync = halting_write, halting_fsync  # type: ignore[assignment]
     exec(sys.argv[3], {"__name__": "__main__"})  # noqa: S102
 else:
     os.execv("/usr/bin/python3", ["python3", *sys.argv[1:]])  # noqa: S606

@@ -37,7 +37,8 @@ A GPU server of real parts: sshd, docker engine, registry, RabbitMQ with a strea
 messages a second all the time. Three kinds of run: a first deploy, a deploy over a running release, a rollback. In
 front of `docker` and of `python3` on the server stand shims that halt the run at a point: *before* and *after* each
 docker command that changes something, and *at each line* of the run's journal, after it was written and before it is
-synced. There one thing dies; then the run is let go. Points are counted until a run ends before it comes to the next.
+synced; for one of the deaths also *at each sync* of any other file, in the middle of writing it. There one thing dies;
+then the run is let go. Points are counted until a run ends before it comes to the next.
 
 """
 NOT_COVERED = """

@@ -36,11 +36,12 @@ print(json.dumps(family))
 
 
 WHENS = ("before", "after", "at line")
+SYNC = "at sync"  # of any other file than the journal: in the middle of writing it
 
 
 @dataclass(frozen=True)
 class Point:
-    """Before or after the nth call of docker that changes something, or when the journal has n lines.
+    """Before or after the nth call of docker that changes something, when the journal has n lines, or at the nth sync.
 
     The run is halted there: whatever strikes, strikes exactly at that point. A line is written then, but not synced.
     """
@@ -49,7 +50,7 @@ class Point:
     number: int
 
     def __str__(self) -> str:
-        return f"{self.when} {self.number}" if self.when == "at line" else f"{self.when} call {self.number}"
+        return f"{self.when} {self.number}" if self.when.startswith("at ") else f"{self.when} call {self.number}"
 
 
 def install(sandbox: Sandbox) -> None:

@@ -12,7 +12,7 @@ from sandbox import Sandbox, docker_events, finish, keep_publishing, renew_strea
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, Said, finished
 from tests.faults import disk, shim, witness
-from tests.faults.deaths import Death
+from tests.faults.deaths import Death, Relief
 from tests.faults.shim import Point
 from tests.faults.witness import ENGINE_DIED, Witness
 from tests.real import ROOT, clean, docker, started_training
@@ -41,6 +41,7 @@ class Stage:
     laptop: Laptop
     ready: bool | None = None
     published: int = 0
+    configs: int = 0
     tags: list[str] = field(default_factory=lambda: ["1.0", "1.1"])
 
     def __post_init__(self) -> None:
@@ -52,7 +53,11 @@ class Stage:
         return self.laptop.sandbox
 
     def next_tag(self) -> str:
+        """The other tag, with another config: what belongs to which release can be told apart."""
         self.tags.reverse()
+        self.configs += 1
+        self.laptop.variables["AZAION_API_EMAIL"] = f"release-{self.configs}@azaion.example"
+        self.laptop.save()
         return self.tags[0]
 
 
@@ -131,6 +136,18 @@ def _published(stage: Stage) -> Iterator[None]:
         stage.published += finish(producer)
 
 
+@contextmanager
+def _started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A `fab` under way, which does not outlive an error."""
+    laptop = stage.laptop.start(*words)
+    try:
+        yield laptop
+    except BaseException:
+        laptop.kill()
+        laptop.communicate()
+        raise
+
+
 class _Case:
     """What is found out in the course of one case."""
 
@@ -153,22 +170,21 @@ class _Case:
         """
         words = ["rollback"] if self.action == "rollback" else self._deploy("--force", "--tag", self.stage.next_tag())
         shim.arm(self.sandbox, self.point)
-        laptop = self.stage.laptop.start(*words)
-        came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
-        relieve = None
-        if came:
-            self._note_events(self.death.fells_engine)
-            relieve = self.death.strike(self.sandbox, laptop)
-        shim.let_go(self.sandbox)
-        try:
-            self._come_to_rest(laptop)
-            if came:
-                self._see_at_rest()
-                if self.death.outlasts:
-                    self._further(words, NOTHING_CHANGED)
-        finally:
-            if relieve:
-                relieve()
+        with _started(self.stage, words) as laptop:
+            try:
+                came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
+                relieve = self._strike(laptop) if came else None
+            finally:
+                shim.let_go(self.sandbox)
+            try:
+                self._come_to_rest(laptop)
+                if came:
+                    self._see_at_rest()
+                    if self.death.outlasts:
+                        self._further(words, NOTHING_CHANGED)
+            finally:
+                if relieve:
+                    relieve()
         if came and not self.death.ends_by_itself and not self.ended_well:
             self._further(words)
         return came
@@ -197,12 +213,12 @@ class _Case:
     def _look(self) -> Witness:
         return witness.look(self.sandbox, self.events_until)
 
-    def _note_events(self, died: bool) -> None:
+    def _strike(self, laptop: subprocess.Popen[str]) -> Relief | None:
         """An engine that dies forgets what happened: it is asked before."""
-        if died:
-            self.events += docker_events(self.sandbox, self.begun)
-            self.events.append({"Action": ENGINE_DIED})
+        if self.death.fells_engine:
+            self.events = [*docker_events(self.sandbox, self.begun), {"Action": ENGINE_DIED}]
             self.events_until = time.time()
+        return self.death.strike(self.sandbox, laptop)
 
     def _come_to_rest(self, laptop: subprocess.Popen[str]) -> None:
         """Wait until nobody holds the lock: the run has ended, or died with all that it started."""

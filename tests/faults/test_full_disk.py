@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,8 @@ def test_where_somebody_else_takes_every_byte_that_is_freed_it_is_refused_in_a_s
     before = witness.look(stage.sandbox, time.time())
     with full(stage, greedy=True):
         said = says_no(stage.laptop, Refused, "rollback")
-        assert f"{ROOT} is full" in said.err and "nothing was changed" in said.err
+        assert re.search("is full|No space left on device", said.err) and "nothing was changed" in said.err
+        assert "Errno" not in said.all
     seen = witness.look(stage.sandbox, time.time())
     assert (seen.containers, seen.record, seen.digests) == (before.containers, before.record, before.digests)
     assert list(witness.not_whole(before, seen)) == []

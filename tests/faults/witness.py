@@ -68,6 +68,7 @@ def not_whole(before: Witness, seen: Witness) -> Iterator[str]:
         yield f"offset.yaml says {seen.offset!r}"
     yield from _on_record(seen)
     yield from _in_the_journals(before, seen)
+    yield from _as_the_next_one_found_it(before, seen)
     yield from (f"{name} is left over" for name in seen.files if _is_temporary(name))
 
 
@@ -107,14 +108,14 @@ def _on_record(seen: Witness) -> Iterator[str]:
     current = seen.record["current"]
     for release in seen.record["releases"]:
         placed = release["services"][QUEUE]
-        if f".deploy/releases/{release['id']}/{QUEUE}/config.yaml" not in seen.files:
+        if _config(release["id"]) not in seen.files:
             yield f"the record has release {release['id']}, and its config is gone"
         if release["id"] == current and [placed["container"]] != seen.running:
             yield "the record does not name the container that runs"
     if current not in [release["id"] for release in seen.record["releases"]]:
         yield f"the record names {current or 'no release'} as the one in force, and does not have it"
     in_force = seen.digests.get("config.yaml")
-    if in_force is None or in_force != seen.digests.get(f".deploy/releases/{current}/{QUEUE}/config.yaml"):
+    if in_force is None or in_force != seen.digests.get(_config(current)):
         yield "config.yaml is not the one of the release in force"
 
 
@@ -132,6 +133,25 @@ def _in_the_journals(before: Witness, seen: Witness) -> Iterator[str]:
                 yield f"run {run} ended as {end['outcome']}: {end['sentence']}"
     if expected != seen.record["current"]:
         yield f"by the journals {expected or 'no release'} is in force, by the record {seen.record['current']}"
+
+
+def _as_the_next_one_found_it(before: Witness, seen: Witness) -> Iterator[str]:
+    """Each run notes what it finds, also after one that was undone: a container in force, and its release's config."""
+    for run, lines in seen.journals.items():
+        begin = next((line for line in lines if line and line["event"] == "begin"), None)
+        if begin is None or run in before.journals:
+            continue
+        for old in begin["olds"]:
+            if (old["running"], old["restart"]) != (True, RUNS_WITH):
+                yield f"run {run} found {old['name']} not in force: running {old['running']}, {old['restart']}"
+        found = seen.digests.get(_config(run, "before.yaml"))
+        expected = seen.digests.get(_config(begin["leaves"]), found if begin["leaves"] else None)
+        if found is not None and found != expected:
+            yield f"run {run} found a config.yaml that is not that of release {begin['leaves'] or '(none)'}"
+
+
+def _config(release: str, name: str = "config.yaml") -> str:
+    return f".deploy/releases/{release}/{QUEUE}/{name}"
 
 
 def _end(lines: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
