@@ -10,7 +10,7 @@ help:
 	@echo "make test       all tests, on the same real parts (needs root or sudo)"
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
-	@echo "make faults     every death at every point of a run; writes docs/reliability.md (hours)"
+	@echo "make faults     every death at every point of a run; writes docs/reliability.md (an hour or two)"
 	@echo "make lint       style, types, and what the server's half may use"
 
 demo: .venv/ready

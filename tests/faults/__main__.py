@@ -12,7 +12,7 @@ from runbook.errors import BadInput, RunbookError
 from sandbox.say import with_time
 from tests.faults import report
 from tests.faults.deaths import DEATHS
-from tests.faults.matrix import Matrix, play_all, rows
+from tests.faults.matrix import PORT_BASE, Matrix, play_all, rows
 from tests.faults.story import ACTIONS
 
 PER_CORE = 2  # servers: most of a case is waiting
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--actions", default=",".join(ACTIONS), help=", ".join(ACTIONS))
     parser.add_argument("--deaths", default=",".join(DEATHS), help=", ".join(DEATHS))
     parser.add_argument("--jobs", default=str(PER_CORE * (os.cpu_count() or 1)), help="servers side by side")
+    parser.add_argument("--port-base", type=int, default=PORT_BASE, help="where the servers' ports begin")
     parser.add_argument("--write", type=Path, help="where the table goes, beside the screen")
     words = parser.parse_args()
     begun = time.monotonic()
@@ -30,7 +31,7 @@ def main() -> int:
         actions = _chosen("action", words.actions, ACTIONS)
         deaths = _chosen("death", words.deaths, tuple(DEATHS))
         jobs = _count(words.jobs)
-        matrix = Matrix(rows(actions, deaths), with_time())
+        matrix = Matrix(rows(actions, deaths), with_time(), words.port_base)
         _play(matrix, jobs)
     except RunbookError as error:
         print(error.message, error.hint, sep="\n", file=sys.stderr)

@@ -42,6 +42,7 @@ class Matrix:
 
     rows: list[Row]
     say: Say
+    port_base: int = PORT_BASE
     played: list[Played] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -99,7 +100,7 @@ def play_all(matrix: Matrix, jobs: int) -> None:
 
 def _serve(matrix: Matrix, number: int) -> None:
     """The life of one server."""
-    base = PORT_BASE + SPAN * number
+    base = matrix.port_base + SPAN * number
     sandbox = Sandbox(CHECKOUT / f".sandbox-tests-{base}", base)
     try:
         up(sandbox, _quiet)

@@ -27,6 +27,8 @@ def halting_write(handle: int, data: bytes) -> int:
     done = write(handle, data)
     if opened(handle).suffix == ".jsonl":
         lines += 1
+        if lines == 1:
+            note(handle, os.fstat(handle).st_size - done)
         halt(f"at line {lines}")
     return done
 
@@ -40,6 +42,11 @@ def halt(point: str) -> None:
         time.sleep(0.01)
 
 
+def note(handle: int, size: int) -> None:
+    """So many bytes of a journal would outlast a power cut at this moment."""
+    (HERE / "synced").write_text(f"{size} {opened(handle)}\n")
+
+
 def halting_fsync(handle: int) -> None:
     global syncs
     if opened(handle).suffix != ".jsonl":
@@ -47,7 +54,7 @@ def halting_fsync(handle: int) -> None:
         halt(f"at sync {syncs}")
     fsync(handle)
     if opened(handle).suffix == ".jsonl":
-        (HERE / "synced").write_text(f"{os.fstat(handle).st_size} {opened(handle)}\n")
+        note(handle, os.fstat(handle).st_size)
 
 
 if sys.argv[1:3] == ["-IS", "-c"] and len(sys.argv) == 4:

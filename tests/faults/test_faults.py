@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
+from runbook.errors import Refused
+from sandbox import run_inside
+from tests.deploy.refused import says_no
+from tests.faults import disk, witness
 from tests.faults.deaths import DEATHS
 from tests.faults.shim import Point
 from tests.faults.story import Stage, make_ready, play
+from tests.real import ROOT, published, wait_for_annotations
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("faults")]  # one server for all of them
+
+SPARE = f"{ROOT}/.deploy/spare"
 
 # The calls of a deploy: create, update, rename, rename, stop, start, update. A rollback creates nothing.
 CASES = [
@@ -19,6 +31,7 @@ CASES = [
     ("deploy", Point("at line", 9), "process"),
     ("deploy", Point("after", 5), "process and children"),
     ("rollback", Point("at line", 5), "process and children"),
+    ("deploy", Point("at sync", 10), "process and children"),  # of the record
     ("deploy", Point("before", 6), "engine"),
     ("deploy", Point("after", 6), "reboot"),
     ("first deploy", Point("before", 3), "process"),
@@ -34,3 +47,49 @@ def test_whatever_dies_the_server_ends_in_one_piece(stage: Stage, action: str, p
     played = play(stage, action, point, DEATHS[death])
     assert played.came, "the run never came to that point"
     assert played.wrong == ()
+
+
+@contextmanager
+def full(stage: Stage, greedy: bool) -> Iterator[None]:
+    filler = disk.fill(stage.sandbox, greedy)
+    try:
+        yield
+    finally:
+        disk.make_room(stage.sandbox, filler)
+
+
+def kept_aside(stage: Stage) -> int:
+    """The bytes that the room kept aside takes up; 0 once it was given up."""
+    said = run_inside(stage.sandbox, ["du", "--block-size=1", SPARE], check=False).stdout
+    return int(said.split()[0]) if said else 0
+
+
+def test_a_rollback_needs_no_free_disk(stage: Stage) -> None:
+    make_ready(stage, full=True)
+    stage.laptop.deployed("--force", "--tag", stage.next_tag())
+    assert kept_aside(stage) >= 1 << 20
+    before = witness.look(stage.sandbox, time.time())
+    with full(stage, greedy=False):
+        said = stage.laptop.fab("rollback")
+        assert said.status == 0, said.all
+        seen = witness.look(stage.sandbox, time.time())
+        assert list(witness.not_whole(before, seen)) == []
+        assert (seen.record["current"], seen.cut_off) == (before.record["releases"][1]["id"], [])
+    assert kept_aside(stage) == 0
+    published(stage.sandbox, 100)
+    wait_for_annotations(stage.sandbox, 100)
+    stage.laptop.deployed("--force", "--tag", stage.next_tag())
+    assert kept_aside(stage) >= 1 << 20
+
+
+def test_where_somebody_else_takes_every_byte_that_is_freed_it_is_refused_in_a_sentence(stage: Stage) -> None:
+    make_ready(stage, full=True)
+    stage.laptop.deployed("--force", "--tag", stage.next_tag())
+    before = witness.look(stage.sandbox, time.time())
+    with full(stage, greedy=True):
+        said = says_no(stage.laptop, Refused, "rollback")
+        assert re.search("is full|No space left on device", said.err) and "nothing was changed" in said.err
+        assert "Errno" not in said.all
+    seen = witness.look(stage.sandbox, time.time())
+    assert (seen.containers, seen.record, seen.digests) == (before.containers, before.record, before.digests)
+    assert list(witness.not_whole(before, seen)) == []
