@@ -18,6 +18,7 @@ from remote.words import Refusal, encode
 
 DONE, REFUSED = "done", "refused"
 ROLLED_BACK, NEEDS_PERSON, CANCELLED = "rolled-back", "needs-person", "cancelled"
+SEE = "see fab status; fab deploy puts a release in its place, once that is free"
 KILLED = 137  # the exit status of a container whose grace period ran out
 
 
@@ -82,7 +83,7 @@ def _check_starting_point(site: Site) -> None:
 
 
 def _named(found: Any) -> str:
-    said = [f"{entry.name} ({'running' if entry.running else 'stopped'})" for entry in found]
+    said = [f"{entry.name} ({entry.container[:12]}, {'running' if entry.running else 'stopped'})" for entry in found]
     return "now there is " + (" and ".join(said) or "no such container")
 
 
@@ -190,7 +191,8 @@ def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) ->
     trouble = []
     for swap in reversed(begun):
         try:
-            back(swap, site.docker)
+            said = back(swap, site.docker)
+            trouble += [f"{swap.service}: {said}"] if said else []
         except (StepFailed, Refusal, OSError) as error:
             trouble.append(f"{swap.service}: {error}")
     _unstage(site)
@@ -198,7 +200,7 @@ def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) ->
     details: Dict[str, Any] = {"handled": handled, "log": _log(site, begun, service)}
     site.journal.write("undone", trouble=trouble)
     if trouble:
-        return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", "", "", details)
+        return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", SEE, "", details)
     return End(ROLLED_BACK, f"{reason}; {_what_is_back(site, begun)}{_range(handled)}", "", "", details)
 
 

@@ -76,10 +76,11 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
             docker.journal.write("recorded", release=plan.release)
         release.move_tags(docker, plan)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
-    for swap in reversed(swaps):
-        back(swap, docker)
+    trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
     release.keep_failed(store, plan, swaps, "the run was cut off")
+    if trouble:
+        return "needs-person", f"run {run} was cut off in its swap, and not all of it could be undone: {trouble}"
     return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
 
 

@@ -74,10 +74,11 @@ def forward(swap: Swap, docker: Docker) -> None:
     _sync(swap)
 
 
-def back(swap: Swap, docker: Docker) -> None:
+def back(swap: Swap, docker: Docker) -> str:
     """New out, old in again, as if nothing had been. The old one starts only when the new one is known to be stopped.
 
-    Raises StepFailed or Refusal when a person is needed.
+    Gives what somebody did meanwhile that keeps it from being as it was, usually nothing. Raises StepFailed or Refusal
+    when it could not be done, and may be tried again.
     """
     if docker.inspect(swap.new) is not None:
         docker.ensure_restart(swap.new, NEVER_RESTART)
@@ -87,11 +88,17 @@ def back(swap: Swap, docker: Docker) -> None:
     if swap.config:
         put_config_back(swap.config)
     if not swap.old:
-        return
-    docker.ensure_name(swap.old, swap.old_name)
-    if swap.old_ran:
+        return ""
+    if docker.inspect(swap.old) is None:
+        return f"the one it replaced ({swap.old[:12]}) was removed meanwhile"
+    other = docker.inspect(swap.old_name)
+    if other is None or other["Id"] == swap.old:
+        docker.ensure_name(swap.old, swap.old_name)
+        other = None
+    if swap.old_ran and not lives(other):
         docker.ensure_started(swap.old)
     docker.ensure_restart(swap.old, swap.old_restart)
+    return f"somebody made another {swap.old_name} ({other['Id'][:12]}) meanwhile" if other else ""
 
 
 def finished(swap: Swap, docker: Docker) -> bool:
