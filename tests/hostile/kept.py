@@ -1,0 +1,194 @@
+"""What lies on the server: the record, journals, the notes beside them, and the consumer's own offset file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import strategies as st
+
+from remote import follow, journal, lock, offset, record, recover
+from remote.carry import claim
+from remote.docker import StepFailed
+from remote.offset import OffsetError
+from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from remote.store import Store
+from remote.words import OffsetFile, Refusal, encode
+from runbook.errors import RunbookError
+from runbook.plain import clean
+from tests.hostile.conduct import nothing_done, well_said
+from tests.hostile.damage import RAW, as_json, damaged, documents, sometimes_torn
+from tests.hostile.properties import Ground, Property
+from tests.hostile.unix import answering, http
+
+RUN = "20260420-101112-abcd"
+PLAN = Plan(
+    *(RUN, "deploy", "gpu-1", "/nowhere", RUN, "ann", "laptop", "0.1.0"),
+    consumers=(ConsumerStep("annotation-queue", "place", "1.0", Watch(), Spec("azaion/queue@sha256:00")),),
+)
+SWAP = {"service": "annotation-queue", "name": "annotation-queue", "new": "c1", "new_parked": "p", "new_restart": "no"}
+LINES: list[dict[str, Any]] = [
+    {"event": "begin", "at": "2026-04-20T10:11:12.000Z", "who": "ann", "action": "deploy", "plan": encode(PLAN)},
+    {"event": "staging", "service": "annotation-queue", "name": "p", "config": "", "hash": ""},
+    {"event": "staged", "service": "annotation-queue", "container": "c1"},
+    {"event": "swap", "swap": SWAP},
+    {"event": "command", "argv": ["docker", "start", "c1"], "status": 0},
+    {"event": "swapped", "service": "annotation-queue", "container": "c1", "outage": 0.5},
+    {"event": "recorded", "release": RUN},
+    {"event": "end", "outcome": "done", "sentence": "release 1 is in force", "details": {}},
+]
+
+
+def store_in(ground: Ground) -> Store:
+    store = Store(str(ground.place("server")))
+    store.create()
+    return store
+
+
+def travelled(text: str) -> str:
+    """A sentence of the server's as the laptop gets it."""
+    return clean(text).replace("\n", " ")
+
+
+def the_record_is_read_as_far_as_it_can_be(content: bytes, ground: Ground) -> None:
+    """What serves serves, the rest is a sentence each, and what is written afterwards is whole."""
+    store = store_in(ground)
+    Path(store.record).write_bytes(content)
+    with nothing_done():
+        known, problems = record.load(store)
+    for problem in problems:
+        well_said(RunbookError(travelled(problem)))
+        assert store.record in problem
+    json.dumps(encode(known), allow_nan=False)
+    record.save(store, known)
+    assert record.load(store) == (known, ())
+    assert not problems or Path(store.record + ".damaged").read_bytes() == content
+
+
+SPEC = Spec("azaion/queue@sha256:00", environment={"NAME": "größer"})
+QUEUE = Placed("consumer", "1.0", "azaion/queue@sha256:00", container="c1", spec=SPEC, offset_at_swap=7)
+TWO = Record(
+    "r2", tuple(Release(name, "2026", "ann", "proven", {"queue": QUEUE}, {"A": "ff"}) for name in ("r2", "r1"))
+)
+records = damaged(json.loads(json.dumps(encode(TWO)))).map(as_json).flatmap(sometimes_torn)
+
+
+_rubbish = st.one_of(
+    st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")),
+    st.sampled_from([b"\0" * 512, b"[1]", b"{}", b'{"event": 7}', b"\xff\xfe", b"x" * 70_000, b'{"event": "end"']),
+    st.sampled_from(RAW).map(lambda raw: b'{"event": "seen", "x": ' + raw.encode() + b"}"),
+)
+
+
+@st.composite
+def journals(draw: st.DrawFn) -> tuple[list[dict[str, Any]], bytes]:
+    """The lines of a journal, and its bytes: whole lines with rubbish between them, the last one torn."""
+    lines = draw(damaged(LINES, most=2).filter(lambda lines: isinstance(lines, list)))
+    pieces = []
+    for line in lines:
+        pieces += [raw + b"\n" for raw in draw(st.lists(_rubbish, max_size=1))]
+        pieces.append(as_json(line, ensure_ascii=draw(st.booleans())) + b"\n")
+    tail = draw(st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"")) | st.just(b'{"event": "end", "outc'))
+    return lines, b"".join(pieces) + tail
+
+
+def a_journal_is_read_line_by_line(case: tuple[list[dict[str, Any]], bytes], ground: Ground) -> None:
+    """Whole lines are read, others are not, a run that was cut off is brought to its end, and that end is read."""
+    _, content = case
+    store = store_in(ground)
+    path = Path(store.journal(RUN))
+    path.write_bytes(content)
+    heard: list[dict[str, Any]] = []
+    with nothing_done():
+        read = journal.read(str(path))
+        state = journal.state(store, RUN)
+        answer = follow.follow(store, RUN, heard.append)
+    whole = [raw for raw in content.split(b"\n") if _is_line(raw)]
+    assert len(read) == len(whole)
+    json.dumps([read, encode(state), heard, answer], allow_nan=False)
+    assert [event["line"] for event in heard] == read[: len(heard)]
+    if state.state == "cut-off":
+        with answering(ground, http(b'{"message": "no such container"}', status=404)) as engine:
+            held = lock.acquire(store, {})
+            try:
+                said = recover.cut_off_runs(store, engine, held)
+            except (StepFailed, Refusal):
+                return
+        for sentence in said:
+            well_said(RunbookError(travelled(sentence)))
+        assert journal.state(store, RUN).state == "ended"
+
+
+def _is_line(raw: bytes) -> bool:
+    try:
+        line = json.loads(raw)
+        json.dumps(line, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(line, dict) and isinstance(line.get("event"), str)
+
+
+def what_holds_the_lock_may_say_anything(content: bytes, ground: Ground) -> None:
+    """A refusal names what it can, and a decision is one whatever stands in it."""
+    store = store_in(ground)
+    Path(store.decision(RUN)).write_bytes(content)
+    assert not claim(store.decision(RUN), "go")
+    held = lock.acquire(store, {})
+    Path(store.lock).write_bytes(content[:65536])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Refusal) as refused:
+        patch.setattr(lock, "PATIENCE", 0.0)
+        lock.acquire(store, {})
+    os.close(held)
+    well_said(RunbookError(travelled(refused.value.message), travelled(refused.value.hint)))
+
+
+holders = damaged({"run": RUN, "who": "ann", "since": "now", "action": "deploy", "pid": 7}).map(as_json)
+
+FILE_KEYS = ("offset", "stream", "updated", "nested")
+_scalars = st.integers(-5, 10**19 + 5) | documents | st.sampled_from(["12", "0x10", "1_0", "1:30", "~", "12 # x"])
+
+
+@st.composite
+def offset_files(draw: st.DrawFn) -> tuple[Any, bytes]:
+    """What a consumer wrote, and the bytes of it; None for what it did not write as it is."""
+    data = draw(st.dictionaries(st.sampled_from(FILE_KEYS), _scalars, max_size=4))
+    if draw(st.booleans()):
+        text = as_json(data)
+    else:
+        text = yaml.safe_dump(data, sort_keys=draw(st.booleans()), allow_unicode=True).encode("utf-8", "replace")
+    if draw(st.booleans()):
+        return data, text
+    odd = st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace"))
+    return None, draw(sometimes_torn(text) | st.binary(max_size=60) | odd)
+
+
+def an_offset_is_read_or_garbled(case: tuple[Any, bytes], ground: Ground) -> None:
+    """A whole number that a consumer wrote is read as it is; nothing else is taken for a position."""
+    data, content = case
+    path = ground.folder / "offset.yaml"
+    path.write_bytes(content)
+    file = OffsetFile(str(path))
+    with nothing_done():
+        try:
+            value = offset.read(file, lambda seconds: None).value
+        except OffsetError as error:
+            well_said(RunbookError(error.message))
+            assert error.kind == "garbled" and str(path) in error.message
+            value = None
+    assert value is None or 0 <= value < 10**19
+    if isinstance(data, dict):
+        wrote = data.get("offset")
+        meant = wrote if type(wrote) is int and 0 <= wrote < 10**19 else None
+        assert value == meant
+
+
+PROPERTIES = (
+    Property("previous-tags.json, damaged", records, the_record_is_read_as_far_as_it_can_be),
+    Property("journals, damaged", journals(), a_journal_is_read_line_by_line),
+    Property("the lock's holder and a decision", holders, what_holds_the_lock_may_say_anything),
+    Property("offset.yaml", offset_files(), an_offset_is_read_or_garbled),
+)

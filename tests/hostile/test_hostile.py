@@ -1,0 +1,181 @@
+"""Hostile and broken input, a few cases of each property; and by name the cases that once did harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from remote import journal, record
+from remote.engine import LIMIT, EngineError
+from remote.store import Store
+from runbook.errors import BadInput, Defect
+from runbook.hostsfile import load
+from runbook.problems import MOST_LINES
+from runbook.screen import Screen
+from tests.hostile.__main__ import PROPERTIES, main
+from tests.hostile.conduct import well_said
+from tests.hostile.properties import Ground, Property, try_out
+from tests.hostile.server import SAID, deploys
+from tests.hostile.unix import answering, http
+from tests.wire.sshd import sshd_program
+
+pytestmark = pytest.mark.xdist_group("hostile")  # one sshd for all of them
+FEW = 20
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    if sshd_program() is None:
+        request.getfixturevalue("sandbox")  # installs what this machine lacks
+    with Ground() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("one", PROPERTIES, ids=lambda one: one.name)
+def test_the_property_holds(one: Property, ground: Ground) -> None:
+    assert try_out(one, ground, FEW) > 0
+
+
+HOST = "hosts: {gpu-1: {address: a.lan, root: /azaion, %s}}\n"
+MANY = ", ".join(f"k{number}: 1" for number in range(2000))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HOST % f"port: 0x{'F' * 6000}", "hosts.gpu-1.port: a number that cannot be read"),
+        (HOST % f"port: {'1:' * 50_000}1", "hosts.gpu-1.port: a number that cannot be read"),
+        (HOST % "port: !!int ''", "hosts.gpu-1.port: a number that cannot be read"),
+        (HOST % "sudo: !!bool maybe", "hosts.gpu-1.sudo: a number that cannot be read"),
+        (HOST % r'user: "\UFFFFFFFF"', "hosts.yaml:1 is not YAML: it holds a number that is too large."),
+        (f"%YAML 1.{'1' * 5000}\n---\n{HOST % ''}", "hosts.yaml:1 is not YAML: it holds a number that is too large."),
+        ("# first\n" + HOST % "user: \x07", "hosts.yaml:2 is not YAML: special characters are not allowed."),
+        (HOST.replace("{gpu", "!!python/object:os.system {gpu") % "", "hosts.yaml:1: hosts: a tag (!…) is not read"),
+        (HOST % f"groups: {'[' * 220}{']' * 220}", "hosts.yaml:1: the file is nested too deeply"),
+        (HOST % MANY, f"… and {2000 - MOST_LINES} more"),
+        (f"a: [{'b,' * 300_000}]\n", "grows beyond 20000 values."),
+        (f"a: &a {'x' * 100_000}\nb: [{'*a,' * 1000}]\n", "grows beyond 1 MiB of text."),
+        (
+            f"defaults: {{{MANY}}}\nhosts: {{{', '.join(f'h{number}: {{}}' for number in range(2000))}}}\n",
+            "hosts.yaml:1: defaults: are too long to be written out for 2000 servers",
+        ),
+    ],
+    ids=lambda text: text[:24] if "hosts.yaml" not in text else "",
+)
+def test_a_hosts_yaml_that_once_did_harm_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        load(path)
+    well_said(refused.value)
+    assert said in refused.value.message
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from runbook.errors import BadInput
+from runbook.inventory import load_inventory
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    load_inventory(Path(sys.argv[1]))
+except BadInput as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"a: [{'b,' * 500_000}]\n", "grows beyond 20000 values."),
+        (f"a: &a {'x' * 500_000}\nb: [{'*a,' * 15_000}]\n", "grows beyond 1 MiB of text."),
+        (f"defaults: {{user: {'x' * 500_000}}}\nhosts: {{{'h%d: {}, ' * 9000 % tuple(range(9000))}}}\n", "too long"),
+        ("", "is larger than 1 MiB."),  # /dev/zero
+    ],
+    ids=["many values", "long values", "long defaults", "endless"],
+)
+def test_a_small_file_does_not_fill_the_memory(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "hosts.yaml"
+    if text:
+        path.write_text(text)
+    else:
+        path.symlink_to("/dev/zero")
+    words = [sys.executable, "-c", LITTLE_MEMORY, str(path)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert said in ended.stdout, ended.stderr
+
+
+def test_an_engine_that_never_stops_talking_is_given_up(ground: Ground) -> None:
+    head = http(b"", head=b"X: endless\r\n")
+    with answering(ground, head + b"x" * 65536, endless=True) as engine:
+        with pytest.raises(EngineError, match="cannot be read"):
+            engine.get("/info")
+        assert len(engine.logs("c1")) <= LIMIT
+
+
+def test_a_line_of_a_log_is_the_engines_and_not_the_containers(ground: Ground) -> None:
+    """Whatever a program prints within a line – a CR, a form feed – the engine's stamp stands at its beginning."""
+    line = "2026-04-20T10:11:12.000000000Z 10%\rZ done\x0cZ \u2028Z Traceback"
+    with answering(ground, http(f"{line}\nZ cut\n".encode())) as engine:
+        assert engine.stamped_logs("c1", 0.0) == [tuple(line.split(" ", 1))]
+
+
+def test_half_a_character_in_the_record_stops_no_run(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.create()
+    entry = {"id": "r1", "at": "", "who": "\ud800", "outcome": "proven"}
+    Path(store.record).write_text(json.dumps({"schema": 1, "current": "r1", "releases": [entry]}))
+    known, problems = record.load(store)
+    assert problems == ()
+    record.save(store, known)
+    assert record.load(store) == (known, ())
+    book = journal.Journal(store.journal("r1"))
+    book.write("verdict", reason="\ud800")
+    book.close()
+    assert [line["reason"] for line in journal.read(store.journal("r1"))] == ["\ud800"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("rows", [{"name": "disk", "level": "fine", "sentence": ""}], "a row has an unknown level"),
+        ("run", {"id": "r", "state": "odd"}, "the last run is in an unknown state"),
+        ("at", "yesterday", "it holds a time that is none"),
+        ("digests", {}, "the image of annotation-queue is neither there nor missing"),
+    ],
+)
+def test_a_look_that_means_nothing_passes_no_gate(ground: Ground, place: str, value: object, said: str) -> None:
+    (message,) = SAID["deploy"][1]
+    answer = {"answer": {**message["answer"], place: value}}
+    with pytest.raises(Defect, match=said):
+        deploys(ground.speaks(b"\x1e" + json.dumps(answer).encode() + b"\n"), ground.scene, Screen(out=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cases", "some"], "--cases 'some' is no whole number"),
+        (["--cases", "3"], "--cases '3' is no whole number"),
+        (["--seed", "-1"], "--seed '-1' is no whole number"),
+        (["--seed", "²"], "--seed '²' is no whole number"),
+    ],
+)
+def test_the_command_says_what_it_cannot_take(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    assert main(words) == BadInput.exit_code
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(said), len(err.splitlines())) == ("", True, 2)
+
+
+def test_the_command_counts_what_it_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = 2 * len(PROPERTIES)
+    assert main(["--cases", str(cases), "--seed", "7"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == f"{len(PROPERTIES)} of {len(PROPERTIES)} properties hold, in {cases} cases (--seed 7)"
+    assert sum(int(line.split(" cases")[0].split()[-1]) for line in lines) == cases
