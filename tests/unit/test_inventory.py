@@ -8,8 +8,6 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from runbook.errors import BadInput
 from runbook.inventory import Batch, Consumer, Inventory, full_image, load_inventory
@@ -240,20 +238,3 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
         load_inventory(tmp_path / "hosts.yaml")
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         load_inventory(tmp_path)
-
-
-@given(st.data())
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_damaged_file_is_read_or_refused_and_never_anything_else(tmp_path: Path, data: st.DataObject) -> None:
-    text = SAMPLE
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(text)))
-        end = min(len(text), start + data.draw(st.integers(0, 12)))
-        piece = data.draw(
-            st.text(max_size=6) | st.sampled_from([": ", "\n", "- ", "[", "{", "&a ", "*a", "!!set", "~"])
-        )
-        text = text[:start] + piece + text[end:]
-    try:
-        assert isinstance(read(tmp_path, text.encode("utf-8", "surrogatepass")), Inventory)
-    except BadInput as error:
-        assert error.message

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from remote import stream
 from remote.stream import Bounds, StreamError, bounds, greeting
@@ -200,19 +198,3 @@ def test_the_greeting_tells_what_answers(reply: bytes, speaks: str) -> None:
         heard = greeting("127.0.0.1", port)
     assert heard.speaks == speaks
     assert heard.version == ("4.1.2" if speaks == "stream" else "")
-
-
-PIECES = st.sampled_from([GREETED, LOGGED_IN, SUBSCRIBED, chunk(1, 0, 5), chunk(2, 0, 5), frame(0x16, b"")])
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.one_of(PIECES, st.binary(max_size=40)), max_size=6).map(b"".join), st.data())
-def test_whatever_a_peer_says_ends_in_bounds_or_a_stream_error(reply: bytes, data: st.DataObject) -> None:
-    cut = data.draw(st.integers(0, len(reply)))
-    with peer(says(reply[:cut])) as port:
-        try:
-            found = ask(port, 0.5)
-            assert (found.first is None) == (found.last is None)
-        except StreamError as error:
-            assert error.kind in KINDS | {"broke-off"}
-            assert PASSWORD not in error.message
