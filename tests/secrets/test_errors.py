@@ -27,8 +27,8 @@ from tests.secrets.story import fresh
 
 HOST = Host(name="gpu-1", address="gpu-1.lan", root="/azaion")
 
-# One word, as YAML and .env take it without quotes.
-WORD = "kfh28Hskwq3ZcorrectHorse!9Battery-s7dkWmz0qLp"
+# One word, as YAML, its anchors and tags, and .env take it without quotes.
+WORD = "kfh28Hskwq3ZcorrectHorse-9Battery-s7dkWmz0qLp"
 
 TEMPLATES = [
     "a: {{ X | int }}",
@@ -88,7 +88,7 @@ PLACES = [
     "registry: *{}",
     "registry: &{} [",
     "registry: !{} x",
-    "registry: !{}! x",
+    "registry: !{}!x y",
     "registry: %{}",
     "registry: '{}",
     "registry: {}: {}",
