@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sandbox import Sandbox, kill, reboot, run_inside, set_line, start
 from tests.faults import disk
-from tests.faults.shim import family, lose_what_was_not_synced
+from tests.faults.shim import family, halted, lose_what_was_not_synced
 
 Relief = Callable[[], None]
 Strike = Callable[[Sandbox, "subprocess.Popen[str]"], "Relief | None"]
@@ -56,11 +56,11 @@ def _black_hole(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
 
 
 def _process(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
-    _end(sandbox, family(sandbox)[:1])
+    _end(sandbox, family(sandbox)[:1] or [halted(sandbox)])
 
 
 def _power(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
-    _end(sandbox, family(sandbox))
+    _end(sandbox, family(sandbox) or [halted(sandbox)])
     lose_what_was_not_synced(sandbox)
 
 
@@ -85,7 +85,6 @@ def _full_disk(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> Relief:
 
 
 def _end(sandbox: Sandbox, pids: list[int]) -> None:
-    assert pids, "there is no process to end: nobody holds the lock"
     # Some of the family may have ended since they were counted.
     run_inside(sandbox, ["kill", "-KILL", *map(str, pids)], check=False)
 
@@ -106,7 +105,7 @@ DEATHS = {
         ),
         Death(
             "process and children",
-            "the run's process and the docker command are killed, and what its journal had not synced is lost",
+            "both are killed, and what the run's journal had not synced is lost",
             _power,
             tears_files=True,
         ),
@@ -118,7 +117,13 @@ DEATHS = {
             twice=UNSAVED,
             fells_engine=True,
         ),
-        Death("reboot", "the server loses power and boots", _reboot, twice=UNSAVED, fells_engine=True),
+        Death(
+            "reboot",
+            "the server loses power and boots; what the run's journal had not synced is lost",
+            _reboot,
+            twice=UNSAVED,
+            fells_engine=True,
+        ),
         Death(
             "disk full",
             "the file system of the root fills up and takes nothing more until the run has come to rest",

@@ -27,9 +27,10 @@ After any death, at most one further command, and then:
 - nobody holds the lock, and no temporary file is left over;
 - the training container has the process it had.
 
-Where the run outlives the death (laptop, reset, black hole, engine) all that holds without a further command. `fab
-status` names the run that was cut off where there is one, and none where there is not; neither it nor the command nor
-the laptop shows a traceback.
+Where the run outlives the death (laptop, reset, black hole, engine) all that holds without a further command; only a
+first deploy that the engine's death undid leaves nothing that runs, as before. On a full disk one consumer runs before
+anybody helps. `fab status` names the run that was cut off where there is one, and none where there is not; neither it
+nor the command nor the laptop shows a traceback.
 
 ## How
 

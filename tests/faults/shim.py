@@ -98,6 +98,11 @@ def family(sandbox: Sandbox) -> list[int]:
     return found
 
 
+def halted(sandbox: Sandbox) -> int:
+    """The process id of whoever is halted: a run's, or that of one who has not got the lock yet."""
+    return int(run_inside(sandbox, ["cat", f"{HERE}/reached"]).stdout)
+
+
 def is_free(sandbox: Sandbox) -> bool:
     """Whether nobody holds the lock: neither a run nor a child that it left behind."""
     words = ["sh", "-c", f"[ ! -e {ROOT}/.deploy/lock ] || flock --shared --nonblock {ROOT}/.deploy/lock true"]

@@ -185,7 +185,7 @@ class _Case:
             finally:
                 if relieve:
                     relieve()
-        if came and not self.death.ends_by_itself and not self.ended_well:
+        if came and not self.ended_well:
             self._further(words)
         return came
 
@@ -231,7 +231,9 @@ class _Case:
     def _see_at_rest(self) -> None:
         """What is to be so before anybody helps, and whether `fab status` tells it."""
         seen = self._look()
-        if self.death.ends_by_itself:
+        undone = self.death.fells_engine and not self.before.running and not seen.running
+        if self.death.ends_by_itself and not undone:  # a first deploy that is undone leaves nothing that runs
+            self.ended_well = True
             self.wrong += [f"before any help: {text}" for text in witness.not_whole(self.before, seen)]
         elif self.death.fills_disk and self.before.running:
             self.wrong += [f"on the full disk: {text}" for text in witness.not_serving(seen)]
