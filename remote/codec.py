@@ -10,7 +10,7 @@ from remote.words import Malformed
 
 T = TypeVar("T")
 
-LONGEST_NAME = 60  # characters shown of a name that somebody else has chosen
+LONGEST_NAME = 60  # characters
 
 _hints: Dict[type, Dict[str, Any]] = {}
 
@@ -42,7 +42,7 @@ def _decode(kind: Any, data: Any, place: str) -> Any:
         if not isinstance(data, dict):
             raise Malformed(f"{place}: a mapping was expected, not {_name(data)}")
         inner = typing.get_args(kind)[1]
-        return {key: _decode(inner, item, f"{place}.{key[:LONGEST_NAME]}") for key, item in data.items()}
+        return {key: _decode(inner, item, _inner(place, key)) for key, item in data.items()}
     if kind is float and type(data) is int and abs(data) < 1 << 53:  # a float holds these exactly
         return float(data)
     if type(data) is not kind:
@@ -58,7 +58,7 @@ def _dataclass(kind: Any, data: Any, place: str) -> Any:
     hints = _hints[kind]
     unknown = sorted(set(data) - set(hints))
     if unknown:
-        raise Malformed(f"{place}.{unknown[0][:LONGEST_NAME]}: not a known entry")
+        raise Malformed(f"{_inner(place, unknown[0])}: not a known entry")
     values = {}
     for entry in dataclasses.fields(kind):
         if entry.name in data:
@@ -66,6 +66,11 @@ def _dataclass(kind: Any, data: Any, place: str) -> Any:
         elif entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
             raise Malformed(f"{place}.{entry.name}: missing")
     return kind(**values)
+
+
+def _inner(place: str, name: str) -> str:
+    """The place within a place, on one line: somebody else may have chosen the name."""
+    return f"{place}.{' '.join(name[:LONGEST_NAME].split())}"
 
 
 def _name(data: Any) -> str:
