@@ -70,7 +70,7 @@ def remove(sandbox: Sandbox) -> None:
 
 def arm(sandbox: Sandbox, point: Point) -> None:
     """From now on calls and lines are counted from one, and the run halts at the point."""
-    script = f"cd {HERE}; rm -f reached go; echo 0 >count; echo '{point.when} {point.number}' >at"
+    script = f"cd {HERE}; rm -f reached go; : >synced; echo 0 >count; echo '{point.when} {point.number}' >at"
     run_inside(sandbox, ["sh", "-ec", script])
 
 
@@ -111,7 +111,7 @@ def is_free(sandbox: Sandbox) -> bool:
 
 def lose_what_was_not_synced(sandbox: Sandbox) -> None:
     """Cut the journal off where it was last synced, as a power cut may."""
-    script = f"read size journal <{HERE}/synced && truncate --size=$size $journal"
+    script = f"if read size journal; then truncate --no-create --size=$size $journal; fi <{HERE}/synced"
     run_inside(sandbox, ["sh", "-ec", script])
 
 
