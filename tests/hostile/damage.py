@@ -27,14 +27,12 @@ texts = st.text(max_size=6) | st.sampled_from(
         "no",
     ]
 )
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([-1, 0, 2**31, 2**53, 2**63, 10**400])
+numbers = (
+    st.integers()
+    | st.sampled_from([-1, 0, 2**31, 2**53, 2**63, 10**19, 10**400])
     | st.floats(allow_nan=False, allow_infinity=False)
-    | texts
 )
+scalars = st.none() | st.booleans() | numbers | texts
 documents = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=6
 )
@@ -51,8 +49,10 @@ def damaged(draw: st.DrawFn, document: Any, most: int = 3) -> Any:
             break
         container, key = draw(st.sampled_from(places))
         match draw(st.integers(0, 5)):
-            case 0 | 1:
+            case 0:
                 container[key] = draw(documents | _raw)
+            case 1:
+                container[key] = draw(_like(container[key]))
             case 2:
                 del container[key]
             case 3 if isinstance(container, dict):
@@ -63,6 +63,15 @@ def damaged(draw: st.DrawFn, document: Any, most: int = 3) -> Any:
                 other, place = draw(st.sampled_from(places))
                 container[key] = copy.deepcopy(other[place]) if _holds(other, place) else None
     return document
+
+
+def _like(value: Any) -> st.SearchStrategy[Any]:
+    """Something of the same type, which gets further than anything else would."""
+    if isinstance(value, str):
+        return texts
+    if isinstance(value, bool):
+        return st.just(not value)
+    return numbers | st.sampled_from(["\0raw 3\0", "\0raw 0\0"]) if isinstance(value, int | float) else documents
 
 
 def _places(document: Any) -> Iterator[tuple[Any, Any]]:

@@ -87,7 +87,8 @@ _rubbish = st.one_of(
 @st.composite
 def journals(draw: st.DrawFn) -> tuple[list[dict[str, Any]], bytes]:
     """The lines of a journal, and its bytes: whole lines with rubbish between them, the last one torn."""
-    lines = draw(damaged(LINES, most=2).filter(lambda lines: isinstance(lines, list)))
+    written = LINES[: draw(st.integers(0, len(LINES)))]  # a run that was cut off has no end
+    lines = draw(damaged(written, most=2).filter(lambda lines: isinstance(lines, list)))
     pieces = []
     for line in lines:
         pieces += [raw + b"\n" for raw in draw(st.lists(_rubbish, max_size=1))]
@@ -149,7 +150,12 @@ def what_holds_the_lock_may_say_anything(content: bytes, ground: Ground) -> None
 holders = damaged({"run": RUN, "who": "ann", "since": "now", "action": "deploy", "pid": 7}).map(as_json)
 
 FILE_KEYS = ("offset", "stream", "updated", "nested")
-_scalars = st.integers(-5, 10**19 + 5) | documents | st.sampled_from(["12", "0x10", "1_0", "1:30", "~", "12 # x"])
+_scalars = (
+    st.integers(-5, 10**19 + 5)
+    | st.sampled_from([10**19 - 1, 10**19])
+    | documents
+    | st.sampled_from(["12", "0x10", "1_0", "1:30", "~", "12 # x"])
+)
 
 
 @st.composite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,17 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from remote import journal, record
+from remote import journal, lock, record, recover
 from remote.engine import LIMIT, EngineError
 from remote.store import Store
-from runbook.errors import BadInput, Defect
+from runbook import running
+from runbook.errors import BadInput, Defect, RolledBack
 from runbook.hostsfile import load
 from runbook.problems import MOST_LINES
 from runbook.screen import Screen
 from tests.hostile.__main__ import PROPERTIES, main
 from tests.hostile.conduct import well_said
+from tests.hostile.kept import LINES, PLAN, RUN, store_in
 from tests.hostile.properties import Ground, Property, try_out
-from tests.hostile.server import SAID, deploys
+from tests.hostile.server import SAID, deploys, follows
 from tests.hostile.unix import answering, http
 from tests.wire.sshd import sshd_program
 
@@ -156,6 +159,37 @@ def test_a_look_that_means_nothing_passes_no_gate(ground: Ground, place: str, va
     answer = {"answer": {**message["answer"], place: value}}
     with pytest.raises(Defect, match=said):
         deploys(ground.speaks(b"\x1e" + json.dumps(answer).encode() + b"\n"), ground.scene, Screen(out=io.StringIO()))
+
+
+def test_what_a_server_says_beside_an_error_does_not_change_the_error(ground: Ground) -> None:
+    end = {
+        "outcome": "rolled-back",
+        "sentence": "it failed",
+        "details": {"outcome": "done", "exit_status": 0, "log": []},
+    }
+    said = b"\x1e" + json.dumps({"answer": {"run": "r1", "end": end}}).encode() + b"\n"
+    with pytest.raises(RolledBack) as raised:
+        follows(ground.speaks(said), ground.scene, Screen(out=io.StringIO()))
+    result = raised.value.as_result()
+    assert (result["outcome"], result["exit_status"], result["log"]) == ("rolled-back", 13, [])
+
+
+def test_only_a_yes_is_a_yes(ground: Ground) -> None:
+    with pytest.raises(Defect, match="cancelled"):
+        running._cancel(ground.speaks(b'\x1e{"answer": {"cancelled": "no"}}\n'), PLAN)
+
+
+def test_a_damaged_journal_is_brought_to_an_end_by_a_person(ground: Ground) -> None:
+    """What it staged is not known: the run ends, and does not stand in the way of the next one for ever."""
+    store = store_in(ground)
+    lines = [LINES[0], {"event": "staging", "service": "annotation-queue"}]
+    Path(store.journal(RUN)).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with answering(ground, http(b"{}", status=404)) as engine:
+        held = lock.acquire(store, {})
+        (said,) = recover.cut_off_runs(store, engine, held)
+        os.close(held)
+    assert said.startswith(f"the journal of run {RUN} is damaged: ")
+    assert journal.state(store, RUN).outcome == "needs-person"
 
 
 @pytest.mark.parametrize(

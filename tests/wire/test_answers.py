@@ -44,6 +44,7 @@ def failure(entry: Entry, padding: int = 0) -> RunbookError:
         ("printf '\\036{\"event\": {}}\\n'; kill -9 $$", "the answer was cut off (killed)"),
         ("printf '\\036nonsense\\n'", "a message is not JSON"),
         ('printf \'\\036{"answer": {"a": NaN}}\\n\'', "a message is not JSON"),
+        ('printf \'\\036{"answer": {"a": 1e999}}\\n\'', "a message is not JSON"),
         ("printf '\\036'; yes '[' | head -n 100000 | tr -d '\\n'; echo", "a message is not JSON"),
         ("printf '\\036[]\\n'", "a message is of no known kind"),
         ("printf '\\036{\"answer\": 1}\\n'", "a message is of no known kind"),
