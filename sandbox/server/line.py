@@ -39,7 +39,7 @@ class Line:
             try:
                 for end in (writer, far_writer):
                     end.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await asyncio.gather(self.carry(reader, far_writer), self.carry(far_reader, writer))
+                await asyncio.gather(self.carry(reader, writer, far_writer), self.carry(far_reader, far_writer, writer))
             finally:
                 self.ends.discard(far_writer)
                 far_writer.close()
@@ -49,10 +49,12 @@ class Line:
             self.ends.discard(writer)
             writer.close()
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward one direction until it ends; every chunk is held for half a round trip from its arrival on."""
+    async def carry(
+        self, reader: asyncio.StreamReader, source: asyncio.StreamWriter, writer: asyncio.StreamWriter
+    ) -> None:
+        """Forward what `source` sends until it ends; every chunk is held for half a round trip from its arrival on."""
         held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(WINDOW)
-        receiving = asyncio.create_task(self.receive(reader, held))
+        receiving = asyncio.create_task(self.receive(reader, source, held))
         try:
             data = b"-"
             while data:
@@ -65,13 +67,19 @@ class Line:
         finally:
             receiving.cancel()
 
-    async def receive(self, reader: asyncio.StreamReader, held: asyncio.Queue[tuple[float, bytes]]) -> None:
-        """The last chunk is an empty one, also where the connection was torn."""
+    async def receive(
+        self, reader: asyncio.StreamReader, source: asyncio.StreamWriter, held: asyncio.Queue[tuple[float, bytes]]
+    ) -> None:
+        """The last chunk is an empty one, also where the connection was torn.
+
+        What arrives is acknowledged at once: a line has no delayed acknowledgement of its own to hold sshd back with.
+        """
         data = b"-"
         while data:
             try:
                 data = await reader.read(CHUNK)
-            except ConnectionError:
+                source.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            except OSError:
                 data = b""
             await held.put((asyncio.get_running_loop().time() + self.rtt / 2, data))
 
