@@ -61,8 +61,9 @@ def _said(data: bytes) -> Dict[str, Any]:
 def _held(store: Store) -> Refusal:
     said = holder(store) or {}
     run, action = said.get("run", ""), said.get("action", "a run")
+    step = state(store, run).step if run in runs(store) else ""
     return Refusal(
         f"{said.get('who', 'somebody')} holds the lock of this server since {said.get('since', 'just now')}: "
-        + (f"{action} {run} is at step {run in runs(store) and state(store, run).step or 'begin'}" if run else action),
+        + (f"{action} {run} is at step {step or 'begin'}" if run else action),
         f"wait for it, or watch it: fab follow --run {run}" if run else "wait for it",
     )
