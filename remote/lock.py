@@ -55,7 +55,7 @@ def _said(data: bytes) -> Dict[str, Any]:
         said = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return {key: text for key, text in said.items() if isinstance(text, str)} if isinstance(said, dict) else {}
+    return {key: text[:100] for key, text in said.items() if isinstance(text, str)} if isinstance(said, dict) else {}
 
 
 def _held(store: Store) -> Refusal:

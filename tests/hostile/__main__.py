@@ -20,6 +20,7 @@ PROPERTIES: tuple[Property, ...] = tuple(
     for one in sorted(module.PROPERTIES, key=lambda one: "sound" not in one.name)
 )
 CASES = 10_000
+LONGEST = 300  # characters of the line about it
 SHOWN = 4000  # characters of a case that breaks a property
 
 
@@ -60,7 +61,7 @@ def _try_all(cases: int, beginning: int) -> int:
                 count = try_out(one, ground, (cases - tried) // (len(PROPERTIES) - index), beginning)
             except Exception as error:
                 broken += 1
-                print(f"{one.name:36} BROKEN  {type(error).__name__}: {error}"[:SHOWN], flush=True)
+                print(f"{one.name:36} BROKEN  {type(error).__name__}: {error}"[:LONGEST], flush=True)
                 print("\n".join(getattr(error, "__notes__", []))[:SHOWN], file=sys.stderr, flush=True)
                 continue
             tried += count
