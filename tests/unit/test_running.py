@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runbook import telling
@@ -26,7 +26,7 @@ from runbook.inventory import Host
 from runbook.jobs import teller
 from runbook.running import Ended, Listener, conclude
 from runbook.screen import Screen
-from tests.unit.test_codec import documents, unhurried
+from tests.hostile.damage import documents
 
 DOOR = Door(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
 RUN = "20260420-101112-abcd"
@@ -136,7 +136,7 @@ FIELDS = [
 ]
 
 
-@unhurried
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(EVENTS), st.dictionaries(st.sampled_from(FIELDS), documents | st.just(10**400)))
 def test_a_line_that_is_not_what_it_should_be_is_told_or_a_defect(event: str, fields: dict[str, Any]) -> None:
     screen = Screen()
