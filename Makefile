@@ -34,6 +34,7 @@ bench: .venv/ready
 	@$(BIN)/python -m bench
 
 faults: .venv/ready
+	@$(BIN)/python -m tests.hostile --cases 10000
 	@$(BIN)/python -m tests.faults --write docs/reliability.md
 
 schema: .venv/ready

@@ -109,16 +109,19 @@ def _measure(sandbox: Sandbox, count: int, say: Say) -> Measured:
         started_training(sandbox)
         laptop.deployed()
         laptop.deployed("--force")
+        checks: list[Pairs] = []
         for rtt in (0, 20, 100):
             say(f"fab health at {rtt} ms")
             set_line(sandbox, rtt)
-            floors += calls.health(laptop, count, rtt)
+            checks += calls.health(laptop, count, rtt)
+        floors += checks
         for rtt in (0, 100):
             say(f"the swap at {rtt} ms")
             set_line(sandbox, rtt)
             floors += swap.pairs(laptop, count, f"{rtt} ms")
         say("whole deploys")
-        figures = deploys.distance(laptop, count) + deploys.network(laptop) + memory.peaks(laptop) + _sizes()
+        figures = [*deploys.distance(laptop, count), *deploys.network(laptop), *memory.peaks(laptop), *_sizes()]
+        figures += calls.made_of(checks, count)
         say("everybody's deploy")
         everybody = [pairs for rtt in (0, 100) for pairs in deploys.compared(laptop, count, rtt)]
     return Measured(floors, figures, everybody)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.pairs import Pairs, measure
+from bench.pairs import Figure, Pairs, measure
 from runbook.errors import Defect
 from sandbox import Sandbox
 from sandbox.place import CHECKOUT, LOGIN_USER
@@ -41,6 +43,26 @@ def listing(folder: Path, count: int) -> list[Pairs]:
     (folder / "fabfile.py").write_text(EMPTY)
     listed = [sys.executable, "-m", "fabric", "--list"]
     return measure({"fab --list": 1.25}, lambda: seconds(listed, CHECKOUT), lambda: seconds(listed, folder), count)
+
+
+def made_of(measured: Sequence[Pairs], count: int) -> list[Figure]:
+    """What of a health check no code of ours can make shorter: Fabric's own start, and the round trips of SSH.
+
+    `measured`: the pairs of `health` at 0, 20 and 100 ms of round trip.
+    """
+    near, *_, far = measured
+    started = statistics.median(
+        seconds([sys.executable, "-m", "fabric", "--version"], CHECKOUT)[0] for _ in range(count)
+    )
+    return [
+        Figure("start of fab itself, without a line of ours", started, "s"),
+        Figure("round trips of `fab health`", _between(near.ours, far.ours) / 0.1, ""),
+        Figure("round trips of the script over one `ssh`", _between(near.floor, far.floor) / 0.1, ""),
+    ]
+
+
+def _between(near: Sequence[float], far: Sequence[float]) -> float:
+    return statistics.median(far) - statistics.median(near)
 
 
 def bare_ssh(sandbox: Sandbox) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Tuple
@@ -63,8 +64,12 @@ def backlog(file: OffsetFile, value: int, last: Optional[int]) -> int:
 
 def _content(file: OffsetFile) -> Tuple[str, float]:
     try:
-        with open(file.path, "rb") as opened:
-            return opened.read(LIMIT).decode("utf-8-sig", "replace"), os.fstat(opened.fileno()).st_mtime
+        # Without waiting: opening a pipe that nobody writes to would take for ever.
+        with open(os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            state = os.fstat(opened.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise OffsetError("unreadable", f"{file.path} is no file")
+            return opened.read(LIMIT).decode("utf-8-sig", "replace"), state.st_mtime
     except FileNotFoundError:
         raise OffsetError("gone", f"{file.path} does not exist") from None
     except OSError as error:

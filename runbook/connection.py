@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fabric import Config, Connection
 from fabric.connection import derive_shorthand
@@ -151,7 +151,7 @@ def route(
     Several gateways are separated by commas, the first to be connected to first; "none" is none. `before` are the
     destinations that this one is on the way to: a gateway is not reached through what lies behind it.
     """
-    settings: Mapping[str, str] = terms.ssh_config.lookup(derive_shorthand(destination)["host"])
+    settings = _settings(terms.ssh_config, derive_shorthand(destination)["host"], user, port)
     hops = gateway or settings.get("proxyjump", "none")
     command = settings.get("proxycommand", "none")
     through: Any = False
@@ -164,6 +164,16 @@ def route(
         through = command
     label = terms.server if not before else f"{terms.server}: gateway {destination}"
     return StrictConnection(terms, label, destination, user, port, through)
+
+
+def _settings(ssh_config: SSHConfig, host: str, user: str | None, port: int | None) -> Mapping[str, str]:
+    """What ssh_config says of a host, when user and port are given as by `ssh -l -p`: a ProxyCommand may name them."""
+    given = {"User": user, "Port": port}
+    lines = [f"Host {host}", *(f"{key} {value}" for key, value in given.items() if value is not None)]
+    whole: Any = SSHConfig.from_text("\n".join(lines))
+    whole._config += cast(Any, ssh_config)._config  # the first to say something is heeded
+    settings: Mapping[str, str] = whole.lookup(host)
+    return settings
 
 
 def _hop(terms: Terms, name: str, through: StrictConnection) -> StrictConnection:

@@ -12,6 +12,7 @@ from runbook.errors import BadInput, RunbookError
 from sandbox.say import with_time
 from tests.faults import report
 from tests.faults.deaths import DEATHS
+from tests.faults.further import FURTHER
 from tests.faults.matrix import PORT_BASE, Matrix, play_all, rows
 from tests.faults.story import ACTIONS
 
@@ -20,8 +21,8 @@ PER_CORE = 2  # servers: most of a case is waiting
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("--actions", default=",".join(ACTIONS), help=", ".join(ACTIONS))
-    parser.add_argument("--deaths", default=",".join(DEATHS), help=", ".join(DEATHS))
+    parser.add_argument("--actions", help=f"of {', '.join(ACTIONS)}; all without it")
+    parser.add_argument("--deaths", help=f"of {', '.join(DEATHS)}; all without it")
     parser.add_argument("--jobs", default=str(PER_CORE * (os.cpu_count() or 1)), help="servers side by side")
     parser.add_argument("--port-base", type=int, default=PORT_BASE, help="where the servers' ports begin")
     parser.add_argument("--write", type=Path, help="where the table goes, beside the screen")
@@ -31,19 +32,21 @@ def main() -> int:
         actions = _chosen("action", words.actions, ACTIONS)
         deaths = _chosen("death", words.deaths, tuple(DEATHS))
         jobs = _count(words.jobs)
-        matrix = Matrix(rows(actions, deaths), with_time(), words.port_base)
+        further = [] if words.actions or words.deaths else list(FURTHER)
+        matrix = Matrix(rows(actions, deaths), with_time(), words.port_base, further)
         _play(matrix, jobs)
     except RunbookError as error:
         print(error.message, error.hint, sep="\n", file=sys.stderr)
         return error.exit_code
-    print(report.table(matrix.played))
+    print(report.table(matrix.played), report.further(matrix.tried), sep="\n")
     if matrix.stopped.is_set():
         print(f"interrupted after {len(matrix.played)} cases; nothing was written", file=sys.stderr)
         return 130
     if words.write:
         words.write.parent.mkdir(exist_ok=True)
-        words.write.write_text(report.page(matrix.played, deaths, jobs, time.monotonic() - begun))
-    return 1 if any(one.wrong for one in matrix.played) else 0
+        words.write.write_text(report.page(matrix, deaths, jobs, time.monotonic() - begun))
+    wrong = [*(one.wrong for one in matrix.played), *(one.wrong for one in matrix.tried)]
+    return 1 if any(wrong) else 0
 
 
 def _play(matrix: Matrix, jobs: int) -> None:
@@ -57,7 +60,9 @@ def _play(matrix: Matrix, jobs: int) -> None:
         raise
 
 
-def _chosen(what: str, names: str, known: tuple[str, ...]) -> list[str]:
+def _chosen(what: str, names: str | None, known: tuple[str, ...]) -> list[str]:
+    if names is None:
+        return list(known)
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:

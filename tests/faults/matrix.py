@@ -14,6 +14,7 @@ from sandbox import Sandbox, down, up
 from sandbox.place import CHECKOUT
 from tests.deploy.laptop import new_laptop
 from tests.faults.deaths import DEATHS
+from tests.faults.further import Tried
 from tests.faults.shim import SYNC, WHENS, Point
 from tests.faults.story import Played, Stage, make_ready, play
 
@@ -43,6 +44,8 @@ class Matrix:
     rows: list[Row]
     say: Say
     port_base: int = PORT_BASE
+    further: list[Callable[[Stage], Tried]] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
     played: list[Played] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -57,6 +60,16 @@ class Matrix:
             row = (fitting or self.rows)[0]
             self.rows.remove(row)
             return row
+
+    def next_further(self) -> Callable[[Stage], Tried] | None:
+        """Each takes one server some minutes, so they come before the rows."""
+        with self._turn:
+            return None if self.stopped.is_set() or not self.further else self.further.pop(0)
+
+    def add_tried(self, tried: Tried) -> None:
+        with self._turn:
+            self.tried.append(tried)
+            self.say(f"{tried.what}: {tried.cases} cases, {'; '.join(tried.wrong) or 'as it should be'}")
 
     def add(self, played: Played) -> None:
         with self._turn:
@@ -115,6 +128,9 @@ def _serve(matrix: Matrix, number: int) -> None:
 
 
 def _play_rows(matrix: Matrix, stage: Stage) -> None:
+    while trial := matrix.next_further():
+        _make_ready(stage, full=False)
+        matrix.add_tried(trial(stage))
     full = False
     while row := matrix.next_row(full):
         full = row.fills_disk

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.faults.deaths import DEATHS
+from tests.faults.further import Tried
+from tests.faults.matrix import Matrix
 from tests.faults.story import Played
 
 HEAD = """\
@@ -72,10 +74,19 @@ def _line(what: str, cases: Sequence[Played]) -> str:
     return f"| {what} | {len(cases)} | {whole} | {alone} | {max((one.twice for one in cases), default=0)} |"
 
 
-def page(played: Sequence[Played], deaths: Sequence[str], jobs: int, seconds: float) -> str:
+def further(tried: Sequence[Tried]) -> str:
+    """A row for each that is no death."""
+    rows = [f"| {one.what} | {one.cases} | {len(one.wrong) or 'nothing'} |" for one in tried]
+    return "\n".join(["| beside deaths | cases | wrong |", "|---|---|---|", *rows]) if rows else ""
+
+
+def page(matrix: Matrix, deaths: Sequence[str], jobs: int, seconds: float) -> str:
     """The whole page, in Markdown."""
+    played = matrix.played
     told = "".join(f"- **{name}**: {DEATHS[name].what}\n" for name in deaths)
     broken = [f"- {one.action}, {one.death} {one.point}: {'; '.join(one.wrong)}\n" for one in played if one.wrong]
     took = f"{len(played)} cases in {seconds / 60:.0f} minutes on {jobs} servers side by side on one machine.\n\n"
+    broken += [f"- {one.what}, {sentence}\n" for one in matrix.tried for sentence in one.wrong]
     found = "\nNot whole:\n\n" + "".join(broken) if broken else ""
-    return f"{HEAD}The deaths:\n\n{told}\n## Results\n\n{took}{table(played)}\n{found}{NOT_COVERED}"
+    results = f"{took}{table(played)}\n\n{further(matrix.tried)}\n{found}"
+    return f"{HEAD}The deaths:\n\n{told}\n## Results\n\n{results}{NOT_COVERED}"

@@ -12,7 +12,8 @@ from runbook.errors import BadInput, Refused
 from sandbox.place import CHECKOUT
 from tests.faults import report
 from tests.faults.deaths import DEATHS
-from tests.faults.matrix import rows
+from tests.faults.further import Tried
+from tests.faults.matrix import Matrix, rows
 from tests.faults.shim import Point
 from tests.faults.story import ACTIONS, Played
 
@@ -64,6 +65,9 @@ def test_the_table_counts_what_was_struck_and_what_was_whole() -> None:
 
 
 def test_the_page_names_each_case_that_was_not_whole() -> None:
-    text = report.page([WHOLE, BROKEN], ["laptop"], jobs=2, seconds=60)
+    matrix = Matrix([], say=print, played=[WHOLE, BROKEN], tried=[Tried("Ctrl-C", 3, ("before call 1: no answer",))])
+    text = report.page(matrix, ["laptop"], jobs=2, seconds=60)
     assert "- deploy, laptop at line 2: 2 consumers run" in text
-    assert "before call 1" not in text
+    assert "- Ctrl-C, before call 1: no answer" in text
+    assert "| Ctrl-C | 3 | 1 |" in text
+    assert "laptop before call 1" not in text

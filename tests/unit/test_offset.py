@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,13 @@ def test_a_missing_file_is_gone(tmp_path: Path) -> None:
     with pytest.raises(OffsetError, match="does not exist") as caught:
         value(OffsetFile(str(tmp_path / "offset.yaml")))
     assert caught.value.kind == "gone"
+
+
+def test_a_pipe_is_unreadable_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "offset.yaml")
+    with pytest.raises(OffsetError) as caught:
+        value(OffsetFile(str(tmp_path / "offset.yaml")))
+    assert caught.value.kind == "unreadable"
 
 
 def test_a_directory_is_unreadable(tmp_path: Path) -> None:

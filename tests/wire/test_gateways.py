@@ -79,10 +79,12 @@ def test_a_gateway_whose_host_key_is_not_known_is_refused(
     assert raised.value.message.startswith(f"gpu-1: gateway {gateway}: the host key of [localhost]:{sshd.port} is not")
 
 
-def test_a_proxy_command_carries_the_connection(sshd: Sshd, gpu1: Entry, home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["", "Port 1\n"])
+def test_a_proxy_command_carries_the_connection(sshd: Sshd, gpu1: Entry, home: Path, tmp_path: Path, said: str) -> None:
+    """To the port of hosts.yaml, whatever ssh_config says of one."""
     (tmp_path / "pipe.py").write_text(PIPE)
     (home / ".ssh" / "config").write_text(
-        f"Host 127.0.0.1\n Port {sshd.port}\n ProxyCommand {sys.executable} {tmp_path / 'pipe.py'} %p\n"
+        f"Host 127.0.0.1\n {said} ProxyCommand {sys.executable} {tmp_path / 'pipe.py'} %p\n"
     )
     with Door(gpu1.but(port=sshd.port)) as door:
         assert ask(door, "ping", {})["user"] == USER
