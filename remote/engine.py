@@ -6,16 +6,15 @@ Asking the socket costs a millisecond where the command costs thirty, and answer
 from __future__ import annotations
 
 import base64
-import hashlib
-import http.client
 import json
 import os
 import re
-import socket
 import urllib.parse
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from remote.unix_http import Answer, request
 from remote.words import Refusal
 
 DEFAULT = "unix:///var/run/docker.sock"
@@ -46,17 +45,6 @@ class EngineError(Refusal):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message, "see systemctl status docker on the server", "server")
         self.status = status
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("docker", timeout=seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 @dataclass(frozen=True)
@@ -124,18 +112,17 @@ class Engine:
         """
         name, _, digest = image.partition("@")
         query = {"fromImage": name, "tag": digest}
-        connection = self._connection(silence)
-        try:
-            response = self._send(connection, "POST", "/images/create", query, _login_header(login))
-            for line in iter(lambda: response.readline(LINE), b""):
-                progress: Dict[str, Any] = self._read(line, PROGRESS)
-                if "error" in progress:
-                    raise EngineError(response.status, str(progress["error"]))
-                yield progress
-        except (OSError, http.client.HTTPException) as error:
-            raise EngineError(0, f"the engine fell silent during the pull ({error})") from error
-        finally:
-            connection.close()
+        with closing(
+            self._send("POST", "/images/create", query, _login_header(login), silence, endless=True)
+        ) as answer:
+            try:
+                for line in iter(lambda: answer.line(LINE), b""):
+                    progress: Dict[str, Any] = self._read(line, PROGRESS)
+                    if "error" in progress:
+                        raise EngineError(answer.status, str(progress["error"]))
+                    yield progress
+            except OSError as error:
+                raise EngineError(0, f"the engine fell silent during the pull ({error})") from error
 
     def _read(self, raw: bytes, shape: Any) -> Any:
         try:
@@ -163,35 +150,32 @@ class Engine:
         headers: Optional[Dict[str, str]] = None,
         seconds: float = SECONDS,
     ) -> bytes:
-        connection = self._connection(seconds)
-        try:
-            return self._send(connection, method, path, query, headers or {}).read(LIMIT)
-        except (OSError, http.client.HTTPException) as error:
-            raise EngineError(0, f"the docker engine at {self.address} broke off: {error}") from error
-        finally:
-            connection.close()
+        with closing(self._send(method, path, query, headers or {}, seconds)) as answer:
+            try:
+                return answer.read(LIMIT)
+            except OSError as error:
+                raise EngineError(0, f"the docker engine at {self.address} broke off: {error}") from error
 
     def _send(
         self,
-        connection: http.client.HTTPConnection,
         method: str,
         path: str,
         query: Optional[Dict[str, str]],
         headers: Dict[str, str],
-    ) -> http.client.HTTPResponse:
+        seconds: float,
+        endless: bool = False,
+    ) -> Answer:
         # No version in the path: the engine then speaks its own, and neither an old nor a new one refuses.
         target = path + ("?" + urllib.parse.urlencode(query) if query else "")
+        socket = self.address[len("unix://") :]
         try:
-            connection.request(method, target, headers=headers)
-            response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
+            answer = Answer(socket, request(method, target, headers), seconds, endless)
+        except OSError as error:
             raise EngineError(0, f"the docker engine at {self.address} does not answer: {error}") from error
-        if response.status >= 400:
-            raise EngineError(response.status, _message(response.read(LINE)))
-        return response
-
-    def _connection(self, seconds: float) -> http.client.HTTPConnection:
-        return _UnixConnection(self.address[len("unix://") :], seconds)
+        if answer.status < 400:
+            return answer
+        with closing(answer):
+            raise EngineError(answer.status, _refused(answer))
 
 
 def find(wanted: str = "") -> Engine:
@@ -239,6 +223,8 @@ def _context() -> str:
             name = os.environ.get("DOCKER_CONTEXT") or json.load(file).get("currentContext", "default")
         if name == "default":
             return ""
+        import hashlib  # for this alone, which is rare
+
         folder = hashlib.sha256(name.encode()).hexdigest()
         with open(os.path.join(home, "contexts", "meta", folder, "meta.json"), encoding="utf-8") as file:
             return str(json.load(file)["Endpoints"]["docker"]["Host"])
@@ -262,7 +248,12 @@ def _login_header(login: Optional[Dict[str, str]]) -> Dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(login).encode()).decode()}
 
 
-def _message(body: bytes) -> str:
+def _refused(answer: Answer) -> str:
+    """What an answer with an error status says."""
+    try:
+        body = answer.read(LINE)
+    except OSError:
+        return f"status {answer.status}"
     try:
         return str(json.loads(body)["message"])[:500]
     except (ValueError, KeyError, TypeError, RecursionError):

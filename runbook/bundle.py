@@ -26,6 +26,7 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
+_INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 # One with a quote in it stays: the quote may be the end of a text that only looks like a comment.
 _COMMENT = re.compile(r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n"']*$""", re.MULTILINE)
 
@@ -59,11 +60,11 @@ def program(verb: str) -> dict[str, str]:
 
 
 def without_prose(source: str) -> str:
-    """Without docstrings and comments: a third less to send.
+    """Without docstrings and comments, and indented by one: a third less to send.
 
     Every line keeps its number, so that a traceback still tells the truth.
     """
-    source = _COMMENT.sub("", source)
+    source = _INDENT.sub(lambda match: " " * (len(match[0]) // 4), _COMMENT.sub("", source))
     return _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
 
 
@@ -79,7 +80,7 @@ def size(verb: str) -> int:
 
 @functools.lru_cache
 def _compressed(verb: str) -> bytes:
-    return zlib.compress(json.dumps(program(verb)).encode(), 9)
+    return zlib.compress("\0".join(text for module in program(verb).items() for text in module).encode(), 9)
 
 
 def imported(source: str) -> set[str]:
