@@ -9,6 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import date
+from itertools import repeat
 from pathlib import Path
 
 from bench import calls, deploys, memory, swap
@@ -41,7 +42,7 @@ the same key exchange; `fab --list` of an empty fabfile.
 | what | ratio | at most | ours | floor |
 |---|---|---|---|---|
 {floors}
-
+{missed}
 ## In figures
 
 | what | measured | at most |
@@ -136,7 +137,8 @@ def _page(measured: Measured, count: int) -> str:
     rows = {
         field: "\n".join(one.row() for one in getattr(measured, field)) for field in ("floors", "figures", "everybody")
     }
-    return PAGE.format(machine=machine, when=date.today().isoformat(), count=count, **rows)
+    missed = "".join(f"\n{text}\n" for text in map(calls.why_missed, measured.floors, repeat(measured.figures)) if text)
+    return PAGE.format(machine=machine, when=date.today().isoformat(), count=count, missed=missed, **rows)
 
 
 if __name__ == "__main__":

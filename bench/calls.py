@@ -16,6 +16,14 @@ from sandbox import Sandbox
 from sandbox.place import CHECKOUT, LOGIN_USER
 from tests.deploy.laptop import FAB, Laptop
 
+STARTED, TRIPS = "start of fab itself, without a line of ours", "round trips of `fab health`"
+MISSED = """\
+**{what} misses its limit.** The script over `ssh` needs {floor:.2f} s in all. Fabric alone takes {started:.2f} s
+to start, before a line of this project is read, where `ssh` takes next to nothing; connecting, logging in and asking
+are {trips:.1f} round trips, which is {way:.2f} s. That leaves {left:.2f} s for sshd's own work, the key exchange,
+Python on the server and the five questions; these and our own start-up take {rest:.2f} s. At a greater distance the
+fewer round trips outweigh Fabric's start.
+"""
 FLOOR = Path(__file__).with_name("floor_health.sh")
 EMPTY = 'from invoke import task\n\n\n@task\ndef nothing(context):\n    """Do nothing."""\n'
 
@@ -55,10 +63,29 @@ def made_of(measured: Sequence[Pairs], count: int) -> list[Figure]:
         seconds([sys.executable, "-m", "fabric", "--version"], CHECKOUT)[0] for _ in range(count)
     )
     return [
-        Figure("start of fab itself, without a line of ours", started, "s"),
-        Figure("round trips of `fab health`", _between(near.ours, far.ours) / 0.1, ""),
+        Figure(STARTED, started, "s"),
+        Figure(TRIPS, _between(near.ours, far.ours) / 0.1, ""),
         Figure("round trips of the script over one `ssh`", _between(near.floor, far.floor) / 0.1, ""),
     ]
+
+
+def why_missed(pairs: Pairs, figures: Sequence[Figure]) -> str:
+    """What a health check that is slower than its floor spends its time on; empty for anything else."""
+    if pairs.kept or not pairs.what.startswith("fab health"):
+        return ""
+    known = {figure.what: figure.value for figure in figures}
+    distance = int(pairs.what.split()[-2]) / 1000
+    started, way = known[STARTED], known[TRIPS] * distance
+    ours, floor = statistics.median(pairs.ours), statistics.median(pairs.floor)
+    return MISSED.format(
+        what=pairs.what,
+        floor=floor,
+        started=started,
+        trips=known[TRIPS],
+        way=way,
+        left=floor - started - way,
+        rest=ours - started - way,
+    )
 
 
 def _between(near: Sequence[float], far: Sequence[float]) -> float:
