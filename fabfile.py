@@ -2,7 +2,11 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, health, sandbox, status
+from tasks import deploy, health, history, sandbox, status
 
-namespace = Collection(deploy.deploy, deploy.rollback, deploy.follow, status.show, health.check)
+namespace = Collection(
+    *(deploy.deploy, deploy.rollback, deploy.follow),
+    *(status.show, history.runs, history.show),
+    health.check,
+)
 namespace.add_collection(Collection.from_module(sandbox), "sandbox")

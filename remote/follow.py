@@ -7,7 +7,6 @@ from typing import Any, Callable, Dict
 
 from remote import journal as journals
 from remote.store import Store
-from remote.words import Refusal
 
 PAUSE = 0.05  # seconds between two looks at the file
 
@@ -18,12 +17,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """`request`: root, run (empty for the newest). The answer has run and end; end is None when the run was cut off."""
     store = Store(request["root"])
     store.check_owner()
-    run = request["run"] or next(reversed(journals.runs(store)), "")
-    if not run:
-        raise Refusal("there has been no run on this server yet", "fab deploy starts one", "input")
-    if run not in journals.runs(store):
-        raise Refusal(f"there is no run {run} on this server", "fab status names the last one", "input")
-    return follow(store, run, emit)
+    return follow(store, journals.chosen(store, request["run"]), emit)
 
 
 def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional
 from remote import files
 from remote.plans import RunState
 from remote.store import ROOM, SPARE, Store
+from remote.words import Refusal
 
 DETAILS = ("command", "seen")  # what happens within a step
 
@@ -99,6 +100,16 @@ def runs(store: Store) -> List[str]:
     except FileNotFoundError:
         return []
     return sorted(name[: -len(".jsonl")] for name in names if name.endswith(".jsonl"))
+
+
+def chosen(store: Store, run: str) -> str:
+    """A run that somebody named, or the newest when it is empty. Raises Refusal (kind input)."""
+    known = runs(store)
+    if not known:
+        raise Refusal("there has been no run on this server yet", "fab deploy starts one", "input")
+    if run and run not in known:
+        raise Refusal(f"there is no run {run} on this server", "fab history names them", "input")
+    return run or known[-1]
 
 
 def state(store: Store, run: str) -> RunState:

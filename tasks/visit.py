@@ -69,6 +69,13 @@ def given(flag: str, value: str | None) -> str | None:
     return value
 
 
+def whole_number(flag: str, value: str) -> int:
+    """A flag's number, from 1 up. Raises BadInput."""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", value):
+        raise BadInput(f"{flag} {value} is no whole number from 1 up")
+    return int(value)
+
+
 def order(tags: dict[str, str], **asked: Any) -> Order:
     """What was asked for, by whom, from where."""
     from runbook.planning import Order

@@ -1,0 +1,158 @@
+"""What was done, as the journals tell it: damaged ones are named, and hide no other."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import history
+from remote.codec import decode
+from remote.history import Change, Past
+from remote.journal import Journal
+from remote.plans import ConsumerStep, Plan, Spec, Watch
+from remote.store import Store
+from remote.words import Refusal, encode
+from runbook.history import lines, shown, told
+
+FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"
+IMAGE = "registry.lan:5000/azaion/queue@sha256:"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+def plan(run: str, tag: str, leaves: str = "", **change: Any) -> Plan:
+    step = ConsumerStep("queue", "replace", tag, Watch(), Spec(f"{IMAGE}{tag}"))
+    known = Plan(run, "deploy", "gpu-1", "/azaion", run, "ann", "laptop", "0.1", (step,), leaves=leaves)
+    return dataclasses.replace(known, **change)
+
+
+def written(store: Store, plan: Plan, *events: dict[str, Any]) -> Path:
+    """The journal of a run that has begun with a plan."""
+    path = store.journal(plan.id)
+    book = Journal(path)
+    for event in ({"event": "begin", **encode(plan), "run": plan.id, "plan": encode(plan)}, *events):
+        fields = {key: value for key, value in event.items() if key != "event"}
+        book.write(event["event"], **fields)
+    book.close()
+    return Path(path)
+
+
+def done(sentence: str = "it is in force") -> dict[str, Any]:
+    return {"event": "end", "outcome": "done", "sentence": sentence}
+
+
+def asked(store: Store, **more: Any) -> list[Past]:
+    answer = history.answer({"root": store.root, "limit": 10, **more}, lambda event: None)
+    return [decode(Past, run) for run in answer["runs"]]
+
+
+def text(pasts: list[Past]) -> str:
+    return "\n".join(line for line, _ in lines("gpu-1", pasts))
+
+
+def test_each_run_says_from_which_image_to_which_newest_first(store: Store) -> None:
+    written(store, plan(FIRST, "1.0"), done())
+    written(store, plan(SECOND, "1.1", leaves=FIRST), {"event": "swapped", "service": "queue", "outage": 0.12}, done())
+    back = dataclasses.replace(plan(THIRD, "1.0").consumers[0], spec=None)
+    written(store, plan(THIRD, "1.0", SECOND, action="rollback", release=FIRST, consumers=(back,)), done())
+    third, second, first = asked(store)
+    assert first.changes == (Change("queue", "", "", "1.0", f"{IMAGE}1.0"),)
+    assert second.changes == (Change("queue", "1.0", f"{IMAGE}1.0", "1.1", f"{IMAGE}1.1"),)
+    assert third.changes == (Change("queue", "1.1", f"{IMAGE}1.1", "1.0", f"{IMAGE}1.0"),)
+    assert (second.who, second.laptop, second.action, second.outage) == ("ann", "laptop", "deploy", 0.12)
+    assert "down for 0.12 s" in text([second])
+    assert "queue: nothing → 1.0 (sha256:1.0)" in text([first])
+
+
+def test_what_a_run_left_alone_is_no_change(store: Store) -> None:
+    step = dataclasses.replace(plan(FIRST, "1.0").consumers[0], change="none")
+    written(store, plan(FIRST, "1.0", consumers=(step,)), done())
+    assert asked(store)[0].changes == ()
+
+
+def test_a_run_that_was_cut_off_is_told_as_that(store: Store) -> None:
+    written(store, plan(FIRST, "1.0"))
+    (past,) = asked(store)
+    assert past.state == "cut-off"
+    assert "cut off" in text([past])
+
+
+def test_one_that_was_brought_to_an_end_later_says_no_time_it_took(store: Store) -> None:
+    written(store, plan(FIRST, "1.0"), {"event": "recovering"}, done("undone"))
+    assert asked(store)[0].seconds is None
+    written(store, plan(SECOND, "1.0"), done())
+    assert asked(store)[0].seconds is not None
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0\n", b'{"event": "swapped", \n', b"[]\n"])
+def test_a_damaged_journal_is_named_and_the_rest_is_told(store: Store, damage: bytes) -> None:
+    path = written(store, plan(FIRST, "1.0"), done())
+    path.write_bytes(path.read_bytes() + damage)
+    written(store, plan(SECOND, "1.1", leaves=FIRST), done())
+    second, first = asked(store)
+    assert (first.damaged, second.damaged) == (1, 0)
+    assert first.outcome == "done"
+    assert f"1 line of its journal cannot be read: .deploy/runs/{FIRST}.jsonl" in text([second, first])
+
+
+@pytest.mark.parametrize("plan_found", [None, 7, {"id": 7}, {}])
+def test_a_plan_that_is_none_costs_only_what_it_would_have_said(store: Store, plan_found: Any) -> None:
+    book = Journal(store.journal(FIRST))
+    book.write("begin", action="deploy", who="ann", plan=plan_found)
+    book.write("swapped", outage="long")
+    book.write("end", outcome="done", sentence="so it was", t="late")
+    book.close()
+    (past,) = asked(store)
+    assert (past.who, past.sentence, past.changes, past.outage, past.seconds) == ("ann", "so it was", (), None, None)
+
+
+def test_as_many_as_were_asked_for(store: Store) -> None:
+    for run in (FIRST, SECOND, THIRD):
+        written(store, plan(run, "1.0"), done())
+    assert [past.run for past in asked(store, limit=2)] == [THIRD, SECOND]
+    assert text([]) == "gpu-1: there has been no run yet"
+
+
+def test_a_run_that_is_shown_comes_with_every_line(store: Store) -> None:
+    written(store, plan(FIRST, "1.0"), {"event": "staged", "service": "queue"}, done())
+    written(store, plan(SECOND, "1.0"), done())
+    heard: list[dict[str, Any]] = []
+    (found,) = history.answer({"root": store.root, "show": FIRST}, heard.append)["runs"]
+    assert found["run"] == FIRST
+    journal = [event["line"] for event in heard]
+    assert [line["event"] for line in journal] == ["begin", "staged", "end"]
+    said = "\n".join(line for line, _ in shown(decode(Past, found), journal))
+    assert "queue: container and config are ready" in said
+    assert "done: it is in force" in said
+
+
+def test_a_run_that_nobody_knows_is_refused(store: Store) -> None:
+    for wanted in ("", "nonsense"):
+        with pytest.raises(Refusal, match=r"^there (has been no run|is no run nonsense)"):
+            history.answer({"root": store.root, "show": wanted}, lambda event: None)
+        written(store, plan(FIRST, "1.0"), done())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ({"event": "command", "t": 1.5, "argv": ["docker", "stop", "q"], "status": 0}, "    1.500 s  $ docker stop q"),
+        (
+            {"event": "command", "t": 2, "argv": ["docker", "start", "q"], "status": 1, "said": "no such image"},
+            "    2.000 s  $ docker start q  → 1: no such image",
+        ),
+        ({"event": "swap", "t": 0, "swap": {}}, "    0.000 s  None: starting"),
+        ({"event": "swap", "swap": 7}, "a line (swap) that cannot be understood"),
+        ({"event": "tidied", "t": 3}, None),
+    ],
+)
+def test_a_line_is_told_with_its_time(line: dict[str, Any], expected: str | None) -> None:
+    assert told(line) == expected
