@@ -35,11 +35,15 @@ def distance(laptop: Laptop, count: int) -> list[Figure]:
 
 
 def network(laptop: Laptop) -> list[Figure]:
-    """Connections and channels of one deploy, counted by sshd."""
+    """Connections and channels of a deploy whose images have yet to be pulled, counted by sshd."""
     figures = []
-    for what, words in (("one service", ["--service", QUEUE]), ("two services", [])):
+    deploys = {
+        "one service": ["--service", QUEUE, "--tag", "1.1"],
+        "two services": ["--tag", f"{QUEUE}=2.0,training=2.0"],
+    }
+    for what, words in deploys.items():
         before = _log(laptop)
-        seconds([*FAB, "deploy", "--force", *words], laptop.folder)
+        seconds([*FAB, "deploy", *words], laptop.folder)
         new = _log(laptop)[len(before) :]
         connections, channels = new.count("Accepted publickey"), new.count("Starting session")
         figures += [
