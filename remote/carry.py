@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from remote import recover, release, tidy, watch
-from remote.docker import StepFailed
+from remote.docker import StepFailed, lives
 from remote.occupants import moment, occupants
 from remote.plans import ConsumerStep
 from remote.stage import Site, stage
@@ -150,6 +150,7 @@ def _record(
         notes += tidy.tidy(site.store, site.docker, plan.keep_releases)
     except (Refusal, StepFailed, OSError) as error:
         notes.append(f"what is no longer needed could not be tidied away: {error}")
+    notes += _still_up(site, swaps)
     details = {"release": plan.release, "notes": notes, "reasons": {k: v.reason for k, v in verdicts.items()}}
     said = f"release {plan.release} is in force"
     if unproven:
@@ -159,6 +160,20 @@ def _record(
     if problems:
         return End(NEEDS_PERSON, f"{said}, but {'; '.join(problems)}", "run the docker tag by hand", outcome, details)
     return End(DONE, said, "", outcome, details)
+
+
+def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
+    """An engine that died after the watch has felled the consumer, and does not always start it again."""
+    notes = []
+    for swap in swaps:
+        try:
+            found = site.docker.inspect(swap.new)
+            if found and not lives(found) and found["State"]["ExitCode"]:  # 0 is somebody's stop
+                site.docker.ensure_started(swap.new)
+                notes.append(f"{swap.service} was felled after its watch, and started again")
+        except (StepFailed, Refusal, OSError) as error:
+            notes.append(f"whether {swap.service} still runs could not be seen: {error}")
+    return notes
 
 
 def _enter(site: Site, swaps: List[Swap], outcome: str) -> List[str]:

@@ -59,8 +59,11 @@ def look(sandbox: Sandbox, since: float) -> Witness:
     return Witness(**json.loads(said))
 
 
-def not_whole(before: Witness, seen: Witness) -> Iterator[str]:
-    """What is not as it must be on a server to which nobody has to come any more; `before`: as the case began."""
+def not_whole(before: Witness, seen: Witness, felled: bool = False) -> Iterator[str]:
+    """What is not as it must be on a server to which nobody has to come any more; `before`: as the case began.
+
+    `felled`: a death of the engine had left the consumer stopped before the last command.
+    """
     yield from not_serving(seen)
     if not seen.free:
         yield "the lock is held"
@@ -68,7 +71,7 @@ def not_whole(before: Witness, seen: Witness) -> Iterator[str]:
         yield f"offset.yaml says {seen.offset!r}"
     yield from _on_record(seen)
     yield from _in_the_journals(before, seen)
-    yield from _as_the_next_one_found_it(before, seen)
+    yield from _as_the_next_one_found_it(before, seen, felled)
     yield from (f"{name} is left over" for name in seen.files if _is_temporary(name))
 
 
@@ -135,14 +138,14 @@ def _in_the_journals(before: Witness, seen: Witness) -> Iterator[str]:
         yield f"by the journals {expected or 'no release'} is in force, by the record {seen.record['current']}"
 
 
-def _as_the_next_one_found_it(before: Witness, seen: Witness) -> Iterator[str]:
+def _as_the_next_one_found_it(before: Witness, seen: Witness, felled: bool) -> Iterator[str]:
     """Each run notes what it finds, also after one that was undone: a container in force, and its release's config."""
     for run, lines in seen.journals.items():
         begin = next((line for line in lines if line and line["event"] == "begin"), None)
         if begin is None or run in before.journals:
             continue
         for old in begin["olds"]:
-            if (old["running"], old["restart"]) != (True, RUNS_WITH):
+            if (old["running"] or felled, old["restart"]) != (True, RUNS_WITH):
                 yield f"run {run} found {old['name']} not in force: running {old['running']}, {old['restart']}"
         found = seen.digests.get(_config(run, "before.yaml"))
         expected = seen.digests.get(_config(begin["leaves"]), found if begin["leaves"] else None)
