@@ -31,9 +31,9 @@ After any death, at most one further command, and then:
 
 Where the run outlives the death (laptop, reset, black hole, engine) all that holds without a further command, but for
 one thing: a docker engine that is killed takes the consumer with it, and does not always start it again. A run notices
-that as long as it lasts; what falls outside of it, and a first deploy that is undone, is for the further command. On a full disk one consumer runs before
-anybody helps. `fab status` names the run that was cut off where there is one, and none where there is not; neither it
-nor the command nor the laptop shows a traceback.
+that as long as it lasts; what falls outside of it, and a first deploy that is undone, is for the further command. On a
+full disk one consumer runs before anybody helps. `fab status` names the run that was cut off where there is one, and
+none where there is not; neither it nor the command nor the laptop shows a traceback.
 
 ## How
 
