@@ -33,8 +33,12 @@ class End:
     details: Dict[str, Any] = field(default_factory=dict)
 
 
-def carry_out(site: Site) -> End:
-    """The whole run, under its lock. What may happen on a server is in the End, never raised."""
+def carry_out(site: Site) -> Optional[End]:
+    """The whole run, under its lock. What may happen on a server is in the End, never raised.
+
+    None for a release that is in force and could not be recorded: without an end, the next command takes the run for
+    one that was cut off, and records it.
+    """
     plan = site.plan
     try:
         recover.cut_off_runs(site.store, site.docker.engine, site.docker.lock, except_run=plan.id)
@@ -87,7 +91,7 @@ def _named(found: Any) -> str:
     return "now there is " + (" and ".join(said) or "no such container")
 
 
-def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> End:
+def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optional[End]:
     begun: List[Swap] = []
     notes: List[str] = []
     for step, swap in zip(steps, swaps):
@@ -140,11 +144,14 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
 
 def _record(
     site: Site, steps: List[ConsumerStep], swaps: List[Swap], verdicts: Dict[str, Verdict], notes: List[str]
-) -> End:
+) -> Optional[End]:
     plan = site.plan
     unproven = [f"{service}: {found.reason}" for service, found in verdicts.items() if found.outcome == UNPROVEN]
     outcome = UNPROVEN if unproven else "proven"
-    notes += _enter(site, swaps, outcome)
+    failure = _enter(site, swaps, outcome)
+    if failure:
+        site.journal.write("unrecorded", why=failure)
+        return None
     problems = release.move_tags(site.docker, plan)
     try:
         notes += tidy.tidy(site.store, site.docker, plan.keep_releases)
@@ -176,14 +183,14 @@ def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
     return notes
 
 
-def _enter(site: Site, swaps: List[Swap], outcome: str) -> List[str]:
-    """Write the record. What runs, runs: that it could not be written is a note."""
+def _enter(site: Site, swaps: List[Swap], outcome: str) -> str:
+    """Write the record; why it could not be written, empty when it is."""
     try:
         release.enter(site.store, site.docker, site.plan, swaps, outcome, site.secrets.get("hashes", {}))
         site.journal.write("recorded", release=site.plan.release)
     except (Refusal, StepFailed, OSError) as error:
-        return [f"the record could not be written: {error}"]
-    return []
+        return f"the record could not be written: {error}"
+    return ""
 
 
 def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> End:
@@ -192,7 +199,7 @@ def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> End:
         return _undo(site, begun, reason, service)
     details: Dict[str, Any] = {"release": plan.release, "log": _log(site, begun, service)}
     if plan.action == "rollback":
-        details["notes"] = _enter(site, begun, UNPROVEN)
+        details["notes"] = list(filter(None, [_enter(site, begun, UNPROVEN)]))
         return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
     return End(NEEDS_PERSON, f"{reason}; it was left running, as --no-rollback says", "fab rollback", "", details)
 

@@ -54,4 +54,5 @@ def _live(plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engin
         known = wire.defect(error)
         sentence = f"a defect ended the run: {known['message']}"
         end = carry.End(carry.NEEDS_PERSON, sentence, "see fab status", details={"debug": known["debug"]})
-    journal.write("end", **encode(end))
+    if end:
+        journal.write("end", **encode(end))

@@ -33,6 +33,8 @@ def sentence(line: Line) -> str | None:
             return "everything is as it was before" if not line.get("trouble") else None
         case "recorded":
             return f"recorded as release {line.get('release')}"
+        case "unrecorded":
+            return f"the new release is in force, but {line.get('why')}"
         case "lost":
             return f"{line.get('why')}; trying to come back to the run"
     return None

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import Refused
+from runbook.errors import NeedsPerson, Refused
 from sandbox import Sandbox, reboot, run_inside
 from sandbox.machine import wait_until
 from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, finished, new_laptop
 from tests.deploy.refused import DEPLOY, says_no
+from tests.deploy.standing import wait_for_step, watched
 from tests.real import ROOT, docker, inspected, lost_and_twice, messages, published, wait_for_annotations
 
 pytestmark = pytest.mark.real
@@ -190,3 +191,24 @@ def test_a_record_that_is_cut_off_is_named_and_begun_anew(laptop: Laptop) -> Non
     assert only_one_runs(sandbox)
     assert run_inside(sandbox, ["cat", f"{RECORD}.damaged"]).stdout == cut
     assert f"{RECORD} is damaged" not in laptop.fab("status").out
+
+
+def test_a_release_that_could_not_be_recorded_is_recorded_by_the_next_command(laptop: Laptop) -> None:
+    watched(laptop, settle=1, window=4)
+    published(laptop.sandbox, 100)
+    laptop.deployed("--tag", "1.0")
+    with laptop.start("deploy", "--service", QUEUE, "--tag", "1.1") as deploy:
+        wait_for_step(laptop.sandbox, 2, "watching")
+        run_inside(laptop.sandbox, ["sh", "-ec", f"mv {RECORD} {RECORD}.old; mkdir {RECORD}"])
+        said = finished(deploy)
+    assert said.status == NeedsPerson.exit_code
+    assert "the new release is in force, but the record could not be written" in said.out
+    run_inside(laptop.sandbox, ["sh", "-ec", f"rmdir {RECORD}; mv {RECORD}.old {RECORD}"])
+    running = inspected(laptop.sandbox, QUEUE)["Id"]
+
+    said = laptop.deployed("--tag", "1.1")
+    assert "was cut off after its swap: release" in said.out
+    assert inspected(laptop.sandbox, QUEUE)["Id"] == running, "what is in force was put there once more"
+    newest, first = laptop.fab("status", "--json").json["servers"][0]["releases"]
+    assert [one["services"][QUEUE]["tag"] for one in (newest, first)] == ["1.1", "1.0"]
+    assert newest["services"][QUEUE]["container"] == running
