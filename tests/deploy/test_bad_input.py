@@ -156,6 +156,12 @@ def put(sandbox: Sandbox, path: str, text: str) -> None:
     run_inside(sandbox, ["chmod", "755", path])
 
 
+LEVELLED = (
+    '\x1e{"answer": {"hostname": "a", "at": "b", "user": "c", "rows": '
+    '[{"name": "a", "level": "\\u001b[2J", "sentence": "b"}]}}\n'
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "sentence"),
     [
@@ -168,8 +174,9 @@ def put(sandbox: Sandbox, path: str, text: str) -> None:
             '\x1e{"error": {"kind": "refused", "message": "no \\u001b[2J\\u202e", "hint": "\\u0007"}}\n',
             *(Refused, "gpu-1: no \ufffd[2J\ufffd"),
         ),
+        (LEVELLED, Defect, "gpu-1: the look is not what it should be (a row has an unknown level)"),
     ],
-    ids=["truncated", "empty", "huge", "noisy", "controls", "controls in an error"],
+    ids=["truncated", "empty", "huge", "noisy", "controls", "controls in an error", "no level"],
 )
 def test_a_look_that_is_none(odd: Odd, answer: str, error: type[RunbookError], sentence: str) -> None:
     said = refused(odd("look", answer), error)
@@ -193,15 +200,6 @@ def test_a_run_that_is_told_wrongly(odd: Odd, answer: str, sentence: str) -> Non
     assert said.status == Defect.exit_code, said.all
     assert sentence in said.err
     assert "Traceback" not in said.all
-
-
-def test_a_server_that_answers_what_no_code_foresaw(odd: Odd) -> None:
-    level = '[{"name": "a", "level": "\\u001b[2J", "sentence": "b"}]'
-    laptop = odd("look", f'\x1e{{"answer": {{"hostname": "a", "at": "b", "user": "c", "rows": {level}}}}}\n')
-    said = refused(laptop, Defect)
-    assert "or an answer it does not understand: KeyError in " in said.err
-    assert "--debug" in said.err
-    assert "Traceback" in laptop.fab(*DEPLOY, "--debug").err
 
 
 def controls(text: str) -> set[str]:
