@@ -212,3 +212,25 @@ def test_a_release_that_could_not_be_recorded_is_recorded_by_the_next_command(la
     newest, first = laptop.fab("status", "--json").json["servers"][0]["releases"]
     assert [one["services"][QUEUE]["tag"] for one in (newest, first)] == ["1.1", "1.0"]
     assert newest["services"][QUEUE]["container"] == running
+
+
+# Fells the consumer when the run has come to what follows its watch, as an engine does that dies with all it runs.
+FELLING_DOCKER = f"""\
+#!/bin/sh
+[ "$1" != tag ] || /usr/bin/docker kill {QUEUE} >/dev/null
+exec /usr/bin/docker "$@"
+"""
+
+
+def test_a_consumer_that_is_felled_after_its_watch_is_started_again(laptop: Laptop) -> None:
+    watched(laptop, settle=1, window=4)
+    published(laptop.sandbox, 100)
+    run_inside(laptop.sandbox, ["tee", SHIM], input=FELLING_DOCKER)
+    run_inside(laptop.sandbox, ["chmod", "755", SHIM])
+    try:
+        said = laptop.fab("deploy")
+    finally:
+        run_inside(laptop.sandbox, ["rm", "-f", SHIM])
+    assert said.status == 0, said.all
+    assert f"{QUEUE} was felled after its watch, and started again" in said.all
+    assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
