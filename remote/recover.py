@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any, Dict, List, Tuple
 
 from remote import journal as journals
@@ -85,7 +86,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
 
 
 def unstage_all(store: Store, docker: Docker, run: str) -> None:
-    """Remove what a run staged for services whose swap it never began."""
+    """Remove what a run staged for services whose swap it never began, and its folder when it began none."""
     lines = journals.read(store.journal(run))
     begun = {line["swap"]["service"] for line in _events(lines, "swap")}
     created = {line["service"]: line["container"] for line in _events(lines, "staged")}
@@ -93,6 +94,8 @@ def unstage_all(store: Store, docker: Docker, run: str) -> None:
         if line["service"] not in begun:
             container = created.get(line["service"], "")
             unstage(docker, run, line["name"], container, line["config"])
+    if not begun:
+        shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
 
 
 def _events(lines: Lines, event: str) -> Lines:

@@ -73,6 +73,16 @@ def not_whole(before: Witness, seen: Witness, felled: bool = False) -> Iterator[
     yield from _in_the_journals(before, seen)
     yield from _as_the_next_one_found_it(before, seen, felled)
     yield from (f"{name} is left over" for name in seen.files if _is_temporary(name))
+    yield from _of_runs_without_a_swap(seen)
+
+
+def _of_runs_without_a_swap(seen: Witness) -> Iterator[str]:
+    """A run that never came to its swap needs no folder, and what it staged there has passwords in it."""
+    on_record = {entry["id"] for entry in seen.record["releases"]}
+    for run, lines in seen.journals.items():
+        swapped = any(line and line["event"] == "swap" for line in lines)
+        if _end(lines) and not swapped and run not in on_record:
+            yield from (f"{name} is left over" for name in seen.files if name.startswith(f".deploy/releases/{run}/"))
 
 
 def not_serving(seen: Witness) -> Iterator[str]:

@@ -61,6 +61,15 @@ def test_a_run_that_was_cut_off_before_its_swap_changed_nothing(store: Store, do
     assert mended(store, docker) == []
 
 
+def test_what_a_run_without_a_swap_kept_is_removed_since_it_holds_passwords(store: Store, docker: Docker) -> None:
+    for release in (RUN, "another"):
+        Path(store.release(release, "q")).mkdir(parents=True)
+        Path(store.release(release, "q"), "config.yaml").write_text("password: secret")
+    cut_off(store, ("begin", {"plan": encode(PLAN)}))
+    mended(store, docker)
+    assert listed(store.releases) == {"another"}
+
+
 def test_runs_that_ended_or_live_or_recover_themselves_are_left_alone(store: Store, docker: Docker) -> None:
     cut_off(store, ("begin", {}), ("end", {"outcome": "done"}), run="a")
     living = Journal(store.journal("b"))
