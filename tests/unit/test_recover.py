@@ -62,9 +62,9 @@ def test_a_run_that_was_cut_off_before_its_swap_changed_nothing(store: Store, do
 
 
 def test_what_a_run_without_a_swap_kept_is_removed_since_it_holds_passwords(store: Store, docker: Docker) -> None:
-    for release in (RUN, "another"):
-        Path(store.release(release, "q")).mkdir(parents=True)
-        Path(store.release(release, "q"), "config.yaml").write_text("password: secret")
+    for name in (RUN, "another"):
+        Path(store.release(name, "q")).mkdir(parents=True)
+        Path(store.release(name, "q"), "config.yaml").write_text("password: secret")
     cut_off(store, ("begin", {"plan": encode(PLAN)}))
     mended(store, docker)
     assert listed(store.releases) == {"another"}
