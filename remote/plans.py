@@ -43,6 +43,7 @@ class ConfigFile:
     path: str
     owner: str = ""  # uid:gid, empty for the login user
     mode: int = 0o600
+    model_key: str = ""  # the key that names the model, keys joined by dots; empty when it names none
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class ConsumerStep:
     restart: str = "unless-stopped"  # the policy once it is in its place
     stop_grace: int = 30  # seconds
     reason: str = ""  # what differs, in words
+    handled_from: Optional[int] = None  # rollback: the offset at which the release that is left took over
+    replay: bool = False  # rollback: put the offset back to there, so that it is all read again
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Plan:
     docker_host: str = ""
     undo_on_failure: bool = True
     keep_releases: int = 5
+    skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
     schema: int = SCHEMA
 
 

@@ -28,6 +28,11 @@ _IMPORT = re.compile(
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 # One with a quote in it stays: the quote may be the end of a text that only looks like a comment.
+_INNER = r"(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*"  # between brackets, three deep
+_TYPE = rf"[\w.]+(?:\[{_INNER}\])?"
+_SIGNATURE = re.compile(r"^ *def [^\n]*:$", re.MULTILINE)
+_ARGUMENT = re.compile(rf"(?<=[(\s])(\**\w+): {_TYPE}(?=[,)]| = )")
+_RESULT = re.compile(rf"\) -> {_TYPE}:$", re.MULTILINE)
 _COMMENT = re.compile(r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n"']*$""", re.MULTILINE)
 
 
@@ -60,11 +65,13 @@ def program(verb: str) -> dict[str, str]:
 
 
 def without_prose(source: str) -> str:
-    """Without docstrings and comments, and indented by one: a third less to send.
+    """Without docstrings, comments and the types of functions, and indented by one: nearly half less to send.
 
-    Every line keeps its number, so that a traceback still tells the truth.
+    Every line keeps its number, so that a traceback still tells the truth. The fields of values keep their types, since
+    `remote.codec` reads them.
     """
     source = _INDENT.sub(lambda match: " " * (len(match[0]) // 4), _COMMENT.sub("", source))
+    source = _RESULT.sub("):", _SIGNATURE.sub(lambda match: _ARGUMENT.sub(r"\1", match[0]), source))
     return _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
 
 

@@ -66,6 +66,18 @@ class Config(Strict):
     path: fields.AbsolutePath = field(metadata=about("Where it goes on the server; below one of the mounts."))
     owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
     mode: fields.Mode = field(default=0o600, metadata=about("File mode; nothing for others."))
+    model_key: fields.KeyPath | None = field(
+        default=None, metadata=about("The key that names the model, keys joined by dots; fab models.use changes it.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvFile(Strict):
+    """A file of variables that a service reads on the server; fab env.push writes it from .env."""
+
+    path: fields.AbsolutePath = field(metadata=about("The file on the server; below one of the mounts."))
+    variables: tuple[fields.Variable, ...] = field(metadata=about("Names out of .env."))
+    owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +123,8 @@ class Watch(Strict):
         default=90, metadata=about("How long it may take to prove itself.")
     )
     failure_text: tuple[str, ...] = field(
-        default=("Error while handling", "Traceback"), metadata=about("Texts in its log that mean it failed.")
+        default=("Error while handling", "Traceback", "Connection Closed Error"),
+        metadata=about("Texts in its log that mean it failed."),
     )
 
     def __post_init__(self) -> None:
@@ -135,6 +148,7 @@ class Container(Strict):
     network: fields.Network = field(default="", metadata=about("A docker network, such as host."))
     gpus: fields.Gpus = field(default="", metadata=about('all, a count, or "device=0,1".'))
     memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
+    env_file: EnvFile | None = field(default=None, metadata=about("Variables that it reads from a mounted file."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +174,7 @@ class Consumer(Container):
 
     def _files(self) -> dict[str, str]:
         config = {"config.path": self.config.path} if self.config else {}
+        config |= {"env_file.path": self.env_file.path} if self.env_file else {}
         return config | ({"offset.file": self.offset.file} if self.offset else {})
 
 
@@ -169,8 +184,28 @@ class Batch(Container):
 
     kind: Literal["batch"]
     container: fields.Name = field(metadata=about("The container's name, by which a run is recognised."))
+    label: fields.ImageLabel | None = field(
+        default=None, metadata=about("A label, key=value, by which a run of any name is recognised as well.")
+    )
+    resume: tuple[str, ...] = field(default=(), metadata=about("Arguments that continue from the last checkpoint."))
     local_tag: fields.Tag = field(default="current", metadata=about("What the next run is started from."))
     checkpoints: fields.AbsolutePath | None = field(default=None, metadata=about("Where it saves its state."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Strict):
+    """A directory that has to be on every server."""
+
+    owner: fields.Owner = field(default="", metadata=about('"uid:gid"; whoever it is without it.'))
+    mode: fields.FolderMode | None = field(default=None, metadata=about('Such as "0755"; any without it.'))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models(Strict):
+    """Dated directories of trained models, one of which config.yaml points at."""
+
+    folder: fields.AbsolutePath = field(metadata=about("Holds the dated directories."))
+    file: fields.FileName = field(default="best.pt", metadata=about("The model's file in each of them."))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,14 @@ def _mode(value: Any) -> int:
     return value
 
 
+def _folder_mode(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-3]?[0-7]{3}", value):
+        return int(value, 8)
+    if type(value) is int and 0 <= value <= 0o3777:  # YAML reads 0755 as octal by itself
+        return value
+    raise ValueError('the mode of a directory is expected, such as "0755"')
+
+
 def _mount(value: Any) -> str:
     parts = value.split(":") if isinstance(value, str) else []
     if len(parts) not in (2, 3) or parts[2:] not in ([], ["ro"]) or not all(_is_path(part) for part in parts[:2]):
@@ -144,6 +152,13 @@ def _absolute(value: Any) -> str:
     if not isinstance(value, str) or not _is_path(value):
         raise ValueError("an absolute path is expected, of letters, digits and ._@+-, without .. and a / at its end")
     return value
+
+
+def _below(value: Any) -> str:
+    """A place on the server: absolute, or below the server's root; `.` is the root itself."""
+    if value == "." or (isinstance(value, str) and _is_path(value if value.startswith("/") else f"/{value}")):
+        return str(value)
+    raise ValueError("a path is expected, absolute or below the root, without .. in it")
 
 
 def _local(value: Any) -> Path:
@@ -169,6 +184,13 @@ User = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?", "a login name")]
 Program = Annotated[str, text(r"/?[\w.+-]+(/[\w.+-]+)*", "the name or path of a program")]
 LocalPath = Annotated[Path, Reads(_local, {"type": "string"})]
 AbsolutePath = Annotated[str, Reads(_absolute, {"type": "string", "pattern": f"^{_PATH}$"})]
+Below = Annotated[str, Reads(_below, {"type": "string"})]
+FileName = Annotated[str, text(r"[\w@+-][\w.@+-]*", "the name of a file")]
+KeyPath = Annotated[str, text(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", "a key, or keys joined by dots")]
+ImageLabel = Annotated[str, text(r"[\w./-]+=[\w./:-]*", "a label, key=value")]
+Url = Annotated[str, text(r"https?://[\w.\[\]:-]+(/[\w./~-]*)?", "an http:// or https:// address without a query")]
+Repository = Annotated[str, text(r"([\w.-]|\{(service|image)\})+(/([\w.-]|\{(service|image)\})+)*", "owner/name")]
+Branch = Annotated[str, text(r"[\w][\w./+-]{0,200}", "the name of a branch")]
 Socket = Annotated[str, text(r"unix://(/[\w.@+-]+)+", "unix:// and the path of a socket")]
 RegistryServer = Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?", "host or host:port, without https://")]
 Image = Annotated[str, text(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", "an image's name, without registry and tag")]
@@ -186,6 +208,7 @@ Stream = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a stream
 VirtualHost = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a virtual host")]
 Gpus = Annotated[str, Reads(_gpus, {"type": ["integer", "string"]})]
 Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]})]
+FolderMode = Annotated[int, Reads(_folder_mode, {"type": ["integer", "string"]})]
 Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"})]
 Port = Annotated[int, whole(1, 65535)]
 Percent = Annotated[float, number(0, 100)]

@@ -179,4 +179,7 @@ def _anchored(inventory: Inventory, folder: Path) -> Inventory:
         if isinstance(service, Consumer) and service.config:
             config = dataclasses.replace(service.config, template=folder / service.config.template)
             services[name] = dataclasses.replace(service, config=config)
-    return dataclasses.replace(inventory, hosts=hosts, services=services)
+    scan = inventory.scan
+    if scan:
+        scan = dataclasses.replace(scan, report=below(scan.report), allow=below(scan.allow))
+    return dataclasses.replace(inventory, hosts=hosts, services=services, scan=scan)

@@ -13,20 +13,41 @@ from pathlib import Path
 from typing import Annotated
 
 from runbook import fields, remembered
-from runbook.entries import Batch, Config, Consumer, Container, Health, Host, Offset, Registry, Stream, Strict, Watch
+from runbook.entries import (
+    Batch,
+    Config,
+    Consumer,
+    Container,
+    EnvFile,
+    Folder,
+    Health,
+    Host,
+    Models,
+    Offset,
+    Registry,
+    Stream,
+    Strict,
+    Watch,
+)
 from runbook.errors import BadInput
+from runbook.gates.entries import Ci, Scan
 from runbook.problems import nearest, printable
 
 __all__ = [
     "Batch",
+    "Ci",
     "Config",
     "Consumer",
     "Container",
+    "EnvFile",
+    "Folder",
     "Health",
     "Host",
     "Inventory",
+    "Models",
     "Offset",
     "Registry",
+    "Scan",
     "Service",
     "Stream",
     "Watch",
@@ -45,6 +66,10 @@ class Inventory(Strict):
     hosts: dict[fields.Name, Host]
     services: dict[fields.Name, Annotated[Service, fields.ByKind()]] = field(default_factory=dict)
     registry: Registry | None = None
+    ci: Ci | None = None
+    scan: Scan | None = None
+    tree: dict[fields.Below, Folder] = field(default_factory=dict)
+    models: Models | None = None
     health: Health = field(default_factory=Health)
     keep_releases: Annotated[int, fields.whole(1, 100)] = 5
 

@@ -92,7 +92,8 @@ def reveal_all(resolved: Resolved) -> dict[str, str]:
 def config_file(service: Service) -> ConfigFile | None:
     if not isinstance(service, Consumer) or service.config is None:
         return None
-    return ConfigFile(service.config.path, service.config.owner, service.config.mode)
+    entry = service.config
+    return ConfigFile(entry.path, entry.owner, entry.mode, entry.model_key or "")
 
 
 def offset_file(service: Service) -> OffsetFile | None:

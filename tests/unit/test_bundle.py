@@ -51,9 +51,13 @@ def test_every_way_to_import_a_module_takes_it_along(
 
 
 def code(source: str) -> str:
-    """What a source means: its syntax tree with line numbers, every docstring empty."""
+    """What a source means: its syntax tree with line numbers, every docstring empty, the functions without types."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             assert isinstance(node.body[0], ast.Expr)
             node.body[0].value = ast.Constant("")
@@ -64,6 +68,13 @@ def code(source: str) -> str:
 def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
     source = file.read_text()
     assert code(bundle.without_prose(source)) == code(source)
+
+
+def test_functions_travel_without_types_and_values_with_theirs() -> None:
+    method = "def f(self, y: Dict[str, Tuple[int, ...]], *z: int, w: str = ':') -> None:"
+    source = f"class A:\n    x: int = 1\n    {method}\n        u: int\n"
+    kept = "class A:\n x: int = 1\n def f(self, y, *z, w = ':'):\n  u: int\n"
+    assert bundle.without_prose(source) == kept
 
 
 def test_comments_and_docstrings_stay_at_home() -> None:

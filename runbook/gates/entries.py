@@ -1,0 +1,52 @@
+"""The entries `ci` and `scan` of hosts.yaml; each class is also the rule by which its entry is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from runbook import fields
+from runbook.entries import Strict, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ci(Strict):
+    """Where it is asked whether the code of an image is green. {service} and {image} are put into texts."""
+
+    forge: Literal["github", "gitea"] | None = field(default=None, metadata=about("gitea is for Forgejo as well."))
+    repository: fields.Repository = field(default="{image}", metadata=about("owner/name at the forge."))
+    address: fields.Url | None = field(default=None, metadata=about("The forge; without it https://api.github.com."))
+    branch: fields.Branch = field(default="dev", metadata=about("Whose head counts for an image without revision."))
+    token_variable: fields.Variable = field(default="CI_TOKEN", metadata=about("Of the environment, or of .env."))
+    required: tuple[str, ...] = field(default=(), metadata=about("Results that must be there; all of them without it."))
+    command: tuple[str, ...] = field(
+        default=(), metadata=about("Instead of a forge: green is exit status 0; REVISION and BRANCH are set.")
+    )
+    timeout: Annotated[int, fields.duration(1, 120)] = field(default=10, metadata=about("For one answer."))
+
+    def __post_init__(self) -> None:
+        if bool(self.forge) == bool(self.command):
+            raise ValueError("either forge or command is expected")
+        if self.forge == "gitea" and not self.address:
+            raise ValueError("a gitea needs its address")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan(Strict):
+    """The security scan of an image: a report of Trivy or Grype as JSON, or a command that prints one."""
+
+    report: fields.LocalPath | None = field(
+        default=None, metadata=about("Relative to this file; {service} and {tag} are put in.")
+    )
+    command: tuple[str, ...] = field(default=(), metadata=about("{image} is put in, repository@digest."))
+    max_age: Annotated[int, fields.duration(60, 31_536_000)] = field(
+        default=604_800, metadata=about("How old a report may be.")
+    )
+    allow: fields.LocalPath | None = field(
+        default=None, metadata=about("A list of accepted findings: id, expires, reason.")
+    )
+    timeout: Annotated[int, fields.duration(1, 3600)] = field(default=300, metadata=about("For the command."))
+
+    def __post_init__(self) -> None:
+        if bool(self.report) == bool(self.command):
+            raise ValueError("either report or command is expected")
