@@ -1,24 +1,20 @@
-"""Verb: one read-only exchange that brings everything a task wants to know of a server."""
+"""Verb: one read-only exchange that brings everything a deploy wants to know of a server: the preflight and the view."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import socket
 from functools import partial
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence
 
-from remote import batch, files, ground, record
+from remote import batch, ground
 from remote import engine as engines
-from remote import journal as journals
 from remote.checks import disk
 from remote.checks.together import Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine, EngineError, repository
-from remote.occupants import occupants
-from remote.plans import BatchState, Look, Occupant, Record, Wanted
+from remote.plans import Wanted
 from remote.store import Store
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
+from remote.view import view
+from remote.words import CRITICAL, OK, UNKNOWN, Check, encode
 
 REGISTRY_SECONDS = 40.0  # the engine itself gives up after 30
 DENIED = (401, 403)
@@ -37,25 +33,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     listed = engine.containers()
     digests: Dict[str, str] = {}
     rows = ask_all(_questions(request, engine, store, wanted, digests, listed), lambda check: None)
-    known, damaged = record.load(store)
-    rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
-    held = {entry.service: occupants(engine, entry.service, listed) for entry in wanted if entry.kind == "consumer"}
-    rows += [row for service, found in held.items() for row in _crowded(service, found)]
-    look = Look(
-        hostname=socket.gethostname(),
-        at=journals.now(),
-        user=pwd.getpwuid(os.geteuid()).pw_name,
-        rows=tuple(rows),
-        record=known,
-        run=journals.last(store),
-        occupants=held,
-        containers=tuple(entry["Id"] for entry in listed),
-        digests=digests,
-        images=_images(engine, known, digests),
-        same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
-        batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
-        variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
-    )
+    look = view(request, engine, store, wanted, listed, rows, digests)
     answer: Dict[str, Any] = encode(look)
     return answer
 
@@ -114,32 +92,3 @@ def _no_image(name: str, image: str, error: EngineError) -> Check:
         return Check(name, CRITICAL, f"the registry has no {image}", hint="build and push it, or name another --tag")
     hint = "check that the registry runs and that the server reaches it"
     return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({error.message})", hint=hint)
-
-
-def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
-    if len(found) < 2:
-        return []
-    names = " and ".join(entry.name for entry in found)
-    hint = "stop and rename the one that is not to be there; two would write the same offset file"
-    return [Check(service, CRITICAL, f"several containers hold the place of {service}: {names}", hint=hint)]
-
-
-def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Dict[str, str]:
-    asked = {placed.image for entry in known.releases for placed in entry.services.values()}
-    asked |= {placed.image_id for entry in known.releases for placed in entry.services.values()}
-    asked |= set(digests.values())
-    return {image: str((engine.image(image) or {}).get("Id", "")) for image in sorted(asked - {""})}
-
-
-def _same_config(store: Store, entry: Wanted) -> bool:
-    assert entry.config is not None  # noqa: S101  the caller asked
-    try:
-        present = files.read(entry.config.path)
-    except OSError:
-        return False
-    return present == entry.text.encode()
-
-
-def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:
-    image = engine.image(entry.local_tag) if entry.local_tag else None
-    return BatchState(next_image=str(image["Id"]) if image else "", runs=batch.runs(entry, engine, listed))

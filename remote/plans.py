@@ -221,6 +221,7 @@ class Look:
     containers: Tuple[str, ...] = ()  # ids of all containers that exist
     digests: Dict[str, str] = field(default_factory=dict)  # service -> repository@sha256:… in the registry
     images: Dict[str, str] = field(default_factory=dict)  # image of a release -> local image id, empty when it is gone
+    revisions: Dict[str, str] = field(default_factory=dict)  # of digests that are here: the commit, empty without one
     same_config: Dict[str, bool] = field(default_factory=dict)  # whether the wanted text is in place already
     batches: Dict[str, BatchState] = field(default_factory=dict)
     variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value

@@ -1,0 +1,90 @@
+"""What a server is like at one moment: the record, the last run, who holds which place, which images are there."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from typing import Any, Dict, List, Sequence, Tuple
+
+from remote import batch, files, record
+from remote import journal as journals
+from remote.engine import Engine
+from remote.occupants import occupants
+from remote.plans import BatchState, Look, Occupant, Record, Wanted
+from remote.store import Store
+from remote.words import CRITICAL, WARNING, Check
+
+Listed = List[Dict[str, Any]]
+
+REVISION = "org.opencontainers.image.revision"
+
+
+def view(
+    request: Dict[str, Any],
+    engine: Engine,
+    store: Store,
+    wanted: Sequence[Wanted],
+    listed: Listed,
+    rows: List[Check],
+    digests: Dict[str, str],
+) -> Look:
+    """Everything but the rows, which were asked before; `request`: variables. `listed`: what the engine lists."""
+    known, damaged = record.load(store)
+    rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
+    held = {entry.service: occupants(engine, entry.service, listed) for entry in wanted if entry.kind == "consumer"}
+    rows += [row for service, found in held.items() for row in _crowded(service, found)]
+    images, revisions = _images(engine, known, digests)
+    return Look(
+        hostname=socket.gethostname(),
+        at=journals.now(),
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        rows=tuple(rows),
+        record=known,
+        run=journals.last(store),
+        occupants=held,
+        containers=tuple(entry["Id"] for entry in listed),
+        digests=digests,
+        images=images,
+        revisions=revisions,
+        same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
+        batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
+        variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
+    )
+
+
+def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
+    if len(found) < 2:
+        return []
+    names = " and ".join(entry.name for entry in found)
+    hint = "stop and rename the one that is not to be there; two would write the same offset file"
+    return [Check(service, CRITICAL, f"several containers hold the place of {service}: {names}", hint=hint)]
+
+
+def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dict[str, str], Dict[str, str]]:
+    """By image: its local id, empty when it is gone; and the revision of the code it was built from, if it says so."""
+    asked = {placed.image for entry in known.releases for placed in entry.services.values()}
+    asked |= {placed.image_id for entry in known.releases for placed in entry.services.values()}
+    asked |= set(digests.values())
+    found = {image: engine.image(image) or {} for image in sorted(asked - {""})}
+    ids = {image: str(one.get("Id", "")) for image, one in found.items()}
+    return ids, {image: revision(one) for image, one in found.items() if one and image in digests.values()}
+
+
+def revision(image: Dict[str, Any]) -> str:
+    """The commit an image was built from, by the label that build tools write; empty when it has none."""
+    return str(((image.get("Config") or {}).get("Labels") or {}).get(REVISION) or "")
+
+
+def _same_config(store: Store, entry: Wanted) -> bool:
+    assert entry.config is not None  # noqa: S101  the caller asked
+    try:
+        present = files.read(entry.config.path)
+    except OSError:
+        return False
+    return present == entry.text.encode()
+
+
+def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:
+    image = engine.image(entry.local_tag) if entry.local_tag else None
+    return BatchState(next_image=str(image["Id"]) if image else "", runs=batch.runs(entry, engine, listed))
