@@ -1,4 +1,4 @@
-"""Verb: one read-only exchange that brings everything a deploy wants to know of a server: the preflight and the view."""
+"""Verb: one read-only exchange that brings all that a deploy wants to know of a server: the preflight, and the view."""
 
 from __future__ import annotations
 

@@ -203,6 +203,9 @@ class Wanted:
     config: Optional[ConfigFile] = None
     text: str = field(default="", repr=False)
     offset: Optional[OffsetFile] = None
+    stream: Optional[StreamAddress] = None  # for a status: where messages may wait
+    password: str = field(default="", repr=False)  # of the stream's user
+    failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
     container: str = ""  # batch: the name, or key=value of a label, that its runs are recognised by
     local_tag: str = ""
 

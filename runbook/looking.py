@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -28,24 +29,39 @@ def look(
 
     Raises what the exchange raises, and Defect for an answer that is no Look.
     """
+    wanted = [_wanted(inventory, resolved, service, tags) for service in services]
+    login = login_request(resolved.login) if tags is not None else None
+    request = _request(inventory, resolved, wanted) | {"login": login, "variables": reveal_all(resolved)}
+    return _ask(door, "look", request, () if tags is None else services)
+
+
+def status(door: Door, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Look:
+    """One exchange for how the server is now, with a row for each thing that a deploy ends with. Raises as `look`."""
+    wanted = [_watched(resolved, service, _wanted(inventory, resolved, service, None)) for service in services]
+    request = _request(inventory, resolved, wanted) | {"hidden": resolved.hidden, "variables": {}}
+    return _ask(door, "status", request, ())
+
+
+def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> dict[str, Any]:
     host = resolved.host
-    request = {
+    return {
         "root": host.root,
         "docker_host": host.docker_host or "",
         "gpus": host.gpus,
         "disk": disk_limits(inventory, resolved),
-        "services": [encode(_wanted(inventory, resolved, service, tags)) for service in services],
-        "login": login_request(resolved.login) if tags is not None else None,
-        "variables": reveal_all(resolved),
+        "services": [encode(entry) for entry in wanted],
     }
+
+
+def _ask(door: Door, verb: str, request: dict[str, Any], asked: Sequence[Service]) -> Look:
     try:
-        found = decode(Look, ask(door, "look", request), "look")
-        _see_through(found, () if tags is None else services)
+        found = decode(Look, ask(door, verb, request), "look")
+        _see_through(found, asked)
         return found
     except LostContact as error:  # with a look alone nothing has begun that could go on
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:
-        raise Defect(f"{host.name}: the look is not what it should be ({error})") from error
+        raise Defect(f"{door.host.name}: the look is not what it should be ({error})") from error
 
 
 def _see_through(look: Look, asked: Sequence[Service]) -> None:
@@ -114,7 +130,20 @@ def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Ma
         return Wanted(
             service.name, "batch", image, container=service.container, local_tag=local_tag(inventory, service)
         )
-    text = resolved.config(service) if tags is not None else None
+    text = resolved.config(service) if tags is not None and not resolved.missing else None
     return Wanted(
         service.name, "consumer", image, config_file(service), text.reveal() if text else "", offset_file(service)
+    )
+
+
+def _watched(resolved: Resolved, service: Service, wanted: Wanted) -> Wanted:
+    """With what it takes to see whether a consumer gets on."""
+    if not isinstance(service, Consumer):
+        return wanted
+    password = resolved.stream_password(service)
+    return dataclasses.replace(
+        wanted,
+        stream=resolved.stream(service),
+        password=password.reveal() if password else "",
+        failure_text=service.watch.failure_text,
     )

@@ -24,8 +24,8 @@ REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
 
 # What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
 # To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.
-# To ask, those that say where the streams are.
-Purpose = Literal["deploy", "compare", "ask"]
+# To ask, those that say where the streams are. A preflight says what is missing instead of ending with it.
+Purpose = Literal["deploy", "compare", "ask", "preflight"]
 
 _HINT = "Correct these; .env.example names every variable, and what it is for."
 
@@ -50,6 +50,7 @@ class Resolved:
     env: Env
     used: dict[str, Secret]
     login: Login | None = None
+    missing: tuple[str, ...] = ()  # a sentence for each variable without a value that a deploy would need
 
     def config(self, service: Service, model: str | None = None) -> Secret | None:
         """The service's configuration, with the model that was chosen on the server, if one was; None without one."""
@@ -88,11 +89,12 @@ def resolve(
 ) -> dict[str, Resolved]:
     """By server, what it will be sent. Raises BadInput with every problem of every server and service at once."""
     problems: list[str] = []
-    rendering = purpose == "deploy"
+    rendering = purpose in ("deploy", "preflight")
     envs = _read_envs((host.env_file for host in hosts), problems)
     needs = _needs(inventory, services, problems) if rendering else _stream_needs(services)
     for env in envs.values():
-        problems.extend(_unset(env, needs))
+        if purpose != "preflight":
+            problems.extend(_unset(env, needs))
         problems.extend(_half_a_login(env, services))
         problems.extend(_exposed(env, services))
     if not problems:
@@ -175,7 +177,7 @@ def _exposed(env: Env, services: Sequence[Service]) -> Iterator[str]:
 
 
 def _resolved(
-    inventory: Inventory, host: Host, env: Env, needs: Iterable[str], services: Sequence[Service]
+    inventory: Inventory, host: Host, env: Env, needs: dict[str, list[str]], services: Sequence[Service]
 ) -> Resolved:
     streams = [service.stream for service in _consumers(services) if service.stream]
     optional = [name for stream in streams for name in (stream.user_variable, stream.password_variable)]
@@ -184,11 +186,13 @@ def _resolved(
     login = None
     if registry and registry.username and REGISTRY_PASSWORD in used:
         login = Login(registry.server, registry.username, used[REGISTRY_PASSWORD])
-    return Resolved(host, env, used, login)
+    return Resolved(host, env, used, login, tuple(_unset(env, needs)))
 
 
 def _unusable(resolved: Resolved, services: Sequence[Service], rendering: bool) -> Iterator[str]:
     """What only shows when everything is put together, so that nothing is left to fail after the first connection."""
+    if rendering and resolved.missing:
+        return
     for service in services:
         for make in (resolved.config, resolved.stream) if rendering else (resolved.stream,):
             try:

@@ -1,0 +1,63 @@
+"""Proves a release after its watch: once all its consumers are seen to have handled messages, the record says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Optional, Sequence
+
+from remote import lock, offset, record
+from remote.journal import now
+from remote.plans import Look, Placed, Record, Release, Wanted
+from remote.store import Store
+from remote.vigil import PROVEN, UNPROVEN
+from remote.words import Refusal
+
+
+def proven(store: Store, look: Look, wanted: Sequence[Wanted]) -> Look:
+    """The look with its release proven, if it was not and is now; the same otherwise, also while the lock is held."""
+    known = look.record
+    release = known.find(known.current)
+    if release is None or release.outcome != UNPROVEN or not _all_moved(look, release, wanted):
+        return look
+    if look.run is not None and look.run.state == "under-way":
+        return look
+    try:
+        _enter(store, release.id)
+    except (Refusal, OSError):  # somebody is at it, or the disk is full: another look will see it again
+        return look
+    return dataclasses.replace(look, record=_with(known, release.id))
+
+
+def _all_moved(look: Look, release: Release, wanted: Sequence[Wanted]) -> bool:
+    """Whether every consumer of the release runs on as it was placed, and has moved since."""
+    asked = {entry.service: entry for entry in wanted}
+    consumers = {name: placed for name, placed in release.services.items() if placed.kind == "consumer"}
+    return bool(consumers) and all(_moved(look, placed, asked.get(name)) for name, placed in consumers.items())
+
+
+def _moved(look: Look, placed: Placed, entry: Optional[Wanted]) -> bool:
+    if entry is None or entry.offset is None or placed.offset_at_swap is None:
+        return False
+    holders = look.occupants.get(entry.service, ())
+    if [(one.container, one.running) for one in holders] != [(placed.container, True)]:
+        return False
+    try:
+        return offset.next_offset(entry.offset, offset.read(entry.offset).value) > placed.offset_at_swap
+    except offset.OffsetError:
+        return False
+
+
+def _enter(store: Store, release: str) -> None:
+    handle = lock.acquire(store, {"action": "status", "since": now()})
+    try:
+        known, damaged = record.load(store)
+        if not damaged and known.current == release:
+            record.save(store, _with(known, release))
+    finally:
+        os.close(handle)
+
+
+def _with(known: Record, release: str) -> Record:
+    marked = (dataclasses.replace(one, outcome=PROVEN) if one.id == release else one for one in known.releases)
+    return dataclasses.replace(known, releases=tuple(marked))
