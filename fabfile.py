@@ -2,9 +2,10 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, health, history, sandbox, status
+from tasks import deploy, health, history, preflight, sandbox, status
 
 namespace = Collection(
+    preflight.check,
     *(deploy.deploy, deploy.rollback, deploy.follow),
     *(status.show, history.runs, history.show),
     health.check,

@@ -22,6 +22,7 @@ SECONDS = 10.0
 LIMIT = 32 << 20  # bytes of one answer; logs are the longest
 LINE = 1 << 16  # bytes of one line of a pull's progress
 NONE = type(None)
+REVISION = "org.opencontainers.image.revision"
 
 # What is relied upon in an answer, as `_fits` reads it.
 CONTAINER = {
@@ -176,6 +177,11 @@ class Engine:
             return answer
         with closing(answer):
             raise EngineError(answer.status, _refused(answer))
+
+
+def revision(image: Dict[str, Any]) -> str:
+    """The commit an image was built from, by the label that build tools write; empty when it has none."""
+    return str(((image.get("Config") or {}).get("Labels") or {}).get(REVISION) or "")
 
 
 def find(wanted: str = "") -> Engine:

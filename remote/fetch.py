@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Dict, Tuple
 
 from remote import engine as engines
-from remote.engine import Engine, EngineError
+from remote.engine import Engine, EngineError, revision
 from remote.words import Refusal
 
 SAY = 0.5  # seconds between two lines of progress
@@ -15,9 +15,10 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: docker_host, images (repository@digest each), login. The answer has each image's local id."""
+    """`request`: docker_host, images (repository@digest each), login. The answer has id and revision of each."""
     engine = engines.find(request["docker_host"])
-    fetched = {}
+    fetched: Dict[str, str] = {}
+    revisions: Dict[str, str] = {}
     for image in request["images"]:
         if engine.image(image) is None:
             _pull(engine, image, request["login"], emit)
@@ -25,8 +26,8 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         if found is None:
             raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
         emit({"event": "fetched", "image": image})
-        fetched[image] = found["Id"]
-    return {"images": fetched}
+        fetched[image], revisions[image] = found["Id"], revision(found)
+    return {"images": fetched, "revisions": revisions}
 
 
 def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:

@@ -9,15 +9,13 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from remote import batch, files, record
 from remote import journal as journals
-from remote.engine import Engine
+from remote.engine import Engine, revision
 from remote.occupants import occupants
 from remote.plans import BatchState, Look, Occupant, Record, Wanted
 from remote.store import Store
 from remote.words import CRITICAL, WARNING, Check
 
 Listed = List[Dict[str, Any]]
-
-REVISION = "org.opencontainers.image.revision"
 
 
 def view(
@@ -69,11 +67,6 @@ def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dic
     found = {image: engine.image(image) or {} for image in sorted(asked - {""})}
     ids = {image: str(one.get("Id", "")) for image, one in found.items()}
     return ids, {image: revision(one) for image, one in found.items() if one and image in digests.values()}
-
-
-def revision(image: Dict[str, Any]) -> str:
-    """The commit an image was built from, by the label that build tools write; empty when it has none."""
-    return str(((image.get("Config") or {}).get("Labels") or {}).get(REVISION) or "")
 
 
 def _same_config(store: Store, entry: Wanted) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from typing import Any
 
 from remote.plans import Look, Plan
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
-from runbook import interrupts, looking, plantext, telling
+from runbook import checklist, gating, interrupts, looking, plantext, telling
 from runbook.door import Door
-from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
+from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused, RunbookError
 from runbook.exchange import ask, entry
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
-from runbook.planning import Order, blocking, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
+from runbook.planning import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from runbook.resolve import Resolved
 from runbook.running import Ended, carry_out
 from runbook.screen import Screen
@@ -34,16 +35,16 @@ class Job:
 
 Result = dict[str, Any]
 
-GROUND = ("root", "sessions")  # the rows without which nothing can be carried out at all
-
 
 def deploy(door: Door, job: Job, screen: Screen) -> Result:
     """Raises what ends it early; the result is what --json prints."""
     look = _look(door, job, screen, job.order.tags)
     with _undisturbed(door):
-        _gate(door, job, look, screen)
+        rows = checklist.ordered([*look.rows, checklist.env_row(job.resolved, look)], job.services)
+        _refuse_beside(door, look)
+        skipped = _gate(door, job, look, rows, screen)
         plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
-    return _carry_out(door, job, plan, look, screen)
+    return _carry_out(door, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
 
 
 def rollback(door: Door, job: Job, screen: Screen) -> Result:
@@ -56,7 +57,7 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
         if changed:
             sentence = f"release {plan.release} had other values: {', '.join(changed)}; its own config goes back"
             screen.rows([Check(".env", WARNING, sentence, hint="if a password was changed meanwhile, deploy instead")])
-    return _carry_out(door, job, plan, look, screen)
+    return _carry_out(door, job, plan, look, screen, look.rows)
 
 
 def _look(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
@@ -87,17 +88,19 @@ def _mended(door: Door, job: Job, run: str) -> list[str]:
     raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")
 
 
-def _gate(door: Door, job: Job, look: Look, screen: Screen) -> None:
-    screen.rows(look.rows)
-    _refuse_beside(door, look)
-    _refuse_for(door, blocking(look, job.services))
+def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Screen) -> dict[str, str]:
+    """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
+    shown = checklist.with_skips(rows, job.order.skips)
+    screen.rows(shown)
+    _refuse_for(door, list(checklist.blocking(shown, job.services, look)))
+    return checklist.gone_past(rows, job.order.skips)
 
 
 def _let_pass(door: Door, look: Look, screen: Screen) -> None:
     """Only what makes a rollback impossible holds it back; the rest is said."""
     screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
     _refuse_beside(door, look)
-    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and row.name in GROUND])
+    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and row.name in checklist.GROUND])
 
 
 def _refuse_beside(door: Door, look: Look) -> None:
@@ -116,34 +119,70 @@ def _refuse_for(door: Door, wrong: Sequence[Check]) -> None:
         raise Refused(f"{door.host.name}: nothing was changed: {said}", hints)
 
 
-def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen) -> Result:
+def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, rows: Sequence[Check]) -> Result:
     for line in plantext.lines(plan, look, with_commands=job.dry_run):
         screen.say(line, copyable=True)
-    result: Result = {"server": door.host.name, "plan": encode(plan)}
-    if job.dry_run:
-        return {**result, "outcome": "dry-run"}
-    if nothing_to_do(plan):
+    result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
+    if nothing_to_do(plan) and not job.dry_run:
         screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
         return {**result, "outcome": "up-to-date", "release": look.record.current}
+    known = gating.identities(look)
     with _undisturbed(door):
-        _fetch(door, job, images_to_fetch(plan, look), screen)
+        if not job.dry_run:
+            known |= _fetch(door, job, images_to_fetch(plan, look), screen)
+        if plan.action == "deploy":
+            gates = _gates(job, plan, look, known, screen)
+            plan = dataclasses.replace(plan, skipped=plan.skipped | _gate(door, job, look, gates, screen))
+            result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
+    if job.dry_run:
+        return {**result, "outcome": "dry-run"}
     ended = _run(door, job, plan, screen)
-    return {**result, "outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
+    after = _after(door, job, plan, screen)
+    told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
+    return {**result, **told, "after": [encode(row) for row in after]}
 
 
-def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> None:
+def _gates(job: Job, plan: Plan, look: Look, known: gating.Identities, screen: Screen) -> list[Check]:
+    """What is asked of others about the images that this plan brings."""
+    changing = {step.service for step in plan.consumers if step.change != "none"}
+    changing |= {batch.service for batch in plan.batches if batch.change != "none"}
+    services = [service for service in job.services if service.name in changing]
+    if not services or not (job.inventory.ci or job.inventory.scan):
+        return gating.rows(job.inventory, job.resolved, (), {}, look, known)
+    with screen.working("asking the gates"):
+        return gating.rows(job.inventory, job.resolved, services, job.order.tags, look, known)
+
+
+def _after(door: Door, job: Job, plan: Plan, screen: Screen) -> Sequence[Check]:
+    """What stands at the end of a deploy, with its evidence; the deploy is over, whatever becomes of the question."""
+    placed = {step.service for step in plan.consumers}
+    services = [service for service in job.services if service.name in placed]
+    try:
+        rows = looking.status(door, job.inventory, job.resolved, services).rows if services else ()
+    except RunbookError as error:
+        screen.say(f"{error}; fab status asks again", "yellow")
+        return ()
+    screen.rows(rows)
+    return rows
+
+
+def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str, tuple[str, str]]:
+    """Pull what is not there yet; what the server then knows of it: id and revision by image."""
     if not images:
-        return
+        return {}
     request = {
         "docker_host": job.resolved.host.docker_host or "",
         "images": images,
         "login": looking.login_request(job.resolved.login),
     }
-    with screen.working(f"{door.host.name}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
+    server = door.host.name
+    with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
         try:
-            ask(door, "fetch", request, teller(screen, passing, door.host.name))
+            answer = ask(door, "fetch", request, teller(screen, passing, server))
         except LostContact as error:
             raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
+    ids, revisions = (entry(server, answer, name, dict) for name in ("images", "revisions"))
+    return {str(image): (str(ids[image]), str(revisions.get(image, ""))) for image in ids}
 
 
 def _run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:

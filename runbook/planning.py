@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remote.plans import BatchStep, ConsumerStep, Look, Occupant, Placed, Plan, Record, Release, Spec, spec_hash
 from remote.plans import Watch as WatchTerms
-from remote.words import CRITICAL, UNKNOWN, Check
 from runbook import __version__
 from runbook.errors import Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
@@ -28,12 +27,8 @@ class Order:
     adopt: bool = False
     undo_on_failure: bool = True
     to: str = ""  # rollback: the release to go to
-
-
-def blocking(look: Look, services: Sequence[Service]) -> list[Check]:
-    """The rows that end a deploy before anything is changed. What a batch service does is shown, and ends nothing."""
-    shown_only = {service.name for service in services if isinstance(service, Batch)}
-    return [row for row in look.rows if row.level in (CRITICAL, UNKNOWN) and row.name not in shown_only]
+    replay: bool = False  # rollback: read again what the release that is left has handled
+    skips: Mapping[str, str] = field(default_factory=dict)  # row of the preflight -> why it is gone past
 
 
 def deploy_plan(

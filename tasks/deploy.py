@@ -22,9 +22,12 @@ if TYPE_CHECKING:
         "force": "replace the container even if nothing differs; bypasses no check",
         "adopt": "replace a container this tool did not make, and keep it as the previous release",
         "no-rollback": "leave a release that fails its watch running, for a person to look at",
+        "skip": "a row of the preflight to go past, such as 'training CI'; may be given again",
+        "reason": "why, for the journal; with --skip",
         "json": front.JSON,
         "debug": front.DEBUG,
-    }
+    },
+    iterable=["skip"],
 )
 @front.guarded
 def deploy(
@@ -37,16 +40,19 @@ def deploy(
     adopt: bool = False,
     no_rollback: bool = False,
     json: bool = False,
+    skip: list[str] | None = None,
+    reason: str | None = None,
     debug: bool = False,
 ) -> None:
     """Put the images of hosts.yaml on the servers; a release that fails its watch is rolled back by itself."""
-    from runbook import jobs
-    from tasks.visit import Visit, order, tags_for
+    from runbook import checklist, jobs
+    from tasks.visit import Visit, given, order, tags_for
 
     visit = Visit(context, hosts, service, json, purpose="deploy")
     visit.warn()
     tags = tags_for(visit.services, tag)
-    asked = order(tags, force=force, adopt=adopt, undo_on_failure=not no_rollback)
+    skips = checklist.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
+    asked = order(tags, force=force, adopt=adopt, undo_on_failure=not no_rollback, skips=skips)
     _carry_out(visit, asked, jobs.deploy, dry_run, json)
 
 
@@ -54,6 +60,7 @@ def deploy(
     help={
         "to": "the release to go to; without it the newest good one before what is in force",
         "hosts": front.HOSTS,
+        "replay": "read again the messages that the release which is left has handled",
         "dry-run": "look, show the plan, and end",
         "json": front.JSON,
         "debug": front.DEBUG,
@@ -64,6 +71,7 @@ def rollback(
     context: Any,
     to: str | None = None,
     hosts: str | None = None,
+    replay: bool = False,
     dry_run: bool = False,
     json: bool = False,
     debug: bool = False,
@@ -73,7 +81,8 @@ def rollback(
     from tasks.visit import Visit, given, order
 
     visit = Visit(context, hosts, None, json)
-    _carry_out(visit, order({}, to=given("--to", to) or ""), jobs.rollback, dry_run, json)
+    asked = order({}, to=given("--to", to) or "", replay=replay)
+    _carry_out(visit, asked, jobs.rollback, dry_run, json)
 
 
 @task(help={"run": "the run's id; without it the newest", "hosts": front.HOSTS, "debug": front.DEBUG})

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from remote.plans import BatchState, Plan
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook import plantext
 from runbook.errors import Refused
-from runbook.planning import blocking, changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do
+from runbook.planning import changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
 
@@ -132,15 +131,6 @@ def test_a_batch_service_is_only_ever_tagged(scene: Scene) -> None:
     assert (changes(plan), plan.consumers) == ({TRAINING: "tag"}, ())
     assert plan.batches[0].local_tag == "registry.lan:5000/azaion/training:current"
     assert images_to_fetch(plan, moved.look) == []
-
-
-def test_rows_that_are_critical_or_unknown_block_except_those_of_a_batch_service(scene: Scene) -> None:
-    rows = tuple(
-        Check(name, level, "")
-        for name, level in [("a", OK), ("b", WARNING), ("c", CRITICAL), ("d", UNKNOWN), (TRAINING, UNKNOWN)]
-    )
-    blocked = blocking(scene.seeing(rows=rows).look, scene.services)
-    assert [row.name for row in blocked] == ["c", "d"]
 
 
 def test_ids_sort_by_the_clock_of_the_server_and_are_never_shared(scene: Scene) -> None:

@@ -1,0 +1,75 @@
+"""Asks the gates of several services at once: is the code green, is the image free of known holes.
+
+What speaks to forges is imported only where hosts.yaml names one: it takes longer than the rest of a start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING
+
+from remote.plans import Look
+from remote.words import SKIPPED, Check
+from runbook.inventory import Inventory, Service
+from runbook.resolve import Resolved
+
+if TYPE_CHECKING:
+    from runbook.gates.target import Target
+
+Identities = Mapping[str, tuple[str, str]]  # image (repository@digest) -> its id on the server, and its revision
+
+
+def identities(look: Look) -> dict[str, tuple[str, str]]:
+    """What the look knows of the images that the server holds already."""
+    return {image: (look.images.get(image, ""), revision) for image, revision in look.revisions.items()}
+
+
+def by_the_branch(known: Identities) -> Identities:
+    """Without the revisions: nothing is deployed, and the question is whether the branch is green."""
+    return {image: (image_id, "") for image, (image_id, _) in known.items()}
+
+
+def rows(
+    inventory: Inventory,
+    resolved: Resolved,
+    services: Sequence[Service],
+    tags: Mapping[str, str],
+    look: Look,
+    known: Identities,
+) -> list[Check]:
+    """A row for each gate of each service whose image the registry has; all are asked at once."""
+    asked = []
+    wanted = [service for service in services if service.name in look.digests]
+    targets = [_target(service, tags, look, known) for service in wanted] if inventory.ci or inventory.scan else []
+    if inventory.ci:
+        from runbook.gates import ci
+
+        token = ci.token(inventory.ci, resolved.env.values, os.environ)
+        asked += [partial(ci.check, f"{one.service} CI", inventory.ci, one, token) for one in targets]
+    if inventory.scan:
+        from runbook.gates import scan
+
+        now = datetime.now(timezone.utc)
+        asked += [partial(scan.check, f"{one.service} scan", inventory.scan, one, now) for one in targets]
+    found = [
+        Check(name, SKIPPED, f"hosts.yaml says nothing of {what}")
+        for name, what, entry in (("CI", "ci", inventory.ci), ("scan", "a scan", inventory.scan))
+        if entry is None
+    ]
+    if not asked:
+        return found
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return [*found, *pool.map(lambda ask: ask(), asked)]
+
+
+def _target(service: Service, tags: Mapping[str, str], look: Look, known: Identities) -> Target:
+    from runbook.gates.target import Target
+
+    reference = look.digests[service.name]
+    image_id, revision = known.get(reference, ("", ""))
+    return Target(service.name, service.image, tags[service.name], reference, image_id, revision)

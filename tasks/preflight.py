@@ -1,0 +1,68 @@
+"""fab preflight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+if TYPE_CHECKING:
+    from remote.words import Check
+    from runbook.door import Door
+    from tasks.visit import Visit
+
+
+@task(
+    name="preflight",
+    help={
+        "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
+        "service": front.SERVICE,
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    },
+)
+@front.guarded
+def check(
+    context: Any,
+    tag: str | None = None,
+    service: str | None = None,
+    hosts: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Go through the checklist before a deploy, and change nothing. Exit status 0, 1, 2 or 3."""
+    from tasks.visit import Visit, print_json, tags_for
+
+    visit = Visit(context, hosts, service, json, purpose="preflight")
+    visit.warn()
+    tags = tags_for(visit.services, tag)
+    found = {door.host.name: _rows(visit, door, tags) for door in visit.doors()}
+
+    from remote.words import encode
+    from runbook.health import EXIT_STATUS, worst
+
+    levels = {server: worst(row.level for row in rows) for server, rows in found.items()}
+    if json:
+        servers = [
+            {"server": server, "level": levels[server], "rows": [encode(row) for row in rows]}
+            for server, rows in found.items()
+        ]
+        print_json({"servers": servers})
+    return EXIT_STATUS[worst(levels.values())]
+
+
+def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
+    """What one server and the gates answer, shown as soon as it is known."""
+    from runbook import checklist, gating, looking
+
+    resolved = visit.resolved[door.host.name]
+    look = looking.look(door, visit.inventory, resolved, visit.services, tags)
+    known = gating.by_the_branch(gating.identities(look))
+    gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
+    rows = checklist.ordered([*gates, *look.rows, checklist.env_row(resolved, look)], visit.services)
+    visit.screen.say(f"{door.host.name}: before a deploy", "bold")
+    visit.screen.rows(rows)
+    return rows
