@@ -37,15 +37,25 @@ def _all_moved(look: Look, release: Release, wanted: Sequence[Wanted]) -> bool:
 
 
 def _moved(look: Look, placed: Placed, entry: Optional[Wanted]) -> bool:
-    if entry is None or entry.offset is None or placed.offset_at_swap is None:
+    if entry is None or entry.offset is None:
         return False
+    before = _began(look, placed, entry.service)
     holders = look.occupants.get(entry.service, ())
     if [(one.container, one.running) for one in holders] != [(placed.container, True)]:
         return False
     try:
-        return offset.next_offset(entry.offset, offset.read(entry.offset).value) > placed.offset_at_swap
+        return before is not None and offset.next_offset(entry.offset, offset.read(entry.offset).value) > before
     except offset.OffsetError:
         return False
+
+
+def _began(look: Look, placed: Placed, service: str) -> Optional[int]:
+    """Where the release took over; one that found no offset file began with the first message of the stream."""
+    if placed.offset_at_swap is not None:
+        return placed.offset_at_swap
+    row = next((row for row in look.rows if row.name == f"{service} offset"), None)
+    first = row.figures.get("first") if row else None
+    return first if isinstance(first, int) else None
 
 
 def _enter(store: Store, release: str) -> None:

@@ -54,8 +54,10 @@ class Host(Strict):
 class Registry(Strict):
     """Where images come from. The password is REGISTRY_PASSWORD in .env."""
 
-    server: fields.RegistryServer
-    username: Annotated[str, fields.text(r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name")] | None = None
+    server: fields.RegistryServer = field(metadata=about("Put in front of every image's name."))
+    username: Annotated[str, fields.text(r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name")] | None = field(
+        default=None, metadata=about("Who pulls; without it the registry asks for no login.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,20 +98,26 @@ class Offset(Strict):
 class Stream(Strict):
     """The RabbitMQ stream a consumer reads. Where it is and who may ask it stand in .env, under these names."""
 
-    name: fields.Stream
-    vhost: fields.VirtualHost = "/"
-    host_variable: fields.Variable = "RABBITMQ_HOST"
-    port_variable: fields.Variable = "RABBITMQ_PORT"
-    user_variable: fields.Variable = "RABBITMQ_MONITOR_USER"
-    password_variable: fields.Variable = "RABBITMQ_MONITOR_PASSWORD"  # noqa: S105 (a name, not a password)
+    name: fields.Stream = field(metadata=about("The stream's name at the broker."))
+    vhost: fields.VirtualHost = field(default="/", metadata=about("The broker's virtual host."))
+    host_variable: fields.Variable = field(default="RABBITMQ_HOST", metadata=about("Where the broker is."))
+    port_variable: fields.Variable = field(
+        default="RABBITMQ_PORT", metadata=about("The port of its stream plugin, mostly 5552.")
+    )
+    user_variable: fields.Variable = field(
+        default="RABBITMQ_MONITOR_USER", metadata=about("Who may read the stream, and nothing else.")
+    )
+    password_variable: fields.Variable = field(
+        default="RABBITMQ_MONITOR_PASSWORD", metadata=about("That user's password; set with the user, or not at all.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Log(Strict):
     """Rotation of a container's log."""
 
-    size: fields.LogSize = "10m"
-    files: Annotated[int, fields.whole(1, 100)] = 3
+    size: fields.LogSize = field(default="10m", metadata=about("Of one file; then the next one begins."))
+    files: Annotated[int, fields.whole(1, 100)] = field(default=3, metadata=about("How many are kept."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,17 +163,17 @@ class Container(Strict):
 class Consumer(Container):
     """A service that reads a queue; a deploy stops it and puts its successor there."""
 
-    kind: Literal["consumer"]
+    kind: Literal["consumer"] = field(metadata=about("A deploy stops it and puts its successor there."))
     restart: fields.Restart = field(default="unless-stopped", metadata=about("Docker's restart policy."))
     stop_signal: fields.Signal = field(default="", metadata=about("Instead of the image's own, SIGTERM."))
     stop_grace: Annotated[int, fields.duration(0, 3600)] = field(
         default=30, metadata=about("Time between the stop signal and SIGKILL.")
     )
-    log: Log = field(default_factory=Log)
-    config: Config | None = None
-    offset: Offset | None = None
-    stream: Stream | None = None
-    watch: Watch = field(default_factory=Watch)
+    log: Log = field(default_factory=Log, metadata=about("Rotation of its log."))
+    config: Config | None = field(default=None, metadata=about("The file it is configured by."))
+    offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
+    stream: Stream | None = field(default=None, metadata=about("What it reads."))
+    watch: Watch = field(default_factory=Watch, metadata=about("How a new release proves itself."))
 
     def __post_init__(self) -> None:
         for key, path in self._files().items():
@@ -182,7 +190,7 @@ class Consumer(Container):
 class Batch(Container):
     """A service that runs for days; a deploy fetches the image of its next run and stops nothing."""
 
-    kind: Literal["batch"]
+    kind: Literal["batch"] = field(metadata=about("Nothing ever stops it."))
     container: fields.Name = field(metadata=about("The container's name, by which a run is recognised."))
     label: fields.ImageLabel | None = field(
         default=None, metadata=about("A label, key=value, by which a run of any name is recognised as well.")
@@ -222,8 +230,8 @@ class DiskHealth(Limits):
     """Fill levels in percent, of space and of inodes."""
 
     paths: tuple[fields.AbsolutePath, ...] = field(default=(), metadata=about("Without it, each server's root."))
-    warning: fields.Percent = 80.0
-    critical: fields.Percent = 95.0
+    warning: fields.Percent = field(default=80.0, metadata=about("Fuller than this is a warning."))
+    critical: fields.Percent = field(default=95.0, metadata=about("Fuller than this stops a deploy."))
 
     def __post_init__(self) -> None:
         self._ordered(self.warning, self.critical)
@@ -233,8 +241,8 @@ class DiskHealth(Limits):
 class GpuHealth(Limits):
     """Temperatures in degrees Celsius; without them temperature is shown and not judged."""
 
-    warning: fields.Celsius | None = None
-    critical: fields.Celsius | None = None
+    warning: fields.Celsius | None = field(default=None, metadata=about("From this temperature on a warning."))
+    critical: fields.Celsius | None = field(default=None, metadata=about("From this temperature on critical."))
 
     def __post_init__(self) -> None:
         self._ordered(self.warning, self.critical)
@@ -253,6 +261,6 @@ class OffsetHealth(Strict):
 class Health(Strict):
     """The thresholds of the checks."""
 
-    disk: DiskHealth = field(default_factory=DiskHealth)
-    gpu: GpuHealth = field(default_factory=GpuHealth)
-    offset: OffsetHealth = field(default_factory=OffsetHealth)
+    disk: DiskHealth = field(default_factory=DiskHealth, metadata=about("How full file systems may be."))
+    gpu: GpuHealth = field(default_factory=GpuHealth, metadata=about("How hot GPUs may be."))
+    offset: OffsetHealth = field(default_factory=OffsetHealth, metadata=about("How long an offset may stand still."))

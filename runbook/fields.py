@@ -21,7 +21,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True, eq=False)
 class Reads:
-    """Marks an annotated field: `parse` makes its value or raises ValueError with a sentence.
+    """Marks an annotated field: `parse` makes its value or raises ValueError with a sentence; `says` what is expected.
 
     Compared by identity, since typing wants it hashable.
     The methods are pydantic's hooks; they are called only where hosts.yaml is loaded.
@@ -29,6 +29,7 @@ class Reads:
 
     parse: Callable[[Any], Any]
     schema: dict[str, Any]
+    says: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
@@ -57,29 +58,31 @@ def text(pattern: str, says: str) -> Reads:
             raise ValueError(f"{says} is expected{_quotes(value)}")
         return value
 
-    return Reads(parse, {"type": "string", "pattern": f"^(?:{pattern})$"})
+    return Reads(parse, {"type": "string", "pattern": f"^(?:{pattern})$"}, says)
 
 
 def whole(low: int, high: int) -> Reads:
     """A whole number between two bounds, both allowed."""
+    says = f"a whole number from {low} to {high}"
 
     def parse(value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high} is expected")
+            raise ValueError(f"{says} is expected")
         return value
 
-    return Reads(parse, {"type": "integer", "minimum": low, "maximum": high})
+    return Reads(parse, {"type": "integer", "minimum": low, "maximum": high}, says)
 
 
 def number(low: float, high: float) -> Reads:
     """A number between two bounds, both allowed."""
+    says = f"a number from {low:g} to {high:g}"
 
     def parse(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high:
-            raise ValueError(f"a number from {low:g} to {high:g} is expected")
+            raise ValueError(f"{says} is expected")
         return float(value)
 
-    return Reads(parse, {"type": "number", "minimum": low, "maximum": high})
+    return Reads(parse, {"type": "number", "minimum": low, "maximum": high}, says)
 
 
 def duration(low: int, high: int) -> Reads:
@@ -93,7 +96,14 @@ def duration(low: int, high: int) -> Reads:
             raise ValueError(says)
         return seconds
 
-    return Reads(parse, {"type": ["integer", "string"], "pattern": r"^\d{1,9}[smhd]?$"})
+    schema = {"type": ["integer", "string"], "pattern": r"^\d{1,9}[smhd]?$"}
+    return Reads(parse, schema, f"a time from {_told(low)} to {_told(high)}")
+
+
+def _told(seconds: int) -> str:
+    """A time as somebody would write it."""
+    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}" if seconds else "0"
 
 
 def _quotes(value: Any) -> str:
@@ -182,9 +192,9 @@ Address = Annotated[str, text(_HOST, "a host name, an address or an alias of ssh
 Hops = Annotated[str, text(rf"([\w.-]+@)?{_HOST}(,([\w.-]+@)?{_HOST})*", "[user@]host[:port]")]
 User = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?", "a login name")]
 Program = Annotated[str, text(r"/?[\w.+-]+(/[\w.+-]+)*", "the name or path of a program")]
-LocalPath = Annotated[Path, Reads(_local, {"type": "string"})]
-AbsolutePath = Annotated[str, Reads(_absolute, {"type": "string", "pattern": f"^{_PATH}$"})]
-Below = Annotated[str, Reads(_below, {"type": "string"})]
+LocalPath = Annotated[Path, Reads(_local, {"type": "string"}, "a path on the laptop")]
+AbsolutePath = Annotated[str, Reads(_absolute, {"type": "string", "pattern": f"^{_PATH}$"}, "an absolute path")]
+Below = Annotated[str, Reads(_below, {"type": "string"}, "a path, absolute or below the root")]
 FileName = Annotated[str, text(r"[\w@+-][\w.@+-]*", "the name of a file")]
 KeyPath = Annotated[str, text(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", "a key, or keys joined by dots")]
 ImageLabel = Annotated[str, text(r"[\w./-]+=[\w./:-]*", "a label, key=value")]
@@ -200,16 +210,25 @@ ContainerUser = Annotated[str, text(r"(\w[\w.-]*(:\w[\w.-]*)?)?", "user or user:
 Network = Annotated[str, text(r"([a-zA-Z0-9][\w.:-]*)?", "the name of a docker network")]
 Memory = Annotated[str, text(r"([1-9]\d*[bkmg]?)?", "an amount such as 512m or 8g")]
 LogSize = Annotated[str, text(r"[1-9]\d*[kmg]", "an amount such as 10m")]
-Restart = Annotated[str, Reads(_restart, {"enum": [False, "no", "always", "unless-stopped", "on-failure"]})]
+Restart = Annotated[
+    str,
+    Reads(
+        _restart,
+        {"enum": [False, "no", "always", "unless-stopped", "on-failure"]},
+        "no, always, unless-stopped or on-failure[:n]",
+    ),
+]
 Signal = Annotated[str, text(r"(SIG[A-Z0-9+-]+)?", "a signal such as SIGTERM")]
 Variable = Annotated[str, text(r"[A-Za-z_]\w*", "the name of a variable")]
 Key = Annotated[str, text(r"[A-Za-z_][\w.-]*", "a key")]
 Stream = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a stream")]
 VirtualHost = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a virtual host")]
-Gpus = Annotated[str, Reads(_gpus, {"type": ["integer", "string"]})]
-Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]})]
-FolderMode = Annotated[int, Reads(_folder_mode, {"type": ["integer", "string"]})]
-Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"})]
+Gpus = Annotated[str, Reads(_gpus, {"type": ["integer", "string"]}, 'the word all, a count or "device=0,1"')]
+Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]}, 'a file mode such as "0600"')]
+FolderMode = Annotated[
+    int, Reads(_folder_mode, {"type": ["integer", "string"]}, 'the mode of a directory, such as "0755"')
+]
+Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"}, "source:target[:ro]")]
 Port = Annotated[int, whole(1, 65535)]
 Percent = Annotated[float, number(0, 100)]
 Celsius = Annotated[float, number(1, 150)]

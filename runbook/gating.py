@@ -32,6 +32,12 @@ def by_the_branch(known: Identities) -> Identities:
     return {image: (image_id, "") for image, (image_id, _) in known.items()}
 
 
+def absent(inventory: Inventory) -> list[Check]:
+    """A row for each gate that hosts.yaml does not name."""
+    entries = (("CI", "ci", inventory.ci), ("scan", "scan", inventory.scan))
+    return [Check(name, SKIPPED, f"hosts.yaml has no entry {key}") for name, key, entry in entries if entry is None]
+
+
 def rows(
     inventory: Inventory,
     resolved: Resolved,
@@ -54,17 +60,12 @@ def rows(
 
         now = datetime.now(timezone.utc)
         asked += [partial(scan.check, f"{one.service} scan", inventory.scan, one, now) for one in targets]
-    found = [
-        Check(name, SKIPPED, f"hosts.yaml says nothing of {what}")
-        for name, what, entry in (("CI", "ci", inventory.ci), ("scan", "a scan", inventory.scan))
-        if entry is None
-    ]
     if not asked:
-        return found
+        return []
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(len(asked)) as pool:
-        return [*found, *pool.map(lambda ask: ask(), asked)]
+        return list(pool.map(lambda ask: ask(), asked))
 
 
 def _target(service: Service, tags: Mapping[str, str], look: Look, known: Identities) -> Target:

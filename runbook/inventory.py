@@ -28,6 +28,7 @@ from runbook.entries import (
     Stream,
     Strict,
     Watch,
+    about,
 )
 from runbook.errors import BadInput
 from runbook.gates.entries import Ci, Scan
@@ -63,15 +64,21 @@ class Inventory(Strict):
     """Everything hosts.yaml says; hosts and services in the order of the file."""
 
     path: Path
-    hosts: dict[fields.Name, Host]
-    services: dict[fields.Name, Annotated[Service, fields.ByKind()]] = field(default_factory=dict)
-    registry: Registry | None = None
-    ci: Ci | None = None
-    scan: Scan | None = None
-    tree: dict[fields.Below, Folder] = field(default_factory=dict)
-    models: Models | None = None
-    health: Health = field(default_factory=Health)
-    keep_releases: Annotated[int, fields.whole(1, 100)] = 5
+    hosts: dict[fields.Name, Host] = field(metadata=about("The servers, each under the name you type."))
+    services: dict[fields.Name, Annotated[Service, fields.ByKind()]] = field(
+        default_factory=dict, metadata=about("What runs on every server, each under the name of its container.")
+    )
+    registry: Registry | None = field(default=None, metadata=about("Where the images come from."))
+    ci: Ci | None = field(default=None, metadata=about("Where it is asked whether an image's code is green."))
+    scan: Scan | None = field(default=None, metadata=about("The security scan of the images."))
+    tree: dict[fields.Below, Folder] = field(
+        default_factory=dict, metadata=about("Directories that have to be on every server; fab setup makes them.")
+    )
+    models: Models | None = field(default=None, metadata=about("Dated directories of trained models."))
+    health: Health = field(default_factory=Health, metadata=about("The thresholds of the checks."))
+    keep_releases: Annotated[int, fields.whole(1, 100)] = field(
+        default=5, metadata=about("How many releases a server keeps, and so how far back fab rollback can go.")
+    )
 
     def select_hosts(self, wanted: str | None) -> list[Host]:
         """The servers that a comma list of names and groups means, each once, in its order; None means all.

@@ -40,7 +40,8 @@ def deploy(door: Door, job: Job, screen: Screen) -> Result:
     """Raises what ends it early; the result is what --json prints."""
     look = _look(door, job, screen, job.order.tags)
     with _undisturbed(door):
-        rows = checklist.ordered([*look.rows, checklist.env_row(job.resolved, look)], job.services)
+        found = [*gating.absent(job.inventory), *look.rows, checklist.env_row(job.resolved, look)]
+        rows = checklist.ordered(found, job.services)
         _refuse_beside(door, look)
         skipped = _gate(door, job, look, rows, screen)
         plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
@@ -148,7 +149,7 @@ def _gates(job: Job, plan: Plan, look: Look, known: gating.Identities, screen: S
     changing |= {batch.service for batch in plan.batches if batch.change != "none"}
     services = [service for service in job.services if service.name in changing]
     if not services or not (job.inventory.ci or job.inventory.scan):
-        return gating.rows(job.inventory, job.resolved, (), {}, look, known)
+        return []
     with screen.working("asking the gates"):
         return gating.rows(job.inventory, job.resolved, services, job.order.tags, look, known)
 
@@ -162,7 +163,9 @@ def _after(door: Door, job: Job, plan: Plan, screen: Screen) -> Sequence[Check]:
     except RunbookError as error:
         screen.say(f"{error}; fab status asks again", "yellow")
         return ()
-    screen.rows(rows)
+    if rows:
+        screen.say(f"{door.host.name}: after it", "bold")
+        screen.rows(rows)
     return rows
 
 

@@ -8,8 +8,10 @@ from typing import Any
 from remote.checks import say
 from remote.occupants import moment
 from remote.plans import BatchState, Look, Occupant, Placed, Release, RunState
-from remote.words import Check, encode
+from remote.words import encode
 from runbook.inventory import Batch, Service
+
+NO_IMAGE = "no image for the next run yet"
 
 
 def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tuple[str, str]]:
@@ -18,7 +20,7 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
     yield f"{server}: {_release(release)}", "bold"
     for service in services:
         if isinstance(service, Batch):
-            yield f"  {service.name}: {_batch(look, look.batches.get(service.name, BatchState()))}", ""
+            yield f"  {service.name}: {_batch(service.name, look, look.batches.get(service.name, BatchState()))}", ""
         else:
             yield from _consumer(service.name, look, release)
     if look.run is not None:
@@ -26,7 +28,6 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
     for entry in look.record.releases:
         mark = "*" if entry.id == look.record.current else " "
         yield f"  {mark} {entry.id}  {_outcome(entry):8}  {_contents(entry)}  by {entry.who}", "dim"
-    yield from ((f"  {row.level}: {row.name}: {row.sentence}", "yellow") for row in _worth_saying(look))
 
 
 def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str,
         "at": look.at,
         "release": look.record.current,
         "services": {
-            service.name: encode(look.batches.get(service.name, BatchState()))
+            service.name: _batch_result(service.name, look)
             if isinstance(service, Batch)
             else {"containers": [encode(entry) for entry in look.occupants.get(service.name, ())]}
             for service in services
@@ -49,6 +50,13 @@ def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str,
         ],
         "rows": [encode(row) for row in look.rows],
     }
+
+
+def _batch_result(service: str, look: Look) -> dict[str, Any]:
+    state = look.batches.get(service, BatchState())
+    known = {image: _origin(service, look, image) for image in (state.next_image, *(run.image for run in state.runs))}
+    images = {image: {"tag": placed.tag, "image": placed.image} for image, placed in known.items() if placed}
+    return {**encode(state), "images": images}
 
 
 def _identity(placed: Placed) -> dict[str, str]:
@@ -81,10 +89,24 @@ def _state(entry: Occupant, at: str) -> str:
     return f"running for {say.span(moment(at) - moment(entry.started_at))}" if entry.running else "not running"
 
 
-def _batch(look: Look, state: BatchState) -> str:
-    runs = [f"{run.name} {_state(run, look.at)} from {run.image[:19]}" for run in state.runs]
-    after = f"the next run starts from {state.next_image[:19]}" if state.next_image else "no image for the next run yet"
+def _batch(service: str, look: Look, state: BatchState) -> str:
+    runs = [f"{run.name} {_state(run, look.at)} from {named_image(service, look, run.image)}" for run in state.runs]
+    after = f"the next run starts from {named_image(service, look, state.next_image)}" if state.next_image else NO_IMAGE
     return "; ".join([*(runs or ["no run is active"]), after])
+
+
+def named_image(service: str, look: Look, image_id: str) -> str:
+    """An image as people know it: the tag and digest under which a release brought it, else its local id."""
+    placed = _origin(service, look, image_id)
+    if placed is None:
+        return f"image {image_id[:19]}, of no release on record"
+    return f"{placed.tag} ({placed.image.rpartition('@')[2][:19]})"
+
+
+def _origin(service: str, look: Look, image_id: str) -> Placed | None:
+    """The newest release's entry that brought an image."""
+    entries = (release.services.get(service) for release in look.record.releases)
+    return next((placed for placed in entries if placed and placed.image_id == image_id), None)
 
 
 def _run(run: RunState) -> str:
@@ -102,7 +124,3 @@ def _outcome(release: Release) -> str:
 
 def _contents(release: Release) -> str:
     return ", ".join(f"{name} {placed.tag}" for name, placed in sorted(release.services.items()))
-
-
-def _worth_saying(look: Look) -> list[Check]:
-    return [row for row in look.rows if row.level in ("warning", "critical", "unknown")]

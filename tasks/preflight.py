@@ -62,6 +62,7 @@ def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     look = looking.look(door, visit.inventory, resolved, visit.services, tags)
     known = gating.by_the_branch(gating.identities(look))
     gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
+    gates += gating.absent(visit.inventory)
     rows = checklist.ordered([*gates, *look.rows, checklist.env_row(resolved, look)], visit.services)
     visit.screen.say(f"{door.host.name}: before a deploy", "bold")
     visit.screen.rows(rows)

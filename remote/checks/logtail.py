@@ -22,8 +22,8 @@ def check(name: str, container: str, engine: Engine, failure_text: Sequence[str]
         raise
     found = [line for line in lines if any(text in line for text in failure_text)]
     figures = {"lines": len(lines), "failures": len(found)}
-    last = say.several(len(lines), "line")
     if not found:
-        return Check(name, OK, f"the last {last} of its log are clean" if lines else "its log is empty", figures)
-    sentence = f"{say.several(len(found), 'line')} of the last {len(lines)} say that it failed: {found[-1][:WIDTH]}"
+        clean = f"clean: its last {say.several(len(lines), 'line')}" if lines else "its log is empty"
+        return Check(name, OK, clean, figures)
+    sentence = f"{len(found)} of its last {say.several(len(lines), 'line')} say that it failed, as: {found[-1][:WIDTH]}"
     return Check(name, WARNING, sentence, figures, f"see fab logs {container} --tail {LINES}")

@@ -1,17 +1,57 @@
-"""What a gate is asked about: the image that a deploy would bring for one service."""
+"""The image that a gate is asked about, and how its names are put into the texts of hosts.yaml."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from runbook.errors import BadInput
+from runbook.problems import nearest, printable
+
+WORDS = ("service", "image", "tag")
+
+_WORD = re.compile(r"\{([^{}]*)\}|[{}]")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One image. Empty where it is not known, or not known yet: `image_id` and `revision`."""
+    """One service's image. `image` is its name at the registry's; `reference` is what is deployed, repository@digest.
+
+    `image_id` is the server's id of it, empty while the server does not hold it; `revision` is the commit that the
+    image's label names, empty when there is none or nobody knows yet.
+    """
 
     service: str
-    image: str  # without registry and tag, as hosts.yaml has it
+    image: str
     tag: str
-    reference: str  # repository@sha256:…, the digest that would be deployed
-    image_id: str = ""  # sha256:…, as the server holds it
-    revision: str = ""  # the commit it was built from, by its label
+    reference: str
+    image_id: str = ""
+    revision: str = ""
+
+    @property
+    def digest(self) -> str:
+        """sha256:… of the image that is deployed."""
+        return self.reference.rpartition("@")[2]
+
+    def fill(self, key: str, text: str, image: str = "") -> str:
+        """The text with {service}, {image} and {tag} in it replaced; `image` stands for {image} instead of the name.
+
+        Raises BadInput, naming hosts.yaml's key, for any other brace.
+        """
+        unknown = strange_word(text, WORDS)
+        if unknown:
+            raise BadInput(f"hosts.yaml: {key}: {unknown}")
+        values: Mapping[str, str] = {"service": self.service, "image": image or self.image, "tag": self.tag}
+        return _WORD.sub(lambda found: values[found[1]], text)
+
+
+def strange_word(text: str, known: Iterable[str]) -> str:
+    """What is wrong with the braces in a text, empty when nothing is."""
+    for found in _WORD.finditer(text):
+        if found[1] is None:
+            return f"{found[0]} stands alone; what has braces of its own goes into a script"
+        if found[1] not in known:
+            words = ", ".join(f"{{{word}}}" for word in known)
+            return f"{{{printable(found[1], 40)}}} is none of {words}{nearest(found[1], known)}"
+    return ""

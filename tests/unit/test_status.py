@@ -68,22 +68,29 @@ def test_what_is_not_as_recorded_stands_out(scene: Scene) -> None:
             QUEUE: (occupant(scene, QUEUE, "r9"),),
             SECOND: (occupant(scene, SECOND, "r2", ours=False, container="f" * 64, running=False),),
         },
-        rows=(Check("disk space", WARNING, "/azaion is 85 % full"), Check("root", OK, "fine")),
     )
     lines = dict(status.lines("gpu-1", stray.look, stray.services))
     queue = "  annotation-queue: annotation-queue of release r9, which is not the one on record"
     assert lines[f"{queue}, running for 60 min, container annotation-q"] == "yellow"
     assert lines["  second-queue: second-queue, not made by this tool, not running, container ffffffffffff"] == "yellow"
-    assert lines["  warning: disk space: /azaion is 85 % full"] == "yellow"
-    assert not any("root" in line for line in lines)
 
 
-def test_a_training_run_is_named_with_its_image(scene: Scene) -> None:
-    run = occupant(scene, QUEUE, "r1", name="training", image="sha256:old")
-    training = scene.seeing(batches={TRAINING: BatchState("sha256:new", (run,))})
-    assert "  training: training running for 60 min from sha256:old; the next run starts from sha256:new" in said(
-        training
-    )
+def test_a_training_run_is_named_with_the_image_it_was_started_from_and_that_of_the_next_one(scene: Scene) -> None:
+    run = occupant(scene, QUEUE, "r1", name="training", image="sha256:training-r1")
+    training = scene.seeing(batches={TRAINING: BatchState("sha256:training-r2", (run,))})
+    expected = "training running for 60 min from tag-r1 (sha256:1); the next run starts from tag-r2 (sha256:2)"
+    assert f"  training: {expected}" in said(training)
+    images = status.as_result("gpu-1", training.look, training.services)["services"][TRAINING]["images"]
+    assert images == {
+        "sha256:training-r1": {"tag": "tag-r1", "image": image("training", "1")},
+        "sha256:training-r2": {"tag": "tag-r2", "image": image("training", "2")},
+    }
+
+
+def test_an_image_that_no_release_brought_is_named_by_its_id(scene: Scene) -> None:
+    by_hand = scene.seeing(batches={TRAINING: BatchState("sha256:by-hand")})
+    said_so = "no run is active; the next run starts from image sha256:by-hand, of no release on record"
+    assert f"  training: {said_so}" in said(by_hand)
 
 
 def test_a_release_that_was_rolled_back_from_is_marked(scene: Scene) -> None:
@@ -96,7 +103,11 @@ def test_scripts_get_the_same_as_json(scene: Scene) -> None:
     result = json.loads(json.dumps(status.as_result("gpu-1", scene.look, scene.services)))
     assert (result["server"], result["release"], result["run"]) == ("gpu-1", "r2", None)
     assert result["services"][QUEUE]["containers"][0]["container"] == f"{QUEUE}-r2"
-    assert result["services"][TRAINING] == {"next_image": "sha256:training-r2", "runs": []}
+    assert result["services"][TRAINING] == {
+        "next_image": "sha256:training-r2",
+        "runs": [],
+        "images": {"sha256:training-r2": {"tag": "tag-r2", "image": image("training", "2")}},
+    }
     assert result["releases"][1]["services"][QUEUE] == {
         "tag": "tag-r1",
         "image": image("queue", "1"),
