@@ -225,9 +225,7 @@ Stream = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a stream
 VirtualHost = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a virtual host")]
 Gpus = Annotated[str, Reads(_gpus, {"type": ["integer", "string"]}, 'the word all, a count or "device=0,1"')]
 Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]}, 'a file mode such as "0600"')]
-FolderMode = Annotated[
-    int, Reads(_folder_mode, {"type": ["integer", "string"]}, 'a mode such as "0755"')
-]
+FolderMode = Annotated[int, Reads(_folder_mode, {"type": ["integer", "string"]}, 'a mode such as "0755"')]
 Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"}, "source:target[:ro]")]
 Port = Annotated[int, whole(1, 65535)]
 Percent = Annotated[float, number(0, 100)]
