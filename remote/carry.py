@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from remote import recover, release, tidy, watch
+from remote import offset, recover, release, tidy, watch
 from remote.docker import StepFailed, lives
 from remote.occupants import moment, occupants
 from remote.plans import ConsumerStep
@@ -117,7 +117,7 @@ def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str
     for step, swap in zip(steps, swaps):
         found = site.docker.inspect(swap.new)
         started = moment(found["State"]["StartedAt"]) if found else 0.0
-        at_swap = release.position(step.offset, swap.offset_kept)
+        at_swap = offset.position(step.offset, swap.offset_kept)
         entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
     return watch.watch(site.docker.engine, site.journal, entries)
 
@@ -127,19 +127,31 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
     new = site.docker.inspect(swap.new)
     old = site.docker.inspect(swap.old) if swap.old else None
     fields: Dict[str, Any] = {"service": step.service, "container": swap.new}
-    fields["offset"] = release.position(step.offset, swap.offset_kept)
+    fields["offset"] = offset.position(step.offset, swap.offset_kept)
     killed = False
     if old and new and swap.old_ran:
         down = moment(new["State"]["StartedAt"]) - moment(old["State"]["FinishedAt"])
         killed = old["State"]["ExitCode"] == KILLED
         fields.update(outage=round(down, 3), old_exit=old["State"]["ExitCode"])
     site.journal.write("swapped", **fields)
+    notes = _left_behind(site, step, fields["offset"])
     if not killed:
-        return []
+        return notes
     return [
+        *notes,
         f"the old {step.service} did not stop within its grace of {swap.grace} s and was killed (137): "
-        "its offset may be behind, and messages it had handled are read again"
+        "its offset may be behind, and messages it had handled are read again",
     ]
+
+
+def _left_behind(site: Site, step: ConsumerStep, reached: Optional[int]) -> List[str]:
+    """A rollback brings nothing back of what the release it leaves has handled: which messages those are."""
+    begin = step.old.took_over if step.old else None
+    if site.plan.action != "rollback" or step.old is None or begin is None or reached is None or reached <= begin:
+        return []
+    handled = f"release {step.old.release} has handled offsets {begin} to {reached - 1} of {step.service}"
+    again = "they are read again, and what was written from them is written twice"
+    return [f"{handled}; {again if step.replay else 'they are not read again'}"]
 
 
 def _record(

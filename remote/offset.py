@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -52,6 +53,27 @@ def next_offset(file: OffsetFile, value: int) -> int:
     return value + 1 if file.means == "last" else value
 
 
+def position(file: Optional[OffsetFile], kept: str) -> Optional[int]:
+    """The next offset to read that a kept copy of an offset file names, None when it names none."""
+    if file is None:
+        return None
+    try:
+        copy = dataclasses.replace(file, path=kept)
+        return next_offset(copy, read(copy).value)
+    except OffsetError:
+        return None
+
+
+def moved(file: OffsetFile, text: str, upcoming: int) -> str:
+    """The file's text with another next offset to read, and nothing else changed. Raises OffsetError."""
+    value = upcoming - 1 if file.means == "last" else upcoming
+    before = _value(text, file)
+    if text.lstrip().startswith("{"):
+        return json.dumps({**json.loads(text), file.key: value}) + "\n"
+    *_, last = _line(file).finditer(text)
+    return text[: last.start(2)] + last[2].replace(str(before), str(value), 1) + text[last.end(2) :]
+
+
 def backlog(file: OffsetFile, value: int, last: Optional[int]) -> int:
     """How many offsets wait beyond the position; `last` is the stream's last one, None when it is empty.
 
@@ -91,13 +113,17 @@ def _value(text: str, file: OffsetFile) -> int:
         raise OffsetError("garbled", f"{file.path} is empty")
     if text.lstrip().startswith("{"):
         return _json_value(text, file)
-    found = re.findall(rf"""^["']?{re.escape(file.key)}["']?[ \t]*:([^\r\n]*)""", text, re.MULTILINE)
+    found = [match[1] for match in _line(file).findall(text)]
     if not found:
         raise OffsetError("garbled", f"{file.path} has no entry {file.key!r}")
     shown = re.sub(r"(^|\s)#.*", "", found[-1]).strip()
     if not _NUMBER.fullmatch(shown):
         raise OffsetError("garbled", f"{file.path}: {file.key} is {shown[:40]!r}, not a whole number from 0 up")
     return int(shown)
+
+
+def _line(file: OffsetFile) -> re.Pattern[str]:
+    return re.compile(rf"""^(["']?{re.escape(file.key)}["']?[ \t]*:)([^\r\n]*)""", re.MULTILINE)
 
 
 def _json_value(text: str, file: OffsetFile) -> int:

@@ -68,6 +68,7 @@ class Occupant:
     ours: bool  # carries our label for this service
     release: str = ""
     spec: str = ""  # the spec_hash it was created with
+    took_over: Optional[int] = None  # the next offset to read when its release was put there
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,7 @@ class ConsumerStep:
     restart: str = "unless-stopped"  # the policy once it is in its place
     stop_grace: int = 30  # seconds
     reason: str = ""  # what differs, in words
-    handled_from: Optional[int] = None  # rollback: the offset at which the release that is left took over
-    replay: bool = False  # rollback: put the offset back to there, so that it is all read again
+    replay: bool = False  # put the offset back to where `old` took over, so that it is all read again
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def unstage_all(store: Store, docker: Docker, run: str) -> None:
     for line in _events(lines, "staging"):
         if line["service"] not in begun:
             container = created.get(line["service"], "")
-            unstage(docker, run, line["name"], container, line["config"])
+            unstage(docker, run, line["name"], container, (line["config"], str(line.get("offset", ""))))
     if not begun:
         shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
 

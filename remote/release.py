@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from remote import files, offset, record
 from remote.docker import QUICK, Docker
@@ -14,7 +13,7 @@ from remote.plans import BatchStep, ConfigFile, ConsumerStep, Placed, Plan, Reco
 from remote.stage import ADOPTED
 from remote.store import Store
 from remote.swap import Swap
-from remote.words import OffsetFile, Refusal
+from remote.words import Refusal
 
 
 def enter(
@@ -69,7 +68,7 @@ def _placed(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, swap: 
         config=step.config,
         config_hash=store.keyed_hash(config.decode()) if config is not None else "",
         restart=step.restart,
-        offset_at_swap=position(step.offset, swap.offset_kept),
+        offset_at_swap=offset.position(step.offset, swap.offset_kept),
     )
 
 
@@ -130,7 +129,7 @@ def keep_failed(store: Store, plan: Plan, swaps: Sequence[Swap], reason: str) ->
     """Note a failed release beside its config: why, its containers, and the range of offsets each one handled."""
     handled = []
     for step, swap in pairs(plan, swaps):
-        first, end = position(step.offset, swap.offset_kept), position(step.offset, swap.offset_left)
+        first, end = offset.position(step.offset, swap.offset_kept), offset.position(step.offset, swap.offset_left)
         handled.append({"service": swap.service, "container": swap.new, "first": first, "end": end})
     note = {"release": plan.id, "at": now(), "reason": reason, "handled": handled}
     try:
@@ -138,14 +137,3 @@ def keep_failed(store: Store, plan: Plan, swaps: Sequence[Swap], reason: str) ->
     except Refusal:
         return handled  # a full disk: the journal's end says the same
     return handled
-
-
-def position(file: Optional[OffsetFile], kept: str) -> Optional[int]:
-    """The next offset to read that a kept copy of an offset file names, None when it names none."""
-    if file is None:
-        return None
-    try:
-        copy = dataclasses.replace(file, path=kept)
-        return offset.next_offset(copy, offset.read(copy).value)
-    except offset.OffsetError:
-        return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-from remote import files
+from remote import files, replay
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
 from remote.plans import ConfigFile, ConsumerStep, Plan, spec_hash
@@ -44,13 +45,16 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     hashed = site.store.keyed_hash(text) if text is not None else ""
     name = parked(step.service, site.plan.release)
     staged = files.staged_name(step.config.path, site.plan.id) if step.config else ""
-    site.journal.write("staging", service=step.service, name=name, config=staged, hash=hashed)
+    again = files.staged_name(step.offset.path, site.plan.id) if step.replay and step.offset else ""
+    site.journal.write("staging", service=step.service, name=name, config=staged, offset=again, hash=hashed)
+    if again:
+        replay.stage(step, site.secrets["passwords"].get(step.service, ""), site.plan.id)
     config = _stage_config(site, step, text) if step.config and text is not None else None
     new = step.container or _create(site, step, name, hashed)
     container = site.docker.inspect(new)
     if container is None:
         raise StepFailed(f"the container of release {site.plan.release} is gone since the look")
-    swap = _swap(step, site.plan.id, new, name, site.folder(step.service), config)
+    swap = dataclasses.replace(_swap(step, site.plan.id, new, name, site.folder(step.service), config), replay=again)
     site.journal.write("staged", service=step.service, container=new)
     return swap
 
@@ -136,10 +140,10 @@ def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config
     )
 
 
-def unstage(docker: Docker, run: str, name: str, container: str, staged_config: str) -> None:
+def unstage(docker: Docker, run: str, name: str, container: str, staged: Sequence[str]) -> None:
     """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
-    if staged_config:
-        files.remove(staged_config)
+    for path in filter(None, staged):
+        files.remove(path)
     found = docker.inspect(container or name)
     if found is None:
         return

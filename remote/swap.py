@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from remote import files
+from remote import files, replay
 from remote.docker import Docker, StepFailed, between_restarts, lives
 from remote.words import Refusal
 
@@ -48,6 +48,7 @@ class Swap:
     offset: str = ""  # the consumer's offset file, empty when it has none
     offset_kept: str = ""  # where its copy at the swap goes
     offset_left: str = ""  # where its copy goes when the new container has been stopped again
+    replay: str = ""  # an offset file staged beside its place, from which the new one is to begin
 
 
 def forward(swap: Swap, docker: Docker) -> None:
@@ -64,6 +65,8 @@ def forward(swap: Swap, docker: Docker) -> None:
     if swap.old:
         docker.ensure_stopped(swap.old, swap.grace, sync=False)
     _copy(swap.offset, swap.offset_kept)
+    if swap.replay:
+        replay.place(swap.replay, swap.offset, swap.offset_kept)
     if swap.config:
         try:
             files.place(swap.config.staged, swap.config.path)
@@ -85,6 +88,8 @@ def back(swap: Swap, docker: Docker) -> str:
         docker.ensure_stopped(swap.new, swap.grace)
         _copy(swap.offset, swap.offset_left)
         docker.ensure_name(swap.new, swap.new_parked)
+    if swap.replay and not (swap.old and lives(docker.inspect(swap.old))):
+        replay.undo(swap.replay, swap.offset, swap.offset_kept)
     if swap.config:
         put_config_back(swap.config)
     if not swap.old:

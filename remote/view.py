@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pwd
 import socket
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import batch, files, record
+from remote import batch, files, offset, record
 from remote import journal as journals
 from remote.engine import Engine, revision
 from remote.occupants import occupants
@@ -30,7 +31,7 @@ def view(
     """Everything but the rows, which were asked before; `request`: variables. `listed`: what the engine lists."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
-    held = {entry.service: occupants(engine, entry.service, listed) for entry in wanted if entry.kind == "consumer"}
+    held = {entry.service: _holders(store, engine, entry, listed) for entry in wanted if entry.kind == "consumer"}
     rows += [row for service, found in held.items() for row in _crowded(service, found)]
     images, revisions = _images(engine, known, digests)
     return Look(
@@ -48,6 +49,18 @@ def view(
         same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
         batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
         variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
+    )
+
+
+def _holders(store: Store, engine: Engine, entry: Wanted, listed: Listed) -> Tuple[Occupant, ...]:
+    """Who holds a consumer's place, and at which offset each took over: its release keeps a copy of that moment."""
+    found = occupants(engine, entry.service, listed)
+    if entry.offset is None:
+        return found
+    kept = {one.release: os.path.join(store.release(one.release, entry.service), "offset.yaml") for one in found}
+    return tuple(
+        dataclasses.replace(one, took_over=offset.position(entry.offset, kept[one.release]) if one.release else None)
+        for one in found
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from remote.plans import BatchStep, ConsumerStep, Look, Placed, Plan, Release
+from remote.plans import BatchStep, ConsumerStep, Look, Occupant, Placed, Plan, Release
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
 from runbook.planning import Order, frame, new_id, occupant, step_today
@@ -23,7 +23,7 @@ def rollback_plan(
         action="rollback",
         release=target.id,
         consumers=tuple(
-            _back_step(resolved, service, look, target, then)
+            _back_step(resolved, service, look, target, then, order.replay)
             for service, then in placed
             if isinstance(service, Consumer)
         ),
@@ -65,7 +65,9 @@ def _in_force(look: Look, services: Sequence[Service], release: Release) -> bool
     return True
 
 
-def _back_step(resolved: Resolved, service: Consumer, look: Look, target: Release, placed: Placed) -> ConsumerStep:
+def _back_step(
+    resolved: Resolved, service: Consumer, look: Look, target: Release, placed: Placed, replay: bool
+) -> ConsumerStep:
     old = occupant(resolved, service, look)
     if old and not old.ours:
         raise Refused(
@@ -93,7 +95,20 @@ def _back_step(resolved: Resolved, service: Consumer, look: Look, target: Releas
         container=placed.container if there else "",
         restart=placed.restart or service.restart,
         reason=f"back to release {target.id}",
+        replay=replay and change != "none" and _can_replay(resolved, service, old),
     )
+
+
+def _can_replay(resolved: Resolved, service: Consumer, old: Occupant | None) -> bool:
+    """Raises Refused for a consumer of which nobody knows from where it would have to read again."""
+    if service.offset is None or service.stream is None:
+        return False  # it keeps no position that could be put back
+    if old is None or old.took_over is None:
+        raise Refused(
+            f"{resolved.host.name}: it is not known at which offset the release of {service.name} in force took over",
+            "roll back without --replay; fab history and the broker say what there was",
+        )
+    return True
 
 
 def _back_batch(look: Look, service: Batch, placed: Placed) -> BatchStep:

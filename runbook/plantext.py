@@ -14,6 +14,7 @@ def lines(plan: Plan, look: Look, with_commands: bool) -> Iterator[str]:
     yield f"{plan.server}: {plan.action} {plan.id}" + (f", release {plan.release}" if plan.action == "rollback" else "")
     for step in plan.consumers:
         yield from _consumer(step)
+        yield from _handled(plan, step, look)
         if with_commands and step.change != "none":
             yield from (f"    $ {command}" for command in commands(plan, step))
     for batch in plan.batches:
@@ -35,6 +36,8 @@ def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
     yield f"docker rename {new} {step.service}"
     if step.old:
         yield f"docker stop -t {step.stop_grace} {old}"
+    if step.replay and step.offset:
+        yield f"mv (the staged offset file) {step.offset.path}"
     if step.config:
         yield f"mv (the staged config) {step.config.path}"
     yield f"docker start {step.service}"
@@ -54,6 +57,26 @@ def _consumer(step: ConsumerStep) -> Iterator[str]:
     if step.config:
         kept = f"as release {step.config_from} had it" if step.config_from else "rendered here"
         yield f"    config {step.config.path}, {kept}"
+
+
+def _handled(plan: Plan, step: ConsumerStep, look: Look) -> Iterator[str]:
+    """Which messages the release that a rollback leaves has had its hands on, as far as is known by now."""
+    row = next((row for row in look.rows if row.name == f"{step.service} offset"), None)
+    reached = row.figures.get("offset") if row else None
+    begin = step.old.took_over if step.old and step.change != "none" else None
+    if (
+        plan.action != "rollback"
+        or step.old is None
+        or begin is None
+        or not isinstance(reached, int)
+        or reached <= begin
+    ):
+        return
+    yield f"    offset release {step.old.release} has handled {begin} to {reached - 1}, and goes on until it is stopped"
+    if step.replay:
+        yield f"           from {begin} on all is read again; what was written from it already is written twice"
+    else:
+        yield "           they are not read again; --replay would, and what was written already is then written twice"
 
 
 def _batch(step: BatchStep, look: Look) -> Iterator[str]:

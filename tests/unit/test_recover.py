@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import journal, record, recover, release, tidy
+from remote import journal, offset, record, recover, tidy
 from remote.carry import claim
 from remote.docker import Docker
 from remote.engine import Engine
@@ -150,6 +150,6 @@ def test_the_position_at_a_swap_is_read_from_the_kept_copy(tmp_path: Path, means
     kept = tmp_path / "offset.yaml"
     kept.write_text("offset: 7\n")
     file = OffsetFile("/azaion/offset.yaml", means=means)
-    assert release.position(file, str(kept)) == expected
-    assert release.position(file, str(tmp_path / "none")) is None
-    assert release.position(None, str(kept)) is None
+    assert offset.position(file, str(kept)) == expected
+    assert offset.position(file, str(tmp_path / "none")) is None
+    assert offset.position(None, str(kept)) is None
