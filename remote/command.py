@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-LIMIT = 1 << 20  # bytes kept of each stream
+LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
 OBJECTION = "Error response from daemon: "  # docker says more after the line with the cause
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL, and again until an unkillable program is left behind
 
@@ -40,8 +40,16 @@ class Ended:
         return said[-1].strip()
 
 
-def run(argv: Sequence[str], deadline: float, keep: Sequence[int] = (), env: Optional[Dict[str, str]] = None) -> Ended:
+def run(
+    argv: Sequence[str],
+    deadline: float,
+    keep: Sequence[int] = (),
+    env: Optional[Dict[str, str]] = None,
+    limit: int = LIMIT,
+) -> Ended:
     """Run `argv` for at most `deadline` seconds; `keep` are the descriptors it may inherit.
+
+    `limit` is how many bytes are kept of each stream.
 
     Never raises for what the program does; a program that is not there ends with status 127.
     """
@@ -59,7 +67,7 @@ def run(argv: Sequence[str], deadline: float, keep: Sequence[int] = (), env: Opt
     except OSError as error:
         return Ended(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
     try:
-        out, err, in_time = _read(child, begun + deadline)
+        out, err, in_time = _read(child, begun + deadline, limit)
         status = _reap(child, begun + deadline) if in_time else None
     except BaseException:  # nobody wants the answer any more: the program ends with the question
         _end(child)
@@ -69,8 +77,8 @@ def run(argv: Sequence[str], deadline: float, keep: Sequence[int] = (), env: Opt
     return Ended(tuple(argv), status, out, err, time.monotonic() - begun)
 
 
-def _read(child: subprocess.Popen[bytes], until: float) -> Tuple[str, str, bool]:
-    """Both streams up to LIMIT bytes each, and whether they were closed in time.
+def _read(child: subprocess.Popen[bytes], until: float, limit: int) -> Tuple[str, str, bool]:
+    """Both streams up to `limit` bytes each, and whether they were closed in time.
 
     The streams are read here and not by `communicate`, which waits for ever on a pipe that an unkillable child holds.
     """
@@ -88,10 +96,10 @@ def _read(child: subprocess.Popen[bytes], until: float) -> Tuple[str, str, bool]
                 block = os.read(key.fd, 65536)
                 if not block:
                     selector.unregister(key.fileobj)
-                elif sum(map(len, kept[key.fd])) < LIMIT:
+                elif sum(map(len, kept[key.fd])) < limit:
                     kept[key.fd].append(block)
         in_time = not selector.get_map()
-    texts = [b"".join(blocks)[:LIMIT].decode("utf-8", "replace") for blocks in kept.values()]
+    texts = [b"".join(blocks)[:limit].decode("utf-8", "replace") for blocks in kept.values()]
     for stream in (child.stdout, child.stderr):
         assert stream is not None  # noqa: S101
         stream.close()
