@@ -49,6 +49,12 @@ def with_release(record: Record, release: Release) -> Record:
     return dataclasses.replace(record, current=release.id, releases=(release, *others))
 
 
+def changed(record: Record, release: Release) -> Record:
+    """The record with one of its releases changed in its place."""
+    entries = tuple(release if entry.id == release.id else entry for entry in record.releases)
+    return dataclasses.replace(record, releases=entries)
+
+
 def rolled_back(record: Record, target: str, leaves: str, run: str, containers: Dict[str, str]) -> Record:
     """The record after a rollback: the target in force and good again, the one left behind marked.
 

@@ -39,6 +39,11 @@ class Store:
         return os.path.join(self.folder, "previous-tags.json")
 
     @property
+    def model(self) -> str:
+        """Which model was chosen, and which were before it; there is none as long as nobody has chosen."""
+        return os.path.join(self.folder, "model.json")
+
+    @property
     def runs(self) -> str:
         return os.path.join(self.folder, "runs")
 

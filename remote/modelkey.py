@@ -1,0 +1,112 @@
+"""Puts the model that was chosen on a server into its configs: one scalar of a YAML text, and not a character more."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from typing import Dict, List, Optional, Tuple
+
+from remote import files, record
+from remote.plans import ConfigFile
+from remote.store import Store
+
+_LINE = re.compile(r"""( *)(?:("[^"\\]*"|'[^']*'|\w[^:#"']*?) *:(?=\s|$)\s*)?""", re.ASCII)
+_SCALAR = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[\w/.~][^\s#]*)\s*(?:\s#.*)?$""")
+_ENDS = re.compile("\r(?!$)|[\x85\u2028\u2029]")  # YAML takes them for the end of a line
+
+
+class Unplaceable(ValueError):
+    """A text does not have exactly one such value on a line of its own; says why, and quotes none."""
+
+
+def span(text: str, key: str) -> Tuple[int, int]:
+    """Where the value behind a dotted key stands, in a text of mappings in block style. Raises Unplaceable.
+
+    It reads line by line. What goes on over several lines is refused where it could be taken for something else;
+    whether a template is one of those the laptop sees beforehand, with all of YAML at hand.
+    """
+    wanted, at, found = key.split("."), 0, (0, 0)
+    met: List[List[str]] = []
+    stack: List[Tuple[int, Optional[str]]] = []  # indentation and key; "" and None hold no keys of ours
+    for line in text.split("\n"):
+        match = _LINE.match(line)
+        assert match  # noqa: S101  it matches the empty text
+        rest = line[match.end() :] if line[match.end() :].split("#")[0].strip() else ""
+        if match[2] or rest:
+            while stack and stack[-1][0] >= len(match[1]):
+                stack.pop()
+            above = [name for _, name in stack]
+            scalar = _SCALAR.match(rest)
+            open_ended = not scalar and (
+                rest[:1] in ("'", '"') or (rest[:1] in ("[", "{") and rest.strip()[-1] not in "]}")
+            )
+            if None in above or (open_ended and "" not in above) or _ENDS.search(line):
+                raise Unplaceable("a value in it goes on over several lines")
+            path = [*above, (match[2] or "").strip("\"'")]
+            met += [path] if path == wanted[: len(path)] else []
+            if path == wanted:
+                if not scalar:
+                    raise Unplaceable(f"{key} is not one text on its line")
+                found = at + match.end(), at + match.end() + len(scalar[1])
+            stack.append((len(match[1]), None if path == wanted else "" if rest else path[-1]))
+        at += len(line) + 1
+    if met != [wanted[: depth + 1] for depth in range(len(wanted))]:
+        raise Unplaceable(f"it has {'more than one' if wanted in met else 'no'} {key}")
+    return found
+
+
+def replaced(text: str, key: str, path: str) -> str:
+    """The text with `path`, quoted, behind the key. Raises Unplaceable."""
+    begin, end = span(text, key)
+    return text[:begin] + json.dumps(path, ensure_ascii=False) + text[end:]
+
+
+def chosen(store: Store) -> Optional[str]:
+    """The path of the model that was chosen, empty when none was; None when model.json cannot be understood."""
+    raw = files.read(store.model)
+    try:
+        path = json.loads(raw)["path"] if raw else ""
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return path if isinstance(path, str) and path.isprintable() else None
+
+
+def with_chosen(store: Store, config: ConfigFile, text: str) -> Optional[str]:
+    """The text as it goes into its place, with the model that was chosen; None when it cannot be put there."""
+    path = chosen(store) if config.model_key else ""
+    try:
+        return replaced(text, config.model_key, path) if path else text
+    except Unplaceable:
+        return None
+
+
+def point(store: Store, run: str, configs: Dict[str, ConfigFile]) -> None:
+    """Lead what the release in force keeps of the configs, and then those in place, to the chosen model.
+
+    May be repeated. One that cannot take it stays as it is. Raises Refusal for one that cannot be written.
+    """
+    known, _ = record.load(store)
+    release = known.find(known.current)
+    if release:
+        services = dict(release.services)
+        for service in set(services) & set(configs):
+            kept = os.path.join(store.release(release.id, service), "config.yaml")
+            text = _rewrite(store, run, configs[service], kept)
+            if text is not None:
+                services[service] = dataclasses.replace(services[service], config_hash=store.keyed_hash(text))
+        record.save(store, record.changed(known, dataclasses.replace(release, services=services)))
+    for config in configs.values():
+        _rewrite(store, run, config, config.path)
+
+
+def _rewrite(store: Store, run: str, config: ConfigFile, path: str) -> Optional[str]:
+    """Put the chosen model into one file, whose mode and owner stay; its text, None for one that is left alone."""
+    raw = files.read(path)
+    text = with_chosen(store, config, raw.decode("utf-8", "surrogateescape")) if raw is not None else None
+    if text is not None:
+        found = os.stat(path)
+        data = text.encode("utf-8", "surrogateescape")
+        files.write(path, data, found.st_mode & 0o7777, (found.st_uid, found.st_gid), run)
+    return text
