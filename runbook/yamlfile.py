@@ -50,15 +50,28 @@ class Document:
 
 def read_yaml(path: Path, missing: str) -> Document:
     """Read one mapping. Raises BadInput when the file cannot be read at all; the rest is left in `problems`."""
+    document, data = _read(path, missing, yaml.MappingNode, "a mapping (key: value)")
+    document.data = data
+    return document
+
+
+def read_yaml_list(path: Path, missing: str) -> tuple[Document, list[Any]]:
+    """The same for a list; one that has nothing but comments is empty. The document holds its lines and problems."""
+    return _read(path, missing, yaml.SequenceNode, "a list (lines that begin with a dash)")
+
+
+def _read(path: Path, missing: str, shape: type[yaml.Node], says: str) -> tuple[Document, Any]:
     text = read_text(path, missing)
     loader: yaml.SafeLoader | None = None
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
-        if not isinstance(root, yaml.MappingNode):
-            raise BadInput(f"{path} does not hold a mapping (key: value).", missing)
         document = Document(path)
-        document.data = _Reader(loader, document).value(root, ())
+        if root is None and shape is yaml.SequenceNode:
+            return document, []
+        if not isinstance(root, shape):
+            raise BadInput(f"{path} does not hold {says}.", missing)
+        return document, _Reader(loader, document).value(root, ())
     except yaml.YAMLError as error:
         raise BadInput(f"{path}{_mark(error, text)} is not YAML: {_complaint(error)}.", "Correct that line.") from None
     except _Overgrown as grown:
@@ -72,7 +85,6 @@ def read_yaml(path: Path, missing: str) -> Document:
     finally:
         if loader is not None:
             loader.dispose()
-    return document
 
 
 def _mark(error: yaml.YAMLError, text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from runbook import fields
 from runbook.entries import Strict, about
+from runbook.gates.target import strange_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class Ci(Strict):
     token_variable: fields.Variable = field(default="CI_TOKEN", metadata=about("Of the environment, or of .env."))
     required: tuple[str, ...] = field(default=(), metadata=about("Results that must be there; all of them without it."))
     command: tuple[str, ...] = field(
-        default=(), metadata=about("Instead of a forge: green is exit status 0; REVISION and BRANCH are set.")
+        default=(),
+        metadata=about("Instead of a forge: green is exit status 0; REVISION, BRANCH, SERVICE and IMAGE are set."),
     )
     timeout: Annotated[int, fields.duration(1, 120)] = field(default=10, metadata=about("For one answer."))
 
@@ -29,6 +31,7 @@ class Ci(Strict):
             raise ValueError("either forge or command is expected")
         if self.forge == "gitea" and not self.address:
             raise ValueError("a gitea needs its address")
+        _known_words("command", self.command)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,21 @@ class Scan(Strict):
         default=604_800, metadata=about("How old a report may be.")
     )
     allow: fields.LocalPath | None = field(
-        default=None, metadata=about("A list of accepted findings: id, expires, reason.")
+        default=None, metadata=about("A YAML list of accepted findings: id, expires, reason, and package.")
     )
     timeout: Annotated[int, fields.duration(1, 3600)] = field(default=300, metadata=about("For the command."))
 
     def __post_init__(self) -> None:
         if bool(self.report) == bool(self.command):
             raise ValueError("either report or command is expected")
+        _known_words("command", self.command)
+        if self.report and not self.report.is_absolute():  # else the folder of hosts.yaml is in it, whatever its name
+            _known_words("report", (str(self.report),))
+
+
+def _known_words(key: str, texts: tuple[str, ...]) -> None:
+    """A brace that nothing is put into is found while hosts.yaml is read, and not once everything else is done."""
+    for text in texts:
+        wrong = "holds a NUL character" if "\0" in text else strange_word(text)
+        if wrong:
+            raise ValueError(f"{key}: {wrong}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runbook.errors import BadInput
@@ -39,19 +39,19 @@ class Target:
 
         Raises BadInput, naming hosts.yaml's key, for any other brace.
         """
-        unknown = strange_word(text, WORDS)
+        unknown = strange_word(text)
         if unknown:
             raise BadInput(f"hosts.yaml: {key}: {unknown}")
         values: Mapping[str, str] = {"service": self.service, "image": image or self.image, "tag": self.tag}
         return _WORD.sub(lambda found: values[found[1]], text)
 
 
-def strange_word(text: str, known: Iterable[str]) -> str:
+def strange_word(text: str) -> str:
     """What is wrong with the braces in a text, empty when nothing is."""
     for found in _WORD.finditer(text):
         if found[1] is None:
             return f"{found[0]} stands alone; what has braces of its own goes into a script"
-        if found[1] not in known:
-            words = ", ".join(f"{{{word}}}" for word in known)
-            return f"{{{printable(found[1], 40)}}} is none of {words}{nearest(found[1], known)}"
+        if found[1] not in WORDS:
+            words = ", ".join(f"{{{word}}}" for word in WORDS)
+            return f"{{{printable(found[1], 40)}}} is none of {words}{nearest(found[1], WORDS)}"
     return ""
