@@ -102,11 +102,11 @@ def point(store: Store, run: str, configs: Dict[str, ConfigFile]) -> None:
 
 
 def _rewrite(store: Store, run: str, config: ConfigFile, path: str) -> Optional[str]:
-    """Put the chosen model into one file, whose mode and owner stay; its text, None for one that is left alone."""
+    """Put the chosen model into one file, whose mode and owner stay; its text, None for one that cannot take it."""
     raw = files.read(path)
     text = with_chosen(store, config, raw.decode("utf-8", "surrogateescape")) if raw is not None else None
-    if text is not None:
+    data = text.encode("utf-8", "surrogateescape") if text is not None else raw
+    if data is not None and data != raw:
         found = os.stat(path)
-        data = text.encode("utf-8", "surrogateescape")
         files.write(path, data, found.st_mode & 0o7777, (found.st_uid, found.st_gid), run)
     return text

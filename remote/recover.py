@@ -6,12 +6,12 @@ import shutil
 from typing import Any, Dict, List, Tuple
 
 from remote import journal as journals
-from remote import release
+from remote import modelkey, release
 from remote.codec import decode
 from remote.docker import Docker
 from remote.engine import Engine
 from remote.journal import Journal
-from remote.plans import Plan
+from remote.plans import ConfigFile, Plan
 from remote.stage import unstage
 from remote.store import Store
 from remote.swap import Swap, back, finished
@@ -56,6 +56,9 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if begin is None:
         return "cancelled", f"run {run} was cut off before it began; nothing was changed"
     try:
+        if begin.get("action") == "model":
+            modelkey.point(store, run, decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs"))
+            return "done", f"run {run} was cut off; the model in force is {modelkey.chosen(store) or 'as it was'}"
         plan = decode(Plan, begin["plan"], f"{run}.plan")
         swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
         variables = decode(Dict[str, str], begin.get("variables", {}), f"{run}.variables")

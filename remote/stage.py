@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from remote import files, replay
+from remote import files, modelkey, replay
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
 from remote.plans import ConfigFile, ConsumerStep, Plan, spec_hash
@@ -41,7 +41,7 @@ def parked(service: str, release: str) -> str:
 def stage(site: Site, step: ConsumerStep) -> Swap:
     """Make everything ready; give the swap. Raises StepFailed or Refusal with nothing that matters changed."""
     files.make_folder(site.folder(step.service))
-    text = _config_text(site, step)
+    text = _with_model(site, step, _config_text(site, step))
     hashed = site.store.keyed_hash(text) if text is not None else ""
     name = parked(step.service, site.plan.release)
     staged = files.staged_name(step.config.path, site.plan.id) if step.config else ""
@@ -69,6 +69,16 @@ def _config_text(site: Site, step: ConsumerStep) -> Optional[str]:
     if step.config is None:
         return None
     return str(site.secrets["configs"][step.service])
+
+
+def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional[str]:
+    """The config with the model that is chosen now; said in the journal where an older one has no place for it."""
+    if text is None or step.config is None:
+        return text
+    found = modelkey.with_chosen(site.store, step.config, text)
+    if found is None:
+        site.journal.write("unplaced", service=step.service)
+    return found or text
 
 
 def _stage_config(site: Site, step: ConsumerStep, text: str) -> ConfigSwap:

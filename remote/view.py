@@ -8,7 +8,7 @@ import pwd
 import socket
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import batch, files, offset, record
+from remote import batch, files, modelkey, offset, record
 from remote import journal as journals
 from remote.engine import Engine, revision
 from remote.occupants import occupants
@@ -31,6 +31,8 @@ def view(
     """Everything but the rows, which were asked before; `request`: variables. `listed`: what the engine lists."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
+    model = modelkey.chosen(store)
+    rows += [_unreadable(store)] if model is None else []
     held = {entry.service: _holders(store, engine, entry, listed) for entry in wanted if entry.kind == "consumer"}
     rows += [row for service, found in held.items() for row in _crowded(service, found)]
     images, revisions = _images(engine, known, digests)
@@ -47,6 +49,7 @@ def view(
         images=images,
         revisions=revisions,
         same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
+        model=model or "",
         batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
         variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
     )
@@ -88,7 +91,12 @@ def _same_config(store: Store, entry: Wanted) -> bool:
         present = files.read(entry.config.path)
     except OSError:
         return False
-    return present == entry.text.encode()
+    return present == (modelkey.with_chosen(store, entry.config, entry.text) or entry.text).encode()
+
+
+def _unreadable(store: Store) -> Check:
+    hint = "move it away, then choose again: fab models.use"
+    return Check("model", CRITICAL, f"{store.model} is damaged: which model was chosen is not known", hint=hint)
 
 
 def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from remote.plans import BatchStep, ConsumerStep, Look, Occupant, Placed, Plan, Release
+from remote.plans import BatchStep, ConfigFile, ConsumerStep, Look, Occupant, Placed, Plan, Release
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
+from runbook.looking import config_file
 from runbook.planning import Order, frame, new_id, occupant, step_today
 from runbook.resolve import Resolved
 
@@ -90,13 +91,21 @@ def _back_step(
     return dataclasses.replace(
         step_today(resolved, service, change, placed.tag, old),
         spec=spec,
-        config=placed.config,
+        config=_config(service, placed),
         config_from=target.id if placed.config else "",
         container=placed.container if there else "",
         restart=placed.restart or service.restart,
         reason=f"back to release {target.id}",
         replay=replay and change != "none" and _can_replay(resolved, service, old),
     )
+
+
+def _config(service: Consumer, placed: Placed) -> ConfigFile | None:
+    """Where the release's config goes; one from before hosts.yaml named the model's key takes a model all the same."""
+    today = config_file(service)
+    if placed.config is None or placed.config.model_key or today is None:
+        return placed.config
+    return dataclasses.replace(placed.config, model_key=today.model_key)
 
 
 def _can_replay(resolved: Resolved, service: Consumer, old: Occupant | None) -> bool:

@@ -19,6 +19,10 @@ def sentence(line: Line) -> str | None:
             return f"{service}: container and config are ready"
         case "command" if line.get("status") != 0:
             return f"failed: {' '.join(map(str, line.get('argv', ())))} ({line.get('said', '')})"
+        case "unplaced":
+            return f"{service}: its config has no place for the chosen model, and keeps its own"
+        case "pointed":
+            return f"{service}: {line.get('path')} pointed at {line.get('before')}, and now at {line.get('after')}"
         case "swap":
             return _swap(line.get("swap", {}))
         case "swapped":
