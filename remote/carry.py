@@ -117,7 +117,7 @@ def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str
     for step, swap in zip(steps, swaps):
         found = site.docker.inspect(swap.new)
         started = moment(found["State"]["StartedAt"]) if found else 0.0
-        at_swap = offset.position(step.offset, swap.offset_kept)
+        at_swap = step.old.took_over if swap.replay and step.old else offset.position(step.offset, swap.offset_kept)
         entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
     return watch.watch(site.docker.engine, site.journal, entries)
 

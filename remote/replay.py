@@ -22,20 +22,19 @@ def stage(step: ConsumerStep, password: str, run: str) -> str:
     if step.offset is None or step.stream is None or begin is None:
         raise Refusal(f"it is not known from where {step.service} would have to read again", "see fab history")
     try:
-        first = stream.bounds(step.stream, password, SECONDS).first
+        found = stream.bounds(step.stream, password, SECONDS)
     except stream.StreamError as error:
         raise Refusal(f"whether the stream still holds offset {begin} could not be asked: {error.message}") from error
-    if first is None or first > begin:
-        now = "it is empty" if first is None else f"it begins at {first}"
+    if found.first is None or found.last is None or not found.first <= begin <= found.last:
+        now = "it is empty" if found.last is None else f"it holds {found.first} to {found.last}"
         hint = "roll back without --replay"
         raise Refusal(f"{step.stream.name} no longer holds the messages from offset {begin} on ({now})", hint)
     try:
         text = offset.moved(step.offset, (files.read(step.offset.path) or b"").decode(), begin)
-        found = os.stat(step.offset.path)
+        state = os.stat(step.offset.path)
     except (offset.OffsetError, OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{step.offset.path} cannot be put back to {begin}: {error}") from error
-    owner = (found.st_uid, found.st_gid)
-    return files.stage(step.offset.path, text.encode(), found.st_mode & 0o7777, owner, run)
+    return files.stage(step.offset.path, text.encode(), state.st_mode & 0o7777, (state.st_uid, state.st_gid), run)
 
 
 def place(staged: str, path: str, kept: str) -> None:
