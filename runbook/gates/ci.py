@@ -42,7 +42,7 @@ def token(ci: Ci, env_values: Mapping[str, Secret], environ: Mapping[str, str]) 
 
 
 def check(name: str, ci: Ci, target: Target, token: Secret | None) -> Check:
-    """One row. Asks for at most `4 x ci.timeout` seconds, a command for `ci.timeout`; says so when that was too short.
+    """One row. Asks a forge for at most forges.ROW x ci.timeout seconds, a command for ci.timeout.
 
     Raises BadInput for a text of hosts.yaml that cannot be filled in, and nothing else.
     """

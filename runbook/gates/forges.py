@@ -17,6 +17,7 @@ from runbook.secret import Secret
 
 GITHUB = "https://api.github.com"
 MOST_PAGES = 30
+ROW = 4  # times ci.timeout is as long as all questions of one row may take together
 TRIES = 3  # of an answer that says that the forge itself is in trouble
 PAUSE = 0.3  # seconds between two of them
 
@@ -50,14 +51,14 @@ class Result:
 
 
 class Forge:
-    """Where commits of one repository are asked after. Everything is over `4 x ci.timeout` after it was made.
+    """Where commits of one repository are asked after. Everything is over ROW x ci.timeout after it was made.
 
     Raises Unjudged throughout, and Misshapen for what is not as documented.
     """
 
     def __init__(self, ci: Ci, repository: str, token: Secret | None) -> None:
         self._ci = ci
-        self._until = time.monotonic() + 4 * ci.timeout
+        self._until = time.monotonic() + ROW * ci.timeout
         self._github = ci.forge == "github"
         base = (ci.address or GITHUB).rstrip("/")
         self.name = base.partition("://")[2].partition("/")[0]
@@ -157,19 +158,24 @@ class Forge:
 
     def _answer(self, path: str) -> http.Answer:
         for tried in range(1, TRIES + 1):
-            left = self._until - time.monotonic()
-            if left <= 0:
-                raise Unjudged(f"{self.name} did not come to an end within {4 * self._ci.timeout} s")
             try:
-                answer = http.get(self._root + path, self._headers, min(left, self._ci.timeout))
+                answer = http.get(self._root + path, self._headers, min(self._left(), self._ci.timeout))
             except http.NoAnswer as error:
-                raise Unjudged(
-                    f"{self.name} {error}", "check ci.address, and whether it can be reached from here"
-                ) from None
+                self._left()
+                hint = "check ci.address, and whether it can be reached from here"
+                raise Unjudged(f"{self.name} {error}", hint) from None
             if answer.status < 500 or tried == TRIES:
                 break
             time.sleep(PAUSE)
         return answer
+
+    def _left(self) -> float:
+        """Seconds until the whole row is given up."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            sentence = f"{self.name} did not come to an end within {ROW * self._ci.timeout} s"
+            raise Unjudged(sentence, "raise ci.timeout, or ask it later")
+        return left
 
     def _commit(self, text: str) -> str:
         if not _COMMIT.fullmatch(text):

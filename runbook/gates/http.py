@@ -53,19 +53,25 @@ def get(url: str, headers: Mapping[str, str], seconds: float) -> Answer:
         answer = _in_time(url, headers, until, seconds)
         if answer.status not in _REDIRECTS:
             return answer
-        target = urljoin(url, answer.headers.get("location", ""))
-        if _origin(target) != _origin(url):
-            raise NoAnswer(f"redirects to {printable('://'.join(_origin(target)[:2]))}, where nothing is sent")
-        url = target
+        url = _same_origin(url, answer.headers.get("location", ""))
     raise NoAnswer("redirects in a circle")
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
+def _same_origin(url: str, location: str) -> str:
+    """Where a redirect leads to, within the same scheme, host and port."""
     try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        target = urljoin(url, location)
+        ours, theirs = _origin(url), _origin(target)
     except ValueError:
         raise NoAnswer("redirects to what is no address") from None
+    if ours != theirs:
+        raise NoAnswer(f"redirects to {printable('://'.join(theirs[:2]))}, where nothing is sent")
+    return target
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _in_time(url: str, headers: Mapping[str, str], until: float, seconds: float) -> Answer:
@@ -82,10 +88,10 @@ def _in_time(url: str, headers: Mapping[str, str], until: float, seconds: float)
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(max(until - time.monotonic(), 0))
-    for each in sockets:  # hangs up on a peer that drips, so that the thread ends too
+    result = ended[0] if ended else TimeoutError()
+    for each in sockets:  # hangs up on a peer that drips, so that the thread ends too; what it then has is no answer
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-    result = ended[0] if ended else TimeoutError()
     if isinstance(result, Answer):
         return result
     raise _explained(result, seconds) from None
@@ -100,6 +106,8 @@ def _asked(url: str, headers: Mapping[str, str], seconds: float, sockets: list[s
         body = answer.read(LIMIT + 1)
         if len(body) > LIMIT:
             raise NoAnswer(f"answers more than {LIMIT >> 20} MiB")
+        if answer.length:  # of what was announced; a read of bounded size does not raise for it
+            raise NoAnswer("answers less than it announces")
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
 
 
