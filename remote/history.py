@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from remote import journal as journals
@@ -43,6 +43,7 @@ class Past:
     seconds: Optional[float] = None
     outage: Optional[float] = None
     changes: Tuple[Change, ...] = ()
+    skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
     damaged: int = 0
 
 
@@ -84,6 +85,7 @@ def _past(store: Store, run: str, contents: Dict[str, Contents]) -> Past:
         seconds=end["t"] if _is_number(end.get("t")) and not cut_off else None,
         outage=max(outages, default=None),
         changes=_changes(begin, contents),
+        skipped=_skipped(begin),
         damaged=damaged,
     )
 
@@ -112,6 +114,12 @@ def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[Chan
     return tuple(
         Change(service, *before.get(service, ("", "")), *after.get(service, (tag, ""))) for service, tag in tags.items()
     )
+
+
+def _skipped(begin: Dict[str, Any]) -> Dict[str, str]:
+    plan = begin.get("plan")
+    skipped = plan.get("skipped") if isinstance(plan, dict) else None
+    return {str(row): str(why) for row, why in skipped.items()} if isinstance(skipped, dict) else {}
 
 
 def _is_number(value: Any) -> bool:

@@ -58,6 +58,7 @@ def _run(past: Past) -> Iterator[tuple[str, str]]:
     yield f"  {past.at[:19].replace('T', ' ')}  {past.action or 'run'} {past.run}  by {_by(past)}", style
     yield f"      {_end(past)}", style
     yield from ((f"      {_change(change)}", "dim") for change in past.changes)
+    yield from ((f"      went past {row}: {why}", "yellow") for row, why in past.skipped.items())
     if past.damaged:
         damage = f"{say.several(past.damaged, 'line')} of its journal cannot be read"
         yield f"      {damage}: .deploy/runs/{past.run}.jsonl", "yellow"

@@ -93,8 +93,16 @@ def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Scree
     """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
     shown = checklist.with_skips(rows, job.order.skips)
     screen.rows(shown)
-    _refuse_for(door, list(checklist.blocking(shown, job.services, look)))
+    _refuse_for(door, [_with_a_way_out(row, job) for row in checklist.blocking(shown, job.services, look)])
     return checklist.gone_past(rows, job.order.skips)
+
+
+def _with_a_way_out(row: Check, job: Job) -> Check:
+    """What holds back a batch service holds back nothing else."""
+    others = [service.name for service in job.services if service.name != row.name]
+    if len(others) == len(job.services) or not others:
+        return row
+    return dataclasses.replace(row, hint=f"{row.hint}; or deploy the rest alone: --service {','.join(others)}")
 
 
 def _let_pass(door: Door, look: Look, screen: Screen) -> None:

@@ -156,3 +156,10 @@ def test_a_run_that_nobody_knows_is_refused(store: Store) -> None:
 )
 def test_a_line_is_told_with_its_time(line: dict[str, Any], expected: str | None) -> None:
     assert told(line) == expected
+
+
+def test_a_row_that_was_gone_past_is_told_with_its_reason(store: Store) -> None:
+    written(store, plan(FIRST, "1.0", skipped={"training CI": "the runner is down"}), done())
+    (past,) = asked(store)
+    assert past.skipped == {"training CI": "the runner is down"}
+    assert "went past training CI: the runner is down" in text([past])

@@ -117,3 +117,22 @@ def test_what_a_consumer_may_not_have_saved_yet_is_no_backlog() -> None:
     assert offset.backlog(file, 100, 149) == 0
     assert offset.backlog(file, 100, 150) == 51
     assert offset.backlog(file, 0, None) == 0
+
+
+@pytest.mark.parametrize(
+    ("means", "text", "expected"),
+    [
+        ("next", "offset: 123\n", "offset: 7\n"),
+        ("last", "offset: 123\n", "offset: 6\n"),
+        ("next", "a: 123\noffset:   123   # 123 of them\r\nb: 1", "a: 123\noffset:   7   # 123 of them\r\nb: 1"),
+        ("next", "offset: 1234\noffset: 123\n", "offset: 1234\noffset: 7\n"),  # of several the last counts
+        ("next", '{"stream": "a", "offset": 123}', '{"stream": "a", "offset": 7}\n'),
+    ],
+)
+def test_a_position_is_put_back_and_nothing_else_of_the_file_changed(means: str, text: str, expected: str) -> None:
+    assert offset.moved(OffsetFile("/azaion/offset.yaml", means=means), text, 7) == expected
+
+
+def test_a_file_without_a_position_has_none_to_put_back() -> None:
+    with pytest.raises(OffsetError):
+        offset.moved(OffsetFile("/azaion/offset.yaml"), "other: 1\n", 7)
