@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-unit lint bench faults schema clean
+.PHONY: help demo test test-unit lint bench faults schema docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
 	@echo "make faults     every death at every point of a run; writes docs/reliability.md (an hour or two)"
+	@echo "make docs       the pages that are made from the code: docs/hosts-yaml.md and docs/messages.md"
 	@echo "make lint       style, types, and what the server's half may use"
 
 demo: .venv/ready
@@ -39,6 +40,9 @@ faults: .venv/ready
 
 schema: .venv/ready
 	@$(BIN)/python -m runbook.inventory --schema > hosts.schema.json
+
+docs: .venv/ready
+	@$(BIN)/python -m docs.generate
 
 .venv/ready: requirements.txt requirements-dev.txt
 	@sh sandbox/venv.sh $(PYTHON)

@@ -1,0 +1,164 @@
+"""An example for each section of the page of hosts.yaml; each is a part of a file, and is read by the real loader."""
+
+EXAMPLES = {
+    "The file": """
+defaults: {user: deploy, root: /azaion}
+hosts:
+  gpu-1: {address: gpu-1.lan}
+services:
+  training: {kind: batch, image: azaion/ai-training, container: training}
+keep_releases: 5
+""",
+    "hosts": """
+defaults:
+  user: deploy
+  root: /azaion
+hosts:
+  gpu-1: {address: gpu-1.lan, groups: [prod], gpus: 4}
+  gpu-2: {address: 10.0.0.12, port: 2222, groups: [prod], gpus: 4, gateway: me@bastion.lan}
+  bench: {address: bench.lan, user: root, env_file: bench.env, docker_host: "unix:///run/user/1000/docker.sock"}
+""",
+    "registry": """
+registry:
+  server: registry.lan:5000
+  username: deployer
+""",
+    "services: what both kinds have": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    tag: "1.0"                              # in quotes: 1.0 without them is a number
+    command: [python, consumer.py]
+    user: "1000:1000"
+    environment: {SAVE_EVERY: "50"}
+    mounts: [/azaion:/azaion]               # directories: a container does not see a single file renamed
+    network: host
+    memory: 4g
+""",
+    "services: a consumer": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    mounts: [/azaion:/azaion]
+    restart: unless-stopped
+    stop_signal: SIGINT
+    stop_grace: 30
+    offset: {file: /azaion/offset.yaml}
+    stream: {name: azaion-annotations}
+""",
+    "config": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    mounts: [/azaion:/azaion]
+    config:
+      template: templates/config.yaml.j2
+      path: /azaion/config.yaml
+      owner: "1000:1000"
+      mode: "0640"
+      model_key: model
+""",
+    "offset": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    mounts: [/azaion:/azaion]
+    offset:
+      file: /azaion/offset.yaml
+      key: offset
+      means: last                           # the number is the last offset handled, not the next one to read
+      saved_every: 50
+""",
+    "stream": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    stream:
+      name: azaion-annotations
+      host_variable: QUEUE_HOST             # QUEUE_HOST=rabbit.lan in .env
+      port_variable: QUEUE_STREAM_PORT
+""",
+    "watch": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    watch:
+      settle: 15
+      window: 2m
+      failure_text: ["Error while handling", "Traceback"]
+""",
+    "log": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    log: {size: 50m, files: 5}
+""",
+    "env_file": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    mounts: [/azaion:/azaion]
+    env_file:
+      path: /azaion/queue.env
+      variables: [RABBITMQ_HOST, RABBITMQ_PASSWORD]
+      owner: "1000:1000"
+""",
+    "services: a batch service": """
+services:
+  training:
+    kind: batch
+    image: azaion/ai-training
+    tag: "1.0"
+    container: training                     # docker run --name training
+    label: team.azaion/job=training         # or a run of any name that bears this label
+    local_tag: current                      # the next run is started from azaion/ai-training:current
+    checkpoints: /azaion/checkpoints
+    resume: [--resume, /azaion/checkpoints]
+    gpus: all
+""",
+    "ci": """
+ci:
+  forge: gitea                              # Forgejo too; github needs no address
+  address: https://git.lan
+  repository: azaion/{service}
+  branch: dev
+  required: [test, build]
+""",
+    "scan": """
+scan:
+  report: scans/{service}-{tag}.json        # or a command that prints one
+  max_age: 7d
+  allow: scans/allowed.yaml
+""",
+    "tree": """
+tree:
+  .: {owner: "1000:1000"}
+  models: {owner: "1000:1000", mode: "0755"}
+  annotations: {owner: "1000:1000"}
+""",
+    "models": """
+models:
+  folder: /azaion/models
+  file: best.pt
+""",
+    "health.disk": """
+health:
+  disk: {paths: [/azaion, /var/lib/docker], warning: 80, critical: 95}
+""",
+    "health.gpu": """
+health:
+  gpu: {warning: 85, critical: 95}
+""",
+    "health.offset": """
+health:
+  offset: {stale_after: 30m}
+""",
+}

@@ -1,0 +1,162 @@
+"""The page of hosts.yaml: every key with what it is for, which values it takes and what holds without it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from docs.examples import EXAMPLES
+from runbook import inventory as shapes
+from runbook.entries import DiskHealth, GpuHealth, Log, OffsetHealth
+from runbook.fields import Reads
+
+# Each section: its heading, the values it describes, the key that is the entry's name in the file, and a sentence.
+SECTIONS: tuple[tuple[str, type, str], ...] = (
+    ("The file", shapes.Inventory, "`defaults:` beside these holds what all servers share."),
+    (
+        "hosts",
+        shapes.Host,
+        "Each server under the name you type. A key under `defaults:` holds where a server has none.",
+    ),
+    ("registry", shapes.Registry, "The password is `REGISTRY_PASSWORD` in `.env`."),
+    ("services: what both kinds have", shapes.Container, "Each service under the name of its container."),
+    ("services: a consumer", shapes.Consumer, "Reads a queue. It may be away for some seconds."),
+    ("config", shapes.Config, "Of a consumer: a file that is rendered on the laptop and put on the server."),
+    ("offset", shapes.Offset, "Of a consumer: the file in which it keeps its position."),
+    ("stream", shapes.Stream, "Of a consumer: what it reads. Keys that end in `_variable` name variables of `.env`."),
+    ("watch", shapes.Watch, "Of a consumer: how a new release proves itself after the swap."),
+    ("log", Log, "Of a consumer: rotation of its log."),
+    ("env_file", shapes.EnvFile, "Of a service: a file of variables that it reads from a mount."),
+    ("services: a batch service", shapes.Batch, "Runs for days. A deploy fetches the image of its next run."),
+    (
+        "ci",
+        shapes.Ci,
+        "Is the code of an image green? Words in braces are put into texts: `{service}`, `{image}`, `{tag}`.",
+    ),
+    ("scan", shapes.Scan, "The report of Trivy or Grype that must be clean before a deploy."),
+    ("tree", shapes.Folder, "Each directory under its path, absolute or below the server's root, which is `.` itself."),
+    ("models", shapes.Models, "Dated directories of trained models, one of which the config points at."),
+    ("health.disk", DiskHealth, "In percent, of space and of inodes."),
+    ("health.gpu", GpuHealth, "In degrees Celsius; without them temperature is shown and not judged."),
+    ("health.offset", OffsetHealth, "An offset that does not move while messages wait."),
+)
+
+TOP = """\
+# hosts.yaml
+
+Every key of `hosts.yaml`: what it is for, what it may hold, and what holds without it. The file that comes with the
+project is the commented sample; this page is for looking things up.
+
+A time is written 15 (seconds), 90s, 30m, 2h or 1d. Paths on the laptop are relative to `hosts.yaml`; paths on a server
+are absolute. A key that is not on this page is an error, with its line. An editor that knows JSON Schema checks all of
+this while you type (`hosts.schema.json`).
+
+Made from the code by `make docs`.
+"""
+
+GIVEN: dict[type, set[str]] = {
+    shapes.Inventory: {"path"}
+}  # by the loader; in every other entry `name` is the key it stands under
+
+
+def page() -> str:
+    """The page as it should be."""
+    return TOP + "".join(_section(*section) for section in SECTIONS)
+
+
+def _section(heading: str, shape: type, sentence: str) -> str:
+    lines = ["", f"## {heading}", ""]
+    lines += [sentence, ""] if sentence else []
+    lines += ["| key | what | values | without it |", "|---|---|---|---|"]
+    lines += [_row(field, kind) for field, kind in fields_of(shape)]
+    example = EXAMPLES.get(heading)
+    lines += ["", "```yaml", example.strip("\n"), "```"] if example else []
+    return "\n".join(lines) + "\n"
+
+
+def fields_of(shape: type) -> Iterable[tuple[dataclasses.Field[Any], Any]]:
+    """The keys a person writes, with their kinds; of a service only what its kind adds."""
+    hints = get_type_hints(shape, include_extras=True)
+    common = {field.name for field in dataclasses.fields(shapes.Container)} if shape is not shapes.Container else set()
+    of_both = common if issubclass(shape, shapes.Container) else set()
+    for field in dataclasses.fields(shape):
+        if field.name not in of_both | GIVEN.get(shape, {"name"} if shape in NAMED else set()):
+            yield field, hints[field.name]
+
+
+NAMED = {shapes.Host, shapes.Container, shapes.Consumer, shapes.Batch}
+
+
+def _row(field: dataclasses.Field[Any], kind: Any) -> str:
+    what = str(field.metadata.get("description", "")).replace("|", "\\|")
+    return f"| `{field.name}` | {what} | {_values(kind).replace('|', chr(92) + '|')} | {_default(field)} |"
+
+
+def _values(kind: Any) -> str:
+    """What a key may hold, in words."""
+    for mark in getattr(kind, "__metadata__", ()):
+        if isinstance(mark, Reads):
+            return mark.says
+    if hasattr(kind, "__metadata__"):
+        return _values(kind.__origin__)
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if get_origin(kind) is tuple:
+        return f"a list, each {_values(arguments[0])}"
+    if get_origin(kind) is dict:
+        return f"a mapping, {_values(arguments[0])} → {_values(arguments[1])}"
+    if NoneType in arguments:
+        return _values(next(part for part in arguments if part is not NoneType))
+    if arguments:  # a service of either kind
+        return " or ".join(_values(part) for part in arguments)
+    if dataclasses.is_dataclass(kind):
+        return _link(kind)
+    return {bool: "true or false", str: "a text"}.get(kind, str(kind))
+
+
+def _link(shape: Any) -> str:
+    """Where on this page the keys of an entry are."""
+    if shape is shapes.Health:
+        return "`disk`, `gpu` and `offset`, below"
+    heading = next(heading for heading, described, _ in SECTIONS if described is shape)
+    return f"[{heading.removeprefix('services: ')}](#{anchor(heading)})"
+
+
+def anchor(heading: str) -> str:
+    """How a heading is linked to."""
+    return "".join(char for char in heading.lower().replace(" ", "-") if char.isalnum() or char in "-_")
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        return "**needed**"
+    factory: Any = field.default_factory
+    value = factory() if field.default is dataclasses.MISSING else field.default
+    if value in (None, "", (), {}) or dataclasses.is_dataclass(value):
+        return ""
+    return _written(field.name, value)
+
+
+def _written(key: str, value: Any) -> str:
+    """A default as somebody would write it."""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{part}`" for part in value)
+    if key == "mode":
+        return f'`"{value:04o}"`'
+    if isinstance(value, int | float) and key in TIMES:
+        unit, size = next(
+            (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if value % size == 0
+        )
+        return f"`{value // size:g}{unit}`"
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    return f"`{value}`" if isinstance(value, int | str | Path) else str(value)
+
+
+TIMES = {"connect_timeout", "settle", "window", "stop_grace", "stale_after", "timeout", "max_age"}

@@ -1,0 +1,188 @@
+"""The page of everything that is said: each sentence with what to do, by exit status or level, then by subject."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from docs.sayings import Finder, Saying
+from docs.source import modules
+
+# Each kind of saying in the order of the page: its heading, and what the headings stand for.
+CHAPTERS = {
+    "10": ("Exit status 10: bad input", "Nothing was contacted and nothing was changed. Correct it and run it again."),
+    "11": ("Exit status 11: the server", "It was not reached, is not who it was, or cannot carry anything out."),
+    "12": ("Exit status 12: refused", "A row, a lock or a gate said no. Nothing was changed."),
+    "13": ("Exit status 13: failed, and as it was before", "The run failed and was undone by itself."),
+    "14": ("Exit status 14: a person is needed", "Look at `fab status` before anything else."),
+    "15": ("Exit status 15: cancelled", "Nothing was changed."),
+    "16": ("Exit status 16: contact was lost", "What had begun goes on without you; `fab follow` comes back to it."),
+    "17": ("Exit status 17: a defect", "An answer or a state that the code did not expect. `--debug` shows where."),
+    "critical": (
+        "Rows: critical",
+        "Of `fab preflight`, a deploy, `fab status` and `fab health`. In a deploy a required row that is critical ends "
+        "it with exit status 12; `fab health` ends with 2.",
+    ),
+    "unknown": (
+        "Rows: unknown",
+        "The question could not be answered, which is no yes: a required row stops a deploy (12); `fab health` ends "
+        "with 3.",
+    ),
+    "warning": ("Rows: warning", "Shown, and stops nothing; `fab health` ends with 1."),
+    "skipped": ("Rows: skipped", "There was nothing to ask."),
+    "failed": ("The watch: why a release failed", "Stands in the end of the run, which goes back (13)."),
+    "unproven": (
+        "The watch: why a release is unproven",
+        "Nothing spoke against it, and nothing could prove it. A later `fab status` may.",
+    ),
+    "note": ("Notes and warnings", "Said beside what succeeded."),
+    "part": (
+        "Parts of sentences",
+        "What may stand where the sentences above have `<why>`. What docker, ssh or the operating system say by "
+        "themselves stands there too, in their words.",
+    ),
+}
+
+# What a module's sentences are about, where its name does not say it.
+SUBJECTS = {
+    "runbook.checklist": "the checklist", "runbook.connection": "connecting", "runbook.dial": "connecting",
+    "runbook.door": "connecting", "runbook.entries": "a line of hosts.yaml", "runbook.envfile": ".env",
+    "runbook.exchange": "the server's answer", "runbook.fields": "a line of hosts.yaml",
+    "runbook.gates.allowed": "security scan", "runbook.gates.ci": "CI", "runbook.gates.forges": "CI",
+    "runbook.gates.entries": "a line of hosts.yaml", "runbook.gates.http": "CI",
+    "runbook.gates.reports": "security scan", "runbook.gates.scan": "security scan",
+    "runbook.gates.shape": "what a forge or a scanner says", "runbook.gates.target": "a line of hosts.yaml",
+    "runbook.gates.verdict": "security scan", "runbook.gating": "the checklist",
+    "runbook.going_back": "rollback", "runbook.hostkeys": "host keys", "runbook.hostsfile": "a line of hosts.yaml",
+    "runbook.inventory": "servers and services that were named", "runbook.jobs": "deploy and rollback",
+    "runbook.login": "logging in", "runbook.looking": "looking at a server", "runbook.planning": "the plan",
+    "runbook.render": "templates", "runbook.resolve": "hosts.yaml and .env together", "runbook.running": "runs",
+    "runbook.textfile": "files on the laptop", "runbook.yamlfile": "YAML on the laptop", "remote.bootstrap": "the call",
+    "remote.carry": "carrying out a run", "remote.codec": "values between laptop and server",
+    "remote.dial": "reaching the broker",
+    "remote.checks.asked": "checks", "remote.checks.broker": "the broker", "remote.checks.container": "the container",
+    "remote.checks.disk": "disk", "remote.checks.gpu": "GPUs", "remote.checks.logtail": "its log",
+    "remote.checks.progress": "the offset", "remote.checks.together": "any check", "remote.docker": "docker commands",
+    "remote.engine": "the docker engine", "remote.fetch": "pulling", "remote.files": "files on the server",
+    "remote.ground": "the ground a deploy stands on", "remote.health": "checks", "remote.journal": "journals",
+    "remote.lock": "the lock", "remote.look": "images", "remote.mend": "runs that were cut off",
+    "remote.choose": "models", "remote.modelchoice": "models", "remote.modelfile": "models",
+    "remote.modelkey": "models", "remote.models": "models", "remote.replay": "reading messages again",
+    "remote.offset": "the offset file", "remote.record": "the record",
+    "remote.recover": "runs that were cut off",
+    "remote.release": "releases", "remote.run": "starting a run", "remote.stage": "staging",
+    "remote.store": "the folder .deploy",
+    "remote.stream": "the stream", "remote.swap": "the swap", "remote.unix_http": "the docker engine",
+    "remote.view": "containers", "remote.vigil": "a release under watch", "remote.batch": "training",
+    "tasks.front": "any command", "tasks.visit": "flags",
+}  # fmt: skip
+
+# Places that hand on what others say, so that no sentence stands in them.
+HANDED_ON = {
+    ("runbook.checklist", "env_row"): "the variables that are missing, joined",
+    ("runbook.fields", "parse"): "the sentence of a kind of entry, each named under hosts.yaml",
+    ("runbook.hostsfile", "load"): "a sentence of a kind of entry, or of the library that reads them",
+    ("runbook.gates.allowed", "read"): "the first of its mistakes, joined",
+    ("runbook.gates.ci", "check"): "why nothing could be judged, as a row",
+    ("runbook.gates.forges", "_answer"): "why a forge gave no answer",
+    ("runbook.gates.scan", "check"): "why the report is no good, or could not be judged, as a row",
+    ("runbook.gates.verdict", "judge"): "the scanner's name, at the end of the row",
+    ("runbook.health", "of_server"): "why a server could not be reached, as a row",
+    ("runbook.hostkeys", "_keys_in"): "what the operating system says of a known_hosts file",
+    ("runbook.resolve", "_read_envs"): "an error of .env, together with others",
+    ("remote.carry", "carry_out"): "what refused the run before its swap",
+    ("remote.carry", "_undo"): "what could not be undone, service by service",
+    ("remote.checks.broker", "check"): "what the stream's protocol came to",
+    ("remote.checks.disk", "judge"): "the findings of each file system, joined",
+    ("remote.checks.disk", "look"): "what df says",
+    ("remote.checks.gpu", "judge"): "the findings of each card, joined",
+    ("remote.checks.progress", "_without_stream"): "why the stream could not be asked",
+    ("remote.checks.progress", "_without_offset"): "why the offset file could not be read",
+    ("remote.checks.together", "_ask"): "a refusal, as a row",
+    ("remote.detach", "detached"): "a refusal of the detached process",
+    ("remote.docker", "inspect"): "what the docker engine says",
+    ("remote.engine", "_unreachable"): "what the docker engine says",
+    ("remote.engine", "_send"): "what the docker engine says",
+    ("remote.engine", "pull"): "what the docker engine says",
+    ("remote.ground", "offset"): "why the offset file could not be read",
+    ("remote.stream", "_connected"): "why the broker could not be reached",
+    ("remote.view", "view"): "what is damaged in the record",
+    ("remote.vigil", "_at_the_end"): "why the broker or the engine was away",
+    ("sandbox.lifecycle", "_again_as_root"): "an error of the sandbox that ran as root",
+}
+
+TOP = """\
+# What it says
+
+Every sentence that gpu-runbook may say when something is not well, with what to do about it. Search a few words of
+yours: what differs from case to case stands in angle brackets, `<server>` for the name of a server. What may be missing
+stands in square brackets. An error's first word is mostly the server's name, which is left out where it is put in front
+of everything that a server says.
+
+Made from the code by `make docs`; what each exit status means for a script: [exit-statuses.md](exit-statuses.md).
+"""
+
+
+def page() -> str:
+    """The page as it should be."""
+    finder = Finder(modules())
+    lines = [TOP]
+    for kind, (heading, meaning) in CHAPTERS.items():
+        told = [saying for saying in finder.sayings if saying.kind == kind]
+        if told:
+            lines += [f"\n## {heading}\n\n{meaning}\n", *_by_subject(told)]
+    lines += [
+        "\n## What is handed on\n\nAt these places nothing is said that does not stand above or in somebody else's "
+        "words.\n",
+        *(f"- {subject(module)}: {what}" for (module, _), what in HANDED_ON.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def subject(module: str) -> str:
+    """What a module's sentences are about, in words."""
+    first, _, rest = module.partition(".")
+    words = SUBJECTS.get(module, rest.rpartition(".")[2].replace("_", " "))
+    return f"the sandbox: {words}" if first == "sandbox" else words
+
+
+def _by_subject(told: Sequence[Saying]) -> Iterable[str]:
+    subjects = sorted(
+        {subject(saying.module) for saying in told},
+        key=lambda words: (words.startswith("the sandbox"), words.removeprefix("the ")),
+    )
+    for words in subjects:
+        yield f"### {words[0].upper()}{words[1:]}\n"
+        for saying in _merged([saying for saying in told if subject(saying.module) == words]):
+            yield f"- {_code(saying.sentence)}" + _hints(saying)
+        yield ""
+
+
+def _merged(told: Sequence[Saying]) -> list[Saying]:
+    """Sentences that only differ in what stands at their end are one, with that end in square brackets."""
+    found: list[Saying] = []
+    for saying in sorted(told, key=lambda one: (one.hints, one.sentence)):
+        last = found[-1] if found else None
+        if last and last.hints == saying.hints and saying.sentence.startswith(last.sentence):
+            found[-1] = replace(last, sentence=f"{last.sentence}[{saying.sentence[len(last.sentence) :]}]")
+        elif last != saying:
+            found.append(saying)
+    return sorted(found, key=lambda one: one.sentence.lstrip("<").lower())
+
+
+def _hints(saying: Saying) -> str:
+    """What to do; where that depends on the case, each of it."""
+    first, *others = ["", *map(_plain, saying.hints)]
+    return first + "".join(f"\n  → {'or: ' if at else ''}{hint}" for at, hint in enumerate(others))
+
+
+def _code(text: str) -> str:
+    """A sentence as it is said, where nothing of it means something to Markdown."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _plain(text: str) -> str:
+    """A hint, in which angle brackets stay and commands of ours stand out."""
+    text = re.sub(r"[\\<*|]", lambda found: "\\" + found[0], text)
+    return re.sub(r"\bfab [a-z][a-z.]*(?: --[a-z-]+)*", lambda found: f"`{found[0]}`", text)
