@@ -1,7 +1,9 @@
-"""Wall time of whole commands: `fab health` over one bare ssh, `fab --list` over that of an empty fabfile."""
+"""Wall time of whole commands: questions over one bare ssh with the same ones, `fab --list` over an empty fabfile's."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import statistics
 import subprocess
@@ -13,7 +15,8 @@ from pathlib import Path
 from bench.pairs import Figure, Pairs, measure
 from runbook.errors import Defect
 from sandbox import Sandbox
-from sandbox.place import CHECKOUT, LOGIN_USER
+from sandbox.place import CHECKOUT, CONSUMER_REPOSITORY, LOGIN_USER, TRAINING_REPOSITORY
+from sandbox.services import REGISTRY_USER
 from tests.deploy.laptop import FAB, Laptop
 
 STARTED, TRIPS = "start of fab itself, without a line of ours", "round trips of `fab health`"
@@ -24,27 +27,57 @@ are {trips:.1f} round trips, which is {way:.2f} s. That leaves {left:.2f} s for 
 Python on the server and the five questions; these and our own start-up take {rest:.2f} s. At a greater distance the
 fewer round trips outweigh Fabric's start.
 """
-FLOOR = Path(__file__).with_name("floor_health.sh")
 EMPTY = 'from invoke import task\n\n\n@task\ndef nothing(context):\n    """Do nothing."""\n'
 
 
 def health(laptop: Laptop, count: int, rtt: int) -> list[Pairs]:
     """Start-up included on both sides, and the same key exchange."""
-    script = floor_script(laptop)
-    ours = [*FAB, "health"]
-    return measure(
-        {f"fab health, {rtt} ms": 1.0 if rtt else None},
-        lambda: seconds(ours, laptop.folder),
-        lambda: seconds(bare_ssh(laptop.sandbox), laptop.folder, script),
-        count,
+    return _over_ssh(laptop, count, "health", {f"fab health, {rtt} ms": 1.0 if rtt else None}, floor_health(laptop))
+
+
+def status(laptop: Laptop, count: int, rtt: int) -> list[Pairs]:
+    return _over_ssh(laptop, count, "status", {f"fab status, {rtt} ms": 1.0}, floor_status(laptop))
+
+
+def preflight(laptop: Laptop, count: int, rtt: int) -> list[Pairs]:
+    return _over_ssh(laptop, count, "preflight", {f"fab preflight, {rtt} ms": 1.0}, floor_preflight(laptop))
+
+
+def _over_ssh(laptop: Laptop, count: int, task: str, row: dict[str, float | None], script: str) -> list[Pairs]:
+    ours, floor = [*FAB, task], bare_ssh(laptop.sandbox)
+    return measure(row, lambda: seconds(ours, laptop.folder), lambda: seconds(floor, laptop.folder, script), count)
+
+
+def floor_health(laptop: Laptop) -> str:
+    return _script("health") + _stream(laptop)
+
+
+def floor_status(laptop: Laptop) -> str:
+    training = f"TRAINING={laptop.sandbox.registry}/{TRAINING_REPOSITORY}"
+    return _script("status").replace("REPOSITORY\n", f"{training}\n") + _stream(laptop)
+
+
+def floor_preflight(laptop: Laptop) -> str:
+    registry = laptop.sandbox.registry
+    login = {"username": REGISTRY_USER, "password": laptop.variables["REGISTRY_PASSWORD"], "serveraddress": registry}
+    images = " ".join(f"{registry}/{name}:1.0" for name in (CONSUMER_REPOSITORY, TRAINING_REPOSITORY))
+    encoded = base64.urlsafe_b64encode(json.dumps(login).encode()).decode()
+    return (
+        _script("preflight").replace("LOGIN\n", f"LOGIN={encoded}\n", 1).replace("IMAGES\n", f"IMAGES='{images}'\n", 1)
     )
 
 
-def floor_script(laptop: Laptop) -> str:
+def _script(name: str) -> str:
+    """A floor without its comments: they name what is replaced."""
+    lines = Path(__file__).with_name(f"floor_{name}.sh").read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("#"))
+
+
+def _stream(laptop: Laptop) -> str:
     known = laptop.variables
     address = (known["RABBITMQ_HOST"], int(known["RABBITMQ_PORT"]), known["RABBITMQ_STREAM"])
     login = (known["RABBITMQ_MONITOR_USER"], known["RABBITMQ_MONITOR_PASSWORD"])
-    return FLOOR.read_text().replace("ADDRESS\n", f"HOST, PORT, STREAM, USER, PASSWORD = {(*address, *login)!r}\n")
+    return _script("stream").replace("ADDRESS\n", f"HOST, PORT, STREAM, USER, PASSWORD = {(*address, *login)!r}\n")
 
 
 def listing(folder: Path, count: int) -> list[Pairs]:
