@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from remote import command
@@ -12,14 +11,15 @@ from remote.checks.say import several
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.gates import forges
 from runbook.gates.entries import Ci
-from runbook.gates.forges import Forge, Result, Unjudged
-from runbook.gates.shape import Misshapen, few
+from runbook.gates.forges import Forge, Result
+from runbook.gates.shape import Misshapen, Unjudged, few
 from runbook.gates.target import Target
 from runbook.plain import clean
 from runbook.problems import printable
 from runbook.secret import Secret, masked, spellings
 
 _REVISION = re.compile(r"[0-9a-f]{7,64}")
+_STATES = (forges.RED, forges.RUNNING, forges.STRANGE, forges.SHAKY, forges.IDLE, forges.GREEN)
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,24 @@ def check(name: str, ci: Ci, target: Target, token: Secret | None) -> Check:
 
     Raises BadInput for a text of hosts.yaml that cannot be filled in, and nothing else.
     """
-    try:
-        row = _by_command(name, ci, target) if ci.command else _by_forge(name, ci, target, token)
-    except Unjudged as error:
-        row = Check(name, UNKNOWN, str(error), hint=error.hint)
     hidden = spellings([token] if token else [])
-    return dataclasses.replace(row, sentence=masked(row.sentence, hidden), hint=masked(row.hint, hidden))
+    try:
+        return _by_command(name, ci, target, hidden) if ci.command else _by_forge(name, ci, target, token, hidden)
+    except Unjudged as error:
+        return Check(name, UNKNOWN, masked(str(error), hidden), hint=error.hint)
 
 
-def _by_forge(name: str, ci: Ci, target: Target, token: Secret | None) -> Check:
+def _by_forge(name: str, ci: Ci, target: Target, token: Secret | None, hidden: Sequence[str]) -> Check:
     if token and not re.fullmatch(r"[\x21-\x7e]+", token.reveal()):
         raise Unjudged(f"{ci.token_variable} has blanks or other characters that no token has", "put it right")
     forge = Forge(ci, target.fill("ci.repository", ci.repository), token)
     try:
         commit = _commit(forge, ci, target)
-        return judge(name, commit, forge.results(commit.name), ci.required)
+        # Covered before they are shortened: the half of a token would not be recognised.
+        results = [
+            Result(masked(one.name, hidden), one.state, masked(one.word, hidden)) for one in forge.results(commit.name)
+        ]
+        return judge(name, commit, results, ci.required)
     except Misshapen as error:
         raise Unjudged(f"what {forge.name} answers makes no sense: {error}", "check ci.forge and ci.address") from None
 
@@ -82,7 +85,7 @@ def judge(name: str, commit: Commit, results: list[Result], required: tuple[str,
     """The verdict over all results or, with `required`, over those; others that failed are then a warning."""
     counted = [one for one in results if not required or one.name in required]
     missing = [one for one in required if one not in {result.name for result in results}]
-    by_state = {state: [one for one in counted if one.state == state] for state in _STATES_IN_ORDER}
+    by_state = {state: [one for one in counted if one.state == state] for state in _STATES}
     figures = {"commit": commit.name, "by": commit.by, "results": len(counted), "missing": len(missing)}
     figures |= {"failed": len(by_state[forges.RED]), "running": len(by_state[forges.RUNNING])}
     level, sentence, hint = _verdict(counted, missing, by_state)
@@ -93,13 +96,10 @@ def judge(name: str, commit: Commit, results: list[Result], required: tuple[str,
     return Check(name, level, f"{commit}: {sentence}", figures, hint)
 
 
-_STATES_IN_ORDER = (forges.RED, forges.RUNNING, forges.STRANGE, forges.SHAKY, forges.IDLE, forges.GREEN)
-
-
 def _verdict(counted: list[Result], missing: list[str], by_state: Mapping[str, list[Result]]) -> tuple[str, str, str]:
     """(level, sentence, hint); what is worst comes first."""
     count = len(counted)
-    red, running, strange, shaky, _, green = (by_state[state] for state in _STATES_IN_ORDER)
+    red, running, strange, shaky, _, green = (by_state[state] for state in _STATES)
     if red:
         return CRITICAL, f"{len(red)} of {count} failed: {_named(red)}", "mend it, or deploy an image of a green commit"
     if missing:
@@ -126,20 +126,22 @@ def _named(results: list[Result]) -> str:
     return few([f"{printable(one.name, 50)} ({printable(one.word, 20)})" for one in results], width=80)
 
 
-def _by_command(name: str, ci: Ci, target: Target) -> Check:
+def _by_command(name: str, ci: Ci, target: Target, hidden: Sequence[str]) -> Check:
     """Exit status 0 is green, 1 to 125 is not; what was not found, killed or too slow said nothing."""
     argv = [target.fill("ci.command", word) for word in ci.command]
     told = {"REVISION": target.revision, "BRANCH": ci.branch, "SERVICE": target.service, "IMAGE": target.image}
     ended = command.run(argv, ci.timeout, env=told)
     program = printable(argv[0])
-    said = printable(clean(ended.complaint), 200)
+    said = printable(clean(masked(ended.complaint, hidden)), 200)
     judged = f"commit {printable(target.revision[:8])}" if target.revision else f"branch {ci.branch}"
     if ended.status == 0:
         return Check(name, OK, f"{judged}: {program} says that it is green", {"status": 0})
     if ended.status is None:
         raise Unjudged(f"{program} did not answer within {ci.timeout} s", "raise ci.timeout, or see what it waits for")
     if 1 <= ended.status <= 125:
-        return Check(name, CRITICAL, f"{judged}: {program} says no: {said}", {"status": ended.status})
+        return Check(
+            name, CRITICAL, f"{judged}: {program} says no: {said}", {"status": ended.status}, "mend what it names"
+        )
     if ended.status < 0:
         raise Unjudged(f"{program} was ended by signal {-ended.status}")
     raise Unjudged(f"{program} could not be run: {said}", "correct ci.command")

@@ -16,7 +16,10 @@ class Ci(Strict):
 
     forge: Literal["github", "gitea"] | None = field(default=None, metadata=about("gitea is for Forgejo as well."))
     repository: fields.Repository = field(default="{image}", metadata=about("owner/name at the forge."))
-    address: fields.Url | None = field(default=None, metadata=about("The forge; without it https://api.github.com."))
+    address: fields.Url | None = field(
+        default=None,
+        metadata=about("The forge, without it https://api.github.com; a GitHub of your own ends in /api/v3."),
+    )
     branch: fields.Branch = field(default="dev", metadata=about("Whose head counts for an image without revision."))
     token_variable: fields.Variable = field(default="CI_TOKEN", metadata=about("Of the environment, or of .env."))
     required: tuple[str, ...] = field(default=(), metadata=about("Results that must be there; all of them without it."))

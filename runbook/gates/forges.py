@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from runbook.gates import http, shape
 from runbook.gates.entries import Ci
-from runbook.gates.shape import Misshapen, entry
+from runbook.gates.shape import Misshapen, Unjudged, entry
 from runbook.problems import printable
 from runbook.secret import Secret
 
@@ -31,14 +31,6 @@ _CONCLUSIONS = dict.fromkeys(
 _UNFINISHED = {"queued", "in_progress", "waiting", "requested", "pending"}
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-class Unjudged(Exception):
-    """The forge did not say; the text is the whole sentence."""
-
-    def __init__(self, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence)
-        self.hint = hint
 
 
 @dataclass(frozen=True)

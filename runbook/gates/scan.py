@@ -15,7 +15,7 @@ from runbook.gates import allowed, reports, verdict
 from runbook.gates.allowed import Allowance
 from runbook.gates.entries import Scan
 from runbook.gates.reports import Report
-from runbook.gates.shape import Misshapen, few
+from runbook.gates.shape import Misshapen, Unjudged, few
 from runbook.gates.target import Target
 from runbook.plain import clean
 from runbook.problems import printable
@@ -25,15 +25,6 @@ FINE = {"Trivy": (0, 1), "Grype": (0, 2)}  # exit statuses of a scanner that did
 AHEAD = 300  # seconds by which clocks may differ
 
 _BY_HAND = "correct scan.command, or run it by hand"
-
-
-class Unjudged(Exception):
-    """There is nothing to judge by; the text is the whole sentence. `awaits` names what would change that."""
-
-    def __init__(self, sentence: str, hint: str = "", awaits: str = "") -> None:
-        super().__init__(sentence)
-        self.hint = hint
-        self.awaits = awaits
 
 
 @dataclass(frozen=True)

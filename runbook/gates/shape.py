@@ -17,6 +17,15 @@ class Misshapen(ValueError):
     """A document is not what it should be; the text says which entry of it."""
 
 
+class Unjudged(Exception):
+    """There is nothing to judge by; the text is the whole sentence. `awaits` names what would change that."""
+
+    def __init__(self, sentence: str, hint: str = "", awaits: str = "") -> None:
+        super().__init__(sentence)
+        self.hint = hint
+        self.awaits = awaits
+
+
 def parse(raw: bytes) -> Any:
     """The value of a JSON text. Raises Misshapen."""
     if not raw.strip():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zlib import crc32
 
 HEAD = "1a2b3c4d" + "0" * 32
 OTHER = "9" * 40
@@ -151,13 +152,13 @@ def github(
 
 def run(name: str, conclusion: str | None = "success", status: str = "completed", commit: str = HEAD) -> dict[str, Any]:
     """A check run of GitHub's."""
-    return {"id": hash(name) & 0xFFFF, "name": name, "head_sha": commit, "status": status, "conclusion": conclusion}
+    return {"id": crc32(name.encode()), "name": name, "head_sha": commit, "status": status, "conclusion": conclusion}
 
 
 def status(context: str, state: str = "success") -> dict[str, Any]:
     """A commit status of GitHub's."""
     return {
-        "id": hash(context) & 0xFFFF,
+        "id": crc32(context.encode()),
         "context": context,
         "state": state,
         "description": None,
@@ -184,4 +185,4 @@ def combined(statuses: list[dict[str, Any]], most: int = 50) -> Behaviour:
 
 def gitea_status(context: str, word: str = "success") -> dict[str, Any]:
     """One of a Gitea's statuses, whose word stands under `status`."""
-    return {"id": hash(context) & 0xFFFF, "context": context, "status": word, "creator": None}
+    return {"id": crc32(context.encode()), "context": context, "status": word, "creator": None}

@@ -1,47 +1,18 @@
-"""Is a commit green? Forges that answer as documented, each verdict once, and commands."""
+"""Is a commit green? Forges that answer as documented, each verdict once."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
-from runbook.errors import BadInput
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING
 from runbook.gates import ci
 from runbook.gates.entries import Ci
-from runbook.gates.target import Target
 from runbook.secret import Secret
 from tests.gates import forge as forges
-from tests.gates.forge import HEAD, OTHER, REPOSITORY, Forge, combined, gitea_status, run, says, status
-
-TARGET = Target("annotation-queue", REPOSITORY, "1.0", f"registry.lan:5000/{REPOSITORY}@sha256:{'a' * 64}")
-TOKEN = Secret("ghp_0123456789abcdefABCDEF")
-ROOT = f"/repos/{REPOSITORY}"
-GITEA = f"/api/v1{ROOT}"
-
-
-@pytest.fixture
-def forge() -> Iterator[Forge]:
-    with forges.forge() as found:
-        yield found
-
-
-def ask(found: Forge, kind: str = "github", revision: str = "", **entry: Any) -> Check:
-    """The row, after making sure that it is fit to be shown and holds nothing of the token."""
-    token = entry.pop("token", TOKEN)
-    told = Ci(forge=kind, address=found.address, **entry)  # type: ignore[arg-type]
-    row = ci.check("queue CI", told, dataclasses.replace(TARGET, revision=revision), token)
-    assert row.name == "queue CI"
-    assert row.sentence.isprintable() and row.hint.isprintable()
-    assert bool(row.hint) == (row.level != OK) or row.level == WARNING
-    assert TOKEN.reveal() not in repr(row)
-    return row
-
+from tests.gates.asking import GITEA, ROOT, TOKEN, ask
+from tests.gates.forge import HEAD, OTHER, Forge, combined, gitea_status, run, says, status
 
 RUNS = ("build", "lint", "unit", "types", "image")
 
@@ -207,152 +178,6 @@ def test_a_branch_with_a_slash_is_one_name(forge: Forge) -> None:
     assert (row.level, "(head of team/dev)" in row.sentence) == (OK, True)
 
 
-@pytest.mark.parametrize("kind", ["github", "gitea"])
-@pytest.mark.parametrize(
-    ("status_code", "headers", "sentence"),
-    [
-        (404, {}, f"knows no branch dev in {REPOSITORY}"),
-        (401, {}, f"does not accept the token for {REPOSITORY} (HTTP 401)"),
-        (403, {}, f"does not accept the token for {REPOSITORY} (HTTP 403)"),
-        (403, {"X_RateLimit_Remaining": 0}, "was asked too often"),
-        (429, {}, "was asked too often"),
-        (418, {}, "answers HTTP 418"),
-        (500, {}, "answers HTTP 500"),
-    ],
-)
-def test_refusals_are_told_by_what_to_do(
-    forge: Forge, kind: str, status_code: int, headers: dict[str, Any], sentence: str
-) -> None:
-    for root in (ROOT, GITEA):
-        forge.on(f"{root}/branches/dev", says({"message": TOKEN.reveal()}, status_code, **headers))
-    row = ask(forge, kind)
-    assert (row.level, sentence in row.sentence) == (UNKNOWN, True), row
-    assert len(forge.asked) == (3 if status_code == 500 else 1)
-    if status_code in (401, 403, 404, 429):
-        assert "CI_TOKEN" in row.hint
-
-
-def test_without_a_token_none_is_sent_and_one_is_asked_for(forge: Forge) -> None:
-    forge.on(f"{ROOT}/branches/dev", says({}, 401))
-    row = ask(forge, token=None, token_variable="FORGE_TOKEN")
-    assert "wants a token" in row.sentence and "FORGE_TOKEN" in row.hint
-    assert forge.tokens == set()
-
-
-def test_a_forge_in_trouble_is_asked_again(forge: Forge) -> None:
-    forges.github(forge, [], [run("build")])
-    trouble = [says(b"<html>502</html>", 502), says(b"", 503)]
-    forge.on(f"{ROOT}/branches/dev", *trouble, *forge.answers[f"{ROOT}/branches/dev"])
-    assert ask(forge).level == OK
-
-
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        (says(b"<html><title>Sign in</title>"), "it is no JSON"),
-        (says(b""), "it is empty"),
-        (says(b'{"commit": {"sha": "1a2b'), "it is cut off or damaged"),
-        (says([]), "commit was expected in a mapping"),
-        (says({"commit": HEAD}), "commit is not a mapping"),
-        (says({"commit": {"sha": 7}}), "sha is not a text"),
-        (says({"commit": {}}), "sha is missing"),
-        (says({"commit": {"sha": "HEAD"}}), "the commit is no 40 or 64 hexadecimal digits"),
-        (says(b"[" * 100_000), "it is "),
-        (says({"commit": {"sha": HEAD}}, Content_Length=9999), "answers less than it announces"),
-        (says(b" " * (4 << 20) + b"{}"), "answers more than 4 MiB"),
-        (forges.endless, "answers more than 4 MiB"),
-        (forges.hangs_up, "hangs up without an answer"),
-        (lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n"), "answers what is no HTTP"),
-        (says({}, 302, Location="/repos"), "knows no branch dev"),
-        (says({}, 301, Location=f"{ROOT}/branches/dev"), "redirects in a circle"),
-        (says({}, 302, Location="ftp://127.0.0.1/x"), "redirects to ftp://127.0.0.1, where nothing is sent"),
-        (says({}, 302, Location="http://[bad"), "redirects to what is no address"),
-        (says({}, 302), "redirects in a circle"),
-    ],
-)  # fmt: skip
-def test_nonsense_is_unknown_in_one_sentence(forge: Forge, answer: forges.Behaviour, sentence: str) -> None:
-    forge.on(f"{ROOT}/branches/dev", answer)
-    row = ask(forge, timeout=5)
-    assert (row.level, sentence in row.sentence) == (UNKNOWN, True), row
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"statuses": 7}, {"statuses": [7]}, {"statuses": [{"context": "a"}]}, {"total_count": "1"}, 7]
-)
-def test_statuses_of_the_wrong_types_are_unknown(forge: Forge, wrong: Any) -> None:
-    forges.github(forge, [], [run("build")])
-    forges.gitea(forge, says(wrong))
-    forge.on(f"{ROOT}/commits/{HEAD}/status", says(wrong))
-    for kind in ("github", "gitea"):
-        row = ask(forge, kind)
-        assert (row.level, "makes no sense" in row.sentence) == (UNKNOWN, True), row
-
-
-def test_a_repository_that_was_renamed_is_followed_on_the_same_host(forge: Forge) -> None:
-    forges.github(forge, [], [run("build")])
-    forge.on("/repositories/1/branches/dev", *forge.answers[f"{ROOT}/branches/dev"])
-    forge.on(f"{ROOT}/branches/dev", says({}, 301, Location=f"{forge.address}/repositories/1/branches/dev"))
-    assert ask(forge).level == OK
-
-
-def test_the_token_does_not_go_to_another_host(forge: Forge) -> None:
-    with forges.forge() as elsewhere:
-        forges.github(elsewhere, [], [run("build")])
-        forge.on(f"{ROOT}/branches/dev", says({}, 302, Location=f"{elsewhere.address}{ROOT}/branches/dev"))
-        row = ask(forge)
-    assert (row.level, "redirects to http://127.0.0.1" in row.sentence) == (UNKNOWN, True)
-    assert forge.tokens == {f"Bearer {TOKEN.reveal()}"}
-    assert elsewhere.asked == []
-
-
-def test_who_never_comes_to_an_end_is_left(forge: Forge) -> None:
-    """Silence, a head and a body that drip, and pages that are each just in time."""
-    head = b"HTTP/1.0 200 OK\r\n"
-    peers: dict[str, forges.Behaviour] = {
-        "never": forges.never,
-        "status line": forges.drips(b"HTTP/1.0 2"),
-        "head": forges.drips(head, b"X-A: b\r\n"),
-        "continue": forges.drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        "body": forges.drips(head + b"\r\n{"),
-        "chunks": forges.drips(head.replace(b"1.0", b"1.1") + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n{\r\n"),
-    }
-    for branch, peer in peers.items():
-        forge.on(f"{GITEA}/branches/{branch.replace(' ', '%20')}", peer)
-    counted = iter(range(100_000))
-
-    def late(handler: forges.Handler) -> None:
-        forge.over.wait(0.6)
-        says({"statuses": [gitea_status(f"ci/{next(counted)}")]})(handler)
-
-    forges.gitea(forge, late)
-    with ThreadPoolExecutor(len(peers) + 1) as pool:
-        rows = list(pool.map(lambda branch: ask(forge, "gitea", branch=branch, timeout=1), [*peers, "dev"]))
-    assert {row.level for row in rows} == {UNKNOWN}
-    assert [row.sentence.partition(" ")[2] for row in rows] == [
-        *["did not answer within 1 s"] * len(peers), "did not come to an end within 4 s"
-    ]  # fmt: skip
-
-
-def test_an_address_where_nobody_is(forge: Forge) -> None:
-    with forges.forge() as gone:
-        pass
-    row = ask(gone)
-    assert (row.level, "cannot be reached: Connection refused" in row.sentence) == (UNKNOWN, True)
-    row = ask(dataclasses.replace(gone, address="http://forge.invalid"))
-    assert (row.level, row.sentence) == (UNKNOWN, "forge.invalid has a name that is not known here")
-
-
-def test_a_token_that_could_add_a_header_is_not_sent(forge: Forge) -> None:
-    row = ask(forge, token=Secret("abcdefgh\r\nX-Other: 1"))
-    assert (row.level, "CI_TOKEN has blanks" in row.sentence, forge.asked) == (UNKNOWN, True, [])
-    assert "abcdefgh" not in repr(row)
-
-
-def test_a_forge_that_repeats_the_token_does_not_bring_it_to_the_screen(forge: Forge) -> None:
-    forges.github(forge, [status(f"said {TOKEN.reveal()}", "failure")], [])
-    assert "failed: said •••" in ask(forge).sentence
-
-
 def test_the_environments_token_comes_first() -> None:
     told = Ci(forge="github")
     values = {"CI_TOKEN": Secret("of-dotenv")}
@@ -360,61 +185,3 @@ def test_the_environments_token_comes_first() -> None:
     assert ci.token(told, values, {"CI_TOKEN": ""}) == Secret("of-dotenv")
     assert ci.token(told, {"CI_TOKEN": Secret("")}, {}) is None
     assert ci.token(told, {}, {}) is None
-
-
-def by_command(*words: str, timeout: int = 10, token: Secret | None = TOKEN, revision: str = HEAD) -> Check:
-    told = Ci(command=words, timeout=timeout)
-    return ci.check("queue CI", told, dataclasses.replace(TARGET, revision=revision), token)
-
-
-@pytest.mark.parametrize(
-    ("script", "level", "sentence"),
-    [
-        ("echo fine", OK, "commit 1a2b3c4d: sh says that it is green"),
-        ("echo one; echo build 7 failed; exit 1", CRITICAL, "commit 1a2b3c4d: sh says no: build 7 failed"),
-        ("exit 125", CRITICAL, "commit 1a2b3c4d: sh says no: sh ended with status 125"),
-        ("echo why >&2; exit 126", UNKNOWN, "sh could not be run: why"),
-        ("nothing-of-this-name", UNKNOWN, "sh could not be run: "),
-        ("kill -9 $$", UNKNOWN, "sh was ended by signal 9"),
-        ("printf 'a\\033[2Jb\\n'; exit 1", CRITICAL, "commit 1a2b3c4d: sh says no: a\N{REPLACEMENT CHARACTER}[2Jb"),
-    ],
-)
-def test_each_verdict_of_a_command(script: str, level: str, sentence: str) -> None:
-    row = by_command("sh", "-c", script)
-    assert row.level == level
-    assert row.sentence.startswith(sentence)
-
-
-def test_a_command_that_is_not_there_or_never_ends_said_nothing() -> None:
-    row = by_command("/nonexistent/ci")
-    assert (row.level, row.sentence.startswith("/nonexistent/ci could not be run")) == (UNKNOWN, True)
-    row = by_command("sleep", "600", timeout=1)
-    assert (row.level, row.sentence) == (UNKNOWN, "sleep did not answer within 1 s")
-
-
-def test_a_command_knows_what_is_asked_and_nothing_of_the_token() -> None:
-    """Words are filled in and stay words; what it is told stands in its environment."""
-    shows = "import os, sys; print(sys.argv[1:], *(os.environ[n] for n in sys.argv[4:]), os.environ); sys.exit(9)"
-    names = ("REVISION", "BRANCH", "SERVICE", "IMAGE")
-    row = by_command(
-        sys.executable, "-c", shows.replace(", os.environ)", ")"), "{service} x", "{image}:{tag}", "$(id)", *names
-    )
-    told = f"['annotation-queue x', '{REPOSITORY}:1.0', '$(id)', 'REVISION', 'BRANCH', 'SERVICE', 'IMAGE']"
-    assert told in row.sentence
-    assert by_command("sh", "-c", 'echo "$REVISION $BRANCH $SERVICE $IMAGE"; exit 1').sentence.endswith(
-        f"{HEAD} dev annotation-queue {REPOSITORY}"
-    )
-    assert by_command("sh", "-c", "env; exit 1 #", revision="").level == CRITICAL
-    row = by_command("sh", "-c", "env | grep -c ghp_; exit 1")
-    assert row.sentence.endswith("says no: 0")
-
-
-def test_braces_that_mean_nothing_are_named() -> None:
-    with pytest.raises(BadInput, match=r"hosts\.yaml: ci\.command: \{servce\} is none of .*did you mean \"service\"\?"):
-        TARGET.fill("ci.command", "x {servce}")
-    with pytest.raises(BadInput, match=r"hosts\.yaml: scan\.report: \} stands alone"):
-        TARGET.fill("scan.report", "x}")
-    assert TARGET.fill("scan.command", "{image}", image=TARGET.reference) == TARGET.reference
-    for wrong in ({"command": ("x", "{{.Id}}")}, {"command": ("x\0",)}):
-        with pytest.raises(ValueError, match="command: "):
-            Ci(**wrong)  # type: ignore[arg-type]
