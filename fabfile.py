@@ -2,7 +2,7 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, health, history, preflight, sandbox, status
+from tasks import deploy, health, history, models, preflight, sandbox, status
 
 namespace = Collection(
     preflight.check,
@@ -10,4 +10,5 @@ namespace = Collection(
     *(status.show, history.runs, history.show),
     health.check,
 )
+namespace.add_collection(Collection.from_module(models), "models")
 namespace.add_collection(Collection.from_module(sandbox), "sandbox")

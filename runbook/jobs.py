@@ -16,6 +16,7 @@ from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refuse
 from runbook.exchange import ask, entry
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
+from runbook.mending import mended
 from runbook.planning import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from runbook.resolve import Resolved
 from runbook.running import Ended, carry_out
@@ -68,25 +69,10 @@ def _look(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
     if look.run is None or look.run.state != "cut-off" or job.dry_run:
         return look
     screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
-    for sentence in _mended(door, job, look.run.id):
+    for sentence in mended(door, job.resolved.host, job.order.who, look.run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
     with _undisturbed(door):
         return looking.look(door, job.inventory, job.resolved, job.services, tags)
-
-
-def _mended(door: Door, job: Job, run: str) -> list[str]:
-    """The server brings the run to an end, whether we hear of it or not."""
-    host = job.resolved.host
-    request = {"root": host.root, "docker_host": host.docker_host or "", "who": job.order.who}
-    try:
-        sentences = list(map(str, entry(door.host.name, ask(door, "mend", request), "mended", list)))
-    except KeyboardInterrupt:
-        why = f"{door.host.name}: you left while run {run} was brought to an end"
-    except LostContact as error:
-        why = f"{error.message} while run {run} was brought to an end"
-    else:
-        return sentences
-    raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")
 
 
 def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Screen) -> dict[str, str]:

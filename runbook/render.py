@@ -6,16 +6,18 @@ an expression inside quotes, beside other text or in a comment is an error and n
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from remote import modelkey
 from runbook.entries import Host
 from runbook.errors import BadInput
 from runbook.problems import printable
@@ -33,8 +35,11 @@ ALONE = (
     'but {{ root ~ "/models" }}; it cannot stand in a YAML comment.'
 )
 
-# What every template is given beside the variables of .env.
-GIVEN = frozenset({"root", "server", "model"})
+# What every template is given beside the variables of .env. The model that was chosen is put in on the server.
+GIVEN = frozenset({"root", "server"})
+
+TRIAL = "/models/2026-04-20/best.pt"  # put in and taken out again, to see that it can be
+ONE_LINE = 'Give the model a line of its own in the template: model: {{ root ~ "/models/current/best.pt" }}'
 
 _UNDEFINED = re.compile(r"'\w+' is undefined")
 
@@ -52,7 +57,7 @@ def required_variables(template: Path) -> frozenset[str]:
         raise _unrenderable(template, error) from None
 
 
-def render_config(template: Path, values: Mapping[str, Secret], host: Host, model: str | None = None) -> str:
+def render_config(template: Path, values: Mapping[str, Secret], host: Host) -> str:
     """The text of a configuration file; it holds secrets.
 
     Raises BadInput, naming the template and the line and never a value, for what does not render, or not to a YAML
@@ -61,13 +66,38 @@ def render_config(template: Path, values: Mapping[str, Secret], host: Host, mode
     source = read_text(template, MISSING)
     written: list[Written] = []
     context: dict[str, str | None] = {name: value.reveal() for name, value in values.items()}
-    context |= {"root": host.root, "server": host.name, "model": model}
+    context |= {"root": host.root, "server": host.name}
     try:
         text = _environment(written).from_string(source).render(context)
     except Exception as error:
         raise _unrenderable(template, error) from None
     _verify(template, text, written)
     return text
+
+
+def check_model_key(template: Path, text: str, key: str, secrets: Iterable[str]) -> None:
+    """The server can put another model behind the key: it alone changes. Raises BadInput, naming template and key.
+
+    `secrets`: what no key of a model may lead to, since a model's path is shown.
+    """
+    keys, document = key.split("."), yaml.safe_load(text)
+    try:
+        changed = modelkey.replaced(text, key, TRIAL)
+    except modelkey.Unplaceable as error:
+        raise BadInput(f"{template}: config.model_key {key}: {error}.", ONE_LINE) from None
+    leaf = functools.reduce(lambda inner, name: inner.get(name) if isinstance(inner, dict) else None, keys, document)
+    if leaf in secrets:
+        raise BadInput(f"{template}: config.model_key {key} leads to a password and not to a model.", ONE_LINE)
+    if repr(yaml.safe_load(changed)) != repr(_with_leaf(document, keys, TRIAL)):
+        raise BadInput(f"{template}: config.model_key {key} cannot be changed on its own.", ONE_LINE)
+
+
+def _with_leaf(document: Any, keys: Sequence[str], leaf: str) -> Any:
+    """A copy of nested mappings in which one leaf is another; anything else becomes equal to nothing."""
+    if not keys:
+        return leaf
+    inner = document.get(keys[0]) if isinstance(document, dict) else None
+    return {**document, keys[0]: _with_leaf(inner, keys[1:], leaf)} if isinstance(document, dict) else None
 
 
 def _environment(written: list[Written]) -> Environment:

@@ -17,7 +17,7 @@ from runbook.envfile import Env, read_env
 from runbook.errors import BadInput
 from runbook.inventory import Consumer, Host, Inventory, Service
 from runbook.problems import bad_input
-from runbook.render import render_config, required_variables
+from runbook.render import check_model_key, render_config, required_variables
 from runbook.secret import Secret, spellings
 
 REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
@@ -52,11 +52,18 @@ class Resolved:
     login: Login | None = None
     missing: tuple[str, ...] = ()  # a sentence for each variable without a value that a deploy would need
 
-    def config(self, service: Service, model: str | None = None) -> Secret | None:
-        """The service's configuration, with the model that was chosen on the server, if one was; None without one."""
+    def config(self, service: Service) -> Secret | None:
+        """The service's configuration, None without one. The model that was chosen is put in on the server."""
         if not isinstance(service, Consumer) or service.config is None:
             return None
-        return Secret(render_config(service.config.template, self.used, self.host, model))
+        return Secret(render_config(service.config.template, self.used, self.host))
+
+    def checked_config(self, service: Service) -> Secret | None:
+        """The same. Raises BadInput for one that would not take another model, too."""
+        text = self.config(service)
+        if text and isinstance(service, Consumer) and service.config and service.config.model_key:
+            check_model_key(service.config.template, text.reveal(), service.config.model_key, self.hidden)
+        return text
 
     def stream(self, service: Service) -> StreamAddress | None:
         """Where the service's stream is; `user` is empty when .env names nobody who may ask it."""
@@ -194,7 +201,7 @@ def _unusable(resolved: Resolved, services: Sequence[Service], rendering: bool) 
     if rendering and resolved.missing:
         return
     for service in services:
-        for make in (resolved.config, resolved.stream) if rendering else (resolved.stream,):
+        for make in (resolved.checked_config, resolved.stream) if rendering else (resolved.stream,):
             try:
                 make(service)
             except BadInput as error:

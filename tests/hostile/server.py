@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from remote.plans import Look
 from remote.words import Check, encode
-from runbook import health, jobs, looking, running, show_health, status
+from runbook import health, jobs, looking, mending, running, show_health, status
 from runbook.door import Door
 from runbook.errors import Defect, RunbookError
 from runbook.jobs import Job
@@ -79,7 +79,7 @@ def fetches(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def mends(door: Door, scene: Scene, screen: Screen) -> Any:
-    for sentence in jobs._mended(door, _job(scene), RUN):
+    for sentence in mending.mended(door, scene.resolved.host, "ann", RUN):
         screen.say(sentence)
 
 

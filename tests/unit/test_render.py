@@ -56,9 +56,9 @@ def template(folder: Path, text: str) -> Path:
     return path
 
 
-def rendered(folder: Path, text: str, model: str | None = None, **values: str) -> Any:
+def rendered(folder: Path, text: str, **values: str) -> Any:
     secrets = {name: Secret(value) for name, value in values.items()}
-    return yaml.safe_load(render_config(template(folder, text), secrets, HOST, model))
+    return yaml.safe_load(render_config(template(folder, text), secrets, HOST))
 
 
 def complaint(folder: Path, text: str, **values: str) -> str:
@@ -73,7 +73,7 @@ def complaint(folder: Path, text: str, **values: str) -> str:
 def test_the_projects_template_renders_the_azaion_configuration() -> None:
     path = PROJECT / "templates/config.yaml.j2"
     values = {name: Secret(f"{name}: '#") for name in required_variables(path)} | {"RABBITMQ_PORT": Secret("5552")}
-    assert yaml.safe_load(render_config(path, values, HOST, model="/azaion/models/2026-04-20/best.pt")) == {
+    assert yaml.safe_load(render_config(path, values, HOST)) == {
         "api": {"url": "AZAION_API_URL: '#", "email": "AZAION_API_EMAIL: '#", "password": "AZAION_API_PASSWORD: '#"},
         "queue": {
             "host": "RABBITMQ_HOST: '#",
@@ -88,12 +88,12 @@ def test_the_projects_template_renders_the_azaion_configuration() -> None:
             "models": "/azaion/models",
             "checkpoints": "/azaion/checkpoints",
         },
-        "model": "/azaion/models/2026-04-20/best.pt",
+        "model": "/azaion/models/current/best.pt",
     }
 
 
 def test_the_variables_of_env_are_told_from_what_every_template_is_given(tmp_path: Path) -> None:
-    path = template(tmp_path, "a: {{ A }}\nb: {{ root ~ B }}\nc: {{ model or server }}\n{% for x in [1] %}{% endfor %}")
+    path = template(tmp_path, "a: {{ A }}\nb: {{ root ~ B }}\nc: {{ server }}\n{% for x in [1] %}{% endfor %}")
     assert required_variables(path) == {"A", "B"}
 
 
@@ -119,7 +119,7 @@ def test_a_long_value_stays_on_one_line(tmp_path: Path) -> None:
 
 
 def test_numbers_and_nothing_keep_their_kind(tmp_path: Path) -> None:
-    text = "port: {{ P | int }}\nmodel: {{ model }}\nflag: {{ true }}\nname: {{ 'no' }}\n"
+    text = "port: {{ P | int }}\nmodel: {{ none }}\nflag: {{ true }}\nname: {{ 'no' }}\n"
     assert rendered(tmp_path, text, P="05552") == {"port": 5552, "model": None, "flag": True, "name": "no"}
 
 

@@ -91,12 +91,34 @@ def test_the_variables_used_are_known_and_none_shows_its_value(tmp_path: Path) -
     assert not any(value in repr(server) for value in ENV.values() if len(value) > 4)
 
 
-def test_the_model_chosen_on_the_server_is_rendered_later(tmp_path: Path) -> None:
-    write_env(tmp_path)
-    write_env(tmp_path, "other.env")
-    inventory = project(tmp_path, template="model: {{ model }}\n")
-    config = resolved(inventory)["gpu-1"].config(inventory.services["queue"], "/azaion/models/a/best.pt")
-    assert config is not None and yaml.safe_load(config.reveal()) == {"model": "/azaion/models/a/best.pt"}
+KEYED = HOSTS.replace("path: /azaion/queue.yaml", "path: /azaion/queue.yaml, model_key: ai.model")
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("ai:\n  model: {{ root ~ '/m' }}\n", None),
+        ("ai: {model: x}\n", "it has no ai.model"),
+        ("ai:\n  token: {{ API_TOKEN }}\n", "it has no ai.model"),
+        ("ai:\n  model: x\n  model: y\n", "it has more than one ai.model"),
+        ("ai:\n  model:\n    name: x\n", "ai.model is not one text on its line"),
+        ("ai:\n  model: {{ API_TOKEN }}\n", "leads to a password and not to a model"),
+        ("ai: &a\n  model: x\ntoo: *a\n", "it has no ai.model"),
+        ("ai:\n  model: x\n'ai':\n  more: y\n", "it has more than one ai.model"),
+        ("ai:\n  model: x\n? ai\n: {more: y}\n", "cannot be changed on its own"),
+    ],
+)
+def test_a_config_that_is_to_take_another_model_is_proven_to(tmp_path: Path, template: str, said: str | None) -> None:
+    for name in (".env", "other.env"):
+        write_env(tmp_path, name)
+    inventory = project(tmp_path, KEYED, template)
+    if said is None:
+        assert set(resolved(inventory)) == {"gpu-1", "gpu-2", "gpu-3"}
+    else:
+        (complaint,) = complaints(inventory)
+        assert complaint.startswith(f"{tmp_path}/queue.j2: config.model_key ai.model")
+        assert said in complaint
+        assert ENV["API_TOKEN"] not in complaint
 
 
 def test_everything_that_is_missing_is_named_at_once_and_once(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""Verb: points a server's configs at another model, in a process of its own, and touches no container."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from remote import files, lock, modelchoice, modelkey, record
+from remote import journal as journals
+from remote.codec import decode
+from remote.detach import Say, detached
+from remote.journal import Journal, now
+from remote.modelchoice import Choice, Choices
+from remote.modelfile import ModelFile
+from remote.plans import ConfigFile, Placed
+from remote.store import Store
+from remote.words import Refusal, encode
+
+Request = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a choice does: model.json as it will be, and the configs that are to name the model."""
+
+    path: str
+    choices: Choices
+    configs: Dict[str, ConfigFile]  # service -> where it is, with the key that is in it
+    before: Dict[str, str]  # path of a config in place -> the model in it, empty for something else
+    absent: Tuple[str, ...]  # paths of configs that are not in place yet
+    needed: bool  # whether anything has to be written at all
+
+    @property
+    def told(self) -> Dict[str, Any]:
+        return {"path": self.path, "before": self.before, "absent": list(self.absent), "needed": self.needed}
+
+
+def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, folder, configs (service -> ConfigFile), model (a ModelFile that was read), back
+    (whether it is the choice before), was (the path in force at the look), who, laptop, force, dry_run.
+
+    The answer is what a Change tells, and run, empty when nothing was written. Raises Refusal, of kind person when
+    something was written and not all.
+    """
+    store = Store(request["root"])
+    if request["dry_run"]:
+        store.check_owner()
+        return {**_change(store, request, "").told, "run": ""}
+    store.create()
+    return detached(partial(_live, request, store))
+
+
+def _live(request: Request, store: Store, say: Say) -> None:
+    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    holder: Request = {
+        "run": run,
+        "action": "model",
+        "who": request["who"],
+        "laptop": request["laptop"],
+        "since": now(),
+    }
+    lock.acquire(store, {**holder, "pid": os.getpid()})
+    last = journals.last(store)
+    if last and last.state == "cut-off":
+        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
+    change = _change(store, request, run)
+    if not change.needed:
+        say({**change.told, "run": ""})
+        return
+    _try_to_write(change, run)
+    journal = Journal(store.journal(run))
+    configs = {service: encode(config) for service, config in change.configs.items()}
+    if not journal.write("begin", **holder, configs=configs, model=change.path):
+        files.remove(store.journal(run))
+        raise Refusal(f"{store.root} is full: nothing can be written down; nothing was changed", "make room on it")
+    try:
+        modelchoice.save(store, change.choices)
+        modelkey.point(store, run, change.configs)
+    except (Refusal, OSError) as error:  # the journal keeps no end: the next command finishes it
+        said = f"the model could not be put everywhere: {error}"
+        raise Refusal(said, "make room; the next fab models.use or fab deploy finishes it", "person") from error
+    for service, config in change.configs.items():
+        if config.path in change.before:
+            told: Request = {
+                "path": config.path,
+                "before": change.before[config.path] or "another model",
+                "after": change.path,
+            }
+            journal.write("pointed", service=service, **told)
+    journal.write("end", outcome="done", sentence=_sentence(change))
+    say({**change.told, "run": run})
+
+
+def _sentence(change: Change) -> str:
+    if not change.before:
+        return f"{change.path} is the model of the next deploy; there is no config in place yet"
+    was = " and ".join(sorted({path or "another model" for path in change.before.values()}))
+    return f"{' and '.join(change.before)}: {change.path} instead of {was}"
+
+
+def _try_to_write(change: Change, run: str) -> None:
+    """Whoever may not write a config, or has no room for it, shall learn so before anything is changed."""
+    for path in change.before:
+        found = os.stat(path)
+        data = files.read(path) or b""
+        files.remove(files.stage(path, data, found.st_mode & 0o7777, (found.st_uid, found.st_gid), run))
+
+
+def _change(store: Store, request: Request, run: str) -> Change:
+    """What is to be done, by how things are now. Raises Refusal for what speaks against it."""
+    model = decode(ModelFile, request["model"], "model")
+    known = modelchoice.load(store)
+    if known.path != request["was"]:
+        raise Refusal(f"somebody has chosen {known.path} meanwhile; nothing was changed", "look at fab models")
+    _is_as_verified(model)
+    records, _ = record.load(store)
+    release = records.find(records.current)
+    placed = release.services if release else {}
+    given = {name: decode(ConfigFile, entry, f"configs.{name}") for name, entry in request["configs"].items()}
+    configs = {name: _as_placed(config, placed.get(name)) for name, config in given.items()}
+    before: Dict[str, str] = {}
+    needed = known.path != model.path
+    for name, config in configs.items():
+        text = _text(config.path)
+        kept = _text(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
+        if text is not None:
+            _is_as_placed(store, config, text, placed.get(name), request["force"])
+            before[config.path] = modelchoice.named_in(text, config.model_key, request["folder"]) or ""
+        needed = any([needed, *(_differs(config, one, model.path) for one in (text, kept) if one is not None)])
+    absent = tuple(sorted({config.path for config in configs.values()} - set(before)))
+    choices = _choices(known, model, request, before, run)
+    return Change(model.path, choices, configs, before, absent, needed)
+
+
+def _choices(known: Choices, model: ModelFile, request: Request, before: Dict[str, str], run: str) -> Choices:
+    known = modelchoice.with_verified(known, model)
+    if request["back"]:
+        return modelchoice.gone_back(known, model.path, run)
+    were = set(before.values())
+    return modelchoice.with_choice(
+        known, Choice(model.path, model.date, run, request["who"], now()), were.pop() if len(were) == 1 else ""
+    )
+
+
+def _is_as_verified(model: ModelFile) -> None:
+    try:
+        found = os.stat(model.path)
+    except OSError as error:
+        raise Refusal(f"{model.path} was verified, and cannot be read any more: {error.strerror}") from error
+    if (found.st_size, found.st_mtime_ns) != (model.size, model.mtime):
+        raise Refusal(f"{model.path} was written to after it was verified; nothing was changed", "run it again")
+
+
+def _is_as_placed(store: Store, config: ConfigFile, text: str, placed: Optional[Placed], force: bool) -> None:
+    """A config that somebody has edited belongs to a person."""
+    if placed and placed.config_hash not in ("", store.keyed_hash(text)) and not force:
+        raise Refusal(
+            f"{config.path} is not as its release has put it: somebody has edited it; nothing was changed",
+            "fab deploy --force puts it in order; --force changes the model in it as it is",
+        )
+
+
+def _differs(config: ConfigFile, text: str, path: str) -> bool:
+    """Whether a config does not name the model yet. Raises Refusal for one that cannot."""
+    try:
+        return modelkey.replaced(text, config.model_key, path) != text
+    except modelkey.Unplaceable as error:
+        raise Refusal(
+            f"{config.path} takes no model: {error}; nothing was changed",
+            "config.model_key in hosts.yaml names the key; fab deploy puts a config with it in place",
+        ) from None
+
+
+def _as_placed(config: ConfigFile, placed: Optional[Placed]) -> ConfigFile:
+    """With the key that the config in place has: hosts.yaml may name another one that was not deployed yet."""
+    key = placed.config.model_key if placed and placed.config else ""
+    return dataclasses.replace(config, model_key=key or config.model_key)
+
+
+def _text(path: str) -> Optional[str]:
+    try:
+        raw = files.read(path)
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read: {error.strerror}", "let the login user own it") from error
+    return raw.decode("utf-8", "surrogateescape") if raw is not None else None

@@ -1,0 +1,22 @@
+"""Has a server bring a run to an end that was cut off."""
+
+from __future__ import annotations
+
+from runbook.door import Door
+from runbook.errors import LostContact
+from runbook.exchange import ask, entry
+from runbook.inventory import Host
+
+
+def mended(door: Door, host: Host, who: str, run: str) -> list[str]:
+    """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
+    request = {"root": host.root, "docker_host": host.docker_host or "", "who": who}
+    try:
+        sentences = list(map(str, entry(door.host.name, ask(door, "mend", request), "mended", list)))
+    except KeyboardInterrupt:
+        why = f"{door.host.name}: you left while run {run} was brought to an end"
+    except LostContact as error:
+        why = f"{error.message} while run {run} was brought to an end"
+    else:
+        return sentences
+    raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")

@@ -1,0 +1,171 @@
+"""Trained models on a server: which there are, and pointing its configs at another one."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from remote.checks import say
+from remote.codec import decode
+from remote.modelfile import CHANGED, WHOLE, WRITING, ModelFile, is_dated
+from remote.models import PREVIOUS, Models
+from remote.plans import ConfigFile
+from remote.words import Malformed, encode
+from runbook import show_models
+from runbook.door import Door
+from runbook.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
+from runbook.exchange import ask, entry
+from runbook.inventory import Host, Inventory
+from runbook.looking import config_file
+from runbook.mending import mended
+from runbook.screen import Screen
+from runbook.show_models import named
+
+KNOWN = 5  # names of models that an error tells
+ASK_AGAIN = "fab models says which one it is"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What hosts.yaml says of models. `configs`: by service, those that name one."""
+
+    folder: str
+    file: str
+    configs: Mapping[str, ConfigFile]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants: the model of a date, or without one the choice before."""
+
+    date: str = ""
+    force: bool = False
+    dry_run: bool = False
+
+
+def terms(inventory: Inventory) -> Terms:
+    """Raises BadInput where hosts.yaml says nothing of models."""
+    if inventory.models is None:
+        raise BadInput(
+            f"{inventory.path} does not say where the models are", "models: {folder: /azaion/models, file: best.pt}"
+        )
+    found = {service.name: config_file(service) for service in inventory.services.values()}
+    configs = {name: config for name, config in found.items() if config and config.model_key}
+    return Terms(inventory.models.folder, inventory.models.file, configs)
+
+
+def checked(inventory: Inventory, date: str | None) -> Terms:
+    """What it takes to choose a model. Raises BadInput for a name that is no date, or when no config names a model."""
+    known = terms(inventory)
+    if date is not None and not is_dated(date):
+        raise BadInput(f"{date} is no date such as 2026-04-20 or 2026-04-20-b", "fab models lists what there is")
+    if not known.configs:
+        raise BadInput(
+            f"{inventory.path} does not say which key of a config names the model",
+            "config.model_key of a consumer does, such as model_key: model",
+        )
+    return known
+
+
+def listed(door: Door, root: str, known: Terms, verify: str, passing: Callable[[str], None]) -> Models:
+    """One exchange. `verify`: as in remote/models.py. Raises what `exchange.ask` raises."""
+    configs = {name: encode(config) for name, config in known.configs.items()}
+    request = {"root": root, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
+    try:
+        return decode(Models, ask(door, "models", request, lambda event: passing(_progress(event))), "models")
+    except LostContact as error:
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    except Malformed as error:
+        raise Defect(f"{door.host.name}: the list of models is not what it should be ({error})") from error
+
+
+def _progress(event: dict[str, Any]) -> str:
+    done, total = event.get("done"), event.get("total")
+    if not isinstance(done, int) or not isinstance(total, int):
+        return "reading"
+    return f"reading {event.get('path')}: {say.size(done)} of {say.size(total)}"
+
+
+def choose(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) -> dict[str, Any]:
+    """Verify a model, and point the server's configs at it; the result is what --json prints.
+
+    Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
+    """
+    server, back = door.host.name, not wish.date
+    try:
+        found = _verified(door, host, known, wish, screen)
+        model = _fit(server, known, found, wish)
+    except KeyboardInterrupt:
+        raise Cancelled(f"{server}: cancelled, nothing changed") from None
+    screen.say(f"{server}: {named(model)} is whole: {say.size(model.size)}, sha256 {model.sha256[:16]}…")
+    request = {
+        "root": host.root,
+        "folder": known.folder,
+        "configs": {name: encode(config) for name, config in known.configs.items()},
+        "model": encode(model),
+        "back": back,
+        "was": found.choices.path,
+        "who": getpass.getuser(),
+        "laptop": socket.gethostname(),
+        "force": wish.force,
+        "dry_run": wish.dry_run,
+    }
+    answer = _ask(door, request)
+    for text, style in show_models.told(server, model, answer, wish.dry_run):
+        screen.say(text, style)
+    outcome = "up-to-date" if not answer["needed"] else "dry-run" if wish.dry_run else "done"
+    return {"outcome": outcome, "run": answer["run"], "model": encode(model), "configs": answer["before"]}
+
+
+def _verified(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) -> Models:
+    """The models, with the one that is wanted read as a whole; a run that was cut off is brought to an end first."""
+    server, verify = door.host.name, wish.date or PREVIOUS
+    with screen.working(f"{server}: verifying") as passing:
+        found = listed(door, host.root, known, verify, passing)
+        if found.run is None or found.run.state != "cut-off" or wish.dry_run:
+            return found
+        screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
+        for sentence in mended(door, host, getpass.getuser(), found.run.id):
+            screen.say(f"{server}: {sentence}", "yellow")
+        return listed(door, host.root, known, verify, passing)
+
+
+def _fit(server: str, known: Terms, found: Models, wish: Wish) -> ModelFile:
+    """The model to be chosen. Raises BadInput or Refused for one that cannot be."""
+    if found.damaged:
+        raise Refused(f"{server}: {found.damaged}", "move it away, then choose again: fab models.use")
+    model = found.target
+    if model is None and wish.date:
+        names = ", ".join(one.date for one in found.models[-KNOWN:]) or "none"
+        raise BadInput(f"{server}: there is no model {wish.date} in {known.folder}", f"the newest are: {names}")
+    if model is None:
+        raise Refused(f"{server}: there is no earlier choice to go back to", "fab models.use DATE chooses a model")
+    if model.state == WHOLE or (model.state == CHANGED and wish.force):
+        return model
+    hint = {
+        CHANGED: "if that was meant, choose it with --force",
+        WRITING: "wait until it is written",
+    }.get(model.state, "fab models lists what there is")
+    raise Refused(f"{server}: {named(model)} is not chosen: {model.sentence}; nothing was changed", hint)
+
+
+def _ask(door: Door, request: dict[str, Any]) -> dict[str, Any]:
+    server = door.host.name
+    try:
+        answer = ask(door, "choose", request)
+        decode(dict[str, str], entry(server, answer, "before", dict), "before")
+        entry(server, answer, "absent", list)
+        entry(server, answer, "needed", bool)
+        entry(server, answer, "run", str)
+    except Malformed as error:
+        raise Defect(
+            f"{server}: the answer is not what it should be ({error})", "fab models says what is in force"
+        ) from error
+    except KeyboardInterrupt:
+        raise LostContact(f"{server}: you left before the answer; the model may be chosen", ASK_AGAIN) from None
+    except LostContact as error:
+        raise LostContact(f"{error.message}; the model may be chosen", ASK_AGAIN) from error
+    return answer

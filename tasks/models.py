@@ -1,0 +1,119 @@
+"""fab models, fab models.use, fab models.rollback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.models import Wish
+
+DRY_RUN = "verify the model, say what would change, and end"
+
+
+@task(
+    name="list",
+    default=True,
+    help={
+        "verify": "read every byte of every model, and compare checksums",
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    },
+)
+@front.guarded
+def show(context: Any, verify: bool = False, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
+    """The dated models on the servers: size, whether they are whole, which one is chosen."""
+    from remote.models import ALL
+    from runbook import models, show_models
+    from tasks.visit import Visit, print_json
+
+    visit = Visit(context, hosts, None, json, purpose="ask")
+    known = models.terms(visit.inventory)
+    results = []
+    for door in visit.doors():
+        server = door.host.name
+        root = visit.resolved[server].host.root
+        with visit.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
+            found = models.listed(door, root, known, ALL if verify else "", passing)
+        for text, style in show_models.lines(server, known.folder, found):
+            visit.screen.say(text, style)
+        results.append(show_models.as_result(server, known.folder, found))
+    if json:
+        print_json({"servers": results})
+
+
+@task(
+    positional=["date"],
+    help={
+        "date": "the name of the model's directory, such as 2026-04-20",
+        "dry-run": DRY_RUN,
+        "force": "also a model that was written again since it was verified, and a config that was edited by hand",
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    },
+)
+@front.guarded
+def use(
+    context: Any,
+    date: str,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Verify a model and point the servers' configs at it; no container is restarted."""
+    from runbook.models import Wish
+    from tasks.visit import given
+
+    _choose(context, Wish(given("DATE", date) or "", force, dry_run), hosts, json)
+
+
+@task(
+    help={
+        "dry-run": DRY_RUN,
+        "force": "also when the config was edited by hand",
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def rollback(
+    context: Any,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Go back to the model that was chosen before; a second time goes further back."""
+    from runbook.models import Wish
+
+    _choose(context, Wish("", force, dry_run), hosts, json)
+
+
+def _choose(context: Any, wish: Wish, hosts: str | None, json: bool) -> None:
+    """One server after the other; the first failure ends it."""
+    from runbook import models
+    from runbook.errors import RunbookError
+    from tasks.visit import Visit, print_json
+
+    visit = Visit(context, hosts, None, json, purpose="ask")
+    known = models.checked(visit.inventory, wish.date or None)
+    results: list[dict[str, Any]] = []
+    try:
+        for door in visit.doors():
+            results.append({"server": door.host.name})
+            results[-1] |= models.choose(door, visit.resolved[door.host.name].host, known, wish, visit.screen)
+    except RunbookError as error:
+        results[-1] |= error.as_result()
+        error.results = results
+        raise
+    if json:
+        print_json({"servers": results})
