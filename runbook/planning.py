@@ -176,7 +176,7 @@ def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Look
         reasons.append(f"it is named {old.name}")
     placed = _placed(look, look.record.current, service.name)
     if placed is None or placed.container != old.container:
-        reasons.append("its release was never proven good")
+        reasons.append("it is not what the release on record put there")
         placed = _placed(look, old.release, service.name)
     if old.spec != spec_hash(spec):
         reasons.append(_spec_changes(placed, spec))

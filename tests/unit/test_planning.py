@@ -87,7 +87,7 @@ def test_a_changed_config_names_its_variables_and_never_their_values(scene: Scen
     [
         ({"running": False}, "it does not run"),
         ({"name": "annotation-queue.r2"}, "it is named annotation-queue.r2"),
-        ({"container": "stray", "release": "r9"}, "its release was never proven good"),
+        ({"container": "stray", "release": "r9"}, "it is not what the release on record put there"),
     ],
 )
 def test_what_is_not_as_a_good_deploy_left_it_is_replaced(scene: Scene, change: dict[str, Any], said: str) -> None:
