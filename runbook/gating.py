@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
+from remote.checks.together import Question, ask_all
 from remote.plans import Look
 from remote.words import SKIPPED, Check
 from runbook.inventory import Inventory, Service
@@ -18,6 +19,8 @@ from runbook.resolve import Resolved
 
 if TYPE_CHECKING:
     from runbook.gates.target import Target
+
+SPARE = 10  # seconds beyond a gate's own deadline, in which it ends what it has begun
 
 Identities = Mapping[str, tuple[str, str]]  # image (repository@digest) -> its id on the server, and its revision
 
@@ -46,26 +49,28 @@ def rows(
     look: Look,
     known: Identities,
 ) -> list[Check]:
-    """A row for each gate of each service whose image the registry has; all are asked at once."""
-    asked = []
+    """A row for each gate of each service whose image the registry has; all are asked at once.
+
+    Ctrl-C does not wait for an answer, and a gate that fails by itself is a row that says so.
+    """
+    asked: list[Question] = []
     wanted = [service for service in services if service.name in look.digests]
     targets = [_target(service, tags, look, known) for service in wanted] if inventory.ci or inventory.scan else []
     if inventory.ci:
-        from runbook.gates import ci
+        from runbook.gates import ci, forges
 
         token = ci.token(inventory.ci, resolved.env.values, os.environ)
-        asked += [partial(ci.check, f"{one.service} CI", inventory.ci, one, token) for one in targets]
+        seconds = forges.ROW * inventory.ci.timeout + SPARE
+        ask_ci = partial(ci.check, ci=inventory.ci, token=token)
+        asked += [Question(f"{one.service} CI", partial(ask_ci, target=one), seconds) for one in targets]
     if inventory.scan:
         from runbook.gates import scan
 
         now = datetime.now(timezone.utc)
-        asked += [partial(scan.check, f"{one.service} scan", inventory.scan, one, now) for one in targets]
-    if not asked:
-        return []
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(len(asked)) as pool:
-        return list(pool.map(lambda ask: ask(), asked))
+        ask_scan = partial(scan.check, scan=inventory.scan, now=now)
+        seconds = inventory.scan.timeout + SPARE
+        asked += [Question(f"{one.service} scan", partial(ask_scan, target=one), seconds) for one in targets]
+    return ask_all(asked, lambda row: None)
 
 
 def _target(service: Service, tags: Mapping[str, str], look: Look, known: Identities) -> Target:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from remote import command
 from remote.checks.say import several
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
+from runbook.errors import BadInput
 from runbook.gates import forges
 from runbook.gates.entries import Ci
 from runbook.gates.forges import Forge, Result
@@ -44,13 +45,15 @@ def token(ci: Ci, env_values: Mapping[str, Secret], environ: Mapping[str, str]) 
 def check(name: str, ci: Ci, target: Target, token: Secret | None) -> Check:
     """One row. Asks a forge for at most forges.ROW x ci.timeout seconds, a command for ci.timeout.
 
-    Raises BadInput for a text of hosts.yaml that cannot be filled in, and nothing else.
+    Nothing is raised: what cannot be asked, or answers nothing of use, is a row as well.
     """
     hidden = spellings([token] if token else [])
     try:
         return _by_command(name, ci, target, hidden) if ci.command else _by_forge(name, ci, target, token, hidden)
     except Unjudged as error:
         return Check(name, UNKNOWN, masked(str(error), hidden), hint=error.hint)
+    except BadInput as error:
+        return Check(name, UNKNOWN, error.message, hint=error.hint)
 
 
 def _by_forge(name: str, ci: Ci, target: Target, token: Secret | None, hidden: Sequence[str]) -> Check:

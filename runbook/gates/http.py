@@ -85,7 +85,7 @@ def _in_time(url: str, headers: Mapping[str, str], until: float, seconds: float)
         except Exception as error:  # whatever it is, the one who asked gets it
             ended.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=ask, name=f"GET {url}", daemon=True)
     thread.start()
     thread.join(max(until - time.monotonic(), 0))
     result = ended[0] if ended else TimeoutError()

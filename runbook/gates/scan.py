@@ -40,7 +40,7 @@ class Printed:
 def check(name: str, scan: Scan, target: Target, now: datetime) -> Check:
     """One row. `now` knows its time zone. A command may take `scan.timeout` seconds.
 
-    Raises BadInput for a text of hosts.yaml that cannot be filled in, and nothing else.
+    Nothing is raised: what cannot be asked, or answers nothing of use, is a row as well.
     """
     try:
         printed = _from_command(scan, target) if scan.command else _from_file(scan, target)
@@ -51,6 +51,8 @@ def check(name: str, scan: Scan, target: Target, now: datetime) -> Check:
         return verdict.judge(name, report, _allowances(scan), now)
     except Unjudged as error:
         return Check(name, UNKNOWN, str(error), {"awaits": error.awaits} if error.awaits else {}, error.hint)
+    except BadInput as error:
+        return Check(name, UNKNOWN, error.message, hint=error.hint)
 
 
 def _from_file(scan: Scan, target: Target) -> Printed:

@@ -41,7 +41,9 @@ class Target:
         """
         unknown = strange_word(text)
         if unknown:
-            raise BadInput(f"hosts.yaml: {key}: {unknown}")
+            raise BadInput(
+                f"hosts.yaml: {key}: {unknown}", f"correct {key}; what has braces of its own goes into a script"
+            )
         values: Mapping[str, str] = {"service": self.service, "image": image or self.image, "tag": self.tag}
         return _WORD.sub(lambda found: values[found[1]], text)
 
@@ -50,7 +52,7 @@ def strange_word(text: str) -> str:
     """What is wrong with the braces in a text, empty when nothing is."""
     for found in _WORD.finditer(text):
         if found[1] is None:
-            return f"{found[0]} stands alone; what has braces of its own goes into a script"
+            return f"{found[0]} stands alone"
         if found[1] not in WORDS:
             words = ", ".join(f"{{{word}}}" for word in WORDS)
             return f"{{{printable(found[1], 40)}}} is none of {words}{nearest(found[1], WORDS)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -139,6 +140,11 @@ def test_who_never_comes_to_an_end_is_left(forge: Forge) -> None:
     assert [row.sentence.partition(" ")[2] for row in rows] == [
         *["did not answer within 1 s"] * len(peers), "did not come to an end within 4 s"
     ]  # fmt: skip
+    # Nothing goes on reading what drips: the connections were hung up, while the peers would go on.
+    asking = [thread for thread in threading.enumerate() if thread.name.startswith(f"GET {forge.address}")]
+    for thread in asking:
+        thread.join(10)
+    assert [thread.name for thread in asking if thread.is_alive()] == []
 
 
 def test_an_address_where_nobody_is(forge: Forge) -> None:

@@ -275,6 +275,8 @@ def test_a_report_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
     assert (row.level, row.sentence) == (UNKNOWN, f"there is no report {tmp_path}/annotation-queue-1.0.json")
     assert f"--output {tmp_path}/annotation-queue-1.0.json {REPOSITORY}@{DIGEST}" in row.hint
     assert of(Scan(report=tmp_path)).sentence == f"{tmp_path} is no file"
+    row = of(Scan(report=tmp_path / "{digest}.json"))
+    assert (row.level, row.sentence.startswith("hosts.yaml: scan.report: {digest} is none of")) == (UNKNOWN, True)
     os.mkfifo(tmp_path / "pipe")
     assert of(Scan(report=tmp_path / "pipe")).sentence.endswith("pipe is no file")
     assert "cannot be read: " in of(Scan(report=write(tmp_path, trivy()) / "below")).sentence
