@@ -66,10 +66,10 @@ def give_directory(path: Path, uid: int, mode: int = 0o755) -> None:
     os.chown(path, uid, uid)
 
 
-def give_file(path: Path, text: str, uid: int = 0, mode: int = 0o644) -> None:
+def give_file(path: Path, content: str | bytes, uid: int = 0, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_text(text)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
     os.chown(path, uid, uid)
     path.chmod(mode)
 
