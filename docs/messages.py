@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from docs.sayings import Finder, Saying
 from docs.source import modules
@@ -90,6 +91,9 @@ HANDED_ON = {
     ("runbook.gates.verdict", "judge"): "the scanner's name, at the end of the row",
     ("runbook.health", "of_server"): "why a server could not be reached, as a row",
     ("runbook.hostkeys", "_keys_in"): "what the operating system says of a known_hosts file",
+    ("runbook.jobs", "_look"): "how a run that was cut off has ended",
+    ("runbook.models", "_fit"): "what is wrong with a model",
+    ("runbook.models", "_verified"): "how a run that was cut off has ended",
     ("runbook.resolve", "_read_envs"): "an error of .env, together with others",
     ("remote.carry", "carry_out"): "what refused the run before its swap",
     ("remote.carry", "_undo"): "what could not be undone, service by service",
@@ -103,7 +107,7 @@ HANDED_ON = {
     ("remote.detach", "detached"): "a refusal of the detached process",
     ("remote.docker", "inspect"): "what the docker engine says",
     ("remote.engine", "_unreachable"): "what the docker engine says",
-    ("remote.engine", "_send"): "what the docker engine says",
+    ("remote.engine", "send"): "what the docker engine says",
     ("remote.engine", "pull"): "what the docker engine says",
     ("remote.ground", "offset"): "why the offset file could not be read",
     ("remote.stream", "_connected"): "why the broker could not be reached",
@@ -116,12 +120,15 @@ TOP = """\
 # What it says
 
 Every sentence that gpu-runbook may say when something is not well, with what to do about it. Search a few words of
-yours: what differs from case to case stands in angle brackets, `<server>` for the name of a server. What may be missing
-stands in square brackets. An error's first word is mostly the server's name, which is left out where it is put in front
-of everything that a server says.
+yours: what differs from case to case stands in angle brackets, `<server>` for the name of a server. In square brackets
+stands what may be missing, or be one or the other: `[this | that]`. Where a sentence is said of a server, the server's
+name is put in front of it.
 
 Made from the code by `make docs`; what each exit status means for a script: [exit-statuses.md](exit-statuses.md).
 """
+
+
+LONGEST = 90  # characters of all that may stand in one place
 
 
 def page() -> str:
@@ -160,15 +167,36 @@ def _by_subject(told: Sequence[Saying]) -> Iterable[str]:
 
 
 def _merged(told: Sequence[Saying]) -> list[Saying]:
-    """Sentences that only differ in what stands at their end are one, with that end in square brackets."""
-    found: list[Saying] = []
+    """Sentences of one hint that only differ in one place are one, with that place in square brackets."""
+    alike: list[list[Saying]] = []
     for saying in sorted(told, key=lambda one: (one.hints, one.sentence)):
-        last = found[-1] if found else None
-        if last and last.hints == saying.hints and saying.sentence.startswith(last.sentence):
-            found[-1] = replace(last, sentence=f"{last.sentence}[{saying.sentence[len(last.sentence) :]}]")
-        elif last != saying:
-            found.append(saying)
-    return sorted(found, key=lambda one: one.sentence.lstrip("<").lower())
+        group = alike[-1] if alike else []
+        if group and group[0].hints == saying.hints and _in_one([*(one.sentence for one in group), saying.sentence]):
+            group.append(saying)
+        else:
+            alike.append([saying])
+    found = [replace(group[0], sentence=_in_one([one.sentence for one in group])) for group in alike]
+    return sorted(found, key=lambda one: one.sentence.lstrip("<[").lower())
+
+
+def _in_one(sentences: Sequence[str]) -> str:
+    """`can[not] be read`, `can be read (well | badly)`; empty when there is too little that they have in common."""
+    parts = [re.findall(r"<[^>]*>|\w+|\W", text) for text in dict.fromkeys(sentences)]
+    if len(parts) == 1:
+        return sentences[0]
+    head = _alike(parts)
+    tail = _alike([part[head:][::-1] for part in parts])
+    middles = ["".join(part[head : len(part) - tail]) for part in parts]
+    if 2 * (head + tail) < max(map(len, parts)) or sum(map(len, middles)) > LONGEST:
+        return ""
+    first = parts[0]
+    choice = f"[{' | '.join(filter(None, middles))}]"
+    return "".join(first[:head]) + choice + "".join(first[len(first) - tail :])
+
+
+def _alike(texts: Sequence[Sequence[str]]) -> int:
+    """How many of their first words are the same in all."""
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*texts, strict=False)))
 
 
 def _hints(saying: Saying) -> str:
@@ -184,5 +212,5 @@ def _code(text: str) -> str:
 
 def _plain(text: str) -> str:
     """A hint, in which angle brackets stay and commands of ours stand out."""
-    text = re.sub(r"[\\<*|]", lambda found: "\\" + found[0], text)
-    return re.sub(r"\bfab [a-z][a-z.]*(?: --[a-z-]+)*", lambda found: f"`{found[0]}`", text)
+    words = re.split(r"(\bfab [a-z][a-z.]*(?: --[a-z-]+(?: <[^>]*>)?)*)", text)
+    return "".join(f"`{part}`" if at % 2 else re.sub(r"[\\<*|]", r"\\\g<0>", part) for at, part in enumerate(words))

@@ -85,6 +85,8 @@ class Finder:
                 self._told(_list_kind(last_name(target), module), [text], [], module)
             case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[text, *_])) if name in BUILT_IN:
                 self._told("10" if module.name in HOSTS_FILE else "part", [text], [], module)
+            case ast.Call(func=ast.Attribute(attr="say"), args=[text, ast.Constant(value="yellow")]) if _is_text(text):
+                self._told("note", [text], [], module)
             case ast.keyword(arg="excuse", value=text) if _is_text(text):
                 self._told("unproven", [text], [], module)
             case ast.Yield(value=ast.JoinedStr() | ast.Constant(value=str()) as text) if module.name in YIELDING:
@@ -160,7 +162,7 @@ class Finder:
     ) -> None:
         """Note each of the sentences an expression may be; one of which nothing stands there is followed to callers."""
         node = texts[0]
-        told = tuple(text for hint in hints for text in self.texts.of(hint, module) if text)
+        told = tuple(dict.fromkeys(text for hint in hints for text in self._hints(hint, module) if says(text)))
         found = self._followed(node, module)
         if found is None:
             said = [text for text in self.texts.of(node, module) if text]
@@ -171,6 +173,10 @@ class Finder:
                 self.sayings[Saying(kind, name, _tidy(text), tuple(map(_tidy, told)))] = None
             else:
                 self.handed[Handed(module.name, _function(module, node))] = None
+
+    def _hints(self, hint: ast.expr, module: Module) -> list[str]:
+        followed = self._followed(hint, module)
+        return [text for _, text in followed] if followed else list(self.texts.of(hint, module))
 
     def _followed(self, node: ast.expr, module: Module) -> list[tuple[str, str]] | None:
         """A sentence that is a parameter of its function, or has one that matters: as it is called. None otherwise."""

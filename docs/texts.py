@@ -20,7 +20,7 @@ DEEP = 6  # calls and names followed from one expression
 # Names of the code as a person would call what they hold.
 CALLED = {
     "host": "server", "label": "server", "hostname": "server", "strerror": "why", "error": "why", "message": "why",
-    "refusal": "why", "failure": "why", "complaint": "why", "problem": "why", "last": "last line", "exc": "why",
+    "refusal": "why", "failure": "why", "complaint": "why", "problem": "why", "exc": "why",
     "entry": "service", "k": "service", "v": "why", "reason": "why", "me": "user", "swap": "service", "st_uid": "uid",
     "st_gid": "gid", "geteuid": "uid", "getegid": "gid", "exit_code": "status", "ExitCode": "status", "at": "time",
     "problems": "why", "trouble": "why", "pw_name": "user", "splitlines": "last line", "match": "nearest",
@@ -29,7 +29,7 @@ CALLED = {
 }  # fmt: skip
 # Of a chain of names the one before the last says more: `service.name`, `plan.id`.
 PLAIN = {"name", "id", "message", "value", "path", "text"}
-OF_ID = {"plan": "run", "run": "run", "target": "release", "entry": "release"}
+OF_ID = {"plan": "run", "run": "run", "last": "run", "target": "release", "entry": "release"}
 # Functions that hand their argument on, a little changed.
 THROUGH = {
     "str", "repr", "clean", "printable", "masked", "quote", "strip", "rstrip", "lstrip", "removesuffix", "removeprefix",
@@ -195,6 +195,8 @@ class Texts:
         if isinstance(what, ast.List | ast.Tuple) and len(what.elts) < 4:
             ways = [self.of(part, module, bound, deep) for part in what.elts]
             return [between.join(filter(None, way)) for way in product(*ways)]
+        if isinstance(what, ast.Name) and any(isinstance(node, ast.BinOp) for node, _ in values(module, what.id, what)):
+            return [placeholder(what)]  # a list that grows
         return [text for text in self.of(what, module, bound, deep) if text] or [placeholder(what)]
 
     def arguments(self, call: ast.expr, function: Function, module: Module, bound: Bindings, deep: int) -> Bindings:
@@ -265,7 +267,7 @@ def _first(node: ast.AST) -> str:
 
 def _called(name: str) -> str:
     plain = name.strip("_")
-    return CALLED.get(plain) or plain.lower().replace("_", " ")
+    return CALLED.get(plain) or CALLED.get(plain.lower()) or plain.lower().replace("_", " ")
 
 
 def _formatted(text: str, node: ast.FormattedValue) -> str:
