@@ -79,8 +79,11 @@ asked(scene, Ci(forge="gitea", address="{forge.address}", timeout=120), revision
 """
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT, stderr=subprocess.PIPE)
     with child:
-        while not forge.asked and child.poll() is None:
-            time.sleep(0.02)
-        child.send_signal(signal.SIGINT)
-        _, said = child.communicate(timeout=60)  # an answer would be given up after 480 s
+        try:
+            while not forge.asked and child.poll() is None:
+                time.sleep(0.02)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate(timeout=60)  # an answer would be given up after 480 s
+        finally:
+            child.kill()
     assert b"KeyboardInterrupt" in said
