@@ -105,7 +105,7 @@ def _of_another(report: Report, printed: Printed, target: Target) -> str:
     """What to say when the report is not of this image; empty when it is. Raises Unjudged when that cannot be told."""
     if target.digest in report.digests or (target.image_id and target.image_id == report.image_id):
         return ""
-    theirs = few([digest[:19] for digest in (*report.digests, report.image_id) if digest], most=3)
+    theirs = few(list(dict.fromkeys(digest[:19] for digest in (*report.digests, report.image_id) if digest)), most=3)
     if not theirs:
         raise Unjudged(f"{printed.name} does not say which image it is of", f"scan the image itself; {printed.again}")
     ours = target.digest[:19] + (f" (id {target.image_id[:19]})" if target.image_id else "")

@@ -171,6 +171,7 @@ def test_a_report_of_another_image_is_refused(tmp_path: Path, make: Any) -> None
     row = judged(tmp_path, make(**others))
     assert row.level == CRITICAL
     assert row.sentence.startswith(f"report.json is of another image: of {OTHER[:19]}")
+    assert row.sentence.count(OTHER[:19]) == 1
     assert row.sentence.endswith(f"and not of {DIGEST[:19]} (id {IMAGE_ID[:19]})")
     # either of the two is enough: an image that was tagged anew has other digests, one that was built anew has neither
     assert judged(tmp_path, make(**{keys[0]: OTHER})).level == OK
