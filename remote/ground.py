@@ -10,8 +10,7 @@ from typing import Any, Dict, List
 from remote import offset as offsets
 from remote.engine import Engine
 from remote.occupants import occupants
-from remote.plans import Wanted
-from remote.stage import owner
+from remote.plans import Wanted, owner
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, Check
 

@@ -73,7 +73,7 @@ class Occupant:
 
 @dataclass(frozen=True)
 class ConsumerStep:
-    """What a run does to one consumer. `change` is none, place (the place is empty) or replace.
+    """What a run does to one consumer. `change` is none, place (the place is empty), replace, restart or stop.
 
     `container` names one that exists and is started again; empty: one is created from `spec`. `config_from` names the
     release whose kept config is put back; empty: the text travels beside the plan.
@@ -112,7 +112,7 @@ class Plan:
     """Everything a run will do to one server."""
 
     id: str
-    action: str  # deploy or rollback
+    action: str  # deploy, rollback, restart or stop
     server: str
     root: str
     release: str  # the release that is in force afterwards
@@ -211,6 +211,26 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Nothing is deployed or restarted, and nothing scheduled acts, until then. RFC 3339, by the server's clock."""
+
+    who: str
+    laptop: str
+    since: str
+    until: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class MeantStop:
+    """Somebody stopped a consumer, and it is to stay so."""
+
+    who: str
+    at: str  # RFC 3339, the server's clock
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Look:
     """One read-only view of a server: everything a task wants to know before it decides."""
 
@@ -229,6 +249,16 @@ class Look:
     model: str = ""  # the path of the model that was chosen, empty when none was
     batches: Dict[str, BatchState] = field(default_factory=dict)
     variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value
+    pause: Optional[Pause] = None  # the one in force
+    stopped: Dict[str, MeantStop] = field(default_factory=dict)  # service -> as long as nobody has started it again
+
+
+def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:
+    """(uid, gid) of `1000:1000`, None for the login user."""
+    if not config.owner:
+        return None
+    uid, _, gid = config.owner.partition(":")
+    return int(uid), int(gid or uid)
 
 
 def spec_hash(spec: Spec) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 from remote import files, modelkey, replay
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
-from remote.plans import ConfigFile, ConsumerStep, Plan, spec_hash
+from remote.plans import ConsumerStep, Plan, owner, spec_hash
 from remote.store import Store
 from remote.swap import ConfigSwap, Swap
 from remote.words import LABEL, Refusal
@@ -106,14 +106,6 @@ def _keep_present(path: str, folder: str) -> Tuple[str, int, int, int]:
     before = os.path.join(folder, "before.yaml")
     files.write(before, present)
     return before, found.st_mode & 0o7777, found.st_uid, found.st_gid
-
-
-def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:
-    """(uid, gid) of `1000:1000`, None for the login user."""
-    if not config.owner:
-        return None
-    uid, _, gid = config.owner.partition(":")
-    return int(uid), int(gid or uid)
 
 
 def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
