@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Dict
 
 from remote import journal as journals
-from remote.carry import claim
+from remote.ends import claim
 from remote.store import Store
 
 PATIENCE = 15.0  # seconds a cancelled run has to put its things away

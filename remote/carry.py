@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from remote import offset, recover, release, tidy, watch
-from remote.docker import StepFailed, lives
-from remote.occupants import moment, occupants
+from remote import meant, offset, ready, recover, release, tidy, watch
+from remote.docker import KILLED, StepFailed, lives
+from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
+from remote.occupants import moment
 from remote.plans import ConsumerStep
 from remote.stage import Site, stage
 from remote.swap import Swap, back, forward
 from remote.vigil import FAILED, UNPROVEN, Verdict
 from remote.words import Refusal, encode
 
-DONE, REFUSED = "done", "refused"
-ROLLED_BACK, NEEDS_PERSON, CANCELLED = "rolled-back", "needs-person", "cancelled"
 SEE = "see fab status; fab deploy puts a release in its place, once that is free"
-KILLED = 137  # the exit status of a container whose grace period ran out
-
-
-@dataclass(frozen=True)
-class End:
-    """How a run ended: a sentence for a person, and what a script wants to know. `verdict` is proven or unproven."""
-
-    outcome: str
-    sentence: str
-    hint: str = ""
-    verdict: str = ""
-    details: Dict[str, Any] = field(default_factory=dict)
 
 
 def carry_out(site: Site) -> Optional[End]:
@@ -40,13 +24,9 @@ def carry_out(site: Site) -> Optional[End]:
     one that was cut off, and records it.
     """
     plan = site.plan
-    try:
-        recover.cut_off_runs(site.store, site.docker.engine, site.docker.lock, except_run=plan.id)
-        _check_starting_point(site)
-    except Refusal as error:
-        return End(REFUSED, error.message, error.hint)
-    except StepFailed as error:
-        return End(NEEDS_PERSON, f"an earlier run was cut off and could not be finished or undone: {error}")
+    end = ready.refused(site)
+    if end:
+        return end
     steps = [step for step in plan.consumers if step.change != "none"]
     try:
         swaps = [stage(site, step) for step in steps]
@@ -57,38 +37,6 @@ def carry_out(site: Site) -> Optional[End]:
         _unstage(site)
         return End(CANCELLED, "cancelled, nothing changed")
     return _exchange(site, steps, swaps)
-
-
-def claim(path: str, decision: str) -> bool:
-    """Decide once and for all whether a run goes or is cancelled: whoever creates the file first."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system that takes no more: it takes nobody else's decision either
-        return True
-    with contextlib.suppress(OSError):  # what it says is for people; that it is there decides
-        os.write(handle, decision.encode())
-    os.close(handle)
-    return True
-
-
-def _check_starting_point(site: Site) -> None:
-    """What the plan was made from must still be so."""
-    listed = site.docker.engine.containers()
-    for step in site.plan.consumers:
-        found = occupants(site.docker.engine, step.service, listed)
-        expected = [(step.old.container, step.old.running)] if step.old else []
-        if [(entry.container, entry.running) for entry in found] != expected:
-            raise Refusal(
-                f"somebody changed {step.service} since the look: {_named(found)}; nothing was changed",
-                "look at fab status and run it again",
-            )
-
-
-def _named(found: Any) -> str:
-    said = [f"{entry.name} ({entry.container[:12]}, {'running' if entry.running else 'stopped'})" for entry in found]
-    return "now there is " + (" and ".join(said) or "no such container")
 
 
 def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optional[End]:
@@ -213,6 +161,7 @@ def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> End:
     if plan.action == "rollback":
         details["notes"] = list(filter(None, [_enter(site, begun, UNPROVEN)]))
         return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
+    meant.forget(site.store, [swap.service for swap in begun])
     return End(NEEDS_PERSON, f"{reason}; it was left running, as --no-rollback says", "fab rollback", "", details)
 
 

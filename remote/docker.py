@@ -17,6 +17,7 @@ from remote.plans import Spec
 from remote.words import LABEL
 
 PATIENCE = 90.0  # seconds an engine that went away is waited for
+KILLED = 137  # the exit status of a container whose grace period ran out
 QUICK = 60.0  # deadline of commands that only change the engine's own notes
 
 

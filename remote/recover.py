@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import Any, Dict, List, Tuple
 
+from remote import halt, modelkey, release
 from remote import journal as journals
-from remote import modelkey, release
 from remote.codec import decode
 from remote.docker import Docker
 from remote.engine import Engine
@@ -59,6 +59,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         if begin.get("action") == "model":
             modelkey.point(store, run, decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs"))
             return "done", f"run {run} was cut off; the model in force is {modelkey.chosen(store) or 'as it was'}"
+        if begin.get("action") == "prune":
+            return "done", f"run {run} was cut off while it removed things; the next fab prune goes on"
         plan = decode(Plan, begin["plan"], f"{run}.plan")
         swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
         variables = decode(Dict[str, str], begin.get("variables", {}), f"{run}.variables")
@@ -67,6 +69,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
                 decode(str, line[key], f"{run}.{key}")
     except (Malformed, KeyError) as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
+    if any(_events(lines, action) for action in ("restart", "stop")):
+        return halt.finish(store, docker, plan, str(begin.get("since", "")))
     planned = [step for step in plan.consumers if step.change != "none"]
     if not swaps:
         unstage_all(store, docker, run)

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import files, modelkey, offset, record
+from remote import files, meant, modelkey, offset, record
 from remote.docker import QUICK, Docker
 from remote.journal import now
 from remote.plans import BatchStep, ConfigFile, ConsumerStep, Placed, Plan, Record, Release
@@ -32,6 +32,7 @@ def enter(
             known = record.with_release(known, _before(plan, adopted, known))
         known = record.with_release(known, _deployed(store, docker, plan, swaps, outcome, variables, known))
     record.save(store, known)
+    meant.forget(store, [swap.service for swap in swaps])
     if plan.action == "rollback":  # what it put back has the model that is chosen now
         modelkey.point(store, plan.id, {step.service: step.config for step in plan.consumers if step.config})
 

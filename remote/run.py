@@ -1,58 +1,12 @@
-"""Verb: carries out a plan in a process of its own, which no dropped connection can end, and follows it."""
+"""Verb: carries out the plan of a deploy or a rollback in a process of its own, and follows it."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from functools import partial
 from typing import Any, Callable, Dict
 
-from remote import carry, engine, files, follow, lock, wire
-from remote.codec import decode
-from remote.detach import Say, detached
-from remote.docker import Docker
-from remote.journal import Journal, now
-from remote.plans import Plan
-from remote.stage import Site
-from remote.store import Store
-from remote.words import Refusal, encode
+from remote import carry, process
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: plan, secrets (configs, passwords, variables, hidden). The answer is that of `follow`.
-
-    Raises Refusal when somebody else holds the lock.
-    """
-    plan = decode(Plan, request["plan"], "plan")
-    found = dataclasses.replace(engine.find(plan.docker_host), hidden=tuple(request["secrets"]["hidden"]))
-    store = Store(plan.root)
-    store.create()
-    detached(partial(_live, plan, request["secrets"], store, found))
-    return follow.follow(store, plan.id, emit)
-
-
-def _live(plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engine, say: Say) -> None:
-    """The life of the detached process."""
-    holder: Dict[str, Any] = {
-        "run": plan.id,
-        "action": plan.action,
-        "who": plan.who,
-        "laptop": plan.laptop,
-        "since": now(),
-    }
-    held = lock.acquire(store, {**holder, "pid": os.getpid()})
-    journal = Journal(store.journal(plan.id))
-    hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
-    if not journal.write("begin", True, **holder, plan=encode(plan), variables=hashes):
-        files.remove(store.journal(plan.id))
-        raise Refusal(f"{plan.root} is full: no run can be written down; nothing was changed", "make room on it")
-    say({})
-    site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held), journal)
-    try:
-        end = carry.carry_out(site)
-    except Exception as error:  # a defect must not pass for a cut: the journal says what happened
-        known = wire.defect(error)
-        sentence = f"a defect ended the run: {known['message']}"
-        end = carry.End(carry.NEEDS_PERSON, sentence, "see fab status", details={"debug": known["debug"]})
-    if end:
-        journal.write("end", **encode(end))
+    """As `process.run`."""
+    return process.run(request, emit, carry.carry_out)

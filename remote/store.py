@@ -44,6 +44,16 @@ class Store:
         return os.path.join(self.folder, "model.json")
 
     @property
+    def pause(self) -> str:
+        """Until when nothing is to be deployed; there is none as long as nobody has said so."""
+        return os.path.join(self.folder, "paused.json")
+
+    @property
+    def stopped(self) -> str:
+        """Which consumers were stopped on purpose."""
+        return os.path.join(self.folder, "stopped.json")
+
+    @property
     def runs(self) -> str:
         return os.path.join(self.folder, "runs")
 

@@ -6,9 +6,10 @@ import dataclasses
 import os
 import pwd
 import socket
+import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import batch, files, modelkey, offset, record
+from remote import batch, files, meant, modelkey, offset, pause, record
 from remote import journal as journals
 from remote.engine import Engine, revision
 from remote.occupants import occupants
@@ -31,6 +32,8 @@ def view(
     """Everything but the rows, which were asked before; `request`: variables. `listed`: what the engine lists."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
+    stopped, problem = meant.load(store)
+    rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store)[1]) if said]
     model = modelkey.chosen(store)
     rows += [_unreadable(store)] if model is None else []
     held = {entry.service: _holders(store, engine, entry, listed) for entry in wanted if entry.kind == "consumer"}
@@ -52,6 +55,8 @@ def view(
         model=model or "",
         batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
         variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
+        pause=pause.current(store, time.time()),
+        stopped=stopped,
     )
 
 

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import strategies as st
 
 from remote import follow, journal, lock, offset, record, recover
-from remote.carry import claim
 from remote.docker import StepFailed
+from remote.ends import claim
 from remote.offset import OffsetError
 from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
 from remote.store import Store

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from remote import journal, offset, record, recover, tidy
-from remote.carry import claim
 from remote.docker import Docker
+from remote.ends import claim
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.plans import Placed, Plan, Record, Release

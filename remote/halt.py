@@ -1,0 +1,43 @@
+"""Stops and starts a consumer in its place. Both lead to a state: the same lines end a run that was cut off."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from remote import meant
+from remote.docker import Docker, StepFailed
+from remote.plans import ConsumerStep, MeantStop, Plan
+from remote.store import Store
+
+
+def stop(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, at: str) -> None:
+    """Remember that it is meant, then stop it. May be repeated. Raises Refusal with nothing changed, or StepFailed."""
+    meant.remember(store, step.service, MeantStop(plan.who, at, step.reason))
+    if step.restart == "always":  # an engine that starts would start it again, whoever has stopped it
+        docker.ensure_restart(step.container, "unless-stopped")
+    docker.ensure_stopped(step.container, step.stop_grace)
+
+
+def start(docker: Docker, step: ConsumerStep) -> None:
+    """Start it, with the restart policy that it is to have. May be repeated. Raises StepFailed."""
+    docker.ensure_started(step.container)
+    docker.ensure_restart(step.container, step.restart)
+
+
+def finish(store: Store, docker: Docker, plan: Plan, at: str) -> Tuple[str, str]:
+    """Lead a stop or restart that was cut off to its end; (outcome, sentence). Raises StepFailed without an engine."""
+    step = plan.consumers[0]
+    found, named = docker.inspect(step.container), docker.inspect(step.service)
+    cut = f"run {plan.id} was cut off"
+    if found is None or (named and named["Id"] != step.container):
+        return "needs-person", f"{cut}, and somebody has removed or replaced {step.service} since; it was left alone"
+    try:
+        if step.change == "stop":
+            stop(store, docker, plan, step, at)
+            return "done", f"{cut}; {step.service} is stopped, as it was meant"
+        start(docker, step)
+    except StepFailed as error:
+        docker.inspect(step.container)  # raises while the engine is away: then it is tried again
+        return "needs-person", f"{cut}, and its {step.change} of {step.service} failed: {error}"
+    meant.forget(store, [step.service])
+    return "done", f"{cut}; {step.service} runs again, unwatched"

@@ -1,0 +1,91 @@
+"""Verb: restarts or stops one consumer in its place, in a process of its own, and follows it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional
+
+from remote import halt, meant, offset, process, ready, watch
+from remote.docker import KILLED, StepFailed
+from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
+from remote.journal import now
+from remote.occupants import moment
+from remote.plans import ConsumerStep
+from remote.stage import Site
+from remote.vigil import FAILED
+from remote.words import Refusal
+
+BACK = "fab rollback goes back to the release before; fab deploy --force makes the container anew"
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """As `process.run`, with a plan of one consumer whose change is restart or stop."""
+    return process.run(request, emit, carry_out)
+
+
+def carry_out(site: Site) -> Optional[End]:
+    """The whole run, under its lock. What may happen on a server is in the End, never raised."""
+    end = ready.refused(site)
+    if end:
+        return end
+    (step,) = site.plan.consumers
+    if not claim(site.store.decision(site.plan.id), "go"):
+        return End(CANCELLED, "cancelled, nothing changed")
+    if not site.journal.write(step.change, service=step.service, container=step.container, grace=step.stop_grace):
+        return End(REFUSED, f"{site.plan.root} is full: nothing can be written down; nothing was changed", "make room")
+    try:
+        return _stop(site, step) if step.change == "stop" else _restart(site, step)
+    except Refusal as error:
+        return End(REFUSED, f"{error.message}; nothing was changed", error.hint)
+
+
+def _stop(site: Site, step: ConsumerStep) -> End:
+    try:
+        halt.stop(site.store, site.docker, site.plan, step, now())
+        found = site.docker.inspect(step.container)
+    except StepFailed as error:
+        return End(NEEDS_PERSON, f"{step.service} could not be stopped: {error}", "see fab status, and docker there")
+    again = f"fab restart {step.service} starts it"
+    if not (step.old and step.old.running):
+        return End(DONE, f"{step.service} was stopped already; from now on it is meant to be: {again}")
+    notes = _killed(step, found["State"]["ExitCode"] if found else 0)
+    return End(DONE, f"{step.service} is stopped and stays so: {again}", "", "", {"notes": notes})
+
+
+def _restart(site: Site, step: ConsumerStep) -> End:
+    meant.forget(site.store, [step.service])
+    try:
+        site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
+        before = site.docker.inspect(step.container) or {}
+        position = offset.position(step.offset, step.offset.path) if step.offset else None
+        halt.start(site.docker, step)
+        after = site.docker.inspect(step.container) or {}
+    except StepFailed as error:
+        return _failed(site, step, f"{step.service} could not be restarted: {error}")
+    started, said, notes = moment(after["State"]["StartedAt"]), f"{step.service} was started", []
+    fields: Dict[str, Any] = {"service": step.service, "container": step.container, "offset": position}
+    if step.old and step.old.running:
+        down, code = started - moment(before["State"]["FinishedAt"]), before["State"]["ExitCode"]
+        fields.update(outage=round(down, 3), old_exit=code)
+        said, notes = f"{step.service} was restarted, down for {down:.2f} s", _killed(step, code)
+    site.journal.write("restarted", **fields)
+    password = site.secrets.get("passwords", {}).get(step.service, "")
+    watched = watch.watched(step, step.container, password, position, started)
+    verdict = watch.watch(site.docker.engine, site.journal, [watched])[step.service]
+    if verdict.outcome == FAILED:
+        return _failed(site, step, f"{said}, and failed its watch: {verdict.reason}")
+    said += f", and is {verdict.outcome}: {verdict.reason}"
+    return End(DONE, said, "", verdict.outcome, {"release": site.plan.release, "notes": notes})
+
+
+def _failed(site: Site, step: ConsumerStep, reason: str) -> End:
+    return End(NEEDS_PERSON, reason, BACK, "", {"log": watch.tail(site.docker.engine, step.container)})
+
+
+def _killed(step: ConsumerStep, code: int) -> List[str]:
+    """What it means that the grace period ran out."""
+    if code != KILLED:
+        return []
+    return [
+        f"{step.service} did not stop within its grace of {step.stop_grace} s and was killed (137): "
+        "its offset may be behind, and messages it had handled are read again"
+    ]

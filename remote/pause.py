@@ -1,0 +1,45 @@
+"""A pause: for a while nothing is deployed or restarted on a server, and nothing scheduled acts there."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional, Tuple
+
+from remote import files, notes
+from remote.occupants import moment
+from remote.plans import Pause
+from remote.store import Store
+from remote.words import Refusal
+
+HELD = ("deploy", "restart")  # a rollback and a stop are what somebody needs in an emergency
+RESUME = "fab resume ends the pause"
+
+
+def load(store: Store) -> Tuple[Optional[Pause], str]:
+    """The pause that is written down, over or not, and what is wrong with it; a damaged one is none."""
+    found, problem = notes.load(Pause, store.pause)
+    try:
+        return found if found and moment(found.until) else None, problem
+    except ValueError:
+        return None, f"{store.pause} is damaged: it ends at no time"
+
+
+def current(store: Store, now: float) -> Optional[Pause]:
+    """The pause in force at a time, in seconds since 1970; None for none, and for one that is over or damaged."""
+    found, _ = load(store)
+    return found if found and moment(found.until) > now else None
+
+
+def admit(store: Store, action: str) -> None:
+    """Take away a pause that is over. Raises Refusal for an action that one holds back. The caller holds the lock."""
+    found, _ = load(store)
+    if found and moment(found.until) <= time.time():
+        files.remove(store.pause)
+    elif found and action in HELD:
+        raise Refusal(f"{said(found)}; nothing was changed", RESUME)
+
+
+def said(pause: Pause) -> str:
+    """A pause as a person reads it."""
+    why = f" ({pause.reason})" if pause.reason else ""
+    return f"deploys are paused until {pause.until[:16].replace('T', ' ')} UTC by {pause.who}{why}"
