@@ -55,7 +55,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
 
 
 def _live(request: Request, store: Store, say: Say) -> None:
-    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    run = _new_id(store)
     holder: Request = {
         "run": run,
         "action": "model",
@@ -93,6 +93,13 @@ def _live(request: Request, store: Store, say: Say) -> None:
             journal.write("pointed", service=service, **told)
     journal.write("end", outcome="done", sentence=_sentence(change))
     say({**change.told, "run": run})
+
+
+def _new_id(store: Store) -> str:
+    """The time and four random digits, as every run's; one after another run of this very second sorts behind it."""
+    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    last = journals.last(store)
+    return max(run, f"{last.id}0") if last else run
 
 
 def _sentence(change: Change) -> str:

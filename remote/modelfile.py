@@ -83,7 +83,7 @@ def looked_at(path: str, date: str, writers: Set[Identity]) -> ModelFile:
         return ModelFile(date, path, MISSING, f"there is no {os.path.basename(path)}")
     except OSError as error:
         return ModelFile(date, path, DAMAGED, f"it cannot be read: {error.strerror}")
-    is_fresh = bool(trouble) and time.time() - found.st_mtime < FRESH
+    is_fresh = bool(trouble) and stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime < FRESH
     is_open = (found.st_dev, found.st_ino) in writers
     state = WRITING if is_open or is_fresh else DAMAGED if trouble else WHOLE
     sentence = {WHOLE: "whole", WRITING: "it is being written now"}.get(state, trouble)

@@ -61,7 +61,8 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         listed = (model for model in models if model.path == before.path)
         target = next(listed, None) or modelfile.looked_at(before.path, before.date, writers)
     read = _read(models if verify == ALL else [target] if target else [], known, emit)
-    _note(store, list(read.values()))
+    if verify == ALL:  # of one alone its choice takes note
+        _note(store, list(read.values()))
     points = {
         service: modelchoice.named(decode(ConfigFile, config), folder) for service, config in request["configs"].items()
     }

@@ -1,0 +1,330 @@
+"""Which model was chosen and which were before it; what was verified; what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from remote import choose, lock, modelchoice, models
+from remote.journal import Journal
+from remote.modelchoice import Choice, Choices, Verified
+from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
+from remote.models import Models
+from remote.plans import ConfigFile
+from remote.store import Store
+from remote.words import Refusal, encode
+from runbook import models as laptop
+from runbook import show_models
+from runbook.errors import BadInput, Refused
+from runbook.inventory import load_inventory
+from runbook.models import Terms, Wish
+from runbook.screen import Screen
+from tests.unit.test_modelfile import WHOLE as BYTES
+from tests.unit.test_modelfile import model
+
+AT = "2026-04-20T10:11:12.123Z"
+FOLDER = "/azaion/models"
+
+
+def path(date: str) -> str:
+    return f"{FOLDER}/{date}/best.pt"
+
+
+def chosen(*dates: str, before: str = "") -> Choices:
+    """After choices in this order."""
+    known = Choices()
+    for at, date in enumerate(dates):
+        known = modelchoice.with_choice(known, Choice(path(date), date, f"run-{at}", "ann", AT), before)
+    return known
+
+
+def back(known: Choices, run: str = "back") -> Choices:
+    target = modelchoice.previous(known)
+    assert target is not None
+    return modelchoice.gone_back(known, target.path, run)
+
+
+def test_going_back_goes_further_back_each_time_and_never_to_what_was_left() -> None:
+    known = chosen("a", "b", "c")
+    assert known.path == path("c")
+    known = back(known, "back-1")
+    assert known.path == path("b")
+    known = back(known, "back-2")
+    assert (known.path, modelchoice.previous(known)) == (path("a"), None)
+    assert [(one.date, one.left) for one in known.choices] == [("c", "back-1"), ("b", "back-2"), ("a", "")]
+    known = modelchoice.with_choice(known, Choice(path("d"), "d", "run-d", "ann", AT), "")
+    assert back(known).path == path("a")
+    known = modelchoice.with_choice(known, Choice(path("c"), "c", "run-c", "ann", AT), "")
+    assert [(one.date, one.left) for one in known.choices] == [("c", ""), ("d", ""), ("b", "back-2"), ("a", "")]
+
+
+def test_the_first_choice_remembers_what_the_config_said_before() -> None:
+    known = chosen("a", "b", before=path("current"))
+    assert [(one.path, one.run) for one in known.choices] == [
+        (path("b"), "run-1"),
+        (path("a"), "run-0"),
+        (path("current"), ""),
+    ]
+    assert back(back(known)).path == path("current")
+    assert len(chosen("a", before=path("a")).choices) == 1
+    assert len(chosen(*(f"d-{at}" for at in range(50))).choices) == modelchoice.MOST
+    assert modelchoice.previous(Choices()) is None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+def test_choices_are_read_back_and_a_damaged_file_is_named(store: Store) -> None:
+    assert modelchoice.load(store) == Choices()
+    known = dataclasses.replace(
+        chosen("a", "b"), verified={path("a"): Verified("00", 1, 1_700_000_000_123_456_789, AT)}
+    )
+    modelchoice.save(store, known)
+    assert modelchoice.load(store) == known
+    for content in ("{", "[]", '{"path": 7}', '{"more": 1}', "[" * 9999):
+        Path(store.model).write_text(content)
+        with pytest.raises(Refusal, match=r"model\.json is damaged"):
+            modelchoice.load(store)
+
+
+FILE = ModelFile("a", path("a"), WHOLE, "whole", 10, 77, sha256="11")
+
+
+@pytest.mark.parametrize(
+    ("noted", "found", "state", "said"),
+    [
+        (None, FILE, WHOLE, "whole"),
+        (Verified("11", 10, 77, AT), FILE, WHOLE, "whole"),
+        (Verified("11", 10, 76, AT), FILE, WHOLE, "whole"),
+        (Verified("22", 10, 77, AT), FILE, DAMAGED, "its bytes are not those that were verified"),
+        (Verified("22", 10, 76, AT), FILE, CHANGED, "it was written again since it was verified"),
+        (Verified("22", 10, 76, AT), dataclasses.replace(FILE, promised="11"), WHOLE, "whole"),
+        (Verified("11", 10, 77, AT), dataclasses.replace(FILE, sha256=""), WHOLE, "whole"),
+        (Verified("11", 10, 76, AT), dataclasses.replace(FILE, sha256=""), WHOLE, "whole; it was written again since"),
+        (Verified("22", 10, 77, AT), dataclasses.replace(FILE, state=DAMAGED, sentence="x"), DAMAGED, "x"),
+    ],
+)
+def test_a_model_is_held_against_what_was_noted_of_it(
+    noted: Verified | None, found: ModelFile, state: str, said: str
+) -> None:
+    known = Choices(verified={path("a"): noted} if noted else {})
+    compared = modelchoice.compared(known, found)
+    assert (compared.state, compared.sentence.startswith(said)) == (state, True), compared
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"model: {path('a')}\n", path("a")),
+        (f'model: "{path("a")}"\n', path("a")),
+        ("model: hunter2\n", ""),
+        ("model: /etc/passwd\n", ""),
+        ("other: 1\n", None),
+        (None, None),
+    ],
+)
+def test_only_a_path_of_a_model_is_told_of_a_config(tmp_path: Path, text: str | None, expected: str | None) -> None:
+    place = tmp_path / "config.yaml"
+    if text is not None:
+        place.write_text(text)
+    assert modelchoice.named(ConfigFile(str(place), model_key="model"), FOLDER) == expected
+
+
+def listed(store: Store, verify: str = "") -> Models:
+    config = encode(ConfigFile(f"{store.root}/config.yaml", model_key="model"))
+    request = {"root": store.root, "folder": f"{store.root}/models", "file": "best.pt", "configs": {"q": config}}
+    return laptop.decode(Models, json.loads(json.dumps(models.answer({**request, "verify": verify}, print))), "models")
+
+
+@pytest.fixture(autouse=True)
+def as_nice_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb has a process of its own that it may slow down; here it is the tests' own."""
+    monkeypatch.setattr(os, "nice", lambda more: more)
+
+
+@pytest.fixture
+def trained(store: Store) -> Store:
+    """With two models on its disk, and a config."""
+    folder = Path(store.root, "models")
+    folder.mkdir()
+    model(folder, BYTES)
+    (folder / "2026-03-02").mkdir()
+    (folder / "2026-03-02/best.pt").write_bytes(BYTES[:90])
+    os.utime(folder / "2026-03-02/best.pt", (1, 1))
+    Path(store.root, "config.yaml").write_text(f"model: {folder}/current/best.pt\n")
+    return store
+
+
+def test_verifying_all_notes_what_was_found_to_be_right_unless_somebody_is_at_it(trained: Store) -> None:
+    held = lock.acquire(trained, {"action": "deploy"})
+    assert [one.state for one in listed(trained, models.ALL).models] == ["damaged", "whole"]
+    os.close(held)
+    assert listed(trained).choices.verified == {}
+    first = listed(trained, models.ALL).models[1]
+    assert listed(trained).models[1].verified == first.verified != ""
+    flipped = bytearray(BYTES)
+    flipped[BYTES.index(b"PK\x01\x02") + 4] ^= 1  # a byte that no checksum of the archive covers
+    model(Path(trained.root, "models"), bytes(flipped))
+    found = listed(trained, models.ALL).models[1]
+    assert found.sentence.startswith("its bytes are not those that were verified")
+    assert listed(trained).choices.verified[found.path].sha256 == first.sha256
+
+
+def request(store: Store, found: Models, **more: object) -> dict[str, object]:
+    assert found.target is not None
+    given = {"root": store.root, "folder": f"{store.root}/models", "model": encode(found.target), "back": False}
+    given |= {"configs": {"q": encode(ConfigFile(f"{store.root}/config.yaml", model_key="model"))}}
+    return given | {"was": "", "who": "ann", "laptop": "l", "force": False, "dry_run": False, **more}
+
+
+def test_a_choice_is_made_once_and_taken_back_to_what_was_there_before(trained: Store) -> None:
+    found = listed(trained, "2026-04-20")
+    answer = choose.answer(request(trained, found), print)
+    assert (answer["needed"], answer["run"] != "") == (True, True)
+    config = Path(trained.root, "config.yaml")
+    assert config.read_text() == f'model: "{answer["path"]}"\n'
+    again = choose.answer(request(trained, found, was=answer["path"]), print)
+    assert (again["needed"], again["run"]) == (False, "")
+    before = listed(trained, models.PREVIOUS)
+    assert before.target is not None and before.target.path == f"{trained.root}/models/current/best.pt"
+    assert before.target.state == "missing"
+    assert before.run is not None and (before.run.action, before.run.state) == ("model", "ended")
+
+
+def cut_off(store: Store) -> None:
+    book = Journal(store.journal("9"))
+    book.write("begin")
+    book.close()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "sentence"),
+    [
+        (lambda store: model(Path(store.root, "models"), BYTES, 7.0), "was written to after it was verified"),
+        (lambda store: Path(store.root, "models/2026-04-20/best.pt").unlink(), "cannot be read any more"),
+        (lambda store: Path(store.model).write_text("{"), "model.json is damaged"),
+        (lambda store: modelchoice.save(store, chosen("b")), f"somebody has chosen {path('b')} meanwhile"),
+        (lambda store: Path(store.root, "config.yaml").write_text("a: 1\n"), "takes no model: it has no model"),
+        (cut_off, "run 9 was cut off and has to be finished first"),
+        (lambda store: lock.acquire(store, {"who": "bob"}), "bob holds the lock of this server"),
+    ],
+)
+def test_what_changed_since_the_look_is_refused_and_nothing_is_written(
+    trained: Store, breaks: object, sentence: str
+) -> None:
+    asked = request(trained, listed(trained, "2026-04-20"))
+    held = breaks(trained)  # type: ignore[operator]
+    before = {
+        one.name: one.read_bytes() for one in Path(trained.root).rglob("*") if one.is_file() and one.name != "lock"
+    }
+    with pytest.raises(Refusal, match=sentence):
+        choose.answer(asked, print)
+    if sentence.startswith("bob"):  # everything else gives numbers that are no descriptors
+        os.close(held)
+    after = {
+        one.name: one.read_bytes() for one in Path(trained.root).rglob("*") if one.is_file() and one.name != "lock"
+    }
+    assert after == before
+
+
+NOTHING = Models((), (), Choices(), "", {})
+TERMS = Terms(FOLDER, "best.pt", {})
+
+
+@pytest.mark.parametrize(
+    ("found", "wish", "error", "sentence"),
+    [
+        (NOTHING, Wish("2026-04-20"), BadInput, "gpu-1: there is no model 2026-04-20 in /azaion/models"),
+        (NOTHING, Wish(), Refused, "gpu-1: there is no earlier choice to go back to"),
+        (dataclasses.replace(NOTHING, damaged="it is damaged"), Wish("a"), Refused, "gpu-1: it is damaged"),
+        (
+            dataclasses.replace(NOTHING, target=dataclasses.replace(FILE, state=DAMAGED, sentence="it is empty")),
+            Wish("a", force=True),
+            Refused,
+            "gpu-1: a is not chosen: it is empty; nothing was changed",
+        ),
+        (
+            dataclasses.replace(NOTHING, target=dataclasses.replace(FILE, state=CHANGED, sentence="it was")),
+            Wish("a"),
+            Refused,
+            "gpu-1: a is not chosen: it was; nothing was changed",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_chosen_is_one_sentence(
+    found: Models, wish: Wish, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error) as caught:
+        laptop._fit("gpu-1", TERMS, found, wish)
+    assert str(caught.value) == sentence
+
+
+def test_a_changed_model_is_chosen_by_force(tmp_path: Path) -> None:
+    changed = dataclasses.replace(FILE, state=CHANGED)
+    assert laptop._fit("gpu-1", TERMS, dataclasses.replace(NOTHING, target=changed), Wish("a", force=True)) == changed
+
+
+HOSTS = """
+hosts: {gpu-1: {address: gpu-1.lan, root: /azaion}}
+services:
+  queue:
+    kind: consumer
+    image: queue
+    mounts: [/azaion:/azaion]
+    config: {template: t, path: /azaion/c}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "date", "sentence"),
+    [
+        ("", "2026-04-20", "does not say where the models are"),
+        ("models: {folder: /azaion/models}\n", "2026-04-20", "does not say which key of a config names the model"),
+        ("models: {folder: /azaion/models}\n", "2026-4-2", "2026-4-2 is no date such as 2026-04-20 or 2026-04-20-b"),
+        ("models: {folder: /azaion/models}\n", "../..", "../.. is no date such as 2026-04-20 or 2026-04-20-b"),
+    ],
+)
+def test_hosts_yaml_and_the_command_line_are_checked_first(tmp_path: Path, more: str, date: str, sentence: str) -> None:
+    (tmp_path / "hosts.yaml").write_text(HOSTS + more)
+    (tmp_path / "t").write_text("")
+    with pytest.raises(BadInput, match=sentence.replace(".", r"\.")) as caught:
+        laptop.checked(load_inventory(tmp_path / "hosts.yaml"), date)
+    assert caught.value.hint
+
+
+def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
+    old = dataclasses.replace(FILE, date="2026-03-02", path=path("2026-03-02"), size=3 << 20, modified=AT, verified=AT)
+    bad = ModelFile("2026-04-20-b", path("2026-04-20-b"), DAMAGED, "it is empty", 0, 1, AT)
+    known = back(chosen("2026-04-20-b", before=path("current")))
+    known = modelchoice.with_choice(known, Choice(path("2026-03-02"), "2026-03-02", "r", "bob", AT), "")
+    points = {"q": path("2026-03-02"), "p": "", "n": None}
+    found = Models((old, bad), ("current",), known, "", dict(points))
+    out = io.StringIO()
+    screen = Screen(out=out)
+    for text, style in show_models.lines("gpu-1", FOLDER, found):
+        screen.say(text, style)
+    assert out.getvalue().splitlines() == [
+        "gpu-1: 2 models in /azaion/models; chosen: 2026-03-02 by bob at 2026-04-20 10:11",
+        "  * 2026-03-02     3.0 MiB  2026-04-20 10:11  whole, verified 2026-04-20 10:11  ← q",
+        "    2026-04-20-b            2026-04-20 10:11  damaged: it is empty",
+        "  p: its config names another model, which is none of these",
+        "  n: its config is not in place yet, or names no model",
+        "  names that are no dates: current",
+        "  chosen before: 2026-04-20-b by ann at 2026-04-20 10:11, gone back from",
+        "  chosen before: /azaion/models/current/best.pt (before the first choice)",
+    ]
+    result = show_models.as_result("gpu-1", FOLDER, found)
+    assert [(one["date"], one["chosen"], one["named_by"]) for one in result["models"]] == [
+        ("2026-03-02", True, ["q"]),
+        ("2026-04-20-b", False, []),
+    ]
+    assert (result["chosen"], result["not_dates"], result["configs"]) == (path("2026-03-02"), ["current"], points)

@@ -1,0 +1,226 @@
+"""Trained models on disk: what is whole, what is not, and what is being written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from remote import modelfile
+from remote.modelfile import ModelFile
+
+OLD = 1_700_000_000.0  # seconds since 1970
+
+
+def archive(compression: int = zipfile.ZIP_STORED) -> bytes:
+    """What PyTorch saves, by its outside: parts of several sizes, the first of them aligned by an extra field."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", compression) as file:
+        for name, size in (("best/data.pkl", 700), ("best/data/0", 3000), ("best/version", 2)):
+            entry = zipfile.ZipInfo(name)
+            entry.extra = b"FB\x04\x00ZZZZ"
+            entry.compress_type = compression
+            file.writestr(entry, random.Random(size).randbytes(size))  # noqa: S311  bytes to be told apart
+    return content.getvalue()
+
+
+WHOLE = archive()
+
+
+def model(folder: Path, content: bytes, age: float = OLD, name: str = "best.pt") -> Path:
+    path = folder / "2026-04-20" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (age, age))
+    return path
+
+
+def seen(folder: Path, name: str = "best.pt") -> ModelFile:
+    return modelfile.seen(str(folder), "2026-04-20", name, set())
+
+
+def verified(folder: Path, name: str = "best.pt") -> ModelFile:
+    return modelfile.read(seen(folder, name), lambda count: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("2026-04-20", True),
+        ("2026-04-20-b", True),
+        ("2026-04-20_run.3", True),
+        ("2024-02-29", True),
+        ("2026-02-30", False),
+        ("2026-13-01", False),
+        ("2026-4-20", False),
+        ("2026-04-20b", False),
+        ("2026-04-20-", False),
+        ("2026-04-20-a/b", False),
+        ("2026-04-20-a\n", False),
+        ("２０２６-04-20", False),
+        ("current", False),
+        ("", False),
+    ],
+)
+def test_a_directory_is_named_for_a_day(name: str, expected: bool) -> None:
+    assert modelfile.is_dated(name) is expected
+
+
+def test_directories_are_sorted_by_day_and_suffix_and_others_are_told_apart(tmp_path: Path) -> None:
+    for name in ("2026-04-20-b", "2026-03-02", "current", "2026-04-20", "2026-02-30", ".hidden", "2026-04-20-a"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "2026-05-01").write_text("a file")
+    dates = ["2026-03-02", "2026-04-20", "2026-04-20-a", "2026-04-20-b"]
+    assert modelfile.directories(str(tmp_path)) == (dates, ["2026-02-30", "current"])
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_whole_model_is_whole_before_and_after_it_was_read(tmp_path: Path, compression: int) -> None:
+    content = archive(compression)
+    model(tmp_path, content)
+    found = seen(tmp_path)
+    assert (found.state, found.size, found.modified, found.sha256) == (
+        "whole",
+        len(content),
+        "2023-11-14T22:13:20Z",
+        "",
+    )
+    heard: list[int] = []
+    read = modelfile.read(found, heard.append)
+    assert (read.state, read.sha256) == ("whole", hashlib.sha256(content).hexdigest())
+    assert sum(heard) == len(content) + 3702
+
+
+def test_a_model_cut_off_anywhere_is_seen_without_reading_it(tmp_path: Path) -> None:
+    for size in range(0, len(WHOLE), 64):
+        model(tmp_path, WHOLE[:size])
+        assert seen(tmp_path).state == "damaged", size
+
+
+def test_a_model_with_more_or_less_in_it_than_it_should_have_is_seen(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as file:
+        file.writestr("inner.zip", WHOLE)  # cut off behind it, its own end looks like that of the whole
+    end = inner.getvalue().index(b"PK\x05\x06") + 22
+    for content in (WHOLE + b"tail", b"head" + WHOLE, inner.getvalue()[:end], WHOLE[:900] + WHOLE[964:], WHOLE * 2):
+        model(tmp_path, content)
+        assert seen(tmp_path).state == "damaged"
+
+
+def test_every_flipped_bit_of_the_content_is_found_by_reading(tmp_path: Path) -> None:
+    start = WHOLE.index(b"PK\x01\x02")  # from here on stands the directory, of which some bits say nothing
+    path = model(tmp_path, WHOLE)
+    names = {at for name in (b"best/", b"FB") for at in range(start) if WHOLE[at:].startswith(name)}
+    for at in range(0, start, 7):
+        if any(header - 30 <= at < header + 30 for header in names):
+            continue  # a local header repeats what the directory says
+        path.write_bytes(WHOLE[:at] + bytes([WHOLE[at] ^ 0x10]) + WHOLE[at + 1 :])
+        os.utime(path, (OLD, OLD))
+        assert verified(tmp_path).state == "damaged", at
+
+
+def test_no_flipped_bit_anywhere_is_more_than_damage(tmp_path: Path) -> None:
+    """Nor does any of them change the checksum of the whole without being seen."""
+    path = model(tmp_path, WHOLE)
+    right = hashlib.sha256(WHOLE).hexdigest()
+    for at in range(0, len(WHOLE), 3):
+        path.write_bytes(WHOLE[:at] + bytes([WHOLE[at] ^ (1 << at % 8)]) + WHOLE[at + 1 :])
+        os.utime(path, (OLD, OLD))
+        found = verified(tmp_path)
+        assert found.state == "damaged" or (found.state, found.sha256 == right) == ("whole", False)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "sentence"),
+    [
+        (b"", "best.pt", "it is empty"),
+        (b"", "best.onnx", "it is empty"),
+        (b"\x80\x02}q\x00.", "best.pt", "it is no model: no ZIP archive, as PyTorch has saved since 1.6"),
+        (b"PK\x05\x06" + b"\0" * 18, "best.pt", "it is no model: no ZIP archive, as PyTorch has saved since 1.6"),
+        (WHOLE[:500], "best.pth", "it is not whole: its end is missing or damaged"),
+    ],
+)
+def test_what_is_no_model_says_why(tmp_path: Path, content: bytes, name: str, sentence: str) -> None:
+    model(tmp_path, content, name=name)
+    found = seen(tmp_path, name)
+    assert (found.state, found.sentence) == ("damaged", sentence)
+
+
+def test_other_formats_are_judged_by_size_and_checksum_alone(tmp_path: Path) -> None:
+    model(tmp_path, b"onnx", name="best.onnx")
+    assert (seen(tmp_path, "best.onnx").state, verified(tmp_path, "best.onnx").state) == ("whole", "whole")
+
+
+def test_a_file_that_is_not_whole_may_still_be_on_its_way_for_five_minutes(tmp_path: Path) -> None:
+    now = time.time()
+    for age, state in ((now, "writing"), (now - 240, "writing"), (now - 400, "damaged"), (now + 900, "writing")):
+        model(tmp_path, WHOLE[:900], age)
+        assert seen(tmp_path).state == state
+    model(tmp_path, WHOLE, now)
+    assert seen(tmp_path).state == "whole"
+
+
+def test_a_file_that_somebody_has_open_for_writing_is_being_written(tmp_path: Path) -> None:
+    path = model(tmp_path, WHOLE)
+    with path.open("rb"):
+        assert modelfile.open_for_writing("best.pt") == set()
+    with path.open("ab"):
+        writers = modelfile.open_for_writing("best.pt")
+        assert modelfile.seen(str(tmp_path), "2026-04-20", "best.pt", writers).state == "writing"
+        assert modelfile.open_for_writing("other.pt") == set()
+
+
+def test_a_file_that_changes_while_it_is_read_is_being_written(tmp_path: Path) -> None:
+    path = model(tmp_path, WHOLE)
+    found = modelfile.read(seen(tmp_path), lambda count: os.utime(path))
+    assert (found.state, found.sentence) == ("writing", "it was written to while it was read")
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "state", "sentence"),
+    [
+        (f"{hashlib.sha256(WHOLE).hexdigest()}  best.pt\n", "whole", "whole"),
+        (f"{hashlib.sha256(WHOLE).hexdigest().upper()} *best.pt\n", "whole", "whole"),
+        (hashlib.sha256(WHOLE).hexdigest(), "whole", "whole"),
+        (f"{'0' * 64}  best.pt\n", "damaged", "its sha256 is not that of best.pt.sha256"),
+        ("", "damaged", "its sha256 cannot be compared, there is none in best.pt.sha256"),
+        ("none\n", "damaged", "its sha256 cannot be compared, there is none in best.pt.sha256"),
+        (f"{'0' * 65}\n", "damaged", "its sha256 cannot be compared, there is none in best.pt.sha256"),
+    ],
+)
+def test_a_checksum_beside_it_decides(tmp_path: Path, sidecar: str, state: str, sentence: str) -> None:
+    path = model(tmp_path, WHOLE)
+    path.with_name("best.pt.sha256").write_text(sidecar)
+    found = verified(tmp_path)
+    assert (found.state, found.sentence) == (state, sentence)
+
+
+def test_what_is_no_file_is_neither_read_nor_waited_for(tmp_path: Path) -> None:
+    path = model(tmp_path, WHOLE)
+    path.unlink()
+    assert (seen(tmp_path).state, seen(tmp_path).sentence) == ("missing", "there is no best.pt")
+    os.mkfifo(path)
+    assert (seen(tmp_path).state, seen(tmp_path).sentence) == ("damaged", "it is not a file")
+    path.unlink()
+    path.mkdir()
+    assert (seen(tmp_path).state, seen(tmp_path).sentence) == ("damaged", "it cannot be read: Is a directory")
+
+
+def test_a_link_may_lead_within_the_folder_and_not_out_of_it(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside.pt", tmp_path / "models"
+    folder.mkdir()
+    outside.write_bytes(WHOLE)
+    path = model(folder, WHOLE)
+    (folder / "2026-05-01").symlink_to("2026-04-20")
+    assert modelfile.seen(str(folder), "2026-05-01", "best.pt", set()).state == "whole"
+    path.unlink()
+    path.symlink_to(outside)
+    assert seen(folder).state == "outside"
+    (tmp_path / "linked").symlink_to(folder)
+    assert modelfile.seen(str(tmp_path / "linked"), "2026-04-20", "best.pt", set()).state == "outside"
