@@ -14,6 +14,7 @@ from remote.store import Store
 
 _LINE = re.compile(r"""( *)(?:("[^"\\]*"|'[^']*'|\w[^:#"']*?) *:(?=\s|$)\s*)?""", re.ASCII)
 _SCALAR = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[\w/.~][^\s#]*)\s*(?:\s#.*)?$""")
+_OPEN = re.compile(r"""["']|[\[{](?!.*[\]}]\s*(?:#.*)?$)""")  # of what is no scalar: it ends on a later line
 _ENDS = re.compile("\r(?!$)|[\x85\u2028\u2029]")  # YAML takes them for the end of a line
 
 
@@ -39,10 +40,7 @@ def span(text: str, key: str) -> Tuple[int, int]:
                 stack.pop()
             above = [name for _, name in stack]
             scalar = _SCALAR.match(rest)
-            open_ended = not scalar and (
-                rest[:1] in ("'", '"') or (rest[:1] in ("[", "{") and rest.strip()[-1] not in "]}")
-            )
-            if None in above or (open_ended and "" not in above) or _ENDS.search(line):
+            if None in above or _ENDS.search(line) or ("" not in above and not scalar and _OPEN.match(rest)):
                 raise Unplaceable("a value in it goes on over several lines")
             path = [*above, (match[2] or "").strip("\"'")]
             met += [path] if path == wanted[: len(path)] else []
