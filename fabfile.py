@@ -2,12 +2,13 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, health, history, models, preflight, sandbox, status
+from tasks import deploy, health, history, logs, models, operate, preflight, sandbox, status
 
 namespace = Collection(
     preflight.check,
     *(deploy.deploy, deploy.rollback, deploy.follow),
-    *(status.show, history.runs, history.show),
+    *(status.show, history.runs, history.show, logs.show),
+    *(operate.restart, operate.stop, operate.pause, operate.resume),
     health.check,
 )
 namespace.add_collection(Collection.from_module(models), "models")

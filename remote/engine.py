@@ -113,9 +113,7 @@ class Engine:
         """
         name, _, digest = image.partition("@")
         query = {"fromImage": name, "tag": digest}
-        with closing(
-            self._send("POST", "/images/create", query, _login_header(login), silence, endless=True)
-        ) as answer:
+        with closing(self.send("POST", "/images/create", query, _login_header(login), silence, endless=True)) as answer:
             try:
                 for line in iter(lambda: answer.line(LINE), b""):
                     progress: Dict[str, Any] = self._read(line, PROGRESS)
@@ -151,13 +149,13 @@ class Engine:
         headers: Optional[Dict[str, str]] = None,
         seconds: float = SECONDS,
     ) -> bytes:
-        with closing(self._send(method, path, query, headers or {}, seconds)) as answer:
+        with closing(self.send(method, path, query, headers or {}, seconds)) as answer:
             try:
                 return answer.read(LIMIT)
             except OSError as error:
                 raise EngineError(0, f"the docker engine at {self.address} broke off: {error}") from error
 
-    def _send(
+    def send(
         self,
         method: str,
         path: str,
@@ -166,6 +164,7 @@ class Engine:
         seconds: float,
         endless: bool = False,
     ) -> Answer:
+        """Ask, and give the answer to be read as it comes; `seconds` as the Answer takes them. Raises EngineError."""
         # No version in the path: the engine then speaks its own, and neither an old nor a new one refuses.
         target = path + ("?" + urllib.parse.urlencode(query) if query else "")
         socket = self.address[len("unix://") :]

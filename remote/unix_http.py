@@ -7,6 +7,7 @@ brings in the mail parser and TLS.
 from __future__ import annotations
 
 import re
+import select
 import socket
 import time
 from typing import Dict, Optional, Tuple
@@ -45,20 +46,29 @@ class Answer:
     def read(self, limit: int) -> bytes:
         """The body, or its first `limit` bytes."""
         wanted = limit if self._length is None else min(limit, self._length)
-        while len(self._buffer) < wanted and self._more():
-            pass
-        if self._length is not None and len(self._buffer) < wanted:
+        body = self.take(wanted)
+        if self._length is not None and len(body) < wanted:
             raise Broken("its answer was cut short")
-        return bytes(self._buffer[:wanted])
+        return body
 
     def line(self, limit: int) -> bytes:
         """The next line of the body, or `limit` bytes of one; empty at the end."""
         while b"\n" not in self._buffer and len(self._buffer) < limit and self._more():
             pass
-        end = self._buffer.find(b"\n", 0, limit) + 1 or limit
-        text = bytes(self._buffer[:end])
-        del self._buffer[:end]
-        return text
+        return self.take(self._buffer.find(b"\n", 0, limit) + 1 or limit)
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes of the body; fewer at the end."""
+        while len(self._buffer) < size and self._more():
+            pass
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is there to be read at once."""
+        return bool(self._buffer or select.select([self._socket], [], [], 0)[0])
 
     def close(self) -> None:
         self._socket.close()

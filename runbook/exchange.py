@@ -46,15 +46,18 @@ def ask(
     request: dict[str, Any],
     on_event: Callable[[dict[str, Any]], None] | None = None,
     silence: float = SILENCE,
+    endless: bool = False,
 ) -> dict[str, Any]:
     """Ask the server one thing and return its answer; no text in answer or events holds control characters.
+
+    An `endless` call may say more in its events than the memory could hold: whoever hears them hands them on.
 
     Raises what the server refuses with, CannotConnect, LostContact when it falls silent or the connection ends, and
     Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end with it.
     """
     command = bundle.command_line(door.host.python, door.host.sudo)
     with door.call(command, bundle.pack(verb, request)) as call:
-        hearing = Hearing(door.host.name, call, silence)
+        hearing = Hearing(door.host.name, call, silence, math.inf if endless else TOTAL_LIMIT)
         for message in hearing.messages():
             if "answer" in message:
                 answer: dict[str, Any] = message["answer"]
@@ -69,10 +72,11 @@ def ask(
 class Hearing:
     """Reads the messages of one call out of its output: parsed strictly, bounded in size, fit for a terminal."""
 
-    def __init__(self, server: str, call: Call, silence: float) -> None:
+    def __init__(self, server: str, call: Call, silence: float, limit: float = TOTAL_LIMIT) -> None:
         self._server = server
         self._call = call
         self._silence = silence
+        self._limit = limit  # bytes
         self.begun = False
         self.noise = b""  # what was printed before the first message
 
@@ -81,7 +85,7 @@ class Hearing:
         total = 0
         while block := self._block():
             total += len(block)
-            if total > TOTAL_LIMIT:
+            if total > self._limit:
                 raise Defect(f"{self._server}: the answer is longer than {TOTAL_LIMIT >> 20} MiB")
             pending += block
             while b"\x1e" in pending:

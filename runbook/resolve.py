@@ -84,6 +84,11 @@ class Resolved:
         """What is covered wherever a server or a container says it."""
         return spellings(value for name, value in self.used.items() if _HIDDEN.search(name.upper()))
 
+    @property
+    def hidden_here(self) -> tuple[str, ...]:
+        """The same of every variable of .env, whoever uses it: what this machine covers before it shows it."""
+        return spellings(value for name, value in self.env.values.items() if _HIDDEN.search(name.upper()))
+
     def stream_password(self, service: Service) -> Secret | None:
         """What the stream's user logs in with."""
         if not isinstance(service, Consumer) or service.stream is None:

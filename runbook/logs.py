@@ -1,0 +1,201 @@
+"""The logs of services: asked of a server, and shown line by line as they come."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TextIO
+
+from remote.checks import say
+from remote.words import LABEL
+from runbook.door import Door
+from runbook.errors import CannotConnect, Defect, LostContact
+from runbook.exchange import ask
+from runbook.inventory import Batch, Service
+from runbook.plain import clean
+from runbook.resolve import Resolved
+from runbook.secret import masked
+
+CUT = " … (cut here: the line is longer than 16 KiB)"
+SHAPES: dict[str, dict[str, type]] = {
+    "container": {"service": str, "container": str, "name": str, "state": dict, "at": str},
+    "lines": {"service": str, "container": str, "lines": list},
+    "none": {"service": str},
+    "unreadable": {"service": str, "message": str},
+    "away": {"message": str},
+}
+STATE: dict[str, type] = {"Status": str, "ExitCode": int, "StartedAt": str, "FinishedAt": str}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which logs. `tail`: how many lines of each, 0 for all; `since`: how many seconds back, 0 for all."""
+
+    services: Sequence[Service]
+    tail: int
+    since: int
+    follow: bool
+
+    def request(self, docker_host: str) -> dict[str, Any]:
+        services = [_place(service) for service in self.services]
+        return {
+            "docker_host": docker_host,
+            "services": services,
+            "tail": self.tail,
+            "since": self.since,
+            "follow": self.follow,
+        }
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log, with the engine's time (RFC 3339, nanoseconds); `text` shows no secret."""
+
+    service: str
+    container: str
+    stream: str
+    at: str
+    text: str
+
+
+def of_server(door: Door, resolved: Resolved, wish: Wish, hear: Hearer) -> None:
+    """One exchange, which a wish to follow makes endless. Raises what `exchange.ask` raises.
+
+    Contact that is lost while following is that; before, and without it, it is a server that cannot be reached.
+    """
+    try:
+        ask(door, "logs", wish.request(resolved.host.docker_host or ""), hear, endless=True)
+    except LostContact as error:
+        if wish.follow and hear.heard:
+            hint = "what runs there goes on; fab logs --follow takes it up again"
+            raise LostContact(error.message, hint) from error
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+
+
+class Hearer:
+    """Reads the server's events, strictly, covers what is secret, and hands lines and words about them on."""
+
+    def __init__(self, server: str, hidden: Sequence[str], show: Show) -> None:
+        self._server = server
+        self._hidden = tuple(dict.fromkeys(form for secret in hidden for form in (secret, clean(secret))))
+        self._margin = max(map(len, self._hidden), default=0)
+        self._show = show
+        self.heard = False
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self.heard = True
+        kind = event.get("event")
+        if not _is(event, SHAPES.get(str(kind))):
+            raise Defect(f"{self._server}: what it says of a log is not what it should be ({kind})")
+        if kind == "lines":
+            self._show.lines([self._line(event, entry) for entry in event["lines"]])
+        elif kind == "container":
+            self._show.container(event["service"], *self._about(event))
+        elif kind == "none":
+            self._show.say(f"{event['service']}: no container, and so no log")
+        elif kind == "unreadable":
+            self._show.say(f"{event['service']}: its log cannot be read ({event['message']})")
+        else:
+            self._show.say(f"{event['message']}: waiting for it")
+
+    def _line(self, event: dict[str, Any], entry: Any) -> Line:
+        if not isinstance(entry, list) or list(map(type, entry)) != [str, str, str, bool]:
+            raise Defect(f"{self._server}: a line of a log is not what it should be")
+        at, stream, text, cut = entry
+        text = masked(text, self._hidden).replace("\n", "\N{REPLACEMENT CHARACTER}")
+        if cut:  # the end goes too: it may be the first half of a secret
+            text = text[: max(len(text) - self._margin, 0)] + CUT
+        return Line(event["service"], event["container"], stream, at, text)
+
+    def _about(self, event: dict[str, Any]) -> tuple[str, str]:
+        """The container's id, and how it is."""
+        state = event["state"]
+        if not _is(state, STATE):
+            raise Defect(f"{self._server}: what it says of a container is not what it should be")
+        called = "" if event["name"] == event["service"] else f" ({event['name']})"
+        how = _how(state, event["at"])
+        return event["container"], f"{called} {how}"
+
+
+class Show:
+    """Lines of logs for people: on `out`; what is said about them goes to `say`, so that a pipe has lines alone."""
+
+    def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
+        self.say = say
+        self._out = out or sys.stdout
+        self._width = max(len(service.name) for service in services)
+        self._several = len(services) > 1
+        self._follow = follow
+        self._known: set[str] = set()
+
+    def container(self, service: str, container: str, about: str) -> None:
+        """Say whose log comes now: at first how the container is, and when following which one came after it."""
+        if self._follow and service in self._known:
+            self.say(f"— {service}: container {container[:12]} —")
+        else:
+            self.say(f"{service}{about}, container {container[:12]}")
+        self._known.add(service)
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        self._write("".join(f"{self._prefix(line.service)}{line.text}\n" for line in lines))
+
+    def _prefix(self, service: str) -> str:
+        return f"{service:{self._width}} | " if self._follow and self._several else ""
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+class ShowJson(Show):
+    """The same for scripts: a JSON object per line when following, else gathered in `found`."""
+
+    def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
+        super().__init__(say, services, follow, out)
+        self.found: list[dict[str, str]] = []
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        objects = [vars(line) for line in lines]
+        if self._follow:
+            self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
+        else:
+            self.found += objects
+
+
+def _place(service: Service) -> dict[str, str]:
+    """How the server recognises the containers of a service."""
+    if isinstance(service, Batch):
+        return {"service": service.name, "container": service.container, "label": service.label or ""}
+    return {"service": service.name, "container": service.name, "label": f"{LABEL}.service={service.name}"}
+
+
+def _is(value: dict[str, Any], shape: dict[str, type] | None) -> bool:
+    """Whether the entries are those of the shape, beside the event's own name."""
+    given = {name: type(entry) for name, entry in value.items() if name != "event"}
+    return shape is not None and given == shape
+
+
+def _how(state: dict[str, Any], at: str) -> str:
+    """`runs for 3 h`, or since when it does not. Times are the server's."""
+    status = state["Status"]
+    if status == "created":
+        return "was never started"
+    if status == "running":
+        return f"runs for {_since(state['StartedAt'], at)}"
+    if status in ("restarting", "paused"):
+        return f"is {status}"
+    ended = f"it ended {_since(state['FinishedAt'], at)} ago with exit status {state['ExitCode']}"
+    return f"does not run ({ended}); its last log"
+
+
+def _since(begin: str, end: str) -> str:
+    try:
+        passed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(begin[:19])
+    except ValueError:
+        return "an unknown time"
+    return say.span(passed.total_seconds())

@@ -1,0 +1,111 @@
+"""fab logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke.tasks import task
+
+from tasks import front, optional
+
+if TYPE_CHECKING:
+    from runbook.logs import Show, Wish
+    from tasks.visit import Visit
+
+NEWEST = 100  # lines that are shown when nobody says how many
+YEAR = 365 * 86400  # seconds
+
+optional.may_be_left_out("logs", "service")
+
+
+@task(
+    name="logs",
+    positional=["service"],
+    help={
+        "service": "a service of hosts.yaml, or several with commas; all without it",
+        "follow": "go on, through restarts and deploys, until Ctrl-C",
+        "tail": f"so many of the newest lines of each; {NEWEST} without it, or all with --since",
+        "since": "only what came in the last 90s, 10m, 2h or 1d",
+        "hosts": front.HOSTS,
+        "json": "an object for each line; one per line of stdout when following",
+        "debug": front.DEBUG,
+    },
+)
+@front.guarded
+def show(
+    context: Any,
+    service: str | None = None,
+    follow: bool = False,
+    tail: str | None = None,
+    since: str | None = None,
+    hosts: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """What the containers of the services say, training runs too. Their lines are on stdout, ours on stderr."""
+    from runbook import logs
+    from tasks.visit import Visit, given, whole_number
+
+    newest, back = given("--tail", tail), given("--since", since)
+    lines = whole_number("--tail", newest) if newest else 0 if back else NEWEST
+    visit = Visit(context, hosts, optional.word(service), machine=True, purpose="ask")
+    wish = logs.Wish(visit.services, lines, _seconds(back) if back else 0, follow)
+    _until_closed(visit, wish, json)
+
+
+def _until_closed(visit: Visit, wish: Wish, json: bool) -> None:
+    """Show the logs; whoever has read enough of them, and closes the pipe or presses Ctrl-C, ends that quietly."""
+    import os
+    import sys
+
+    from runbook import interrupts
+
+    try:
+        _show(visit, wish, json)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # what Python has not written yet would be refused at its end
+            os.dup2(nowhere, stream.fileno())
+    except KeyboardInterrupt:
+        if not wish.follow:
+            raise
+        interrupts.heard = False
+
+
+def _show(visit: Visit, wish: Wish, json: bool) -> None:
+    import sys
+
+    from runbook import logs
+    from runbook.errors import BadInput
+    from tasks.visit import print_json
+
+    if wish.follow and len(visit.hosts) > 1:
+        raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(visit.resolved)}")
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a log may hold what the terminal has no sign for
+    results = []
+    for door in visit.doors():
+        shown = _shower(visit, door.host.name, wish, json)
+        resolved = visit.resolved[door.host.name]
+        logs.of_server(door, resolved, wish, logs.Hearer(door.host.name, resolved.hidden_here, shown))
+        results.append({"server": door.host.name, "lines": getattr(shown, "found", [])})
+    if json and not wish.follow:
+        print_json({"servers": results})
+
+
+def _shower(visit: Visit, server: str, wish: Wish, json: bool) -> Show:
+    from runbook import logs
+
+    def say(text: str) -> None:
+        visit.screen.say(f"{server}: {text}", "dim")
+
+    return (logs.ShowJson if json else logs.Show)(say, wish.services, wish.follow)
+
+
+def _seconds(back: str) -> int:
+    from runbook import fields
+    from runbook.errors import BadInput
+
+    try:
+        return int(fields.duration(1, YEAR).parse(back))
+    except ValueError as error:
+        raise BadInput(f"--since {back}: {error}") from None

@@ -1,0 +1,190 @@
+"""Logs line by line: put together from frames, covered, bounded, shown to people and to scripts."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import logs as verb
+from remote.unix_http import Answer, Broken
+from runbook import logs
+from runbook.errors import Defect
+from tests.unit.scene import QUEUE, TRAINING, Scene, bare
+
+STAMP = "2026-04-20T10:11:12.000000001Z"
+PASSWORD = "correct horse battery staple"
+
+
+def frame(text: str, stream: int = 1, stamp: str = STAMP) -> bytes:
+    data = f"{stamp} {text}".encode()
+    return struct.pack(">BxxxI", stream, len(data)) + data
+
+
+@pytest.fixture
+def answer(tmp_path: Path) -> Iterator[Callable[..., Answer]]:
+    """An answer out of a unix socket, its body in pieces of so many bytes."""
+    opened: list[Answer] = []
+
+    def make(body: bytes, size: int = 1 << 16) -> Answer:
+        path = tmp_path / f"{len(opened)}.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(1)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with listener, connection:
+                connection.recv(100)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                for at in range(0, len(body), size):
+                    connection.sendall(body[at : at + size])
+
+        threading.Thread(target=serve, daemon=True).start()
+        opened.append(Answer(str(path), b"x", 10.0, endless=True))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1 << 16])
+def test_lines_are_put_together_whatever_pieces_they_come_in(answer: Callable[..., Answer], size: int) -> None:
+    body = frame("one\n") + frame("begun, ", 2) + frame("two\n") + frame("ended\n", 2) + frame("\n") + frame("no end")
+    found = list(verb.lines(verb.frames(answer(body, size))))
+    texts = [
+        ("stdout", b"one"),
+        ("stdout", b"two"),
+        ("stderr", b"begun, ended"),
+        ("stdout", b""),
+        ("stdout", b"no end"),
+    ]
+    assert found == [(STAMP, stream, text) for stream, text in texts]
+
+
+def test_the_log_of_a_terminal_has_no_frames(answer: Callable[..., Answer]) -> None:
+    body = f"{STAMP} one\r\n{STAMP} two".encode()
+    assert list(verb.lines(verb.terminal(answer(body)))) == [(STAMP, "stdout", b"one\r"), (STAMP, "stdout", b"two")]
+
+
+@pytest.mark.parametrize("body", [b"no frames at all", frame("cut short")[:-1], b"\1\0\0"])
+def test_what_is_no_log_is_broken(answer: Callable[..., Answer], body: bytes) -> None:
+    with pytest.raises(Broken):
+        list(verb.lines(verb.frames(answer(body))))
+
+
+def test_a_line_without_end_takes_no_more_room_than_a_long_one() -> None:
+    pieces: list[Any] = [("stdout", b"x" * 9000, False)] * 1000
+    ((_, _, text),) = verb.lines(iter([("stdout", f"{STAMP} ".encode(), True), *pieces]))
+    assert len(text) == verb.LONGEST + 1
+
+
+class Heard:
+    """What a hearer made of the server's events."""
+
+    def __init__(self, scene: Scene, *services: str, follow: bool = False, json: bool = False) -> None:
+        self.out = io.StringIO()
+        self.said: list[str] = []
+        kind = logs.ShowJson if json else logs.Show
+        self.show = kind(self.said.append, scene.only(*services), follow, self.out)
+        self.hear = logs.Hearer("gpu-1", (PASSWORD,), self.show)
+
+    def lines(self, *texts: str, service: str = QUEUE, cut: bool = False) -> str:
+        entries = [[STAMP, "stdout", text, cut] for text in texts]
+        self.hear({"event": "lines", "service": service, "container": "c" * 64, "lines": entries})
+        return self.out.getvalue()
+
+    def container(self, service: str = QUEUE, name: str = QUEUE, container: str = "c" * 64, **state: Any) -> str:
+        times = {"StartedAt": "2026-04-20T10:00:00.5Z", "FinishedAt": "2026-04-20T10:05:00.5Z"}
+        about = {"Status": "running", "ExitCode": 137, **times, **state}
+        event = {"service": service, "container": container, "name": name, "state": about, "at": "2026-04-20T10:10:00Z"}
+        self.hear({"event": "container", **event})
+        return self.said[-1]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return bare(tmp_path)
+
+
+def test_a_secret_is_covered_in_a_line(scene: Scene) -> None:
+    assert Heard(scene, QUEUE).lines(f"login with {PASSWORD}!") == "login with •••!\n"
+
+
+@pytest.mark.parametrize("left", range(len(PASSWORD)))
+def test_of_a_line_that_is_cut_no_beginning_of_a_secret_is_left(scene: Scene, left: int) -> None:
+    shown = Heard(scene, QUEUE).lines(f"a long line {'.' * 40}{PASSWORD[:left]}", cut=True)
+    assert shown.startswith("a long line ..")
+    assert shown.endswith(f"{logs.CUT}\n")
+    assert "c" not in shown.removesuffix(f"{logs.CUT}\n")
+
+
+def test_a_secret_before_the_cut_is_covered_whole(scene: Scene) -> None:
+    shown = Heard(scene, QUEUE).lines(f"x{PASSWORD}{'.' * 20}", cut=True)
+    assert PASSWORD[:3] not in shown
+
+
+def test_a_container_is_told_with_how_it_is(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE)
+    assert heard.container() == f"{QUEUE} runs for 10 min, container cccccccccccc"
+    ended = "it ended 5 min ago with exit status 137"
+    assert heard.container(Status="exited") == f"{QUEUE} does not run ({ended}); its last log, container cccccccccccc"
+    assert heard.container(Status="created") == f"{QUEUE} was never started, container cccccccccccc"
+    other = heard.container(name=f"{QUEUE}.r1", Status="restarting")
+    assert other == f"{QUEUE} ({QUEUE}.r1) is restarting, container cccccccccccc"
+    assert heard.out.getvalue() == ""
+
+
+def test_the_container_that_comes_next_is_named_when_following(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE, TRAINING, follow=True)
+    heard.container()
+    assert heard.container(container="d" * 64) == f"— {QUEUE}: container dddddddddddd —"
+    heard.lines("one")
+    assert heard.lines("two", service=TRAINING) == f"{QUEUE} | one\n{TRAINING:{len(QUEUE)}} | two\n"
+
+
+def test_one_service_needs_no_prefix_and_several_one_after_the_other_neither(scene: Scene) -> None:
+    assert Heard(scene, QUEUE, follow=True).lines("one") == "one\n"
+    assert Heard(scene, QUEUE, TRAINING).lines("one") == "one\n"
+
+
+def test_scripts_get_an_object_for_each_line(scene: Scene) -> None:
+    line = {"service": QUEUE, "container": "c" * 64, "stream": "stdout", "at": STAMP, "text": "one"}
+    following = Heard(scene, QUEUE, follow=True, json=True)
+    assert [json.loads(text) for text in following.lines("one", "one").splitlines()] == [line, line]
+    once = Heard(scene, QUEUE, json=True)
+    assert once.lines("one") == ""
+    assert once.show.found == [line]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "lines", "service": QUEUE, "container": "c", "lines": [["at", "stdout", "text"]]},
+        {"event": "lines", "service": QUEUE, "container": "c", "lines": [["at", "stdout", "text", 1]]},
+        {"event": "lines", "service": QUEUE, "container": "c"},
+        {"event": "container", "service": QUEUE, "container": "c", "name": "n", "state": {}, "at": ""},
+        {"event": "none", "service": 3},
+        {"event": "other"},
+        {},
+    ],
+)
+def test_an_event_of_another_shape_is_a_defect(scene: Scene, event: dict[str, Any]) -> None:
+    with pytest.raises(Defect, match="is not what it should be"):
+        Heard(scene, QUEUE).hear(event)
+
+
+def test_a_server_is_asked_for_names_and_labels(scene: Scene) -> None:
+    asked = logs.Wish(scene.only(QUEUE, TRAINING), 20, 0, False).request("")
+    assert asked["services"] == [
+        {"service": QUEUE, "container": QUEUE, "label": f"gpu-runbook.service={QUEUE}"},
+        {"service": TRAINING, "container": "training", "label": ""},
+    ]
