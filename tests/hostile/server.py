@@ -12,9 +12,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from remote.modelchoice import Choice, Choices
+from remote.modelfile import ModelFile
+from remote.models import Models
 from remote.plans import Look
 from remote.words import Check, encode
-from runbook import health, jobs, looking, mending, running, show_health, status
+from runbook import health, jobs, looking, mending, models, running, show_health, show_models, status
 from runbook.door import Door
 from runbook.errors import Defect, RunbookError
 from runbook.jobs import Job
@@ -38,7 +41,7 @@ FETCHING: list[Message] = [
     {"event": {"event": "pulling", "image": "team/queue@sha256:00", "done": 5, "total": 10}},
     {"event": {"event": "fetched", "image": "team/queue@sha256:00"}},
     {"beat": 1},
-    {"answer": {"images": {"team/queue@sha256:00": "sha256:ff"}}},
+    {"answer": {"images": {"team/queue@sha256:00": "sha256:ff"}, "revisions": {"team/queue@sha256:00": "abc"}}},
 ]
 
 
@@ -83,12 +86,36 @@ def mends(door: Door, scene: Scene, screen: Screen) -> Any:
         screen.say(sentence)
 
 
+def lists(door: Door, scene: Scene, screen: Screen) -> Any:
+    found = models.listed(door, "/azaion", models.Terms("/azaion/models", "best.pt", {}), "", screen.say)
+    for text, style in show_models.lines("gpu-1", "/azaion/models", found):
+        screen.say(text, style)
+    return show_models.as_result("gpu-1", "/azaion/models", found)
+
+
+def chooses(door: Door, scene: Scene, screen: Screen) -> Any:
+    answer = models._ask(door, {})
+    for text, style in show_models.told("gpu-1", MODEL, answer, dry_run=False):
+        screen.say(text, style)
+    return answer
+
+
 def a_look() -> Look:
     """What the scene's server answers to a look."""
     with tempfile.TemporaryDirectory() as folder:
         return deployed(Path(folder), "r2", "r1").look
 
 
+MODEL = ModelFile("2026-04-20", "/azaion/models/2026-04-20/best.pt", "whole", "whole", 7, 8, "2026-04-20T10:11:12Z")
+CHOSEN = Choices(MODEL.path, (Choice(MODEL.path, MODEL.date, RUN, "ann", "2026-04-20T10:11:12Z"),))
+MODELS = Models((MODEL,), ("current",), CHOSEN, "", {"annotation-queue": MODEL.path, "second-queue": None}, MODEL)
+CHOICE = {
+    "path": MODEL.path,
+    "before": {"/azaion/config.yaml": ""},
+    "absent": ["/azaion/b"],
+    "needed": True,
+    "run": RUN,
+}
 LOOK: list[Message] = [{"answer": json.loads(json.dumps(encode(a_look())))}]
 TOLD: list[Message] = [{"event": {"event": "journal", "line": line}} for line in LINES]
 SAID: dict[str, tuple[Hears, list[Message]]] = {
@@ -98,6 +125,8 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "health": (is_well, [*({"event": {"event": "check", **encode(check)}} for check in CHECKS), {"answer": REPORT}]),
     "follow": (follows, [*TOLD, {"answer": {"run": RUN, "end": LINES[-1]}}]),
     "fetch": (fetches, FETCHING),
+    "models": (lists, [{"event": {"event": "reading", "done": 1, "total": 2}}, {"answer": encode(MODELS)}]),
+    "choose": (chooses, [{"answer": CHOICE}]),
     "mend": (mends, [{"answer": {"mended": ["run 1 was undone"]}}]),
 }
 ERROR: Message = {"error": {"kind": "refused", "message": "no", "hint": "", "debug": "Traceback"}}
