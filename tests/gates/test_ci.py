@@ -68,6 +68,7 @@ def test_each_verdict_of_github(
         (("failure", "error"), CRITICAL, "2 of 2 failed: ci/0 (failure), ci/1 (error)"),
         (("success", "warning"), WARNING, "1 of 2 passed with a warning: ci/1"),
         ((), CRITICAL, "no results; nothing says that it is green"),
+        (("skipped",), CRITICAL, "1 result, and none did anything: ci/0 (skipped); nothing says that it is green"),
     ],
 )
 def test_each_verdict_of_a_gitea(forge: Forge, words: tuple[str, ...], level: str, sentence: str) -> None:
