@@ -11,6 +11,8 @@ from remote.plans import Plan
 from remote.store import Store
 from remote.words import Malformed, encode
 
+DOWN = ("swapped", "restarted")  # what tells for how long a consumer was down
+
 Contents = Dict[str, Tuple[str, str]]  # service -> tag and image of a release
 
 
@@ -72,7 +74,7 @@ def _past(store: Store, run: str, contents: Dict[str, Contents]) -> Past:
     begin = next((line for line in lines if line["event"] == "begin"), {})
     end: Dict[str, Any] = next((line for line in reversed(lines) if line["event"] == "end"), {})
     cut_off = any(line["event"] == "recovering" for line in lines)  # from then on its clock began anew
-    outages = [line["outage"] for line in lines if line["event"] == "swapped" and _is_number(line.get("outage"))]
+    outages = [line["outage"] for line in lines if line["event"] in DOWN and _is_number(line.get("outage"))]
     return Past(
         run=run,
         state=state.state,
@@ -104,6 +106,8 @@ def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[Chan
     try:
         plan = decode(Plan, begin.get("plan"), "plan")
     except Malformed:
+        return ()
+    if plan.action not in ("deploy", "rollback"):
         return ()
     before = contents.get(plan.leaves, {})
     placed = {step.service: (step.tag, step.spec.image) for step in plan.consumers if step.spec}

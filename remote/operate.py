@@ -30,7 +30,7 @@ def carry_out(site: Site) -> Optional[End]:
     (step,) = site.plan.consumers
     if not claim(site.store.decision(site.plan.id), "go"):
         return End(CANCELLED, "cancelled, nothing changed")
-    if not site.journal.write(step.change, service=step.service, container=step.container, grace=step.stop_grace):
+    if not site.journal.write(step.change, service=step.service, container=step.container, grace=_grace(step)):
         return End(REFUSED, f"{site.plan.root} is full: nothing can be written down; nothing was changed", "make room")
     try:
         return _stop(site, step) if step.change == "stop" else _restart(site, step)
@@ -79,6 +79,11 @@ def _restart(site: Site, step: ConsumerStep) -> End:
 
 def _failed(site: Site, step: ConsumerStep, reason: str) -> End:
     return End(NEEDS_PERSON, reason, BACK, "", {"log": watch.tail(site.docker.engine, step.container)})
+
+
+def _grace(step: ConsumerStep) -> int:
+    """The seconds it has to stop, 0 for one that does not run."""
+    return step.stop_grace if step.old and step.old.running else 0
 
 
 def _killed(step: ConsumerStep, code: int) -> List[str]:

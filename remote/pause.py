@@ -41,5 +41,10 @@ def admit(store: Store, action: str) -> None:
 
 def said(pause: Pause) -> str:
     """A pause as a person reads it."""
+    return f"deploys are paused {until(pause)}"
+
+
+def until(pause: Pause) -> str:
+    """Its end, who wanted it, and why."""
     why = f" ({pause.reason})" if pause.reason else ""
-    return f"deploys are paused until {pause.until[:16].replace('T', ' ')} UTC by {pause.who}{why}"
+    return f"until {pause.until[:16].replace('T', ' ')} UTC by {pause.who}{why}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from remote.plans import Look, Plan
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
-from runbook import checklist, gating, interrupts, looking, plantext, telling
+from runbook import checklist, gating, interrupts, looking, pausing, plantext, telling
 from runbook.door import Door
 from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused, RunbookError
 from runbook.exchange import ask, entry
@@ -39,9 +39,10 @@ Result = dict[str, Any]
 
 def deploy(door: Door, job: Job, screen: Screen) -> Result:
     """Raises what ends it early; the result is what --json prints."""
-    look = _look(door, job, screen, job.order.tags)
-    with _undisturbed(door):
+    look = looked(door, job, screen, job.order.tags)
+    with undisturbed(door):
         found = [*gating.absent(job.inventory), *look.rows, checklist.env_row(job.resolved, look)]
+        found += pausing.rows(look, CRITICAL)
         rows = checklist.ordered(found, job.services)
         _refuse_beside(door, look)
         skipped = _gate(door, job, look, rows, screen)
@@ -51,9 +52,10 @@ def deploy(door: Door, job: Job, screen: Screen) -> Result:
 
 def rollback(door: Door, job: Job, screen: Screen) -> Result:
     """The same with a plan from the record. Needs neither registry nor free disk."""
-    look = _look(door, job, screen, None)
-    with _undisturbed(door):
-        _let_pass(door, look, screen)
+    look = looked(door, job, screen, None)
+    with undisturbed(door):
+        let_pass(door, look, screen)
+        screen.rows(pausing.rows(look, WARNING))
         plan = rollback_plan(job.inventory, job.resolved, job.services, look, job.order)
         changed = changed_variables(look, look.record.find(plan.release))
         if changed:
@@ -62,16 +64,16 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
     return _carry_out(door, job, plan, look, screen, look.rows)
 
 
-def _look(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
+def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
     """One look; a run that was cut off is brought to an end first, and the server is looked at again."""
-    with _undisturbed(door), screen.working(f"{door.host.name}: looking"):
+    with undisturbed(door), screen.working(f"{door.host.name}: looking"):
         look = looking.look(door, job.inventory, job.resolved, job.services, tags)
     if look.run is None or look.run.state != "cut-off" or job.dry_run:
         return look
     screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
     for sentence in mended(door, job.resolved.host, job.order.who, look.run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
-    with _undisturbed(door):
+    with undisturbed(door):
         return looking.look(door, job.inventory, job.resolved, job.services, tags)
 
 
@@ -91,7 +93,7 @@ def _with_a_way_out(row: Check, job: Job) -> Check:
     return dataclasses.replace(row, hint=f"{row.hint}; or deploy the rest alone: --service {','.join(others)}")
 
 
-def _let_pass(door: Door, look: Look, screen: Screen) -> None:
+def let_pass(door: Door, look: Look, screen: Screen) -> None:
     """Only what makes a rollback impossible holds it back; the rest is said."""
     screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
     _refuse_beside(door, look)
@@ -122,7 +124,7 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
         screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
         return {**result, "outcome": "up-to-date", "release": look.record.current}
     known = gating.identities(look)
-    with _undisturbed(door):
+    with undisturbed(door):
         if not job.dry_run:
             known |= _fetch(door, job, images_to_fetch(plan, look), screen)
         if plan.action == "deploy":
@@ -131,7 +133,7 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
             result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
     if job.dry_run:
         return {**result, "outcome": "dry-run"}
-    ended = _run(door, job, plan, screen)
+    ended = run(door, job, plan, screen)
     after = _after(door, job, plan, screen)
     told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
     return {**result, **told, "after": [encode(row) for row in after]}
@@ -182,7 +184,7 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
     return {str(image): (str(ids[image]), str(revisions.get(image, ""))) for image in ids}
 
 
-def _run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
+def run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
     configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
     passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
@@ -218,7 +220,7 @@ def teller(screen: Screen, passing: Callable[[str], None], server: str) -> Calla
 
 
 @contextmanager
-def _undisturbed(door: Door) -> Iterator[None]:
+def undisturbed(door: Door) -> Iterator[None]:
     """Until the run begins, Ctrl-C leaves everything as it is."""
     interrupts.heard = True
     try:

@@ -29,6 +29,8 @@ COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead 
 STAGE = 5.0  # seconds for each stage of one try
 PAUSE = 1.0  # seconds between two of them
 
+VERBS = {"restart": "operate", "stop": "operate"}  # by the plan's action; the others are the verb run
+
 ENDS: dict[str, type[RunbookError]] = {
     "refused": Refused,
     "rolled-back": RolledBack,
@@ -155,7 +157,7 @@ def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listen
             raise LostContact(f"{anew.host.name}: run {plan.id} begins at this very moment") from None
 
     try:
-        return ask(door, "run", {"plan": encode(plan), "secrets": secrets}, listener, SILENCE)
+        return ask(door, VERBS.get(plan.action, "run"), {"plan": encode(plan), "secrets": secrets}, listener, SILENCE)
     except LostContact as error:
         return _come_back(door, listener, error, plan.id, resume)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from remote.checks import say
 from remote.occupants import moment
-from remote.plans import BatchState, Look, Occupant, Placed, Release, RunState
-from remote.words import encode
+from remote.pause import RESUME, said
+from remote.plans import BatchState, Look, MeantStop, Occupant, Placed, Release, RunState
+from remote.words import WARNING, Check, encode
 from runbook.inventory import Batch, Service
 
 NO_IMAGE = "no image for the next run yet"
@@ -18,6 +20,8 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
     """(text, style) of each line."""
     release = look.record.find(look.record.current)
     yield f"{server}: {_release(release)}", "bold"
+    if look.pause:
+        yield f"  {said(look.pause)}: {RESUME}", "yellow"
     for service in services:
         if isinstance(service, Batch):
             yield f"  {service.name}: {_batch(service.name, look, look.batches.get(service.name, BatchState()))}", ""
@@ -30,6 +34,21 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
         yield f"  {mark} {entry.id}  {_outcome(entry):8}  {_contents(entry)}  by {entry.who}", "dim"
 
 
+def rows(look: Look) -> list[Check]:
+    """The rows of a look; that a consumer does not run which was stopped on purpose is no fault."""
+    meant = {f"{name} container": name for name in look.stopped if not _runs(name, look)}
+    return [_meant_row(row, meant[row.name], look) if row.name in meant else row for row in look.rows]
+
+
+def _runs(service: str, look: Look) -> bool:
+    return any(entry.running for entry in look.occupants.get(service, ()))
+
+
+def _meant_row(row: Check, service: str, look: Look) -> Check:
+    said, hint = on_purpose(look.stopped[service]), f"fab restart {service} starts it"
+    return dataclasses.replace(row, level=WARNING, sentence=said, hint=hint)
+
+
 def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str, Any]:
     """The same for scripts."""
     return {
@@ -39,16 +58,25 @@ def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str,
         "services": {
             service.name: _batch_result(service.name, look)
             if isinstance(service, Batch)
-            else {"containers": [encode(entry) for entry in look.occupants.get(service.name, ())]}
+            else _consumer_result(service.name, look)
             for service in services
         },
         "run": encode(look.run) if look.run else None,
+        "pause": encode(look.pause) if look.pause else None,
         "releases": [
             {"id": entry.id, "at": entry.at, "who": entry.who, "outcome": entry.outcome, "left": entry.left}
             | {"services": {name: _identity(placed) for name, placed in entry.services.items()}}
             for entry in look.record.releases
         ],
-        "rows": [encode(row) for row in look.rows],
+        "rows": [encode(row) for row in rows(look)],
+    }
+
+
+def _consumer_result(service: str, look: Look) -> dict[str, Any]:
+    meant = None if _runs(service, look) else look.stopped.get(service)
+    return {
+        "containers": [encode(entry) for entry in look.occupants.get(service, ())],
+        "stopped": encode(meant) if meant else None,
     }
 
 
@@ -76,7 +104,9 @@ def _consumer(name: str, look: Look, release: Release | None) -> Iterator[tuple[
         known = placed is not None and placed.container == entry.container
         what = f"{placed.tag} ({placed.image.rpartition('@')[2][:19]})" if placed and known else _stray(entry)
         good = entry.running and known
-        yield f"  {name}: {what}, {_state(entry, look.at)}, container {entry.container[:12]}", "" if good else "yellow"
+        meant = None if entry.running else look.stopped.get(name)
+        state = on_purpose(meant) if meant else _state(entry, look.at)
+        yield f"  {name}: {what}, {state}, container {entry.container[:12]}", "" if good else "yellow"
 
 
 def _stray(entry: Occupant) -> str:
@@ -87,6 +117,12 @@ def _stray(entry: Occupant) -> str:
 
 def _state(entry: Occupant, at: str) -> str:
     return f"running for {say.span(moment(at) - moment(entry.started_at))}" if entry.running else "not running"
+
+
+def on_purpose(meant: MeantStop) -> str:
+    """Who stopped a consumer so that it stays so, when and why."""
+    why = f" ({meant.reason})" if meant.reason else ""
+    return f"stopped by {meant.who} at {meant.at[:16].replace('T', ' ')} UTC, on purpose{why}"
 
 
 def _batch(service: str, look: Look, state: BatchState) -> str:

@@ -27,6 +27,12 @@ def sentence(line: Line) -> str | None:
             return _swap(line.get("swap", {}))
         case "swapped":
             return _swapped(line)
+        case "restart" if line.get("grace"):
+            return f"{service}: stopping it (it has {line['grace']} s), then starting it"
+        case "stop" if line.get("grace"):
+            return f"{service}: stopping it (it has {line['grace']} s)"
+        case "restarted":
+            return _swapped({**line, "old_exit": 0})  # the end tells of a kill
         case "watching":
             return f"{service}: watched for at most {line.get('window', 0):.0f} s, until it has proven itself"
         case "verdict":

@@ -53,7 +53,7 @@ def deploy(
     tags = tags_for(visit.services, tag)
     skips = checklist.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
     asked = order(tags, force=force, adopt=adopt, undo_on_failure=not no_rollback, skips=skips)
-    _carry_out(visit, asked, jobs.deploy, dry_run, json)
+    carry_out(visit, asked, jobs.deploy, dry_run, json)
 
 
 @task(
@@ -82,7 +82,7 @@ def rollback(
 
     visit = Visit(context, hosts, None, json)
     asked = order({}, to=given("--to", to) or "", replay=replay)
-    _carry_out(visit, asked, jobs.rollback, dry_run, json)
+    carry_out(visit, asked, jobs.rollback, dry_run, json)
 
 
 @task(help={"run": "the run's id; without it the newest", "hosts": front.HOSTS, "debug": front.DEBUG})
@@ -101,7 +101,7 @@ def follow(context: Any, run: str | None = None, hosts: str | None = None, debug
         visit.screen.say(ended.sentence, "green")
 
 
-def _carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
+def carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
     """One server after the other; the first failure ends it."""
     from runbook.errors import RunbookError
     from runbook.jobs import Job

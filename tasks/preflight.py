@@ -56,13 +56,15 @@ def check(
 
 def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     """What one server and the gates answer, shown as soon as it is known."""
-    from runbook import checklist, gating, looking
+    from remote.words import CRITICAL
+    from runbook import checklist, gating, looking, pausing
 
     resolved = visit.resolved[door.host.name]
     look = looking.look(door, visit.inventory, resolved, visit.services, tags)
     known = gating.by_the_branch(gating.identities(look))
     gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
     gates += gating.absent(visit.inventory)
+    gates += pausing.rows(look, CRITICAL)
     rows = checklist.ordered([*gates, *look.rows, checklist.env_row(resolved, look)], visit.services)
     visit.screen.say(f"{door.host.name}: before a deploy", "bold")
     visit.screen.rows(rows)

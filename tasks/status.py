@@ -22,7 +22,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
         found = looking.status(door, visit.inventory, visit.resolved[door.host.name], visit.services)
         for text, style in status.lines(door.host.name, found, visit.services):
             visit.screen.say(text, style)
-        visit.screen.rows(found.rows)
+        visit.screen.rows(status.rows(found))
         results.append(status.as_result(door.host.name, found, visit.services))
     if json:
         print_json({"servers": results})

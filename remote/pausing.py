@@ -1,0 +1,40 @@
+"""Verb: holds deploys back for a while, or lets them go again."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable, Dict
+
+from remote import files, lock, notes, pause
+from remote.journal import now
+from remote.plans import Pause
+from remote.store import Store
+from remote.words import encode
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, who, laptop, reason, seconds (0 ends the pause). The answer has pause and before: each a Pause,
+    or None where there is none.
+
+    Raises Refusal while a run is under way, and when it cannot be written down.
+    """
+    store = Store(request["root"])
+    store.create()
+    who, laptop, begun = request["who"], request["laptop"], datetime.now(timezone.utc)
+    handle = lock.acquire(store, {"action": "pause", "who": who, "laptop": laptop, "since": now()})
+    try:
+        before, found = pause.current(store, begun.timestamp()), None
+        if request["seconds"]:
+            since, until = (_written(at) for at in (begun, begun + timedelta(seconds=request["seconds"])))
+            found = Pause(who, laptop, since, until, request["reason"])
+            notes.save(store.pause, found)
+        else:
+            files.remove(store.pause)
+    finally:
+        os.close(handle)
+    return {"pause": found and encode(found), "before": before and encode(before)}
+
+
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

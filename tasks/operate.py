@@ -1,0 +1,100 @@
+"""fab restart, fab stop, fab pause, fab resume, fab prune."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from invoke.tasks import task
+
+from tasks import front
+from tasks.deploy import carry_out
+
+WHICH = "a consumer of hosts.yaml"
+
+
+@task(positional=["service"], help={"service": WHICH, "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
+@front.guarded
+def restart(context: Any, service: str, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
+    """Stop a consumer with its grace, start the same container again, and watch it."""
+    _operate(context, service, hosts, json, "restart", "")
+
+
+@task(
+    positional=["service"],
+    help={
+        "service": WHICH,
+        "reason": "why, for whoever looks at fab status",
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    },
+)
+@front.guarded
+def stop(
+    context: Any,
+    service: str,
+    reason: str | None = None,
+    hosts: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Stop a consumer until somebody restarts or deploys it; that it is meant is remembered."""
+    from tasks.visit import given
+
+    _operate(context, service, hosts, json, "stop", given("--reason", reason) or "")
+
+
+def _operate(context: Any, service: str, hosts: str | None, json: bool, change: str, reason: str) -> None:
+    from runbook import operating
+    from tasks.visit import Visit, order
+
+    visit = Visit(context, hosts, service, json)
+    operating.consumer(visit.services, change)
+    carry_out(visit, order({}), partial(operating.operate, change=change, reason=reason), False, json)
+
+
+@task(
+    help={
+        "for_": "how long: 90s, 30m, 2h, 1d; at most 30d",
+        "reason": "why, for whoever is held back",
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def pause(
+    context: Any,
+    for_: str | None = None,
+    reason: str | None = None,
+    hosts: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Hold deploys and restarts back for a while, whoever asks for them; rollback and stop still go."""
+    from runbook import pausing
+    from tasks.visit import given
+
+    _pause(context, hosts, json, pausing.seconds(for_), given("--reason", reason) or "")
+
+
+@task(help={"hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
+@front.guarded
+def resume(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
+    """End the pause before its time."""
+    _pause(context, hosts, json, 0, "")
+
+
+def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: str) -> None:
+    from runbook import pausing
+    from tasks.visit import Visit, print_json
+
+    visit = Visit(context, hosts, None, json, purpose="ask")
+    results = []
+    for door in visit.doors():
+        result = pausing.pause(door, visit.resolved[door.host.name].host.root, seconds, reason)
+        visit.screen.say(f"{door.host.name}: {result.pop('told')}")
+        results.append({"server": door.host.name} | result)
+    if json:
+        print_json({"servers": results})
