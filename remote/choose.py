@@ -56,13 +56,8 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
 
 def _live(request: Request, store: Store, say: Say) -> None:
     run = _new_id(store)
-    holder: Request = {
-        "run": run,
-        "action": "model",
-        "who": request["who"],
-        "laptop": request["laptop"],
-        "since": now(),
-    }
+    who = {name: str(request[name]) for name in ("who", "laptop")}
+    holder: Request = {"run": run, "action": "model", "since": now(), **who}
     lock.acquire(store, {**holder, "pid": os.getpid()})
     last = journals.last(store)
     if last and last.state == "cut-off":
@@ -71,12 +66,22 @@ def _live(request: Request, store: Store, say: Say) -> None:
     if not change.needed:
         say({**change.told, "run": ""})
         return
-    _try_to_write(change, run)
     journal = Journal(store.journal(run))
     configs = {service: encode(config) for service, config in change.configs.items()}
     if not journal.write("begin", **holder, configs=configs, model=change.path):
         files.remove(store.journal(run))
         raise Refusal(f"{store.root} is full: nothing can be written down; nothing was changed", "make room on it")
+    _carry_out(store, journal, run, change)
+    say({**change.told, "run": run})
+
+
+def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None:
+    """First the choice, then what it leads to: after a cut, `point` alone finishes it."""
+    try:
+        _try_to_write(change, run)
+    except Refusal as refusal:
+        journal.write("end", outcome="refused", sentence=f"{refusal.message}; nothing was changed")
+        raise
     try:
         modelchoice.save(store, change.choices)
         modelkey.point(store, run, change.configs)
@@ -85,14 +90,9 @@ def _live(request: Request, store: Store, say: Say) -> None:
         raise Refusal(said, "make room; the next fab models.use or fab deploy finishes it", "person") from error
     for service, config in change.configs.items():
         if config.path in change.before:
-            told: Request = {
-                "path": config.path,
-                "before": change.before[config.path] or "another model",
-                "after": change.path,
-            }
-            journal.write("pointed", service=service, **told)
+            was = change.before[config.path] or "another model"
+            journal.write("pointed", service=service, path=config.path, before=was, after=change.path)
     journal.write("end", outcome="done", sentence=_sentence(change))
-    say({**change.told, "run": run})
 
 
 def _new_id(store: Store) -> str:

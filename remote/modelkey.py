@@ -104,7 +104,9 @@ def _rewrite(store: Store, run: str, config: ConfigFile, path: str) -> Optional[
     raw = files.read(path)
     text = with_chosen(store, config, raw.decode("utf-8", "surrogateescape")) if raw is not None else None
     data = text.encode("utf-8", "surrogateescape") if text is not None else raw
-    if data is not None and data != raw:
+    if data is None or data == raw:
+        files.remove(files.staged_name(path, run))  # of a try that was cut off
+    else:
         found = os.stat(path)
         files.write(path, data, found.st_mode & 0o7777, (found.st_uid, found.st_gid), run)
     return text

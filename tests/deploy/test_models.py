@@ -185,9 +185,9 @@ def shimmed(laptop: Laptop) -> Iterator[Laptop]:
 def test_a_death_between_its_writes_is_mended_by_the_next_command(shimmed: Laptop) -> None:
     sandbox = shimmed.sandbox
     shimmed.deployed("--tag", "1.0")
-    # Tried, its folder, model.json, its folder, kept config, its folder, record, its folder, config in place.
+    # A try to write, its folder, model.json, its folder, kept config, its folder, record, its folder, config in place.
     for point, date, reached in (
-        (Point("at line", 1), NEW, False),
+        (Point("at sync", 1), NEW, False),
         (Point("at sync", 5), OLD, True),
         (Point("at sync", 9), NEW, True),
     ):

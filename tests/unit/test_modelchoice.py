@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from remote import choose, lock, modelchoice, models
+from remote import choose, lock, modelchoice, models, recover
+from remote.engine import Engine
 from remote.journal import Journal
 from remote.modelchoice import Choice, Choices, Verified
 from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
@@ -328,3 +329,29 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
         ("2026-04-20-b", False, []),
     ]
     assert (result["chosen"], result["not_dates"], result["configs"]) == (path("2026-03-02"), ["current"], points)
+
+
+def mended(store: Store) -> list[str]:
+    """By the next command; no engine is asked."""
+    return recover.cut_off_runs(store, Engine(f"unix://{store.root}/none.sock"), -1)
+
+
+def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Store) -> None:
+    config = ConfigFile(f"{trained.root}/config.yaml", model_key="model")
+
+    def cut(run: str, configs: object) -> None:
+        book = Journal(trained.journal(run))
+        book.write("begin", action="model", configs={"q": configs})
+        book.close()
+        Path(trained.root, f".config.yaml.{run}").write_text("left behind in the middle of writing it")
+
+    cut("9", encode(config))
+    assert mended(trained) == ["run 9 was cut off; the model in force is as it was"]
+    assert Path(config.path).read_text() == f"model: {trained.root}/models/current/best.pt\n"
+    modelchoice.save(trained, chosen("a"))
+    cut("8", encode(config))
+    assert mended(trained) == [f"run 8 was cut off; the model in force is {path('a')}"]
+    assert Path(config.path).read_text() == f'model: "{path("a")}"\n'
+    assert [one.name for one in Path(trained.root).glob(".config*")] == []
+    cut("7", 7)
+    assert mended(trained) == ["the journal of run 7 is damaged: 7.configs.q: a mapping was expected, not int"]
