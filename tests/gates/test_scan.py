@@ -142,6 +142,7 @@ def test_an_allowance_is_for_its_finding_and_package_alone(tmp_path: Path) -> No
         ("- {id: CVE-1, expires: 2026-02-30, reason: x}", "allow.yaml:1: expires is expected"),
         ("- {id: CVE-1, expires: 2026-12-31T00:00:00Z, reason: x}", "allow.yaml:1: expires is expected"),
         ("- {id: CVE-1, expires: 2026, reason: x}", "allow.yaml:1: expires is expected"),
+        ('- {id: CVE-1, expires: "20261231", reason: x}', "allow.yaml:1: expires is expected"),
         ("- {expires: 2026-12-31, reason: x}", "allow.yaml:1: id is expected"),
         ("- {id: A, expires: 2026-12-31, reason: x, package: 7}", "allow.yaml:1: package is expected"),
         ("- {id: A, expire: 2026-12-31, reason: x}", 'expire is not a known key; did you mean "expires"?'),
