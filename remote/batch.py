@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import re
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+import time
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from remote import command
 from remote.checks import say
+from remote.checks.stuck import SECONDS, stuck
 from remote.engine import Engine
+from remote.gpu_support import Driver, query
 from remote.journal import now
 from remote.occupants import moment, occupant
 from remote.plans import Occupant, Wanted
 from remote.words import OK, UNKNOWN, Check
 
-SECONDS = 8.0
-QUERY = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader,nounits"]
+MOST = 10_000  # entries of a folder of checkpoints that are looked at
+
+
+class Process(NamedTuple):
+    """One process on the GPUs: the container it is in, or nothing; the uuids of its GPUs."""
+
+    pid: int
+    program: str
+    container: str
+    gpus: Tuple[str, ...]
 
 
 def runs(entry: Wanted, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Tuple[Occupant, ...]:
@@ -28,34 +42,42 @@ def runs(entry: Wanted, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Tup
     return tuple(found)
 
 
-def check(name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]], gpus: int) -> Check:
-    """What runs and since when. Whatever it is: a deploy leaves it alone."""
+def check(
+    name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]], gpus: int, driver: Optional[Driver] = None
+) -> Check:
+    """What runs, since when and where. Whatever it is: a deploy leaves it alone."""
     found = runs(entry, engine, listed)
-    said = [_said(run) for run in found]
-    if gpus:
-        processes = on_gpu()
-        if processes is None:
-            sentence = "; ".join([*said, "whether something else is on the GPU could not be asked"])
-            return Check(name, UNKNOWN, sentence, hint="see nvidia-smi on the server")
-        known = {run.container for run in found}
-        said += [_foreign(pid, program, found_in) for pid, program, found_in in processes if found_in not in known]
-    figures = {"runs": len(found)}
-    return Check(name, OK, "; ".join(said) or f"no run of {entry.service} is active", figures)
+    processes = on_gpu() if gpus else []
+    indices = (driver or Driver()).indices() if processes else {}
+    at_work = {run.container: _gpus(run.container, processes or (), indices) for run in found}
+    said = [_said(run, at_work[run.container]) for run in found]
+    figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
+    if entry.checkpoints:
+        newest, more = _newest(entry.checkpoints)
+        said.append(newest)
+        figures.update(more)
+    if processes is None:
+        said += ["what is on the GPUs could not be asked"]
+        return Check(name, UNKNOWN, "; ".join(said), figures, "see nvidia-smi on the server")
+    said += dict.fromkeys(_foreign(one, indices) for one in processes if one.container not in at_work)
+    none = [] if found else [f"no run of {entry.service} is active"]
+    return Check(name, OK, "; ".join(none + said), figures)
 
 
-def on_gpu() -> Optional[List[Tuple[int, str, str]]]:
-    """(pid, process name, container id or nothing) of each process on the GPUs; None when the driver does not say."""
-    ended = command.run(QUERY, SECONDS)
+def on_gpu() -> Optional[List[Process]]:
+    """The processes on the GPUs; None when the driver does not say."""
+    if stuck() is not None:
+        return None
+    ended = command.run(query("compute-apps", "pid,gpu_uuid,process_name"), SECONDS)
     if not ended.ok:
         return None
-    processes: List[Tuple[int, str, str]] = []
-    seen: Set[int] = set()
+    found: Dict[int, Process] = {}
     for line in ended.out.splitlines():
-        pid, _, name = line.partition(",")
-        if re.fullmatch(r"[0-9]{1,9}", pid.strip()) and int(pid) not in seen:
-            seen.add(int(pid))
-            processes.append((int(pid), name.strip(), container_of(int(pid))))
-    return processes
+        pid, gpu, program = (*(part.strip() for part in line.split(",", 2)), "", "")[:3]
+        if re.fullmatch(r"[0-9]{1,9}", pid):
+            known = found.get(int(pid)) or Process(int(pid), program, container_of(int(pid)), ())
+            found[int(pid)] = known._replace(gpus=(*known.gpus, gpu))
+    return list(found.values())
 
 
 def container_of(pid: int) -> str:
@@ -69,16 +91,74 @@ def container_of(pid: int) -> str:
 
 
 def _recognised(entry: Wanted, listed: Dict[str, Any]) -> bool:
-    key, equals, value = entry.container.partition("=")
-    if equals:
-        return bool((listed.get("Labels") or {}).get(key) == value)
-    return entry.container in [name.lstrip("/") for name in listed.get("Names") or []]
+    key, _, value = entry.label.partition("=")
+    named = entry.container in [name.lstrip("/") for name in listed.get("Names") or []]
+    return named or bool(key and (listed.get("Labels") or {}).get(key) == value)
 
 
-def _said(run: Occupant) -> str:
-    return f"{run.name} runs for {say.span(moment(now()) - moment(run.started_at))} and is left alone"
+def _gpus(container: str, processes: Sequence[Process], indices: Dict[str, int]) -> List[int]:
+    """The numbers of the GPUs on which a container works."""
+    uuids: Set[str] = {uuid for one in processes if one.container == container for uuid in one.gpus}
+    return sorted(indices[uuid] for uuid in uuids if uuid in indices)
 
 
-def _foreign(pid: int, program: str, container: str) -> str:
-    where = f"container {container[:12]}" if container else f"process {pid} ({program})"
-    return f"{where} is on the GPU and is left alone"
+def _said(run: Occupant, gpus: Sequence[int]) -> str:
+    where = f" on {_numbered(gpus)}" if gpus else ""
+    since = say.span(moment(now()) - moment(run.started_at))
+    return f"{run.name} runs for {since}{where} from image {run.image[7:19]}, and is left alone"
+
+
+def _figures(run: Occupant, gpus: List[int]) -> Dict[str, Any]:
+    return {
+        "container": run.container,
+        "name": run.name,
+        "image": run.image,
+        "started_at": run.started_at,
+        "gpus": gpus,
+    }
+
+
+def _foreign(one: Process, indices: Dict[str, int]) -> str:
+    what = f"container {one.container[:12]}" if one.container else f"process {one.pid} ({one.program})"
+    gpus = sorted(indices[uuid] for uuid in one.gpus if uuid in indices)
+    return f"{what} is on {_numbered(gpus) if gpus else 'the GPU'} and is left alone"
+
+
+def _numbered(gpus: Sequence[int]) -> str:
+    return f"GPU {', '.join(map(str, gpus))}"
+
+
+def _newest(folder: str) -> Tuple[str, Dict[str, Any]]:
+    """The newest checkpoint in words, and its figures; none where there is none."""
+    try:
+        files = list(_files(folder))
+    except OSError as error:
+        return f"its checkpoints in {folder} cannot be seen: {error.strerror}", {}
+    if not files:
+        return f"no checkpoint in {folder}", {}
+    modified, path = max(files)
+    age = max(time.time() - modified, 0.0)
+    name = os.path.relpath(path, folder)
+    return f"newest checkpoint {name}, {say.span(age)} old", {"checkpoint": name, "age": round(age, 1)}
+
+
+def _files(folder: str) -> Iterator[Tuple[float, str]]:
+    """(time of its last change, path) of files in a folder and in those right below it. Raises OSError."""
+    left, inner = MOST, []
+    with os.scandir(folder) as entries:
+        for entry in itertools.islice(entries, left):
+            left -= 1
+            if entry.is_dir(follow_symlinks=False):
+                inner.append(entry.path)
+            yield from _file(entry)
+    for path in inner:
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
+            for entry in itertools.islice(entries, left):
+                left -= 1
+                yield from _file(entry)
+
+
+def _file(entry: os.DirEntry[str]) -> Iterator[Tuple[float, str]]:
+    with contextlib.suppress(OSError):  # it was renamed into its place meanwhile
+        if entry.is_file(follow_symlinks=False):
+            yield entry.stat(follow_symlinks=False).st_mtime, entry.path

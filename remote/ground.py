@@ -10,6 +10,7 @@ from typing import Any, Dict, List
 from remote import offset as offsets
 from remote.engine import Engine
 from remote.occupants import occupants
+from remote.owners import may_give
 from remote.plans import Wanted, owner
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, Check
@@ -33,21 +34,16 @@ def config(name: str, entry: Wanted) -> Check:
     if not os.access(folder, os.W_OK | os.X_OK):
         return Check(name, CRITICAL, f"{folder} is not a folder this login may write to", hint="create it, or chown it")
     wanted = owner(entry.config)
-    if wanted is not None and not _may_give(*wanted):
+    if wanted is not None and not may_give(*wanted):
         hint = f"deploy as user {wanted[0]}, change config.owner, or set sudo: true for this server"
         return Check(name, CRITICAL, f"this login cannot give {entry.config.path} to {entry.config.owner}", hint=hint)
     if os.path.exists(entry.config.path):
         found = os.stat(entry.config.path)
-        if not _may_give(found.st_uid, found.st_gid):
+        if not may_give(found.st_uid, found.st_gid):
             belongs = f"{entry.config.path} belongs to {found.st_uid}:{found.st_gid}"
             hint = f"chown it to {os.geteuid()}:{os.getegid()}, or set sudo: true for this server"
             return Check(name, CRITICAL, f"{belongs}, and this login could not put it back as it was", hint=hint)
     return Check(name, OK, f"{entry.config.path} can be replaced")
-
-
-def _may_give(uid: int, gid: int) -> bool:
-    """Whether this login may make a file that belongs to them."""
-    return os.geteuid() == 0 or (uid == os.geteuid() and gid in {os.getegid(), *os.getgroups()})
 
 
 def offset(name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]]) -> Check:

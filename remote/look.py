@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
-from remote import batch, ground
+from remote import batch, envfile, gpu_support, ground, tree
 from remote import engine as engines
 from remote.checks import disk
-from remote.checks.together import Question, ask_all
+from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine, EngineError, repository
 from remote.plans import Wanted
@@ -22,6 +22,9 @@ DENIED = (401, 403)
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), login, variables.
+
+    And checklist, None where only that matters without which nothing can be carried out: tree (Folder each), env_files
+    (EnvFile each).
 
     Raises Refusal when there is no docker engine or it may not be used, and when .deploy is somebody else's;
     everything else is a row of the Look.
@@ -47,7 +50,7 @@ def _questions(
     listed: List[Dict[str, Any]],
 ) -> List[Question]:
     """The rows that take time, to be asked all at once. `digests` is filled as the registry answers."""
-    limits = request["disk"]
+    limits, driver = request["disk"], gpu_support.Driver()
     room = partial(
         disk.check,
         paths=limits["paths"],
@@ -70,9 +73,22 @@ def _questions(
             ask = partial(ground.offset, entry=entry, engine=engine, listed=listed)
             questions.append(Question(f"{entry.service} offset", ask))
         if entry.kind == "batch":
-            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"])
-            questions.append(Question(entry.service, ask))
-    return questions
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"], driver=driver)
+            questions.append(Question(entry.service, ask, 2 * DEADLINE, slow=True))
+    return questions + (_checklist(request, engine, driver) if request["checklist"] else [])
+
+
+def _checklist(request: Dict[str, Any], engine: Engine, driver: gpu_support.Driver) -> List[Question]:
+    """The lines of the checklist that a rollback goes without."""
+    gpus, listed = request["gpus"], request["checklist"]
+    folders = [decode(tree.Folder, one, "tree") for one in listed["tree"]]
+    env_files = [decode(envfile.EnvFile, one, "env_files") for one in listed["env_files"]]
+    return [
+        *(Question(f"{one.service} env file", partial(envfile.check, wanted=one)) for one in env_files),
+        Question("tree", partial(tree.check, folders=folders)),
+        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), slow=True),
+        Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)),
+    ]
 
 
 def _image(name: str, engine: Engine, entry: Wanted, login: Any, digests: Dict[str, str]) -> Check:

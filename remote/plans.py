@@ -206,8 +206,10 @@ class Wanted:
     stream: Optional[StreamAddress] = None  # for a status: where messages may wait
     password: str = field(default="", repr=False)  # of the stream's user
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
-    container: str = ""  # batch: the name, or key=value of a label, that its runs are recognised by
+    container: str = ""  # batch: the name that its runs are recognised by
     local_tag: str = ""
+    label: str = ""  # batch: key=value, by which a run of any name is recognised as well
+    checkpoints: str = ""  # batch: the folder where it saves its state
 
 
 @dataclass(frozen=True)

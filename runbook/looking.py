@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from remote.codec import decode
+from remote.envfile import EnvFile
 from remote.occupants import moment
 from remote.plans import RUN_STATES, ConfigFile, Look, Wanted
+from remote.tree import Folder
 from remote.words import CRITICAL, LEVELS, UNKNOWN, Malformed, OffsetFile, encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
-from runbook.inventory import Batch, Consumer, Inventory, Service, full_image
+from runbook.inventory import Batch, Consumer, Host, Inventory, Service, full_image
 from runbook.resolve import Login, Resolved
 
 
@@ -32,7 +35,38 @@ def look(
     wanted = [_wanted(inventory, resolved, service, tags) for service in services]
     login = login_request(resolved.login) if tags is not None else None
     request = _request(inventory, resolved, wanted) | {"login": login, "variables": reveal_all(resolved)}
+    request["checklist"] = None if tags is None else _checklist(inventory, resolved, services)
     return _ask(door, "look", request, () if tags is None else services)
+
+
+def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> dict[str, Any]:
+    """What only a deploy wants to know of the ground it stands on. Holds secrets."""
+    return {
+        "tree": [encode(folder) for folder in folders(inventory, resolved.host)],
+        "env_files": [encode(entry) for entry in env_files(resolved, services)],
+    }
+
+
+def folders(inventory: Inventory, host: Host) -> list[Folder]:
+    """The directories that have to be on a server, those above before those in them."""
+    paths = {posixpath.normpath(posixpath.join(host.root, path)): entry for path, entry in inventory.tree.items()}
+    return [Folder(path, entry.owner, entry.mode) for path, entry in sorted(paths.items())]
+
+
+def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
+    """The env files of the services, with the values of .env."""
+    values = resolved.env.values
+    return [
+        EnvFile(
+            service.name,
+            service.env_file.path,
+            {name: values[name].reveal() for name in service.env_file.variables if values.get(name)},
+            service.env_file.owner,
+            tuple(name for name in service.env_file.variables if not values.get(name)),
+        )
+        for service in services
+        if service.env_file
+    ]
 
 
 def status(door: Door, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Look:
@@ -128,7 +162,11 @@ def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Ma
     image = "" if tags is None else f"{full_image(inventory, service)}:{tags[service.name]}"
     if isinstance(service, Batch):
         return Wanted(
-            service.name, "batch", image, container=service.container, local_tag=local_tag(inventory, service)
+            *(service.name, "batch", image),
+            container=service.container,
+            local_tag=local_tag(inventory, service),
+            label=service.label or "",
+            checkpoints=service.checkpoints or "",
         )
     text = resolved.config(service) if tags is not None and not resolved.missing else None
     return Wanted(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remote import batch
 from remote.docker import create_command, labels, lives, policy_of
 from remote.engine import Engine
 from remote.occupants import moment, occupant, occupants
-from remote.plans import Spec, Wanted
-from remote.words import OK, UNKNOWN
+from remote.plans import Spec
 
 FULL = Spec(
     image="registry.lan:5000/azaion/queue@sha256:00",
@@ -134,51 +130,3 @@ def test_the_time_the_engine_writes_is_read(text: str, seconds: float) -> None:
 
 def test_a_container_that_never_started_has_a_time_too() -> None:
     assert moment("0001-01-01T00:00:00Z") < 0
-
-
-@pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The driver's program, as a shell script that answers what a test writes into it."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    return tmp_path / "nvidia-smi"
-
-
-def answers(program: Path, script: str) -> None:
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-
-
-TRAINING = Wanted("training", "batch", container="training")
-
-
-def test_each_process_on_the_gpus_is_named_once(nvidia_smi: Path) -> None:
-    answers(nvidia_smi, "printf '4194400, python\\n4194400, python\\n4194401, /usr/bin/x, y\\nNo running processes\\n'")
-    assert batch.on_gpu() == [(4194400, "python", ""), (4194401, "/usr/bin/x, y", "")]
-    found = batch.check("training", TRAINING, NOWHERE, [], gpus=2)
-    assert found.level == OK
-    assert "process 4194400 (python) is on the GPU and is left alone" in found.sentence
-
-
-def test_a_driver_that_does_not_answer_is_unknown_and_no_run(nvidia_smi: Path) -> None:
-    answers(nvidia_smi, "echo 'Unable to determine the device handle' >&2; exit 15")
-    assert batch.on_gpu() is None
-    assert batch.check("training", TRAINING, NOWHERE, [], gpus=2).level == UNKNOWN
-
-
-def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
-    answers(nvidia_smi, "exit 9")
-    found = batch.check("training", TRAINING, NOWHERE, [], gpus=0)
-    assert (found.level, found.sentence) == (OK, "no run of training is active")
-
-
-def test_a_run_is_recognised_by_its_exact_name_and_only_while_it_works() -> None:
-    listed = [
-        {"Id": "1", "Names": ["/training-2"], "State": "running"},
-        {"Id": "2", "Names": ["/training"], "State": "exited"},
-        {"Id": "3", "Names": ["/x"], "State": "running", "Labels": {"training": ""}},
-    ]
-    assert batch.runs(TRAINING, NOWHERE, listed) == ()
-
-
-def test_a_process_that_is_gone_belongs_to_no_container() -> None:
-    assert batch.container_of(4194400) == ""

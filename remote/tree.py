@@ -1,0 +1,92 @@
+"""The directories that hosts.yaml lists: is each there, with its owner and mode, and who may put it right?"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Sequence
+
+from remote.owners import ids, may_give
+from remote.words import CRITICAL, OK, SKIPPED, Check
+
+MODE = 0o755  # of a directory that is made, where hosts.yaml says none
+MAKE, OWN, OPEN = "make", "own", "open"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One directory. `owner` is uid:gid, empty for any; `mode` None for any."""
+
+    path: str
+    owner: str = ""
+    mode: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What is not as it should be. `step` is what puts it right: make, own, open, or nothing but a person.
+
+    `command` does the same for root; `mine` is whether this login may do it.
+    """
+
+    what: str
+    step: str = ""
+    command: str = ""
+    mine: bool = False
+
+
+def lacks(folder: Folder) -> Iterator[Lack]:
+    """In the order in which they are put right."""
+    path, owner = folder.path, ids(folder.owner)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        may = may_make(path) and (owner is None or may_give(*owner))
+        yield Lack(f"{path} is missing", MAKE, _make(folder), may)
+        return
+    except OSError as error:
+        yield Lack(f"{path} cannot be seen: {error.strerror}")
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        yield Lack(f"{path} is no directory", command=f"mv {path} {path}.old")
+        return
+    mine = os.geteuid() in (0, found.st_uid)
+    if owner is not None and (found.st_uid, found.st_gid) != owner:
+        what = f"{path} belongs to {found.st_uid}:{found.st_gid} instead of {folder.owner}"
+        yield Lack(what, OWN, f"chown {folder.owner} {path}", mine and may_give(*owner))
+    mode = stat.S_IMODE(found.st_mode)
+    if folder.mode is not None and mode != folder.mode:
+        what = f"{path} has mode {mode:04o} instead of {folder.mode:04o}"
+        yield Lack(what, OPEN, f"chmod {folder.mode:04o} {path}", mine)
+
+
+def may_make(path: str) -> bool:
+    """Whether this login may make it, with the directories above it that are missing."""
+    above = os.path.dirname(path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    return os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)
+
+
+def check(name: str, folders: Sequence[Folder]) -> Check:
+    if not folders:
+        return Check(name, SKIPPED, "hosts.yaml has no entry tree")
+    found = [lack for folder in folders for lack in lacks(folder)]
+    figures = {"directories": len(folders), "lacking": len(found)}
+    if not found:
+        return Check(name, OK, f"all {len(folders)} directories of hosts.yaml are there as it says", figures)
+    return Check(name, CRITICAL, "; ".join(lack.what for lack in found), figures, hint(found))
+
+
+def hint(found: Sequence[Lack]) -> str:
+    """What puts it right: `fab setup`, and what is left for root."""
+    said = ["fab setup"] if any(lack.mine for lack in found) else []
+    commands: List[str] = [lack.command for lack in found if lack.command and not lack.mine]
+    return "; ".join(said + ([f"as root: {' && '.join(commands)}"] if commands else []))
+
+
+def _make(folder: Folder) -> str:
+    owner = ids(folder.owner)
+    given = f" -o {owner[0]} -g {owner[1]}" if owner else ""
+    return f"install -d -m {MODE if folder.mode is None else folder.mode:04o}{given} {folder.path}"

@@ -1,0 +1,162 @@
+"""Runs of a batch service as they are seen: by name, label and GPU, with the newest checkpoint. None is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import batch
+from remote.engine import Engine
+from remote.plans import Wanted
+from remote.words import OK, UNKNOWN
+
+NOWHERE = Engine("unix:///nowhere")
+TRAINING = Wanted("training", "batch", container="training")
+ONE, OTHER = "a" * 64, "b" * 64
+CARDS = "0, GPU-0, L40S, 550.90\\n1, GPU-1, L40S, 550.90\\n"
+
+
+class Known(Engine):
+    """An engine that knows two running containers."""
+
+    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any]:
+        return {
+            "Id": name_or_id,
+            "Name": "/training" if name_or_id == ONE else "/sweep-3",
+            "Image": f"sha256:{name_or_id[:1] * 64}",
+            "Config": {"Labels": {"job": "train"}},
+            "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z"},
+            "HostConfig": {"RestartPolicy": {"Name": "no"}},
+        }
+
+
+def listed(container: str, **more: Any) -> dict[str, Any]:
+    return {"Id": container, "Names": [], "Labels": None, "State": "running", **more}
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The driver's program, as a shell script that answers what a test writes into it."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path / "nvidia-smi"
+
+
+def answers(program: Path, processes: str, cards: str = CARDS) -> None:
+    """`processes` are lines of pid, uuid of a GPU, program."""
+    program.write_text(f"#!/bin/sh\ncase $1 in *compute-apps*) printf '{processes}';; *) printf '{cards}';; esac\n")
+    program.chmod(0o755)
+
+
+def test_each_process_on_the_gpus_is_named_once_with_its_gpus(nvidia_smi: Path) -> None:
+    lines = (
+        "4194400, GPU-0, python",
+        "4194400, GPU-1, python",
+        "4194401, GPU-1, /usr/bin/x, y",
+        "No running processes",
+    )
+    answers(nvidia_smi, "\\n".join(lines))
+    first, second = batch.on_gpu() or []
+    assert first == (4194400, "python", "", ("GPU-0", "GPU-1"))
+    assert second == (4194401, "/usr/bin/x, y", "", ("GPU-1",))
+    found = batch.check("training", TRAINING, NOWHERE, [], gpus=2)
+    assert (found.level, found.sentence) == (
+        OK,
+        "no run of training is active; process 4194400 (python) is on GPU 0, 1 and is left alone; "
+        "process 4194401 (/usr/bin/x, y) is on GPU 1 and is left alone",
+    )
+
+
+def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(
+    nvidia_smi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(nvidia_smi, "10, GPU-1, python\\n11, GPU-0, python\\n12, GPU-0, python")
+    monkeypatch.setattr(batch, "container_of", lambda pid: {10: ONE, 11: ONE}.get(pid, OTHER))
+    saved = tmp_path / "checkpoints"
+    (saved / "epochs").mkdir(parents=True)
+    for name, age in (("last.ckpt", 900), ("epochs/7.ckpt", 120), ("epochs/6.ckpt", 500)):
+        (saved / name).touch()
+        os.utime(saved / name, (0, time.time() - age))
+    entry = dataclasses.replace(TRAINING, checkpoints=str(saved))
+    found = batch.check("training", entry, Known("unix:///x"), [listed(ONE, Names=["/training"])], gpus=2)
+    assert found.level == OK
+    assert " on GPU 0, 1 from image aaaaaaaaaaaa, and is left alone; newest checkpoint epochs/7.ckpt, 2 min old; " in (
+        found.sentence
+    )
+    assert f"container {OTHER[:12]} is on GPU 0 and is left alone" in found.sentence
+    (run,) = found.figures["active"]
+    assert (found.figures["runs"], run["container"], run["gpus"], run["image"]) == (
+        1,
+        ONE,
+        [0, 1],
+        "sha256:" + "a" * 64,
+    )
+    assert run["started_at"] == "2026-04-20T10:11:12.5Z"
+    assert (found.figures["checkpoint"], 119 < found.figures["age"] < 180) == ("epochs/7.ckpt", True)
+
+
+def test_a_driver_that_does_not_answer_is_unknown_and_what_is_known_is_told(nvidia_smi: Path) -> None:
+    nvidia_smi.write_text("#!/bin/sh\necho 'Unable to determine the device handle' >&2\nexit 15\n")
+    nvidia_smi.chmod(0o755)
+    assert batch.on_gpu() is None
+    found = batch.check("training", TRAINING, Known("unix:///x"), [listed(ONE, Names=["/training"])], gpus=2)
+    assert (found.level, found.figures["runs"], found.figures["active"][0]["gpus"]) == (UNKNOWN, 1, [])
+    assert found.sentence.startswith("training runs for ")
+    assert found.sentence.endswith("what is on the GPUs could not be asked")
+
+
+def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
+    nvidia_smi.write_text(f"#!/bin/sh\ntouch {nvidia_smi}.asked\n")
+    nvidia_smi.chmod(0o755)
+    found = batch.check("training", TRAINING, NOWHERE, [], gpus=0)
+    assert (found.level, found.sentence) == (OK, "no run of training is active")
+    assert not nvidia_smi.with_suffix(".asked").exists()
+
+
+@pytest.mark.parametrize(
+    ("label", "one", "recognised"),
+    [
+        ("", listed(ONE, Names=["/training"]), True),
+        ("", listed(ONE, Names=["/training"], State="paused"), True),
+        ("", listed(ONE, Names=["/training-2"]), False),
+        ("", listed(ONE, Names=["/training"], State="exited"), False),
+        ("", listed(ONE, Names=["/x"], Labels={"training": "", "": ""}), False),
+        ("job=train", listed(ONE, Names=["/x"], Labels={"job": "train"}), True),
+        ("job=train", listed(ONE, Names=["/training"]), True),
+        ("job=train", listed(ONE, Names=["/x"], Labels={"job": "trainer"}), False),
+        ("job=", listed(ONE, Names=["/x"], Labels={"job": ""}), True),
+        ("job=", listed(ONE, Names=["/x"], Labels={}), False),
+    ],
+)
+def test_a_run_is_recognised_by_its_exact_name_or_label_and_only_while_it_works(
+    label: str, one: dict[str, Any], recognised: bool
+) -> None:
+    found = batch.runs(dataclasses.replace(TRAINING, label=label), Known("unix:///x"), [one])
+    assert bool(found) == recognised
+
+
+def test_a_process_that_is_gone_belongs_to_no_container() -> None:
+    assert batch.container_of(4194400) == ""
+
+
+def test_checkpoints_that_cannot_be_seen_are_said_and_do_no_harm(tmp_path: Path) -> None:
+    missing = dataclasses.replace(TRAINING, checkpoints=str(tmp_path / "missing"))
+    found = batch.check("training", missing, NOWHERE, [], gpus=0)
+    assert (found.level, found.sentence.endswith("cannot be seen: No such file or directory")) == (OK, True)
+    found = batch.check("training", dataclasses.replace(TRAINING, checkpoints=str(tmp_path)), NOWHERE, [], gpus=0)
+    assert (found.level, found.sentence) == (OK, f"no run of training is active; no checkpoint in {tmp_path}")
+
+
+def test_of_a_big_folder_only_so_many_entries_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MOST", 12)
+    (tmp_path / "inner" / "deeper").mkdir(parents=True)
+    (tmp_path / "inner" / "deeper" / "too-deep").touch()
+    for number in range(20):
+        (tmp_path / "inner" / f"{number}").touch()
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    found = list(batch._files(str(tmp_path)))
+    assert len(found) in (9, 10) and all("/inner/" in path and "too-deep" not in path for _, path in found)
