@@ -20,6 +20,7 @@ PLACES = {
     "Verdict": {"outcome": 0, "reason": 1},
     "Trouble": {"level": 1, "sentence": 2},
     "Exit": {"message": 0, "code": 1},
+    "ModelFile": {"sentence": 3},
 }
 SENTENCE = ("sentence", "message", "reason")
 LISTS = {"problems", "warnings", "trouble", "notes"}  # what is appended to them is said in the end
@@ -87,6 +88,8 @@ class Finder:
                 self._told("10" if module.name in HOSTS_FILE else "part", [text], [], module)
             case ast.Call(func=ast.Attribute(attr="say"), args=[text, ast.Constant(value="yellow")]) if _is_text(text):
                 self._told("note", [text], [], module)
+            case ast.Call(func=ast.Name(id="replace"), keywords=[*_, ast.keyword(arg="sentence", value=text)]):
+                self._told("part", [text], [], module)
             case ast.keyword(arg="excuse", value=text) if _is_text(text):
                 self._told("unproven", [text], [], module)
             case ast.Yield(value=ast.JoinedStr() | ast.Constant(value=str()) as text) if module.name in YIELDING:

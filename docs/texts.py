@@ -276,7 +276,9 @@ def _formatted(text: str, node: ast.FormattedValue) -> str:
         return f"'{text}'"
     parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
     spec = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
-    return format(float(text), spec) if spec and re.fullmatch(r"\d+(\.\d+)?", text) else text
+    if not spec or not re.fullmatch(r"\d+(\.\d+)?", text):
+        return text
+    return format(float(text) if "." in text else int(text), spec)
 
 
 def _top(module: Module, name: str) -> list[Value]:
