@@ -8,7 +8,7 @@ namespace = Collection(
     preflight.check,
     *(deploy.deploy, deploy.rollback, deploy.follow),
     *(status.show, history.runs, history.show, logs.show),
-    *(operate.restart, operate.stop, operate.pause, operate.resume),
+    *(operate.restart, operate.stop, operate.pause, operate.resume, operate.prune),
     health.check,
 )
 namespace.add_collection(Collection.from_module(models), "models")

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-from typing import List, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from remote import files
 from remote import journal as journals
@@ -23,7 +23,7 @@ KEEP_FAILED = 2
 
 
 def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
-    """Keep the newest `keep` releases and the one in force; a sentence for each thing that would not go.
+    """Keep what `split` keeps; a sentence for each thing that would not go.
 
     Batch services lose images that nothing uses, never a container: the engine refuses to remove an image in use.
     """
@@ -36,7 +36,7 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
             notes += _remove_container(docker, container)
         for image in sorted(_images(dropped) - _images(kept)):
             docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
-    for folder in _stale(store, kept):
+    for folder in stale(store, kept):
         notes += _drop_folder(store, docker, folder)
     for where, _, names in os.walk(store.folder):
         for name in names:
@@ -49,8 +49,14 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
 
 
 def split(known: Record, keep: int) -> Tuple[Releases, Releases]:
-    """The releases to keep and those to drop, both newest first."""
-    kept = tuple(entry for at, entry in enumerate(known.releases) if at < keep or entry.id == known.current)
+    """The releases to keep and those to drop, both newest first.
+
+    Kept are the newest ones, the one in force, and the one that a rollback would go to from there.
+    """
+    current = known.find(known.current)
+    earlier = known.releases[known.releases.index(current) + 1 :] if current else known.releases
+    back = next((entry for entry in earlier if not entry.left), None)
+    kept = tuple(entry for at, entry in enumerate(known.releases) if at < keep or entry in (current, back))
     return kept, tuple(entry for entry in known.releases if entry not in kept)
 
 
@@ -62,11 +68,18 @@ def _images(releases: Releases) -> Set[str]:
     return {placed.image for entry in releases for placed in entry.services.values() if placed.image}
 
 
+def ours(container: Dict[str, Any], image: Optional[Dict[str, Any]]) -> bool:
+    """Whether a container was created with our label: one that its image hands down is anybody's."""
+    given, handed_down = (((one or {}).get("Config") or {}).get("Labels") or {} for one in (container, image))
+    label = f"{LABEL}.release"
+    return bool(given.get(label)) and given.get(label) != handed_down.get(label)
+
+
 def _remove_container(docker: Docker, container: str) -> List[str]:
     """Only one of ours, and only while it is still."""
     try:
         found = docker.inspect(container)
-        if found is None or lives(found) or f"{LABEL}.service" not in (found["Config"].get("Labels") or {}):
+        if found is None or lives(found) or not ours(found, docker.engine.image(found["Image"])):
             return []
         docker.ensure_gone(container)
     except StepFailed as error:
@@ -74,7 +87,7 @@ def _remove_container(docker: Docker, container: str) -> List[str]:
     return []
 
 
-def _stale(store: Store, kept: Releases) -> List[str]:
+def stale(store: Store, kept: Releases) -> List[str]:
     """Folders of releases that are neither kept nor among the newest failed ones, nor of a run that has not ended."""
     ids = {entry.id for entry in kept}
     others = sorted((name for name in os.listdir(store.releases) if name not in ids), reverse=True)

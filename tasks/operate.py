@@ -98,3 +98,36 @@ def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: st
         results.append({"server": door.host.name} | result)
     if json:
         print_json({"servers": results})
+
+
+@task(
+    help={
+        "keep": "how many releases stay, at least 2; keep_releases of hosts.yaml without it",
+        "dry-run": "list what would go, and end",
+        "hosts": front.HOSTS,
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def prune(
+    context: Any,
+    keep: str | None = None,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Remove old releases, their containers and images, and old journals; nothing of a training run."""
+    from runbook import pruning
+    from tasks.visit import Visit, given, print_json, whole_number
+
+    count = given("--keep", keep)
+    visit = Visit(context, hosts, None, json, purpose="ask")
+    stay = pruning.keep(visit.inventory, None if count is None else whole_number("--keep", count))
+    results = []
+    for door in visit.doors():
+        host = visit.resolved[door.host.name].host
+        results.append(pruning.prune(door, visit.inventory, host, stay, dry_run, visit.screen))
+    if json:
+        print_json({"servers": results})

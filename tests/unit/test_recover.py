@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -112,16 +113,36 @@ def releases(*ids: str) -> tuple[Release, ...]:
     [
         ("r4", 2, ["r4", "r3"], ["r2", "r1"]),
         ("r4", 9, ["r4", "r3", "r2", "r1"], []),
-        ("r2", 2, ["r4", "r3", "r2"], ["r1"]),
+        ("r3", 1, ["r4", "r3", "r2"], ["r1"]),
         ("r1", 1, ["r4", "r1"], ["r3", "r2"]),
         ("", 1, ["r4"], ["r3", "r2", "r1"]),
     ],
 )
-def test_the_newest_releases_and_the_one_in_force_are_kept(
+def test_the_newest_releases_the_one_in_force_and_the_one_before_it_are_kept(
     current: str, keep: int, kept: list[str], dropped: list[str]
 ) -> None:
     stays, goes = tidy.split(Record(current, releases("r4", "r3", "r2", "r1")), keep)
     assert ([entry.id for entry in stays], [entry.id for entry in goes]) == (kept, dropped)
+
+
+def test_the_release_that_a_rollback_would_go_to_is_kept_however_many_were_left() -> None:
+    newest, *left, good, old = releases("r5", "r4", "r3", "r2", "r1")
+    gone_past = [dataclasses.replace(entry, left="run") for entry in left]
+    stays, goes = tidy.split(Record("r5", (newest, *gone_past, good, old)), 2)
+    assert ([entry.id for entry in stays], [entry.id for entry in goes]) == (["r5", "r4", "r2"], ["r3", "r1"])
+
+
+def test_a_label_that_an_image_hands_down_makes_no_container_ours() -> None:
+    def one(**labels: str) -> dict[str, object]:
+        return {"Config": {"Labels": labels or None}}
+
+    mark = {"gpu-runbook.service": "q", "gpu-runbook.release": "r1"}
+    assert tidy.ours(one(**mark), one())
+    assert tidy.ours(one(**mark), None)
+    assert tidy.ours(one(**mark), one(**{"gpu-runbook.release": "r0"}))
+    assert not tidy.ours(one(**mark), one(**mark))
+    assert not tidy.ours(one(**{"gpu-runbook.service": "q"}), one())
+    assert not tidy.ours(one(), one())
 
 
 def test_folders_that_no_kept_release_needs_go_and_those_of_open_runs_stay(store: Store, docker: Docker) -> None:
