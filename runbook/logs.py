@@ -17,8 +17,9 @@ from runbook.exchange import ask
 from runbook.inventory import Batch, Service
 from runbook.plain import clean
 from runbook.resolve import Resolved
-from runbook.secret import masked
+from runbook.secret import DOTS, masked
 
+LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
 CUT = " … (cut here: the line is longer than 16 KiB)"
 SHAPES: dict[str, dict[str, type]] = {
     "container": {"service": str, "container": str, "name": str, "state": dict, "at": str},
@@ -85,6 +86,7 @@ class Hearer:
         self._hidden = tuple(dict.fromkeys(form for secret in hidden for form in (secret, clean(secret))))
         self._margin = max(map(len, self._hidden), default=0)
         self._show = show
+        self._begun: set[tuple[str, str]] = set()  # container and stream of which a line was shown
         self.heard = False
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -108,6 +110,9 @@ class Hearer:
             raise Defect(f"{self._server}: a line of a log is not what it should be")
         at, stream, text, cut = entry
         text = masked(text, self._hidden).replace("\n", "\N{REPLACEMENT CHARACTER}")
+        if (event["container"], stream) not in self._begun:  # the engine counts its pieces of a long line as lines
+            self._begun.add((event["container"], stream))
+            text = without_end(text, self._hidden)
         if cut:  # the end goes too: it may be the first half of a secret
             text = text[: max(len(text) - self._margin, 0)] + CUT
         return Line(event["service"], event["container"], stream, at, text)
@@ -165,6 +170,14 @@ class ShowJson(Show):
             self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
         else:
             self.found += objects
+
+
+def without_end(text: str, hidden: Sequence[str]) -> str:
+    """The text without the end of a secret that it begins with: the secret's beginning was in what is not shown."""
+    begin = text.lstrip("\N{REPLACEMENT CHARACTER}")
+    ends = (form[at:] for form in hidden for at in range(1, len(form) - LEAST + 1))
+    longest = max((len(end) for end in ends if begin.startswith(end)), default=0)
+    return DOTS + begin[longest:] if longest else text
 
 
 def _place(service: Service) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
 from invoke.exceptions import Exit
@@ -32,10 +32,10 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
             interrupts.heard = False
             raise Exit("cancelled, nothing changed", Cancelled.exit_code) from None
         except RunbookError as error:
-            _show(error, bool(kwargs.get("debug")), bool(kwargs.get("json")))
+            _show(error, kwargs)
             raise Exit(code=error.exit_code) from None
         except Exception as error:
-            _show(_unexpected(error), bool(kwargs.get("debug")), bool(kwargs.get("json")))
+            _show(_unexpected(error), kwargs)
             raise Exit(code=Defect.exit_code) from None
         finally:
             interrupts.end()
@@ -62,17 +62,18 @@ def _unexpected(error: Exception) -> Any:
     return defect
 
 
-def _show(error: Any, debug: bool, machine: bool) -> None:
+def _show(error: Any, flags: Mapping[str, Any]) -> None:
     """For a person on stderr; for a script on stdout as well, with what was done before it."""
     from runbook import interrupts
     from runbook.screen import show_error
 
     interrupts.heard = False  # one more Ctrl-C does not take the answer away
-    if machine:
+    if flags.get("json"):
         import json
 
-        print(json.dumps({"servers": error.results, "error": error.as_result()}, indent=2, ensure_ascii=False))
-    if debug:
+        indent = None if flags.get("follow") else 2  # what is followed comes as JSON lines
+        print(json.dumps({"servers": error.results, "error": error.as_result()}, indent=indent, ensure_ascii=False))
+    if flags.get("debug"):
         import sys
 
         from runbook import backtrace

@@ -127,6 +127,14 @@ def test_of_a_line_that_is_cut_no_beginning_of_a_secret_is_left(scene: Scene, le
     assert "c" not in shown.removesuffix(f"{logs.CUT}\n")
 
 
+@pytest.mark.parametrize("left", range(logs.LEAST, len(PASSWORD)))
+def test_of_a_first_line_that_began_before_no_end_of_a_secret_is_left(scene: Scene, left: int) -> None:
+    heard = Heard(scene, QUEUE)
+    assert heard.lines(f"{PASSWORD[-left:]} and more") == "••• and more\n"
+    assert heard.lines("staple, the second line").splitlines()[-1] == "staple, the second line"
+    assert Heard(scene, QUEUE).lines(f"\ufffd\ufffd{PASSWORD[-left:]}!") == "•••!\n"
+
+
 def test_a_secret_before_the_cut_is_covered_whole(scene: Scene) -> None:
     shown = Heard(scene, QUEUE).lines(f"x{PASSWORD}{'.' * 20}", cut=True)
     assert PASSWORD[:3] not in shown

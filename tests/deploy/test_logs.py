@@ -1,0 +1,197 @@
+"""fab logs on real containers: whole lines, no secret, through restarts and deploys, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import pytest
+
+from runbook.errors import LostContact, Refused
+from sandbox import Sandbox, run_inside, set_line
+from sandbox.machine import wait_until
+from tests.deploy.laptop import FAB, QUEUE, Laptop
+from tests.deploy.refused import refused
+from tests.deploy.standing import watched
+from tests.real import consumer_image, docker, logged_in, published, started_training
+
+pytestmark = pytest.mark.real
+
+TALKER = "talker"
+SAYS = r"""
+import sys, time
+secret = sys.argv[1].encode()
+def say(data, stream=sys.stdout):
+    stream.buffer.write(data)
+    stream.buffer.flush()
+say(b"login with " + secret[:9])
+time.sleep(0.1)
+say(secret[9:] + b"\n")
+say(b"\xff \x1b[31mred\n")
+time.sleep(0.1)
+say(b"on the other stream\n", sys.stderr)
+time.sleep(0.1)
+say(b"x" * (16384 - 9) + secret + b"y" * 40000 + b"\n")
+say(b"the end")
+"""
+FLOOD = r"""
+import time
+for _ in range(400):
+    print("\n".join(["x" * 60] * 1000))
+print("done")
+time.sleep(600)
+"""
+CALL = "^python3 -IS -c import sys"  # how the server's end of every call begins
+MOST = 48 << 10  # KiB that a process may come to hold, however much there is to read
+
+
+def talker(laptop: Laptop, program: str, *words: str, options: tuple[str, ...] = ()) -> None:
+    """A service whose container is started by hand and says what the program says."""
+    laptop.hosts["services"][TALKER] = {"kind": "batch", "image": "azaion/annotation-queue", "container": TALKER}
+    laptop.save()
+    logged_in(laptop.sandbox)
+    rotated = ("--log-opt", "max-size=20m", "--log-opt", "max-file=10")
+    image = consumer_image(laptop.sandbox, "1.0")
+    named = ("--name", TALKER, *rotated, *options, "--entrypoint", "python3")
+    docker(laptop.sandbox, "run", "--detach", *named, image, "-u", "-c", program, *words)
+
+
+def calls(sandbox: Sandbox) -> list[int]:
+    """The processes that answer a laptop on the server."""
+    return [int(pid) for pid in run_inside(sandbox, ["pgrep", "--full", CALL], check=False).stdout.split()]
+
+
+class Following:
+    """A `fab logs --follow` with what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.out: list[str] = []
+        self.err: list[str] = []
+        for stream, kept in ((process.stdout, self.out), (process.stderr, self.err)):
+            assert stream is not None
+            threading.Thread(target=self._keep, args=(stream, kept), daemon=True).start()
+
+    def _keep(self, stream: IO[str], kept: list[str]) -> None:
+        kept.extend(iter(stream.readline, ""))
+
+    def hears(self, text: str, times: int = 1, seconds: float = 20) -> None:
+        wait_until(lambda: "".join(self.out + self.err).count(text) >= times, seconds, f"log ({times} x {text!r})")
+
+    def ended(self) -> int:
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def following(laptop: Laptop, *words: str) -> Iterator[Following]:
+    with laptop.start("logs", "--follow", *words) as process:
+        try:
+            yield Following(process)
+        finally:
+            process.kill()
+
+
+def test_lines_come_whole_covered_and_bounded_and_those_of_a_training_run_too(laptop: Laptop) -> None:
+    secret = laptop.variables["RABBITMQ_PASSWORD"]
+    talker(laptop, SAYS, secret)
+    started_training(laptop.sandbox)
+    wait_until(lambda: "saved" in docker(laptop.sandbox, "logs", "training"), 20, "training run (its first epoch)")
+    said = laptop.fab("logs")
+    assert said.status == 0, said.all
+    assert secret not in said.all
+    assert "gpu-1: annotation-queue: no container, and so no log\n" in said.err
+    assert "gpu-1: training runs for " in said.err
+    assert "gpu-1: talker does not run (it ended " in said.err
+    assert "with exit status 0); its last log, container " in said.err
+    training, first, control, other, long, end = said.out.splitlines()[-6:]
+    assert (training.endswith("saved"), first, other, end) == (True, "login with •••", "on the other stream", "the end")
+    assert control == "\ufffd \ufffd[31mred"
+    assert "x" * 9000 in long
+    assert secret[:3] not in long
+    assert long.endswith("x … (cut here: the line is longer than 16 KiB)")
+    for pieces in range(2, 6):  # the engine takes each 16 KiB of a line for one
+        assert secret[-12:] not in laptop.fab("logs", TALKER, "--tail", str(pieces)).out
+    (server,) = laptop.fab("logs", TALKER, "--tail", "6", "--json").json["servers"]
+    assert [(line["service"], line["stream"]) for line in server["lines"]] == [
+        (TALKER, "stderr"),
+        (TALKER, "stdout"),
+        (TALKER, "stdout"),
+    ]
+    assert server["lines"][-1]["at"] > server["lines"][0]["at"] > "2026"
+
+
+def test_the_log_of_a_terminal_is_read_as_well(laptop: Laptop) -> None:
+    talker(laptop, SAYS, laptop.variables["RABBITMQ_PASSWORD"], options=("--tty",))
+    wait_until(lambda: "the end" in docker(laptop.sandbox, "logs", TALKER), 20, "container (its last word)")
+    lines = laptop.fab("logs", TALKER).out.splitlines()
+    assert (lines[0], lines[-1]) == ("login with •••", "the end")
+
+
+def test_following_goes_on_through_a_restart_and_a_deploy_until_ctrl_c(laptop: Laptop) -> None:
+    watched(laptop, settle=0, window=1)
+    published(laptop.sandbox, 10)
+    laptop.deployed("--tag", "1.0")
+    with following(laptop, "--tail", "1") as heard:
+        heard.hears("consuming azaion-annotations from offset")
+        docker(laptop.sandbox, "restart", QUEUE)
+        heard.hears("consuming azaion-annotations from offset 10")
+        laptop.deployed("--tag", "1.1")
+        new = docker(laptop.sandbox, "ps", "--quiet", "--filter", f"name=^/{QUEUE}$")
+        heard.hears(f"— {QUEUE}: container {new[:12]} —")
+        heard.hears("consuming azaion-annotations from offset 10", times=2)
+        started_training(laptop.sandbox)
+        heard.hears("training         | training from epoch 1")
+        heard.process.send_signal(signal.SIGINT)
+        assert heard.ended() == 0, heard.err
+        wait_until(lambda: not calls(laptop.sandbox), 10, "server (without a call)")
+    ended = [f"{QUEUE} | ended at offset 10\n"] * 2
+    begun = [f"{QUEUE} | consuming azaion-annotations from offset {first}\n" for first in (0, 10, 10)]
+    queue = [line for line in heard.out if line.startswith(QUEUE)]
+    assert queue == [begun[0], ended[0], begun[1], ended[1], begun[2]]
+    assert "Traceback" not in "".join(heard.err)
+
+
+def test_a_lost_connection_is_said_and_leaves_nothing_behind(laptop: Laptop) -> None:
+    training = started_training(laptop.sandbox)
+    with following(laptop, "training", "--json") as heard:
+        heard.hears("training from epoch 1")
+        assert [json.loads(line)["container"] for line in heard.out] == [training] * len(heard.out)
+        set_line(laptop.sandbox, state="reset")
+        assert heard.ended() == LostContact.exit_code, heard.err
+    assert "gpu-1: the connection ended before the answer" in "".join(heard.err)
+    assert json.loads(heard.out[-1])["error"]["exit_status"] == LostContact.exit_code
+    wait_until(lambda: not calls(laptop.sandbox), 10, "server (without a call)")
+
+
+def test_a_reader_that_waits_makes_nobody_grow_and_one_that_leaves_is_no_error(laptop: Laptop) -> None:
+    talker(laptop, FLOOD)
+    with laptop.start("logs", TALKER, "--follow", "--tail", "999999") as process:
+        wait_until(lambda: "done" in docker(laptop.sandbox, "logs", "--tail", "1", TALKER), 60, "container (its flood)")
+        (there,) = calls(laptop.sandbox)
+        status = run_inside(laptop.sandbox, ["cat", f"/proc/{there}/status"]).stdout
+        assert int(status.split("VmHWM:")[1].split()[0]) < MOST
+        process.kill()
+    wait_until(lambda: not calls(laptop.sandbox), 10, "server (without a call)")
+    line = " ".join([*FAB, "logs", TALKER, "--follow", "--tail", "1000"])
+    env = {**os.environ, "PYTHONPATH": FAB[-1], "HOME": str(laptop.folder)}
+    said = subprocess.run(
+        ["bash", "-c", f"{line} | head -3; echo ${{PIPESTATUS[0]}}"],
+        cwd=laptop.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.stdout.splitlines()[-1] == "0"
+    assert said.stderr.splitlines() == [said.stderr.strip()], said.stderr
+
+
+def test_a_service_without_a_container_has_no_log(laptop: Laptop) -> None:
+    for words in (("logs",), ("logs", QUEUE, "--follow")):
+        assert "gpu-1: there is no container of annotation-queue" in refused(laptop, Refused, *words).err
