@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import takewhile
 
 from docs.sayings import Finder, Saying
@@ -144,12 +145,17 @@ Made from the code by `make docs`; what each exit status means for a script: [ex
 LONGEST = 90  # characters of all that may stand in one place
 
 
+@cache
+def finder() -> Finder:
+    """Everything that the code says."""
+    return Finder(modules())
+
+
 def page() -> str:
     """The page as it should be."""
-    finder = Finder(modules())
     lines = [TOP]
     for kind, (heading, meaning) in CHAPTERS.items():
-        told = [saying for saying in finder.sayings if saying.kind == kind]
+        told = [saying for saying in finder().sayings if saying.kind == kind]
         if told:
             lines += [f"\n## {heading}\n\n{meaning}\n", *_by_subject(told)]
     lines += [

@@ -67,7 +67,7 @@ class Finder:
         self.sayings: dict[Saying, None] = {}
         self.handed: dict[Handed, None] = {}
         for module in modules.values():
-            for node in ast.walk(module.tree):
+            for node in list(module.parents):
                 self._look_at(node, module)
 
     def _look_at(self, node: ast.AST, module: Module) -> None:
@@ -202,7 +202,7 @@ def _calls(modules: Mapping[str, Module]) -> dict[str, list[tuple[Module, ast.Ca
     """Every call by the last name of what is called."""
     found: dict[str, list[tuple[Module, ast.Call]]] = {}
     for module in modules.values():
-        for node in ast.walk(module.tree):
+        for node in module.parents:
             if isinstance(node, ast.Call):
                 found.setdefault(last_name(node.func), []).append((module, node))
     return found

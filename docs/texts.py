@@ -1,7 +1,7 @@
-"""Writes an expression of the code as the texts it may become, with what is only known later in angle brackets.
+"""Writes an expression of the code as the texts it may become.
 
-Names are followed to their assignments, calls to what a function returns, conditions to both sides. What cannot be
-followed is named: `error.strerror` is <why>, `door.host.name` is <server>.
+Names are followed to their assignments, calls to what a function returns, conditions to both sides. What is known only
+when the code runs is named in angle brackets: `error.strerror` is <why>, `door.host.name` is <server>.
 """
 
 from __future__ import annotations
@@ -215,12 +215,10 @@ def says(text: str) -> bool:
 
 
 def last_name(node: ast.expr) -> str:
-    """The last name of a chain of them."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def placeholder(node: ast.AST) -> str:
-    """What a person would call what is only known when the code runs."""
     return f"<{_words(node)}>"
 
 
