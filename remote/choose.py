@@ -96,10 +96,10 @@ def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None
 
 
 def _new_id(store: Store) -> str:
-    """The time and four random digits, as every run's; one after another run of this very second sorts behind it."""
-    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
-    last = journals.last(store)
-    return max(run, f"{last.id}0") if last else run
+    """The time and four random digits, as every run has them; behind the last one of this very second."""
+    digits, last = os.urandom(2).hex(), journals.last(store)
+    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{digits}"
+    return max(run, f"{last.id}-{digits}") if last else run
 
 
 def _sentence(change: Change) -> str:

@@ -65,9 +65,13 @@ def images_to_fetch(plan: Plan, look: Look) -> list[str]:
 
 
 def new_id(look: Look) -> str:
-    """A run's id: the server's time, so that ids sort, and four random digits, so that two laptops never share one."""
+    """A run's id: the server's time, so that ids sort, and four random digits, so that two laptops never share one.
+
+    One that begins in the same second as the last run sorts behind it all the same.
+    """
     stamp = look.at[:19].replace("-", "").replace(":", "").replace("T", "-")
-    return f"{stamp}-{secrets.token_hex(2)}"
+    digits = secrets.token_hex(2)
+    return max(f"{stamp}-{digits}", f"{look.run.id}-{digits}" if look.run else "")
 
 
 def make_spec(service: Consumer, image: str) -> Spec:

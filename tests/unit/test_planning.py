@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote.plans import BatchState, Plan
+from remote.plans import BatchState, Plan, RunState
 from runbook import plantext
 from runbook.errors import Refused
 from runbook.planning import changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do
@@ -138,6 +138,8 @@ def test_ids_sort_by_the_clock_of_the_server_and_are_never_shared(scene: Scene) 
     assert len(ids) > 1
     assert {name[:16] for name in ids} == {"20260420-101112-"}
     assert max(ids) < new_id(dataclasses.replace(scene.look, at="2026-04-20T10:11:13.000Z"))
+    last = RunState("20260420-101112-ffff", "ended")  # of the same second
+    assert new_id(dataclasses.replace(scene.look, run=last)) > last.id
 
 
 def test_without_hashes_on_record_no_variable_is_said_to_differ(scene: Scene) -> None:
