@@ -1,0 +1,133 @@
+"""Restarts and stops: what is planned, what is remembered of them, and what is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from remote import meant, notes
+from remote.plans import MeantStop, Plan
+from remote.store import Store
+from remote.words import WARNING, Check
+from runbook import operating, status, telling
+from runbook.errors import BadInput, Refused
+from runbook.inventory import Consumer
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, occupant, order
+
+STOP = MeantStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return deployed(tmp_path, "r2", "r1")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+def planned(scene: Scene, change: str = "restart", reason: str = "") -> Plan:
+    (service,) = scene.only(QUEUE)
+    assert isinstance(service, Consumer)
+    return operating.operation_plan(scene.inventory, scene.resolved, service, scene.look, order(), change, reason)
+
+
+def test_a_restart_keeps_container_release_and_policy_and_puts_no_config_anywhere(scene: Scene) -> None:
+    plan = planned(scene)
+    (step,) = plan.consumers
+    assert (plan.action, plan.release, plan.leaves, plan.batches) == ("restart", "r2", "r2", ())
+    assert (step.change, step.container, step.restart, step.config) == (
+        *("restart", f"{QUEUE}-r2", "unless-stopped", None),
+    )
+    assert step.tag == "tag-r2"
+
+
+def test_a_stop_has_its_reason(scene: Scene) -> None:
+    plan = planned(scene, "stop", "why not")
+    assert (plan.action, plan.consumers[0].change, plan.consumers[0].reason) == ("stop", "stop", "why not")
+
+
+def test_one_that_was_stopped_gets_the_policy_of_the_record_back(scene: Scene) -> None:
+    still = occupant(scene, QUEUE, "r1", running=False)
+    assert planned(scene.seeing(occupants={QUEUE: (still,)}).with_record(current="r1")).consumers[0].restart == "always"
+    stray = dataclasses.replace(still, container="f" * 64, restart="on-failure:3")
+    assert planned(scene.seeing(occupants={QUEUE: (stray,)})).consumers[0].restart == "on-failure:3"
+
+
+def test_what_cannot_be_restarted_is_refused(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(Refused, match="gpu-1: annotation-queue has no container; nothing was changed"):
+        planned(bare(tmp_path / "bare"))
+    foreign = occupant(scene, QUEUE, "r2", ours=False, container="f" * 64)
+    with pytest.raises(Refused, match="was not made by this tool"):
+        planned(scene.seeing(occupants={QUEUE: (foreign,)}))
+    two = (occupant(scene, QUEUE, "r2"), occupant(scene, QUEUE, "r1"))
+    with pytest.raises(Refused, match="several containers hold the place"):
+        planned(scene.seeing(occupants={QUEUE: two}))
+
+
+def test_only_one_consumer_is_taken(scene: Scene) -> None:
+    assert operating.consumer(scene.only(QUEUE), "stop").name == QUEUE
+    with pytest.raises(BadInput, match="fab stop touches consumers only, and training is none"):
+        operating.consumer(scene.only(TRAINING), "stop")
+    with pytest.raises(BadInput, match="one consumer at a time"):
+        operating.consumer(scene.only(QUEUE, SECOND), "restart")
+
+
+def test_what_was_stopped_is_remembered_until_it_is_forgotten(store: Store) -> None:
+    other = MeantStop("bob", "2026-04-20T11:00:00.000Z")
+    meant.remember(store, QUEUE, STOP)
+    meant.remember(store, SECOND, other)
+    assert meant.load(store) == ({QUEUE: STOP, SECOND: other}, "")
+    assert Path(store.stopped).stat().st_mode & 0o777 == 0o600
+    meant.forget(store, [QUEUE, "one that never was"])
+    assert meant.load(store) == ({SECOND: other}, "")
+    meant.forget(store, [SECOND])
+    assert not Path(store.stopped).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"q": {}}', '{"q": {"who": "ann", "at": 7}}', "\xff"])
+def test_damaged_notes_are_named_and_count_as_not_there(store: Store, text: str) -> None:
+    Path(store.stopped).write_text(text, encoding="latin-1")
+    found, problem = meant.load(store)
+    assert found == {}
+    assert problem.startswith(f"{store.stopped} is damaged: ")
+    meant.remember(store, QUEUE, STOP)
+    assert meant.load(store) == ({QUEUE: STOP}, "")
+
+
+def test_a_note_that_is_a_folder_is_damaged_too(store: Store) -> None:
+    Path(store.stopped).mkdir()
+    assert notes.load(MeantStop, store.stopped)[1].startswith(f"{store.stopped} is damaged: ")
+
+
+def test_status_says_that_a_stop_was_meant_as_long_as_nobody_has_started_it(scene: Scene) -> None:
+    row = Check(f"{QUEUE} container", "critical", "it is exited", hint="see docker logs")
+    still = occupant(scene, QUEUE, "r2", running=False)
+    stopped = scene.seeing(occupants={QUEUE: (still,)}, stopped={QUEUE: STOP}, rows=(row,)).look
+    lines = [text for text, _ in status.lines("gpu-1", stopped, scene.only(QUEUE))]
+    said = "stopped by ann at 2026-04-20 10:00 UTC, on purpose (the broker is moved)"
+    assert any(line.startswith(f"  {QUEUE}: ") and said in line for line in lines)
+    (found,) = status.rows(stopped)
+    assert (found.level, found.sentence, found.hint) == (WARNING, said, f"fab restart {QUEUE} starts it")
+    result = status.as_result("gpu-1", stopped, scene.only(QUEUE))
+    assert result["services"][QUEUE]["stopped"]["who"] == "ann"
+    assert result["rows"][0]["level"] == WARNING
+    running = scene.seeing(stopped={QUEUE: STOP}, rows=(row,)).look
+    assert not any("on purpose" in text for text, _ in status.lines("gpu-1", running, scene.only(QUEUE)))
+    assert status.rows(running) == [row]
+    assert status.as_result("gpu-1", running, scene.only(QUEUE))["services"][QUEUE]["stopped"] is None
+
+
+def test_the_lines_of_its_journal_are_sentences() -> None:
+    stopping = {"event": "stop", "service": "q", "grace": 30}
+    assert telling.sentence(stopping) == "q: stopping it (it has 30 s)"
+    assert telling.sentence({**stopping, "event": "restart"}) == "q: stopping it (it has 30 s), then starting it"
+    assert telling.sentence({**stopping, "grace": 0}) is None  # it does not run
+    restarted = {"event": "restarted", "service": "q", "outage": 0.5, "offset": 7, "old_exit": 137}
+    assert telling.sentence(restarted) == "q: started; it was down for 0.50 s, next offset 7"

@@ -1,0 +1,158 @@
+"""What may be removed: by ids that this root's own record and journals know, and never anything of a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import record, surplus, tidy
+from remote.engine import Engine
+from remote.journal import Journal
+from remote.plans import BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from remote.store import Store
+from remote.surplus import Batch, Known, Thing, brought, is_batch, may_go
+from remote.words import Refusal, encode
+from runbook import pruning
+from runbook.errors import BadInput
+from tests.unit.scene import deployed
+
+NOW = 1776682800.0
+HOUR = 3600
+TRAINING = Batch("training", "team=training", "registry/training:current")
+
+
+def release(name: str) -> Release:
+    return Release(
+        name, "", "ann", "proven", {"q": Placed("consumer", "1", f"r/q@sha256:{name}", container=f"c-{name}")}
+    )
+
+
+KNOWN = Known(
+    kept=(release("r2"),),
+    dropped=(release("r1"),),
+    staying=frozenset({"r2", "failed"}),
+    journals={"f": [{"event": "staged", "container": "c-left"}, {"event": "staged", "container": "c-failed"}]},
+    listed=[],
+    batches=(TRAINING,),
+)
+
+
+def entry(container: str, **change: Any) -> dict[str, Any]:
+    """A container as the engine lists it: at rest, parked, ours, and hours old."""
+    labels = {"gpu-runbook.service": "q", "gpu-runbook.release": "gone"}
+    known = {"Id": container, "Names": [f"/q.{container}"], "Labels": labels, "State": "exited", "ImageID": "i"}
+    return {**known, "Created": NOW - 2 * HOUR, **change}
+
+
+def test_containers_of_dropped_releases_and_old_ones_that_a_run_has_staged_may_go() -> None:
+    assert may_go(entry("c-r1", Created=NOW), KNOWN, NOW)
+    assert may_go(entry("c-left"), KNOWN, NOW)
+    assert may_go(entry("c-left", State="created"), KNOWN, NOW)
+
+
+@pytest.mark.parametrize("state", ["running", "restarting", "paused", "removing", "a later engine's"])
+def test_what_is_not_at_rest_stays(state: str) -> None:
+    assert not may_go(entry("c-r1", State=state), KNOWN, NOW)
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [
+        entry("c-r2"),
+        entry("c-stranger"),  # our label, and no run of this root knows its id
+        entry("c-left", Created=NOW - HOUR + 1),
+        entry("c-left", Names=["/q"]),  # it holds the place
+        entry("c-failed", Labels={"gpu-runbook.service": "q", "gpu-runbook.release": "failed"}),
+        entry("c-r1", Names=["/training"]),
+        entry("c-r1", Labels={"team": "training"}),
+    ],
+    ids=["kept", "unknown", "young", "in its place", "of a failed release that is kept", "training", "its label"],
+)
+def test_what_somebody_may_still_need_stays(stays: dict[str, Any]) -> None:
+    assert not may_go(stays, KNOWN, NOW)
+
+
+def test_a_training_run_is_recognised_in_every_state_by_name_or_label() -> None:
+    assert is_batch(entry("x", Names=["/training"], State="created"), [TRAINING])
+    assert is_batch(entry("x", Labels={"team": "training"}), [TRAINING])
+    assert not is_batch(entry("x", Names=["/training-2"], Labels=None), [TRAINING])
+    assert not is_batch(entry("x", Labels={"": "x"}), [Batch("training", "", "")])
+
+
+def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:
+    plan = Plan(
+        *("r1", "deploy", "gpu-1", "/azaion", "r1", "ann", "laptop", "0.1"),
+        consumers=(
+            ConsumerStep("q", "place", "1", Watch(), Spec("r/q@sha256:1")),
+            ConsumerStep("p", "stop", "1", Watch()),
+        ),
+        batches=(BatchStep("t", "tag", "1", "r/t@sha256:2", "r/t:current"),),
+    )
+    begin, end = {"event": "begin", "plan": encode(plan)}, {"event": "end"}
+    assert brought({"a": [begin, end]}) == {"r/q@sha256:1", "r/t@sha256:2"}
+    assert brought({"a": [begin]}) == set()  # under way, or cut off
+    assert brought({"a": [{"event": "begin", "plan": {"id": 7}}, end], "b": [end], "c": []}) == set()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.create()
+    return store
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """One that does not answer."""
+    return Engine(f"unix://{tmp_path}/none.sock")
+
+
+def test_a_damaged_record_removes_nothing(store: Store, engine: Engine) -> None:
+    record.save(store, Record("r1", (release("r1"),)))
+    Path(store.record).write_text(Path(store.record).read_text().replace('"who": "ann"', '"who": 7'))
+    with pytest.raises(Refusal, match=r"is damaged: .*; nothing was removed"):
+        surplus.find(store, engine, 2, [TRAINING])
+
+
+def test_old_journals_and_half_written_files_go_and_those_of_open_runs_stay(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tidy, "KEEP_RUNS", 1)
+    for run, events in {"1": ["begin", "end"], "2": ["begin"], "3": ["begin", "end"]}.items():
+        book = Journal(store.journal(run))
+        for event in events:
+            book.write(event)
+        book.close()
+    Path(store.decision("1")).write_text("go")
+    old, young = (Path(store.folder, name) for name in (".record.1-2", ".record.3-4"))
+    for path in (old, young):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    found = [*surplus._journals(store), *surplus._half_written(store)]
+    sizes = Path(store.journal("1")).stat().st_size + len("go")
+    assert [(one.kind, one.id, one.size) for one in found] == [("journal", "1", sizes), ("file", str(old), 4)]
+
+
+def test_at_least_two_releases_stay(tmp_path: Path) -> None:
+    inventory = deployed(tmp_path, "r1").inventory
+    assert [pruning.keep(inventory, given) for given in (None, 2, 9)] == [3, 2, 9]
+    assert pruning.keep(dataclasses.replace(inventory, keep_releases=1), None) == 2
+    with pytest.raises(BadInput, match="--keep 1: fab prune keeps at least 2 releases"):
+        pruning.keep(inventory, 1)
+
+
+def test_it_is_told_thing_by_thing_and_journals_in_one_line() -> None:
+    image = Thing("image", "r/q@sha256:1", "r/q@sha256:1", 3 << 20, "of no release that is kept")
+    journals = [Thing("journal", str(n), str(n), 1024, "older than the newest 200") for n in range(9)]
+    assert [text for text, _ in pruning.lines("gpu-1", [image, *journals], 5, dry_run=True)] == [
+        "gpu-1: fab prune would remove 10 things, at most 3.0 MiB",
+        "  image        3.0 MiB  r/q@sha256:1  of no release that is kept",
+        "  journal      9.0 KiB  9 of them  older than the newest 200",
+    ]
+    assert [text for text, _ in pruning.lines("gpu-1", [], 5, dry_run=False)] == [
+        "gpu-1: nothing to remove; the newest 5 releases stay"
+    ]
