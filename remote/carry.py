@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from remote import meant, offset, ready, recover, release, tidy, watch
+from remote import meant, offset, ready, release, tidy, watch
 from remote.docker import KILLED, StepFailed, lives
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
 from remote.occupants import moment
 from remote.plans import ConsumerStep
-from remote.stage import Site, stage
+from remote.stage import Site, stage, unstage_all
 from remote.swap import Swap, back, forward
 from remote.vigil import FAILED, UNPROVEN, Verdict
 from remote.words import Refusal, encode
@@ -213,6 +213,6 @@ def _tag(steps: List[ConsumerStep], service: str) -> str:
 
 def _unstage(site: Site) -> None:
     try:
-        recover.unstage_all(site.store, site.docker, site.plan.id)
+        unstage_all(site.store, site.docker, site.plan.id)
     except (StepFailed, Refusal) as error:
         site.journal.write("unstaging", failed=str(error))

@@ -1,18 +1,17 @@
-"""Questions to the docker engine over its own socket, and pulls. What changes a container is a `docker` command.
+"""Questions to the docker engine over its own socket. What changes a container is a `docker` command.
 
 Asking the socket costs a millisecond where the command costs thirty, and answers with status codes instead of English.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import urllib.parse
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from remote.unix_http import Answer, request
 from remote.words import Refusal
@@ -22,7 +21,6 @@ SECONDS = 10.0
 LIMIT = 32 << 20  # bytes of one answer; logs are the longest
 LINE = 1 << 16  # bytes of one line of a pull's progress
 NONE = type(None)
-REVISION = "org.opencontainers.image.revision"
 
 # What is relied upon in an answer, as `_fits` reads it.
 CONTAINER = {
@@ -35,7 +33,6 @@ CONTAINER = {
     "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
 }
 LISTED = [{"Id": str, "Names": [str], "Labels": (dict, NONE), "State": str}]
-PROGRESS = {"id": (str, NONE), "progressDetail": (dict, NONE)}
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
 
@@ -64,7 +61,7 @@ class Engine:
         self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS, shape: Any = (dict, list)
     ) -> Any:
         """The JSON answer of one GET, which has that shape. Raises EngineError."""
-        return self._read(self._ask("GET", path, query, seconds=seconds), shape)
+        return self.read(self.ask("GET", path, query, seconds=seconds), shape)
 
     def container(self, name_or_id: str, seconds: float = SECONDS) -> Optional[Dict[str, Any]]:
         """What `docker inspect` shows of a container, None when there is none."""
@@ -83,7 +80,7 @@ class Engine:
         query = {"stdout": "1", "stderr": "1", "tail": str(tail) if tail else "all", "timestamps": str(int(stamps))}
         if since:
             query["since"] = f"{since:.9f}"
-        raw = self._ask("GET", f"/containers/{container}/logs", query, seconds=SECONDS)
+        raw = self.ask("GET", f"/containers/{container}/logs", query, seconds=SECONDS)
         text = _demultiplexed(raw)
         for secret in self.hidden:
             text = text.replace(secret, "•••")
@@ -95,35 +92,8 @@ class Engine:
         pairs = [line.partition(" ") for line in lines]
         return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
 
-    def manifest(self, image: str, login: Optional[Dict[str, str]] = None) -> str:
-        """The digest the registry holds for a tag, `sha256:…`, asked by the engine itself without pulling.
-
-        Raises EngineError: 401 or 403 for a refused login, 404 for a tag or repository that is not there.
-        """
-        path = "/distribution/{}/json".format(urllib.parse.quote(image, safe="/:"))
-        raw = self._ask("GET", path, None, headers=_login_header(login), seconds=30.0)
-        return str(self._read(raw, {"Descriptor": {"digest": str}})["Descriptor"]["digest"])
-
-    def pull(
-        self, image: str, login: Optional[Dict[str, str]] = None, silence: float = 60.0
-    ) -> Iterator[Dict[str, Any]]:
-        """Pull `repository@digest`, giving the engine's progress as it comes. Ending the iteration ends the pull.
-
-        Raises EngineError when the pull fails, or when nothing was heard for `silence` seconds.
-        """
-        name, _, digest = image.partition("@")
-        query = {"fromImage": name, "tag": digest}
-        with closing(self.send("POST", "/images/create", query, _login_header(login), silence, endless=True)) as answer:
-            try:
-                for line in iter(lambda: answer.line(LINE), b""):
-                    progress: Dict[str, Any] = self._read(line, PROGRESS)
-                    if "error" in progress:
-                        raise EngineError(answer.status, str(progress["error"]))
-                    yield progress
-            except OSError as error:
-                raise EngineError(0, f"the engine fell silent during the pull ({error})") from error
-
-    def _read(self, raw: bytes, shape: Any) -> Any:
+    def read(self, raw: bytes, shape: Any) -> Any:
+        """An answer as JSON that has the shape. Raises EngineError."""
         try:
             data = json.loads(raw)
         except (ValueError, RecursionError):
@@ -141,7 +111,7 @@ class Engine:
                 return None
             raise
 
-    def _ask(
+    def ask(
         self,
         method: str,
         path: str,
@@ -176,11 +146,6 @@ class Engine:
             return answer
         with closing(answer):
             raise EngineError(answer.status, _refused(answer))
-
-
-def revision(image: Dict[str, Any]) -> str:
-    """The commit an image was built from, by the label that build tools write; empty when it has none."""
-    return str(((image.get("Config") or {}).get("Labels") or {}).get(REVISION) or "")
 
 
 def find(wanted: str = "") -> Engine:
@@ -246,13 +211,6 @@ def _fits(shape: Any, data: Any) -> bool:
     return isinstance(data, shape)
 
 
-def _login_header(login: Optional[Dict[str, str]]) -> Dict[str, str]:
-    """`login` has username, password and serveraddress."""
-    if not login:
-        return {}
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(login).encode()).decode()}
-
-
 def _refused(answer: Answer) -> str:
     """What an answer with an error status says."""
     try:
@@ -274,9 +232,3 @@ def _demultiplexed(raw: bytes) -> str:
         at += 8 + length
     text = b"".join(parts) if parts else raw
     return text.decode("utf-8", "replace")
-
-
-def repository(image: str) -> Tuple[str, str]:
-    """`server/name:tag` as (`server/name`, `tag`); a port of the server is no tag."""
-    head, _, tail = image.rpartition(":")
-    return (image, "") if not head or "/" in tail else (head, tail)

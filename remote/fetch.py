@@ -6,7 +6,8 @@ import time
 from typing import Any, Callable, Dict, Tuple
 
 from remote import engine as engines
-from remote.engine import Engine, EngineError, revision
+from remote import registry
+from remote.engine import Engine, EngineError
 from remote.words import Refusal
 
 SAY = 0.5  # seconds between two lines of progress
@@ -26,7 +27,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         if found is None:
             raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
         emit({"event": "fetched", "image": image})
-        fetched[image], revisions[image] = found["Id"], revision(found)
+        fetched[image], revisions[image] = found["Id"], registry.revision(found)
     return {"images": fetched, "revisions": revisions}
 
 
@@ -35,7 +36,7 @@ def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
     said = 0.0
     emit({"event": "pulling", "image": image, "done": 0, "total": 0})
     try:
-        for progress in engine.pull(image, login):
+        for progress in registry.pull(engine, image, login):
             detail = progress.get("progressDetail") or {}
             layer, sizes = progress.get("id", ""), (detail.get("current"), detail.get("total"))
             if progress.get("status") == "Downloading" and all(isinstance(size, int) for size in sizes):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
-from remote import batch, envfile, gpu_support, ground, tree
+from remote import batch, envfile, gpu_support, ground, registry, tree
 from remote import engine as engines
 from remote.checks import disk
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
-from remote.engine import Engine, EngineError, repository
+from remote.engine import Engine, EngineError
 from remote.plans import Wanted
 from remote.store import Store
 from remote.view import view
@@ -93,10 +93,10 @@ def _checklist(request: Dict[str, Any], engine: Engine, driver: gpu_support.Driv
 
 def _image(name: str, engine: Engine, entry: Wanted, login: Any, digests: Dict[str, str]) -> Check:
     try:
-        digest = engine.manifest(entry.image, login)
+        digest = registry.manifest(engine, entry.image, login)
     except EngineError as error:
         return _no_image(name, entry.image, error)
-    digests[entry.service] = f"{repository(entry.image)[0]}@{digest}"
+    digests[entry.service] = f"{registry.repository(entry.image)[0]}@{digest}"
     return Check(name, OK, f"{entry.image} is {digest[:19]}", {"digest": digest})
 
 

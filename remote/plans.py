@@ -248,6 +248,7 @@ class Look:
     images: Dict[str, str] = field(default_factory=dict)  # image of a release -> local image id, empty when it is gone
     revisions: Dict[str, str] = field(default_factory=dict)  # of digests that are here: the commit, empty without one
     same_config: Dict[str, bool] = field(default_factory=dict)  # whether the wanted text is in place already
+    configs: Dict[str, str] = field(default_factory=dict)  # keyed hash of what is in place; nothing where nothing is
     model: str = ""  # the path of the model that was chosen, empty when none was
     batches: Dict[str, BatchState] = field(default_factory=dict)
     variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value

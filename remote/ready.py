@@ -1,12 +1,12 @@
-"""What stands before every run: earlier ones are brought to an end, and what it was planned from must still be so."""
+"""What stands before every run: earlier ones have come to an end, and what it was planned from is still so."""
 
 from __future__ import annotations
 
 from typing import Any, Optional
 
-from remote import recover
+from remote import journal as journals
 from remote.docker import StepFailed
-from remote.ends import NEEDS_PERSON, REFUSED, End
+from remote.ends import REFUSED, End
 from remote.occupants import occupants
 from remote.stage import Site
 from remote.words import Refusal
@@ -14,13 +14,14 @@ from remote.words import Refusal
 
 def refused(site: Site) -> Optional[End]:
     """The end of a run that must not begin, None for one that may. The caller holds the lock."""
+    earlier = (run for run in journals.runs(site.store) if run != site.plan.id)
+    cut_off = next((run for run in earlier if journals.state(site.store, run).state == "cut-off"), None)
+    if cut_off:  # since the look, after which it would have been brought to an end
+        return End(REFUSED, f"run {cut_off} was cut off since the look; nothing was changed", "run it again")
     try:
-        recover.cut_off_runs(site.store, site.docker.engine, site.docker.lock, except_run=site.plan.id)
         _check_starting_point(site)
-    except Refusal as error:
-        return End(REFUSED, error.message, error.hint)
-    except StepFailed as error:
-        return End(NEEDS_PERSON, f"an earlier run was cut off and could not be finished or undone: {error}")
+    except (Refusal, StepFailed) as error:
+        return End(REFUSED, str(error), getattr(error, "hint", ""))
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any, Dict, List, Tuple
 
 from remote import halt, modelkey, release
@@ -12,7 +11,7 @@ from remote.docker import Docker
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.plans import ConfigFile, Plan
-from remote.stage import unstage
+from remote.stage import unstage_all
 from remote.store import Store
 from remote.swap import Swap, back, finished
 from remote.vigil import UNPROVEN
@@ -21,6 +20,11 @@ from remote.words import Malformed
 Lines = List[Dict[str, Any]]
 
 NOTED = {"staging": ("service", "name", "config"), "staged": ("service", "container")}
+# What needs no mending, by action.
+CUT = {
+    "prune": "removed things; the next fab prune goes on",
+    "env": "wrote env files: fab env.diff says which are new",
+}
 
 
 def cut_off_runs(store: Store, engine: Engine, lock: int, except_run: str = "") -> List[str]:
@@ -59,8 +63,9 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         if begin.get("action") == "model":
             modelkey.point(store, run, decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs"))
             return "done", f"run {run} was cut off; the model in force is {modelkey.chosen(store) or 'as it was'}"
-        if begin.get("action") == "prune":
-            return "done", f"run {run} was cut off while it removed things; the next fab prune goes on"
+        harmless = CUT.get(str(begin.get("action")))
+        if harmless:
+            return "done", f"run {run} was cut off while it {harmless}"
         plan = decode(Plan, begin["plan"], f"{run}.plan")
         swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
         variables = decode(Dict[str, str], begin.get("variables", {}), f"{run}.variables")
@@ -90,19 +95,6 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if trouble:
         return "needs-person", f"run {run} was cut off in its swap, and not all of it could be undone: {trouble}"
     return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
-
-
-def unstage_all(store: Store, docker: Docker, run: str) -> None:
-    """Remove what a run staged for services whose swap it never began, and its folder when it began none."""
-    lines = journals.read(store.journal(run))
-    begun = {line["swap"]["service"] for line in _events(lines, "swap")}
-    created = {line["service"]: line["container"] for line in _events(lines, "staged")}
-    for line in _events(lines, "staging"):
-        if line["service"] not in begun:
-            container = created.get(line["service"], "")
-            unstage(docker, run, line["name"], container, (line["config"], str(line.get("offset", ""))))
-    if not begun:
-        shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
 
 
 def _events(lines: Lines, event: str) -> Lines:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from remote import files, modelkey, replay
+from remote import journal as journals
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
 from remote.plans import ConsumerStep, Plan, owner, spec_hash
@@ -142,7 +144,20 @@ def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config
     )
 
 
-def unstage(docker: Docker, run: str, name: str, container: str, staged: Sequence[str]) -> None:
+def unstage_all(store: Store, docker: Docker, run: str) -> None:
+    """Remove what a run staged for services whose swap it never began, and its folder when it began none."""
+    lines = journals.read(store.journal(run))
+    begun = {line["swap"]["service"] for line in lines if line["event"] == "swap"}
+    created = {line["service"]: line["container"] for line in lines if line["event"] == "staged"}
+    for line in lines:
+        if line["event"] == "staging" and line["service"] not in begun:
+            container = created.get(line["service"], "")
+            _unstage(docker, run, line["name"], container, (line["config"], str(line.get("offset", ""))))
+    if not begun:
+        shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
+
+
+def _unstage(docker: Docker, run: str, name: str, container: str, staged: Sequence[str]) -> None:
     """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
     for path in filter(None, staged):
         files.remove(path)

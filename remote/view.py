@@ -9,9 +9,9 @@ import socket
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import batch, files, meant, modelkey, offset, pause, record
+from remote import batch, files, meant, modelkey, offset, pause, record, registry
 from remote import journal as journals
-from remote.engine import Engine, revision
+from remote.engine import Engine
 from remote.occupants import occupants
 from remote.plans import BatchState, Look, Occupant, Record, Wanted
 from remote.store import Store
@@ -52,6 +52,7 @@ def view(
         images=images,
         revisions=revisions,
         same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
+        configs={entry.service: hashed for entry in wanted for hashed in _in_place(store, entry)},
         model=model or "",
         batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
         variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
@@ -87,7 +88,15 @@ def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dic
     asked |= set(digests.values())
     found = {image: engine.image(image) or {} for image in sorted(asked - {""})}
     ids = {image: str(one.get("Id", "")) for image, one in found.items()}
-    return ids, {image: revision(one) for image, one in found.items() if one and image in digests.values()}
+    return ids, {image: registry.revision(one) for image, one in found.items() if one and image in digests.values()}
+
+
+def _in_place(store: Store, entry: Wanted) -> List[str]:
+    try:
+        present = files.read(entry.config.path) if entry.config else None
+    except OSError:
+        return []
+    return [] if present is None else [store.keyed_hash(present.decode("utf-8", "replace"))]
 
 
 def _same_config(store: Store, entry: Wanted) -> bool:

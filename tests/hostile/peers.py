@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote import batch, fetch, stream
+from remote import batch, fetch, registry, stream
 from remote import engine as engines
 from remote.checks import container, disk, gpu
 from remote.checks.asked import Expected
@@ -77,7 +77,7 @@ ASKED: dict[str, tuple[Callable[[Engine], Any], Any]] = {
     "container": (_of_container, CONTAINER),
     "list": (_of_list, LISTED),
     "image": (lambda engine: engine.image("team/queue:1"), {"Id": "sha256:ff"}),
-    "digest": (lambda engine: engine.manifest("team/queue:1"), {"Descriptor": {"digest": "sha256:ff"}}),
+    "digest": (lambda engine: registry.manifest(engine, "team/queue:1"), {"Descriptor": {"digest": "sha256:ff"}}),
     "pull": (_of_pull, PULL),
     "log": (_of_log, LOG),
     "info": (lambda engine: disk._docker_root(engine.address), {"DockerRootDir": "/var/lib/docker"}),
