@@ -46,10 +46,11 @@ def run(
     keep: Sequence[int] = (),
     env: Optional[Dict[str, str]] = None,
     limit: int = LIMIT,
+    stdin: int = subprocess.DEVNULL,
 ) -> Ended:
     """Run `argv` for at most `deadline` seconds; `keep` are the descriptors it may inherit.
 
-    `limit` is how many bytes are kept of each stream.
+    `limit` is how many bytes are kept of each stream; `stdin` is a descriptor that it reads.
 
     Never raises for what the program does; a program that is not there ends with status 127.
     """
@@ -57,7 +58,7 @@ def run(
     try:
         child = subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(os.environ, LC_ALL="C", **(env or {})),

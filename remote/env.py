@@ -1,0 +1,133 @@
+"""Verb: compares the env files of services with what is wanted, or writes them whole, in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from remote import envfile, files, lock
+from remote import journal as journals
+from remote.codec import decode
+from remote.detach import Say, detached
+from remote.envfile import MISSING, MODE, THERE, UNREADABLE, Difference, EnvFile
+from remote.journal import Journal, now
+from remote.owners import ids, may_give
+from remote.plans import RunState
+from remote.store import Store
+from remote.words import Refusal, encode
+
+Request = Dict[str, Any]
+SUFFIX = "new"  # always the same, so that the next push takes away what a cut has left
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How the files were before anything was written, `run` being the last one; and the run that wrote, if one did."""
+
+    files: Tuple[Difference, ...]
+    run: Optional[RunState] = None
+    written: str = ""
+
+
+def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, files (EnvFile each), and texts (service -> the whole file) to write those that differ.
+
+    With texts also who and laptop. The answer is a Compared. Raises Refusal, of kind person when something was written
+    and not all.
+    """
+    store = Store(request["root"])
+    store.check_owner()
+    wanted = [decode(EnvFile, entry, f"files[{at}]") for at, entry in enumerate(request["files"])]
+    if not request["texts"]:
+        found: Dict[str, Any] = encode(Compared(tuple(map(envfile.compared, wanted)), journals.last(store)))
+        return found
+    store.create()
+    return detached(partial(_live, request, store, wanted))
+
+
+def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> None:
+    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    holder: Request = {
+        "run": run,
+        "action": "env",
+        "who": request["who"],
+        "laptop": request["laptop"],
+        "since": now(),
+    }
+    lock.acquire(store, {**holder, "pid": os.getpid()})
+    last = journals.last(store)
+    if last and last.state == "cut-off":
+        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
+    before = [(entry, envfile.compared(entry)) for entry in wanted]
+    told = Compared(tuple(found for _, found in before), last)
+    changed = [(entry, found) for entry, found in before if not found.fine]
+    if not changed:
+        say(encode(told))
+        return
+    staged = _stage(changed, request["texts"])
+    journal = Journal(store.journal(run))
+    if not journal.write("begin", **holder, files=[encode(found) for _, found in changed]):
+        _give_up(staged)
+        files.remove(store.journal(run))
+        raise Refusal(f"{store.root} is full: nothing can be written down; nothing was changed", "make room on it")
+    try:
+        for (entry, found), path in zip(changed, staged):
+            _keep(store, entry, found)
+            files.place(path, entry.path)
+            files.sync_folder(os.path.dirname(entry.path))
+    except (Refusal, OSError) as error:
+        _give_up(staged)
+        said = f"not every env file could be written: {error}"
+        journal.write("end", outcome="needs-person", sentence=said)
+        raise Refusal(said, "fab env.diff says which; then run it again", "person") from error
+    journal.write("end", outcome="done", sentence="; ".join(_sentence(found) for _, found in changed))
+    say(encode(dataclasses.replace(told, written=run)))
+
+
+def _stage(changed: List[Tuple[EnvFile, Difference]], texts: Dict[str, str]) -> List[str]:
+    """Write every file beside its place. Raises Refusal with nothing changed when one cannot be."""
+    staged: List[str] = []
+    try:
+        for entry, found in changed:
+            _may_write(entry, found)
+            staged.append(files.stage(entry.path, texts[entry.service].encode(), MODE, ids(entry.owner), SUFFIX))
+    except Refusal as error:
+        _give_up(staged)
+        raise Refusal(f"{error.message}; nothing was changed", error.hint) from error
+    return staged
+
+
+def _may_write(entry: EnvFile, found: Difference) -> None:
+    owner = ids(entry.owner)
+    if owner and not may_give(*owner):
+        hint = f"let {owner[0]} be the login user, change env_file.owner, or set sudo: true for this server"
+        raise Refusal(f"this login cannot give {entry.path} to {entry.owner}", hint)
+    if found.state == UNREADABLE:
+        hint = "let the login user own it: what is there is kept before it is replaced"
+        raise Refusal(f"{entry.path} cannot be read: {found.problems[0]}", hint)
+
+
+def _give_up(staged: List[str]) -> None:
+    for path in staged:
+        files.remove(path)
+
+
+def _keep(store: Store, entry: EnvFile, found: Difference) -> None:
+    """The file that is replaced, where its content is another one."""
+    if found.state == THERE and (found.differs or found.missing or found.unknown or found.problems):
+        folder = os.path.join(store.folder, "env")
+        files.make_folder(folder)
+        files.write(os.path.join(folder, f"{entry.service}.previous"), files.read(entry.path) or b"")
+
+
+def _sentence(found: Difference) -> str:
+    """What a file has become, in names."""
+    if found.state == MISSING:
+        return f"{found.service}: {found.path} written with {', '.join(found.missing)}"
+    parts = {"changed": found.differs, "added": found.missing, "removed": found.unknown}
+    said = [f"{what} {', '.join(names)}" for what, names in parts.items() if names]
+    return f"{found.service}: {found.path}: {'; '.join(said) or 'put in order'}"

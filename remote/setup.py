@@ -1,0 +1,176 @@
+"""Verb: makes the directories that a server has to have, and logs its docker in to the registry. Removes nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from remote import command, gpu_support, ground, tree
+from remote import engine as engines
+from remote.checks.together import Question, ask_all
+from remote.codec import decode
+from remote.engine import Engine
+from remote.owners import ids
+from remote.store import Store
+from remote.tree import Folder, Lack
+from remote.words import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
+
+LOGIN_SECONDS = 40.0  # the engine itself gives up after 30
+# docker says it in words alone, and each registry in its own.
+DENIED = re.compile(r"status: 40[13]|unauthorized|incorrect username|^denied", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What this login could not do, and what to do about it: a command for root, or a sentence."""
+
+    what: str
+    hint: str
+    root: bool  # whether root can do it by that command
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done, or would be on a dry run, in words; what is left to a person; how the server is now."""
+
+    done: Tuple[str, ...]
+    left: Tuple[Left, ...]
+    rows: Tuple[Check, ...]
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, docker_host, gpus, tree (Folder each), login (as the engine takes it, or None), dry_run.
+
+    The answer is a Done. Raises Refusal with nothing changed when the registry refuses the login.
+    """
+    store, dry_run = Store(request["root"]), request["dry_run"]
+    store.check_owner()
+    os.umask(0o022)  # for the directories above one that is made
+    engine, row = _engine(request["docker_host"])
+    done: List[str] = []
+    left: List[Left] = []
+    if request["login"] and engine:
+        _log_in(engine, request["login"], dry_run, done, left)
+    listed = [decode(Folder, one, "tree") for one in request["tree"]]
+    for folder in ([] if any(one.path == store.root for one in listed) else [Folder(store.root)]) + listed:
+        _put_right(folder, dry_run, done, left)
+    _make_ours(store, dry_run, done)
+    rows = [row, _python(), *_rows(request, store, engine, listed)]
+    left += [one for row in rows for one in _unfit(row, store)]
+    told: Dict[str, Any] = encode(Done(tuple(done), tuple(left), tuple(rows)))
+    return told
+
+
+def _engine(docker_host: str) -> Tuple[Optional[Engine], Check]:
+    """A server without docker gets its directories all the same."""
+    try:
+        engine = engines.find(docker_host)
+        version = engine.get("/version", shape={"Version": str})["Version"]
+        return engine, Check("docker", OK, f"version {version} at {engine.address}")
+    except Refusal as refusal:
+        return None, Check("docker", CRITICAL, refusal.message, hint=refusal.hint)
+
+
+def _python() -> Check:
+    return Check("python", OK, f"version {platform.python_version()} at {sys.executable}")
+
+
+def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], listed: List[Folder]) -> List[Check]:
+    gpus = request["gpus"]
+    questions = [
+        Question("root", partial(ground.root, store=store)),
+        Question("sessions", ground.sessions),
+        Question("tree", partial(tree.check, folders=listed)),
+        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=gpu_support.Driver()), slow=True),
+    ]
+    if engine:
+        questions.append(Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)))
+    return ask_all(questions, lambda check: None)
+
+
+def _put_right(folder: Folder, dry_run: bool, done: List[str], left: List[Left]) -> None:
+    for lack in tree.lacks(folder):
+        if not lack.mine:
+            left.append(Left(lack.what, lack.command, bool(lack.command)))
+            continue
+        try:
+            if not dry_run:
+                _apply(folder, lack)
+        except OSError as error:
+            left.append(Left(f"{lack.what} ({error.strerror})", lack.command, bool(lack.command)))
+        else:
+            done.append(lack.command)
+
+
+def _apply(folder: Folder, lack: Lack) -> None:
+    """What is in a directory is never touched, and nothing is removed."""
+    owner, path = ids(folder.owner), folder.path
+    if lack.step == tree.MAKE:
+        os.makedirs(path)
+        os.chmod(path, tree.MODE if folder.mode is None else folder.mode)
+    if owner and lack.step in (tree.MAKE, tree.OWN):
+        os.chown(path, *owner)
+    if lack.step == tree.OPEN and folder.mode is not None:
+        os.chmod(path, folder.mode)
+
+
+def _make_ours(store: Store, dry_run: bool, done: List[str]) -> None:
+    """The folder `.deploy`, where the root is there for it."""
+    if store.exists or not (os.access(store.root, os.W_OK | os.X_OK) or (dry_run and tree.may_make(store.root))):
+        return
+    if not dry_run:
+        store.create()
+    done.append(f"install -d -m 0700 {store.folder}")
+
+
+def _unfit(row: Check, store: Store) -> Iterator[Left]:
+    """What a row has to say that is not among the directories."""
+    if row.level not in (CRITICAL, UNKNOWN) or row.name == "tree":
+        return
+    if row.name != "root":
+        yield Left(f"{row.name}: {row.sentence}", row.hint, False)
+    elif os.path.isdir(store.root):
+        yield Left(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {store.root}", True)
+
+
+def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str], left: List[Left]) -> None:
+    """`docker login` with the password on standard input; docker keeps it in its own config.json."""
+    server, user = login["serveraddress"], login["username"]
+    argv = ["docker", "login", "--username", user, "--password-stdin", server]
+    known = _known(login)
+    if dry_run:
+        done += [] if known else [" ".join(argv)]
+        return
+    reader, writer = os.pipe()
+    os.write(writer, login["password"].encode())
+    os.close(writer)
+    try:
+        ended = command.run(argv, LOGIN_SECONDS, env=engine.environment, stdin=reader)
+    finally:
+        os.close(reader)
+    if ended.ok:
+        done += [] if known else [" ".join(argv)]
+    elif DENIED.search(ended.complaint):
+        hint = "check registry.username in hosts.yaml and REGISTRY_PASSWORD in .env"
+        raise Refusal(f"the registry {server} refused the login of {user}; nothing was changed", hint)
+    else:
+        hint = "check that the registry runs and that the server reaches it"
+        left.append(Left(f"the login to {server} failed: {ended.complaint[:200]}", hint, False))
+
+
+def _known(login: Dict[str, str]) -> bool:
+    """Whether docker keeps this very login already."""
+    home = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    wanted = base64.b64encode(f"{login['username']}:{login['password']}".encode()).decode()
+    try:
+        with open(os.path.join(home, "config.json"), encoding="utf-8") as file:
+            return bool(json.load(file)["auths"][login["serveraddress"]]["auth"] == wanted)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False

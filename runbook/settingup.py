@@ -1,0 +1,93 @@
+"""`fab setup`: makes what a server has to have, and says what is left to a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remote.checks import say
+from remote.codec import decode
+from remote.setup import Done
+from remote.words import LEVELS, Malformed, encode
+from runbook.door import Door
+from runbook.errors import BadInput, Defect, LostContact, NeedsPerson
+from runbook.exchange import ask
+from runbook.inventory import Inventory
+from runbook.looking import folders, login_request
+from runbook.resolve import REGISTRY_PASSWORD, Resolved
+from runbook.screen import Screen
+
+AGAIN = "run it again: it only makes what is missing"
+
+
+def checked(inventory: Inventory, resolved: Resolved) -> None:
+    """Raises BadInput when the registry's password is not there."""
+    if inventory.registry and inventory.registry.username and resolved.login is None:
+        raise BadInput(
+            f"{resolved.env.path}: {REGISTRY_PASSWORD} has no value; needed by registry.username",
+            "set it, or drop registry.username if the registry asks for no login",
+        )
+
+
+def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> dict[str, Any]:
+    """The result is what --json prints. Raises NeedsPerson, with the same, when something could not be done."""
+    server = door.host.name
+    with screen.working(f"{server}: setting up"):
+        found = _asked(door, inventory, resolved, dry_run)
+    for command in found.done:
+        screen.say(f"  {'would run' if dry_run else 'done'}: {command}", copyable=True)
+    screen.rows(found.rows)
+    for one in found.left if dry_run else ():
+        screen.say(f"  left to {'root' if one.root else 'a person'}: {one.hint or one.what}", "yellow", copyable=True)
+    outcome = "dry-run" if dry_run else "done" if found.done else "up-to-date"
+    result = {
+        "server": server,
+        "outcome": outcome,
+        "done": list(found.done),
+        "left": [encode(one) for one in found.left],
+        "rows": [encode(row) for row in found.rows],
+    }
+    if found.left and not dry_run:
+        raise _needs_person(server, found, result)
+    said = {"dry-run": "this was a dry run; nothing was changed", "done": "set up", "up-to-date": "everything is there"}
+    screen.say(f"{server}: {said[outcome]}", "green")
+    return result
+
+
+def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) -> Done:
+    """One exchange."""
+    host, server = resolved.host, door.host.name
+    request = {
+        "root": host.root,
+        "docker_host": host.docker_host or "",
+        "gpus": host.gpus,
+        "tree": [encode(folder) for folder in folders(inventory, host)],
+        "login": login_request(resolved.login),
+        "dry_run": dry_run,
+    }
+    try:
+        found = decode(Done, ask(door, "setup", request), "setup")
+        _see_through(found)
+        return found
+    except KeyboardInterrupt:
+        raise LostContact(f"{server}: you left before the answer", AGAIN) from None
+    except LostContact as error:
+        raise LostContact(error.message, AGAIN) from error
+    except Malformed as error:
+        raise Defect(f"{server}: the answer is not what it should be ({error})", "run it again") from error
+
+
+def _see_through(found: Done) -> None:
+    if any(row.level not in LEVELS for row in found.rows):
+        raise Malformed("a row has an unknown level")
+
+
+def _needs_person(server: str, found: Done, result: dict[str, Any]) -> NeedsPerson:
+    count = len(found.left)
+    who = "root" if all(one.root for one in found.left) else "a person"
+    sentence = f"{server}: {say.several(count, 'thing')} {'needs' if count == 1 else 'need'} {who}: "
+    commands = [one.hint for one in found.left if one.root]
+    hints = [*([f"as root: {' && '.join(commands)}"] if commands else [])]
+    hints += dict.fromkeys(one.hint for one in found.left if not one.root and one.hint)
+    error = NeedsPerson(sentence + "; ".join(one.what for one in found.left), "; ".join([*hints, "then run it again"]))
+    error.details = {key: value for key, value in result.items() if key != "outcome"}
+    return error

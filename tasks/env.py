@@ -1,0 +1,75 @@
+"""fab env.diff, fab env.push."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+
+@task(help={"service": front.SERVICE, "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
+@front.guarded
+def diff(
+    context: Any, service: str | None = None, hosts: str | None = None, json: bool = False, debug: bool = False
+) -> None:
+    """How the env files on the servers differ from .env: names, never values."""
+    from runbook import serverenv
+    from tasks.visit import Visit, print_json
+
+    visit = Visit(context, hosts, service, json, purpose="preflight")
+    results = []
+    for door in visit.doors():
+        resolved = visit.resolved[door.host.name]
+        entries = serverenv.wanted(visit.inventory, resolved, visit.services)
+        found = serverenv.compared(door, resolved.host, entries)
+        for text, style in serverenv.lines(door.host.name, found, entries):
+            visit.screen.say(text, style)
+        results.append(serverenv.as_result(door.host.name, found))
+    if json:
+        print_json({"servers": results})
+
+
+@task(
+    help={
+        "service": front.SERVICE,
+        "hosts": front.HOSTS,
+        "dry-run": "say what would change, and end",
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def push(
+    context: Any,
+    service: str | None = None,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Write the env files on the servers as .env has them; what runs reads them when it is restarted."""
+    from runbook import serverenv
+    from runbook.errors import RunbookError
+    from tasks.visit import Visit, print_json
+
+    visit = Visit(context, hosts, service, json, purpose="preflight")
+    wishes = {}
+    for name, resolved in visit.resolved.items():
+        entries = serverenv.wanted(visit.inventory, resolved, visit.services)
+        wishes[name] = serverenv.wish(resolved, entries, visit.services, dry_run)
+    for warning in dict.fromkeys(text for one in wishes.values() for text in serverenv.disagreements(one.entries)):
+        visit.screen.say(f"warning: {warning}", "yellow")
+    results: list[dict[str, Any]] = []
+    try:
+        for door in visit.doors():
+            name = door.host.name
+            results.append({"server": name})
+            results[-1] |= serverenv.pushed(door, visit.resolved[name].host, wishes[name], visit.screen)
+    except RunbookError as error:
+        results[-1] |= error.as_result()
+        error.results = results
+        raise
+    if json:
+        print_json({"servers": results})
