@@ -27,6 +27,8 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
             yield f"  {service.name}: {_batch(service.name, look, look.batches.get(service.name, BatchState()))}", ""
         else:
             yield from _consumer(service.name, look, release)
+    if look.model:
+        yield f"  model: {look.model} was chosen", ""
     if look.run is not None:
         yield f"  last run: {_run(look.run)}", "yellow" if look.run.state != "ended" else ""
     for entry in look.record.releases:
@@ -61,6 +63,7 @@ def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str,
             else _consumer_result(service.name, look)
             for service in services
         },
+        "model": look.model,
         "run": encode(look.run) if look.run else None,
         "pause": encode(look.pause) if look.pause else None,
         "releases": [

@@ -13,7 +13,7 @@ from remote import ground
 from remote.engine import Engine
 from remote.plans import BatchState, ConfigFile, RunState, Wanted
 from remote.store import Store
-from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, OffsetFile
+from remote.words import CRITICAL, OK, SKIPPED, Check, OffsetFile
 from runbook import status
 from runbook.errors import BadInput
 from runbook.screen import Screen
@@ -44,6 +44,12 @@ def test_a_server_with_releases_says_what_runs_and_marks_what_is_in_force(scene:
     assert lines[0] == "gpu-1: release r2, proven, by ann at 2026-04-20T09:00:00Z"
     assert lines[1] == "  annotation-queue: tag-r2 (sha256:2), running for 60 min, container annotation-q"
     assert [line[:6] for line in lines[-2:]] == ["  * r2", "    r1"]
+
+
+def test_the_model_that_was_chosen_is_named(scene: Scene) -> None:
+    assert "  model: /m/best.pt was chosen" in said(scene.seeing(model="/m/best.pt"))
+    assert not any("model" in line for line in said(scene))
+    assert status.as_result("gpu-1", scene.seeing(model="/m/best.pt").look, scene.services)["model"] == "/m/best.pt"
 
 
 @pytest.mark.parametrize(
