@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
@@ -13,6 +12,7 @@ from remote import files, lock, modelchoice, modelkey, record
 from remote import journal as journals
 from remote.codec import decode
 from remote.detach import Say, detached
+from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.modelchoice import Choice, Choices
 from remote.modelfile import ModelFile
@@ -55,7 +55,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
 
 
 def _live(request: Request, store: Store, say: Say) -> None:
-    run = _new_id(store)
+    run = new_id(store)
     who = {name: str(request[name]) for name in ("who", "laptop")}
     holder: Request = {"run": run, "action": "model", "since": now(), **who}
     lock.acquire(store, {**holder, "pid": os.getpid()})
@@ -93,13 +93,6 @@ def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None
             was = change.before[config.path] or "another model"
             journal.write("pointed", service=service, path=config.path, before=was, after=change.path)
     journal.write("end", outcome="done", sentence=_sentence(change))
-
-
-def _new_id(store: Store) -> str:
-    """The time and four random digits, as every run has them; behind the last one of this very second."""
-    digits, last = os.urandom(2).hex(), journals.last(store)
-    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{digits}"
-    return max(run, f"{last.id}-{digits}") if last else run
 
 
 def _sentence(change: Change) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import time
 from functools import partial
 from typing import Any, Callable, Dict, List, Set, Tuple
 
@@ -17,6 +16,7 @@ from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker, StepFailed
 from remote.engine import Engine
+from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.store import Store
 from remote.surplus import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Batch, Thing
@@ -51,7 +51,7 @@ def _find(request: Request, store: Store, engine: Engine) -> List[Thing]:
 
 
 def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
-    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    run = new_id(store)
     holder: Request = {
         "run": run,
         "action": "prune",
