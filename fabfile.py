@@ -2,14 +2,15 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, health, history, logs, models, operate, preflight, sandbox, status
+from tasks import deploy, diff, env, health, history, logs, models, operate, preflight, sandbox, setup, status
 
 namespace = Collection(
-    preflight.check,
-    *(deploy.deploy, deploy.rollback, deploy.follow),
+    *(setup.make, preflight.check),
+    *(diff.show, deploy.deploy, deploy.rollback, deploy.follow),
     *(status.show, history.runs, history.show, logs.show),
     *(operate.restart, operate.stop, operate.pause, operate.resume, operate.prune),
     health.check,
 )
 namespace.add_collection(Collection.from_module(models), "models")
+namespace.add_collection(Collection.from_module(env), "env")
 namespace.add_collection(Collection.from_module(sandbox), "sandbox")
