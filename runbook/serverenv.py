@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import io
-import logging
 import re
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -92,11 +91,10 @@ def written(name: str, value: str) -> str:
 
 def read_back(text: str) -> dict[str, str | None]:
     """As python-dotenv reads a file with that content."""
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
-    logging.getLogger("dotenv").setLevel(logging.ERROR)
-    stream = io.TextIOWrapper(io.BytesIO(text.encode("utf-8", "surrogatepass")), encoding="utf-8")
-    return dict(dotenv_values(stream=stream, interpolate=False))
+    stream = io.TextIOWrapper(io.BytesIO(text.encode("utf-8", "replace")), encoding="utf-8")
+    return {one.key: one.value for one in parse_stream(stream) if one.key is not None and not one.error}
 
 
 def disagreements(entries: Sequence[EnvFile]) -> Iterator[str]:
