@@ -72,7 +72,7 @@ def ask(
 class Hearing:
     """Reads the messages of one call out of its output: parsed strictly, bounded in size, fit for a terminal."""
 
-    def __init__(self, server: str, call: Call, silence: float, limit: float = TOTAL_LIMIT) -> None:
+    def __init__(self, server: str, call: Call, silence: float, limit: float) -> None:
         self._server = server
         self._call = call
         self._silence = silence

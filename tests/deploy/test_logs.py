@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -66,6 +67,18 @@ def talker(laptop: Laptop, program: str, *words: str, options: tuple[str, ...] =
 def calls(sandbox: Sandbox) -> list[int]:
     """The processes that answer a laptop on the server."""
     return [int(pid) for pid in run_inside(sandbox, ["pgrep", "--full", CALL], check=False).stdout.split()]
+
+
+def held_back(sandbox: Sandbox, pid: int) -> bool:
+    """Whether a process has written more than all buffers on the way hold, and writes no more."""
+
+    def written() -> int:
+        io = run_inside(sandbox, ["cat", f"/proc/{pid}/io"]).stdout
+        return int(io.split("wchar:")[1].split()[0])
+
+    first = written()
+    time.sleep(0.5)
+    return first == written() > 1 << 20
 
 
 def log(laptop: Laptop, container: str) -> list[str]:
@@ -177,9 +190,11 @@ def test_a_lost_connection_is_said_and_leaves_nothing_behind(laptop: Laptop) -> 
 
 def test_a_reader_that_waits_makes_nobody_grow_and_one_that_leaves_is_no_error(laptop: Laptop) -> None:
     talker(laptop, FLOOD)
+    wait_until(lambda: "done" in docker(laptop.sandbox, "logs", "--tail", "1", TALKER), 60, "container (its flood)")
     with laptop.start("logs", TALKER, "--follow", "--tail", "999999") as process:
-        wait_until(lambda: "done" in docker(laptop.sandbox, "logs", "--tail", "1", TALKER), 60, "container (its flood)")
+        wait_until(lambda: bool(calls(laptop.sandbox)), 20, "server (its call)")
         (there,) = calls(laptop.sandbox)
+        wait_until(lambda: held_back(laptop.sandbox, there), 60, "call (to be held back)")
         status = run_inside(laptop.sandbox, ["cat", f"/proc/{there}/status"]).stdout
         assert int(status.split("VmHWM:")[1].split()[0]) < MOST
         process.kill()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runbook import exchange
 from runbook.door import Door
 from runbook.errors import BadInput, CannotConnect, Defect, NeedsPerson, Refused
 from runbook.exchange import ask
@@ -146,3 +147,12 @@ def test_secrets_stand_in_no_argument_list_on_either_side(door: Door, probe: str
         assert not any(b"swordfish" in line for line in lines)
 
     ask(door, probe, {"do": "sleep", "seconds": 0.2, "secret": "swordfish"}, look)
+
+
+def test_only_an_endless_call_may_say_more_than_the_memory_is_for(
+    door: Door, probe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "TOTAL_LIMIT", 1 << 10)
+    with pytest.raises(Defect, match="the answer is longer than"):
+        ask(door, probe, {"do": "count", "to": 100})
+    assert ask(door, probe, {"do": "count", "to": 100}, endless=True) == {"counted": 100}
