@@ -21,6 +21,8 @@ PLACES = {
     "Trouble": {"level": 1, "sentence": 2},
     "Exit": {"message": 0, "code": 1},
     "ModelFile": {"sentence": 3},
+    "Drift": {"sentence": 2, "hint": 3},
+    "Lack": {"sentence": 0},
 }
 SENTENCE = ("sentence", "message", "reason")
 LISTS = {"problems", "warnings", "trouble", "notes"}  # what is appended to them is said in the end
@@ -32,7 +34,11 @@ YIELDING = (
     "runbook.gates.allowed",
 )  # what their generators give is a complaint each
 NEVER_SAID = {"ServerTraceback", "Gone"}  # what --debug shows, and what ends a process in silence
-ROWS = {"Unjudged": "unknown"}  # errors that end as a row of that level
+BECOMES = {
+    "Unjudged": "unknown",
+    "Drift": "drift",
+    "Lack": "critical",
+}  # what has no kind of its own among its arguments
 BUILT_IN = {"ValueError", "OSError", "TimeoutError", "SSHException", "EOFError", "ConnectionError"}
 WORST = ("critical", "unknown", "warning", "skipped")
 
@@ -132,7 +138,7 @@ class Finder:
             return self._levels(level, module) if level is not None and not self._of_a_tuple(level, module) else []
         if name == "Verdict":
             return [word for word in self.texts.of(call.args[0], module) if word in ("failed", "unproven")]
-        return [ROWS.get(name, "part")]
+        return [BECOMES.get(name, "part")]
 
     def _of_name(self, level: ast.Name, module: Module) -> list[str]:
         """The levels that a name stands for: one of them itself, or a local `level`; none for any other name."""
