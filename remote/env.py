@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -14,6 +13,7 @@ from remote import journal as journals
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.envfile import MISSING, MODE, THERE, UNREADABLE, Difference, EnvFile
+from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.owners import ids, may_give
 from remote.plans import RunState
@@ -50,7 +50,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
 
 
 def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> None:
-    run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    run = new_id(store)
     holder: Request = {
         "run": run,
         "action": "env",

@@ -65,6 +65,8 @@ def driver(name: str, gpus: int, asked: Driver) -> Check:
             f"the driver does not answer: nvidia-smi (process {asked.stuck}) has been stuck since an earlier check"
         )
         return Check(name, CRITICAL, sentence, {"stuck": asked.stuck}, "reboot once no training runs")
+    if ended.status is None:
+        return Check(name, CRITICAL, f"the driver does not answer: nvidia-smi hung for {SECONDS:.0f} s", hint=hint)
     if ended.status == 127:
         return Check(name, CRITICAL, "nvidia-smi is not installed", hint="install the driver")
     if not ended.ok:

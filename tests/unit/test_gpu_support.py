@@ -42,7 +42,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, status: int | None, text: str) ->
         (6, "No devices were found\n", 1, CRITICAL, "nvidia-smi: No devices were found"),
         (14, TWO + "WARNING: infoROM is corrupted\n", 2, CRITICAL, "infoROM is corrupted"),
         (127, "", 2, CRITICAL, "not installed"),
-        (None, "", 2, CRITICAL, "did not answer within 7 s"),
+        (None, "", 2, CRITICAL, "the driver does not answer: nvidia-smi hung for 7 s"),
         (0, "0, GPU-0, only three\n", 1, UNKNOWN, "cannot be read"),
         (9, TWO, 0, SKIPPED, "no GPU"),
     ],

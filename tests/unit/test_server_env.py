@@ -14,9 +14,13 @@ from dotenv import dotenv_values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from remote import envfile
+from remote import envfile, recover
+from remote import journal as journals
+from remote.engine import Engine
 from remote.env import Compared
 from remote.envfile import Difference, EnvFile, compared, parse
+from remote.journal import Journal
+from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING
 from runbook import serverenv
 from runbook.errors import BadInput
@@ -180,3 +184,16 @@ def test_a_variable_without_a_value_is_bad_input_for_a_push_and_told_by_a_diff()
         "  queue: /q is as .env has it: A; B has no value in .env; C has no value in .env",
         "yellow",
     )
+
+
+def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what_tells(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.create()
+    journal = Journal(store.journal("20260420-101112-abcd"))
+    journal.write("begin", run="20260420-101112-abcd", action="env", who="ann")
+    journal.close()
+    assert recover.cut_off_runs(store, Engine("unix:///nowhere"), 0) == [
+        "run 20260420-101112-abcd was cut off while it wrote env files: fab env.diff says which are new"
+    ]
+    last = journals.last(store)
+    assert last is not None and (last.state, last.outcome) == ("ended", "done")

@@ -1,0 +1,109 @@
+"""The rows about the GPUs and the training: what the driver and docker say, and what runs, since when, from what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox import run_inside, set_gpu
+from sandbox.machine import wait_until
+from tests.deploy.laptop import Laptop
+from tests.real import ROOT, docker, inspected, server_snapshot, started_training
+
+pytestmark = pytest.mark.real
+
+HOOK = "/usr/local/sbin/nvidia-container-runtime-hook"
+ROWS = ("NVIDIA driver", "docker GPU support", "training")
+
+
+def rows(laptop: Laptop) -> dict[str, dict[str, Any]]:
+    said = laptop.fab("preflight", "--json")
+    found = {row["name"]: row for row in said.json["servers"][0]["rows"]}
+    return {name: found[name] for name in ROWS}
+
+
+def levels(laptop: Laptop) -> list[str]:
+    return [row["level"] for row in rows(laptop).values()]
+
+
+def test_the_driver_and_dockers_gpus_are_judged_without_an_image(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    healthy = rows(laptop)
+    assert [row["level"] for row in healthy.values()] == ["ok"] * 3
+    assert healthy["NVIDIA driver"]["figures"] == {"gpus": 2, "expected": 2, "driver": "550.90.07"}
+    set_gpu(sandbox, lost=[1])
+    found = rows(laptop)["NVIDIA driver"]
+    assert (found["level"], found["sentence"]) == ("critical", "1 of 2 GPUs answer")
+    set_gpu(sandbox, exit=18, text="Failed to initialize NVML: Driver/library version mismatch")
+    assert levels(laptop) == ["critical", "ok", "unknown"]
+    assert "version mismatch" in rows(laptop)["NVIDIA driver"]["sentence"]
+    set_gpu(sandbox)
+    run_inside(sandbox, ["mv", HOOK, f"{HOOK}.away"])
+    try:
+        found = rows(laptop)["docker GPU support"]
+        assert (found["level"], "docker has no GPU support" in found["sentence"]) == ("critical", True)
+    finally:
+        run_inside(sandbox, ["mv", f"{HOOK}.away", HOOK])
+    laptop.host["gpus"] = 0
+    laptop.save()
+    set_gpu(sandbox, exit=9, text="it must not be asked")
+    assert levels(laptop) == ["skipped", "skipped", "ok"]
+    assert docker(sandbox, "ps", "--all", "--quiet") == ""
+
+
+def test_a_driver_that_hangs_is_critical_and_is_not_asked_again_while_it_does(laptop: Laptop) -> None:
+    set_gpu(laptop.sandbox, hang="unkillable")
+    found = rows(laptop)
+    assert [row["level"] for row in found.values()] == ["critical", "ok", "unknown"]
+    assert "the driver does not answer: nvidia-smi hung for 7 s" in found["NVIDIA driver"]["sentence"]
+
+    def stuck() -> int:
+        return run_inside(laptop.sandbox, ["sh", "-c", "cat /proc/[0-9]*/comm"], check=False).stdout.count("nvidia-smi")
+
+    left = stuck()
+    wait_until(lambda: "has been stuck since" in rows(laptop)["NVIDIA driver"]["sentence"], 60, "stuck nvidia-smi")
+    assert (left, stuck()) == (2, 2)
+
+
+def test_a_training_is_told_with_gpus_image_and_checkpoint_by_name_or_label_and_never_touched(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    run = started_training(sandbox, name="sweep-3")
+    before = server_snapshot(sandbox).containers[run]
+    wait_until(lambda: rows(laptop)["training"]["figures"].get("checkpoint") == "last.ckpt", 30, "checkpoint")
+    found = rows(laptop)["training"]
+    assert (found["level"], found["figures"]["runs"]) == ("ok", 0)
+    assert f"container {run[:12]} is on GPU 0 and is left alone" in found["sentence"]
+
+    label = "team.azaion/job=training"
+    set_gpu(sandbox)
+    docker(sandbox, "rm", "--force", run)  # the test's own
+    labelled = docker(
+        sandbox,
+        *("run", "--detach", "--name=sweep-4", "--network=host", f"--label={label}", "--gpus=all"),
+        *(f"--volume={ROOT}:{ROOT}", before[1]),
+    )
+    before = server_snapshot(sandbox).containers[labelled]
+    laptop.hosts["services"]["training"]["label"] = label
+    laptop.save()
+    wait_until(lambda: rows(laptop)["training"]["figures"]["active"][0]["gpus"] == [0], 30, "training on the GPU")
+    found = rows(laptop)["training"]
+    (active,) = found["figures"]["active"]
+    state = inspected(sandbox, labelled)
+    assert active == {
+        "container": labelled,
+        "name": "sweep-4",
+        "image": state["Image"],
+        "started_at": state["State"]["StartedAt"],
+        "gpus": [0],
+    }
+    assert found["figures"]["age"] < 3600 and " on GPU 0 from image " in found["sentence"]
+    assert found["sentence"].count("is left alone") == 1
+
+    set_gpu(sandbox, exit=9, text="no driver")
+    found = rows(laptop)["training"]
+    assert (found["level"], found["figures"]["active"][0]["container"]) == ("unknown", labelled)
+    laptop.hosts["services"]["training"]["checkpoints"] = f"{ROOT}/none"
+    laptop.save()
+    assert f"checkpoints in {ROOT}/none cannot be seen" in rows(laptop)["training"]["sentence"]
+    assert server_snapshot(sandbox).containers[labelled] == before
