@@ -37,7 +37,7 @@ def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) ->
     options = {
         "--user": spec.user,
         "--network": spec.network,
-        "--gpus": spec.gpus,
+        "--gpus": f'"{spec.gpus}"' if "," in spec.gpus else spec.gpus,  # docker reads it as a line of CSV
         "--memory": spec.memory,
         "--stop-signal": spec.stop_signal,
         "--stop-timeout": str(spec.stop_grace),

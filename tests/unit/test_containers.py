@@ -45,7 +45,7 @@ def test_everything_of_a_spec_is_in_the_command_that_creates_its_container() -> 
         *("--label", "gpu-runbook.service=queue", "--label", "team=azaion"),
         *("--env", "A=x y=z", "--env", "TZ=UTC"),
         *("--volume", "/azaion:/azaion", "--volume", "/data:/data:ro"),
-        *("--user", "1000:1000", "--network", "host", "--gpus", "device=0,1", "--memory", "8g"),
+        *("--user", "1000:1000", "--network", "host", "--gpus", '"device=0,1"', "--memory", "8g"),
         *("--stop-signal", "SIGINT", "--stop-timeout", "45"),
         *("--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"),
         *(FULL.image, "python", "-m", "queue", "--name=$HOME `x`"),
