@@ -2,7 +2,7 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, diff, env, health, history, logs, models, operate, preflight, sandbox, setup, status
+from tasks import deploy, diff, env, health, history, logs, models, operate, preflight, sandbox, setup, status, training
 
 namespace = Collection(
     *(setup.make, preflight.check),
@@ -13,4 +13,5 @@ namespace = Collection(
 )
 namespace.add_collection(Collection.from_module(models), "models")
 namespace.add_collection(Collection.from_module(env), "env")
+namespace.add_collection(Collection.from_module(training), "training")
 namespace.add_collection(Collection.from_module(sandbox), "sandbox")

@@ -53,8 +53,8 @@ def check(
     said = [_said(run, at_work[run.container]) for run in found]
     figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
     if entry.checkpoints:
-        newest, more = _newest(entry.checkpoints)
-        said.append(newest)
+        checkpoint, more = newest(entry.checkpoints)
+        said.append(checkpoint)
         figures.update(more)
     if processes is None:
         said += ["what is on the GPUs could not be asked"]
@@ -128,7 +128,7 @@ def _numbered(gpus: Sequence[int]) -> str:
     return f"GPU {', '.join(map(str, gpus))}"
 
 
-def _newest(folder: str) -> Tuple[str, Dict[str, Any]]:
+def newest(folder: str) -> Tuple[str, Dict[str, Any]]:
     """The newest checkpoint in words, and its figures; none where there is none."""
     try:
         files = list(_files(folder))

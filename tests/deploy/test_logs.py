@@ -192,12 +192,14 @@ def test_a_reader_that_waits_makes_nobody_grow_and_one_that_leaves_is_no_error(l
     talker(laptop, FLOOD)
     wait_until(lambda: "done" in docker(laptop.sandbox, "logs", "--tail", "1", TALKER), 60, "container (its flood)")
     with laptop.start("logs", TALKER, "--follow", "--tail", "999999") as process:
-        wait_until(lambda: bool(calls(laptop.sandbox)), 20, "server (its call)")
-        (there,) = calls(laptop.sandbox)
-        wait_until(lambda: held_back(laptop.sandbox, there), 60, "call (to be held back)")
-        status = run_inside(laptop.sandbox, ["cat", f"/proc/{there}/status"]).stdout
-        assert int(status.split("VmHWM:")[1].split()[0]) < MOST
-        process.kill()
+        try:
+            wait_until(lambda: bool(calls(laptop.sandbox)), 20, "server (its call)")
+            (there,) = calls(laptop.sandbox)
+            wait_until(lambda: held_back(laptop.sandbox, there), 60, "call (to be held back)")
+            status = run_inside(laptop.sandbox, ["cat", f"/proc/{there}/status"]).stdout
+        finally:
+            process.kill()
+    assert int(status.split("VmHWM:")[1].split()[0]) < MOST
     wait_until(lambda: not calls(laptop.sandbox), 10, "server (without a call)")
     line = " ".join([*FAB, "logs", TALKER, "--follow", "--tail", "1000"])
     env = {**os.environ, "PYTHONPATH": FAB[-1], "HOME": str(laptop.folder)}

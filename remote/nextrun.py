@@ -1,0 +1,47 @@
+"""Verb: what a person has to know before the next run of a batch service is started. Reads, and starts nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from remote import batch
+from remote import engine as engines
+from remote.codec import decode
+from remote.occupants import occupant
+from remote.plans import Look, Occupant, Wanted
+from remote.store import Store
+from remote.view import view
+from remote.words import encode
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """What a server says of the next run."""
+
+    look: Look
+    command: Tuple[str, ...]  # the image's own
+    checkpoint: str  # the newest one in words, empty where hosts.yaml names no folder
+    found: bool  # whether there is one
+    named: Optional[Occupant] = None  # the container that has the run's name, running or not
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, docker_host, service (a Wanted). The answer is a NextRun."""
+    engine = engines.find(request["docker_host"])
+    store = Store(request["root"])
+    store.check_owner()
+    entry = decode(Wanted, request["service"], "service")
+    image = engine.image(entry.local_tag) or {}
+    named = engine.container(entry.container)
+    said, figures = batch.newest(entry.checkpoints) if entry.checkpoints else ("", {})
+    answer: Dict[str, Any] = encode(
+        NextRun(
+            look=view({"variables": {}}, engine, store, [entry], engine.containers(), [], {}),
+            command=tuple((image.get("Config") or {}).get("Cmd") or ()),
+            checkpoint=said,
+            found="checkpoint" in figures,
+            named=occupant(named, entry.service) if named else None,
+        )
+    )
+    return answer

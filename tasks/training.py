@@ -1,0 +1,50 @@
+"""fab training.command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.tasks import task
+
+from tasks import front
+
+
+@task(
+    help={
+        "service": "the batch service; the only one without it",
+        "hosts": front.HOSTS,
+        "resume": "go on from the last checkpoint, whether or not one is seen",
+        "fresh": "begin anew, though there is a checkpoint",
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    }
+)
+@front.guarded
+def command(
+    context: Any,
+    service: str | None = None,
+    hosts: str | None = None,
+    resume: bool = False,
+    fresh: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """The docker command that starts the next training run, for a person to paste. It is printed, and not run."""
+    from runbook import training
+    from runbook.errors import BadInput
+    from tasks.visit import Visit, print_json
+
+    if resume and fresh:
+        raise BadInput("--resume and --fresh contradict each other", "give one of them, or neither")
+    visit = Visit(context, hosts, service, machine=True, purpose="ask")
+    batch = training.chosen(visit.inventory, visit.services)
+    if len(visit.hosts) > 1:
+        raise BadInput("the command is for one server", f"say which with --hosts: {', '.join(visit.resolved)}")
+    for door in visit.doors():
+        resolved = visit.resolved[door.host.name]
+        found = training.of_server(door, visit.inventory, resolved, batch)
+        wanted = True if resume else False if fresh else None
+        launch = training.launch(visit.inventory, resolved.host, batch, found, wanted)
+        for line in training.lines(launch):
+            visit.screen.say(line)
+        print_json(training.as_result(launch)) if json else print(launch.line)

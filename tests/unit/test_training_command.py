@@ -1,0 +1,154 @@
+"""fab training.command: the whole command out of hosts.yaml, and what to know before it is pasted."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.nextrun import NextRun
+from remote.plans import BatchState, Occupant
+from runbook import training
+from runbook.errors import BadInput, Refused
+from runbook.inventory import Batch, Host, Inventory, load_inventory
+from runbook.training import Launch
+from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed
+
+FULL = HOSTS.replace(
+    "training: {kind: batch, image: azaion/training, container: training}",
+    """training:
+    kind: batch
+    image: azaion/training
+    container: training
+    label: team=vision
+    command: [python, train.py, --note, it's "one"]
+    resume: [--resume, last]
+    user: "1000:1000"
+    environment: {TZ: UTC}
+    mounts: [/azaion:/azaion]
+    network: host
+    gpus: "device=0,1"
+    memory: 64g
+    checkpoints: /azaion/checkpoints""",
+)
+RUN = Occupant("d" * 64, "training", "sha256:training-r1", True, "2026-04-20T07:11:12.5Z", "no", False)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return deployed(tmp_path, "r2", "r1")
+
+
+def inventory(folder: Path, text: str = FULL) -> Inventory:
+    file = folder / "full.yaml"
+    file.write_text(text)
+    return load_inventory(file)
+
+
+def launched(scene: Scene, folder: Path, resume: bool | None = None, host: Any = None, **found: Any) -> Launch:
+    given = {"look": scene.look, "command": (), "checkpoint": "newest checkpoint last.ckpt, 3 s old", "found": True}
+    known = inventory(folder)
+    service = known.services[TRAINING]
+    assert isinstance(service, Batch)
+    where: Host = dataclasses.replace(known.hosts["gpu-1"], **(host or {}))
+    change = found.pop("service", {})
+    return training.launch(known, where, dataclasses.replace(service, **change), NextRun(**{**given, **found}), resume)
+
+
+def test_everything_of_hosts_yaml_is_in_the_command(scene: Scene, tmp_path: Path) -> None:
+    launch = launched(scene, tmp_path)
+    assert launch.command == (
+        *("docker", "run", "--detach", "--name", "training", "--restart", "no", "--pull", "never"),
+        *("--label", "team=vision", "--env", "TZ=UTC", "--volume", "/azaion:/azaion", "--user", "1000:1000"),
+        *("--network", "host", "--gpus", '"device=0,1"', "--memory", "64g", "--stop-timeout", "30"),
+        *("--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"),
+        *(f"{REPOSITORY}training:current", "python", "train.py", "--note", 'it\'s "one"', "--resume", "last"),
+    )
+    assert shlex.split(launch.line) == list(launch.command)
+    assert "\n" not in launch.line
+
+
+@pytest.mark.parametrize(
+    ("resume", "found", "resumes", "said"),
+    [
+        (None, True, True, "it goes on from the last checkpoint (newest checkpoint last.ckpt, 3 s old); --fresh"),
+        (None, False, False, "it begins anew (newest checkpoint last.ckpt, 3 s old); --resume goes on"),
+        (True, False, True, "its resume arguments are in it, though there is nothing to go on from"),
+        (False, True, False, "it begins anew (newest checkpoint last.ckpt, 3 s old)"),
+    ],
+)
+def test_it_goes_on_where_there_is_a_checkpoint_or_as_one_says(
+    scene: Scene, tmp_path: Path, resume: bool | None, found: bool, resumes: bool, said: str
+) -> None:
+    launch = launched(scene, tmp_path, resume, found=found)
+    assert (launch.resumes, launch.line.endswith(" --resume last")) == (resumes, resumes)
+    assert any(note.startswith(said) for note in launch.notes)
+
+
+def test_resume_arguments_come_after_the_images_own_command(scene: Scene, tmp_path: Path) -> None:
+    own = launched(scene, tmp_path, service={"command": ()}, command=("python", "own.py"))
+    assert own.line.endswith("training:current python own.py --resume last")
+    left = launched(scene, tmp_path, False, service={"command": ()}, command=("python", "own.py"))
+    assert left.line.endswith("training:current")
+
+
+def test_a_shell_line_takes_no_arguments(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="starts a shell line, to which no arguments can be added"):
+        launched(scene, tmp_path, service={"command": ()}, command=("/bin/sh", "-c", "python own.py"))
+
+
+def test_without_an_image_there_is_nothing_to_start(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="training:current names no image yet"):
+        launched(scene.seeing(batches={TRAINING: BatchState()}), tmp_path)
+
+
+def test_resuming_takes_a_word_of_hosts_yaml(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="training has no resume: in hosts"):
+        launched(scene, tmp_path, True, service={"resume": ()})
+    assert any(
+        "hosts.yaml has no resume: for it" in note for note in launched(scene, tmp_path, service={"resume": ()}).notes
+    )
+
+
+def test_another_engine_and_sudo_are_in_the_command(scene: Scene, tmp_path: Path) -> None:
+    host = {"sudo": True, "docker_host": "unix:///run/other.sock"}
+    assert launched(scene, tmp_path, host=host).line.startswith(
+        "sudo docker --host unix:///run/other.sock run --detach "
+    )
+
+
+def test_a_line_break_is_refused(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="a line break in it fits on no command line"):
+        launched(scene, tmp_path, service={"environment": {"A": "one\ntwo"}})
+
+
+def test_the_image_is_named_with_its_digest_and_its_release(scene: Scene, tmp_path: Path) -> None:
+    assert f"{REPOSITORY}training:current is tag-r2 (sha256:2), of release r2" in launched(scene, tmp_path).notes
+    moved = scene.seeing(batches={TRAINING: BatchState("sha256:by-hand")})
+    assert (
+        f"{REPOSITORY}training:current is image sha256:by-hand, of no release on record"
+        in launched(moved, tmp_path).notes
+    )
+
+
+def test_a_run_that_is_under_way_is_said(scene: Scene, tmp_path: Path) -> None:
+    busy = scene.seeing(batches={TRAINING: BatchState("sha256:training-r2", (RUN,))})
+    notes = launched(busy, tmp_path, named=RUN).notes
+    assert notes[-1] == "training runs already, for 3 h: this is for when it has ended"
+
+
+def test_a_run_that_has_ended_is_renamed_and_never_removed(scene: Scene, tmp_path: Path) -> None:
+    ended = dataclasses.replace(RUN, running=False)
+    notes = launched(scene, tmp_path, named=ended, host={"sudo": True}).notes
+    assert "sudo docker rename training training.20260420-071112 keeps it and makes room" in notes[-1]
+
+
+def test_one_batch_service_is_chosen(scene: Scene) -> None:
+    assert training.chosen(scene.inventory, scene.services).name == TRAINING
+    with pytest.raises(BadInput, match="no batch service is asked for"):
+        training.chosen(scene.inventory, scene.only(QUEUE))
+    with pytest.raises(BadInput, match="more than one"):
+        training.chosen(scene.inventory, scene.only(TRAINING, TRAINING))
