@@ -12,7 +12,7 @@ import pytest
 
 from remote import batch
 from remote.engine import Engine
-from remote.plans import Wanted
+from remote.looks import Wanted
 from remote.words import OK, UNKNOWN
 
 NOWHERE = Engine("unix:///nowhere")
@@ -88,6 +88,7 @@ def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(
         found.sentence
     )
     assert f"container {OTHER[:12]} is on GPU 0 and is left alone" in found.sentence
+    assert found.sentence.count("is left alone") == 2
     (run,) = found.figures["active"]
     assert (found.figures["runs"], run["container"], run["gpus"], run["image"]) == (
         1,

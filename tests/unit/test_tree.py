@@ -68,6 +68,9 @@ def test_what_this_login_may_not_do_is_left_to_root(tmp_path: Path, no_root: Non
     assert row.hint == f"fab setup; as root: {commands}"
     assert tree.check("tree", [Folder(f"{tmp_path}/theirs", "7:8")]).hint.startswith("as root: ")
     assert tree.check("tree", [Folder(f"{tmp_path}/mine")]).hint == "fab setup"
+    assert [mine for _, _, mine in lacks("/", owner="7:8", mode=0o7)] == [False, False]
+    os.chown(tmp_path / "closed", os.geteuid(), -1)
+    assert [mine for _, _, mine in lacks(tmp_path / "closed", owner="7:8", mode=0o7)] == [False, True]
 
 
 def test_paths_are_below_the_root_or_absolute_and_come_from_above(tmp_path: Path) -> None:
