@@ -23,7 +23,7 @@ from tests.deploy.laptop import new_laptop
 from tests.real import published, started_training
 
 PORT_BASE = 27000
-SIZES = ("look", "fetch", "run", "status", "health")
+SIZES = ("look", "fetch", "run", "status", "health", "logs")
 LIMIT = 30.0  # KB that a program may be, compressed
 PAGE = """\
 # Benchmarks
@@ -37,7 +37,8 @@ compare; seconds (median, lowest and highest) hold for that machine only.
 
 The floors are scripts in `bench/` that a stranger can read: `floor_swap.sh`, `docker stop && docker start` of the same
 containers in one shell at the server; `floor_health.sh`, `floor_status.sh` and `floor_preflight.sh`, the same questions
-in a script over one bare `ssh` with the same key exchange; `fab --list` of an empty fabfile.
+in a script over one bare `ssh` with the same key exchange; `floor_logs.sh`, one `docker logs` over the same; `fab
+--list` of an empty fabfile.
 
 | what | ratio | at most | ours | floor |
 |---|---|---|---|---|
@@ -116,8 +117,9 @@ def _measure(sandbox: Sandbox, count: int, say: Say) -> Measured:
             set_line(sandbox, rtt)
             checks += calls.health(laptop, count, rtt)
         floors += checks
-        say("fab status and fab preflight at 100 ms")
-        floors += [*calls.status(laptop, count, 100), *calls.preflight(laptop, count, 100)]
+        say("fab status, fab preflight and fab logs at 100 ms")
+        for measured in (calls.status, calls.preflight, calls.logs):
+            floors += measured(laptop, count, 100)
         for rtt in (0, 100):
             say(f"the swap at {rtt} ms")
             set_line(sandbox, rtt)

@@ -17,7 +17,7 @@ from runbook.errors import Defect
 from sandbox import Sandbox
 from sandbox.place import CHECKOUT, CONSUMER_REPOSITORY, LOGIN_USER, TRAINING_REPOSITORY
 from sandbox.services import REGISTRY_USER
-from tests.deploy.laptop import FAB, Laptop
+from tests.deploy.laptop import FAB, QUEUE, Laptop
 
 STARTED, TRIPS = "start of fab itself, without a line of ours", "round trips of `fab health`"
 MISSED = """\
@@ -43,8 +43,13 @@ def preflight(laptop: Laptop, count: int, rtt: int) -> list[Pairs]:
     return _over_ssh(laptop, count, "preflight", {f"fab preflight, {rtt} ms": 1.0}, floor_preflight(laptop))
 
 
-def _over_ssh(laptop: Laptop, count: int, task: str, row: dict[str, float | None], script: str) -> list[Pairs]:
-    ours, floor = [*FAB, task], bare_ssh(laptop.sandbox)
+def logs(laptop: Laptop, count: int, rtt: int) -> list[Pairs]:
+    words = f"logs {QUEUE} --tail 20"
+    return _over_ssh(laptop, count, words, {f"fab logs --tail 20, {rtt} ms": 1.1}, _script("logs"))
+
+
+def _over_ssh(laptop: Laptop, count: int, words: str, row: dict[str, float | None], script: str) -> list[Pairs]:
+    ours, floor = [*FAB, *words.split()], bare_ssh(laptop.sandbox)
     return measure(row, lambda: seconds(ours, laptop.folder), lambda: seconds(floor, laptop.folder, script), count)
 
 
