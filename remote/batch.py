@@ -15,8 +15,9 @@ from remote.checks.stuck import SECONDS, stuck
 from remote.engine import Engine
 from remote.gpu_support import Driver, query
 from remote.journal import now
+from remote.looks import Wanted
 from remote.occupants import moment, occupant
-from remote.plans import Occupant, Wanted
+from remote.plans import Occupant
 from remote.words import OK, UNKNOWN, Check
 
 MOST = 10_000  # entries of a folder of checkpoints that are looked at

@@ -8,10 +8,10 @@ from remote import meant, offset, ready, release, tidy, watch
 from remote.docker import KILLED, StepFailed, lives
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
 from remote.occupants import moment
-from remote.plans import ConsumerStep
+from remote.plans import FAILED, UNPROVEN, ConsumerStep
 from remote.stage import Site, stage, unstage_all
 from remote.swap import Swap, back, forward
-from remote.vigil import FAILED, UNPROVEN, Verdict
+from remote.vigil import Verdict
 from remote.words import Refusal, encode
 
 SEE = "see fab status; fab deploy puts a release in its place, once that is free"

@@ -9,9 +9,10 @@ from typing import Any, Dict, List
 
 from remote import offset as offsets
 from remote.engine import Engine
+from remote.looks import Wanted
 from remote.occupants import occupants
 from remote.owners import may_give
-from remote.plans import Wanted, owner
+from remote.plans import owner
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, Check
 

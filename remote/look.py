@@ -11,7 +11,7 @@ from remote.checks import disk
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine, EngineError
-from remote.plans import Wanted
+from remote.looks import Wanted
 from remote.store import Store
 from remote.view import view
 from remote.words import CRITICAL, OK, UNKNOWN, Check, encode

@@ -8,8 +8,9 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from remote import batch
 from remote import engine as engines
 from remote.codec import decode
+from remote.looks import Look, Wanted
 from remote.occupants import occupant
-from remote.plans import Look, Occupant, Wanted
+from remote.plans import Occupant
 from remote.store import Store
 from remote.view import view
 from remote.words import encode

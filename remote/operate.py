@@ -9,9 +9,8 @@ from remote.docker import KILLED, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
 from remote.journal import now
 from remote.occupants import moment
-from remote.plans import ConsumerStep
+from remote.plans import FAILED, ConsumerStep
 from remote.stage import Site
-from remote.vigil import FAILED
 from remote.words import Refusal
 
 BACK = "fab rollback goes back to the release before; fab deploy --force makes the container anew"

@@ -8,9 +8,9 @@ from typing import Optional, Sequence
 
 from remote import lock, offset, record
 from remote.journal import now
-from remote.plans import Look, Placed, Record, Release, Wanted
+from remote.looks import Look, Wanted
+from remote.plans import PROVEN, UNPROVEN, Placed, Record, Release
 from remote.store import Store
-from remote.vigil import PROVEN, UNPROVEN
 from remote.words import Refusal
 
 

@@ -10,11 +10,10 @@ from remote.codec import decode
 from remote.docker import Docker
 from remote.engine import Engine
 from remote.journal import Journal
-from remote.plans import ConfigFile, Plan
+from remote.plans import UNPROVEN, ConfigFile, Plan
 from remote.stage import unstage_all
 from remote.store import Store
 from remote.swap import Swap, back, finished
-from remote.vigil import UNPROVEN
 from remote.words import Malformed
 
 Lines = List[Dict[str, Any]]

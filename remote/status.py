@@ -15,7 +15,7 @@ from remote.checks import container, disk, logtail, progress
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine
-from remote.plans import Wanted
+from remote.looks import Wanted
 from remote.store import Store
 from remote.view import view
 from remote.words import SKIPPED, Check, encode

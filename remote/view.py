@@ -12,8 +12,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 from remote import batch, files, meant, modelkey, offset, pause, record, registry
 from remote import journal as journals
 from remote.engine import Engine
+from remote.looks import BatchState, Look, Wanted
 from remote.occupants import occupants
-from remote.plans import BatchState, Look, Occupant, Record, Wanted
+from remote.plans import Occupant, Record
 from remote.store import Store
 from remote.words import CRITICAL, WARNING, Check
 

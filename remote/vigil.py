@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from remote.checks import say
-from remote.plans import Watch
-
-PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"
+from remote.plans import FAILED, PROVEN, UNPROVEN, Watch
 
 
 @dataclass(frozen=True)

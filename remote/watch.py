@@ -10,8 +10,8 @@ from remote import offset, stream
 from remote.engine import Engine, EngineError
 from remote.journal import Journal
 from remote.occupants import moment
-from remote.plans import ConsumerStep
-from remote.vigil import FAILED, Seen, Verdict, Vigil, observe, verdict
+from remote.plans import FAILED, ConsumerStep
+from remote.vigil import Seen, Verdict, Vigil, observe, verdict
 
 PAUSE = 0.5  # seconds between two observations
 ASK_BROKER = 3.0  # seconds between two questions to the broker

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from remote.plans import Look, Release
+from remote.looks import Look
+from remote.plans import Release
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from runbook.errors import BadInput
 from runbook.inventory import Batch, Consumer, Inventory, Service

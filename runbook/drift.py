@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from remote.plans import BatchState, Look, Occupant, Placed, Release
+from remote.looks import BatchState, Look
+from remote.plans import Occupant, Placed, Release
 from remote.words import WARNING, encode
 from runbook import checklist
 from runbook.errors import Refused

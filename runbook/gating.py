@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from remote.checks.together import Question, ask_all
-from remote.plans import Look
+from remote.looks import Look
 from remote.words import SKIPPED, Check
 from runbook.inventory import Inventory, Service
 from runbook.resolve import Resolved

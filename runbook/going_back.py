@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from remote.plans import BatchStep, ConfigFile, ConsumerStep, Look, Occupant, Placed, Plan, Release
+from remote.looks import Look
+from remote.plans import BatchStep, ConfigFile, ConsumerStep, Occupant, Placed, Plan, Release
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
 from runbook.looking import config_file

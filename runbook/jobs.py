@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from remote.plans import Look, Plan
+from remote.looks import Look
+from remote.plans import Plan
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
 from runbook import checklist, gating, interrupts, looking, pausing, plantext, telling
 from runbook.door import Door

@@ -10,8 +10,9 @@ from typing import Any
 
 from remote.codec import decode
 from remote.envfile import EnvFile
+from remote.looks import Look, Wanted
 from remote.occupants import moment
-from remote.plans import RUN_STATES, ConfigFile, Look, Wanted
+from remote.plans import RUN_STATES, ConfigFile
 from remote.tree import Folder
 from remote.words import CRITICAL, LEVELS, UNKNOWN, Malformed, OffsetFile, encode
 from runbook.door import Door

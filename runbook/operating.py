@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from remote.plans import Look, Occupant, Plan
+from remote.looks import Look
+from remote.plans import Occupant, Plan
 from remote.words import CRITICAL, WARNING, encode
 from runbook import jobs, pausing, status
 from runbook.door import Door

@@ -7,8 +7,9 @@ import socket
 from typing import Any
 
 from remote.codec import decode
+from remote.looks import Look
 from remote.pause import RESUME, said, until
-from remote.plans import Look, Pause
+from remote.plans import Pause
 from remote.words import Check, Malformed, encode
 from runbook import fields
 from runbook.door import Door

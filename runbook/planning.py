@@ -7,7 +7,18 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from remote.plans import BatchStep, ConsumerStep, Look, Occupant, Placed, Plan, Record, Release, Spec, spec_hash
+from remote.looks import Look
+from remote.plans import (
+    BatchStep,
+    ConsumerStep,
+    Occupant,
+    Placed,
+    Plan,
+    Record,
+    Release,
+    Spec,
+    spec_hash,
+)
 from remote.plans import Watch as WatchTerms
 from runbook import __version__
 from runbook.errors import Refused

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from remote.docker import create_command, labels
-from remote.plans import BatchStep, ConsumerStep, Look, Plan, spec_hash
+from remote.looks import Look
+from remote.plans import BatchStep, ConsumerStep, Plan, spec_hash
 from remote.stage import old_release, parked
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from remote.checks import say
+from remote.looks import BatchState, Look
 from remote.occupants import moment
 from remote.pause import RESUME, said
-from remote.plans import BatchState, Look, MeantStop, Occupant, Placed, Release, RunState
+from remote.plans import MeantStop, Occupant, Placed, Release, RunState
 from remote.words import WARNING, Check, encode
 from runbook.inventory import Batch, Service
 

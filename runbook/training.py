@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from remote.checks import say
 from remote.codec import decode
 from remote.docker import create_command
+from remote.looks import BatchState, Wanted
 from remote.nextrun import NextRun
 from remote.occupants import moment
-from remote.plans import BatchState, Spec, Wanted
+from remote.plans import Spec
 from remote.words import Malformed, encode
 from runbook.door import Door
 from runbook.errors import BadInput, CannotConnect, Defect, LostContact, Refused

@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from runbook.errors import LostContact, Refused
-from sandbox import Sandbox, run_inside, set_line
+from sandbox import Sandbox, run_inside, set_line, start, stop
 from sandbox.machine import wait_until
 from tests.deploy.laptop import FAB, QUEUE, Laptop
 from tests.deploy.refused import refused
@@ -174,6 +174,20 @@ def test_following_goes_on_through_a_restart_and_a_deploy_until_ctrl_c(laptop: L
     assert queue == log(laptop, old)[len(before) - 1 :] + log(laptop, new)
     assert queue.count("ended at offset 10") == 2
     assert "Traceback" not in "".join(heard.err)
+
+
+def test_an_engine_that_goes_away_is_waited_for(laptop: Laptop) -> None:
+    watched(laptop, settle=0, window=1)
+    laptop.deployed("--tag", "1.0")
+    with following(laptop, QUEUE) as heard:
+        heard.hears("consuming azaion-annotations from offset 0")
+        stop(laptop.sandbox, "engine")
+        heard.hears("does not answer")
+        start(laptop.sandbox, "engine")
+        heard.hears("consuming azaion-annotations from offset 0", times=2, seconds=40)
+        heard.process.send_signal(signal.SIGINT)
+        assert heard.ended() == 0, heard.err
+    assert heard.out == [f"{line}\n" for line in log(laptop, QUEUE)]
 
 
 def test_a_lost_connection_is_said_and_leaves_nothing_behind(laptop: Laptop) -> None:

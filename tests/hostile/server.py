@@ -12,10 +12,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from remote.looks import Look
 from remote.modelchoice import Choice, Choices
 from remote.modelfile import ModelFile
 from remote.models import Models
-from remote.plans import Look
 from remote.words import Check, encode
 from runbook import health, jobs, looking, mending, models, running, show_health, show_models, status
 from runbook.door import Door

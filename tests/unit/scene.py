@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from remote.plans import BatchState, Look, Occupant, Placed, Record, Release, Spec, spec_hash
+from remote.looks import BatchState, Look
+from remote.plans import Occupant, Placed, Record, Release, Spec, spec_hash
 from runbook.inventory import Consumer, Inventory, load_inventory
 from runbook.planning import Order, make_spec
 from runbook.resolve import Resolved, resolve

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.plans import BatchState
+from remote.looks import BatchState
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from runbook import checklist
 from runbook.errors import BadInput

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from remote.plans import BatchState, ConfigFile, MeantStop, RunState
+from remote.looks import BatchState
+from remote.plans import ConfigFile, MeantStop, RunState
 from remote.words import CRITICAL, WARNING, Check
 from runbook import drift
 from runbook.drift import Comparison, Version

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from remote.plans import BatchState, ConfigFile, Plan, Release
+from remote.looks import BatchState
+from remote.plans import ConfigFile, Plan, Release
 from runbook import plantext
 from runbook.errors import BadInput, Refused
 from runbook.going_back import rollback_plan

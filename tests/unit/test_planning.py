@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from remote.plans import BatchState, Plan, RunState
+from remote.looks import BatchState
+from remote.plans import Plan, RunState
 from runbook import plantext
 from runbook.errors import Refused
 from runbook.planning import changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do

@@ -11,7 +11,8 @@ import pytest
 
 from remote import ground
 from remote.engine import Engine
-from remote.plans import BatchState, ConfigFile, RunState, Wanted
+from remote.looks import BatchState, Wanted
+from remote.plans import ConfigFile, RunState
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, Check, OffsetFile
 from runbook import status

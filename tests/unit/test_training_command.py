@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from remote.looks import BatchState
 from remote.nextrun import NextRun
-from remote.plans import BatchState, Occupant
+from remote.plans import Occupant
 from runbook import training
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Host, Inventory, load_inventory
