@@ -132,6 +132,12 @@ def state(store: Store, run: str) -> RunState:
 
 
 def last(store: Store) -> Optional[RunState]:
-    """The newest run, None when there never was one."""
+    """The newest run, None when there never was one; of runs that were refused since, the one that was cut off."""
     known = runs(store)
+    for run in reversed(known):
+        found = state(store, run)
+        if found.state == "cut-off":
+            return found
+        if found.outcome != "refused":
+            break
     return state(store, known[-1]) if known else None

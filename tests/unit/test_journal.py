@@ -131,6 +131,26 @@ def test_the_last_run_is_the_newest(store: Store) -> None:
     assert last.id == "20260421-000000-0000"
 
 
+def test_a_run_that_was_cut_off_is_not_hidden_by_those_that_were_refused_because_of_it(store: Store) -> None:
+    def run(name: str, **end: str) -> None:
+        book = Journal(store.journal(name))
+        for event, fields in (("begin", {}), *([("end", end)] if end else [])):
+            book.write(event, **fields)
+        book.close()
+
+    def last() -> str:
+        found = journal.last(store)
+        return found.id if found else ""
+
+    run("1")
+    run("2", outcome="refused")
+    run("3", outcome="refused")
+    assert last() == "1"
+    run("4", outcome="done")
+    run("5", outcome="refused")
+    assert last() == "5"
+
+
 def test_a_server_without_our_folder_has_had_no_run(tmp_path: Path) -> None:
     assert journal.last(Store(str(tmp_path))) is None
 
