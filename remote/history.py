@@ -109,7 +109,8 @@ def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[Chan
         return ()
     if plan.action not in ("deploy", "rollback"):
         return ()
-    before = contents.get(plan.leaves, {})
+    adopted = {step.service: ("", step.old.image) for step in plan.consumers if step.old and not step.old.ours}
+    before = {**contents.get(plan.leaves, {}), **adopted}
     placed = {step.service: (step.tag, step.spec.image) for step in plan.consumers if step.spec}
     placed.update({step.service: (step.tag, step.image) for step in plan.batches})
     after = contents.setdefault(plan.release, {**before, **placed})  # a rollback's is known already

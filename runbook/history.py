@@ -99,7 +99,7 @@ def _change(change: Change) -> str:
 
 def _named(tag: str, image: str) -> str:
     digest = image.rpartition("@")[2][:19]
-    return f"{tag} ({digest})" if digest else tag
+    return f"{tag} ({digest})".lstrip() if digest else tag
 
 
 def told(line: dict[str, Any]) -> str | None:

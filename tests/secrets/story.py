@@ -70,7 +70,7 @@ class Life:
     shown: dict[str, str] = field(default_factory=dict)  # what the server's own tools show
     modes: dict[str, list[str]] = field(default_factory=dict)  # after each command: type, mode, owner, path
     resting: dict[str, dict[str, tuple[str, list[str]]]] = field(default_factory=dict)  # where secrets lay, and when
-    chatty: str = ""  # the container that printed its secrets by itself
+    chatty: list[str] = field(default_factory=list)  # the containers that printed their secrets by themselves
 
     @property
     def hunt(self) -> Hunt:
@@ -143,7 +143,7 @@ def lived(laptop: Laptop) -> Life:
     shim.install(life.sandbox)
     try:
         with sampling() as sampled:
-            for part in (_deployments, _looks, _failures, _deaths):
+            for part in (_deployments, _looks, _housekeeping, _failures, _deaths):
                 part(life)
         life.shown["docker calls"] = "\n".join(" ".join(words) for words in shim.logged(life.sandbox))
     finally:
@@ -186,11 +186,42 @@ def _looks(life: Life) -> None:
     (folder / ".ssh/config").unlink()
 
 
+def _housekeeping(life: Life) -> None:
+    """Everything else that is given secrets, or comes by them; a service reads some from a file of its own."""
+    names = ["AZAION_API_URL", "AZAION_API_PASSWORD"]
+    life.laptop.queue["env_file"] = {"path": f"{ROOT}/queue.env", "variables": names, "owner": "1000:1000"}
+    life.save()
+    life.fab("setup", "--json", "--debug")
+    for words in (("env.diff", "--json"), ("env.push", "--dry-run"), ("env.push",), ("env.diff",)):
+        life.fab(*words, "--debug")
+    life.set("AZAION_API_PASSWORD", fresh())
+    life.fab("env.push", "--json", "--debug")  # the one before is kept
+    life.fab("preflight", "--json", "--debug", status=None)
+    life.fab("diff", "--json", "--debug")
+    life.fab("models.use", "2026-04-20", "--json", "--debug")
+    life.fab("models", "--verify", "--debug")
+    life.fab("pause", "--for", "1h", "--reason", "a look", "--debug")
+    life.fab(*DEPLOY, "--force", "--debug", status=12)
+    life.fab("resume", "--debug")
+    life.fab("restart", QUEUE, "--debug")
+    life.fab("logs", "--tail", "50", "--json", "--debug")
+    life.fab("training.command", "--debug", status=None)
+    life.fab("prune", "--keep", "2", "--json", "--debug")
+    life.fab("history", "--json", "--debug")
+    life.note_modes("housekeeping")
+    life.search("after the housekeeping")
+    run_inside(life.sandbox, ["rm", "-r", f"/home/{LOGIN_USER}/.docker"])  # what comes now has no login of its own
+
+
 def _failures(life: Life) -> None:
     with _changed(life, life.laptop.queue, "command", ["python3", "-uc", CHATTY]):
+        life.fab(*DEPLOY, "--no-rollback", "--debug", status=14)
+        life.chatty += docker(life.sandbox, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"name=^{QUEUE}$").split()
+        life.fab("logs", QUEUE, "--debug")
+        life.fab("rollback", "--debug")
         life.fab(*DEPLOY, "--json", "--debug", status=13)
     life.fab("follow", "--debug", status=13)
-    life.chatty = docker(life.sandbox, "ps", "--all", "--quiet", "--no-trunc", "--filter", "status=exited").split()[0]
+    life.chatty += docker(life.sandbox, "ps", "--all", "--quiet", "--no-trunc", "--filter", "status=exited").split()[:1]
     with _changed(life, life.laptop.variables, "REGISTRY_PASSWORD", fresh()):
         life.fab(*DEPLOY, "--tag", "2.0", "--debug", status=12)
     with _changed(life, life.laptop.variables, "RABBITMQ_MONITOR_PASSWORD", fresh()):
