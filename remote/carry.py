@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from remote import meant, offset, ready, release, tidy, watch
-from remote.docker import KILLED, StepFailed, lives
+from remote.docker import KILLED, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
-from remote.occupants import moment
+from remote.occupants import lives, moment
 from remote.plans import FAILED, UNPROVEN, ConsumerStep
 from remote.stage import Site, stage, unstage_all
 from remote.swap import Swap, back, forward

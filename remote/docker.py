@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Optional
 from remote.command import Ended, run
 from remote.engine import Engine, EngineError
 from remote.journal import Journal
+from remote.occupants import lives, policy_of
 from remote.plans import Spec
 from remote.words import LABEL
 
@@ -64,17 +65,6 @@ def labels(service: str, release: str, spec: str, config: str) -> Dict[str, str]
         f"{LABEL}.spec": spec,
         f"{LABEL}.config": config,
     }
-
-
-def lives(container: Optional[Dict[str, Any]]) -> bool:
-    """Whether a process of the container may be at work: a paused one and one between restarts count too."""
-    state = container["State"] if container else {}
-    return bool(state.get("Running") or state.get("Restarting") or state.get("Paused"))
-
-
-def between_restarts(container: Optional[Dict[str, Any]]) -> bool:
-    """Whether the container has ended by itself and the engine waits before it starts it again."""
-    return bool(container and container["State"].get("Restarting"))
 
 
 @dataclass(frozen=True)
@@ -153,10 +143,3 @@ class Docker:
                 return
             if last:
                 raise StepFailed(f"docker {command[1]} failed: {ended.complaint}")
-
-
-def policy_of(found: Dict[str, Any]) -> str:
-    """The restart policy as `docker update --restart` takes it."""
-    policy = found["HostConfig"]["RestartPolicy"]
-    name, count = str(policy["Name"] or "no"), policy.get("MaximumRetryCount") or 0
-    return f"{name}:{count}" if count else name

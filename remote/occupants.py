@@ -1,12 +1,11 @@
-"""Who holds a service's place: any container with our label for it that runs, or with its name."""
+"""Who holds a service's place: any container with our label for it that runs, or with its name; and how it is."""
 
 from __future__ import annotations
 
 import calendar
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from remote.docker import lives, policy_of
 from remote.engine import Engine
 from remote.plans import Occupant
 from remote.words import LABEL
@@ -50,3 +49,21 @@ def moment(text: str) -> float:
     """Seconds since 1970 of a time as the engine writes it: RFC 3339, UTC, up to nanoseconds."""
     whole, _, fraction = text.rstrip("Z").partition(".")
     return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or '0'}")
+
+
+def lives(container: Optional[Dict[str, Any]]) -> bool:
+    """Whether a process of the container may be at work: a paused one and one between restarts count too."""
+    state = container["State"] if container else {}
+    return bool(state.get("Running") or state.get("Restarting") or state.get("Paused"))
+
+
+def between_restarts(container: Optional[Dict[str, Any]]) -> bool:
+    """Whether the container has ended by itself and the engine waits before it starts it again."""
+    return bool(container and container["State"].get("Restarting"))
+
+
+def policy_of(found: Dict[str, Any]) -> str:
+    """The restart policy as `docker update --restart` takes it."""
+    policy = found["HostConfig"]["RestartPolicy"]
+    name, count = str(policy["Name"] or "no"), policy.get("MaximumRetryCount") or 0
+    return f"{name}:{count}" if count else name

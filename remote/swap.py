@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from remote import files, replay
-from remote.docker import Docker, StepFailed, between_restarts, lives
+from remote.docker import Docker, StepFailed
+from remote.occupants import between_restarts, lives
 from remote.words import Refusal
 
 NEVER_RESTART = "no"

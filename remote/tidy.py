@@ -11,7 +11,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from remote import files
 from remote import journal as journals
 from remote import record as records
-from remote.docker import QUICK, Docker, StepFailed, lives
+from remote.docker import QUICK, Docker, StepFailed
+from remote.occupants import lives
 from remote.plans import Record, Release
 from remote.store import Store
 from remote.words import LABEL

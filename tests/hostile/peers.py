@@ -17,9 +17,8 @@ from remote import engine as engines
 from remote.checks import container, disk, gpu
 from remote.checks.asked import Expected
 from remote.checks.together import Question, ask_all
-from remote.docker import lives, policy_of
 from remote.engine import Engine
-from remote.occupants import occupants
+from remote.occupants import lives, occupants, policy_of
 from remote.stream import StreamError
 from remote.words import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
 from runbook.exchange import MESSAGE_LIMIT

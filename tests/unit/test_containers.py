@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from remote.docker import create_command, labels, lives, policy_of
+from remote.docker import create_command, labels
 from remote.engine import Engine
-from remote.occupants import moment, occupant, occupants
+from remote.occupants import lives, moment, occupant, occupants, policy_of
 from remote.plans import Spec
 
 FULL = Spec(
