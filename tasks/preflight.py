@@ -60,9 +60,10 @@ def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     from runbook import checklist, gating, looking, pausing
 
     resolved = visit.resolved[door.host.name]
-    look = looking.look(door, visit.inventory, resolved, visit.services, tags)
-    known = gating.by_the_branch(gating.identities(look))
-    gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
+    with visit.screen.working(f"{door.host.name}: looking"):
+        look = looking.look(door, visit.inventory, resolved, visit.services, tags)
+        known = gating.by_the_branch(gating.identities(look))
+        gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
     gates += gating.absent(visit.inventory)
     gates += pausing.rows(look, CRITICAL)
     rows = checklist.ordered([*gates, *look.rows, checklist.env_row(resolved, look)], visit.services)

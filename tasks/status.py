@@ -19,7 +19,8 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     visit = Visit(context, hosts, None, json)
     results = []
     for door in visit.doors():
-        found = looking.status(door, visit.inventory, visit.resolved[door.host.name], visit.services)
+        with visit.screen.working(f"{door.host.name}: looking"):
+            found = looking.status(door, visit.inventory, visit.resolved[door.host.name], visit.services)
         for text, style in status.lines(door.host.name, found, visit.services):
             visit.screen.say(text, style)
         visit.screen.rows(status.rows(found))
