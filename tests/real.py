@@ -27,8 +27,9 @@ docker image prune --force >/dev/null
 rm -rf /home/deploy/.docker /azaion/.deploy
 find /azaion -type f -not -name best.pt -delete
 find /azaion -mindepth 1 -maxdepth 1 -not -name annotations -not -name models -not -name checkpoints -exec rm -r {} +
-chown deploy:deploy /azaion
-chmod 755 /azaion
+rm -rf /srv
+chown -R deploy:deploy /azaion
+chmod 755 /azaion /azaion/*
 """
 
 # One line per thing below the root: what it is, who may do what with it, what is in it.

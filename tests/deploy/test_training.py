@@ -33,6 +33,12 @@ def image_id(laptop: Laptop, name: str) -> str:
     return docker(laptop.sandbox, "image", "inspect", "--format", "{{.Id}}", name)
 
 
+def digest(laptop: Laptop, image: str) -> str:
+    """The beginning of the digest under which the registry knows an image."""
+    known = docker(laptop.sandbox, "image", "inspect", "--format", "{{index .RepoDigests 0}}", image)
+    return known.partition("@")[2][:19]
+
+
 def test_a_training_run_goes_on_through_deploys_a_failure_and_a_rollback(laptop: Laptop) -> None:
     training = started_training(laptop.sandbox)
     before, first = alive(laptop, training), epoch(laptop)
@@ -50,7 +56,7 @@ def test_a_training_run_goes_on_through_deploys_a_failure_and_a_rollback(laptop:
     assert (failed.status, image_id(laptop, current)) == (13, new), failed.all
     status = laptop.fab("status").out
     assert f"training: training running for {status.split('training running for ')[1].split(' from ')[0]}" in status
-    assert f"from {old[:19]}; the next run starts from {new[:19]}" in status
+    assert f"from 1.0 ({digest(laptop, old)}); the next run starts from 2.0 ({digest(laptop, new)})" in status
     watched(laptop, settle=1, window=2)
     back = laptop.fab("rollback")
     assert (back.status, image_id(laptop, current)) == (0, old), back.all
