@@ -216,7 +216,9 @@ def _housekeeping(life: Life) -> None:
 def _failures(life: Life) -> None:
     with _changed(life, life.laptop.queue, "command", ["python3", "-uc", CHATTY]):
         life.fab(*DEPLOY, "--no-rollback", "--debug", status=14)
-        life.chatty += docker(life.sandbox, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"name=^{QUEUE}$").split()
+        life.chatty += docker(
+            life.sandbox, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"name=^{QUEUE}$"
+        ).split()
         life.fab("logs", QUEUE, "--debug")
         life.fab("rollback", "--debug")
         life.fab(*DEPLOY, "--json", "--debug", status=13)

@@ -59,7 +59,9 @@ def test_docker_shows_no_secret_of_a_container_an_image_or_an_event(life: Life) 
 
 @pytest.mark.parametrize("when", ["after a rollback", "after the housekeeping", "cut off", "at the end"])
 def test_on_the_server_secrets_rest_in_configs_for_the_login_user_alone(life: Life, when: str) -> None:
-    resting = {path: owned for path, (owned, _) in life.resting[when].items() if not any(one in path for one in life.chatty)}
+    resting = {
+        path: owned for path, (owned, _) in life.resting[when].items() if not any(one in path for one in life.chatty)
+    }
     allowed = f"{RESTS}|{STAGED}" if when == "cut off" else RESTS
     assert [path for path in resting if not re.fullmatch(allowed, path)] == []
     assert set(resting.values()) == {f"0600 {LOGIN_UID}:{LOGIN_UID}"}
