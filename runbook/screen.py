@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,20 @@ WIDEST = 40  # characters of the column of names, whatever a server calls its ch
 Passing = Callable[[str], None]
 
 
+def put(text: str, out: TextIO | None = None) -> None:
+    """One line, on stdout unless it is said where.
+
+    Where the reader has closed the pipe it goes nowhere: a deploy does not end because nobody reads on.
+    """
+    out = out or sys.stdout
+    try:
+        print(text, file=out, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
+
+
 class Screen:
     """Says things in order. `machine`: stdout belongs to JSON, and people read stderr."""
 
@@ -37,7 +52,7 @@ class Screen:
         if self.moving:
             self._rich().print(text, style=style or None, markup=False, highlight=False, soft_wrap=copyable)
         else:
-            print(text, file=self.out, flush=True)
+            put(text, self.out)
 
     def rows(self, checks: Sequence[Check]) -> None:
         """A line per check, and below it what to do."""

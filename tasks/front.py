@@ -64,20 +64,21 @@ def _unexpected(error: Exception) -> Any:
 
 def _show(error: Any, flags: Mapping[str, Any]) -> None:
     """For a person on stderr; for a script on stdout as well, with what was done before it."""
+    import sys
+
     from runbook import interrupts
-    from runbook.screen import show_error
+    from runbook.screen import put, show_error
 
     interrupts.heard = False  # one more Ctrl-C does not take the answer away
     if flags.get("json"):
         import json
 
         indent = None if flags.get("follow") else 2  # what is followed comes as JSON lines
-        print(json.dumps({"servers": error.results, "error": error.as_result()}, indent=indent, ensure_ascii=False))
+        told = {"servers": error.results, "error": error.as_result()}
+        put(json.dumps(told, indent=indent, ensure_ascii=False))
     if flags.get("debug"):
-        import sys
-
         from runbook import backtrace
         from runbook.plain import clean
 
-        print(clean("\n".join(backtrace.lines(error))), file=sys.stderr)
+        put(clean("\n".join(backtrace.lines(error))), sys.stderr)
     show_error(error)

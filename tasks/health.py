@@ -26,9 +26,10 @@ def check(
     reports = [_report(visit, door, json) for door in visit.doors()]
 
     from runbook import health, show_health
+    from runbook.screen import put
 
     if json:
-        print(show_health.as_json(reports))
+        put(show_health.as_json(reports))
     return health.EXIT_STATUS[health.worst(report.level for report in reports)]
 
 

@@ -32,6 +32,7 @@ def command(
     """The docker command that starts the next training run, for a person to paste. It is printed, and not run."""
     from runbook import training
     from runbook.errors import BadInput
+    from runbook.screen import put
     from tasks.visit import Visit, print_json
 
     if resume and fresh:
@@ -47,4 +48,4 @@ def command(
         launch = training.launch(visit.inventory, resolved.host, batch, found, wanted)
         for line in training.lines(launch):
             visit.screen.say(line)
-        print_json(training.as_result(launch)) if json else print(launch.line)
+        print_json(training.as_result(launch)) if json else put(launch.line)

@@ -15,7 +15,7 @@ from runbook.door import Door, host_from_context, options_from_context
 from runbook.errors import BadInput
 from runbook.inventory import Host, Inventory, Service, load_inventory
 from runbook.resolve import Purpose, Resolved, resolve
-from runbook.screen import Screen
+from runbook.screen import Screen, put
 
 if TYPE_CHECKING:
     from runbook.planning import Order
@@ -108,4 +108,4 @@ def _valid(tag: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    put(json.dumps(value, indent=2, ensure_ascii=False))

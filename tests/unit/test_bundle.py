@@ -21,6 +21,14 @@ def test_a_small_verb_takes_little_along() -> None:
     assert list(bundle.program("ping")) == ["remote", "remote.ping", "remote.wire", "remote.words"]
 
 
+VERBS = sorted(file.stem for file in bundle.FOLDER.glob("*.py") if "\ndef answer(" in file.read_text())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_program_is_longer_than_what_a_new_connection_takes_in_two_round_trips(verb: str) -> None:
+    assert bundle.size(verb) < 30_000
+
+
 @pytest.mark.parametrize(
     "line",
     [
