@@ -36,9 +36,9 @@ compare; seconds (median, lowest and highest) hold for that machine only.
 ## Over the floor
 
 The floors are scripts in `bench/` that a stranger can read: `floor_swap.sh`, `docker stop && docker start` of the same
-containers in one shell at the server; `floor_health.sh`, `floor_status.sh` and `floor_preflight.sh`, the same questions
-in a script over one bare `ssh` with the same key exchange; `floor_logs.sh`, one `docker logs` over the same; `fab
---list` of an empty fabfile.
+containers in one shell at the server; `floor_health.sh`, `floor_status.sh`, `floor_preflight.sh` and `floor_logs.sh`,
+the same questions in a script over one bare `ssh` with the same key exchange; for `fab --list`, that of an empty
+fabfile.
 
 | what | ratio | at most | ours | floor |
 |---|---|---|---|---|
