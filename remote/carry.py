@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from remote import meant, offset, ready, release, tidy, watch
+from remote import files, meant, offset, ready, release, tidy, watch
 from remote.docker import KILLED, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
 from remote.occupants import lives, moment
@@ -147,7 +147,7 @@ def _enter(site: Site, swaps: List[Swap], outcome: str) -> str:
     """Write the record; why it could not be written, empty when it is."""
     try:
         release.enter(site.store, site.docker, site.plan, swaps, outcome, site.secrets.get("hashes", {}))
-        site.journal.write("recorded", release=site.plan.release)
+        site.journal.write("recorded", release=site.plan.release, disk=files.disk(site.plan.root))
     except (Refusal, StepFailed, OSError) as error:
         return f"the record could not be written: {error}"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from remote.words import Refusal
 
@@ -78,6 +78,12 @@ def room(path: str) -> int:
     """The bytes that this login may still write to the file system of a path."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
+
+
+def disk(path: str) -> List[int]:
+    """The blocks of a path's file system: all, free, free for everybody; and the bytes of one."""
+    found = os.statvfs(path)
+    return [found.f_blocks, found.f_bfree, found.f_bavail, found.f_frsize]
 
 
 def reserve(path: str, size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from remote import offset, stream
 from remote.engine import Engine, EngineError
@@ -12,6 +12,7 @@ from remote.journal import Journal
 from remote.occupants import moment
 from remote.plans import FAILED, ConsumerStep
 from remote.vigil import Seen, Verdict, Vigil, observe, verdict
+from remote.words import encode
 
 PAUSE = 0.5  # seconds between two observations
 ASK_BROKER = 3.0  # seconds between two questions to the broker
@@ -58,11 +59,21 @@ def watch(engine: Engine, journal: Journal, entries: Sequence[Watched]) -> Dict[
             _say(journal, entry, seen)
             if found:
                 verdicts[entry.step.service] = found
-                journal.write("verdict", service=entry.step.service, verdict=found.outcome, reason=found.reason)
+                found_last = _evidence(engine, entry, seen)
+                journal.write(
+                    "verdict", service=entry.step.service, verdict=found.outcome, reason=found.reason, **found_last
+                )
                 if found.outcome == FAILED:
                     return verdicts
         time.sleep(PAUSE)
     return verdicts
+
+
+def _evidence(engine: Engine, entry: Watched, seen: Seen) -> Dict[str, Any]:
+    """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
+    log = tail(engine, entry.container)
+    bad = [line for line in log if any(text in line for text in entry.step.watch.failure_text)]
+    return {"seen": encode(seen), "before": entry.vigil.position, "lines": len(log), "failures": bad[-1:]}
 
 
 def look(engine: Engine, entry: Watched) -> Seen:

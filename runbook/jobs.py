@@ -11,9 +11,9 @@ from typing import Any
 from remote.looks import Look
 from remote.plans import Plan
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
-from runbook import checklist, gating, interrupts, looking, pausing, plantext, telling
+from runbook import afterwards, checklist, gating, interrupts, looking, pausing, plantext, telling
 from runbook.door import Door
-from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused, RunbookError
+from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
 from runbook.exchange import ask, entry
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
@@ -82,7 +82,9 @@ def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Scree
     """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
     shown = checklist.with_skips(rows, job.order.skips)
     screen.rows(shown)
-    _refuse_for(door, [_with_a_way_out(row, job) for row in checklist.blocking(shown, job.services, look)])
+    wrong = checklist.blocking(shown, job.services, look)
+    # In a dry run the image need not be on the server, by whose id alone some reports can be told apart.
+    _refuse_for(door, [_with_a_way_out(row, job) for row in wrong if not (job.dry_run and row.figures.get("awaits"))])
     return checklist.gone_past(rows, job.order.skips)
 
 
@@ -134,8 +136,12 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
             result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
     if job.dry_run:
         return {**result, "outcome": "dry-run"}
-    ended = run(door, job, plan, screen)
-    after = _after(door, job, plan, screen)
+    lines: list[dict[str, Any]] = []
+    ended = run(door, job, plan, screen, lines.append)
+    after = afterwards.rows(lines, job.inventory.health.disk)
+    if after:
+        screen.say(f"{door.host.name}: after it", "bold")
+        screen.rows(after)
     told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
     return {**result, **told, "after": [encode(row) for row in after]}
 
@@ -149,21 +155,6 @@ def _gates(job: Job, plan: Plan, look: Look, known: gating.Identities, screen: S
         return []
     with screen.working("asking the gates"):
         return gating.rows(job.inventory, job.resolved, services, job.order.tags, look, known)
-
-
-def _after(door: Door, job: Job, plan: Plan, screen: Screen) -> Sequence[Check]:
-    """What stands at the end of a deploy, with its evidence; the deploy is over, whatever becomes of the question."""
-    placed = {step.service for step in plan.consumers}
-    services = [service for service in job.services if service.name in placed]
-    try:
-        rows = looking.status(door, job.inventory, job.resolved, services).rows if services else ()
-    except RunbookError as error:
-        screen.say(f"{error}; fab status asks again", "yellow")
-        return ()
-    if rows:
-        screen.say(f"{door.host.name}: after it", "bold")
-        screen.rows(rows)
-    return rows
 
 
 def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str, tuple[str, str]]:
@@ -185,7 +176,10 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
     return {str(image): (str(ids[image]), str(revisions.get(image, ""))) for image in ids}
 
 
-def run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
+def run(
+    door: Door, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
+) -> Ended:
+    """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `carry_out`."""
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
     configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
     passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
@@ -196,14 +190,19 @@ def run(door: Door, job: Job, plan: Plan, screen: Screen) -> Ended:
         "hidden": job.resolved.hidden,
     }
     with screen.working(f"{door.host.name}: {plan.action} under way") as passing:
-        ended = carry_out(door, plan, secrets, teller(screen, passing, door.host.name))
+        ended = carry_out(door, plan, secrets, teller(screen, passing, door.host.name, note))
     screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")
-    for note in ended.notes:
-        screen.say(note, "yellow")
+    for text in ended.notes:
+        screen.say(text, "yellow")
     return ended
 
 
-def teller(screen: Screen, passing: Callable[[str], None], server: str) -> Callable[[dict[str, Any]], None]:
+def teller(
+    screen: Screen,
+    passing: Callable[[str], None],
+    server: str,
+    note: Callable[[dict[str, Any]], None] | None = None,
+) -> Callable[[dict[str, Any]], None]:
     """Tells of events as they come: lines of a journal, progress of a pull. Raises Defect for one that is none."""
 
     def tell(event: dict[str, Any]) -> None:
@@ -212,6 +211,8 @@ def teller(screen: Screen, passing: Callable[[str], None], server: str) -> Calla
             stays, passes = telling.sentence(line), telling.passing(line)
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise Defect(f"{server}: an event is not what it should be", "fab status says how the run ended") from error
+        if note:
+            note(line)
         if stays:
             screen.say(f"  {stays}")
         if passes:

@@ -1,0 +1,57 @@
+"""What a deploy ends with: rows made of its own journal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from remote.vigil import Seen
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
+from runbook import afterwards
+from runbook.entries import DiskHealth
+
+
+def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> dict[str, Any]:
+    known = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
+    last = encode(Seen(1.0, **(known | seen)))
+    return {"event": "verdict", "service": "q", "before": before, "seen": last, "lines": 20, "failures": list(failures)}
+
+
+def rows(*lines: dict[str, Any]) -> dict[str, Check]:
+    return {row.name: row for row in afterwards.rows(lines, DiskHealth())}
+
+
+def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
+    found = rows(verdict(), {"event": "recorded", "disk": [1000, 600, 500, 4096]})
+    assert {row.level for row in found.values()} == {OK}
+    assert found["q container"].sentence == "running since 2026-04-20 10:11:12"
+    assert found["q log"].sentence == "clean: its last 20 lines"
+    assert found["q offset"].sentence == "offset 160, 60 since the swap, nothing waits"
+    assert found["disk space"].sentence == "44 % full, 2.0 MiB left"
+
+
+@pytest.mark.parametrize(
+    ("line", "row", "level", "sentence"),
+    [
+        (verdict(running=False), "q container", CRITICAL, "it does not run"),
+        (verdict(restarts=2), "q container", WARNING, "started again 2 times"),
+        (verdict(failures=("Traceback x",)), "q log", WARNING, "Traceback x"),
+        (verdict(position=100, backlog=7), "q offset", WARNING, "offset 100, and up to 7 messages to go"),
+        (verdict(backlog=7), "q offset", OK, "60 since the swap, up to 7 messages to go"),
+        (verdict(position=100), "q offset", OK, "offset 100, nothing waits"),
+        (verdict(position=None), "q offset", UNKNOWN, "has not written down its offset"),
+        (verdict(position=100, backlog=None, broker="it is away"), "q offset", UNKNOWN, "offset 100; it is away"),
+        (verdict(backlog=None, broker="it is away"), "q offset", OK, "60 since the swap; it is away"),
+        (verdict(before=None, position=3), "q offset", OK, "offset 3, 3 since the swap"),
+        ({"event": "recorded", "disk": [100, 10, 10, 1]}, "disk space", WARNING, "90 % full"),
+        ({"event": "recorded", "disk": [100, 2, 2, 1]}, "disk space", CRITICAL, "98 % full"),
+    ],
+)
+def test_each_row_has_its_levels(line: dict[str, Any], row: str, level: str, sentence: str) -> None:
+    found = rows(line)[row]
+    assert (found.level, sentence in found.sentence) == (level, True), found
+
+
+def test_a_journal_without_evidence_has_no_rows() -> None:
+    assert rows({"event": "verdict", "service": "q", "verdict": "proven"}, {"event": "recorded", "release": "r"}) == {}
