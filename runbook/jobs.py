@@ -138,12 +138,18 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
         return {**result, "outcome": "dry-run"}
     lines: list[dict[str, Any]] = []
     ended = run(door, job, plan, screen, lines.append)
-    after = afterwards.rows(lines, job.inventory.health.disk)
-    if after:
-        screen.say(f"{door.host.name}: after it", "bold")
-        screen.rows(after)
+    after = show_after(job.inventory, door.host.name, lines, screen)
     told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
     return {**result, **told, "after": [encode(row) for row in after]}
+
+
+def show_after(inventory: Inventory, server: str, lines: Sequence[dict[str, Any]], screen: Screen) -> list[Check]:
+    """Show what stands at the end of a run, by the lines of its journal."""
+    rows = afterwards.rows(lines, inventory.health.disk)
+    if rows:
+        screen.say(f"{server}: after it", "bold")
+        screen.rows(rows)
+    return rows
 
 
 def _gates(job: Job, plan: Plan, look: Look, known: gating.Identities, screen: Screen) -> list[Check]:

@@ -81,14 +81,18 @@ class Screen:
         self._rich().print(table)
 
     @contextmanager
-    def working(self, text: str) -> Iterator[Passing]:
-        """News that pass: a moving line with the time it takes, or now and then a plain one."""
+    def working(self, text: str, short: bool = False) -> Iterator[Passing]:
+        """News that pass: a moving line with the time it takes, or now and then a plain one.
+
+        `short`: where nothing can move, what is soon over needs no line of its own.
+        """
         begun = time.monotonic()
         if self.moving:
             with self._rich().status(text, spinner="dots") as status:
                 yield lambda news: status.update(f"{clean(news)}  {time.monotonic() - begun:.0f} s")
         else:
-            self.say(f"{text} …")
+            if not short:
+                self.say(f"{text} …")
             yield self._now_and_then(begun)
 
     def _now_and_then(self, begun: float) -> Passing:

@@ -96,9 +96,11 @@ def follow(context: Any, run: str | None = None, hosts: str | None = None, debug
     for door in visit.doors():
         root = visit.resolved[door.host.name].host.root
         with visit.screen.working(f"{door.host.name}: following") as passing:
-            tell = jobs.teller(visit.screen, passing, door.host.name)
+            lines: list[dict[str, Any]] = []
+            tell = jobs.teller(visit.screen, passing, door.host.name, lines.append)
             ended = running.follow(door, root, wanted, tell)
         visit.screen.say(ended.sentence, "green")
+        jobs.show_after(visit.inventory, door.host.name, lines, visit.screen)
 
 
 def carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:

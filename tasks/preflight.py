@@ -60,7 +60,7 @@ def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     from runbook import checklist, gating, looking, pausing
 
     resolved = visit.resolved[door.host.name]
-    with visit.screen.working(f"{door.host.name}: looking"):
+    with visit.screen.working(f"{door.host.name}: looking", short=True):
         look = looking.look(door, visit.inventory, resolved, visit.services, tags)
         known = gating.by_the_branch(gating.identities(look))
         gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)

@@ -19,7 +19,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     visit = Visit(context, hosts, None, json)
     results = []
     for door in visit.doors():
-        with visit.screen.working(f"{door.host.name}: looking"):
+        with visit.screen.working(f"{door.host.name}: looking", short=True):
             found = looking.status(door, visit.inventory, visit.resolved[door.host.name], visit.services)
         for text, style in status.lines(door.host.name, found, visit.services):
             visit.screen.say(text, style)

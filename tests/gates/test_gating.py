@@ -67,7 +67,8 @@ def test_who_leaves_does_not_wait_for_an_answer(forge: Forge, tmp_path: Path) ->
     for image in ("azaion/queue", "azaion/training"):
         forge.on(f"/api/v1/repos/{image}/commits/{OTHER}/status", forges.never)
     code = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 from pathlib import Path
 from runbook.gates.entries import Ci
 from tests.gates.scans import DIGEST
