@@ -23,6 +23,12 @@ def with_a_bad_release(laptop: Laptop) -> None:
     wait_for_offset(laptop.sandbox, 160)
 
 
+def outcome(laptop: Laptop) -> str:
+    """What `fab status` says of the release in force."""
+    (server,) = laptop.fab("status", "--json").json["servers"]
+    return str(next(one["outcome"] for one in server["releases"] if one["id"] == server["release"]))
+
+
 def test_the_range_is_named_and_read_again_by_the_release_before(laptop: Laptop) -> None:
     with_a_bad_release(laptop)
     planned = laptop.fab("rollback", "--dry-run")
@@ -44,8 +50,11 @@ def test_without_replay_the_range_is_said_and_nothing_is_read_again(laptop: Lapt
     said = laptop.fab("rollback")
     assert said.status == 0, said.all
     assert "has handled offsets 100 to 159 of annotation-queue; they are not read again" in said.out
+    assert outcome(laptop) == "unproven"  # what the other release has handled proves nothing of this one
     published(laptop.sandbox, 20, first=161)
     assert lost_and_twice(wait_for_annotations(laptop.sandbox, 180), messages(180)) == ([], [])
+    wait_for_offset(laptop.sandbox, 180)
+    assert outcome(laptop) == "proven"
 
 
 def test_a_stream_that_no_longer_holds_the_range_changes_nothing(laptop: Laptop) -> None:
