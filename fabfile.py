@@ -2,7 +2,22 @@
 
 from invoke.collection import Collection
 
-from tasks import deploy, diff, env, health, history, logs, models, operate, preflight, sandbox, setup, status, training
+from tasks import (
+    deploy,
+    diff,
+    env,
+    health,
+    history,
+    logs,
+    models,
+    operate,
+    preflight,
+    sandbox,
+    schedule,
+    setup,
+    status,
+    training,
+)
 
 namespace = Collection(
     *(setup.make, preflight.check),
@@ -14,4 +29,5 @@ namespace = Collection(
 namespace.add_collection(Collection.from_module(models), "models")
 namespace.add_collection(Collection.from_module(env), "env")
 namespace.add_collection(Collection.from_module(training), "training")
+namespace.add_collection(Collection.from_module(schedule), "schedule")
 namespace.add_collection(Collection.from_module(sandbox), "sandbox")

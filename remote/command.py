@@ -47,10 +47,12 @@ def run(
     env: Optional[Dict[str, str]] = None,
     limit: int = LIMIT,
     stdin: int = subprocess.DEVNULL,
+    errors: str = "replace",
 ) -> Ended:
     """Run `argv` for at most `deadline` seconds; `keep` are the descriptors it may inherit.
 
-    `limit` is how many bytes are kept of each stream; `stdin` is a descriptor that it reads.
+    `limit` is how many bytes are kept of each stream; `stdin` is a descriptor that it reads; `errors` is how bytes that
+    are no UTF-8 are taken.
 
     Never raises for what the program does; a program that is not there ends with status 127.
     """
@@ -68,7 +70,7 @@ def run(
     except OSError as error:
         return Ended(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
     try:
-        out, err, in_time = _read(child, begun + deadline, limit)
+        out, err, in_time = _read(child, begun + deadline, limit, errors)
         status = _reap(child, begun + deadline) if in_time else None
     except BaseException:  # nobody wants the answer any more: the program ends with the question
         _end(child)
@@ -78,7 +80,7 @@ def run(
     return Ended(tuple(argv), status, out, err, time.monotonic() - begun)
 
 
-def _read(child: subprocess.Popen[bytes], until: float, limit: int) -> Tuple[str, str, bool]:
+def _read(child: subprocess.Popen[bytes], until: float, limit: int, errors: str) -> Tuple[str, str, bool]:
     """Both streams up to `limit` bytes each, and whether they were closed in time.
 
     The streams are read here and not by `communicate`, which waits for ever on a pipe that an unkillable child holds.
@@ -100,7 +102,7 @@ def _read(child: subprocess.Popen[bytes], until: float, limit: int) -> Tuple[str
                 elif sum(map(len, kept[key.fd])) < limit:
                     kept[key.fd].append(block)
         in_time = not selector.get_map()
-    texts = [b"".join(blocks)[:limit].decode("utf-8", "replace") for blocks in kept.values()]
+    texts = [b"".join(blocks)[:limit].decode("utf-8", errors) for blocks in kept.values()]
     for stream in (child.stdout, child.stderr):
         assert stream is not None  # noqa: S101
         stream.close()

@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from remote.checks.asked import Consumer, Request
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
+from remote.plans import MeantStop
 from remote.words import SKIPPED, Check, encode
+
+BROKER, GPUS, DISK, OFFSET, SCHEDULE = (
+    "RabbitMQ reachable",
+    "GPU available",
+    "disk space",
+    "offset advancing",
+    "schedule",
+)
+
+STOPPED = ("created", "exited")
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -26,35 +37,77 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     }
 
 
-def questions(asked: Request) -> List[Question]:
-    """In the order in which they are answered."""
+def questions(asked: Request, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
+    """In the order in which they are answered. `raised`: the level of each path whose disk alarms already."""
+    meant = _meant(asked.root)
     return [
-        *(_alive(asked, consumer) for consumer in asked.consumers),
+        *(alive(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
         *_reachable(asked),
         _gpus(asked),
-        _room(asked),
-        *(_advancing(asked, consumer) for consumer in asked.consumers),
+        _room(asked, raised),
+        *(_advancing(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
+        *_scheduled(asked),
     ]
 
 
-def _alive(asked: Request, consumer: Consumer) -> Question:
+def _meant(root: str) -> Dict[str, MeantStop]:
+    """Which consumers were stopped on purpose."""
+    if not root:
+        return {}
+    from remote import meant
+    from remote.store import Store
+
+    return meant.load(Store(root))[0]
+
+
+def alive(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
+    """The question whether a consumer runs; one that was stopped on purpose need not."""
+
     def ask(name: str) -> Check:
         from remote.checks import container
 
-        return container.check(name, consumer.container, asked.docker_host, asked.look_again)
+        found = container.check(name, consumer.container, asked.docker_host, asked.look_again)
+        if meant and found.figures.get("status") in STOPPED:
+            return Check(name, SKIPPED, f"stopped on purpose {_by(meant)}", found.figures)
+        return found
 
-    return Question(f"{consumer.service} alive", ask, DEADLINE + asked.look_again)
+    return Question(alive_name(consumer.service), ask, DEADLINE + asked.look_again)
+
+
+def alive_name(service: str) -> str:
+    return f"{service} alive"
+
+
+def offset_name(asked: Request, service: str) -> str:
+    return OFFSET if len(asked.consumers) == 1 else f"{OFFSET} ({service})"
+
+
+def _is_stopped(asked: Request, consumer: Consumer) -> bool:
+    from remote import engine
+
+    found = engine.find(asked.docker_host).container(consumer.container)
+    return found is not None and found["State"]["Status"] in STOPPED
+
+
+def _by(meant: MeantStop) -> str:
+    why = f" ({meant.reason})" if meant.reason else ""
+    return f"by {meant.who}, {meant.at[:16].replace('T', ' ')} UTC{why}; fab restart starts it"
 
 
 def _reachable(asked: Request) -> List[Question]:
     """One question per broker, however many consumers read from it."""
-    name = "RabbitMQ reachable"
-    places = list(dict.fromkeys((one.stream.host, one.stream.port) for one in asked.consumers if one.stream))
+    places = _places(asked)
     if not places:
-        return [_skip(name, "hosts.yaml names no stream for these services")]
-    if len(places) == 1:
-        return [_answers(name, places[0])]
-    return [_answers(f"{name} ({host}:{port})", (host, port)) for host, port in places]
+        return [_skip(BROKER, "hosts.yaml names no stream for these services")]
+    return [_answers(broker_name(asked, place), place) for place in places]
+
+
+def _places(asked: Request) -> List[Tuple[str, int]]:
+    return list(dict.fromkeys((one.stream.host, one.stream.port) for one in asked.consumers if one.stream))
+
+
+def broker_name(asked: Request, place: Tuple[str, int]) -> str:
+    return BROKER if len(_places(asked)) == 1 else f"{BROKER} ({place[0]}:{place[1]})"
 
 
 def _answers(name: str, place: Tuple[str, int]) -> Question:
@@ -73,22 +126,35 @@ def _gpus(asked: Request) -> Question:
         return gpu.check(name, asked.gpus)
 
     if not asked.gpus.count:
-        return _skip("GPU available", "hosts.yaml gives this server no GPU")
-    return Question("GPU available", ask, slow=True)
+        return _skip(GPUS, "hosts.yaml gives this server no GPU")
+    return Question(GPUS, ask, slow=True)
 
 
-def _room(asked: Request) -> Question:
+def _room(asked: Request, raised: Optional[Mapping[str, str]]) -> Question:
     def ask(name: str) -> Check:
         from remote.checks import disk
 
-        return disk.check(name, limits.paths, limits.warning, limits.critical, asked.docker_host)
+        return disk.check(name, limits.paths, limits.warning, limits.critical, asked.docker_host, raised)
 
     limits = asked.disk
-    return Question("disk space", ask)
+    return Question(DISK, ask)
 
 
-def _advancing(asked: Request, consumer: Consumer) -> Question:
-    name = "offset advancing" if len(asked.consumers) == 1 else f"offset advancing ({consumer.service})"
+def _scheduled(asked: Request) -> List[Question]:
+    wanted = asked.schedule
+    if wanted is None:
+        return []
+
+    def ask(name: str) -> Check:
+        from remote.checks import scheduled
+
+        return scheduled.check(name, asked.root, wanted or {}, time.time())
+
+    return [Question(SCHEDULE, ask)]
+
+
+def _advancing(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
+    name = offset_name(asked, consumer.service)
     file, address = consumer.offset, consumer.stream
     if file is None or address is None:
         return _skip(name, f"hosts.yaml names no offset file or no stream for {consumer.service}")
@@ -96,6 +162,8 @@ def _advancing(asked: Request, consumer: Consumer) -> Question:
     def ask(name: str) -> Check:
         from remote.checks import progress
 
+        if meant and _is_stopped(asked, consumer):
+            return Check(name, SKIPPED, f"{consumer.service} was stopped on purpose")
         pursuit = progress.Pursuit(consumer.container, file, address, consumer.password)
         return progress.check(name, pursuit, asked.docker_host, asked.look_again)
 

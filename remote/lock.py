@@ -16,10 +16,10 @@ from remote.words import Refusal
 PATIENCE = 1.0  # seconds: whoever only looks holds the lock for a moment
 
 
-def acquire(store: Store, holder: Dict[str, Any]) -> int:
+def acquire(store: Store, holder: Dict[str, Any], patience: Optional[float] = None) -> int:
     """Take the lock and write `holder` into it; give the descriptor that keeps it. Raises Refusal naming the holder."""
     handle = os.open(store.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + (PATIENCE if patience is None else patience)
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -39,7 +39,9 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
             docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
     for folder in stale(store, kept):
         notes += _drop_folder(store, docker, folder)
-    for where, _, names in os.walk(store.folder):
+    for where, folders, names in os.walk(store.folder):
+        if where == store.folder and "health" in folders:
+            folders.remove("health")  # a round of the scheduled check may be writing there at this moment
         for name in names:
             if name.startswith("."):  # a file that was being written when the power failed
                 files.remove(os.path.join(where, name))

@@ -53,15 +53,25 @@ def pack(verb: str, request: dict[str, Any]) -> bytes:
 
 def program(verb: str) -> dict[str, str]:
     """The source of every module that the verb can come to import, by module name."""
-    sources: dict[str, str] = {}
-    wanted = ["wire", verb]
-    while wanted:
-        name = wanted.pop()
-        if f"remote.{name}" not in sources:
-            source = _file(name).read_text()
-            sources[f"remote.{name}"] = without_prose(source)
-            wanted.extend(imported(source))
-    return {"remote": "", **dict(sorted(sources.items()))}
+    return {name: without_prose(source) for name, source in sources("wire", verb).items()}
+
+
+def sources(*wanted: str) -> dict[str, str]:
+    """The modules of `remote` so named and all that they can come to import, as they stand in their files."""
+    found: dict[str, str] = {}
+    names = [part for name in wanted for part in _with_packages(name)]
+    while names:
+        name = names.pop()
+        if f"remote.{name}" not in found:
+            found[f"remote.{name}"] = _file(name).read_text()
+            names.extend(imported(found[f"remote.{name}"]))
+    return {"remote": "", **dict(sorted(found.items()))}
+
+
+def _with_packages(name: str) -> set[str]:
+    """A module, and the packages that it is in."""
+    parts = name.split(".")
+    return {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
 
 
 def without_prose(source: str) -> str:
@@ -87,7 +97,10 @@ def size(verb: str) -> int:
 
 @functools.lru_cache
 def _compressed(verb: str) -> bytes:
-    return zlib.compress("\0".join(text for module in program(verb).items() for text in module).encode(), 9)
+    """Short modules first, and all the memory there is: that packs them a little tighter."""
+    packer = zlib.compressobj(9, memLevel=9)
+    modules = sorted(program(verb).items(), key=lambda module: len(module[1]))
+    return packer.compress("\0".join(text for module in modules for text in module).encode()) + packer.flush()
 
 
 def imported(source: str) -> set[str]:
@@ -95,12 +108,11 @@ def imported(source: str) -> set[str]:
 
     Named without the leading `remote.`; with a module come the packages that it is in.
     """
-    found = set()
+    found: set[str] = set()
     for match in _IMPORT.finditer(source):
         base = match["module"] or match["package"] or ""
         listed = re.sub(r"#[^\n]*|[()]", "", match["names"] or "").split(",")
         names = [f"{base}.{name.split()[0]}".lstrip(".") for name in listed if name.strip()]
         for name in (base, *names):
-            parts = name.split(".")
-            found |= {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+            found |= _with_packages(name)
     return {name for name in found if name and _file(name).exists()}

@@ -51,6 +51,7 @@ def request_for(wanted: Inventory, host: Host, services: Sequence[Service], reso
         gpus=Expected(host.gpus, limits.gpu.warning, limits.gpu.critical),
         docker_host=host.docker_host or "",
         consumers=tuple(_consumer(one, resolved) for one in services if isinstance(one, inventory.Consumer)),
+        root=host.root,
     )
 
 

@@ -33,6 +33,7 @@ from runbook.entries import (
 from runbook.errors import BadInput
 from runbook.gates.entries import Ci, Scan
 from runbook.problems import nearest, printable
+from runbook.schedule.entries import Schedule
 
 __all__ = [
     "Batch",
@@ -49,6 +50,7 @@ __all__ = [
     "Offset",
     "Registry",
     "Scan",
+    "Schedule",
     "Service",
     "Stream",
     "Watch",
@@ -76,6 +78,9 @@ class Inventory(Strict):
     )
     models: Models | None = field(default=None, metadata=about("Dated directories of trained models."))
     health: Health = field(default_factory=Health, metadata=about("The thresholds of the checks."))
+    schedule: Schedule = field(
+        default_factory=Schedule, metadata=about("The same checks while nobody looks, and who is told.")
+    )
     keep_releases: Annotated[int, fields.whole(1, 100)] = field(
         default=5, metadata=about("How many releases a server keeps, and so how far back fab rollback can go.")
     )

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 LIMIT = 1 << 20  # bytes
-_CHECKED_BY = ("entries.py", "fields.py", "hostsfile.py", "inventory.py", "yamlfile.py", "gates/entries.py")
+_CHECKED_BY = (
+    "entries.py",
+    "fields.py",
+    "hostsfile.py",
+    "inventory.py",
+    "yamlfile.py",
+    "gates/entries.py",
+    "schedule/entries.py",
+)
 
 
 def fingerprint(path: Path) -> bytes:

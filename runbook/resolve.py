@@ -24,8 +24,9 @@ REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
 
 # What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
 # To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.
-# To ask, those that say where the streams are. A preflight says what is missing instead of ending with it.
-Purpose = Literal["deploy", "compare", "ask", "preflight"]
+# To ask, those that say where the streams are; for the schedule, those of its alerts as well. A preflight says what is
+# missing instead of ending with it.
+Purpose = Literal["deploy", "compare", "ask", "preflight", "schedule"]
 
 _HINT = "Correct these; .env.example names every variable, and what it is for."
 
@@ -104,6 +105,8 @@ def resolve(
     rendering = purpose in ("deploy", "preflight")
     envs = _read_envs((host.env_file for host in hosts), problems)
     needs = _needs(inventory, services, problems) if rendering else _stream_needs(services)
+    if purpose == "schedule":
+        needs |= {name: [key] for name, key in inventory.schedule.variables.items()}
     for env in envs.values():
         if purpose != "preflight":
             problems.extend(_unset(env, needs))
@@ -111,7 +114,10 @@ def resolve(
         problems.extend(_exposed(env, services))
     if not problems:
         known = needs | _needs(inventory, services, []) if purpose == "compare" else needs
-        resolved = {host.name: _resolved(inventory, host, envs[host.env_file], known, services) for host in hosts}
+        wished = inventory.schedule.variables if purpose == "ask" else {}
+        resolved = {
+            host.name: _resolved(inventory, host, envs[host.env_file], known, services, wished) for host in hosts
+        }
         problems = [problem for one in resolved.values() for problem in _unusable(one, services, rendering)]
     if problems:
         raise bad_input(str(inventory.path), problems, _HINT)
@@ -189,11 +195,17 @@ def _exposed(env: Env, services: Sequence[Service]) -> Iterator[str]:
 
 
 def _resolved(
-    inventory: Inventory, host: Host, env: Env, needs: dict[str, list[str]], services: Sequence[Service]
+    inventory: Inventory,
+    host: Host,
+    env: Env,
+    needs: dict[str, list[str]],
+    services: Sequence[Service],
+    wished: Iterable[str],
 ) -> Resolved:
+    """`wished`: variables beside the needed ones that are used where they have a value."""
     streams = [service.stream for service in _consumers(services) if service.stream]
     optional = [name for stream in streams for name in (stream.user_variable, stream.password_variable)]
-    used = {name: env.values[name] for name in dict.fromkeys([*needs, *optional]) if env.values.get(name)}
+    used = {name: env.values[name] for name in dict.fromkeys([*needs, *optional, *wished]) if env.values.get(name)}
     registry = inventory.registry
     login = None
     if registry and registry.username and REGISTRY_PASSWORD in used:

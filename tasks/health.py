@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
@@ -36,9 +37,12 @@ def check(
 def _report(visit: Visit, door: Door, json: bool) -> HealthReport:
     """What one server answers, shown as soon as it has."""
     from runbook import health, show_health
+    from runbook.schedule.settings import comparable
 
     resolved = visit.resolved[door.host.name]
     request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
+    whole = len(visit.services) == len(visit.inventory.services)
+    request = replace(request, schedule=comparable(visit.inventory, resolved) if whole else {})
     report = health.of_server(door, request)
     if not json:
         show_health.show_report(report, visit.screen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from remote.words import OffsetFile, StreamAddress
 
@@ -39,10 +39,16 @@ class Expected:
 
 @dataclass(frozen=True)
 class Request:
-    """What the laptop wants to know. `look_again` is how many seconds a standstill is watched before it counts."""
+    """What the laptop wants to know. `look_again` is how many seconds a standstill is watched before it counts.
+
+    `root`: where it is written down what was stopped on purpose. `schedule`: what the laptop would leave there as
+    settings of the scheduled check, empty where it cannot tell; without it nothing is asked about that check.
+    """
 
     disk: DiskLimits
     gpus: Expected
     docker_host: str = ""
     consumers: Tuple[Consumer, ...] = ()
     look_again: float = 3.0
+    root: str = ""
+    schedule: Optional[Dict[str, Any]] = field(default=None, repr=False)

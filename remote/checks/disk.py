@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from remote import command, engine
 from remote.checks import say
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
 SECONDS = 5.0
+CLEARS = 2.0  # percent below its threshold at which a file system that alarms is well again
+_WORSE = (OK, WARNING, CRITICAL)
 _COLUMNS = "size,used,avail,pcent,ipcent,target"  # the mount point last: it is the one that may hold blanks
 
 
@@ -36,14 +38,25 @@ class Trouble:
     sentence: str
 
 
-def check(name: str, paths: Sequence[str], warning: float, critical: float, docker_host: str) -> Check:
-    """`warning` and `critical` in percent; a file system alarms when it is filled beyond them."""
+def check(
+    name: str,
+    paths: Sequence[str],
+    warning: float,
+    critical: float,
+    docker_host: str,
+    raised: Optional[Mapping[str, str]] = None,
+) -> Check:
+    """`warning` and `critical` in percent; a file system alarms when it is filled beyond them.
+
+    `raised` has the level of each path that alarms already: so that it does not come and go at a threshold, it is well
+    again only some percent below.
+    """
     docker_root = _docker_root(docker_host)
     asked = [*paths, *([docker_root] if isinstance(docker_root, str) and docker_root not in paths else [])]
     found = [look(path) for path in asked]
     if isinstance(docker_root, Trouble):
         found.append(docker_root)
-    return judge(name, found, warning, critical)
+    return judge(name, found, warning, critical, raised)
 
 
 def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = command.run) -> Union[Room, Trouble]:
@@ -60,14 +73,23 @@ def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = comma
     return Room(path, fields[5].strip(), size, used, available, share or 0, inode_share)
 
 
-def judge(name: str, found: Sequence[Union[Room, Trouble]], warning: float, critical: float) -> Check:
+def judge(
+    name: str,
+    found: Sequence[Union[Room, Trouble]],
+    warning: float,
+    critical: float,
+    raised: Optional[Mapping[str, str]] = None,
+) -> Check:
     rooms = list({room.mounted_on: room for room in reversed(found) if isinstance(room, Room)}.values())[::-1]
     findings: List[Tuple[str, str]] = [(one.level, one.sentence) for one in found if isinstance(one, Trouble)]
+    levels: Dict[str, str] = {}
     for room in rooms:
+        before = (raised or {}).get(room.path, OK)
         for share, what in ((room.share, "full"), (room.inode_share or 0, "out of inodes")):
-            if share > warning:
-                level = CRITICAL if share > critical else WARNING
+            level = _level(share, warning, critical, before)
+            if level != OK:
                 findings.append((level, f"{room.path} is {share} % {what}, {say.size(room.available)} are left"))
+            levels[room.path] = max(level, levels.get(room.path, OK), key=_WORSE.index)
     figures = {
         room.path: {
             "mounted_on": room.mounted_on,
@@ -76,6 +98,7 @@ def judge(name: str, found: Sequence[Union[Room, Trouble]], warning: float, crit
             "available": room.available,
             "percent": room.share,
             "inodes_percent": room.inode_share,
+            "level": levels[room.path],
         }
         for room in rooms
     }
@@ -85,6 +108,12 @@ def judge(name: str, found: Sequence[Union[Room, Trouble]], warning: float, crit
         return Check(name, OK, shares, figures)
     hint = "make room, or name the right paths under health.disk in hosts.yaml"
     return Check(name, level, "; ".join(sentence for _, sentence in findings), figures, hint)
+
+
+def _level(share: int, warning: float, critical: float, before: str) -> str:
+    if share > critical - (CLEARS if before == CRITICAL else 0):
+        return CRITICAL
+    return WARNING if share > warning - (CLEARS if before != OK else 0) else OK
 
 
 def _docker_root(docker_host: str) -> Union[str, Trouble]:

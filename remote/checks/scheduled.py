@@ -1,0 +1,80 @@
+"""Does the scheduled check do its work? Its own files tell when it looked last, and what it could not do."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple
+
+from remote import notes
+from remote.checks import say
+from remote.codec import decode
+from remote.occupants import moment
+from remote.scheduled import state as states
+from remote.scheduled.settings import SETTINGS, STATE, Installed, Settings, place
+from remote.scheduled.state import State
+from remote.store import Store
+from remote.words import OK, SKIPPED, WARNING, Check, Malformed
+
+LATE = 2.5  # intervals after which the next round is overdue
+INSTALL = "fab schedule.install"
+
+Findings = List[Tuple[str, str]]  # a sentence, and what to do about it
+
+
+def check(name: str, root: str, wanted: Dict[str, Any], now: float) -> Check:
+    """`wanted`: the settings that the laptop would leave there, empty where it cannot tell. `now`: since 1970."""
+    store = Store(root)
+    installed, damage = notes.load(Installed, place(store, SETTINGS))
+    if installed is None:
+        if damage:
+            return Check(name, WARNING, damage, hint=INSTALL)
+        return Check(name, SKIPPED, f"nothing looks after this server by itself: {INSTALL} changes that")
+    state, damage = states.load(place(store, STATE))
+    found, damaged = state or State(), [(damage, "")] if damage else []
+    since = max(now - (moment_of(found.at) or moment_of(installed.at) or now), 0.0)
+    figures = {"every": installed.settings.every, "since_last": round(since), "rounds": found.rounds}
+    findings = [*damaged, *_late(since, installed.settings.every), *_undelivered(found)]
+    findings += [(why, "") for why in found.troubles.values()]
+    if wanted and not _same(installed.settings, wanted):
+        findings.append(("its settings are not what hosts.yaml and .env say now", INSTALL))
+    sentence = _last_round(found, since)
+    if not findings:
+        return Check(name, OK, sentence, figures)
+    hint = next((hint for _, hint in findings if hint), "")
+    return Check(name, WARNING, "; ".join([sentence, *(text for text, _ in findings)]), figures, hint)
+
+
+def _same(settings: Settings, wanted: Dict[str, Any]) -> bool:
+    try:
+        return decode(Settings, wanted) == settings
+    except Malformed:  # of a laptop with another version
+        return False
+
+
+def moment_of(text: str) -> Optional[float]:
+    """Seconds since 1970, None for what is no time."""
+    try:
+        return moment(text) if text else None
+    except ValueError:
+        return None
+
+
+def _last_round(state: State, since: float) -> str:
+    if not state.at:
+        return "it has not looked yet"
+    silent = f", in silence: {state.silent}" if state.silent else ""
+    return f"it looked {say.span(since)} ago, and found the server {state.level}{silent}"
+
+
+def _late(since: float, every: int) -> Findings:
+    if since <= LATE * every:
+        return []
+    return [(f"it is to look every {say.span(every)}, and is overdue", "see that cron runs: systemctl status cron")]
+
+
+def _undelivered(state: State) -> Findings:
+    """A sentence for each channel that takes no alerts, by the oldest of them."""
+    oldest: Dict[str, str] = {}
+    for one in state.pending:
+        since = one.since[:16].replace("T", " ")
+        oldest.setdefault(one.channel, f"{one.channel} has taken no alert since {since} UTC: {one.why}")
+    return [(text, "fab schedule.test sends a test alert") for text in oldest.values()]

@@ -1,0 +1,204 @@
+"""What a round does by itself: it ends a run that was cut off, and starts a consumer again. Never a batch container.
+
+Both hold the lock of the server and never wait for it: whoever works there comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from typing import Any, Dict, Iterator, List, Optional
+
+from remote import engine as engines
+from remote import files, halt, lock, meant, pause, record, recover
+from remote import journal as journals
+from remote.docker import Docker, StepFailed
+from remote.ends import DONE, NEEDS_PERSON, End
+from remote.ids import new_id
+from remote.journal import Journal, now
+from remote.occupants import moment, occupants
+from remote.plans import ConsumerStep, Occupant, Plan, Watch
+from remote.scheduled.settings import Installed, Restart
+from remote.store import Store
+from remote.words import CRITICAL, Check, Refusal, encode
+
+WHO = "the scheduled check"
+LONGEST = 1 << 16  # bytes of a journal's line
+MOST_RUNS = 20  # journals of its own that are kept: those of deploys must not be crowded out by a bad night
+CUT_OFF = "run that was cut off"
+
+DEAD, STUCK = "dead", "stuck"
+
+
+def mend(installed: Installed, store: Store) -> List[str]:
+    """Finish or undo the runs that were cut off, as the next deploy would; a sentence for each.
+
+    None while somebody else is at work. Raises Refusal when it cannot be done now, as without docker.
+    """
+    if not _cut_off(store):
+        return []
+    with _lock(store, "mend") as held:
+        if held is None:
+            return []
+        try:
+            return recover.cut_off_runs(store, engines.find(installed.settings.questions.docker_host), held)
+        except StepFailed as error:
+            raise Refusal(f"it can neither be finished nor undone: {error}", "see fab status", "person") from error
+
+
+def _cut_off(store: Store) -> bool:
+    """Whether any run has neither an end nor a process that writes it; quick, as an end is a journal's last line."""
+    unended = (run for run in journals.runs(store) if _last_event(store.journal(run)) != "end")
+    return any(journals.state(store, run).state == "cut-off" for run in unended)
+
+
+def _last_event(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - LONGEST, 0))
+            last = (file.read().splitlines() or [b""])[-1]
+    except FileNotFoundError:
+        return "end"  # tidied away meanwhile
+    return str((journals.parse(last) or {}).get("event", ""))
+
+
+def row(refusal: Refusal) -> Check:
+    """The row for a run that is still cut off."""
+    sentence = f"a run was cut off, and is not brought to its end yet: {refusal.message}"
+    return Check(CUT_OFF, CRITICAL, sentence, hint=refusal.hint)
+
+
+def start_again(installed: Installed, store: Store, restart: Restart, why: str) -> str:
+    """Start a consumer that is dead, or stop and start one that is stuck; what was done, as a sentence.
+
+    Empty when it is as it is on purpose, or is no longer as it was seen. Raises Refusal when it could not be done.
+    """
+    with _lock(store, "restart") as held:
+        if held is None or pause.current(store, time.time()) or restart.service in meant.load(store)[0]:
+            return ""
+        engine = engines.find(installed.settings.questions.docker_host)
+        found = occupants(engine, restart.service, engine.containers())
+        container = engine.container(found[0].container) if len(found) == 1 else None
+        if container is None or not _is(why, container):
+            return ""
+        if not found[0].ours:
+            raise Refusal(f"{restart.service} was not made by this tool and is left alone", "fab deploy --adopt")
+        sentence = _carry_out(installed, store, engine, held, _step(store, restart, found[0], why))
+        _forget_old_runs(store)
+        return sentence
+
+
+@contextlib.contextmanager
+def _lock(store: Store, action: str) -> Iterator[Optional[int]]:
+    """The lock of the server, None when somebody has it. What is done under it is not ended by the round's deadline."""
+    try:
+        held = lock.acquire(store, _holder(action), patience=0.0)
+    except Refusal:
+        yield None
+        return
+    left = signal.alarm(0)
+    try:
+        yield held
+    finally:
+        signal.alarm(left)
+        os.close(held)
+
+
+def _is(why: str, container: Dict[str, Any]) -> bool:
+    """Whether a container is what it was seen to be. One that exited with 0 was stopped by somebody."""
+    state = container["State"]
+    if why == STUCK:
+        return bool(state["Running"] and not state["Restarting"])
+    return state["Status"] in ("exited", "created") and state["ExitCode"] != 0
+
+
+def _step(store: Store, restart: Restart, old: Occupant, why: str) -> ConsumerStep:
+    told, _ = record.load(store)
+    release = told.find(told.current)
+    placed = release.services.get(restart.service) if release else None
+    on_record = placed.restart if placed and placed.container == old.container else ""
+    return ConsumerStep(
+        service=restart.service,
+        change="restart",
+        tag=placed.tag if placed else "",
+        watch=Watch(),
+        old=old,
+        container=old.container,
+        restart=on_record or restart.policy,
+        stop_grace=restart.stop_grace,
+        reason="it was dead" if why == DEAD else "it did not get on with its stream",
+    )
+
+
+def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held: int, step: ConsumerStep) -> str:
+    """A run as every other, with a journal: one that is cut off is led to its end by the next command or round."""
+    run, holder, settings = new_id(store), _holder("restart"), installed.settings
+    told, _ = record.load(store)
+    plan = Plan(
+        id=run,
+        action="restart",
+        server=settings.server,
+        root=settings.root,
+        release=told.current,
+        who=WHO,
+        laptop=socket.gethostname(),
+        version=installed.version,
+        consumers=(step,),
+        docker_host=settings.questions.docker_host,
+    )
+    journal = Journal(store.journal(run))
+    try:
+        begun = journal.write("begin", True, **holder, run=run, laptop=plan.laptop, plan=encode(plan), variables={})
+        if not begun and step.old and step.old.running:  # cut off now, it would stay down and nobody would know why
+            files.remove(store.journal(run))
+            raise Refusal(f"{settings.root} is full: nothing can be written down; {step.service} was left alone")
+        end = _exchange(Docker(engine, journal, held), step)
+        journal.write("end", **encode(end))
+    finally:
+        journal.close()
+    if end.outcome != DONE:
+        raise Refusal(end.sentence, end.hint)
+    return end.sentence
+
+
+def _exchange(docker: Docker, step: ConsumerStep) -> End:
+    running = bool(step.old and step.old.running)
+    docker.journal.write("restart", service=step.service, container=step.container, grace=step.stop_grace * running)
+    try:
+        docker.ensure_stopped(step.container, step.stop_grace, sync=False)
+        before = docker.inspect(step.container) or {}
+        halt.start(docker, step)
+        after = docker.inspect(step.container)
+    except StepFailed as error:
+        return End(NEEDS_PERSON, f"{step.service} could not be started again: {error}", "see fab logs and fab status")
+    fields: Dict[str, Any] = {"service": step.service, "container": step.container}
+    ended: Optional[int] = before["State"]["ExitCode"] if before else None
+    if running and before and after:
+        down = moment(after["State"]["StartedAt"]) - moment(before["State"]["FinishedAt"])
+        fields.update(outage=round(down, 3), old_exit=ended)
+    docker.journal.write("restarted", **fields)
+    how = "stopped and started again" if running else f"started again (it had ended with {ended})"
+    return End(DONE, f"{step.service} was {how}: {step.reason}")
+
+
+def _holder(action: str) -> Dict[str, Any]:
+    return {"action": action, "who": WHO, "since": now(), "pid": os.getpid()}
+
+
+def _forget_old_runs(store: Store) -> None:
+    own = [run for run in journals.runs(store) if _is_own(store.journal(run))]
+    for run in own[:-MOST_RUNS]:
+        files.remove(store.journal(run))
+
+
+def _is_own(path: str) -> bool:
+    """Whether a round began that run, and it has come to its end."""
+    try:
+        with open(path, "rb") as file:
+            first = journals.parse(file.readline(LONGEST)) or {}
+    except OSError:
+        return False
+    return first.get("who") == WHO and not journals.alive(path)

@@ -1,0 +1,47 @@
+"""One HTTP request to a webhook or a heartbeat: Python's own client, through the proxy of the login if it has one."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from typing import Any, Dict, Optional
+
+from remote.scheduled.untaken import Untaken, why
+
+ANSWER = 200  # characters of an answer that are shown
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """An alert is posted to the address that was given, or not at all: elsewhere nobody asked for it."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: float) -> str:
+    """POST the body, or GET without one; the status as a sentence. Raises Untaken, never quoting the address."""
+    known = {"User-Agent": "gpu-runbook", **headers}
+    request = urllib.request.Request(url, body, known)  # noqa: S310  that it is http or https was seen on the laptop
+    handlers = [_NoRedirect()] if body is not None else []
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=seconds) as answer:
+            answer.read(ANSWER)
+            return f"answered with status {answer.status}"
+    except urllib.error.HTTPError as error:
+        raise Untaken(_status(error)) from None
+    except urllib.error.URLError as error:
+        raise Untaken(why(error.reason, seconds)) from None
+    except OSError as error:
+        raise Untaken(why(error, seconds)) from None
+    except (http.client.HTTPException, ValueError) as error:
+        raise Untaken(f"gave an answer that is no HTTP ({type(error).__name__})") from None
+
+
+def _status(error: urllib.error.HTTPError) -> str:
+    try:
+        said = " ".join(error.read(ANSWER).decode("utf-8", "replace").split())
+    except (OSError, http.client.HTTPException):
+        said = ""
+    moved = " (a redirect, which is not followed)" if 300 <= error.code < 400 else ""
+    return f"answered with status {error.code}{moved}" + (f": {said}" if said and not moved else "")

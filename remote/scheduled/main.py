@@ -1,0 +1,108 @@
+"""What cron starts: one round, in a process that ends in time and never meets another one of its kind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from typing import List, Optional, Tuple
+
+from remote import notes
+from remote.scheduled import deliver
+from remote.scheduled.alarm import NEW, News
+from remote.scheduled.message import compose
+from remote.scheduled.round import make, stamp, worst
+from remote.scheduled.settings import LOCK, SETTINGS, Installed, place
+from remote.scheduled.state import Pending
+from remote.store import Store
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+
+EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
+SHARE, MOST = 0.8, 240  # of the time between two rounds, and seconds, after which a round ends, done or not
+STUCK = 3  # intervals after which a round that does not end is told
+NICE = 10  # a training beside it comes first
+
+
+def main(argv: List[str]) -> None:
+    """Never returns: a thread that hangs in the kernel must not keep the process."""
+    status = EXIT_STATUS[UNKNOWN]
+    try:
+        status = _version(argv[0]) if argv[1:] == ["version"] else _round(argv[0])
+    except Refusal as refusal:
+        print(refusal.message, refusal.hint, sep="\n")
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _version(program: str) -> int:
+    """Say that this Python can run the program at all."""
+    print(f"{os.path.basename(program)} runs on Python {'.'.join(map(str, sys.version_info[:3]))}")
+    return 0
+
+
+def _round(program: str) -> int:
+    os.umask(0o077)
+    os.nice(NICE)
+    installed = _installed(os.path.join(os.path.dirname(os.path.abspath(program)), SETTINGS))
+    os.environ.update(installed.environment)
+    store = Store(installed.settings.root)
+    store.check_owner()
+    held, since = _alone(store)
+    if held is None:
+        return _overlapping(installed, since)
+    signal.alarm(int(min(SHARE * installed.settings.every, MOST)))
+    _, checks = make(installed, store)
+    for check in checks:
+        print(f"{check.level:8}  {check.name}: {check.sentence}")
+    return EXIT_STATUS[worst(checks)]
+
+
+def _installed(path: str) -> Installed:
+    found, damage = notes.load(Installed, path)
+    if found is None:
+        raise Refusal(damage or f"{path} is not there", "fab schedule.install", "server")
+    return found
+
+
+def _alone(store: Store) -> Tuple[Optional[int], float]:
+    """A descriptor that keeps other rounds away, None when another one is at work; and since when that is, or now.
+
+    In seconds since 1970. No child inherits the descriptor: one that cannot be ended must not keep later rounds away.
+    """
+    handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    now = time.time()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None, _since(os.pread(handle, 100, 0), now)
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"since": now, "pid": os.getpid()}).encode(), 0)
+    except OSError:
+        pass  # a full disk: the lock is held all the same, only nobody learns since when
+    return handle, now
+
+
+def _since(raw: bytes, now: float) -> float:
+    try:
+        return min(float(json.loads(raw)["since"]), now)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return now
+
+
+def _overlapping(installed: Installed, since: float) -> int:
+    """Another round is at work. One that hangs is told now and then: by whoever comes after it, as it cannot itself."""
+    settings, now = installed.settings, time.time()
+    missed = int((now - since) // settings.every)
+    again = max(settings.repeat // settings.every, 1)
+    if missed == STUCK or (missed > STUCK and missed % again == 0):
+        sentence = f"the round that began at {stamp(since)} has not ended: this server is not looked after"
+        check = Check("scheduled check", CRITICAL, sentence, hint="see ps on the server; a disk that hangs holds it")
+        message = compose(settings.server, stamp(now), [News(NEW, check, stamp(since))], [])
+        deliver.deliver(settings, [Pending(name, message, "", stamp(now)) for name in settings.channels.names])
+    print("another round is at work")
+    return EXIT_STATUS[UNKNOWN]

@@ -1,0 +1,52 @@
+"""Verb: the rounds since a moment, and the runs among them: what a timeline and a report are drawn from."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List
+
+from remote import history as runs
+from remote import notes
+from remote.scheduled import history
+from remote.scheduled.settings import HISTORY, SETTINGS, Installed, place
+from remote.store import Store
+
+BLOCK = 500  # rounds in one message
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, seconds (how far back), runs (how many of the newest runs are wanted).
+
+    Rounds come as events, oldest first, up to 500 in each. The answer: at (now), every (seconds between two rounds,
+    0 when nothing is installed), damaged (lines that cannot be read), runs (Past each, newest first).
+    """
+    store = Store(request["root"])
+    store.check_owner()
+    now = time.time()
+    installed, _ = notes.load(Installed, place(store, SETTINGS))
+    damaged, block = 0, []
+    for found, line in history.read(place(store, HISTORY), _stamp(now - request["seconds"])):
+        if found is None:
+            damaged += 1
+            continue
+        block.append(line)
+        if len(block) == BLOCK:
+            emit({"event": "rounds", "rounds": block})
+            block = []
+    if block:
+        emit({"event": "rounds", "rounds": block})
+    return {
+        "at": _stamp(now),
+        "every": installed.settings.every if installed else 0,
+        "damaged": damaged,
+        "runs": _runs(store, request["runs"]),
+    }
+
+
+def _runs(store: Store, most: int) -> List[Any]:
+    found: List[Any] = runs.answer({"root": store.root, "limit": most}, lambda event: None)["runs"] if most else []
+    return found
+
+
+def _stamp(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(at, 0)))

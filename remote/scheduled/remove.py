@@ -1,0 +1,75 @@
+"""Verb: takes the scheduled check away from this server; its history stays."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import Any, Callable, Dict
+
+from remote import files
+from remote.scheduled import crontab
+from remote.scheduled.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
+from remote.scheduled.state import SPARE
+from remote.store import Store
+from remote.words import Refusal
+
+PATIENCE = 30.0  # seconds for a round that is under way
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root. The answer: removed (crontab and files, by name), history (its path, empty when there is none).
+
+    Raises Refusal with nothing changed when our block of the crontab is not whole.
+    """
+    store = Store(request["root"])
+    store.check_owner()
+    removed = []
+    before = _crontab()
+    after = crontab.with_block(before, store.root, "")
+    if after != before:
+        crontab.write(after, os.path.dirname(place(store, LOCK)))
+        removed.append("crontab")
+    if os.path.isdir(os.path.dirname(place(store, LOCK))):
+        _await_round(store)
+        for name in (PROGRAM, SETTINGS, STATE, SPARE, LOCK):
+            if os.path.lexists(place(store, name)):
+                files.remove(place(store, name))
+                removed.append(name)
+    history = place(store, HISTORY)
+    if os.path.exists(history):
+        return {"removed": removed, "history": history}
+    with contextlib.suppress(OSError):  # something else lies in it
+        os.rmdir(os.path.dirname(history))
+    return {"removed": removed, "history": ""}
+
+
+def _crontab() -> str:
+    """Without cron there is no block of ours either."""
+    try:
+        return crontab.read()
+    except Refusal as refusal:
+        if "not installed" in refusal.message:
+            return ""
+        raise
+
+
+def _await_round(store: Store) -> None:
+    """A round that is under way would write its state anew. Raises Refusal when it does not come to its end."""
+    try:
+        handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    until = time.monotonic() + PATIENCE
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Refusal("a round of the check does not come to its end", "see ps on the server") from None
+                time.sleep(0.1)
+    finally:
+        os.close(handle)

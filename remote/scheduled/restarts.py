@@ -1,0 +1,87 @@
+"""Which consumers a round starts again, how often, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from remote import health
+from remote.checks.asked import Consumer, Request
+from remote.checks.together import ask_all
+from remote.occupants import moment
+from remote.scheduled import act
+from remote.scheduled.settings import Installed, Restart
+from remote.store import Store
+from remote.words import CRITICAL, Check, Refusal
+
+HOUR, MOST = 3600.0, 3  # so many times within so many seconds, for each consumer
+
+Restarts = Dict[str, Tuple[str, ...]]  # service -> when, as RFC 3339
+
+
+def restart_what_is_down(
+    installed: Installed, store: Store, known: Restarts, checks: Sequence[Check], now: float
+) -> Tuple[List[Check], Restarts, List[str]]:
+    """Start again what is dead, and what is stuck if that is wanted; the rows after that, when, and what was done."""
+    rows = {check.name: check for check in checks}
+    restarts = {service: recent(times, now) for service, times in known.items()}
+    actions: List[str] = []
+    asked = installed.settings.questions
+    for restart in installed.settings.restarts:
+        consumer = next(one for one in asked.consumers if one.service == restart.service)
+        row, why = _fault(restart, asked, rows)
+        if not why:
+            continue
+        times = restarts.get(restart.service, ())
+        if len(times) >= MOST:
+            rows[row] = _with(rows[row], f"it was started again {MOST} times within the hour, and is left to a person")
+            continue
+        try:
+            done = act.start_again(installed, store, restart, why)
+        except Refusal as refusal:
+            rows[row] = _with(rows[row], refusal.message, refusal.hint)
+            done = ""
+        else:
+            if not done:
+                continue
+        restarts[restart.service] = (*times, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
+        if done:
+            rows[health.alive_name(restart.service)] = _again(asked, consumer)
+            actions.append(f"{done}; now: {rows[health.alive_name(restart.service)].sentence}")
+    return [rows[check.name] for check in checks], {name: times for name, times in restarts.items() if times}, actions
+
+
+def recent(times: Sequence[str], now: float) -> Tuple[str, ...]:
+    """Those of the last hour. One that lies ahead, as after a clock was set back, counts as one of now."""
+    left = []
+    for text in times:
+        try:
+            at = min(moment(text), now)
+        except ValueError:
+            continue
+        if now - at < HOUR:
+            left.append(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)))
+    return tuple(left)
+
+
+def _fault(restart: Restart, asked: Request, rows: Dict[str, Check]) -> Tuple[str, str]:
+    """The row that says what is wrong with a consumer, and whether it is dead or stuck; empty for neither."""
+    alive, offset = health.alive_name(restart.service), health.offset_name(asked, restart.service)
+    figures = rows[alive].figures
+    if rows[alive].level == CRITICAL and figures.get("status") in health.STOPPED and figures.get("exit_status"):
+        return alive, act.DEAD
+    stuck = rows[offset].level == CRITICAL and "standstill" in rows[offset].figures
+    if restart.stuck and stuck and figures.get("status") == "running" and rows[alive].level != CRITICAL:
+        return offset, act.STUCK
+    return alive, ""
+
+
+def _again(asked: Request, consumer: Consumer) -> Check:
+    """Ask once more, after it was started."""
+    (check,) = ask_all([health.alive(asked, consumer, None)], lambda check: None)
+    return check
+
+
+def _with(check: Check, more: str, hint: Optional[str] = None) -> Check:
+    return dataclasses.replace(check, sentence=f"{check.sentence}; {more}", hint=hint or check.hint)

@@ -1,0 +1,177 @@
+"""One round of the scheduled check: look, do the one thing it is there for, tell whoever is to be told, write it down.
+
+Whatever is wrong with the server, a round comes to its end and says what it can: a state that is damaged begins anew, a
+disk that is full takes no history, a channel that does not answer is tried again by the next round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from remote import health
+from remote import journal as journals
+from remote.checks.together import Question, ask_all
+from remote.occupants import moment
+from remote.scheduled import act, alarm, deliver, history, metrics, silence, standstill
+from remote.scheduled import state as states
+from remote.scheduled.message import Message, compose
+from remote.scheduled.restarts import restart_what_is_down
+from remote.scheduled.rounds import Round, of_checks
+from remote.scheduled.settings import HISTORY, STATE, Channels, Installed, Settings, place
+from remote.scheduled.standstill import Standstill
+from remote.scheduled.state import Pending, State
+from remote.store import Store
+from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+
+WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
+
+
+def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
+    """Make one round; what it saw and did, and its rows."""
+    begun, now, settings = time.monotonic(), time.time(), installed.settings
+    before, damage = states.load(place(store, STATE))
+    known = before or State()
+    at, step = stamp(now), _step(known, now, settings.every)
+    remarks = [damage] if damage else []
+    quiet, unending = silence.silence(store, now)
+    beside = [unending] if unending else []
+    if not quiet:
+        mended, still_cut_off = _mend(installed, store)
+        remarks, beside = remarks + mended, beside + still_cut_off
+    last = journals.last(store)
+    run = last.id if last and last.state == "ended" else ""
+    checks = [*ask_all(_questions(settings, known), _nobody), *beside]
+    quiet = quiet or silence.silence(store, time.time())[0]  # whoever began meanwhile may be what was seen
+    checks, standstills = _moved(settings, known if run == known.run else None, checks, step)
+    restarts = known.restarts
+    actions: List[str] = []
+    if not quiet:
+        checks, restarts, actions = restart_what_is_down(installed, store, restarts, checks, now)
+    checks = [_covered(settings, check) for check in checks]
+    remarks = [settings.covered(text) for text in (*remarks, *actions)]
+    alarms, message = known.alarms, None
+    if not quiet:
+        alarms, message = _news(settings, known, checks, remarks, at, step)
+    after = dataclasses.replace(
+        known,
+        at=at,
+        level=worst(checks),
+        silent=quiet,
+        rounds=known.rounds + 1,
+        run=run,
+        alarms=alarms,
+        standstills=standstills,
+        full=_full(known, checks),
+        restarts=restarts,
+    )
+    found = dataclasses.replace(
+        of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks), alerts=_title(message)
+    )
+    return _tell(installed, store, after, found, message, begun), checks
+
+
+def stamp(now: float) -> str:
+    """A moment as RFC 3339 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def worst(checks: Sequence[Check]) -> str:
+    levels = {check.level for check in checks}
+    return next((level for level in WORST_FIRST if level in levels), OK)
+
+
+def _step(known: State, now: float, every: int) -> float:
+    """Seconds since the last round, as far as rounds stood for them: a clock that is set or a night off adds little."""
+    try:
+        return min(max(now - moment(known.at), 0.0), 2.0 * every) if known.at else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _questions(settings: Settings, known: State) -> List[Question]:
+    return health.questions(settings.questions, known.full)
+
+
+def _mend(installed: Installed, store: Store) -> Tuple[List[str], List[Check]]:
+    """What became of a run that was cut off: sentences, or a row as long as it has no end."""
+    try:
+        return act.mend(installed, store), []
+    except Refusal as refusal:
+        return [], [act.row(refusal)]
+
+
+def _moved(
+    settings: Settings, known: Optional[State], checks: Sequence[Check], step: float
+) -> Tuple[List[Check], Dict[str, Standstill]]:
+    """The rows of the offsets as earlier rounds make them. A run since then may have moved an offset on purpose."""
+    by_name = {check.name: check for check in checks}
+    after: Dict[str, Standstill] = {}
+    for consumer in settings.questions.consumers:
+        name = health.offset_name(settings.questions, consumer.service)
+        before = known.standstills.get(consumer.service) if known else None
+        by_name[name], found = standstill.judge(by_name[name], before, step, settings.stale_after)
+        if found:
+            after[consumer.service] = found
+    return [by_name[check.name] for check in checks], after
+
+
+def _news(
+    settings: Settings, known: State, checks: Sequence[Check], remarks: Sequence[str], at: str, step: float
+) -> Tuple[alarm.Alarms, Optional[Message]]:
+    asked = settings.questions
+    offsets = [health.offset_name(asked, one.service) for one in asked.consumers]
+    at_once = {health.DISK, *offsets}
+    levels = {check.name: check.level for check in checks}
+    frozen = {
+        name
+        for name, one in zip(offsets, asked.consumers)
+        if one.stream and levels[health.broker_name(asked, (one.stream.host, one.stream.port))] != OK
+    }
+    alarms, news = alarm.judge(known.alarms, checks, at, step, settings.repeat, at_once, frozen)
+    return alarms, compose(settings.server, at, news, remarks) if news or remarks else None
+
+
+def _full(known: State, checks: Sequence[Check]) -> Dict[str, str]:
+    """Which file systems alarm; as before where df was not heard in time."""
+    figures = next((check.figures for check in checks if check.name == health.DISK), {})
+    if not figures:
+        return known.full
+    return {path: room["level"] for path, room in figures.items() if room["level"] != OK}
+
+
+def _covered(settings: Settings, check: Check) -> Check:
+    return dataclasses.replace(check, sentence=settings.covered(check.sentence), hint=settings.covered(check.hint))
+
+
+def _title(message: Optional[Message]) -> Tuple[str, ...]:
+    return (message.title,) if message else ()
+
+
+def _tell(
+    installed: Installed, store: Store, after: State, found: Round, message: Optional[Message], begun: float
+) -> Round:
+    """Write the state, send, write it again: an alert may come twice when the power fails, and is never forgotten."""
+    settings, path = installed.settings, place(store, STATE)
+    if after.silent:
+        settings = dataclasses.replace(settings, channels=Channels(heartbeat=settings.channels.heartbeat))
+    names = settings.channels.names
+    waiting = tuple(one for one in after.pending if one.channel in installed.settings.channels.names)
+    fresh = tuple(Pending(name, message, "it was not tried yet", found.at, 0) for name in names) if message else ()
+    states.save(path, dataclasses.replace(after, pending=waiting + fresh))
+    left, sent = deliver.deliver(settings, waiting + fresh)
+    kept = waiting if after.silent else left
+    found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3))
+    troubles = {"history": history.append(place(store, HISTORY), found, settings.keep)}
+    heartbeat = [check for check in sent if check.name == deliver.HEARTBEAT and check.level != OK]
+    troubles["heartbeat"] = f"the heartbeat's address {heartbeat[0].sentence}" if heartbeat else ""
+    if settings.textfile:
+        troubles["textfile"] = metrics.write(settings.textfile, settings.server, found, after)
+    told = {what: why for what, why in troubles.items() if why}
+    states.save(path, dataclasses.replace(after, pending=kept, troubles=told))
+    return found
+
+
+def _nobody(check: Check) -> None:
+    """Nobody hears of a row before all are there."""

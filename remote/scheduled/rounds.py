@@ -1,0 +1,78 @@
+"""What one round of the scheduled check saw and did: a line of its history, as a frozen value that travels as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from remote import health
+from remote.checks.asked import Request
+from remote.words import OK, SKIPPED, Check
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU's figures; None for what the card does not tell. Memory in bytes, use in percent, heat in Celsius."""
+
+    index: int
+    use: Optional[int] = None
+    memory: Optional[int] = None
+    memory_total: Optional[int] = None
+    temperature: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One consumer's figures; None for what could not be asked. `last` is the stream's last offset."""
+
+    offset: Optional[int] = None
+    last: Optional[int] = None
+    backlog: Optional[int] = None  # messages
+    restarts: Optional[int] = None  # by the engine, since the container was started by somebody
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round. `levels` has every row; `said` has the sentence of those that are neither ok nor skipped."""
+
+    at: str  # RFC 3339, UTC, the server's clock
+    seconds: float = 0.0  # how long it took
+    silent: str = ""  # why nobody was told anything and nothing was done: a run, or a pause
+    levels: Dict[str, str] = field(default_factory=dict)
+    said: Dict[str, str] = field(default_factory=dict)
+    disk: Dict[str, int] = field(default_factory=dict)  # path -> percent full
+    gpus: Tuple[Gpu, ...] = ()
+    queues: Dict[str, Queue] = field(default_factory=dict)  # by service
+    actions: Tuple[str, ...] = ()  # a sentence for each
+    alerts: Tuple[str, ...] = ()  # the title of each that was to be sent
+
+
+def of_checks(at: str, checks: Sequence[Check], asked: Request) -> Round:
+    """The levels and figures of a round's rows."""
+    rows = {check.name: check for check in checks}
+    disk = rows[health.DISK].figures
+    gpus = rows[health.GPUS].figures.get("gpus", ())
+    return Round(
+        at=at,
+        levels={check.name: check.level for check in checks},
+        said={check.name: check.sentence for check in checks if check.level not in (OK, SKIPPED)},
+        disk={path: room["percent"] for path, room in disk.items()},
+        gpus=tuple(_gpu(index, one) for index, one in enumerate(gpus)),
+        queues={one.service: _queue(rows, asked, one.service) for one in asked.consumers},
+    )
+
+
+def _gpu(index: int, figures: Dict[str, Any]) -> Gpu:
+    return Gpu(
+        index=index if figures["index"] is None else figures["index"],
+        use=figures["utilisation_percent"],
+        memory=figures["memory_used"],
+        memory_total=figures["memory_total"],
+        temperature=figures["temperature_celsius"],
+    )
+
+
+def _queue(rows: Dict[str, Check], asked: Request, service: str) -> Queue:
+    progress = rows[health.offset_name(asked, service)].figures
+    alive = rows[health.alive_name(service)].figures
+    return Queue(progress.get("offset"), progress.get("last"), progress.get("backlog"), alive.get("restarts"))

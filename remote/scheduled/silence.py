@@ -1,0 +1,41 @@
+"""When a round tells nobody and does nothing: while somebody works on the server, or has asked for quiet."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+from remote import lock, pause
+from remote.checks import say
+from remote.occupants import moment
+from remote.store import Store
+from remote.words import WARNING, Check
+
+LONGEST = 3600.0  # seconds of a run for which that holds; what takes longer is itself worth telling
+
+RUN = "run"
+
+
+def silence(store: Store, now: float) -> Tuple[str, Optional[Check]]:
+    """Why this round is to be silent, empty when it is not; and a row for a run that does not come to its end.
+
+    `now`: seconds since 1970.
+    """
+    paused = pause.current(store, now)
+    if paused:
+        return pause.said(paused), None
+    holder = lock.holder(store)
+    if holder is None:
+        return "", None
+    action, who = holder.get("action", "a run"), holder.get("who", "somebody")
+    taken = now - _begun(holder.get("since", ""), now)
+    if taken < LONGEST:
+        return f"{action} by {who} is under way", None
+    sentence = f"{action} by {who} has held the lock of this server for {say.span(taken)}"
+    return "", Check(RUN, WARNING, sentence, {"seconds": round(taken)}, "see fab status; fab follow shows what it does")
+
+
+def _begun(since: str, now: float) -> float:
+    try:
+        return moment(since)
+    except ValueError:  # who holds it has not said yet
+        return now

@@ -1,0 +1,28 @@
+"""Why a channel did not take what it was given, in words that quote neither an address nor a library's text."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+
+class Untaken(Exception):
+    """A channel did not take an alert; the text says why."""
+
+
+def why(reason: Any, seconds: float) -> str:
+    """What an error of a connection means, as it follows the name of who was to be reached."""
+    if isinstance(reason, socket.timeout):
+        return f"gave no answer within {seconds:.0f} s"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"has a certificate that is not accepted: {reason.verify_message}"
+    if isinstance(reason, ssl.SSLError):
+        return f"does not speak TLS as it should ({reason.reason})"
+    if isinstance(reason, socket.gaierror):
+        return "has a name that is not known on this server"
+    if isinstance(reason, ConnectionRefusedError):
+        return "refused the connection"
+    if isinstance(reason, OSError) and reason.strerror:
+        return f"could not be reached: {reason.strerror}"
+    return f"could not be reached ({type(reason).__name__})"

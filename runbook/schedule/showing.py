@@ -1,0 +1,74 @@
+"""The scheduled check as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from remote.checks import say
+from remote.words import OK, SKIPPED, WARNING, Check
+
+CRON = "systemctl enable --now cron (or crond)"
+
+
+def installed(answer: dict[str, Any], alerts: int) -> Iterator[tuple[str, str]]:
+    """What became of an install: (text, style) of each line."""
+    changed = answer.get("changed") or []
+    line = next((one for one in str(answer.get("crontab", "")).splitlines() if not one.startswith("#")), "")
+    yield (f"left there: {', '.join(changed)}" if changed else "it is there already, nothing was changed"), "green"
+    yield f"  {line}", "dim"
+    if answer.get("running") is False:
+        yield f"  no cron daemon runs there: {CRON}", "yellow"
+    if not alerts:
+        yield "  nobody is told anything: hosts.yaml names no alerts under schedule", "yellow"
+
+
+def removed(answer: dict[str, Any]) -> str:
+    gone = answer.get("removed") or []
+    history = f"; its history stays: {answer['history']}" if answer.get("history") else ""
+    return (f"taken away: {', '.join(gone)}" if gone else "there was nothing of it") + history
+
+
+def rows(answer: dict[str, Any]) -> list[Check]:
+    """What is there, whether it is started, and how it does: a row for each."""
+    found, block, running = answer.get("installed"), answer.get("crontab"), answer.get("running")
+    row = answer["row"]
+    made = [_program(answer, found)]
+    if answer.get("problem"):
+        made.append(Check("crontab", WARNING, str(answer["problem"])))
+    elif not block:
+        level = WARNING if found else SKIPPED
+        made.append(Check("crontab", level, "it has no block of ours", hint="fab schedule.install"))
+    else:
+        made.append(Check("crontab", OK, str(block).splitlines()[1]))
+    if running is False:
+        made.append(Check("cron", WARNING, "no cron daemon runs there", hint=CRON))
+    else:
+        made.append(Check("cron", OK if running else SKIPPED, "runs" if running else "this login cannot see it"))
+    if found:
+        told = [*found["channels"], *(["heartbeat"] if found.get("heartbeat") else [])]
+        level, sentence = (OK, ", ".join(told)) if found["channels"] else (WARNING, "nobody is told anything")
+        made.append(Check("alerts", level, sentence, hint="hosts.yaml: schedule.alerts"))
+    return [*made, row]
+
+
+def told(answer: dict[str, Any]) -> Iterator[str]:
+    """The newest of what it did and said."""
+    for one in answer.get("told") or []:
+        yield f"  {str(one['at'])[:16].replace('T', ' ')}  {one['what']}: {one['text']}"
+    state = answer.get("state") or {}
+    for name, alarm in (state.get("alarms") or {}).items():
+        since = str(alarm.get("since", ""))[:16].replace("T", " ")
+        who = f"told as {alarm['told']}" if alarm.get("told") else "not told yet"
+        yield f"  {name} is not well since {since} UTC, {say.several(int(alarm.get('count', 0)), 'round')}; {who}"
+
+
+def _program(answer: dict[str, Any], found: Any) -> Check:
+    if not found:
+        return Check("program", SKIPPED, "nothing looks after this server by itself", hint="fab schedule.install")
+    sentence = f"{found['version']} ({found['program']}), left by {found['who']}@{found['laptop']} {found['at'][:10]}"
+    if not answer.get("there"):
+        return Check("program", WARNING, f"{sentence}, and gone since", hint="fab schedule.install")
+    if not answer["ours"]:
+        return Check("program", WARNING, f"{sentence}; this laptop has another one", hint="fab schedule.install")
+    return Check("program", OK, f"{sentence}, the same as on this laptop")
