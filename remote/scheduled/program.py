@@ -9,11 +9,10 @@ import zipfile
 from typing import Dict
 
 MAIN = """\
+import importlib
 import sys
 
-from remote.scheduled import main
-
-main.main(sys.argv)
+importlib.import_module("remote.scheduled.main").main(sys.argv)
 """
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources make the same file
 

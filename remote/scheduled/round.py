@@ -16,9 +16,10 @@ from remote.checks.together import Question, ask_all
 from remote.occupants import moment
 from remote.scheduled import act, alarm, deliver, history, metrics, silence, standstill
 from remote.scheduled import state as states
+from remote.scheduled.figures import of_checks
 from remote.scheduled.message import Message, compose
 from remote.scheduled.restarts import restart_what_is_down
-from remote.scheduled.rounds import Round, of_checks
+from remote.scheduled.rounds import Round
 from remote.scheduled.settings import HISTORY, STATE, Channels, Installed, Settings, place
 from remote.scheduled.standstill import Standstill
 from remote.scheduled.state import Pending, State

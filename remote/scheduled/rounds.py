@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Sequence, Tuple
-
-from remote import health
-from remote.checks.asked import Request
-from remote.words import OK, SKIPPED, Check
+from typing import Dict, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -45,34 +41,3 @@ class Round:
     queues: Dict[str, Queue] = field(default_factory=dict)  # by service
     actions: Tuple[str, ...] = ()  # a sentence for each
     alerts: Tuple[str, ...] = ()  # the title of each that was to be sent
-
-
-def of_checks(at: str, checks: Sequence[Check], asked: Request) -> Round:
-    """The levels and figures of a round's rows."""
-    rows = {check.name: check for check in checks}
-    disk = rows[health.DISK].figures
-    gpus = rows[health.GPUS].figures.get("gpus", ())
-    return Round(
-        at=at,
-        levels={check.name: check.level for check in checks},
-        said={check.name: check.sentence for check in checks if check.level not in (OK, SKIPPED)},
-        disk={path: room["percent"] for path, room in disk.items()},
-        gpus=tuple(_gpu(index, one) for index, one in enumerate(gpus)),
-        queues={one.service: _queue(rows, asked, one.service) for one in asked.consumers},
-    )
-
-
-def _gpu(index: int, figures: Dict[str, Any]) -> Gpu:
-    return Gpu(
-        index=index if figures["index"] is None else figures["index"],
-        use=figures["utilisation_percent"],
-        memory=figures["memory_used"],
-        memory_total=figures["memory_total"],
-        temperature=figures["temperature_celsius"],
-    )
-
-
-def _queue(rows: Dict[str, Check], asked: Request, service: str) -> Queue:
-    progress = rows[health.offset_name(asked, service)].figures
-    alive = rows[health.alive_name(service)].figures
-    return Queue(progress.get("offset"), progress.get("last"), progress.get("backlog"), alive.get("restarts"))

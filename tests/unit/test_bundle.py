@@ -21,7 +21,11 @@ def test_a_small_verb_takes_little_along() -> None:
     assert list(bundle.program("ping")) == ["remote", "remote.ping", "remote.wire", "remote.words"]
 
 
-VERBS = sorted(file.stem for file in bundle.FOLDER.glob("*.py") if "\ndef answer(" in file.read_text())
+VERBS = sorted(
+    ".".join(file.relative_to(bundle.FOLDER).with_suffix("").parts)
+    for file in bundle.FOLDER.rglob("*.py")
+    if "\ndef answer(" in file.read_text()
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)
