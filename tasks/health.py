@@ -14,15 +14,34 @@ if TYPE_CHECKING:
     from runbook.health import HealthReport
     from tasks.visit import Visit
 
+YEAR = 365 * 86400  # seconds
 
-@task(name="health", help={"hosts": front.HOSTS, "service": front.SERVICE, "json": front.JSON, "debug": front.DEBUG})
+
+@task(
+    name="health",
+    help={
+        "hosts": front.HOSTS,
+        "service": front.SERVICE,
+        "since": "instead of asking: what the scheduled check has seen in the last 90m, 24h or 7d",
+        "json": front.JSON,
+        "debug": front.DEBUG,
+    },
+)
 @front.guarded
 def check(
-    context: Any, hosts: str | None = None, service: str | None = None, json: bool = False, debug: bool = False
+    context: Any,
+    hosts: str | None = None,
+    service: str | None = None,
+    since: str | None = None,
+    json: bool = False,
+    debug: bool = False,
 ) -> int:
     """Ask the servers how they are: containers, broker, GPUs, disks, offsets. Exit status 0, 1, 2 or 3."""
-    from tasks.visit import Visit
+    from tasks.visit import Visit, given
 
+    back = given("--since", since)
+    if back:
+        return _past(context, hosts, service, back, json)
     visit = Visit(context, hosts, service, json, purpose="ask")
     reports = [_report(visit, door, json) for door in visit.doors()]
 
@@ -47,3 +66,24 @@ def _report(visit: Visit, door: Door, json: bool) -> HealthReport:
     if not json:
         show_health.show_report(report, visit.screen)
     return report
+
+
+def _past(context: Any, hosts: str | None, service: str | None, back: str, json: bool) -> int:
+    """What was seen while nobody looked. The past has no exit status of its own."""
+    from runbook.errors import BadInput
+    from runbook.schedule import asking, timeline
+    from tasks.visit import Visit, print_json, seconds
+
+    if service is not None:
+        raise BadInput("--since shows every row that was asked", "leave --service out")
+    length = seconds("--since", back, YEAR)
+    visit = Visit(context, hosts, None, json, purpose="ask")
+    results = []
+    for door in visit.doors():
+        seen = asking.seen(door, visit.resolved[door.host.name].host.root, length)
+        for text, style in timeline.lines(door.host.name, seen, length):
+            visit.screen.say(text, style, copyable=True)
+        results.append(timeline.as_result(door.host.name, seen))
+    if json:
+        print_json({"servers": results})
+    return 0

@@ -44,12 +44,12 @@ def show(
 ) -> None:
     """What the containers of the services say, training runs too. Their lines are on stdout, ours on stderr."""
     from runbook import logs
-    from tasks.visit import Visit, given, whole_number
+    from tasks.visit import Visit, given, seconds, whole_number
 
     newest, back = given("--tail", tail), given("--since", since)
     lines = whole_number("--tail", newest) if newest else 0 if back else NEWEST
     visit = Visit(context, hosts, optional.word(service), machine=True, purpose="ask")
-    wish = logs.Wish(visit.services, lines, _seconds(back) if back else 0, follow)
+    wish = logs.Wish(visit.services, lines, seconds("--since", back, YEAR) if back else 0, follow)
     _until_closed(visit, wish, json)
 
 
@@ -99,13 +99,3 @@ def _shower(visit: Visit, server: str, wish: Wish, json: bool) -> Show:
         visit.screen.say(f"{server}: {text}", "dim")
 
     return (logs.ShowJson if json else logs.Show)(say, wish.services, wish.follow)
-
-
-def _seconds(back: str) -> int:
-    from runbook import fields
-    from runbook.errors import BadInput
-
-    try:
-        return int(fields.duration(1, YEAR).parse(back))
-    except ValueError as error:
-        raise BadInput(f"--since {back}: {error}") from None

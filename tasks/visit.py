@@ -76,6 +76,16 @@ def whole_number(flag: str, value: str) -> int:
     return int(value)
 
 
+def seconds(flag: str, value: str, longest: int) -> int:
+    """A flag's time, written 90s, 30m, 2h or 1d, in seconds. Raises BadInput."""
+    from runbook import fields
+
+    try:
+        return int(fields.duration(1, longest).parse(value))
+    except ValueError as error:
+        raise BadInput(f"{flag} {value}: {error}") from None
+
+
 def order(tags: dict[str, str], **asked: Any) -> Order:
     """What was asked for, by whom, from where."""
     from runbook.planning import Order

@@ -40,7 +40,7 @@ def compose(server: str, at: str, news: Sequence[News], remarks: Sequence[str], 
     if remarks and not RANK[level]:
         level = OK if test else WARNING
     rows = tuple(_row(one) for one in ordered)
-    return Message(server, at, level, _title(server, ordered, remarks)[:TITLE], "\n".join(lines), rows)
+    return Message(server, at, level, _title(server, ordered, remarks), "\n".join(lines), rows)
 
 
 def fill(template: Any, message: Message, limit: int) -> Any:
@@ -91,7 +91,8 @@ def _title(server: str, news: Sequence[News], remarks: Sequence[str]) -> str:
     for one in news:
         groups.setdefault("over" if one.what == OVER else SHOWN[one.what] + one.check.level, []).append(one.check.name)
     said = "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items())
-    return f"{server}: {said or (remarks[0] if remarks else 'nothing to tell')}"
+    title = f"{server}: {said or (remarks[0] if remarks else 'nothing to tell')}"
+    return " ".join(title.split())[:TITLE]  # one line, whatever an engine's words are made of
 
 
 def _told(one: News) -> List[str]:

@@ -131,6 +131,8 @@ def _news(
         if one.stream and levels[health.broker_name(asked, (one.stream.host, one.stream.port))] != OK
     }
     alarms, news = alarm.judge(known.alarms, checks, at, step, settings.repeat, at_once, frozen)
+    if not settings.channels.names:  # what nobody was told is news to whoever is named one day
+        return {name: dataclasses.replace(one, told="") for name, one in alarms.items()}, None
     return alarms, compose(settings.server, at, news, remarks) if news or remarks else None
 
 

@@ -181,6 +181,34 @@ def test_a_disk_is_judged_beyond_its_thresholds(found: list[Any], level: str, wo
     assert (check.level, words in check.sentence) == (level, True), check.sentence
 
 
+@pytest.mark.parametrize(
+    ("share", "before", "level"),
+    [
+        (80, OK, OK),
+        (81, OK, WARNING),
+        (80, WARNING, WARNING),
+        (79, WARNING, WARNING),
+        (78, WARNING, OK),
+        (95, OK, WARNING),
+        (96, OK, CRITICAL),
+        (94, CRITICAL, CRITICAL),
+        (93, CRITICAL, WARNING),
+        (79, CRITICAL, WARNING),
+        (78, CRITICAL, OK),
+        (95, WARNING, WARNING),
+    ],
+)
+def test_a_disk_that_alarms_is_well_again_only_some_percent_below(share: int, before: str, level: str) -> None:
+    for one in (room(share), room(10, share)):
+        check = disk.judge("disk space", [one], 80, 95, {"/azaion": before, "/elsewhere": CRITICAL})
+        assert (check.level, check.figures["/azaion"]["level"]) == (level, level)
+
+
+def test_the_level_of_a_file_system_is_that_of_its_worse_half() -> None:
+    assert disk.judge("disk space", [room(96, 10)], 80, 95).figures["/azaion"]["level"] == CRITICAL
+    assert disk.judge("disk space", [room(81, 97)], 80, 95).figures["/azaion"]["level"] == CRITICAL
+
+
 def test_one_file_system_is_told_of_once() -> None:
     check = disk.judge("disk space", [room(), room(path="/var/lib/docker")], 80, 95)
     assert list(check.figures) == ["/azaion"]

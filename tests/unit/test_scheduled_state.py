@@ -1,0 +1,109 @@
+"""The state of the scheduled check: whole after every cut, begun anew when damaged, kept when the disk is full."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote import files
+from remote.scheduled import state as states
+from remote.scheduled.alarm import Alarm
+from remote.scheduled.message import Message
+from remote.scheduled.standstill import Standstill
+from remote.scheduled.state import ROOM, SPARE, Pending, State
+
+MESSAGE = Message("gpu-1", "2026-04-20T02:15:00Z", "critical", "a title", "a text", ({"name": "x"},))
+STATE = State(
+    at="2026-04-20T02:15:00Z",
+    level="critical",
+    rounds=7,
+    alarms={"disk space": Alarm(3, "2026-04-20T02:05:00Z", "critical", 300.0)},
+    standstills={"annotation-queue": Standstill(5, True, 300.0)},
+    full={"/azaion": "critical"},
+    restarts={"annotation-queue": ("2026-04-20T02:10:00Z",)},
+    pending=(Pending("ops", MESSAGE, "refused the connection", "2026-04-20T02:10:00Z"),),
+    troubles={"history": "the disk is full"},
+)
+LATER = dataclasses.replace(STATE, at="2026-04-20T02:20:00Z", rounds=8)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.json"
+
+
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on no file can be made anew; one that has its room can be written over."""
+
+    def write(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "write", write)
+
+
+def test_what_was_saved_is_loaded_and_for_this_login_alone(path: Path) -> None:
+    assert states.load(str(path)) == (None, "")
+    assert states.save(str(path), STATE) == ""
+    assert states.load(str(path)) == (STATE, "")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_cut_at_any_byte_begins_anew_and_is_said(path: Path) -> None:
+    states.save(str(path), STATE)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        found, damage = states.load(str(path))
+        assert found is None
+        assert bool(damage) == bool(whole[:length]), f"cut at {length}"
+        assert "was damaged and begins anew" in damage or not length
+    states.save(str(path), LATER)
+    assert states.load(str(path)) == (LATER, "")
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{}x", b'{"at": 5}', b'{"strange": 1}', b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_whatever_stands_there_is_no_state_and_no_error(path: Path, text: bytes) -> None:
+    path.write_bytes(text)
+    found, damage = states.load(str(path))
+    assert found is None and damage
+
+
+def test_on_a_full_disk_the_state_goes_into_the_room_that_was_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states.save(str(path), STATE)
+    assert (path.parent / SPARE).stat().st_size == ROOM
+    with monkeypatch.context() as patch:
+        full(patch)
+        assert states.save(str(path), LATER) == ""
+    assert states.load(str(path)) == (LATER, "")
+    assert (path.parent / SPARE).stat().st_size == ROOM
+    newest = dataclasses.replace(LATER, rounds=9)
+    assert states.save(str(path), newest) == ""
+    assert states.load(str(path)) == (newest, ""), "what was in the room is older now, whatever its time says"
+
+
+def test_the_room_is_cut_at_any_byte_and_the_last_whole_state_counts(path: Path) -> None:
+    states.save(str(path), STATE)
+    spare = path.parent / SPARE
+    data = states_bytes(LATER)
+    for length in range(0, len(data), 7):
+        spare.write_bytes(data[:length].ljust(ROOM, b"\0"))
+        assert states.load(str(path)) == (STATE, "")
+    spare.write_bytes(data.ljust(ROOM, b"\0"))
+    assert states.load(str(path)) == (LATER, "")
+
+
+def states_bytes(state: State) -> bytes:
+    import json
+
+    return json.dumps(dataclasses.asdict(state)).encode()
+
+
+def test_without_room_a_full_disk_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full(monkeypatch)
+    assert "No space left" in states.save(str(path), STATE)
+    assert states.load(str(path)) == (None, "")
