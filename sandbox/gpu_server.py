@@ -1,4 +1,4 @@
-"""What stands on the GPU server: its door, its engine, its stand-in GPU driver and the /azaion tree."""
+"""What stands on the GPU server: its door, its engine, its cron, its stand-in GPU driver and the /azaion tree."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import zipfile
 from pathlib import Path
 
 from sandbox.place import LOGIN_USER, Sandbox
-from sandbox.roots import LOGIN, LOGIN_UID, SERVER_USERS, build, give_directory, give_file
+from sandbox.roots import GROUPS, LOGIN, LOGIN_UID, SERVER_USERS, build, give_directory, give_file
 
 PROGRAMS = Path(__file__).with_name("server")
 MODELS = ("2026-03-02", "2026-04-20")
 TREE = ("annotations", *(f"models/{name}" for name in MODELS), "checkpoints")
+CRONTAB = Path("/usr/bin/crontab")
+# Cron asks whether it may act for a user; without an answer it runs nothing, and says so nowhere.
+PAM_CRON = "".join(f"{question} required pam_permit.so\n" for question in ("auth", "account", "session"))
 SSHD_CONFIG = """\
 Port {port}
 ListenAddress 127.0.0.1
@@ -34,9 +37,12 @@ SetEnv PATH=/usr/local/bin:/usr/bin:/bin
 
 def prepare(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     """Write everything that the server's parts read at their start, and the keys that open its door."""
-    build(sandbox.server, SERVER_USERS)
+    # /usr/bin/crontab is the real machine's, and acts as the group that it belongs to.
+    crontab = CRONTAB.stat().st_gid
+    build(sandbox.server, SERVER_USERS, {**GROUPS, "crontab": (crontab, "")})
     _prepare_door(sandbox, owner)
     _prepare_engine(sandbox)
+    _prepare_cron(sandbox, crontab)
     _install(sandbox, "nvidia-smi", "bin")
     _install(sandbox, "stuck-driver", "sbin")
     _install(sandbox, "line", "sbin")
@@ -96,6 +102,15 @@ def _prepare_engine(sandbox: Sandbox) -> None:
     give_file(sandbox.server.root / "etc/docker/daemon.json", json.dumps(settings, indent=2) + "\n")
     # A hook of this name on the engine's PATH is how the engine recognises NVIDIA's toolkit and accepts --gpus.
     give_file(sandbox.server.local / "sbin/nvidia-container-runtime-hook", "#!/bin/sh\nexit 0\n", mode=0o755)
+
+
+def _prepare_cron(sandbox: Sandbox, group: int) -> None:
+    root = sandbox.server.root
+    give_directory(root / "etc/cron.d", 0)
+    give_file(root / "etc/pam.d/cron", PAM_CRON)
+    tables = root / "var/spool/cron/crontabs"
+    give_directory(tables, 0, 0o1730)
+    os.chown(tables, 0, group)
 
 
 def _install(sandbox: Sandbox, program: str, directory: str) -> None:

@@ -14,7 +14,7 @@ from sandbox.passwords import read
 from sandbox.place import STREAM, Machine, Sandbox
 
 SERVICE_PARTS = ("broker", "registry")
-SERVER_PARTS = ("engine", "sshd", "line")
+SERVER_PARTS = ("engine", "sshd", "line", "cron")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def parts(sandbox: Sandbox) -> dict[str, Part]:
             ("/usr/local/sbin/line", "serve", str(sandbox.ssh_port), str(sandbox.sshd_port)),
             lambda: _greets(sandbox.ssh_port),
         ),
+        # It could log to the machine's syslog only, and there is none.
+        Part("cron", server, ("/usr/sbin/cron", "-f", "-L", "0"), lambda: _cron_has_read(server)),
     )
     return {part.name: part for part in every}
 
@@ -121,3 +123,9 @@ def _stream_answers(sandbox: Sandbox) -> bool:
 
 def _engine_answers(server: Machine) -> bool:
     return run_on(server, ["docker", "version"], check=False).returncode == 0
+
+
+def _cron_has_read(server: Machine) -> bool:
+    """It writes the first file before it reads its tables, and the second, once after each boot, when it has."""
+    script = "cmp --quiet /run/crond.pid /run/cron.pid && test -e /run/crond.reboot"
+    return run_on(server, ["sh", "-c", script], check=False).returncode == 0

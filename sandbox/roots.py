@@ -38,10 +38,12 @@ REGISTRY = User("registry", 107, "/var/lib/registry")
 
 SERVER_USERS = (ROOT, SSHD, LOGIN)
 SERVICE_USERS = (ROOT, RABBITMQ, REGISTRY)
-GROUPS: Mapping[str, tuple[int, str]] = {"docker": (108, LOGIN_USER), "tty": (5, ""), "nogroup": (65534, "")}
+Groups = Mapping[str, tuple[int, str]]  # by name: the number, the members
+# Docker's number is one that no real machine's crontab has: those are counted up from 100, or down from 999.
+GROUPS: Groups = {"docker": (500, LOGIN_USER), "tty": (5, ""), "nogroup": (65534, "")}
 
 
-def build(machine: Machine, users: tuple[User, ...]) -> None:
+def build(machine: Machine, users: tuple[User, ...], groups: Groups = GROUPS) -> None:
     """Lay out a machine's root; building it again changes nothing that its programs have written."""
     root = machine.root
     for name in DIRECTORIES:
@@ -55,7 +57,7 @@ def build(machine: Machine, users: tuple[User, ...]) -> None:
     _link(root / "var/run", Path("/run"))
     for name in BORROWED:
         _borrow(Path("/etc") / name, root / "etc" / name)
-    _write_names(machine, users)
+    _write_names(machine, users, groups)
     for user in users:
         give_directory(root / user.home.lstrip("/"), user.uid)
 
@@ -74,13 +76,13 @@ def give_file(path: Path, content: str | bytes, uid: int = 0, mode: int = 0o644)
     path.chmod(mode)
 
 
-def _write_names(machine: Machine, users: tuple[User, ...]) -> None:
+def _write_names(machine: Machine, users: tuple[User, ...], groups: Groups) -> None:
     etc = machine.root / "etc"
     passwd = [f"{user.name}:x:{user.uid}:{user.uid}::{user.home}:{user.shell}" for user in users]
     # A star is "no password will do", and not "locked": sshd lets a key in.
     shadow = [f"{user.name}:*:20000:0:99999:7:::" for user in users]
     group = [f"{user.name}:x:{user.uid}:" for user in users]
-    group += [f"{name}:x:{gid}:{members}" for name, (gid, members) in GROUPS.items()]
+    group += [f"{name}:x:{gid}:{members}" for name, (gid, members) in groups.items()]
     give_file(etc / "passwd", "\n".join(passwd) + "\n")
     give_file(etc / "shadow", "\n".join(shadow) + "\n", mode=0o600)
     give_file(etc / "group", "\n".join(group) + "\n")

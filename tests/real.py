@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from subprocess import CompletedProcess
 from typing import Any
 
 from sandbox import Sandbox, docker_events, publish, renew_stream, run_inside, set_gpu, set_line, start, status
@@ -17,6 +19,10 @@ from sandbox.services import REGISTRY_USER
 ROOT = "/azaion"
 
 _CLEAN = r"""
+rm -f /var/spool/cron/crontabs/*
+for watcher in $(pgrep --parent "$(cat /run/cron.pid)"); do
+    for job in $(pgrep --parent "$watcher"); do kill -KILL "-$job" || true; done
+done
 docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
 docker images --all --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' | awk '
     $1 == "kept" || $1 == "<none>" { next }
@@ -45,6 +51,9 @@ for directory, names, files in os.walk(sys.argv[1]):
         found[path] = [stat.filemode(status.st_mode), status.st_uid, status.st_gid, status.st_size * plain, digest]
 print(json.dumps(found))
 """
+
+_CRON_VARIABLE = re.compile(r"""\s*(\w+)\s*=\s*(["']?)(.*?)\2\s*""")
+_CRON_ENTRY = re.compile(r"\s*(?:@\w+|(?:[^\s#]\S*\s+){4}\S+)\s+(.+)")
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,24 @@ def started_training(sandbox: Sandbox, tag: str = "1.0", name: str = "training")
 def _run(sandbox: Sandbox, name: str, image: str, *options: str) -> str:
     mount = f"--volume={ROOT}:{ROOT}"
     return docker(sandbox, "run", "--detach", f"--name={name}", "--network=host", mount, *options, image)
+
+
+def fire(sandbox: Sandbox) -> list[CompletedProcess[str]]:
+    """Run each command of the login user's crontab now, one after the other, with what cron gives to it."""
+    home = f"/home/{LOGIN_USER}"
+    variables = {"HOME": home, "LOGNAME": LOGIN_USER, "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+    done = []
+    for line in run_inside(sandbox, ["crontab", "-l"], user=LOGIN_USER, check=False).stdout.splitlines():
+        if variable := _CRON_VARIABLE.fullmatch(line):  # holds for the entries that follow
+            variables[variable[1]] = variable[3]
+        elif entry := _CRON_ENTRY.fullmatch(line):
+            # Up to the first % that has no backslash it is the command; what follows are lines of its input.
+            command, *input_lines = (part.replace(r"\%", "%") for part in re.split(r"(?<!\\)%", entry[1]))
+            given = [f"{name}={value}" for name, value in variables.items()]
+            words = ["setsid", "--wait", "env", "-i", f"--chdir={variables['HOME']}", *given, variables["SHELL"]]
+            text = "".join(f"{input_line}\n" for input_line in input_lines)
+            done.append(run_inside(sandbox, [*words, "-c", command], user=LOGIN_USER, input=text, check=False))
+    return done
 
 
 def server_snapshot(sandbox: Sandbox) -> Snapshot:

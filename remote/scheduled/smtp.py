@@ -35,8 +35,10 @@ def send(mail: Mail, message: Message, seconds: float) -> str:
         raise Untaken(f"{place} said no: {_said(error.smtp_code, error.smtp_error)}") from None
     except smtplib.SMTPNotSupportedError as error:
         raise Untaken(f"{place} cannot do what hosts.yaml asks for: {error}") from None
-    except smtplib.SMTPException as error:
-        raise Untaken(f"{place} broke off ({type(error).__name__})") from None
+    except smtplib.SMTPException as error:  # smtplib makes one of them of a line that fails or falls silent
+        cause = error.__context__
+        said = why(cause, seconds) if isinstance(cause, OSError) else f"broke off ({type(error).__name__})"
+        raise Untaken(f"{place} {said}") from None
     except (OSError, ValueError) as error:
         raise Untaken(f"{place} {why(error, seconds)}") from None
     if refused:
