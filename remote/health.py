@@ -165,9 +165,9 @@ def _advancing(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -
         if meant and _is_stopped(asked, consumer):
             return Check(name, SKIPPED, f"{consumer.service} was stopped on purpose")
         pursuit = progress.Pursuit(consumer.container, file, address, consumer.password)
-        return progress.check(name, pursuit, asked.docker_host, asked.look_again)
+        return progress.check(name, pursuit, asked.docker_host, asked.await_move)
 
-    return Question(name, ask, DEADLINE + asked.look_again)
+    return Question(name, ask, DEADLINE + asked.await_move)
 
 
 def _skip(name: str, why: str) -> Question:

@@ -39,7 +39,8 @@ class Expected:
 
 @dataclass(frozen=True)
 class Request:
-    """What the laptop wants to know. `look_again` is how many seconds a standstill is watched before it counts.
+    """What the laptop wants to know. So many seconds later a young container is looked at again (`look_again`), and so
+    many an offset may take to move while messages wait (`await_move`).
 
     `root`: where it is written down what was stopped on purpose. `schedule`: what the laptop would leave there as
     settings of the scheduled check, empty where it cannot tell; without it nothing is asked about that check.
@@ -50,5 +51,6 @@ class Request:
     docker_host: str = ""
     consumers: Tuple[Consumer, ...] = ()
     look_again: float = 3.0
+    await_move: float = 3.0
     root: str = ""
     schedule: Optional[Dict[str, Any]] = field(default=None, repr=False)

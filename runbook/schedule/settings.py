@@ -27,7 +27,7 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
         server=host.name,
         root=host.root,
         every=schedule.every,
-        questions=dataclasses.replace(questions, schedule=None),
+        questions=dataclasses.replace(questions, await_move=0.0),  # the next round tells whether it has moved
         stale_after=wanted.health.offset.stale_after,
         repeat=schedule.repeat,
         keep=schedule.keep,

@@ -137,7 +137,7 @@ def test_a_backlog_that_stands_still_is_a_warning_after_a_second_look(patient: P
     patient.save_offset("offset: 0\n")
     begun = time.monotonic()
     check = patient.progress()
-    assert time.monotonic() - begun > patient.request.look_again
+    assert time.monotonic() - begun > patient.request.await_move
     assert (check.level, "does not advance" in check.sentence) == (WARNING, True), check
     assert check.figures["backlog"] == check.figures["last"] + 1
 
