@@ -12,6 +12,7 @@ from tasks import (
     models,
     operate,
     preflight,
+    report,
     sandbox,
     schedule,
     setup,
@@ -22,7 +23,7 @@ from tasks import (
 namespace = Collection(
     *(setup.make, preflight.check),
     *(diff.show, deploy.deploy, deploy.rollback, deploy.follow),
-    *(status.show, history.runs, history.show, logs.show),
+    *(status.show, history.runs, history.show, logs.show, report.make),
     *(operate.restart, operate.stop, operate.pause, operate.resume, operate.prune),
     health.check,
 )

@@ -139,10 +139,8 @@ def test_a_test_alert_goes_through_each_channel_and_says_which_fail(watchman: Wa
         },
         "heartbeat_variable": "PING_URL",
     }
-    watchman.laptop.variables |= {
-        "HOOK_URL": watchman.hook.url("/verysecretpart1234"),
-        "PING_URL": watchman.hook.url("/p"),
-    }
+    variables = {"HOOK_URL": watchman.hook.url("/verysecretpart1234"), "PING_URL": watchman.hook.url("/p")}
+    watchman.laptop.variables.update(variables)
     watchman.laptop.save()
     said = watchman.laptop.fab("schedule.test")
     assert said.status == 0, said.all

@@ -1,0 +1,1 @@
+"""The page of `fab report`, in a real browser."""
