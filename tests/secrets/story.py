@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from secrets import token_urlsafe
 from typing import Any
 
-from sandbox import Sandbox, run_inside
+from sandbox import Sandbox, run_inside, set_gpu
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop, Said, finished
 from tests.faults import shim
 from tests.faults.deaths import DEATHS, Strike
 from tests.faults.shim import Point
-from tests.real import ROOT, docker, published, started_consumer
+from tests.real import ROOT, docker, fire, published, started_consumer
 from tests.secrets.hunt import Hunt, hunt_for, sampling
 
 DEPLOY = ("deploy", "--service", QUEUE)
@@ -143,7 +143,7 @@ def lived(laptop: Laptop) -> Life:
     shim.install(life.sandbox)
     try:
         with sampling() as sampled:
-            for part in (_deployments, _looks, _housekeeping, _failures, _deaths):
+            for part in (_deployments, _looks, _housekeeping, _looked_after, _failures, _deaths):
                 part(life)
         life.shown["docker calls"] = "\n".join(" ".join(words) for words in shim.logged(life.sandbox))
     finally:
@@ -211,6 +211,36 @@ def _housekeeping(life: Life) -> None:
     life.note_modes("housekeeping")
     life.search("after the housekeeping")
     run_inside(life.sandbox, ["rm", "-r", f"/home/{LOGIN_USER}/.docker"])  # what comes now has no login of its own
+
+
+def _looked_after(life: Life) -> None:
+    """The scheduled check, with alerts that nobody takes, and what is shown of it."""
+    life.set("HOOK_URL", f"http://127.0.0.1:9/hook/{token_urlsafe(18)}")
+    life.set("PING_URL", f"http://127.0.0.1:9/ping/{token_urlsafe(18)}")
+    life.set("MAIL_PASSWORD", fresh())
+    life.set("HOOK_TOKEN", fresh())
+    people = {"sender": "gpu-1@team.lan", "recipients": ["me@team.lan"]}
+    login = {"user": "gpu-1", "password_variable": "MAIL_PASSWORD"}
+    alerts = {
+        "chat": {"kind": "webhook", "url_variable": "HOOK_URL", "token_variable": "HOOK_TOKEN"},
+        "mail": {"kind": "smtp", "host": "127.0.0.1", "port": 9, **people, **login},
+        "shell": {"kind": "command", "command": ["false", "{title}"]},
+    }
+    with _changed(life, life.laptop.hosts, "schedule", {"alerts": alerts, "heartbeat_variable": "PING_URL"}):
+        life.fab("schedule.install", "--json", "--debug")
+        life.fab("schedule.test", "--json", "--debug", status=2)
+        set_gpu(life.sandbox, exit=9, text="no driver")
+        for _ in range(2):
+            fire(life.sandbox)
+        set_gpu(life.sandbox)
+        life.fab("schedule.show", "--json", "--debug", status=1)
+        life.fab("health", "--json", "--debug", status=None)
+        life.fab("health", "--since", "1h", "--json", "--debug")
+        life.fab("report", "--debug")
+        life.shown["crontab"] = run_inside(life.sandbox, ["crontab", "-l"], user=LOGIN_USER).stdout
+        life.note_modes("looked after")
+        life.search("looked after")
+        life.fab("schedule.remove", "--json", "--debug")
 
 
 def _failures(life: Life) -> None:

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.xdist_group("secrets")]  # one life 
 # Where a secret may lie on the server; the second only while a run is under way or was cut off.
 RESTS = (
     rf"{ROOT}/config\.yaml|{ROOT}/\.deploy/releases/[\w-]+/{QUEUE}/(config|before)\.yaml"
-    rf"|{ROOT}/queue\.env|{ROOT}/\.deploy/env/{QUEUE}\.previous|/home/deploy/\.docker/config\.json"
+    rf"|{ROOT}/\.deploy/health/settings\.json|{ROOT}/queue\.env|{ROOT}/\.deploy/env/{QUEUE}\.previous|/home/deploy/\.docker/config\.json"
 )
 STAGED = rf"{ROOT}/\.config\.yaml\.[\w-]+"
 
@@ -51,13 +51,23 @@ def test_no_argument_list_and_no_environment_holds_a_secret(life: Life) -> None:
     assert "create --name" in life.shown["docker calls"]
 
 
+def test_the_scheduled_check_keeps_its_secrets_in_its_settings_alone(life: Life) -> None:
+    assert life.hunt.found(life.shown["crontab"]) == []
+    assert "check.pyz" in life.shown["crontab"] and "check.pyz" in life.shown["processes"]
+    resting = [path for path in life.resting["looked after"] if "/health/" in path]
+    assert resting == [f"{ROOT}/.deploy/health/settings.json"]
+    assert not [path for path in life.resting["at the end"] if "/health/" in path]
+
+
 def test_docker_shows_no_secret_of_a_container_an_image_or_an_event(life: Life) -> None:
     for what in ("containers", "images", "events"):
         assert life.hunt.found(life.shown[what]) == []
         assert QUEUE in life.shown[what]
 
 
-@pytest.mark.parametrize("when", ["after a rollback", "after the housekeeping", "cut off", "at the end"])
+@pytest.mark.parametrize(
+    "when", ["after a rollback", "after the housekeeping", "looked after", "cut off", "at the end"]
+)
 def test_on_the_server_secrets_rest_in_configs_for_the_login_user_alone(life: Life, when: str) -> None:
     resting = {
         path: owned for path, (owned, _) in life.resting[when].items() if not any(one in path for one in life.chatty)
@@ -73,7 +83,9 @@ def test_the_laptop_keeps_secrets_in_its_env_file_alone(life: Life) -> None:
     assert set(life.hunt.in_folder(life.laptop.folder)) == {".env"}
 
 
-@pytest.mark.parametrize("when", ["first deploy", "deploy", "rollback", "adoption", "housekeeping", "recovery"])
+@pytest.mark.parametrize(
+    "when", ["first deploy", "deploy", "rollback", "adoption", "housekeeping", "looked after", "recovery"]
+)
 def test_what_is_ours_on_the_server_is_for_the_login_user_alone_under_any_umask(life: Life, when: str) -> None:
     listed = [line.split(" ", 3) for line in life.modes[when]]
     wrong = [
