@@ -2,8 +2,8 @@
 
 A sandbox is two machines within the machine, each with its own mounts, processes and host name, on the real one's
 loopback: the server (sshd, docker engine, cron, a stand-in for nvidia-smi, /azaion) and the services (registry,
-RabbitMQ). Nothing of the real machine is touched but the packages that have to be installed; `down` ends and removes the
-rest.
+RabbitMQ). Nothing of the real machine is touched but the packages that have to be installed; `down` ends and removes
+the rest.
 """
 
 from __future__ import annotations
