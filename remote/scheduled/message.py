@@ -86,13 +86,14 @@ def _words(message: Message, limit: int) -> Dict[str, Any]:
 
 
 def _title(server: str, news: Sequence[News], remarks: Sequence[str]) -> str:
-    """What is wrong, worst first, and what is over; where there is nothing of it, the first remark."""
+    """What is wrong, worst first, and what is over; where nothing is wrong, what was done."""
     groups: Dict[str, List[str]] = {}
     for one in news:
         groups.setdefault("over" if one.what == OVER else SHOWN[one.what] + one.check.level, []).append(one.check.name)
     said = "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items())
-    title = f"{server}: {said or (remarks[0] if remarks else 'nothing to tell')}"
-    return " ".join(title.split())[:TITLE]  # one line, whatever an engine's words are made of
+    if remarks and all(one.what == OVER for one in news):
+        said = remarks[0]
+    return " ".join(f"{server}: {said}".split())[:TITLE]  # one line, whatever an engine's words are made of
 
 
 def _told(one: News) -> List[str]:

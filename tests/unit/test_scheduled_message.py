@@ -47,8 +47,11 @@ def test_the_level_is_that_of_the_worst_thing_told(found: list[News], remarks: l
     assert compose("gpu-1", AT, found, remarks).level == level
 
 
-def test_with_nothing_but_a_remark_that_is_the_title() -> None:
-    assert compose("gpu-1", AT, [], ["annotation-queue was started again", "more"]).title.endswith("started again")
+def test_where_nothing_is_wrong_any_more_the_title_is_what_was_done() -> None:
+    done = ["annotation-queue was\nstarted again", "more"]
+    for found in ([], [news(OVER, OK, "a")]):
+        assert compose("gpu-1", AT, found, done).title == "gpu-1: annotation-queue was started again"
+    assert compose("gpu-1", AT, [news(NEW, WARNING, "a")], done).title == "gpu-1: warning: a"
 
 
 HOSTILE = Message("gpu-1", AT, CRITICAL, 'a "title" {text}', "<!channel> & {title}\nnew\x00line", ({"name": "x"},))
