@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
 SHARE, MOST = 0.8, 240  # of the time between two rounds, and seconds, after which a round ends, done or not
 STUCK = 3  # intervals after which a round that does not end is told
+OLD = 3600.0  # seconds
 NICE = 10  # a training beside it comes first
 
 
@@ -54,11 +56,21 @@ def _round(program: str) -> int:
     held, since = _alone(store)
     if held is None:
         return _overlapping(installed, since)
+    _sweep(os.path.dirname(place(store, LOCK)))
     signal.alarm(int(min(SHARE * installed.settings.every, MOST)))
     _, checks = make(installed, store)
     for check in checks:
         print(f"{check.level:8}  {check.name}: {check.sentence}")
     return EXIT_STATUS[worst(checks)]
+
+
+def _sweep(folder: str) -> None:
+    """What a round that was killed was writing at that moment; what is young may be an install at work."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            if name.startswith(".") and time.time() - os.lstat(path).st_mtime > OLD:
+                os.unlink(path)
 
 
 def _installed(path: str) -> Installed:

@@ -70,11 +70,12 @@ class Channels:
 
 @dataclass(frozen=True)
 class Restart:
-    """How a consumer is started again. `stuck`: also one that runs and does not get on with its stream."""
+    """How a consumer is started again: one that is dead, or one that runs and does not get on with its stream."""
 
     service: str
     stop_grace: int = 30  # seconds
     policy: str = "unless-stopped"
+    dead: bool = True
     stuck: bool = False
 
 

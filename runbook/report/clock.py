@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from runbook.report.values import Course, moment
@@ -48,7 +49,7 @@ def length(seconds: float) -> str:
 def ticks(axis: Course) -> list[tuple[float, str]]:
     """(percent, label) of the marks of the axis, at whole hours and days of UTC."""
     width = axis.end - axis.start
-    step = next((step for step in STEPS if width / step <= MOST_TICKS), int(width / MOST_TICKS) or 1)
+    step = next((step for step in STEPS if width / step <= MOST_TICKS), math.ceil(width / MOST_TICKS / DAY) * DAY)
     first = int(axis.start // step + 1) * step
     moments = range(first, int(axis.end) + 1, step)
     placed = [(axis.percent(at), day(at) if at % DAY == 0 else brief(at)[-5:]) for at in moments]

@@ -14,6 +14,7 @@ DRAWN = ("deploy", "rollback", "restart", "stop")
 UNCHANGED = ("refused", "cancelled", "up-to-date")  # outcomes of runs that left everything as it was
 KNOWN = (*UNCHANGED, "done", "rolled-back", "needs-person")
 MOST_EVENTS = 200  # that are listed
+WORD = 24  # characters of what is one word unless a journal was damaged
 PARTS = 300  # of the axis; of what falls into one part and is of one kind, one mark is drawn
 
 
@@ -68,11 +69,11 @@ def _run(past: Past, at: float, axis: Course) -> Run:
     return Run(
         at=at,
         percent=axis.percent(at),
-        action=past.action or "run",
+        action=past.action[:WORD] or "run",
         who=f"{past.who}@{past.laptop}" if past.laptop else past.who or "nobody knows whom",
         changes=tuple(map(_change, past.changes)),
         outcome=outcome,
-        ended=(past.outcome if ended else past.state).replace("-", " ") or "ended",
+        ended=(past.outcome if ended else past.state)[:WORD].replace("-", " ") or "ended",
         down="" if past.outage is None else f"{past.outage:.1f} s",
         sentence=past.sentence,
         changed=outcome not in UNCHANGED,

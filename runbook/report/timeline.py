@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -74,17 +73,29 @@ def strips(report: ServerReport, axis: Course) -> tuple[list[Strip], list[tuple[
 
 def stretches(name: str, axis: Course) -> list[Stretch]:
     """Those of one check, oldest first. A time in which there were rounds that did not ask for it has none."""
-    found: list[Stretch] = []
-    for (start, end), (_, one) in zip(axis.covers(), axis.rounds, strict=True):
+    found: list[list[int]] = []  # the first and the last round of each
+    for index, (_, one) in enumerate(axis.rounds):
         if name not in one.levels:
             continue
-        now = Stretch(level(one.levels[name]), start, end, 1, one.silent, one.said.get(name, ""))
-        last = found[-1] if found else None
-        if last and (last.level, last.silent, last.end) == (now.level, now.silent, now.start):
-            found[-1] = dataclasses.replace(now, start=last.start, rounds=last.rounds + 1)
+        if found and _goes_on(name, axis, found[-1][1], index):
+            found[-1][1] = index
         else:
-            found.append(now)
-    return sorted([*found, *(Stretch(GAP, *gap) for gap in axis.gaps())], key=lambda one: one.start)
+            found.append([index, index])
+    drawn = [_stretch(name, axis, first, last) for first, last in found]
+    return sorted([*drawn, *(Stretch(GAP, *gap) for gap in axis.gaps)], key=lambda one: one.start)
+
+
+def _goes_on(name: str, axis: Course, before: int, after: int) -> bool:
+    (_, one), (at, other) = axis.rounds[before], axis.rounds[after]
+    same = (one.levels[name], one.silent) == (other.levels[name], other.silent)
+    return same and axis.covers[before][1] == at
+
+
+def _stretch(name: str, axis: Course, first: int, last: int) -> Stretch:
+    """What is said of it is what was said last."""
+    _, one = axis.rounds[last]
+    start, end = axis.covers[first][0], axis.covers[last][1]
+    return Stretch(level(one.levels[name]), start, end, last - first + 1, one.silent, one.said.get(name, ""))
 
 
 def coarse(found: Sequence[Stretch], axis: Course) -> list[Stretch]:

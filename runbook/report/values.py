@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from remote import occupants
@@ -61,15 +62,17 @@ class Course:
     def holds(self, moment: float | None) -> bool:
         return moment is not None and self.start <= moment <= self.end
 
+    @cached_property
     def covers(self) -> list[tuple[float, float]]:
         """The time for which each round stands: up to the next one, or one step where that is missing."""
         times = [at for at, _ in self.rounds]
         ends = [*times[1:], self.end][: len(times)]
         return [(at, end if self.follows(at, end) else at + self.step) for at, end in zip(times, ends, strict=True)]
 
+    @cached_property
     def gaps(self) -> list[tuple[float, float]]:
         """The times without a round where there should have been one."""
-        covers = self.covers()
+        covers = self.covers
         edges = [self.start, *(moment for cover in covers for moment in cover), self.end]
         holes = list(zip(edges[::2], edges[1::2], strict=True))
         first = [] if not covers or self.follows(*holes[0]) else [holes[0]]

@@ -32,9 +32,8 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
         repeat=schedule.repeat,
         keep=schedule.keep,
         restarts=tuple(
-            Restart(one.name, one.stop_grace, one.restart, schedule.restart_stuck)
+            Restart(one.name, one.stop_grace, one.restart, schedule.restart_dead, schedule.restart_stuck)
             for one in consumers
-            if schedule.restart_dead
         ),
         channels=_channels(wanted, resolved),
         textfile=schedule.textfile or "",

@@ -318,6 +318,14 @@ def test_a_state_that_is_damaged_begins_anew_and_says_so(deployed: Watchman) -> 
         assert deployed.state["rounds"] == 1
 
 
+def test_what_a_killed_round_was_writing_is_swept_away(deployed: Watchman) -> None:
+    for name, age in ((".state.json.1-1", "2 hours ago"), (".settings.json.2-2", "now")):
+        run_inside(deployed.sandbox, ["touch", "--date", age, f"{FOLDER}/{name}"], user="deploy")
+    assert deployed.round() == OK
+    left = run_inside(deployed.sandbox, ["ls", "-A", FOLDER]).stdout.split()
+    assert [name for name in left if name.startswith(".")] == [".settings.json.2-2"]
+
+
 def test_a_history_with_a_broken_line_is_read_on_and_said(deployed: Watchman) -> None:
     deployed.round()
     run_inside(deployed.sandbox, ["sh", "-c", f"printf '{{\"at\": broken' >>{HISTORY}"])

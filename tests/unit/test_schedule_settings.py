@@ -122,8 +122,9 @@ def test_what_is_said_covers_addresses_and_their_long_parts(tmp_path: Path) -> N
 def test_without_the_entry_there_is_a_check_that_tells_nobody(tmp_path: Path) -> None:
     made = settings(tmp_path, {})
     assert (made.every, made.channels.names, made.channels.heartbeat) == (300, (), "")
-    assert [(one.service, one.stuck) for one in made.restarts] == [("queue", False)]
-    assert settings(tmp_path, {"restart_dead": False}).restarts == ()
+    assert [(one.service, one.dead, one.stuck) for one in made.restarts] == [("queue", True, False)]
+    (restart,) = settings(tmp_path, {"restart_dead": False, "restart_stuck": True}).restarts
+    assert (restart.dead, restart.stuck) == (False, True)
 
 
 def test_no_batch_service_is_ever_among_those_that_are_started_again(tmp_path: Path) -> None:
