@@ -161,4 +161,31 @@ health:
 health:
   offset: {stale_after: 30m}
 """,
+    "schedule": """
+schedule:
+  every: 5m
+  restart_stuck: true
+  repeat: 4h
+  heartbeat_variable: HEARTBEAT_URL
+  textfile: /var/lib/prometheus/node-exporter/gpu-runbook.prom
+  keep: 30d
+""",
+    "schedule.alerts": """
+schedule:
+  alerts:
+    team: {kind: slack, url_variable: SLACK_URL}                # also Mattermost, Rocket.Chat
+    phone: {kind: ntfy, url_variable: NTFY_URL, token_variable: NTFY_TOKEN}
+    ours:
+      kind: webhook
+      url_variable: ALERT_URL
+      body: {summary: "{title}", details: "{text}", severity: "{level}", source: "{server}"}
+    mail:
+      kind: smtp
+      host: mail.lan
+      user: gpu-runbook
+      password_variable: SMTP_PASSWORD
+      sender: gpu-runbook@mail.lan
+      recipients: [ops@mail.lan]
+    pager: {kind: command, command: [/usr/local/bin/page, --level, "{level}", "{title}"]}
+""",
 }

@@ -12,6 +12,7 @@ from docs.examples import EXAMPLES
 from runbook import inventory as shapes
 from runbook.entries import DiskHealth, GpuHealth, Log, OffsetHealth
 from runbook.fields import Reads
+from runbook.schedule.entries import Alert, Schedule
 
 # Each section: its heading, the values it describes, the key that is the entry's name in the file, and a sentence.
 SECTIONS: tuple[tuple[str, type, str], ...] = (
@@ -42,6 +43,17 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("health.disk", DiskHealth, "In percent, of space and of inodes."),
     ("health.gpu", GpuHealth, "In degrees Celsius; without them temperature is shown and not judged."),
     ("health.offset", OffsetHealth, "An offset that does not move while messages wait."),
+    (
+        "schedule",
+        Schedule,
+        "The check of every few minutes while nobody looks, on every server: [while-nobody-looks.md]"
+        "(while-nobody-looks.md). Keys that end in `_variable` name variables of `.env`.",
+    ),
+    (
+        "schedule.alerts",
+        Alert,
+        "Each under a name of your choice. Addresses of webhooks and passwords stand in `.env`.",
+    ),
 )
 
 TOP = """\
@@ -115,7 +127,7 @@ def _values(kind: Any) -> str:
         return " or ".join(_values(part) for part in arguments)
     if dataclasses.is_dataclass(kind):
         return _link(kind)
-    return {bool: "true or false", str: "a text"}.get(kind, str(kind))
+    return {bool: "true or false", str: "a text", Any: "anything"}.get(kind, str(kind))
 
 
 def _link(shape: Any) -> str:
@@ -159,4 +171,7 @@ def _written(key: str, value: Any) -> str:
     return f"`{value}`" if isinstance(value, int | str | Path) else str(value)
 
 
-TIMES = {"connect_timeout", "settle", "window", "stop_grace", "stale_after", "timeout", "max_age"}
+TIMES = {
+    *("connect_timeout", "settle", "window", "stop_grace", "stale_after", "timeout", "max_age"),
+    *("every", "repeat", "keep"),
+}

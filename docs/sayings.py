@@ -26,13 +26,22 @@ PLACES = {
 }
 SENTENCE = ("sentence", "message", "reason")
 LISTS = {"problems", "warnings", "trouble", "notes"}  # what is appended to them is said in the end
-HOSTS_FILE = ("runbook.fields", "runbook.entries", "runbook.gates.entries")  # a ValueError there is said of a line
+# A ValueError there is said of a line.
+HOSTS_FILE = ("runbook.fields", "runbook.entries", "runbook.gates.entries", "runbook.schedule.entries")
 FOLLOWED = {"says", "what"}  # parameters that are a part of a sentence and worth to be told apart
 YIELDING = (
     "runbook.envfile",
     "runbook.resolve",
     "runbook.gates.allowed",
 )  # what their generators give is a complaint each
+RETURNING = {
+    ("remote.scheduled.history", "append"),
+    ("remote.scheduled.silence", "silence"),
+    ("remote.scheduled.state", "_read"),
+}  # functions that give back a part of a row, alone or beside something else
+JOINING = ("remote.scheduled.restarts",)  # puts more behind the sentence of a row
+FINDINGS = "remote.checks.scheduled"  # its pairs of texts are findings: a sentence of a row that warns, and a hint
+OF_A_ROUND = ("remote.scheduled.act", "remote.scheduled.main")  # a refusal there stands in a row, and ends no command
 NEVER_SAID = {"ServerTraceback", "Gone"}  # what --debug shows, and what ends a process in silence
 BECOMES = {
     "Unjudged": "unknown",
@@ -96,6 +105,28 @@ class Finder:
                 self._told("note", [text], [], module)
             case ast.Call(func=ast.Name(id="replace"), keywords=[*_, ast.keyword(arg="sentence", value=text)]):
                 self._told("part", [text], [], module)
+            case ast.Call(func=ast.Attribute(attr="replace"), keywords=words) if module.name in JOINING:
+                for text in (word.value for word in words if word.arg == "sentence" and _is_text(word.value)):
+                    self._told("part", [text], [], module)
+            case ast.Tuple(elts=[text, ast.Constant(value=str()) | ast.Name() as hint]) if (
+                module.name == FINDINGS and _is_text(text)
+            ):
+                self._told("warning", [text], [hint], module)
+            case ast.Yield(value=ast.Tuple(elts=[text, ast.Constant(value="yellow")])) if module.name.startswith(
+                "runbook.schedule"
+            ) and _is_text(text):
+                self._told("note", [text], [], module)
+            case ast.Return(value=ast.Tuple() | ast.JoinedStr() as value) if (
+                module.name,
+                _function(module, node),
+            ) in RETURNING:
+                for text in value.elts if isinstance(value, ast.Tuple) else [value]:
+                    if _is_text(text):
+                        self._told("part", [text], [], module)
+            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id="troubles"))], value=ast.IfExp(body=text)) if (
+                _is_text(text)
+            ):
+                self._told("part", [text], [], module)
             case ast.keyword(arg="excuse", value=text) if _is_text(text):
                 self._told("unproven", [text], [], module)
             case ast.Yield(value=ast.JoinedStr() | ast.Constant(value=str()) as text) if module.name in YIELDING:
@@ -122,6 +153,8 @@ class Finder:
     def _kinds(self, call: ast.Call, name: str, places: Mapping[str, int], module: Module) -> list[str]:
         if name in self.statuses:
             return [self.statuses[name]]
+        if name in ("Refusal", "End") and module.name in OF_A_ROUND:
+            return ["part"]
         if name in ("Refusal", "EngineError"):
             kind = _argument(call, places, "kind")
             words = (

@@ -10,12 +10,12 @@ from remote.codec import decode
 from remote.occupants import moment
 from remote.scheduled import state as states
 from remote.scheduled.settings import SETTINGS, STATE, Installed, Settings, place
-from remote.scheduled.state import State
+from remote.scheduled.state import Pending, State
 from remote.store import Store
 from remote.words import OK, SKIPPED, WARNING, Check, Malformed
 
 LATE = 2.5  # intervals after which the next round is overdue
-INSTALL = "fab schedule.install"
+INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
 
 Findings = List[Tuple[str, str]]  # a sentence, and what to do about it
 
@@ -73,8 +73,10 @@ def _late(since: float, every: int) -> Findings:
 
 def _undelivered(state: State) -> Findings:
     """A sentence for each channel that takes no alerts, by the oldest of them."""
-    oldest: Dict[str, str] = {}
+    oldest: Dict[str, Pending] = {}
     for one in state.pending:
-        since = one.since[:16].replace("T", " ")
-        oldest.setdefault(one.channel, f"{one.channel} has taken no alert since {since} UTC: {one.why}")
-    return [(text, "fab schedule.test sends a test alert") for text in oldest.values()]
+        oldest.setdefault(one.channel, one)
+    return [
+        (f"{one.channel} has taken no alert since {one.since[:16].replace('T', ' ')} UTC: {one.why}", TRY)
+        for one in oldest.values()
+    ]

@@ -39,9 +39,10 @@ def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: floa
 
 
 def _status(error: urllib.error.HTTPError) -> str:
+    if 300 <= error.code < 400:
+        return f"answered with status {error.code} (a redirect, which is not followed)"
     try:
         said = " ".join(error.read(ANSWER).decode("utf-8", "replace").split())
     except (OSError, http.client.HTTPException):
         said = ""
-    moved = " (a redirect, which is not followed)" if 300 <= error.code < 400 else ""
-    return f"answered with status {error.code}{moved}" + (f": {said}" if said and not moved else "")
+    return f"answered with status {error.code}: {said}" if said else f"answered with status {error.code}"

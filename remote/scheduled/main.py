@@ -24,6 +24,7 @@ from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
 SHARE, MOST = 0.8, 240  # of the time between two rounds, and seconds, after which a round ends, done or not
 STUCK = 3  # intervals after which a round that does not end is told
+NO_LOCK = -1
 OLD = 3600.0  # seconds
 NICE = 10  # a training beside it comes first
 
@@ -85,8 +86,11 @@ def _alone(store: Store) -> Tuple[Optional[int], float]:
 
     In seconds since 1970. No child inherits the descriptor: one that cannot be ended must not keep later rounds away.
     """
-    handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     now = time.time()
+    try:
+        handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # a disk that takes nothing, as one that was made read-only: that has to be told
+        return NO_LOCK, now
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -26,6 +26,8 @@ from remote.scheduled.state import Pending, State
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
+HOUR = 3600.0  # seconds
+DISK = "see dmesg and the mount on the server: a disk with faults is made read-only"
 WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
 
 
@@ -70,6 +72,7 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
     found = dataclasses.replace(
         of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks), alerts=_title(message)
     )
+    message = _whether_noted(settings, after, store, checks, message)
     return _tell(installed, store, after, found, message, begun), checks
 
 
@@ -148,6 +151,20 @@ def _covered(settings: Settings, check: Check) -> Check:
     return dataclasses.replace(check, sentence=settings.covered(check.sentence), hint=settings.covered(check.hint))
 
 
+def _whether_noted(
+    settings: Settings, after: State, store: Store, checks: Sequence[Check], message: Optional[Message]
+) -> Optional[Message]:
+    """Write the state. Where that cannot be, nothing is remembered: then all that is critical is told once an hour."""
+    why = states.save(place(store, STATE), after)
+    if not why:
+        return message
+    if after.silent or moment(after.at) % HOUR >= settings.every:
+        return None
+    notes = Check("notes of the check", CRITICAL, f"cannot be written, so that nothing is remembered: {why}", hint=DISK)
+    found = [alarm.News(alarm.NEW, check, after.at) for check in (notes, *checks) if check.level == CRITICAL]
+    return compose(settings.server, after.at, found, [])
+
+
 def _title(message: Optional[Message]) -> Tuple[str, ...]:
     return (message.title,) if message else ()
 
@@ -162,7 +179,8 @@ def _tell(
     names = settings.channels.names
     waiting = tuple(one for one in after.pending if one.channel in installed.settings.channels.names)
     fresh = tuple(Pending(name, message, "it was not tried yet", found.at, 0) for name in names) if message else ()
-    states.save(path, dataclasses.replace(after, pending=waiting + fresh))
+    if fresh:
+        states.save(path, dataclasses.replace(after, pending=waiting + fresh))
     left, sent = deliver.deliver(settings, waiting + fresh)
     kept = waiting if after.silent else left
     found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3))

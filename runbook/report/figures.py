@@ -124,21 +124,27 @@ def _gpus(axis: Course) -> list[Plot]:
     rounds = [{gpu.index: gpu for gpu in one.gpus} for _, one in axis.rounds]
     indexes = sorted({index for one in rounds for index in one})
 
-    def lines(read: Callable[[Gpu], Value], total: Callable[[int], str] = lambda index: "") -> list[Line]:
+    totals = {index: max(_total(one[index]) for one in rounds if index in one) for index in indexes}
+    largest = max(totals.values(), default=0)
+
+    def lines(read: Callable[[Gpu], Value]) -> list[Line]:
         return [
-            Line(f"GPU {index}", [read(one[index]) if index in one else None for one in rounds], total(index))
-            for index in indexes
+            Line(f"GPU {index}", [read(one[index]) if index in one else None for one in rounds]) for index in indexes
         ]
 
-    def memory(index: int) -> str:
-        most = _number(max((one[index].memory_total or 0 for one in rounds if index in one), default=0), 0)
-        return f"of {most / GIB:.0f} GiB" if most else ""
-
+    memory = [
+        replace(line, total=f"of {totals[index]:.0f} GiB" if totals[index] else "")
+        for index, line in zip(indexes, lines(lambda gpu: _gib(gpu.memory)), strict=True)
+    ]
     return [
         Plot("GPU use", "%", lines(lambda gpu: gpu.use), top=100),
-        Plot("GPU memory", "GiB", lines(lambda gpu: _gib(gpu.memory), memory), digits=1),
+        Plot("GPU memory", "GiB", memory, digits=1, top=largest or 1),
         Plot("GPU temperature", "°C", lines(lambda gpu: gpu.temperature), top=100),
     ]
+
+
+def _total(gpu: Gpu) -> float:
+    return _gib(gpu.memory_total) or 0
 
 
 def _gib(size: Value) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from remote.checks import say
@@ -84,7 +84,7 @@ def view(report: ServerReport, number: int) -> View:
 def _now(report: ServerReport) -> Now:
     if report.error:
         return Now(CRITICAL, report.error, "", [])
-    rows = [Check(one.name, level(one.level), one.sentence, {}, one.hint) for one in report.checks]
+    rows = [replace(one, level=level(one.level), figures={}) for one in report.checks]
     found = worst(row.level for row in rows)
     counts = Counter(row.level for row in rows)
     summed = ", ".join(f"{counts[one]} {one}" for one in timeline.WORST_FIRST if counts[one])

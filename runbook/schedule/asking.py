@@ -61,18 +61,12 @@ def install(door: Door, settings: Settings) -> dict[str, Any]:
     sources, mark = program()
     request = {"settings": making.as_json(settings), "sources": sources, "program": mark, "version": __version__}
     who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
-    try:
-        return ask(door, "scheduled.install", request | who)
-    except LostContact as error:
-        raise LostContact(error.message, "fab schedule.show says whether it is there") from error
+    return _changing(door, "scheduled.install", request | who)
 
 
 def remove(door: Door, root: str) -> dict[str, Any]:
     """Take it away; what was removed. Raises what `exchange.ask` raises."""
-    try:
-        return ask(door, "scheduled.remove", {"root": root}, silence=SILENCE)
-    except LostContact as error:
-        raise LostContact(error.message, "fab schedule.show says whether it is still there") from error
+    return _changing(door, "scheduled.remove", {"root": root})
 
 
 def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
@@ -107,6 +101,13 @@ def seen(door: Door, root: str, seconds: int, runs: int = 0) -> Seen:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     every, damaged = entry(server, answer, "every", int), entry(server, answer, "damaged", int)
     return Seen(entry(server, answer, "at", str), every, damaged, tuple(rounds), pasts)
+
+
+def _changing(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(door, verb, request, silence=SILENCE)
+    except LostContact as error:
+        raise LostContact(error.message, "fab schedule.show says what is there") from error
 
 
 def _only_asked(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:

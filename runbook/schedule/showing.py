@@ -43,12 +43,15 @@ def rows(answer: dict[str, Any]) -> list[Check]:
         made.append(Check("crontab", OK, str(block).splitlines()[1]))
     if running is False:
         made.append(Check("cron", WARNING, "no cron daemon runs there", hint=CRON))
+    elif running:
+        made.append(Check("cron", OK, "runs"))
     else:
-        made.append(Check("cron", OK if running else SKIPPED, "runs" if running else "this login cannot see it"))
-    if found:
+        made.append(Check("cron", SKIPPED, "this login cannot see whether it runs"))
+    if found and found["channels"]:
         told = [*found["channels"], *(["heartbeat"] if found.get("heartbeat") else [])]
-        level, sentence = (OK, ", ".join(told)) if found["channels"] else (WARNING, "nobody is told anything")
-        made.append(Check("alerts", level, sentence, hint="hosts.yaml: schedule.alerts"))
+        made.append(Check("alerts", OK, ", ".join(told)))
+    elif found:
+        made.append(Check("alerts", WARNING, "nobody is told anything", hint="hosts.yaml: schedule.alerts"))
     return [*made, row]
 
 

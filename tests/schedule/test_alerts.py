@@ -177,6 +177,21 @@ def test_a_disk_that_is_full_is_told_at_once_and_once_and_takes_nothing_from_the
         disk.unmount(watchman.sandbox)
 
 
+def test_a_disk_that_became_read_only_is_told_although_nothing_can_be_remembered(watchman: Watchman) -> None:
+    disk.mount(watchman.sandbox)
+    try:
+        watchman.install(every="1h")
+        fire(watchman.sandbox)
+        run_inside(watchman.sandbox, ["mount", "-o", "remount,ro", ROOT])
+        (ended,) = fire(watchman.sandbox)
+        assert ended.returncode == CRITICAL
+        (told,) = watchman.told
+        assert "notes of the check: cannot be written" in told.text and "Read-only file system" in told.text
+    finally:
+        run_inside(watchman.sandbox, ["mount", "-o", "remount,rw", ROOT])
+        disk.unmount(watchman.sandbox)
+
+
 def test_a_textfile_that_cannot_be_written_is_shown_and_does_not_wake_anybody(deployed: Watchman) -> None:
     deployed.install(textfile=f"{ROOT}/nowhere/gpu.prom")
     assert [deployed.round(), deployed.round()] == [OK, OK]
