@@ -105,9 +105,9 @@ def _strips(seen: Seen, seconds: int, cells: int) -> Iterator[Line]:
         worst = next((level for level, sign in SIGNS.items() if sign in signs), OK)
         yield f"  {name:{width}}  {signs}", STYLES.get(worst, "")
     shown = "".join(drawn.values())
-    known = [f"{sign} {level}" for level, sign in SIGNS.items() if sign in shown]
+    known = [f"{sign} {level}" for level, sign in reversed(SIGNS.items()) if sign in shown]
     known += [f"{SILENT} in silence: a run or a pause"] if SILENT in shown else []
-    yield f"  {'':{width}}  {'   '.join(reversed(known))}", "dim"
+    yield f"  {'':{width}}  {'   '.join(known)}", "dim"
 
 
 def _axis(at: str, seconds: int, cells: int) -> str:

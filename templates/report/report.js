@@ -8,6 +8,7 @@
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const COLOURS = 8;
   const NONE = "–";
+  const HINT = "Point at a strip, or tap it, to read what was.";
   const everyPlot = [];
 
   const make = (tag, props = {}, ...children) => {
@@ -32,7 +33,7 @@
   const STEPS = [300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY];
 
   const ticks = (from, to, most) => {
-    const step = STEPS.find((one) => (to - from) / one <= most) || Math.ceil((to - from) / most);
+    const step = STEPS.find((one) => (to - from) / one <= most) || Math.ceil((to - from) / most / DAY) * DAY;
     const found = [];
     for (let at = Math.ceil(from / step) * step; at <= to; at += step) found.push(at);
     return found;
@@ -237,20 +238,21 @@
     cursor.style.left = `${share * 100}%`;
     const told = event.target.closest?.("[title]");
     const at = from + share * (to - from);
-    server.readout.textContent = inside ? `${day(at)} ${clock(at)} UTC${told ? `: ${told.title}` : ""}` : "";
+    server.readout.textContent = inside ? `${day(at)} ${clock(at)} UTC${told ? `: ${told.title}` : ""}` : HINT;
   }
 
   function strips(server) {
     const lanes = server.node.querySelector(".lanes");
     if (!lanes) return;
     server.readout = server.node.querySelector(".readout");
+    server.readout.textContent = HINT;
     lanes.addEventListener("pointermove", (event) => point(server, lanes, event));
     lanes.addEventListener("pointerdown", (event) => point(server, lanes, event));
     lanes.addEventListener("pointerleave", (event) => {
       if (event.pointerType !== "mouse") return;
       lanes.querySelector(".cursor").hidden = true;
       server.plots.forEach((plot) => plot.setCursor({ left: -10, top: -10 }));
-      server.readout.textContent = "";
+      server.readout.textContent = HINT;
     });
     relabel(server);
     new ResizeObserver(() => requestAnimationFrame(() => relabel(server))).observe(lanes);

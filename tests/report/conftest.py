@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from runbook.report.page import page
 from runbook.report.values import ServerReport
 from tests.report import made
 from tests.report.browser import started
 
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @dataclass
@@ -31,6 +31,16 @@ class Opened:
 
 Open = Callable[..., AbstractContextManager[Opened]]
 
+_written: dict[tuple[int, ...], tuple[Sequence[ServerReport], str]] = {}
+
+
+def written(servers: Sequence[ServerReport]) -> str:
+    """Their page, made once for all tests that look at the very same ones."""
+    key = tuple(map(id, servers))
+    if key not in _written:
+        _written[key] = servers, page(servers, made.AT)
+    return _written[key][1]
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -43,20 +53,19 @@ def opened(browser: Browser, tmp_path: Path) -> Open:
     """Write the page of some servers and open it; `screen` and `more` are the browser's."""
 
     @contextmanager
-    def open_page(servers: Sequence[ServerReport], screen: dict[str, int] = DESKTOP, **more: Any) -> Iterator[Opened]:
+    def open_page(servers: Sequence[ServerReport], screen: ViewportSize = DESKTOP, **more: Any) -> Iterator[Opened]:
         file = tmp_path / "report.html"
-        file.write_text(page(servers, made.AT), encoding="utf-8", newline="\n")
-        context = browser.new_context(viewport=screen, **more)
-        context.set_offline(True)
-        tab = context.new_page()
-        found = Opened(tab)
-        tab.on("request", lambda request: found.requests.append(request.url))
-        tab.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
-        tab.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
-        tab.goto(file.as_uri())
-        if more.get("java_script_enabled", True):
-            tab.wait_for_selector("html[data-ready]", state="attached", timeout=5000)
-        yield found
-        context.close()
+        file.write_text(written(servers), encoding="utf-8", newline="\n")
+        with browser.new_context(viewport=screen, **more) as context:
+            context.set_offline(True)
+            tab = context.new_page()
+            found = Opened(tab)
+            tab.on("request", lambda request: found.requests.append(request.url))
+            tab.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
+            tab.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
+            tab.goto(file.as_uri())
+            if more.get("java_script_enabled", True):
+                tab.wait_for_selector("html[data-ready]", state="attached", timeout=5000)
+            yield found
 
     return open_page

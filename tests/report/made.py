@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import random
 
@@ -116,6 +117,7 @@ CHECKS = (
 )
 
 
+@functools.cache
 def week(server: str = "gpu-1", days: int = 7, gpus: int = 2, every: int = EVERY) -> ServerReport:
     """Some days of one server; what happened lies in the last seven."""
     chance = random.Random(7)  # noqa: S311 - the same page every time
@@ -227,6 +229,7 @@ def _alerts(at: float) -> tuple[str, ...]:
     return tuple(f"gpu-1: {text}" for moment, text in told.items() if 0 <= at - moment < EVERY)
 
 
+@functools.cache
 def month(gpus: int = 4) -> ServerReport:
     """Thirty days at five minutes, and more alerts than anybody wants."""
     made = week("gpu-1", 30, gpus)
@@ -238,11 +241,13 @@ def month(gpus: int = 4) -> ServerReport:
     return dataclasses.replace(made, rounds=noisy)
 
 
+@functools.cache
 def unreachable(server: str = "gpu-3") -> ServerReport:
     error = f"{server}: no answer at 10.0.4.13:22 within 10 s"
     return ServerReport(server, "", (), (), (), 0, int(7 * DAY), 0, error)
 
 
+@functools.cache
 def fresh(server: str = "gpu-2") -> ServerReport:
     """A server that nothing looks after yet, without GPUs and without runs."""
     checks = (
