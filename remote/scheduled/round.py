@@ -12,13 +12,13 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from remote import health
 from remote import journal as journals
-from remote.checks.together import Question, ask_all
+from remote.checks.together import ask_all
 from remote.occupants import moment
 from remote.scheduled import act, alarm, deliver, history, metrics, silence, standstill
 from remote.scheduled import state as states
 from remote.scheduled.figures import of_checks
 from remote.scheduled.message import Message, compose
-from remote.scheduled.restarts import restart_what_is_down
+from remote.scheduled.restarts import Restarts, restart_what_is_down
 from remote.scheduled.rounds import Round
 from remote.scheduled.settings import HISTORY, STATE, Channels, Installed, Settings, place
 from remote.scheduled.standstill import Standstill
@@ -37,26 +37,17 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
     before, damage = states.load(place(store, STATE))
     known = before or State()
     at, step = stamp(now), _step(known, now, settings.every)
-    remarks = [damage] if damage else []
-    quiet, unending = silence.silence(store, now)
-    beside = [unending] if unending else []
-    if not quiet:
-        mended, still_cut_off = _mend(installed, store)
-        remarks, beside = remarks + mended, beside + still_cut_off
+    quiet, checks, mended = _look(installed, store, known, now)
     last = journals.last(store)
     run = last.id if last and last.state == "ended" else ""
-    checks = [*ask_all(_questions(settings, known), _nobody), *beside]
-    quiet = quiet or silence.silence(store, time.time())[0]  # whoever began meanwhile may be what was seen
     checks, standstills = _moved(settings, known if run == known.run else None, checks, step)
-    restarts = known.restarts
+    restarts: Restarts = known.restarts
     actions: List[str] = []
     if not quiet:
         checks, restarts, actions = restart_what_is_down(installed, store, restarts, checks, now)
     checks = [_covered(settings, check) for check in checks]
-    remarks = [settings.covered(text) for text in (*remarks, *actions)]
-    alarms, message = known.alarms, None
-    if not quiet:
-        alarms, message = _news(settings, known, checks, remarks, at, step)
+    remarks = [settings.covered(text) for text in (*filter(None, [damage]), *mended, *actions)]
+    alarms, message = (known.alarms, None) if quiet else _news(settings, known, checks, remarks, at, step)
     after = dataclasses.replace(
         known,
         at=at,
@@ -69,11 +60,23 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
         full=_full(known, checks),
         restarts=restarts,
     )
-    found = dataclasses.replace(
-        of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks), alerts=_title(message)
-    )
+    found = dataclasses.replace(of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks))
     message = _whether_noted(settings, after, store, checks, message)
     return _tell(installed, store, after, found, message, begun), checks
+
+
+def _look(installed: Installed, store: Store, known: State, now: float) -> Tuple[str, List[Check], List[str]]:
+    """Why this round is silent, empty when it is not; its rows; and what became of runs that were cut off."""
+    quiet, unending = silence.silence(store, now)
+    beside, mended = [unending] if unending else [], []
+    if not quiet:
+        try:
+            mended = act.mend(installed, store)
+        except Refusal as refusal:
+            beside.append(act.row(refusal))
+    checks = ask_all(health.questions(installed.settings.questions, known.full), lambda check: None)
+    quiet = quiet or silence.silence(store, time.time())[0]  # whoever began meanwhile may be what was seen
+    return quiet, [*checks, *beside], mended
 
 
 def stamp(now: float) -> str:
@@ -92,18 +95,6 @@ def _step(known: State, now: float, every: int) -> float:
         return min(max(now - moment(known.at), 0.0), 2.0 * every) if known.at else 0.0
     except ValueError:
         return 0.0
-
-
-def _questions(settings: Settings, known: State) -> List[Question]:
-    return health.questions(settings.questions, known.full)
-
-
-def _mend(installed: Installed, store: Store) -> Tuple[List[str], List[Check]]:
-    """What became of a run that was cut off: sentences, or a row as long as it has no end."""
-    try:
-        return act.mend(installed, store), []
-    except Refusal as refusal:
-        return [], [act.row(refusal)]
 
 
 def _moved(
@@ -165,10 +156,6 @@ def _whether_noted(
     return compose(settings.server, after.at, found, [])
 
 
-def _title(message: Optional[Message]) -> Tuple[str, ...]:
-    return (message.title,) if message else ()
-
-
 def _tell(
     installed: Installed, store: Store, after: State, found: Round, message: Optional[Message], begun: float
 ) -> Round:
@@ -183,7 +170,8 @@ def _tell(
         states.save(path, dataclasses.replace(after, pending=waiting + fresh))
     left, sent = deliver.deliver(settings, waiting + fresh)
     kept = waiting if after.silent else left
-    found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3))
+    titles = (message.title,) if message else ()
+    found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3), alerts=titles)
     troubles = {"history": history.append(place(store, HISTORY), found, settings.keep)}
     heartbeat = [check for check in sent if check.name == deliver.HEARTBEAT and check.level != OK]
     troubles["heartbeat"] = f"the heartbeat's address {heartbeat[0].sentence}" if heartbeat else ""
@@ -192,7 +180,3 @@ def _tell(
     told = {what: why for what, why in troubles.items() if why}
     states.save(path, dataclasses.replace(after, pending=kept, troubles=told))
     return found
-
-
-def _nobody(check: Check) -> None:
-    """Nobody hears of a row before all are there."""
