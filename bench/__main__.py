@@ -13,7 +13,7 @@ from datetime import date
 from itertools import repeat
 from pathlib import Path
 
-from bench import calls, deploys, memory, swap
+from bench import calls, deploys, memory, rounds, swap
 from bench.pairs import Figure, Pairs
 from remote.checks.container import LOOP
 from runbook import bundle
@@ -130,6 +130,9 @@ def _measure(sandbox: Sandbox, count: int, say: Say) -> Measured:
         say("whole deploys")
         figures = [*deploys.distance(laptop, count), *deploys.network(laptop), *memory.peaks(laptop), *_sizes()]
         figures += calls.made_of(checks, count)
+        say("rounds of the scheduled check")
+        time.sleep(LOOP)
+        figures += rounds.figures(laptop, count)
         say("everybody's deploy")
         everybody = [pairs for rtt in (0, 100) for pairs in deploys.compared(laptop, count, rtt)]
     return Measured(floors, figures, everybody)

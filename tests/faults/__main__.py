@@ -13,7 +13,8 @@ from sandbox.say import with_time
 from tests.faults import report
 from tests.faults.deaths import DEATHS
 from tests.faults.further import FURTHER
-from tests.faults.matrix import PORT_BASE, Matrix, play_all, rows
+from tests.faults.helpers import HELPERS
+from tests.faults.matrix import PORT_BASE, Matrix, Row, play_all, rows
 from tests.faults.story import ACTIONS
 
 PER_CORE = 2  # servers: most of a case is waiting
@@ -23,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--actions", help=f"of {', '.join(ACTIONS)}; all without it")
     parser.add_argument("--deaths", help=f"of {', '.join(DEATHS)}; all without it")
+    parser.add_argument("--helpers", help=f"of {', '.join(HELPERS)}: who helps after a death; all without it")
     parser.add_argument("--jobs", default=str(PER_CORE * (os.cpu_count() or 1)), help="servers side by side")
     parser.add_argument("--port-base", type=int, default=PORT_BASE, help="where the servers' ports begin")
     parser.add_argument("--write", type=Path, help="where the table goes, beside the screen")
@@ -31,9 +33,10 @@ def main() -> int:
     try:
         actions = _chosen("action", words.actions, ACTIONS)
         deaths = _chosen("death", words.deaths, tuple(DEATHS))
+        helpers = _chosen("helper", words.helpers, HELPERS)
         jobs = _count(words.jobs)
-        further = [] if words.actions or words.deaths else list(FURTHER)
-        matrix = Matrix(rows(actions, deaths), with_time(), words.port_base, further)
+        further = [] if words.actions or words.deaths or words.helpers else list(FURTHER)
+        matrix = Matrix(_rows(actions, deaths, helpers), with_time(), words.port_base, further)
         _play(matrix, jobs)
     except RunbookError as error:
         print(error.message, error.hint, sep="\n", file=sys.stderr)
@@ -47,6 +50,13 @@ def main() -> int:
         words.write.write_text(report.page(matrix, deaths, jobs, time.monotonic() - begun))
     wrong = [*(one.wrong for one in matrix.played), *(one.wrong for one in matrix.tried)]
     return 1 if any(wrong) else 0
+
+
+def _rows(actions: list[str], deaths: list[str], helpers: list[str]) -> list[Row]:
+    found = rows(actions, deaths, helpers)
+    if not found:
+        raise BadInput(f"after {', '.join(deaths)} nobody has to help", "leave --helpers out")
+    return found
 
 
 def _play(matrix: Matrix, jobs: int) -> None:

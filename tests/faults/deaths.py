@@ -24,7 +24,7 @@ class Death:
 
     ends_by_itself: the run must end without anybody's help. twice: so many messages may be handled again.
     fells_engine: with all its containers, training included, whatever a run does. fills_disk: the root is a file
-    system of its own. outlasts: the trouble is over only after the further command. tears_files: it strikes in the
+    system of its own. outlasts: the trouble is over only after somebody has helped. tears_files: it strikes in the
     middle of writing a file, too.
     """
 
@@ -37,6 +37,11 @@ class Death:
     fills_disk: bool = False
     outlasts: bool = False
     tears_files: bool = False
+
+    @property
+    def needs_help(self) -> bool:
+        """Whether somebody may have to bring the server to its end: docker does not always start what fell with it."""
+        return not self.ends_by_itself or self.fells_engine
 
 
 def _laptop(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
@@ -59,9 +64,14 @@ def _process(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
     _end(sandbox, family(sandbox)[:1] or [halted(sandbox)])
 
 
-def _power(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
+def cut_off(sandbox: Sandbox) -> None:
+    """Kill whoever holds the lock, and all that descends from it; what its journal had not synced is lost."""
     _end(sandbox, family(sandbox) or [halted(sandbox)])
     lose_what_was_not_synced(sandbox)
+
+
+def _power(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
+    cut_off(sandbox)
 
 
 def _engine(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> None:
@@ -133,7 +143,7 @@ DEATHS = {
         ),
         Death(
             "disk stays full",
-            "the same file system fills up once, and the further command is given while it is still full",
+            "the same file system fills up once, and whoever helps does so while it is still full",
             _full_disk,
             twice=UNSAVED,
             fills_disk=True,

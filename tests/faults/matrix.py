@@ -15,6 +15,7 @@ from sandbox.place import CHECKOUT
 from tests.deploy.laptop import new_laptop
 from tests.faults.deaths import DEATHS
 from tests.faults.further import Tried
+from tests.faults.helpers import COMMAND, HELPERS
 from tests.faults.shim import SYNC, WHENS, Point
 from tests.faults.story import Played, Stage, make_ready, play
 
@@ -26,11 +27,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One death at every point of one kind, in one kind of run."""
+    """One death at every point of one kind, in one kind of run, and who helps afterwards."""
 
     action: str
     death: str
     when: str
+    helper: str = COMMAND
 
     @property
     def fills_disk(self) -> bool:
@@ -75,16 +77,20 @@ class Matrix:
         with self._turn:
             self.played.append(played)
             how = f"wrong: {'; '.join(played.wrong)}" if played.wrong else "whole"
-            what = f"{played.action}, {played.death} {played.point}"
-            self.say(f"{len(self.played):4}  {what}: {how} ({played.seconds:.0f} s)")
+            self.say(f"{len(self.played):4}  {played}: {how} ({played.seconds:.0f} s)")
 
 
-def rows(actions: Sequence[str], deaths: Sequence[str]) -> list[Row]:
-    """Those that take longest first, so that no server has to wait long for the last one."""
+def rows(actions: Sequence[str], deaths: Sequence[str], helpers: Sequence[str] = HELPERS) -> list[Row]:
+    """Those that take longest first, so that no server has to wait long for the last one.
+
+    Where nobody has to help, it makes no difference who would: such deaths are played once.
+    """
     slowest = sorted(deaths, key=lambda death: not DEATHS[death].fells_engine)
     return [
-        Row(action, death, when)
+        Row(action, death, when, helper)
         for death in slowest
+        for helper in helpers
+        if helper == COMMAND or DEATHS[death].needs_help
         for action in actions
         for when in (*WHENS, *([SYNC] if DEATHS[death].tears_files else []))
     ]
@@ -148,10 +154,10 @@ def _played(stage: Stage, row: Row, point: Point) -> Played:
     """A case that could not be played to its end is a wrong one: a server on which nothing works is not whole."""
     begun = time.monotonic()
     try:
-        return play(stage, row.action, point, DEATHS[row.death])
+        return play(stage, row.action, point, DEATHS[row.death], row.helper)
     except Exception as error:
-        wrong = f"{type(error).__name__}: {error}"
-        return Played(row.action, point, row.death, True, (wrong,), seconds=time.monotonic() - begun)
+        wrong, taken = f"{type(error).__name__}: {error}", time.monotonic() - begun
+        return Played(row.action, point, row.death, True, (wrong,), seconds=taken, helper=row.helper)
 
 
 def _make_ready(stage: Stage, full: bool) -> None:

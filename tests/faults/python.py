@@ -1,12 +1,14 @@
 #!/usr/bin/python3 -IS
 """Stands in front of python3 on the server: halts a run at a line of its journal, or before another file is synced.
 
-It notes how much of the journal is synced. Everything else that is asked of python3 goes to the real one as it is.
+It notes how much of the journal is synced. A round of the scheduled check is halted at its runs' lines, too. Everything
+else that is asked of python3 goes to the real one as it is.
 """
 
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -22,10 +24,16 @@ def opened(handle: int) -> Path:
     return Path(f"/proc/self/fd/{handle}").readlink()
 
 
+def is_journal(handle: int) -> bool:
+    """The scheduled check's history is none."""
+    path = opened(handle)
+    return path.suffix == ".jsonl" and path.parent.name == "runs"
+
+
 def halting_write(handle: int, data: bytes) -> int:
     global lines
     done = write(handle, data)
-    if opened(handle).suffix == ".jsonl":
+    if is_journal(handle):
         lines += 1
         if lines == 1:
             note(handle, os.fstat(handle).st_size - done)
@@ -49,16 +57,20 @@ def note(handle: int, size: int) -> None:
 
 def halting_fsync(handle: int) -> None:
     global syncs
-    if opened(handle).suffix != ".jsonl":
+    if not is_journal(handle):
         syncs += 1
         halt(f"at sync {syncs}")
     fsync(handle)
-    if opened(handle).suffix == ".jsonl":
+    if is_journal(handle):
         note(handle, os.fstat(handle).st_size)
 
 
 if sys.argv[1:3] == ["-IS", "-c"] and len(sys.argv) == 4:
     os.write, os.fsync = halting_write, halting_fsync  # type: ignore[assignment]
     exec(sys.argv[3], {"__name__": "__main__"})  # noqa: S102
+elif sys.argv[1:2] == ["-IS"] and sys.argv[2:] and sys.argv[2].endswith("/check.pyz"):
+    os.write, os.fsync = halting_write, halting_fsync  # type: ignore[assignment]
+    del sys.argv[:2]
+    runpy.run_path(sys.argv[0], run_name="__main__")
 else:
     os.execv("/usr/bin/python3", ["python3", *sys.argv[1:]])  # noqa: S606

@@ -1,4 +1,4 @@
-"""One case: a run, a death at one point of it, at most one further command; and what is wrong in the end."""
+"""One case: a run, a death at one point of it, at most one thing that helps; and what is wrong in the end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, Said, finished
 from tests.faults import disk, shim, witness
 from tests.faults.deaths import Death, Relief
+from tests.faults.helpers import COMMAND, ROUND, look_after, make_round, not_judged
 from tests.faults.shim import Point
 from tests.faults.witness import ENGINE_DIED, Witness
 from tests.real import ROOT, clean, docker, started_training
@@ -21,6 +22,8 @@ SECONDS = 90.0  # what a run may take to come to rest after a death
 PATIENCE = 30.0  # and what consumers may take for the messages that wait then
 RATE = 80  # messages a second that are published while a case goes on
 ACTIONS = ("first deploy", "deploy", "rollback")
+UNDONE = "undone deploy"  # of a release that ends at once
+BAD = "bad-exits"  # its tag
 NOTHING_CHANGED = (11, 12)  # exit statuses of a command that was refused
 FIT_TO_END = (0, 11, 12, 13, 14, 16)  # exit statuses of a laptop whose run something died in
 
@@ -71,8 +74,13 @@ class Played:
     came: bool
     wrong: tuple[str, ...] = ()
     twice: int = 0
-    helped: bool = False  # whether a further command was given
+    helped: bool = False  # whether a further command was given, or a round made
     seconds: float = 0.0
+    helper: str = COMMAND  # who was to help, if anybody had to
+
+    def __str__(self) -> str:
+        by = " and a round" if self.helper == ROUND else ""
+        return f"{self.action}, {self.death} {self.point}{by}"
 
 
 def new_server(stage: Stage, full: bool = False) -> None:
@@ -103,7 +111,7 @@ def make_ready(stage: Stage, full: bool) -> None:
         stage.ready = full
 
 
-def play(stage: Stage, action: str, point: Point, death: Death) -> Played:
+def play(stage: Stage, action: str, point: Point, death: Death, helper: str = COMMAND) -> Played:
     """Play one case on a server that is ready, and leave it ready if nothing went wrong."""
     begun, ready = time.monotonic(), stage.ready
     stage.ready = None
@@ -114,16 +122,19 @@ def play(stage: Stage, action: str, point: Point, death: Death) -> Played:
     else:
         # A consumer appends: what earlier cases have written need not be counted again.
         run_inside(stage.sandbox, ["truncate", "--size=0", f"{ROOT}/annotations.log"])
+    if helper == ROUND:
+        look_after(stage.laptop)
     first = stage.published + 1
     with _published(stage):
         if action == "rollback":
             stage.laptop.deployed("--force", "--tag", stage.next_tag())
-        case = _Case(stage, action, point, death)
+        case = _Case(stage, action, point, death, helper)
         came = case.run()
     if came:
         case.read_on(first)
     stage.ready = None if case.wrong else ready
-    return Played(action, point, death.name, came, tuple(case.wrong), case.twice, case.helped, time.monotonic() - begun)
+    taken = time.monotonic() - begun
+    return Played(action, point, death.name, came, tuple(case.wrong), case.twice, case.helped, taken, helper)
 
 
 @contextmanager
@@ -151,8 +162,8 @@ def _started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
 class _Case:
     """What is found out in the course of one case."""
 
-    def __init__(self, stage: Stage, action: str, point: Point, death: Death) -> None:
-        self.stage, self.action, self.point, self.death = stage, action, point, death
+    def __init__(self, stage: Stage, action: str, point: Point, death: Death, helper: str) -> None:
+        self.stage, self.action, self.point, self.death, self.helper = stage, action, point, death, helper
         self.sandbox = stage.sandbox
         self.begun = time.time()
         self.before = witness.look(self.sandbox, self.begun)
@@ -164,11 +175,13 @@ class _Case:
         self.ended_well = False
 
     def run(self) -> bool:
-        """The run, the death and the further command; False when the run ended without coming to the point.
+        """The run, the death and what helps; False when the run ended without coming to the point.
 
-        Of trouble that outlasts the command, the command may say that it can do nothing: it is given again then.
+        Of trouble that outlasts the help, a command may say that it can do nothing: it is given again then.
         """
-        words = ["rollback"] if self.action == "rollback" else self._deploy("--force", "--tag", self.stage.next_tag())
+        tag = self.stage.next_tag() if self.action != "rollback" else ""
+        again = self._deploy("--force", "--tag", tag) if tag else ["rollback"]
+        words = self._deploy("--force", "--tag", BAD) if self.action == UNDONE else again
         shim.arm(self.sandbox, self.point)
         with _started(self.stage, words) as laptop:
             try:
@@ -181,12 +194,12 @@ class _Case:
                 if came:
                     self._see_at_rest()
                     if self.death.outlasts:
-                        self._further(words, NOTHING_CHANGED)
+                        self._help(again, NOTHING_CHANGED)
             finally:
                 if relieve:
                     relieve()
         if came and not self.ended_well:
-            self._further(words)
+            self._help(again)
         return came
 
     def read_on(self, first: int) -> None:
@@ -241,9 +254,24 @@ class _Case:
         if ("was cut off at step" in said.out) != bool(seen.cut_off):
             self.wrong.append(f"fab status {'does not name the' if seen.cut_off else 'names a'} run that was cut off")
 
+    def _help(self, words: list[str], refusals: tuple[int, ...] = ()) -> None:
+        """A round decides nothing: where it has left no release in force, a deploy is given again all the same."""
+        self.helped = True
+        if self.helper == COMMAND or not self._round(bool(refusals)):
+            self._further(words, refusals)
+
+    def _round(self, may_fail: bool) -> bool:
+        """One round of the scheduled check; whether a release is in force after it."""
+        self.wrong += not_judged(make_round(self.sandbox))
+        seen = self._look()
+        if seen.record["current"]:
+            self.ended_well = not list(witness.not_whole(self.before, seen, self.death.fells_engine))
+        elif not may_fail:
+            self.wrong += [f"after the round: {text}" for text in witness.not_bare(seen)]
+        return bool(seen.record["current"])
+
     def _further(self, words: list[str], refusals: tuple[int, ...] = ()) -> None:
         """The same again, or a deploy where there is nothing to go back to any more."""
-        self.helped = True
         said = self.stage.laptop.fab(*words)
         if words == ["rollback"] and "no earlier release" in said.err:
             said = self.stage.laptop.fab(*self._deploy("--tag", self.stage.tags[0]))

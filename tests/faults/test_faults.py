@@ -14,39 +14,49 @@ from sandbox import run_inside
 from tests.deploy.refused import says_no
 from tests.faults import disk, witness
 from tests.faults.deaths import DEATHS
+from tests.faults.helpers import COMMAND, ROUND
 from tests.faults.shim import Point
-from tests.faults.story import Stage, make_ready, play
+from tests.faults.story import UNDONE, Stage, make_ready, play
 from tests.real import ROOT, published, wait_for_annotations
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("faults")]  # one server for all of them
 
 SPARE = f"{ROOT}/.deploy/spare"
 
-# The calls of a deploy: create, update, rename, rename, stop, start, update. A rollback creates nothing.
+# The calls of a deploy: create, update, rename, rename, stop, start, update. A rollback creates nothing. Undoing takes
+# update, stop, rename, rename, start, update.
 CASES = [
-    ("deploy", Point("before", 6), "laptop"),
-    ("deploy", Point("at line", 1), "reset"),
-    ("rollback", Point("before", 4), "black hole"),
-    ("deploy", Point("after", 3), "process"),
-    ("deploy", Point("at line", 9), "process"),
-    ("deploy", Point("after", 5), "process and children"),
-    ("rollback", Point("at line", 5), "process and children"),
-    ("deploy", Point("at sync", 10), "process and children"),  # of the record
-    ("deploy", Point("before", 6), "engine"),
-    ("deploy", Point("after", 6), "reboot"),
-    ("first deploy", Point("before", 3), "process"),
-    ("deploy", Point("after", 5), "disk full"),
-    ("rollback", Point("before", 1), "disk stays full"),
-    ("deploy", Point("at line", 1), "disk stays full"),
+    ("deploy", Point("before", 6), "laptop", COMMAND),
+    ("deploy", Point("at line", 1), "reset", COMMAND),
+    ("rollback", Point("before", 4), "black hole", COMMAND),
+    ("deploy", Point("after", 3), "process", COMMAND),
+    ("deploy", Point("at line", 9), "process", COMMAND),
+    ("rollback", Point("before", 4), "process", ROUND),
+    ("deploy", Point("after", 5), "process and children", COMMAND),
+    ("deploy", Point("after", 5), "process and children", ROUND),
+    (UNDONE, Point("before", 12), "process and children", ROUND),
+    ("rollback", Point("at line", 5), "process and children", COMMAND),
+    ("deploy", Point("at sync", 10), "process and children", COMMAND),  # of the record
+    ("deploy", Point("before", 6), "engine", COMMAND),
+    ("deploy", Point("after", 6), "reboot", COMMAND),
+    ("deploy", Point("before", 6), "reboot", ROUND),
+    ("first deploy", Point("before", 3), "process", COMMAND),
+    ("deploy", Point("after", 5), "disk full", COMMAND),
+    ("deploy", Point("after", 5), "disk full", ROUND),
+    ("rollback", Point("before", 1), "disk stays full", COMMAND),
+    ("deploy", Point("at line", 1), "disk stays full", COMMAND),
 ]
 
 
-@pytest.mark.parametrize(("action", "point", "death"), CASES, ids=lambda value: str(value))
-def test_whatever_dies_the_server_ends_in_one_piece(stage: Stage, action: str, point: Point, death: str) -> None:
+@pytest.mark.parametrize(("action", "point", "death", "helper"), CASES, ids=lambda value: str(value))
+def test_whatever_dies_the_server_ends_in_one_piece(
+    stage: Stage, action: str, point: Point, death: str, helper: str
+) -> None:
     make_ready(stage, DEATHS[death].fills_disk)
-    played = play(stage, action, point, DEATHS[death])
+    played = play(stage, action, point, DEATHS[death], helper)
     assert played.came, "the run never came to that point"
     assert played.wrong == ()
+    assert played.helped or helper == COMMAND, "it ended by itself, and the round had nothing to do"
 
 
 @contextmanager

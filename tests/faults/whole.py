@@ -23,8 +23,11 @@ def before(stage: Stage) -> Before:
     return Before(at, witness.look(stage.sandbox, at))
 
 
-def wrong(stage: Stage, since: Before, twice: int = 0) -> list[str]:
-    """What is not as the matrix of deaths wants it; `twice` messages may have been read again."""
+def wrong(stage: Stage, since: Before, twice: int = 0, felled: bool = False) -> list[str]:
+    """What is not as the matrix of deaths wants it; `twice` messages may have been read again.
+
+    `felled`: something had left the consumer stopped before a run found it.
+    """
     _, repeated_before = witness.lost_and_repeated(since.seen, 1, 0)
     until = time.monotonic() + PATIENCE
     seen = witness.look(stage.sandbox, since.at)
@@ -33,6 +36,6 @@ def wrong(stage: Stage, since: Before, twice: int = 0) -> list[str]:
         seen = witness.look(stage.sandbox, since.at)
     lost, repeated = found
     repeated -= repeated_before
-    found_wrong = [*witness.not_whole(since.seen, seen), *witness.never_two(since.seen.running, seen.events)]
+    found_wrong = [*witness.not_whole(since.seen, seen, felled), *witness.never_two(since.seen.running, seen.events)]
     found_wrong += [f"{lost} messages lost"] if lost else []
     return found_wrong + ([f"{repeated} messages twice"] if repeated > twice else [])

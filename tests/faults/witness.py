@@ -76,6 +76,17 @@ def not_whole(before: Witness, seen: Witness, felled: bool = False) -> Iterator[
     yield from _of_runs_without_a_swap(seen)
 
 
+def not_bare(seen: Witness) -> Iterator[str]:
+    """What is not as it must be where no release is in force, as after a first deploy that was undone."""
+    yield from (f"{one['name']} runs" for one in seen.consumers if one["runs"])
+    yield from (f"{one['name']} has restart policy {one['policy']}" for one in seen.consumers if one["policy"] != "no")
+    yield from (f"the journal of run {run} has no end" for run in seen.cut_off)
+    if not seen.free:
+        yield "the lock is held"
+    yield from (f"{name} is left over" for name in seen.files if _is_temporary(name))
+    yield from _of_runs_without_a_swap(seen)
+
+
 def _of_runs_without_a_swap(seen: Witness) -> Iterator[str]:
     """A run that never came to its swap needs no folder, and what it staged there has passwords in it."""
     on_record = {entry["id"] for entry in seen.record["releases"]}
