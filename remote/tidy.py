@@ -39,16 +39,21 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
             docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
     for folder in stale(store, kept):
         notes += _drop_folder(store, docker, folder)
-    for where, folders, names in os.walk(store.folder):
-        if where == store.folder and "health" in folders:
-            folders.remove("health")  # a round of the scheduled check may be writing there at this moment
-        for name in names:
-            if name.startswith("."):  # a file that was being written when the power failed
-                files.remove(os.path.join(where, name))
+    sweep(store)
     for run in journals.runs(store)[:-KEEP_RUNS]:
         files.remove(store.journal(run))
         files.remove(store.decision(run))
     return notes
+
+
+def sweep(store: Store) -> None:
+    """Remove files that were being written when the power failed. The caller holds the lock."""
+    for where, folders, names in os.walk(store.folder):
+        if where == store.folder and "health" in folders:
+            folders.remove("health")  # a round of the scheduled check may be writing there at this moment
+        for name in names:
+            if name.startswith("."):
+                files.remove(os.path.join(where, name))
 
 
 def split(known: Record, keep: int) -> Tuple[Releases, Releases]:

@@ -13,7 +13,7 @@ import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from remote import engine as engines
-from remote import files, halt, lock, meant, pause, record, recover
+from remote import files, halt, lock, meant, pause, record, recover, tidy
 from remote import journal as journals
 from remote.docker import Docker, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
@@ -26,6 +26,8 @@ from remote.store import Store
 from remote.words import CRITICAL, Check, Refusal, encode
 
 WHO = "the scheduled check"
+PID_FILE = "/var/run/docker.pid"
+STARTING = 2.0  # seconds that an engine takes from its first sign of life to its last
 LONGEST = 1 << 16  # bytes of a journal's line
 MOST_RUNS = 20  # journals of its own that are kept: those of deploys must not be crowded out by a bad night
 CUT_OFF = "run that was cut off"
@@ -44,7 +46,9 @@ def mend(installed: Installed, store: Store) -> List[str]:
         if held is None:
             return []
         try:
-            return recover.cut_off_runs(store, engines.find(installed.settings.questions.docker_host), held)
+            sentences = recover.cut_off_runs(store, engines.find(installed.settings.questions.docker_host), held)
+            tidy.sweep(store)
+            return sentences
         except StepFailed as error:
             raise Refusal(f"it can neither be finished nor undone: {error}", "see fab status", "person") from error
 
@@ -82,7 +86,7 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str) 
         engine = engines.find(installed.settings.questions.docker_host)
         found = occupants(engine, restart.service, engine.containers())
         container = engine.container(found[0].container) if len(found) == 1 else None
-        if container is None or not _is(why, container):
+        if container is None or not _is(why, container, engine.address, restart.stop_grace):
             return ""
         if not found[0].ours:
             raise Refusal(f"{restart.service} was not made by this tool and is left alone", "fab deploy --adopt")
@@ -107,12 +111,30 @@ def _lock(store: Store, action: str) -> Iterator[Optional[int]]:
         os.close(held)
 
 
-def _is(why: str, container: Dict[str, Any]) -> bool:
-    """Whether a container is what it was seen to be. One that exited with 0 was stopped by somebody."""
+def _is(why: str, container: Dict[str, Any], address: str, grace: int) -> bool:
+    """Whether a container is what it was seen to be. One that exited with 0 was stopped by somebody or by an engine."""
     state = container["State"]
     if why == STUCK:
         return bool(state["Running"] and not state["Restarting"])
-    return state["Status"] in ("exited", "created") and state["ExitCode"] != 0
+    if state["Status"] not in ("exited", "created"):
+        return False
+    return bool(state["ExitCode"]) or _ended_by_engine(state, address, grace)
+
+
+def _ended_by_engine(state: Dict[str, Any], address: str, grace: int) -> bool:
+    """Whether a container ended while the engine was starting.
+
+    An engine that was killed finds its containers alive when it starts, stops them, and does not start them again: they
+    look as if somebody had stopped them. When it started tell its socket and its pid file, by this server's clock.
+    """
+    if state["Status"] != "exited":
+        return False
+    ended = moment(state["FinishedAt"])
+    for path in (address[len("unix://") :], PID_FILE):
+        with contextlib.suppress(OSError):
+            if 0 <= ended - os.stat(path).st_ctime + STARTING <= grace + 2 * STARTING:
+                return True
+    return False
 
 
 def _step(store: Store, restart: Restart, old: Occupant, why: str) -> ConsumerStep:

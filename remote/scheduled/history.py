@@ -28,13 +28,16 @@ def append(path: str, found: Round, keep: float) -> str:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(handle).st_size
-            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # by a power cut, or a disk that was full
+            before = os.pread(handle, LONGEST, max(size - LONGEST, 0))
+            torn = before[-1:] not in (b"", b"\n")  # by a power cut, or a disk that was full
             data = (b"\n" if torn else b"") + line.encode("utf-8", "backslashreplace")
             if os.write(handle, data) < len(data):
                 return f"{path} cannot be written: the disk is full"
         finally:
             os.close(handle)
-        _trim(path, found.at, keep)
+        # By the round before, too: a clock that is far ahead for a moment must not make a month too old.
+        previous = _moment((before.splitlines() or [b""])[-1])
+        _trim(path, min(found.at, previous or found.at), keep)
     except OSError as error:
         return f"{path} cannot be written: {error.strerror}"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -11,12 +12,13 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from remote import notes
+from remote import notes, wire
 from remote.scheduled import deliver
+from remote.scheduled import state as states
 from remote.scheduled.alarm import NEW, News
 from remote.scheduled.message import compose
 from remote.scheduled.round import make, stamp, worst
-from remote.scheduled.settings import LOCK, SETTINGS, Installed, place
+from remote.scheduled.settings import LOCK, SETTINGS, STATE, Installed, place
 from remote.scheduled.state import Pending
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
@@ -36,9 +38,21 @@ def main(argv: List[str]) -> None:
         status = _version(argv[0]) if argv[1:] == ["version"] else _round(argv[0])
     except Refusal as refusal:
         print(refusal.message, refusal.hint, sep="\n")
+    except Exception as error:
+        _note_defect(os.path.dirname(os.path.abspath(argv[0])), error)
     finally:
         sys.stdout.flush()
         os._exit(status)
+
+
+def _note_defect(folder: str, error: Exception) -> None:
+    """Leave a word for `fab health`: cron throws away what a round prints."""
+    sentence = f"the last round failed by itself: {wire.defect(error)['message']}"
+    print(sentence)
+    path = os.path.join(folder, STATE)
+    known, _ = states.load(path)
+    if known:
+        states.save(path, dataclasses.replace(known, troubles={**known.troubles, "round": sentence}))
 
 
 def _version(program: str) -> int:

@@ -69,9 +69,8 @@ def _fault(restart: Restart, asked: Request, rows: Dict[str, Check]) -> Tuple[st
     """The row that says what is wrong with a consumer, and whether it is dead or stuck; empty for neither."""
     alive, offset = health.alive_name(restart.service), health.offset_name(asked, restart.service)
     figures = rows[alive].figures
-    dead = rows[alive].level == CRITICAL and figures.get("status") in health.STOPPED and figures.get("exit_status")
-    if restart.dead and dead:
-        return alive, act.DEAD
+    if restart.dead and rows[alive].level == CRITICAL and figures.get("status") in health.STOPPED:
+        return alive, act.DEAD  # whether somebody stopped it is seen under the lock
     stuck = rows[offset].level == CRITICAL and "standstill" in rows[offset].figures
     if restart.stuck and stuck and figures.get("status") == "running" and rows[alive].level != CRITICAL:
         return offset, act.STUCK

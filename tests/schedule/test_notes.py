@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sandbox import run_inside, start, stop
 from tests.deploy.laptop import QUEUE
 from tests.real import fire, published
 from tests.schedule.test_rounds import stall
-from tests.schedule.watchman import EVERY, FOLDER, HISTORY, OK, STATE, Watchman
+from tests.schedule.watchman import EVERY, FOLDER, HISTORY, OK, SETTINGS, STATE, UNKNOWN, Watchman
 
 pytestmark = pytest.mark.real
 
@@ -65,3 +67,17 @@ def test_what_the_rounds_saw_is_shown_as_a_timeline_and_as_data(deployed: Watchm
     (server,) = deployed.laptop.fab("health", "--since", "24h", "--json").json["servers"]
     assert [one["levels"]["RabbitMQ reachable"] for one in server["rounds"]] == ["ok", "critical", "critical"]
     start(deployed.sandbox, "broker")
+
+
+def test_a_round_that_fails_by_itself_leaves_a_word_for_fab_health(deployed: Watchman) -> None:
+    deployed.round()
+    whole = deployed.read(SETTINGS)
+    broken = json.loads(whole)
+    broken["settings"]["restarts"][0]["service"] = "nobody"  # which no laptop would write
+    deployed.write(SETTINGS, json.dumps(broken))
+    assert deployed.round() == UNKNOWN
+    said = deployed.laptop.fab("health").out
+    assert "the last round failed by itself: StopIteration in remote/scheduled/restarts.py line" in said
+    deployed.write(SETTINGS, whole)
+    assert deployed.round() == OK
+    assert "failed by itself" not in deployed.laptop.fab("health").out

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sandbox import reboot, run_inside, set_gpu, start, stop
+from sandbox import kill, reboot, run_inside, set_gpu, start, stop
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, finished
 from tests.deploy.standing import journal, runs, wait_for_offset, wait_for_step, watched
@@ -82,6 +82,17 @@ def test_a_dead_consumer_is_started_again_and_that_is_told_with_how_it_is_now(de
     assert "docker start" in deployed.laptop.fab("show").out
     assert deployed.round() == OK
     assert len(deployed.told) == 1, "what was done is told once"
+
+
+def test_one_that_an_engine_stopped_while_it_started_is_started_again(deployed: Watchman) -> None:
+    """An engine that was killed stops what it finds alive when it starts, and leaves it so."""
+    kill(deployed.sandbox, "engine")
+    start(deployed.sandbox, "engine")
+    wait_until(lambda: not deployed.consumer["Running"], 20, "consumer (its end by the engine)")
+    assert deployed.consumer["ExitCode"] == 0
+    assert deployed.round() == OK
+    assert deployed.consumer["Running"]
+    assert "it had ended with 0" in deployed.told[0].title
 
 
 def test_one_that_ended_well_or_was_stopped_on_purpose_is_left_alone(deployed: Watchman) -> None:
