@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MOST_POINTS = 2400  # a week at five minutes stays as it is
 MOST_GAPS = 200
-BUCKETS = (MOST_POINTS - 3 * MOST_GAPS) // 2  # a gap may split a bucket and has a point of its own
+BUCKETS = (MOST_POINTS - 3 * MOST_GAPS) // 2 - 1  # a gap may split a bucket and has a point; the last moment is one
 
 Value = float | int | None
 Columns = list[list[Value]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from remote.words import LEVELS, UNKNOWN, Check
 
 USUAL_STEP = 300.0  # seconds between two rounds where neither a setting nor the rounds tell
 FEWEST = 8  # distances between rounds that tell more than the setting does
+LATEST = 253_402_300_800.0  # the year 10000, in seconds since 1970
 APART = 2.5  # steps between two rounds from which on there was none where one was due
 
 Timed = tuple[float, Round]  # seconds since 1970
@@ -111,7 +111,7 @@ def moment(text: str) -> float | None:
         seconds = occupants.moment(text)
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) else None
+    return seconds if 0 <= seconds < LATEST else None  # what a server writes may be no time at all
 
 
 def level(text: str) -> str:

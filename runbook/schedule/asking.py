@@ -15,6 +15,7 @@ from typing import Any
 
 from remote.codec import decode
 from remote.history import Past
+from remote.scheduled.history import is_sound
 from remote.scheduled.rounds import Round
 from remote.scheduled.settings import Settings
 from remote.words import Check, Malformed
@@ -90,7 +91,11 @@ def seen(door: Door, root: str, seconds: int, runs: int = 0) -> Seen:
     server, rounds = door.host.name, list[Round]()
 
     def hear(event: dict[str, Any]) -> None:
-        rounds.extend(decode(Round, line, "round") for line in entry(server, event, "rounds", list))
+        for line in entry(server, event, "rounds", list):
+            found = decode(Round, line, "round")
+            if not is_sound(found):
+                raise Malformed("a round without a time, or with an unknown level")
+            rounds.append(found)
 
     try:
         answer = ask(door, "scheduled.past", {"root": root, "seconds": seconds, "runs": runs}, hear)

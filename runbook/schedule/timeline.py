@@ -98,7 +98,7 @@ def moment(at: str) -> datetime:
 def _strips(seen: Seen, seconds: int, cells: int) -> Iterator[Line]:
     count = max(min(cells, math.ceil(seconds / max(seen.every, 60))), 1)
     names = list(dict.fromkeys(name for one in seen.rounds for name in one.levels))
-    width = max(map(len, names))
+    width = max(map(len, names), default=0)
     yield f"  {'':{width}}  {_axis(seen.at, seconds, count)}", "dim"
     drawn = {name: strip(seen, name, seconds, count) for name in names}
     for name, signs in drawn.items():

@@ -54,7 +54,17 @@ def test_without_a_file_there_is_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [b"{", b"[]\n", b'{"at": 1}\n', b"\xff\n", b'{"at":"2026","strange":1}\n', b"[" * 70_000]
+    "broken",
+    [
+        b"{",
+        b"[]\n",
+        b'{"at": 1}\n',
+        b"\xff\n",
+        b'{"at":"2026","strange":1}\n',
+        b'{"at":"zzz"}\n',
+        b'{"at":"2026-04-19T00:00:00Z","levels":{"a":"fine"}}\n',
+        b"[" * 70_000,
+    ],
 )
 def test_a_broken_line_costs_no_other(path: Path, broken: bytes) -> None:
     history.append(str(path), found(0), 30 * DAY)
