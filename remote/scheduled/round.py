@@ -26,6 +26,7 @@ from remote.scheduled.state import Pending, State
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
+UNTRIED = "it was not tried yet"
 HOUR = 3600.0  # seconds
 DISK = "see dmesg and the mount on the server: a disk with faults is made read-only"
 WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
@@ -61,7 +62,7 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
         restarts=restarts,
     )
     found = dataclasses.replace(of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks))
-    message = _whether_noted(settings, after, store, checks, message)
+    message = noted(settings, after, store, checks, message)
     return _tell(installed, store, after, found, message, begun), checks
 
 
@@ -142,11 +143,14 @@ def _covered(settings: Settings, check: Check) -> Check:
     return dataclasses.replace(check, sentence=settings.covered(check.sentence), hint=settings.covered(check.hint))
 
 
-def _whether_noted(
+def noted(
     settings: Settings, after: State, store: Store, checks: Sequence[Check], message: Optional[Message]
 ) -> Optional[Message]:
-    """Write the state. Where that cannot be, nothing is remembered: then all that is critical is told once an hour."""
-    why = states.save(place(store, STATE), after)
+    """Write the state, what is to be sent included: an alert may come twice when the power fails, and is not forgotten.
+
+    Where it cannot be written, nothing is remembered: then all that is critical is told once an hour.
+    """
+    why = states.save(place(store, STATE), dataclasses.replace(after, pending=_waiting(settings, after, message)))
     if not why:
         return message
     if after.silent or moment(after.at) % HOUR >= settings.every:
@@ -156,20 +160,24 @@ def _whether_noted(
     return compose(settings.server, after.at, found, [])
 
 
+def _waiting(settings: Settings, after: State, message: Optional[Message]) -> Tuple[Pending, ...]:
+    """What each channel is to be told: what it has not taken yet, and what is new."""
+    names = settings.channels.names
+    old = tuple(one for one in after.pending if one.channel in names)
+    return old + (tuple(Pending(name, message, UNTRIED, after.at, 0) for name in names) if message else ())
+
+
 def _tell(
     installed: Installed, store: Store, after: State, found: Round, message: Optional[Message], begun: float
 ) -> Round:
-    """Write the state, send, write it again: an alert may come twice when the power fails, and is never forgotten."""
+    """Send, and write down what became of it."""
     settings, path = installed.settings, place(store, STATE)
+    waiting = _waiting(settings, after, message)
     if after.silent:
-        settings = dataclasses.replace(settings, channels=Channels(heartbeat=settings.channels.heartbeat))
-    names = settings.channels.names
-    waiting = tuple(one for one in after.pending if one.channel in installed.settings.channels.names)
-    fresh = tuple(Pending(name, message, "it was not tried yet", found.at, 0) for name in names) if message else ()
-    if fresh:
-        states.save(path, dataclasses.replace(after, pending=waiting + fresh))
-    left, sent = deliver.deliver(settings, waiting + fresh)
-    kept = waiting if after.silent else left
+        only = dataclasses.replace(settings, channels=Channels(heartbeat=settings.channels.heartbeat))
+        left, (_, sent) = waiting, deliver.deliver(only, ())
+    else:
+        left, sent = deliver.deliver(settings, waiting)
     titles = (message.title,) if message else ()
     found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3), alerts=titles)
     troubles = {"history": history.append(place(store, HISTORY), found, settings.keep)}
@@ -178,5 +186,5 @@ def _tell(
     if settings.textfile:
         troubles["textfile"] = metrics.write(settings.textfile, settings.server, found, after)
     told = {what: why for what, why in troubles.items() if why}
-    states.save(path, dataclasses.replace(after, pending=kept, troubles=told))
+    states.save(path, dataclasses.replace(after, pending=left, troubles=told))
     return found

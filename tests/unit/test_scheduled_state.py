@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from remote import files
+from remote.checks.asked import DiskLimits, Expected, Request
+from remote.scheduled import round as round_
 from remote.scheduled import state as states
 from remote.scheduled.alarm import Alarm
 from remote.scheduled.message import Message
+from remote.scheduled.settings import Channels, Settings, Webhook, place
 from remote.scheduled.standstill import Standstill
 from remote.scheduled.state import ROOM, SPARE, Pending, State
+from remote.store import Store
 
 MESSAGE = Message("gpu-1", "2026-04-20T02:15:00Z", "critical", "a title", "a text", ({"name": "x"},))
 STATE = State(
@@ -107,3 +111,18 @@ def test_without_room_a_full_disk_is_said(path: Path, monkeypatch: pytest.Monkey
     full(monkeypatch)
     assert "No space left" in states.save(str(path), STATE)
     assert states.load(str(path)) == (None, "")
+
+
+def test_an_alert_is_written_down_before_it_is_sent(tmp_path: Path) -> None:
+    """With the very first state that has it as told: a power cut before the sending must not make it forgotten."""
+    store = Store(str(tmp_path))
+    Path(place(store, "state.json")).parent.mkdir(parents=True)
+    channels = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),))
+    settings = Settings("gpu-1", str(tmp_path), 300, Request(DiskLimits(()), Expected(0)), channels=channels)
+    assert round_.noted(settings, STATE, store, [], MESSAGE) == MESSAGE
+    found, _ = states.load(place(store, "state.json"))
+    assert found is not None and found.alarms == STATE.alarms
+    assert [(one.channel, one.message, one.tries) for one in found.pending] == [
+        ("ops", MESSAGE, 1),
+        ("ops", MESSAGE, 0),
+    ]
