@@ -99,6 +99,7 @@ def hunt_for(secrets: Mapping[str, str]) -> Hunt:
     forms: dict[bytes, str] = {}
     for name, secret in secrets.items():
         assert len(secret) >= 2 * PIECE, f"{name} is too short to be recognised by half of it"
+        assert "://" not in secret, f"{name} begins as every URL does"
         for what, part in (("whole", secret), ("beginning", secret[:PIECE]), ("end", secret[-PIECE:])):
             forms |= {form: f"{name}, {what}, {spelling}" for spelling, form in _spellings(part)}
     return Hunt(forms)

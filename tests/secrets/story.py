@@ -80,9 +80,9 @@ class Life:
     def sandbox(self) -> Sandbox:
         return self.laptop.sandbox
 
-    def set(self, variable: str, value: str) -> None:
-        """Give a variable of .env a value, and hunt for it from now on."""
-        self.laptop.variables[variable] = value
+    def set(self, variable: str, value: str, around: str = "{}") -> None:
+        """Give a variable of .env a value, with what is no secret around it, and hunt for it from now on."""
+        self.laptop.variables[variable] = around.format(value)
         self.secrets[f"{variable} {len(self.secrets)}"] = value
         self.save()
 
@@ -215,8 +215,8 @@ def _housekeeping(life: Life) -> None:
 
 def _looked_after(life: Life) -> None:
     """The scheduled check, with alerts that nobody takes, and what is shown of it."""
-    life.set("HOOK_URL", f"http://127.0.0.1:9/hook/{token_urlsafe(18)}")
-    life.set("PING_URL", f"http://127.0.0.1:9/ping/{token_urlsafe(18)}")
+    life.set("HOOK_URL", token_urlsafe(18), around="http://127.0.0.1:9/hook/{}")
+    life.set("PING_URL", token_urlsafe(18), around="http://127.0.0.1:9/ping/{}")
     life.set("MAIL_PASSWORD", fresh())
     life.set("HOOK_TOKEN", fresh())
     people = {"sender": "gpu-1@team.lan", "recipients": ["me@team.lan"]}
