@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 from remote import files, meant, offset, ready, release, tidy, watch
 from remote.docker import KILLED, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
-from remote.occupants import lives, moment
+from remote.occupants import felled, lives, moment
 from remote.plans import FAILED, UNPROVEN, ConsumerStep
 from remote.stage import Site, stage, unstage_all
 from remote.swap import Swap, back, forward
@@ -67,7 +67,7 @@ def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str
         started = moment(found["State"]["StartedAt"]) if found else 0.0
         at_swap = step.old.took_over if swap.replay and step.old else offset.position(step.offset, swap.offset_kept)
         entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
-    return watch.watch(site.docker.engine, site.journal, entries)
+    return watch.watch(site.docker, entries)
 
 
 def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
@@ -131,11 +131,12 @@ def _record(
 
 def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
     """An engine that died after the watch has felled the consumer, and does not always start it again."""
-    notes = []
+    notes, address = [], site.docker.engine.address
     for swap in swaps:
         try:
             found = site.docker.inspect(swap.new)
-            if found and not lives(found) and found["State"]["ExitCode"]:  # 0 is somebody's stop
+            # One that ended with 0 was stopped by somebody or by an engine.
+            if found and not lives(found) and (found["State"]["ExitCode"] or felled(found, address, swap.grace)):
                 site.docker.ensure_started(swap.new)
                 notes.append(f"{swap.service} was felled after its watch, and started again")
         except (StepFailed, Refusal, OSError) as error:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
+import os
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from remote.engine import Engine
 from remote.plans import Occupant
 from remote.words import LABEL
+
+PID_FILE = "/var/run/docker.pid"
+STARTING = 2.0  # seconds that an engine takes from its first sign of life to its last
 
 
 def occupants(engine: Engine, service: str, listed: List[Dict[str, Any]]) -> Tuple[Occupant, ...]:
@@ -60,6 +65,22 @@ def lives(container: Optional[Dict[str, Any]]) -> bool:
 def between_restarts(container: Optional[Dict[str, Any]]) -> bool:
     """Whether the container has ended by itself and the engine waits before it starts it again."""
     return bool(container and container["State"].get("Restarting"))
+
+
+def felled(container: Dict[str, Any], address: str, grace: int) -> bool:
+    """Whether a container ended while its engine, at that address, was starting. `grace`: seconds it has to stop.
+
+    An engine that was killed finds its containers alive when it starts, stops them, and does not start them again: they
+    look as if somebody had stopped them. When it started tell its socket and its pid file, by this server's clock.
+    """
+    if container["State"]["Status"] != "exited":
+        return False
+    ended = moment(container["State"]["FinishedAt"])
+    for path in (address[len("unix://") :], PID_FILE):
+        with contextlib.suppress(OSError):
+            if -STARTING <= ended - os.stat(path).st_ctime <= grace + STARTING:
+                return True
+    return False
 
 
 def policy_of(found: Dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ def _restart(site: Site, step: ConsumerStep) -> End:
     site.journal.write("restarted", **fields)
     password = site.secrets.get("passwords", {}).get(step.service, "")
     watched = watch.watched(step, step.container, password, position, started)
-    verdict = watch.watch(site.docker.engine, site.journal, [watched])[step.service]
+    verdict = watch.watch(site.docker, [watched])[step.service]
     if verdict.outcome == FAILED:
         return _failed(site, step, f"{said}, and failed its watch: {verdict.reason}")
     said += f", and is {verdict.outcome}: {verdict.reason}"

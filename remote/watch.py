@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 from remote import offset, stream
+from remote.docker import Docker, StepFailed
 from remote.engine import Engine, EngineError
 from remote.journal import Journal
-from remote.occupants import moment
+from remote.occupants import felled, moment
 from remote.plans import FAILED, ConsumerStep
 from remote.vigil import Seen, Verdict, Vigil, observe, verdict
 from remote.words import encode
@@ -34,6 +36,7 @@ class Watched:
     log_since: float = 0.0
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
+    felled: str = ""  # when the engine has stopped it last, and we have started it again
 
 
 def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
@@ -43,8 +46,12 @@ def watched(step: ConsumerStep, container: str, password: str, position: Optiona
     return Watched(step, container, password, vigil, log_since=started)
 
 
-def watch(engine: Engine, journal: Journal, entries: Sequence[Watched]) -> Dict[str, Verdict]:
-    """The verdict for each service. Ends at the first failure: the others then have none."""
+def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
+    """The verdict for each service. Ends at the first failure: the others then have none.
+
+    A service that the engine itself has stopped, when it came back from its own death, is started again.
+    """
+    journal = docker.journal
     verdicts: Dict[str, Verdict] = {}
     for entry in entries:
         settle, window = entry.step.watch.settle, entry.step.watch.window
@@ -53,13 +60,13 @@ def watch(engine: Engine, journal: Journal, entries: Sequence[Watched]) -> Dict[
         for entry in entries:
             if entry.step.service in verdicts:
                 continue
-            seen = look(engine, entry)
+            seen = look(docker, entry)
             found = verdict(entry.vigil, seen)
             entry.vigil = observe(entry.vigil, seen)
             _say(journal, entry, seen)
             if found:
                 verdicts[entry.step.service] = found
-                found_last = _evidence(engine, entry, seen)
+                found_last = _evidence(docker.engine, entry, seen)
                 journal.write(
                     "verdict", service=entry.step.service, verdict=found.outcome, reason=found.reason, **found_last
                 )
@@ -76,11 +83,13 @@ def _evidence(engine: Engine, entry: Watched, seen: Seen) -> Dict[str, Any]:
     return {"seen": encode(seen), "before": entry.vigil.position, "lines": len(log), "failures": bad[-1:]}
 
 
-def look(engine: Engine, entry: Watched) -> Seen:
+def look(docker: Docker, entry: Watched) -> Seen:
     """One observation."""
-    now = time.monotonic()
+    now, engine = time.monotonic(), docker.engine
     try:
         found = engine.container(entry.container)
+        if found and _lifted(docker, entry, found):
+            return Seen(now, engine=False)
         failure = _failure(engine, entry) if found else ""
     except EngineError:
         return Seen(now, engine=False)
@@ -105,6 +114,17 @@ def look(engine: Engine, entry: Watched) -> Seen:
         backlog=entry.backlog,
         broker=entry.broker,
     )
+
+
+def _lifted(docker: Docker, entry: Watched, found: Dict[str, Any]) -> bool:
+    """Start it again if its engine has felled it; once for each time, so that what cannot be started is judged."""
+    ended = found["State"]["FinishedAt"]
+    if ended == entry.felled or not felled(found, docker.engine.address, entry.step.stop_grace):
+        return False
+    entry.felled = ended
+    with contextlib.suppress(StepFailed):
+        docker.ensure_started(entry.container)
+    return True
 
 
 def _failure(engine: Engine, entry: Watched) -> str:

@@ -19,15 +19,13 @@ from remote.docker import Docker, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
 from remote.journal import Journal, now
-from remote.occupants import moment, occupants
+from remote.occupants import felled, moment, occupants
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
 from remote.words import CRITICAL, Check, Refusal, encode
 
 WHO = "the scheduled check"
-PID_FILE = "/var/run/docker.pid"
-STARTING = 2.0  # seconds that an engine takes from its first sign of life to its last
 LONGEST = 1 << 16  # bytes of a journal's line
 MOST_RUNS = 20  # journals of its own that are kept: those of deploys must not be crowded out by a bad night
 CUT_OFF = "run that was cut off"
@@ -118,23 +116,7 @@ def _is(why: str, container: Dict[str, Any], address: str, grace: int) -> bool:
         return bool(state["Running"] and not state["Restarting"])
     if state["Status"] not in ("exited", "created"):
         return False
-    return bool(state["ExitCode"]) or _ended_by_engine(state, address, grace)
-
-
-def _ended_by_engine(state: Dict[str, Any], address: str, grace: int) -> bool:
-    """Whether a container ended while the engine was starting.
-
-    An engine that was killed finds its containers alive when it starts, stops them, and does not start them again: they
-    look as if somebody had stopped them. When it started tell its socket and its pid file, by this server's clock.
-    """
-    if state["Status"] != "exited":
-        return False
-    ended = moment(state["FinishedAt"])
-    for path in (address[len("unix://") :], PID_FILE):
-        with contextlib.suppress(OSError):
-            if 0 <= ended - os.stat(path).st_ctime + STARTING <= grace + 2 * STARTING:
-                return True
-    return False
+    return bool(state["ExitCode"]) or felled(container, address, grace)
 
 
 def _step(store: Store, restart: Restart, old: Occupant, why: str) -> ConsumerStep:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from runbook.errors import NeedsPerson, Refused
-from sandbox import Sandbox, reboot, run_inside
+from sandbox import Sandbox, kill, reboot, run_inside, start
 from sandbox.machine import wait_until
 from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, finished, new_laptop
 from tests.deploy.refused import DEPLOY, says_no
-from tests.deploy.standing import wait_for_step, watched
+from tests.deploy.standing import runs, wait_for_step, watched
 from tests.real import ROOT, docker, inspected, lost_and_twice, messages, published, wait_for_annotations
 
 pytestmark = pytest.mark.real
@@ -234,3 +234,26 @@ def test_a_consumer_that_is_felled_after_its_watch_is_started_again(laptop: Lapt
     assert said.status == 0, said.all
     assert f"{QUEUE} was felled after its watch, and started again" in said.all
     assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
+
+
+@pytest.mark.parametrize("words", [("deploy", "--service", QUEUE, "--tag", "1.1"), ("rollback",), ("restart", QUEUE)])
+def test_an_engine_that_dies_during_a_watch_is_no_fault_of_what_is_watched(
+    laptop: Laptop, words: tuple[str, ...]
+) -> None:
+    """One that was killed stops what it finds alive when it starts, as if somebody had, and leaves it so."""
+    watched(laptop, settle=1, window=30)
+    published(laptop.sandbox, 100)
+    laptop.deployed("--tag", "1.0")
+    if words == ("rollback",):
+        laptop.deployed("--tag", "1.1")
+    before = runs(laptop.sandbox)
+    published(laptop.sandbox, 100, first=101)
+    with laptop.start(*words) as process:
+        wait_for_step(laptop.sandbox, before + 1, "watching")
+        kill(laptop.sandbox, "engine")
+        start(laptop.sandbox, "engine")
+        published(laptop.sandbox, 100, first=201)
+        said = finished(process)
+    assert said.status == 0, said.all
+    assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
+    assert not lost_and_twice(wait_for_annotations(laptop.sandbox, 300), messages(300))[0]

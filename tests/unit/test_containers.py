@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import remote.occupants
 from remote.docker import create_command, labels
 from remote.engine import Engine
-from remote.occupants import lives, moment, occupant, occupants, policy_of
+from remote.occupants import felled, lives, moment, occupant, occupants, policy_of
 from remote.plans import Spec
 
 FULL = Spec(
@@ -130,3 +133,27 @@ def test_the_time_the_engine_writes_is_read(text: str, seconds: float) -> None:
 
 def test_a_container_that_never_started_has_a_time_too() -> None:
     assert moment("0001-01-01T00:00:00Z") < 0
+
+
+@pytest.mark.parametrize(
+    ("after", "status", "expected"),
+    [
+        (-1, "exited", True),  # the socket is made a moment later than the first container is stopped
+        (0, "exited", True),
+        (31, "exited", True),  # it took all of its grace period
+        (-10, "exited", False),
+        (60, "exited", False),
+        (0, "running", False),
+        (0, "created", False),
+    ],
+)
+def test_a_container_that_ended_while_its_engine_started_was_felled_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, status: str, expected: bool
+) -> None:
+    """`after`: seconds since the engine made its socket."""
+    monkeypatch.setattr(remote.occupants, "PID_FILE", str(tmp_path / "none"))
+    (tmp_path / "docker.sock").touch()
+    ended = time.gmtime((tmp_path / "docker.sock").stat().st_ctime + after)
+    container = inspected(Running=False, Status=status, FinishedAt=time.strftime("%Y-%m-%dT%H:%M:%S.5Z", ended))
+    assert felled(container, f"unix://{tmp_path}/docker.sock", grace=30) == expected
+    assert not felled(container, NOWHERE.address, grace=30)
