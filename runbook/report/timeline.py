@@ -135,8 +135,9 @@ def summary(found: Sequence[Stretch]) -> str:
     """`critical for 45 min (1 time), ok for 6 days 22 h`."""
     parts = []
     for one in WORST_FIRST:
-        seconds = sum(stretch.seconds for stretch in found if stretch.level == one)
-        if seconds:
+        lengths = [stretch.seconds for stretch in found if stretch.level == one]
+        seconds = sum(lengths)
+        if seconds or (lengths and one in TROUBLE):  # trouble that began just now has no length yet
             parts.append(f"{'no round' if one == GAP else one} for {clock.length(seconds)}{_times(found, one)}")
     return ", ".join(parts) or "no round in this time"
 

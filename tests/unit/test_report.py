@@ -151,6 +151,11 @@ class TestStrips:
         )
         assert summary(found) == "critical for 10 min (2 times), ok for 10 min, no round for 40 min (1 time)"
 
+    def test_trouble_of_this_very_second_is_told(self) -> None:
+        found = [Stretch("ok", 0, 600), Stretch("critical", 600, 600)]
+        assert summary(found) == "critical for 0 s (1 time), ok for 10 min"
+        assert summary([Stretch("critical", 0, 600), Stretch("ok", 600, 600)]) == "critical for 10 min (1 time)"
+
     def test_checks_that_are_not_asked_any_more_have_a_strip_and_too_many_are_counted(self) -> None:
         many = Round(at(5), levels={f"check {index}": "ok" for index in range(60)})
         drawn, _, left_out = timeline.strips(report(many, checks=(Check("now", "ok", ""),)), course(report(many)))
