@@ -18,7 +18,7 @@ demo: .venv/ready
 	@$(BIN)/python -m sandbox.demo
 
 test: .venv/ready
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-unit: .venv/ready
 	@$(BIN)/python -m pytest tests/unit

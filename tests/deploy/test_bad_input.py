@@ -15,7 +15,7 @@ from tests.deploy.laptop import Laptop, new_laptop
 from tests.deploy.refused import DEPLOY, passwords, refused, shown
 from tests.real import clean
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("bad-input")]  # one server for all of them
+pytestmark = pytest.mark.real
 
 # Answers one verb with what a file says, and leaves every other to the real interpreter.
 ODD_PYTHON = """\

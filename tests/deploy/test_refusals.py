@@ -18,7 +18,7 @@ from tests.deploy.laptop import QUEUE, Laptop, new_laptop
 from tests.deploy.refused import DEPLOY, refused, says_no
 from tests.real import ROOT, consumer_image, docker, published, server_snapshot, wait_for_annotations
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("refusals")]  # one server for all of them
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")

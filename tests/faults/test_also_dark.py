@@ -21,7 +21,7 @@ from tests.faults.shim import Point
 from tests.faults.story import Stage
 from tests.real import published
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also dark")]
+pytestmark = pytest.mark.real
 
 PATIENCE = 30.0  # seconds from the outage on until everybody has been told of it
 DEPLOY = ("deploy", "--service", QUEUE, "--force", "--tag")

@@ -18,7 +18,7 @@ from tests.faults.shim import Point
 from tests.faults.story import Stage
 from tests.real import ROOT, consumer_image, docker, inspected, published, server_snapshot
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also hands")]
+pytestmark = pytest.mark.real
 
 FORCED = ("deploy", "--service", QUEUE, "--force", "--tag")
 

@@ -8,7 +8,7 @@ from tests.faults.interrupts import interrupts, press
 from tests.faults.shim import Point
 from tests.faults.story import Stage
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also interrupts")]
+pytestmark = pytest.mark.real
 
 CANCELLED = "cancelled, nothing changed"
 TOO_LATE = "gpu-1: too late: run "

@@ -14,7 +14,7 @@ from tests.faults import whole
 from tests.faults.story import Stage
 from tests.real import published
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also outage")]
+pytestmark = pytest.mark.real
 
 OUTAGE = 20.0  # seconds
 

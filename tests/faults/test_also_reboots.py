@@ -14,7 +14,7 @@ from tests.faults.shim import Point
 from tests.faults.story import PATIENCE, RATE, Stage, make_ready, play
 from tests.real import ROOT
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also reboots")]
+pytestmark = pytest.mark.real
 
 DEPLOY = ("deploy", "--service", QUEUE, "--force", "--tag")
 LOAD = 400  # messages

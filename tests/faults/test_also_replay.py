@@ -12,7 +12,7 @@ from tests.faults.shim import Point
 from tests.faults.story import Stage
 from tests.real import ROOT, inspected, lost_and_twice, messages, offset, published, server_snapshot, written
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also replay")]
+pytestmark = pytest.mark.real
 
 BATCH = 40
 

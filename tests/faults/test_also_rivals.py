@@ -9,7 +9,7 @@ import pytest
 from tests.faults.rivals import rounds
 from tests.faults.story import Stage
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also rivals")]
+pytestmark = pytest.mark.real
 
 
 def test_of_two_laptops_at_the_same_instant_one_wins_and_the_other_is_told_by_whom(

@@ -20,7 +20,7 @@ from tests.faults.shim import HERE, Point
 from tests.faults.story import BAD, RATE, Stage, make_ready
 from tests.real import docker, inspected
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("also round")]
+pytestmark = pytest.mark.real
 
 TOLD = f"{HERE}/told"  # the alerts, as the one channel got them
 SETTLE = 4  # seconds that a deploy is watched at least: longer than a round takes

@@ -19,7 +19,7 @@ from tests.faults.shim import Point
 from tests.faults.story import UNDONE, Stage, make_ready, play
 from tests.real import ROOT, published, wait_for_annotations
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("faults")]  # one server for all of them
+pytestmark = pytest.mark.real
 
 SPARE = f"{ROOT}/.deploy/spare"
 

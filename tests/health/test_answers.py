@@ -13,7 +13,7 @@ from sandbox import Sandbox, run_inside, set_gpu
 from tests import real
 from tests.health.patient import NAME, OFFSET, Patient
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("answers")]  # one server for all of them
+pytestmark = pytest.mark.real
 
 ALIVE = f"{NAME} alive"
 

@@ -28,7 +28,6 @@ from tests.hostile.server import SAID, deploys, follows
 from tests.hostile.unix import answering, http
 from tests.wire.sshd import sshd_program
 
-pytestmark = pytest.mark.xdist_group("hostile")  # one sshd for all of them
 FEW = 20
 PROJECT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from tests.deploy.laptop import QUEUE, new_laptop
 from tests.real import ROOT, clean
 from tests.secrets.story import Life, lived
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("secrets")]  # one life for all of them
+pytestmark = pytest.mark.real
 
 # Where a secret may lie on the server; the second only while a run is under way or was cut off.
 RESTS = (
