@@ -17,6 +17,7 @@ from remote.words import LEVELS, encode
 
 MOST = 20 << 20  # bytes, however little time that is
 LONGEST = 1 << 16  # bytes of a line
+DOUBTED = 12  # rounds after which even a clock that jumped is believed
 SLACK = 1.1  # the file is written anew when it holds this many times of what it is to hold
 
 _TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\dZ", re.ASCII)
@@ -37,9 +38,9 @@ def append(path: str, found: Round, keep: float) -> str:
                 return f"{path} cannot be written: the disk is full"
         finally:
             os.close(handle)
-        # By the round before, too: a clock that is far ahead for a moment must not make a month too old.
-        previous = _moment((before.splitlines() or [b""])[-1])
-        _trim(path, min(found.at, previous or found.at), keep)
+        # By the rounds before, too: a clock that is far ahead for a while must not make a month too old.
+        earlier = filter(None, map(_moment, before.splitlines()[-DOUBTED:]))
+        _trim(path, min(found.at, *earlier), keep)
     except OSError as error:
         return f"{path} cannot be written: {error.strerror}"
     return ""

@@ -84,11 +84,11 @@ def test_a_line_torn_at_any_byte_is_followed_by_a_whole_one(path: Path) -> None:
 
 
 def test_what_is_too_old_goes_and_nothing_else(path: Path) -> None:
-    for number in range(24):
-        history.append(str(path), found(number * 3600), DAY / 2)
+    for number in range(300):
+        history.append(str(path), found(number * 300), DAY / 2)
     left = rounds(path)
-    assert left == [found(number * 3600) for number in range(24 - len(left), 24)]
-    assert 12 <= len(left) <= 15
+    assert left == [found(number * 300) for number in range(300 - len(left), 300)]
+    assert 144 <= len(left) <= 144 * history.SLACK + history.DOUBTED + 1
     assert not list(path.parent.glob(".*"))
 
 
@@ -113,6 +113,16 @@ def test_a_clock_that_is_set_back_costs_nothing(path: Path) -> None:
     for seconds in (0.0, 300.0, -40 * DAY, 600.0):
         history.append(str(path), found(seconds), 30 * DAY)
     assert len(rounds(path)) == 4
+
+
+def test_a_clock_that_is_far_ahead_for_a_while_costs_nothing_and_is_believed_in_the_end(path: Path) -> None:
+    for number in range(20):
+        history.append(str(path), found(number * 300), DAY)
+    for number in range(history.DOUBTED):
+        history.append(str(path), found(365 * DAY + number * 300), DAY)
+    assert len(rounds(path)) == 20 + history.DOUBTED
+    history.append(str(path), found(366 * DAY), DAY)
+    assert rounds(path) == [found(365 * DAY + number * 300) for number in range(history.DOUBTED)] + [found(366 * DAY)]
 
 
 def test_a_full_disk_is_said(path: Path) -> None:

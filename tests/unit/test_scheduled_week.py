@@ -113,7 +113,7 @@ def test_what_is_to_be_kept_is_kept_to_the_round_and_little_more(path: Path) -> 
         made.append(one)
         longest = max(longest, path.read_bytes().count(b"\n"))
     kept = int(keep / EVERY) + 1
-    assert kept < longest <= kept * history.SLACK + 1
+    assert kept < longest <= kept * history.SLACK + history.DOUBTED
     assert read(path, at((WEEK - 1) * EVERY - keep)) == made[-kept:]
     left = read(path)
     assert left == made[-len(left) :]
