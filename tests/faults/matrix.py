@@ -19,7 +19,7 @@ from tests.faults.helpers import COMMAND, HELPERS
 from tests.faults.shim import SYNC, WHENS, Point
 from tests.faults.story import Played, Stage, make_ready, play
 
-PORT_BASE, SPAN = 26000, 100  # of ports for each server
+PORT_BASE, SPAN = 26300, 100  # of ports for each server; beside those of the tests and the bench
 MOST = 60  # points of one kind in one run; a run has far fewer
 
 Say = Callable[[str], None]
