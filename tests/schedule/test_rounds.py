@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
-from sandbox import kill, reboot, run_inside, set_gpu, start, stop
+from sandbox import kill, run_inside, set_gpu, start, stop
 from sandbox.machine import wait_until
-from tests.deploy.laptop import QUEUE, finished
-from tests.deploy.standing import journal, runs, wait_for_offset, wait_for_step, watched
-from tests.deploy.test_recovery import halting, kill_run_and_command, there
+from tests.deploy.laptop import QUEUE
+from tests.deploy.standing import runs, wait_for_offset
 from tests.deploy.test_training import alive
 from tests.real import (
     ROOT,
     docker,
-    exists,
     inspected,
-    offset,
     published,
     server_snapshot,
     started_consumer,
     started_training,
 )
-from tests.schedule.watchman import CRITICAL, EVERY, FOLDER, OK, STATE, UNKNOWN, Watchman
+from tests.schedule.watchman import CRITICAL, FOLDER, OK, STATE, Watchman
 
 pytestmark = pytest.mark.real
 
 ALIVE = f"{QUEUE} alive"
-
-
-def kill_consumer(watchman: Watchman, code: int = 137) -> None:
-    """Let the consumer be dead as after an engine that died: it does not run, has an exit status, nobody stopped it."""
-    docker(watchman.sandbox, "update", "--restart=no", QUEUE)
-    docker(watchman.sandbox, "kill", "--signal=KILL", QUEUE)
-    wait_until(lambda: not watchman.consumer["Running"], 10, "consumer (its end)")
-    assert watchman.consumer["ExitCode"] == code
 
 
 def stall(watchman: Watchman) -> None:
@@ -66,7 +54,7 @@ def test_a_dead_consumer_is_started_again_and_that_is_told_with_how_it_is_now(de
     sandbox = deployed.sandbox
     training = started_training(sandbox)
     trained, first = alive(deployed.laptop, training), inspected(sandbox, QUEUE)["Id"]
-    kill_consumer(deployed)
+    deployed.kill_consumer()
     assert deployed.round() == OK
     assert (deployed.consumer["Running"], inspected(sandbox, QUEUE)["Id"]) == (True, first)
     assert inspected(sandbox, QUEUE)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", "as it is on record"
@@ -124,16 +112,16 @@ def test_one_that_ended_well_or_was_stopped_on_purpose_is_left_alone(deployed: W
 def test_one_that_was_stopped_on_purpose_stays_so_however_it_ended(deployed: Watchman) -> None:
     assert deployed.laptop.fab("stop", QUEUE).status == 0
     docker(deployed.sandbox, "start", QUEUE)  # by hand, and then it is killed
-    kill_consumer(deployed)
+    deployed.kill_consumer()
     assert deployed.round() == OK
     assert not deployed.consumer["Running"]
 
 
 def test_three_times_an_hour_and_then_it_is_left_to_a_person(deployed: Watchman) -> None:
     for number in range(3):
-        kill_consumer(deployed)
+        deployed.kill_consumer()
         assert deployed.round(later=60) == OK, number
-    kill_consumer(deployed)
+    deployed.kill_consumer()
     assert [deployed.round(later=60), deployed.round(later=60)] == [CRITICAL, CRITICAL]
     assert not deployed.consumer["Running"]
     assert "started again 3 times within the hour, and is left to a person" in deployed.last["said"][ALIVE]
@@ -215,92 +203,3 @@ def test_a_driver_that_hangs_for_ever_costs_one_process_and_no_other_row(deploye
     assert deployed.last["levels"]["disk space"] == deployed.last["levels"][ALIVE] == "ok"
     assert "stuck since an earlier check" in deployed.last["said"]["GPU available"]
     assert [told.title for told in deployed.told] == ["gpu-1: critical: GPU available"]
-
-
-def test_during_a_run_and_a_pause_nobody_is_told_and_nothing_is_done(deployed: Watchman) -> None:
-    sandbox = deployed.sandbox
-    watched(deployed.laptop, settle=1, window=60)  # the queue is idle: it lasts until messages come
-    with deployed.laptop.start("deploy", "--service", QUEUE, "--tag", "1.1") as deploying:
-        wait_for_step(sandbox, 2, "watching")
-        for _ in range(3):
-            deployed.round()
-            assert deployed.last["silent"].startswith("deploy by ")
-        assert runs(sandbox) == 2
-        published(sandbox, 50, first=101)
-        assert finished(deploying).status == 0
-    assert deployed.told == []
-    assert deployed.laptop.fab("pause", "--for", "1h", "--reason", "a new disk").status == 0
-    kill_consumer(deployed)
-    for _ in range(3):
-        deployed.round()
-    assert (deployed.consumer["Running"], deployed.told) == (False, [])
-    assert "deploys are paused until" in deployed.last["silent"] and "(a new disk)" in deployed.last["silent"]
-    assert "in silence: deploys are paused" in deployed.laptop.fab("health").out
-    assert deployed.laptop.fab("resume").status == 0
-    assert deployed.round() == OK
-    assert deployed.consumer["Running"] and len(deployed.told) == 1
-
-
-def test_a_run_that_was_cut_off_is_brought_to_its_end(deployed: Watchman) -> None:
-    sandbox = deployed.sandbox
-    first = inspected(sandbox, QUEUE)["Id"]
-    with halting(sandbox, "start"), deployed.laptop.start("deploy", "--service", QUEUE, "--tag", "1.1") as process:
-        wait_until(lambda: there(sandbox, "/tmp/halted"), 20, "docker start")
-        assert deployed.round() in (CRITICAL, UNKNOWN)
-        assert deployed.last["silent"], "the run is still under way"
-        kill_run_and_command(sandbox)
-        finished(process)
-    assert deployed.round() == OK
-    assert (inspected(sandbox, QUEUE)["Id"], deployed.consumer["Running"]) == (first, True)
-    (told,) = deployed.told
-    assert "was cut off in its swap and undone: the server is as it was before" in told.text
-    assert "was cut off at step" not in deployed.laptop.fab("status").out
-    assert offset(sandbox) == 100
-
-
-def test_after_a_reboot_in_the_middle_of_a_swap_the_consumer_is_back_within_a_round(deployed: Watchman) -> None:
-    sandbox = deployed.sandbox
-    with halting(sandbox, "start"), deployed.laptop.start("deploy", "--service", QUEUE, "--tag", "1.1") as process:
-        wait_until(lambda: there(sandbox, "/tmp/halted"), 20, "docker start")
-        process.kill()
-        process.communicate()
-        reboot(sandbox, lambda text: None)
-    deployed.stop_cron()
-    assert not exists(sandbox, QUEUE) or not deployed.consumer["Running"]
-    assert deployed.round() == OK
-    assert deployed.consumer["Running"] and journal(sandbox)[-1]["event"] == "end"
-
-
-def test_a_run_that_cannot_be_ended_now_is_told_and_tried_again(deployed: Watchman) -> None:
-    sandbox = deployed.sandbox
-    with halting(sandbox, "start"), deployed.laptop.start("deploy", "--service", QUEUE, "--tag", "1.1") as process:
-        wait_until(lambda: there(sandbox, "/tmp/halted"), 20, "docker start")
-        kill_run_and_command(sandbox)
-        finished(process)
-    stop(sandbox, "engine")
-    assert deployed.round() == CRITICAL
-    assert "is not brought to its end yet" in deployed.last["said"]["run that was cut off"]
-    start(sandbox, "engine")
-    assert deployed.round() == OK
-    assert deployed.consumer["Running"]
-
-
-def test_two_rounds_never_run_at_once_and_one_that_hangs_is_told(deployed: Watchman) -> None:
-    sandbox = deployed.sandbox
-    assert deployed.round() == OK
-    script = "import fcntl, os, sys, time; f = os.open(sys.argv[1], os.O_RDWR); fcntl.flock(f, 2); print(1, flush=True)"
-    script += "; os.ftruncate(f, 0); os.pwrite(f, sys.argv[2].encode(), 0); time.sleep(float(sys.argv[3]))"
-    for ago, titles in ((0, []), (EVERY * 3 + 10, ["gpu-1: critical: scheduled check"])):
-        held = json.dumps({"since": time.time() - ago, "pid": 1})
-        hold = f"python3 -c '{script}' {FOLDER}/lock '{held}' 4 >/tmp/held 2>&1 &"
-        run_inside(
-            sandbox, ["sh", "-c", f"{hold} while ! test -s /tmp/held; do sleep 0.05; done; sleep 0.1"], user="deploy"
-        )
-        before = deployed.state
-        assert deployed.round() == UNKNOWN
-        assert {**deployed.state, "at": ""} == {**before, "at": ""}, "it has left all to the other one"
-        assert [told.title for told in deployed.told] == titles
-        time.sleep(4)
-        run_inside(sandbox, ["rm", "-f", "/tmp/held"])
-    assert "has not ended: this server is not looked after" in deployed.told[0].text
-    assert len(deployed.history) == 1

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox import Sandbox, run_inside, stop
+from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop, Said
-from tests.real import ROOT, fire, inspected
+from tests.real import ROOT, docker, fire, inspected
 from tests.schedule.receivers import HttpReceiver
 
 FOLDER = f"{ROOT}/.deploy/health"
@@ -50,6 +51,13 @@ class Watchman:
         said = self.laptop.fab("schedule.install")
         assert said.status == 0, said.all
         return said
+
+    def kill_consumer(self) -> None:
+        """Let it be dead as after an engine that died: it does not run, has an exit status, nobody stopped it."""
+        docker(self.sandbox, "update", "--restart=no", QUEUE)
+        docker(self.sandbox, "kill", "--signal=KILL", QUEUE)
+        wait_until(lambda: not self.consumer["Running"], 10, "consumer (its end)")
+        assert self.consumer["ExitCode"] == 137
 
     def round(self, later: float = EVERY) -> int:
         """Fire one round as cron does, so many seconds after the last one by what that has written down."""
