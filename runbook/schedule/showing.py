@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from remote.checks import say
 from remote.words import OK, SKIPPED, WARNING, Check
+from runbook import __version__
 
 CRON = "systemctl enable --now cron (or crond)"
 
@@ -73,5 +75,19 @@ def _program(answer: dict[str, Any], found: Any) -> Check:
     if not answer.get("there"):
         return Check("program", WARNING, f"{sentence}, and gone since", hint="fab schedule.install")
     if not answer["ours"]:
-        return Check("program", WARNING, f"{sentence}; this laptop has another one", hint="fab schedule.install")
+        than, hint = _beside(found["version"])
+        return Check("program", WARNING, f"{sentence}; {than}", hint=hint)
     return Check("program", OK, f"{sentence}, the same as on this laptop")
+
+
+def _beside(version: str) -> tuple[str, str]:
+    """How old a program of that version is beside this laptop's own, another one; and what to do."""
+    theirs, ours = (tuple(map(int, re.findall(r"\d{1,9}", text))) for text in (version, __version__))
+    if theirs > ours:
+        return (
+            f"newer than this laptop's {__version__}",
+            "use that version here, too: fab schedule.install would go back",
+        )
+    if theirs < ours:
+        return f"older than this laptop's {__version__}", "fab schedule.install"
+    return f"this laptop has another one of {__version__}", "fab schedule.install"

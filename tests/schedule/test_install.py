@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from runbook import __version__
 from runbook.errors import BadInput, CannotConnect, Refused
 from sandbox import run_inside, start
 from sandbox.machine import wait_until
@@ -233,10 +234,12 @@ def test_an_upgrade_replaces_the_file_whole_while_rounds_go_on(watchman: Watchma
 
 def test_a_laptop_of_another_version_is_told(watchman: Watchman) -> None:
     watchman.install()
-    settings = watchman.read(SETTINGS)
-    watchman.write(SETTINGS, settings.replace('"program": "', '"program": "0'))
-    said = watchman.laptop.fab("schedule.show")
-    assert (said.status, "this laptop has another one" in said.out) == (1, True), said.all
+    settings = watchman.read(SETTINGS).replace('"program": "', '"program": "0')
+    for version, told in ((__version__, "has another one of"), ("0.0.9", "older than"), ("0.10.0", "newer than")):
+        watchman.write(SETTINGS, settings.replace(f'"version": "{__version__}"', f'"version": "{version}"'))
+        said = watchman.laptop.fab("schedule.show")
+        assert (said.status, f"{told} " in said.out) == (1, True), said.all
+        assert "go back" in said.out if version == "0.10.0" else "fab schedule.install" in said.out
     watchman.laptop.hosts["schedule"]["repeat"] = "1h"
     watchman.laptop.save()
     assert "its settings are not what hosts.yaml and .env say now" in watchman.laptop.fab("health").out
