@@ -9,6 +9,7 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
+    from runbook.door import Door
     from runbook.planning import Order
     from tasks.visit import Visit
 
@@ -105,19 +106,14 @@ def follow(context: Any, run: str | None = None, hosts: str | None = None, debug
 
 def carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
     """One server after the other; the first failure ends it."""
-    from runbook.errors import RunbookError
     from runbook.jobs import Job
     from tasks.visit import print_json
 
-    results: list[dict[str, Any]] = []
-    try:
-        for door in visit.doors():
-            results.append({"server": door.host.name})
-            resolved = visit.resolved[door.host.name]
-            results[-1] |= job(door, Job(visit.inventory, resolved, visit.services, asked, dry_run), visit.screen)
-    except RunbookError as error:
-        results[-1] |= error.as_result()
-        error.results = results
-        raise
+    def change(door: Door) -> dict[str, Any]:
+        resolved = visit.resolved[door.host.name]
+        done: dict[str, Any] = job(door, Job(visit.inventory, resolved, visit.services, asked, dry_run), visit.screen)
+        return done
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 
 @task(
@@ -36,14 +39,18 @@ def show(
 
     visit = Visit(context, hosts, service, json, purpose="preflight")
     tags = tags_for(visit.services, tag)
-    results = []
-    for door in visit.doors():
+    same = []
+
+    def ask(door: Door) -> dict[str, Any]:
         resolved = visit.resolved[door.host.name]
         look = looking.look(door, visit.inventory, resolved, visit.services, tags)
         found = drift.compare(visit.inventory, resolved, visit.services, look, order(tags))
         for text, style in drift.lines(found):
             visit.screen.say(text, style)
-        results.append(found)
+        same.append(found.same)
+        return drift.as_result(found)
+
+    results = visit.ask_each(ask)
     if json:
-        print_json({"servers": [drift.as_result(found) for found in results]})
-    return int(exit_status and not all(found.same for found in results))
+        print_json({"servers": results})
+    return int(exit_status and not all(same))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 
 @task(help={"service": front.SERVICE, "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
@@ -19,14 +22,16 @@ def diff(
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, service, json, purpose="preflight")
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         resolved = visit.resolved[door.host.name]
         entries = serverenv.wanted(visit.inventory, resolved, visit.services)
         found = serverenv.compared(door, resolved.host, entries)
         for text, style in serverenv.lines(door.host.name, found, entries):
             visit.screen.say(text, style)
-        results.append(serverenv.as_result(door.host.name, found))
+        return serverenv.as_result(door.host.name, found)
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})
 
@@ -51,7 +56,6 @@ def push(
 ) -> None:
     """Write the env files on the servers as .env has them; what runs reads them when it is restarted."""
     from runbook import serverenv
-    from runbook.errors import RunbookError
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, service, json, purpose="preflight")
@@ -61,15 +65,11 @@ def push(
         wishes[name] = serverenv.wish(resolved, entries, visit.services, dry_run)
     for warning in dict.fromkeys(text for one in wishes.values() for text in serverenv.disagreements(one.entries)):
         visit.screen.say(f"warning: {warning}", "yellow")
-    results: list[dict[str, Any]] = []
-    try:
-        for door in visit.doors():
-            name = door.host.name
-            results.append({"server": name})
-            results[-1] |= serverenv.pushed(door, visit.resolved[name].host, wishes[name], visit.screen)
-    except RunbookError as error:
-        results[-1] |= error.as_result()
-        error.results = results
-        raise
+
+    def change(door: Door) -> dict[str, Any]:
+        name = door.host.name
+        return serverenv.pushed(door, visit.resolved[name].host, wishes[name], visit.screen)
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})

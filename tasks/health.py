@@ -78,12 +78,14 @@ def _past(context: Any, hosts: str | None, service: str | None, back: str, json:
         raise BadInput("--since shows every row that was asked", "leave --service out")
     length = seconds("--since", back, YEAR)
     visit = Visit(context, hosts, None, json, purpose="ask")
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         seen = asking.seen(door, visit.resolved[door.host.name].host.root, length)
         for text, style in timeline.lines(door.host.name, seen, length):
             visit.screen.say(text, style, copyable=True)
-        results.append(timeline.as_result(door.host.name, seen))
+        return timeline.as_result(door.host.name, seen)
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})
     return 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 
 @task(name="history", help={"limit": "how many runs", "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
@@ -18,12 +21,14 @@ def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool =
 
     most = whole_number("--limit", limit)
     visit = Visit(context, hosts, None, json, purpose="ask")
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         pasts = history.of_server(door, visit.resolved[door.host.name].host.root, most)
         for text, style in history.lines(door.host.name, pasts):
             visit.screen.say(text, style)
-        results.append(history.as_result(door.host.name, pasts))
+        return history.as_result(door.host.name, pasts)
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})
 
@@ -38,11 +43,15 @@ def show(
     from tasks.visit import Visit, given, print_json
 
     visit, wanted = Visit(context, hosts, None, json, purpose="ask"), given("--run", run) or ""
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         past, journal = history.of_run(door, visit.resolved[door.host.name].host.root, wanted)
+        if len(visit.hosts) > 1:
+            visit.screen.say(f"{door.host.name}:", "bold")
         for text, style in history.shown(past, journal):
             visit.screen.say(text, style)
-        results.append(history.as_result(door.host.name, [past]) | {"journal": journal})
+        return history.as_result(door.host.name, [past]) | {"journal": journal}
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})

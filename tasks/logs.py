@@ -9,6 +9,7 @@ from invoke.tasks import task
 from tasks import front, optional
 
 if TYPE_CHECKING:
+    from runbook.door import Door
     from runbook.logs import Show, Wish
     from tasks.visit import Visit
 
@@ -82,12 +83,14 @@ def _show(visit: Visit, wish: Wish, json: bool) -> None:
     if wish.follow and len(visit.hosts) > 1:
         raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(visit.resolved)}")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a log may hold what the terminal has no sign for
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         shown = _shower(visit, door.host.name, wish, json)
         resolved = visit.resolved[door.host.name]
         logs.of_server(door, resolved, wish, logs.Hearer(door.host.name, resolved.hidden_here, shown))
-        results.append({"server": door.host.name, "lines": getattr(shown, "found", [])})
+        return {"lines": getattr(shown, "found", [])}
+
+    results = visit.ask_each(ask)
     if json and not wish.follow:
         print_json({"servers": results})
 

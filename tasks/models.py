@@ -9,6 +9,7 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
+    from runbook.door import Door
     from runbook.models import Wish
 
 DRY_RUN = "verify the model, say what would change, and end"
@@ -33,15 +34,17 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
 
     visit = Visit(context, hosts, None, json, purpose="ask")
     known = models.terms(visit.inventory)
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         server = door.host.name
         root = visit.resolved[server].host.root
         with visit.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
             found = models.listed(door, root, known, ALL if verify else "", passing)
         for text, style in show_models.lines(server, known.folder, found):
             visit.screen.say(text, style)
-        results.append(show_models.as_result(server, known.folder, found))
+        return show_models.as_result(server, known.folder, found)
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})
 
@@ -101,19 +104,14 @@ def rollback(
 def _choose(context: Any, wish: Wish, hosts: str | None, json: bool) -> None:
     """One server after the other; the first failure ends it."""
     from runbook import models
-    from runbook.errors import RunbookError
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
     known = models.checked(visit.inventory, wish.date or None)
-    results: list[dict[str, Any]] = []
-    try:
-        for door in visit.doors():
-            results.append({"server": door.host.name})
-            results[-1] |= models.choose(door, visit.resolved[door.host.name].host, known, wish, visit.screen)
-    except RunbookError as error:
-        results[-1] |= error.as_result()
-        error.results = results
-        raise
+
+    def change(door: Door) -> dict[str, Any]:
+        return models.choose(door, visit.resolved[door.host.name].host, known, wish, visit.screen)
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})

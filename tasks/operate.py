@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
 from tasks.deploy import carry_out
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 WHICH = "a consumer of hosts.yaml"
 
@@ -91,11 +94,13 @@ def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: st
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
-    results = []
-    for door in visit.doors():
+
+    def change(door: Door) -> dict[str, Any]:
         result = pausing.pause(door, visit.resolved[door.host.name].host.root, seconds, reason)
         visit.screen.say(f"{door.host.name}: {result.pop('told')}")
-        results.append({"server": door.host.name} | result)
+        return result
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})
 
@@ -125,9 +130,11 @@ def prune(
     count = given("--keep", keep)
     visit = Visit(context, hosts, None, json, purpose="ask")
     stay = pruning.keep(visit.inventory, None if count is None else whole_number("--keep", count))
-    results = []
-    for door in visit.doors():
+
+    def change(door: Door) -> dict[str, Any]:
         host = visit.resolved[door.host.name].host
-        results.append(pruning.prune(door, visit.inventory, host, stay, dry_run, visit.screen))
+        return pruning.prune(door, visit.inventory, host, stay, dry_run, visit.screen)
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})

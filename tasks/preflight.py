@@ -39,19 +39,21 @@ def check(
     visit = Visit(context, hosts, service, json, purpose="preflight")
     visit.warn()
     tags = tags_for(visit.services, tag)
-    found = {door.host.name: _rows(visit, door, tags) for door in visit.doors()}
 
-    from remote.words import encode
+    def ask(door: Door) -> dict[str, Any]:
+        from remote.words import encode
+        from runbook.health import worst
+
+        rows = _rows(visit, door, tags)
+        return {"level": worst(row.level for row in rows), "rows": [encode(row) for row in rows]}
+
+    results = visit.ask_each(ask)
+    if json:
+        print_json({"servers": results})
+
     from runbook.health import EXIT_STATUS, worst
 
-    levels = {server: worst(row.level for row in rows) for server, rows in found.items()}
-    if json:
-        servers = [
-            {"server": server, "level": levels[server], "rows": [encode(row) for row in rows]}
-            for server, rows in found.items()
-        ]
-        print_json({"servers": servers})
-    return EXIT_STATUS[worst(levels.values())]
+    return EXIT_STATUS[worst(result["level"] for result in results)]
 
 
 def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:

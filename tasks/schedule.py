@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 COMMON = {"hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG}
 
@@ -21,13 +24,15 @@ def install(context: Any, hosts: str | None = None, json: bool = False, debug: b
 
     visit = Visit(context, hosts, None, json, purpose="schedule")
     asking.ready(visit.inventory, visit.resolved.values())
-    results = []
-    for door in visit.doors():
+
+    def change(door: Door) -> dict[str, Any]:
         with visit.screen.working(f"{door.host.name}: leaving the check there", short=True):
             answer = asking.install(door, settings_for(visit.inventory, visit.resolved[door.host.name]))
         for text, style in showing.installed(answer, len(visit.inventory.schedule.alerts)):
             visit.screen.say(f"{door.host.name}: {text}" if not text.startswith(" ") else text, style)
-        results.append({"server": door.host.name} | answer)
+        return answer
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})
 
@@ -42,16 +47,19 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
-    results, levels = [], []
-    for door in visit.doors():
+    levels: list[str] = []
+
+    def ask(door: Door) -> dict[str, Any]:
         answer = asking.show(door, visit.inventory, visit.resolved[door.host.name])
         rows = showing.rows(answer)
         visit.screen.say(f"{door.host.name}: the scheduled check", "bold")
         visit.screen.rows(rows)
         for text in showing.told(answer):
             visit.screen.say(text, "dim")
-        levels += [row.level for row in rows]
-        results.append({"server": door.host.name} | answer | {"row": encode(answer["row"])})
+        levels.extend(row.level for row in rows)
+        return answer | {"row": encode(answer["row"])}
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})
     return health.EXIT_STATUS[health.worst(levels)]
@@ -65,11 +73,13 @@ def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bo
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
-    results = []
-    for door in visit.doors():
+
+    def change(door: Door) -> dict[str, Any]:
         answer = asking.remove(door, visit.resolved[door.host.name].host.root)
         visit.screen.say(f"{door.host.name}: {showing.removed(answer)}")
-        results.append({"server": door.host.name} | answer)
+        return answer
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})
 
@@ -89,13 +99,16 @@ def trial(context: Any, hosts: str | None = None, json: bool = False, debug: boo
     asking.ready(visit.inventory, visit.resolved.values())
     if not visit.inventory.schedule.variables and not visit.inventory.schedule.alerts:
         raise BadInput("hosts.yaml names nobody who is to be told", "say whom under schedule.alerts")
-    results, levels = [], []
-    for door in visit.doors():
+    levels: list[str] = []
+
+    def ask(door: Door) -> dict[str, Any]:
         with visit.screen.working(f"{door.host.name}: sending a test alert"):
             rows = asking.trial(door, settings_for(visit.inventory, visit.resolved[door.host.name]))
         visit.screen.rows(rows)
-        levels += [row.level for row in rows]
-        results.append({"server": door.host.name, "rows": [encode(row) for row in rows]})
+        levels.extend(row.level for row in rows)
+        return {"rows": [encode(row) for row in rows]}
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})
     return health.EXIT_STATUS[health.worst(levels)]

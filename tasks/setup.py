@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 
 @task(
@@ -24,21 +27,15 @@ def make(
 ) -> None:
     """Make the directories that hosts.yaml lists, and log the servers' docker in to the registry. Removes nothing."""
     from runbook import settingup
-    from runbook.errors import RunbookError
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="preflight")
     for resolved in visit.resolved.values():
         settingup.checked(visit.inventory, resolved)
-    results: list[dict[str, Any]] = []
-    try:
-        for door in visit.doors():
-            results.append({"server": door.host.name})
-            resolved = visit.resolved[door.host.name]
-            results[-1] |= settingup.set_up(door, visit.inventory, resolved, dry_run, visit.screen)
-    except RunbookError as error:
-        results[-1] |= error.as_result()
-        error.results = results
-        raise
+
+    def change(door: Door) -> dict[str, Any]:
+        return settingup.set_up(door, visit.inventory, visit.resolved[door.host.name], dry_run, visit.screen)
+
+    results = visit.change_each(change)
     if json:
         print_json({"servers": results})

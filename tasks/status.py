@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from tasks import front
+
+if TYPE_CHECKING:
+    from runbook.door import Door
 
 
 @task(name="status", help={"hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
@@ -17,13 +20,15 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json)
-    results = []
-    for door in visit.doors():
+
+    def ask(door: Door) -> dict[str, Any]:
         with visit.screen.working(f"{door.host.name}: looking", short=True):
             found = looking.status(door, visit.inventory, visit.resolved[door.host.name], visit.services)
         for text, style in status.lines(door.host.name, found, visit.services):
             visit.screen.say(text, style)
         visit.screen.rows(status.rows(found))
-        results.append(status.as_result(door.host.name, found, visit.services))
+        return status.as_result(door.host.name, found, visit.services)
+
+    results = visit.ask_each(ask)
     if json:
         print_json({"servers": results})

@@ -6,20 +6,21 @@ import getpass
 import json
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.door import Door, host_from_context, options_from_context
-from runbook.errors import BadInput
+from runbook.errors import BadInput, CannotConnect, RunbookError
 from runbook.inventory import Host, Inventory, Service, load_inventory
 from runbook.resolve import Purpose, Resolved, resolve
-from runbook.screen import Screen, put
+from runbook.screen import Screen, put, show_error
 
 if TYPE_CHECKING:
     from runbook.planning import Order
 
+Result = dict[str, Any]  # of one server, as --json prints it
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -54,6 +55,51 @@ class Visit:
                 for warning in door.warnings:
                     self.screen.say(f"warning: {warning}", "yellow")
                 yield door
+
+    def ask_each(self, ask: Callable[[Door], Result]) -> list[Result]:
+        """What each server answers, where nothing is changed: one that gives no answer hides no other.
+
+        Raises, once all were asked, the error of the one that gave none; of several, one that counts them.
+        """
+        results: list[Result] = []
+        failed: list[RunbookError] = []
+        for door in self.doors():
+            results.append({"server": door.host.name})
+            try:
+                results[-1] |= ask(door)
+            except RunbookError as error:
+                results[-1] |= error.as_result()
+                failed.append(error)
+                if len(self.hosts) > 1:
+                    show_error(error)
+        if failed:
+            raise _unanswered(failed, results)
+        return results
+
+    def change_each(self, change: Callable[[Door], Result]) -> list[Result]:
+        """What became of one server after the other; the first failure ends it, with the results up to it."""
+        results: list[Result] = []
+        try:
+            for door in self.doors():
+                results.append({"server": door.host.name})
+                results[-1] |= change(door)
+        except RunbookError as error:
+            if results:
+                results[-1] |= error.as_result()
+            error.results = results
+            raise
+        return results
+
+
+def _unanswered(failed: Sequence[RunbookError], results: list[Result]) -> RunbookError:
+    """The error that a command ends with when servers gave no answer; each was shown where there are several."""
+    error = failed[0]
+    if len(results) > 1:
+        count = f"{len(failed)} of {len(results)} servers gave no answer"
+        error = CannotConnect(count, "what is wrong there is said above")
+        error.__cause__ = failed[0]
+    error.results = results
+    return error
 
 
 def _hosts_file() -> Path:

@@ -1,0 +1,71 @@
+"""Several servers: one that gives no answer hides no other, and ends a command that changes something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from runbook.errors import CannotConnect
+from tests.deploy.laptop import QUEUE, Laptop
+from tests.deploy.standing import runs
+from tests.real import published
+
+pytestmark = pytest.mark.real
+
+GONE = "gpu-0"
+
+
+@pytest.fixture
+def fleet(laptop: Laptop) -> Laptop:
+    """A server at whose port nobody listens, and after it one that is there and was deployed to."""
+    published(laptop.sandbox, 100)
+    laptop.deployed()
+    there = laptop.hosts["hosts"]
+    laptop.hosts["hosts"] = {GONE: laptop.host | {"port": laptop.sandbox.port_base}, **there}
+    laptop.save()
+    return laptop
+
+
+def servers(laptop: Laptop, words: Sequence[str]) -> dict[str, Any]:
+    said = laptop.fab(*words, "--json")
+    assert said.status == CannotConnect.exit_code, said.all
+    return {one["server"]: one for one in said.json["servers"]}
+
+
+ASKING = (
+    ("status",),
+    ("history",),
+    ("show",),
+    ("logs", "--tail", "5"),
+    ("diff",),
+    ("preflight",),
+    ("schedule.show",),
+    ("health", "--since", "1h"),
+)
+
+
+def test_whoever_asks_hears_every_server_that_answers(fleet: Laptop) -> None:
+    for words in ASKING:
+        said = fleet.fab(*words)
+        assert said.status == CannotConnect.exit_code, said.all
+        assert f"{GONE}: " in said.err and "1 of 2 servers gave no answer" in said.err, said.all
+        assert "gpu-1" in said.all and "Traceback" not in said.all, said.all
+        told = servers(fleet, words)
+        assert (told[GONE]["outcome"], told[GONE]["exit_status"]) == ("cannot-connect", 11), words
+        assert "outcome" not in told["gpu-1"] and len(told["gpu-1"]) > 1, words
+
+
+def test_of_one_server_alone_its_own_error_is_said_once(fleet: Laptop) -> None:
+    said = fleet.fab("status", "--hosts", GONE)
+    assert (said.status, said.out.count("gave no answer"), said.err.count(GONE)) == (11, 0, 1), said.all
+
+
+def test_where_something_is_changed_the_first_failure_ends_it(fleet: Laptop) -> None:
+    before = runs(fleet.sandbox)
+    for words in (("pause", "--for", "1h"), ("restart", QUEUE), ("schedule.install",), ("prune",), ("setup",)):
+        told = servers(fleet, words)
+        assert set(told) == {GONE} and told[GONE]["outcome"] == "cannot-connect", words
+    assert runs(fleet.sandbox) == before
+    assert "paused" not in fleet.fab("status", "--hosts", "gpu-1").out
