@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 from remote import command
 from remote.checks import say
 from remote.checks.stuck import SECONDS, stuck
-from remote.engine import Engine
+from remote.engine import Engine, EngineError
 from remote.gpu_support import Driver, query
 from remote.journal import now
 from remote.looks import Wanted
@@ -53,6 +53,8 @@ def check(
     at_work = {run.container: _gpus(run.container, processes or (), indices) for run in found}
     said = [_said(run, at_work[run.container]) for run in found]
     figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
+    if found and not _outlives(engine):
+        said.append("a restart of docker would end it: live-restore is off")
     if entry.checkpoints:
         checkpoint, more = newest(entry.checkpoints)
         said.append(checkpoint)
@@ -89,6 +91,15 @@ def container_of(pid: int) -> str:
     except OSError:
         return ""
     return found.group() if found else ""
+
+
+def _outlives(engine: Engine) -> bool:
+    """Whether containers go on while their engine is restarted; so taken where it does not say."""
+    try:
+        info = engine.get("/info", shape={"LiveRestoreEnabled": bool})
+    except EngineError:
+        return True
+    return bool(info["LiveRestoreEnabled"])
 
 
 def _recognised(entry: Wanted, listed: Dict[str, Any]) -> bool:

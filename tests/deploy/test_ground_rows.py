@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from sandbox import run_inside, set_gpu
+from sandbox import Sandbox, kill, run_inside, set_gpu, start
 from sandbox.machine import wait_until
 from tests.deploy.laptop import Laptop
 from tests.real import ROOT, docker, inspected, server_snapshot, started_training
 
 pytestmark = pytest.mark.real
 
+SETTINGS = "/etc/docker/daemon.json"
 HOOK = "/usr/local/sbin/nvidia-container-runtime-hook"
 ROWS = ("NVIDIA driver", "docker GPU support", "training")
 
@@ -99,6 +102,7 @@ def test_a_training_is_told_with_gpus_image_and_checkpoint_by_name_or_label_and_
     }
     assert found["figures"]["age"] < 3600 and " on GPU 0 from image " in found["sentence"]
     assert found["sentence"].count("is left alone") == 1
+    assert found["sentence"].count("a restart of docker would end it: live-restore is off") == 1
 
     set_gpu(sandbox, exit=9, text="no driver")
     found = rows(laptop)["training"]
@@ -107,3 +111,35 @@ def test_a_training_is_told_with_gpus_image_and_checkpoint_by_name_or_label_and_
     laptop.save()
     assert f"checkpoints in {ROOT}/none cannot be seen" in rows(laptop)["training"]["sentence"]
     assert server_snapshot(sandbox).containers[labelled] == before
+
+
+@contextmanager
+def live_restore(sandbox: Sandbox) -> Iterator[None]:
+    """The engine's containers outlive it; told as the row about training advises, without a restart."""
+
+    def tell(value: str) -> None:
+        changed = f"sed '1s/{{/{{\"live-restore\": {value},/' {SETTINGS}.before >{SETTINGS}"
+        run_inside(sandbox, ["sh", "-ec", f"{changed}; kill -HUP $(cat /var/run/docker.pid)"])
+        asked = ("info", "--format", "{{.LiveRestoreEnabled}}")
+        wait_until(lambda: docker(sandbox, *asked).strip() == value, 20, "engine (its settings)")
+
+    run_inside(sandbox, ["cp", SETTINGS, f"{SETTINGS}.before"])
+    tell("true")
+    try:
+        yield
+    finally:
+        tell("false")  # without a word it would stay as it is
+        run_inside(sandbox, ["mv", f"{SETTINGS}.before", SETTINGS])
+
+
+def test_with_live_restore_a_training_outlives_its_engine_and_nothing_is_said(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    run = started_training(sandbox)
+    before = inspected(sandbox, run)["State"]
+    assert "live-restore is off" in rows(laptop)["training"]["sentence"]
+    with live_restore(sandbox):
+        assert "live-restore" not in rows(laptop)["training"]["sentence"]
+        kill(sandbox, "engine")
+        start(sandbox, "engine")
+        after = inspected(sandbox, run)["State"]
+        assert (after["Running"], after["Pid"]) == (True, before["Pid"])
