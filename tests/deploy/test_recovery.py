@@ -236,6 +236,36 @@ def test_a_consumer_that_is_felled_after_its_watch_is_started_again(laptop: Lapt
     assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
 
 
+# Waits at the first `docker tag`, which follows the watch, until its file is taken away.
+WAITING_DOCKER = """\
+#!/bin/sh
+[ "$1" != tag ] || [ -e /tmp/waited ] || { touch /tmp/waits /tmp/waited; while [ -e /tmp/waits ]; do sleep 0.1; done; }
+exec /usr/bin/docker "$@"
+"""
+
+
+def test_one_that_a_crashed_engine_stopped_after_its_watch_is_started_again(laptop: Laptop) -> None:
+    watched(laptop, settle=1, window=4)
+    published(laptop.sandbox, 100)
+    run_inside(laptop.sandbox, ["tee", SHIM], input=WAITING_DOCKER)
+    run_inside(laptop.sandbox, ["chmod", "755", SHIM])
+    try:
+        with laptop.start("deploy") as process:
+            waits = ["test", "-e", "/tmp/waits"]
+            wait_until(lambda: run_inside(laptop.sandbox, waits, check=False).returncode == 0, 30, "docker tag")
+            kill(laptop.sandbox, "engine")
+            start(laptop.sandbox, "engine")
+            wait_until(lambda: not inspected(laptop.sandbox, QUEUE)["State"]["Running"], 20, "consumer (its end)")
+            assert inspected(laptop.sandbox, QUEUE)["State"]["ExitCode"] == 0
+            run_inside(laptop.sandbox, ["rm", "/tmp/waits"])
+            said = finished(process)
+    finally:
+        run_inside(laptop.sandbox, ["rm", "-f", SHIM, "/tmp/waits", "/tmp/waited"])
+    assert said.status == 0, said.all
+    assert f"{QUEUE} was felled after its watch, and started again" in said.all
+    assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
+
+
 @pytest.mark.parametrize("words", [("deploy", "--service", QUEUE, "--tag", "1.1"), ("rollback",), ("restart", QUEUE)])
 def test_an_engine_that_dies_during_a_watch_is_no_fault_of_what_is_watched(
     laptop: Laptop, words: tuple[str, ...]
