@@ -115,14 +115,13 @@ def test_a_clock_that_is_set_back_costs_nothing(path: Path) -> None:
     assert len(rounds(path)) == 4
 
 
-def test_a_clock_that_is_far_ahead_for_a_while_costs_nothing_and_is_believed_in_the_end(path: Path) -> None:
-    for number in range(20):
-        history.append(str(path), found(number * 300), DAY)
-    for number in range(history.DOUBTED):
-        history.append(str(path), found(365 * DAY + number * 300), DAY)
-    assert len(rounds(path)) == 20 + history.DOUBTED
+def test_a_clock_that_is_far_ahead_for_an_hour_costs_nothing_and_is_believed_then(path: Path) -> None:
+    wrong = [365 * DAY + number * 300 for number in range(12)]
+    for seconds in [number * 300.0 for number in range(20)] + wrong:
+        history.append(str(path), found(seconds), DAY)
+    assert len(rounds(path)) == 20 + len(wrong)
     history.append(str(path), found(366 * DAY), DAY)
-    assert rounds(path) == [found(365 * DAY + number * 300) for number in range(history.DOUBTED)] + [found(366 * DAY)]
+    assert rounds(path) == [found(seconds) for seconds in (*wrong, 366 * DAY)]
 
 
 def test_a_full_disk_is_said(path: Path) -> None:
