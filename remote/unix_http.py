@@ -39,7 +39,7 @@ class Answer:
             self._socket.connect(path)
             self._socket.sendall(request)
             self.status, self._length = self._head()
-        except BaseException:
+        except BaseException:  # raised on; nobody else could close what was never handed out
             self.close()
             raise
 

@@ -14,7 +14,8 @@ from sandbox import Sandbox
 from sandbox.roots import LOGIN_UID
 from tests.deploy.laptop import QUEUE, new_laptop
 from tests.real import ROOT, clean
-from tests.secrets.story import Life, lived
+from tests.secrets.life import Life
+from tests.secrets.story import lived
 
 pytestmark = pytest.mark.real
 
