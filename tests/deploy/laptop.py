@@ -18,7 +18,8 @@ from sandbox import Sandbox
 from sandbox.passwords import read
 from sandbox.place import CHECKOUT
 
-FAB = [sys.executable, "-m", "fabric", "--search-root", str(CHECKOUT)]
+FABRIC = [sys.executable, "-m", "fabric", "--search-root"]
+FAB = [*FABRIC, str(CHECKOUT)]
 QUEUE = "annotation-queue"
 
 
@@ -41,12 +42,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Laptop:
-    """Somebody's laptop; `hosts` is the content of its hosts.yaml, `variables` that of its .env."""
+    """Somebody's laptop; `hosts` is the content of its hosts.yaml, `variables` that of its .env.
+
+    `source`: where the tool is that it runs; this checkout, or an older version unpacked somewhere.
+    """
 
     folder: Path
     sandbox: Sandbox
     hosts: dict[str, Any]
     variables: dict[str, str]
+    source: Path = CHECKOUT
 
     @property
     def queue(self) -> dict[str, Any]:
@@ -70,13 +75,13 @@ class Laptop:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a `fab` and do not wait for it."""
         return subprocess.Popen(
-            [*FAB, *words],
+            [*FABRIC, str(self.source), *words],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HOME": str(self.folder)},
+            env={**os.environ, "PYTHONPATH": str(self.source), "HOME": str(self.folder)},
         )
 
     def fab(self, *words: str, seconds: float = 120) -> Said:
@@ -102,16 +107,16 @@ def finished(process: subprocess.Popen[str], seconds: float = 120) -> Said:
     return Said(process.returncode, out, err)
 
 
-def new_laptop(folder: Path, sandbox: Sandbox) -> Laptop:
-    """The project's own hosts.yaml, made impatient and pointed at the tests' sandbox."""
-    hosts = yaml.safe_load((CHECKOUT / "hosts.yaml").read_text())
+def new_laptop(folder: Path, sandbox: Sandbox, source: Path = CHECKOUT) -> Laptop:
+    """The project's own hosts.yaml, made impatient and pointed at the tests' sandbox; `source` as a Laptop has it."""
+    hosts = yaml.safe_load((source / "hosts.yaml").read_text())
     entry = hosts["hosts"].pop("gpu-sandbox")
     entry |= {"port": sandbox.ssh_port, "key": str(sandbox.key_file), "known_hosts": str(sandbox.known_hosts)}
     hosts["hosts"]["gpu-1"] = entry | {"env_file": ".env"}
     hosts["registry"]["server"] = sandbox.registry
     queue = hosts["services"][QUEUE]
     queue |= {"stop_grace": 4, "watch": {**queue["watch"], "settle": 1, "window": 6}}
-    shutil.copytree(CHECKOUT / "templates", folder / "templates")
-    laptop = Laptop(folder, sandbox, hosts, dict(read(sandbox.env_file)))
+    shutil.copytree(source / "templates", folder / "templates")
+    laptop = Laptop(folder, sandbox, hosts, dict(read(sandbox.env_file)), source)
     laptop.save()
     return laptop
