@@ -35,12 +35,13 @@ YIELDING = (
     "runbook.gates.allowed",
 )  # what their generators give is a complaint each
 RETURNING = {
+    ("remote.scheduled.deliver", "_fault"),
     ("remote.scheduled.history", "append"),
     ("remote.scheduled.silence", "silence"),
     ("remote.scheduled.state", "_read"),
+    ("remote.scheduled.waiting", "_held"),
 }  # functions that give back a part of a row, alone or beside something else
 JOINING = ("remote.scheduled.restarts",)  # puts more behind the sentence of a row
-FINDINGS = "remote.checks.scheduled"  # its pairs of texts are findings: a sentence of a row that warns, and a hint
 OF_A_ROUND = ("remote.scheduled.act", "remote.scheduled.main")  # a refusal there stands in a row, and ends no command
 NEVER_SAID = {"ServerTraceback", "Gone"}  # what --debug shows, and what ends a process in silence
 BECOMES = {
@@ -108,10 +109,6 @@ class Finder:
             case ast.Call(func=ast.Attribute(attr="replace"), keywords=words) if module.name in JOINING:
                 for text in (word.value for word in words if word.arg == "sentence" and _is_text(word.value)):
                     self._told("part", [text], [], module)
-            case ast.Tuple(elts=[text, ast.Constant(value=str()) | ast.Name() as hint]) if (
-                module.name == FINDINGS and _is_text(text)
-            ):
-                self._told("warning", [text], [hint], module)
             case ast.Yield(value=ast.Tuple(elts=[text, ast.Constant(value="yellow")])) if module.name.startswith(
                 "runbook.schedule"
             ) and _is_text(text):

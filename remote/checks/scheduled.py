@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from remote import notes
 from remote.checks import say
 from remote.codec import decode
-from remote.occupants import moment
 from remote.scheduled import state as states
 from remote.scheduled.settings import SETTINGS, STATE, Installed, Settings, place
-from remote.scheduled.state import Pending, State
+from remote.scheduled.state import State
+from remote.scheduled.waiting import held, moment_of
 from remote.store import Store
-from remote.words import OK, SKIPPED, WARNING, Check, Malformed
+from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, Malformed
 
 LATE = 2.5  # intervals after which the next round is overdue
 INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
 
-Findings = List[Tuple[str, str]]  # a sentence, and what to do about it
+Findings = List[Tuple[str, str, str]]  # the level, a sentence, and what to do about it
 
 
 def check(name: str, root: str, wanted: Dict[str, Any], now: float) -> Check:
@@ -29,18 +29,25 @@ def check(name: str, root: str, wanted: Dict[str, Any], now: float) -> Check:
             return Check(name, WARNING, damage, hint=INSTALL)
         return Check(name, SKIPPED, f"nothing looks after this server by itself: {INSTALL} changes that")
     state, damage = states.load(place(store, STATE))
-    found, damaged = state or State(), [(damage, "")] if damage else []
+    found, damaged = state or State(), [(WARNING, damage, "")] if damage else []
     since = max(now - (moment_of(found.at) or moment_of(installed.at) or now), 0.0)
     figures = {"every": installed.settings.every, "since_last": round(since), "rounds": found.rounds}
-    findings = [*damaged, *_late(since, installed.settings.every), *_undelivered(found)]
-    findings += [(why, "") for why in found.troubles.values()]
+    every = installed.settings.every
+    findings = [*((CRITICAL, text, TRY) for text in held_back(found, every, now).values()), *damaged]
+    findings += [*_late(since, every), *((WARNING, why, "") for why in found.troubles.values())]
     if wanted and not _same(installed.settings, wanted):
-        findings.append(("its settings are not what hosts.yaml and .env say now", INSTALL))
+        findings.append((WARNING, "its settings are not what hosts.yaml and .env say now", INSTALL))
     sentence = _last_round(found, since)
     if not findings:
         return Check(name, OK, sentence, figures)
-    hint = next((hint for _, hint in findings if hint), "")
-    return Check(name, WARNING, "; ".join([sentence, *(text for text, _ in findings)]), figures, hint)
+    level = CRITICAL if any(level == CRITICAL for level, _, _ in findings) else WARNING
+    hint = next((hint for _, _, hint in findings if hint), "")
+    return Check(name, level, "; ".join([sentence, *(text for _, text, _ in findings)]), figures, hint)
+
+
+def held_back(state: State, every: int, now: float) -> Dict[str, str]:
+    """A sentence for each channel that holds alerts back, by its name; `every`: seconds between two rounds."""
+    return held(state.pending, now, LATE * every)
 
 
 def _same(settings: Settings, wanted: Dict[str, Any]) -> bool:
@@ -48,14 +55,6 @@ def _same(settings: Settings, wanted: Dict[str, Any]) -> bool:
         return decode(Settings, wanted) == settings
     except Malformed:  # of a laptop with another version
         return False
-
-
-def moment_of(text: str) -> Optional[float]:
-    """Seconds since 1970, None for what is no time."""
-    try:
-        return moment(text) if text else None
-    except ValueError:
-        return None
 
 
 def _last_round(state: State, since: float) -> str:
@@ -68,15 +67,5 @@ def _last_round(state: State, since: float) -> str:
 def _late(since: float, every: int) -> Findings:
     if since <= LATE * every:
         return []
-    return [(f"it is to look every {say.span(every)}, and is overdue", "see that cron runs: systemctl status cron")]
-
-
-def _undelivered(state: State) -> Findings:
-    """A sentence for each channel that takes no alerts, by the oldest of them."""
-    oldest: Dict[str, Pending] = {}
-    for one in state.pending:
-        oldest.setdefault(one.channel, one)
-    return [
-        (f"{one.channel} has taken no alert since {one.since[:16].replace('T', ' ')} UTC: {one.why}", TRY)
-        for one in oldest.values()
-    ]
+    overdue = f"it is to look every {say.span(every)}, and is overdue"
+    return [(WARNING, overdue, "see that cron runs: systemctl status cron")]

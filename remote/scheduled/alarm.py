@@ -35,6 +35,11 @@ class News:
 Alarms = Dict[str, Alarm]
 
 
+def rank(level: str) -> int:
+    """How bad a level is; one that the state of another version has is unknown."""
+    return RANK.get(level, RANK[UNKNOWN])
+
+
 def judge(
     known: Alarms,
     checks: Sequence[Check],
@@ -67,12 +72,12 @@ def judge(
 
 
 def _after(before: Alarm, level: str, step: float, repeat: float, at_once: bool) -> Tuple[Alarm, Optional[str]]:
-    if not RANK[level]:
+    if not rank(level):
         return Alarm(), OVER if before.told else None
     count, quiet = before.count + 1, before.quiet + step
     if not before.told:
         what = NEW if count >= ATTEMPTS or (at_once and level == CRITICAL) else None
-    elif RANK[level] > RANK[before.told]:
+    elif rank(level) > rank(before.told):
         what = WORSE
     else:
         what = STILL if quiet >= repeat else None

@@ -1,27 +1,30 @@
 """Hands alerts to whoever is to be told: by webhook, by mail, by a command; and says that the check lives.
 
-Every channel is tried at once, each under its own deadline. What one does not take is kept for the next round. No
-sentence here quotes an address: those of webhooks are secrets.
+Every channel is tried at once, each under its own deadline. What one does not take is kept for the next round, and
+keeps later alerts waiting for its own tries at most. No sentence here quotes an address: those of webhooks are secrets.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from remote.checks.together import Question, ask_all
-from remote.scheduled.message import Message, fill
-from remote.scheduled.settings import Mail, Program, Settings, Webhook
-from remote.scheduled.state import MOST_PENDING, Pending
-from remote.scheduled.untaken import Untaken
+from remote.scheduled import channels, waiting
+from remote.scheduled.channels import Channel
+from remote.scheduled.message import Message, legible
+from remote.scheduled.settings import Settings
+from remote.scheduled.state import Pending
+from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken
 from remote.words import CRITICAL, OK, Check
 
-SECONDS = 10.0  # for one answer
-DEADLINE = 25.0  # for all that one channel has to take in a round
+DEADLINE = 25.0  # seconds for all that one channel has to take in a round
 HEARTBEAT = "heartbeat"
 
-Take = Callable[[Message], str]
+
+class Unwritten(Untaken):
+    """An alert that nobody was given, by a defect or by data that nobody thought of."""
 
 
 def deliver(settings: Settings, pending: Sequence[Pending]) -> Tuple[Tuple[Pending, ...], List[Check]]:
@@ -29,94 +32,101 @@ def deliver(settings: Settings, pending: Sequence[Pending]) -> Tuple[Tuple[Pendi
 
     What is left, and a row for each channel that was tried; the heartbeat's is the last one.
     """
-    takers = channels(settings)
-    queues = {name: [one for one in pending if one.channel == name][-MOST_PENDING:] for name in takers}
-    questions = [Question(name, partial(_empty, queues[name], take), DEADLINE) for name, take in takers.items()]
-    asked = [question for question in questions if queues[question.name]]
+    turns = {name: _Turn(settings, name, channel, pending) for name, channel in channels.of(settings).items()}
+    asked = [Question(name, turn.empty, DEADLINE) for name, turn in turns.items() if turn.queue]
     if settings.channels.heartbeat:
         asked.append(Question(HEARTBEAT, partial(_beat, settings.channels.heartbeat), DEADLINE))
     checks = [dataclasses.replace(one, sentence=settings.covered(one.sentence)) for one in ask_all(asked, _nobody)]
     said = {check.name: check.sentence for check in checks}
-    left = [
-        dataclasses.replace(one, why=said[name], tries=one.tries + 1)
-        for name, queue in queues.items()
-        for one in list(queue)
-    ]
+    left = [dataclasses.replace(one, why=said[name]) for name, turn in turns.items() for one in list(turn.queue)]
     return tuple(left), checks
 
 
-def channels(settings: Settings) -> Dict[str, Take]:
-    """How each channel takes a message, by its name; raises Untaken when it does not."""
-    takers: Dict[str, Take] = {}
-    for webhook in settings.channels.webhooks:
-        takers[webhook.name] = partial(post, webhook)
-    for mail in settings.channels.mails:
-        takers[mail.name] = partial(_mail, mail)
-    for program in settings.channels.programs:
-        takers[program.name] = partial(_run, program)
-    return takers
+class _Turn:
+    """One channel in one round: what waits for it, oldest first, and whether it has taken anything."""
 
+    def __init__(self, settings: Settings, name: str, channel: Channel, pending: Sequence[Pending]) -> None:
+        self.settings = settings
+        self.name = name
+        self.channel = channel
+        self.queue = [one for one in pending if one.channel == name]
+        self.said = ""  # the last answer
+        self.alive = False  # it has taken something
+        self.lost = ""  # why an alert was dropped
 
-def _empty(queue: List[Pending], take: Take, name: str) -> Check:
-    """Hand over what waits, oldest first, until something is not taken."""
-    said = ""
-    while queue:
+    def empty(self, name: str) -> Check:
+        """Hand over what waits until something has to wait on. What is itself at fault is dropped, which is told.
+
+        An alert is at fault when its tries are used up and the channel takes another in its place: one plain line that
+        says so, or a later alert. A channel that takes none of these is away, and whatever waits for it stays.
+        """
+        while self.queue:
+            try:
+                self._hand_over(0)
+            except Untaken as error:
+                why = self._in_the_way(error)
+                if why:
+                    return Check(name, CRITICAL, why)
+        return Check(name, CRITICAL if self.lost else OK, self.lost or self.said)
+
+    def _hand_over(self, index: int) -> None:
+        """Raises Untaken with the alert left in its place."""
+        one = self.queue[index] = dataclasses.replace(self.queue[index], tries=self.queue[index].tries + 1)
+        self._send(self.channel.write, one.message)
+        self.queue.pop(index)
+
+    def _send(self, write: Callable[[Message], Any], message: Message) -> None:
         try:
-            said = take(queue[0].message)
-        except Untaken as error:
-            return Check(name, CRITICAL, str(error))
-        queue.pop(0)
-    return Check(name, OK, said)
+            self.said = self.channel.send(write(legible(message)))
+        except Untaken:
+            raise
+        except Exception as error:  # whatever it is, it must not keep later alerts from those who are to be told
+            said = f"could not be written as {self.name} wants it: {type(error).__name__}"
+            raise Unwritten(said, REFUSED) from error
+        self.alive = True
 
+    def _in_the_way(self, error: Untaken) -> str:
+        """What becomes of the first alert, which was not taken: why it stays, empty when it was dropped."""
+        covered, fault = self.settings.covered(str(error)), self._fault(error)
+        one = self.queue[0] = dataclasses.replace(self.queue[0], why=covered)
+        if error.tries == UNREAD or one.tries < error.tries:
+            return covered
+        try:
+            self._send(self.channel.write_plainly, waiting.untold(one, fault))
+            self.queue.pop(0)
+        except Untaken as answer:
+            if not (self.alive or self._takes_a_later_one(one, answer)):
+                cause = answer if isinstance(error, Unwritten) else error
+                return f"an alert {self._fault(cause)}" if isinstance(cause, Unwritten) else str(cause)
+            self.queue = waiting.without(self.queue, [one], self.settings.server)
+        self.lost = f"an alert {fault}"
+        return ""
 
-def post(webhook: Webhook, message: Message) -> str:
-    """Send the webhook's body as JSON; what it answered."""
-    import json
+    def _takes_a_later_one(self, first: Pending, answer: Untaken) -> bool:
+        """Whether the channel takes the oldest alert that has tries left, once the first one has none."""
+        later = [index for index, one in enumerate(self.queue) if index and one.tries < TRIES]
+        if answer.tries == UNREAD or first.tries < TRIES or not later:
+            return False
+        try:
+            self._hand_over(later[0])
+        except Untaken:
+            return False
+        return True
 
-    from remote.scheduled import http
-
-    body = json.dumps(fill(webhook.body, message, webhook.limit)).encode()
-    headers = {"Content-Type": "application/json"}
-    if webhook.token:
-        headers["Authorization"] = f"Bearer {webhook.token}"
-    return http.call(webhook.url, body, headers, SECONDS)
+    def _fault(self, error: Untaken) -> str:
+        """What was the matter with an alert, as it follows that word."""
+        if isinstance(error, Unwritten):
+            return str(error)
+        return f"was not taken: {self.settings.covered(str(error))}"
 
 
 def _beat(url: str, name: str) -> Check:
     from remote.scheduled import http
 
     try:
-        return Check(name, OK, http.call(url, None, {}, SECONDS))
+        return Check(name, OK, http.call(url, None, {}, channels.SECONDS))
     except Untaken as error:
         return Check(name, CRITICAL, str(error))
-
-
-def _mail(mail: Mail, message: Message) -> str:
-    from remote.scheduled import smtp
-
-    return smtp.send(mail, message, SECONDS)
-
-
-def _run(program: Program, message: Message) -> str:
-    """Run the command with the text on its standard input; a pipe holds all of it before anybody reads."""
-    import os
-
-    from remote import command
-
-    argv = [str(fill(word, message, len(message.text))) for word in program.argv]
-    reader, writer = os.pipe()
-    try:
-        os.set_blocking(writer, False)
-        os.write(writer, message.text.encode("utf-8", "replace"))
-    finally:
-        os.close(writer)
-    try:
-        ended = command.run(argv, SECONDS, stdin=reader)
-    finally:
-        os.close(reader)
-    if not ended.ok:
-        raise Untaken(f"{program.argv[0]} ended with {ended.status}: {ended.complaint[:200]}")
-    return f"{program.argv[0]} has taken it"
 
 
 def _nobody(check: Check) -> None:

@@ -7,9 +7,10 @@ import urllib.error
 import urllib.request
 from typing import Any, Dict, Optional
 
-from remote.scheduled.untaken import Untaken, why
+from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken, tries, why
 
 ANSWER = 200  # characters of an answer that are shown
+LATER = (408, 425, 429)  # of the statuses that refuse a request, those that ask for it once more
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -29,20 +30,21 @@ def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: floa
             answer.read(ANSWER)
             return f"answered with status {answer.status}"
     except urllib.error.HTTPError as error:
-        raise Untaken(_status(error)) from None
+        raise _status(error) from None
     except urllib.error.URLError as error:
-        raise Untaken(why(error.reason, seconds)) from None
+        raise Untaken(why(error.reason, seconds), tries(error.reason)) from None
     except OSError as error:
-        raise Untaken(why(error, seconds)) from None
+        raise Untaken(why(error, seconds), tries(error)) from None
     except (http.client.HTTPException, ValueError) as error:
         raise Untaken(f"gave an answer that is no HTTP ({type(error).__name__})") from None
 
 
-def _status(error: urllib.error.HTTPError) -> str:
+def _status(error: urllib.error.HTTPError) -> Untaken:
     if 300 <= error.code < 400:
-        return f"answered with status {error.code} (a redirect, which is not followed)"
+        return Untaken(f"answered with status {error.code} (a redirect, which is not followed)", UNREAD)
     try:
         said = " ".join(error.read(ANSWER).decode("utf-8", "replace").split())
     except (OSError, http.client.HTTPException):
         said = ""
-    return f"answered with status {error.code}: {said}" if said else f"answered with status {error.code}"
+    sentence = f"answered with status {error.code}: {said}" if said else f"answered with status {error.code}"
+    return Untaken(sentence, REFUSED if 400 <= error.code < 500 and error.code not in LATER else TRIES)

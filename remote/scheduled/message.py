@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote.scheduled.alarm import NEW, OVER, RANK, STILL, WORSE, News
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING
+from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News, rank
+from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 
-TITLE = 200  # characters
+TITLE, TEXT = 200, 20_000  # characters
 MORE = "\n… (shortened)"
 SHOWN = {NEW: "", WORSE: "now ", STILL: "still ", OVER: ""}
-PRIORITY = {OK: 3, WARNING: 4, UNKNOWN: 4, CRITICAL: 5}  # as ntfy counts them
-TAG = {OK: "white_check_mark", WARNING: "warning", UNKNOWN: "question", CRITICAL: "rotating_light"}
+# Of each level: what {level}, {priority} (as ntfy counts them) and {tag} say. A level of another version is unknown.
+SIGNS = {
+    OK: (OK, 3, "white_check_mark"),
+    SKIPPED: (OK, 3, "white_check_mark"),
+    WARNING: (WARNING, 4, "warning"),
+    UNKNOWN: (UNKNOWN, 4, "question"),
+    CRITICAL: (CRITICAL, 5, "rotating_light"),
+}
 # What stands in braces in a body or an argument. A text that is one word and nothing else becomes what it stands for.
 WORDS = ("title", "text", "level", "server", "at", "rows", "priority", "tag", "title_escaped", "text_escaped")
 _WORD = re.compile(r"\{([a-z_]+)\}")
+_STRANGE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # neither text nor the end of a line
+_FANCY = re.compile(r"[^A-Za-z0-9 .,:;()/%+=_'-]")
 
 
 @dataclass(frozen=True)
@@ -32,15 +41,47 @@ class Message:
 
 
 def compose(server: str, at: str, news: Sequence[News], remarks: Sequence[str], test: bool = False) -> Message:
-    """The message for what there is to tell; `remarks` are sentences of what was done or found beside the rows."""
-    ordered = sorted(news, key=lambda one: (one.what == OVER, -RANK[one.check.level]))
-    lines = [*remarks, *(line for one in ordered for line in _told(one))]
-    lines.append(f"{_clock(at)} UTC. fab health --hosts {server} asks again, fab health --since 24h tells what was.")
-    level = max((one.check.level for one in ordered), key=lambda level: RANK[level], default=OK)
-    if remarks and not RANK[level]:
-        level = OK if test else WARNING
+    """The message for what there is to tell; `remarks` are sentences of what was done or found beside the rows.
+
+    Where a defect keeps it from being written, a line that names the rows: a round has to tell something.
+    """
+    try:
+        return _composed(server, at, news, remarks, test)
+    except Exception as error:
+        about = ", ".join(one.check.name for one in news)
+        text = simple(f"{server}: an alert could not be written: {type(error).__name__}; see fab health; about {about}")
+        level = CRITICAL if any(one.check.level == CRITICAL for one in news) else WARNING
+        return Message(server, at, level, text, text)
+
+
+def _composed(server: str, at: str, news: Sequence[News], remarks: Sequence[str], test: bool) -> Message:
+    ordered = sorted(news, key=lambda one: (one.what == OVER, -rank(one.check.level)))
+    lines = [*remarks, *(line for one in ordered for line in _told(one)), ending(server, at)]
+    level = max((one.check.level for one in ordered), key=rank, default=OK)
+    if not rank(level):  # what is over may be skipped now, which is no level of an alert
+        level = WARNING if remarks and not test else OK
     rows = tuple(_row(one) for one in ordered)
     return Message(server, at, level, _title(server, ordered, remarks), "\n".join(lines), rows)
+
+
+def ending(server: str, at: str) -> str:
+    """The last line of an alert: when that was, and where more is said."""
+    return f"{clock(at)} UTC. fab health --hosts {server} asks again, fab health --since 24h tells what was."
+
+
+def legible(message: Message) -> Message:
+    """The same as every channel can write it: a title of one line, no strange characters, no more than a person reads.
+
+    Whatever an engine, a file name or the state of another version has put there.
+    """
+    rows = tuple({key: _text(value) for key, value in row.items()} for row in message.rows)
+    title, text = " ".join(_text(message.title).split())[:TITLE], _text(message.text)
+    return Message(_text(message.server), _text(message.at), message.level, title, _shortened(text, TEXT), rows)
+
+
+def simple(text: str) -> str:
+    """One line of plain ASCII, without a character that means something in JSON, in a markup or in a template."""
+    return _FANCY.sub("?", " ".join(text.split()))[:TITLE]
 
 
 def fill(template: Any, message: Message, limit: int) -> Any:
@@ -58,6 +99,17 @@ def fill(template: Any, message: Message, limit: int) -> Any:
     return _WORD.sub(lambda match: str(known.get(match[1], match[0])), template)
 
 
+def fill_plainly(template: Any, message: Message) -> str:
+    """The template as JSON, with a `simple` title for all texts. By no code that writes an alert: that has failed."""
+    level, priority, tag = SIGNS[WARNING if message.level != CRITICAL else CRITICAL]
+    words = {"level": level, "priority": priority, "tag": tag, "rows": [], "at": simple(message.at)}
+    title, made = simple(message.title), json.dumps(template)
+    for word in WORDS:
+        value = words.get(word, simple(message.server) if word == "server" else title)
+        made = made.replace(f'"{{{word}}}"', json.dumps(value)).replace(f"{{{word}}}", str(value))
+    return made
+
+
 def strange_words(template: Any) -> List[str]:
     """The words in braces that mean nothing, in the order of the texts."""
     if isinstance(template, dict):
@@ -70,16 +122,16 @@ def strange_words(template: Any) -> List[str]:
 
 
 def _words(message: Message, limit: int) -> Dict[str, Any]:
-    text = message.text if len(message.text) <= limit else message.text[: limit - len(MORE)] + MORE
+    text, (level, priority, tag) = _shortened(message.text, limit), SIGNS.get(message.level, SIGNS[UNKNOWN])
     return {
         "title": message.title,
         "text": text,
-        "level": message.level,
+        "level": level,
         "server": message.server,
         "at": message.at,
         "rows": list(message.rows),
-        "priority": PRIORITY[message.level],
-        "tag": TAG[message.level],
+        "priority": priority,
+        "tag": tag,
         "title_escaped": _escaped(message.title),
         "text_escaped": _escaped(text),
     }
@@ -97,9 +149,10 @@ def _title(server: str, news: Sequence[News], remarks: Sequence[str]) -> str:
 
 
 def _told(one: News) -> List[str]:
-    since = f"since {_clock(one.since)} UTC" if one.since else ""
+    since = f"since {clock(one.since)} UTC" if one.since else ""
     if one.what == OVER:
-        return [f"over: {one.check.name}: {one.check.sentence} (it was wrong {since})"]
+        unasked = "no longer checked: " if one.check.level == SKIPPED else ""  # as after fab stop: it may be as it was
+        return [f"over: {one.check.name}: {unasked}{one.check.sentence} (it was wrong {since})"]
     line = f"{SHOWN[one.what]}{one.check.level}: {one.check.name}: {one.check.sentence} ({since})"
     return [line, f"  {one.check.hint}"] if one.check.hint else [line]
 
@@ -110,8 +163,17 @@ def _row(one: News) -> Dict[str, str]:
     return {"what": one.what, **told, "since": one.since}
 
 
-def _clock(at: str) -> str:
+def clock(at: str) -> str:
+    """A moment of RFC 3339 to the minute, as people read it."""
     return at[:16].replace("T", " ")
+
+
+def _text(text: str) -> str:
+    return _STRANGE.sub("\ufffd", text)
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - len(MORE)] + MORE
 
 
 def _escaped(text: str) -> str:

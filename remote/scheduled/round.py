@@ -23,6 +23,7 @@ from remote.scheduled.rounds import Round
 from remote.scheduled.settings import HISTORY, STATE, Channels, Installed, Settings, place
 from remote.scheduled.standstill import Standstill
 from remote.scheduled.state import Pending, State
+from remote.scheduled.waiting import kept
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
@@ -161,10 +162,13 @@ def noted(
 
 
 def _waiting(settings: Settings, after: State, message: Optional[Message]) -> Tuple[Pending, ...]:
-    """What each channel is to be told: what it has not taken yet, and what is new."""
-    names = settings.channels.names
-    old = tuple(one for one in after.pending if one.channel in names)
-    return old + (tuple(Pending(name, message, UNTRIED, after.at, 0) for name in names) if message else ())
+    """What each channel is to be told: what it has not taken yet and is still worth it, and what is new."""
+    waiting: List[Pending] = []
+    for name in settings.channels.names:
+        new = [Pending(name, message, UNTRIED, after.at, 0)] if message else []
+        old = [one for one in after.pending if one.channel == name]
+        waiting += kept([*old, *new], settings.server, moment(after.at))
+    return tuple(waiting)
 
 
 def _tell(
@@ -178,13 +182,18 @@ def _tell(
         left, (_, sent) = waiting, deliver.deliver(only, ())
     else:
         left, sent = deliver.deliver(settings, waiting)
+    after = dataclasses.replace(after, pending=left)
     titles = (message.title,) if message else ()
     found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3), alerts=titles)
     troubles = {"history": history.append(place(store, HISTORY), found, settings.keep)}
     heartbeat = [check for check in sent if check.name == deliver.HEARTBEAT and check.level != OK]
     troubles["heartbeat"] = f"the heartbeat's address {heartbeat[0].sentence}" if heartbeat else ""
+    holding = {deliver.HEARTBEAT, *(one.channel for one in left)}
+    for check in sent:
+        lost = check.level == CRITICAL and check.name not in holding
+        troubles[f"alerts of {check.name}"] = f"{check.name}: {check.sentence}; it was dropped" if lost else ""
     if settings.textfile:
         troubles["textfile"] = metrics.write(settings.textfile, settings.server, found, after)
     told = {what: why for what, why in troubles.items() if why}
-    states.save(path, dataclasses.replace(after, pending=left, troubles=told))
+    states.save(path, dataclasses.replace(after, troubles=told))
     return found

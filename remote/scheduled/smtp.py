@@ -11,13 +11,33 @@ from typing import Any
 
 from remote.scheduled.message import Message
 from remote.scheduled.settings import Mail
-from remote.scheduled.untaken import Untaken, why
+from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken, tries, why
 
 SAID = 200  # characters of what a mail server says
 
 
-def send(mail: Mail, message: Message, seconds: float) -> str:
-    """Send an alert to all recipients; what became of it as a sentence. Raises Untaken when nobody gets it."""
+def letter(mail: Mail, message: Message) -> bytes:
+    """An alert as a mail."""
+    made = EmailMessage()
+    made["Subject"] = message.title
+    made["From"] = mail.sender
+    made["To"] = ", ".join(mail.recipients)
+    made["Date"] = formatdate()
+    made["Message-ID"] = make_msgid(domain=socket.gethostname())
+    made["Auto-Submitted"] = "auto-generated"  # so that nobody's holiday note answers
+    made.set_content(message.text + "\n")
+    return made.as_bytes(policy=made.policy.clone(linesep="\r\n"))
+
+
+def plain_letter(mail: Mail, sentence: str) -> bytes:
+    """A sentence of plain ASCII as a mail, written by hand."""
+    head = {"Subject": sentence, "From": mail.sender, "To": ", ".join(mail.recipients), "Date": formatdate()}
+    lines = [*(f"{name}: {value}" for name, value in head.items()), "Auto-Submitted: auto-generated", "", sentence, ""]
+    return "\r\n".join(lines).encode()
+
+
+def send(mail: Mail, data: bytes, seconds: float) -> str:
+    """Send a mail to all recipients; what became of it as a sentence. Raises Untaken when nobody gets it."""
     place = f"{mail.host}:{mail.port}"
     try:
         with _connected(mail, seconds) as server:
@@ -26,21 +46,26 @@ def send(mail: Mail, message: Message, seconds: float) -> str:
                 server.ehlo()
             if mail.user:
                 server.login(mail.user, mail.password)
-            refused = server.send_message(_composed(mail, message))
+            refused = server.sendmail(mail.sender, mail.recipients, data)
     except smtplib.SMTPRecipientsRefused as error:
-        raise Untaken(f"{place} takes mail for none of the recipients: {_first(error.recipients)}") from None
+        said = f"{place} takes mail for none of the recipients: {_first(error.recipients)}"
+        raise Untaken(said, UNREAD) from None
     except smtplib.SMTPAuthenticationError as error:
-        raise Untaken(f"{place} refused the login of {mail.user}: {_said(error.smtp_code, error.smtp_error)}") from None
+        said = f"{place} refused the login of {mail.user}: {_said(error.smtp_code, error.smtp_error)}"
+        raise Untaken(said, UNREAD) from None
+    except (smtplib.SMTPConnectError, smtplib.SMTPHeloError) as error:
+        raise Untaken(f"{place} said no: {_said(error.smtp_code, error.smtp_error)}", UNREAD) from None
     except smtplib.SMTPResponseException as error:
-        raise Untaken(f"{place} said no: {_said(error.smtp_code, error.smtp_error)}") from None
+        said = f"{place} said no: {_said(error.smtp_code, error.smtp_error)}"
+        raise Untaken(said, REFUSED if error.smtp_code >= 500 else TRIES) from None
     except smtplib.SMTPNotSupportedError as error:
-        raise Untaken(f"{place} cannot do what hosts.yaml asks for: {error}") from None
+        raise Untaken(f"{place} cannot do what hosts.yaml asks for: {error}", UNREAD) from None
     except smtplib.SMTPException as error:  # smtplib makes one of them of a line that fails or falls silent
         cause = error.__context__
         said = why(cause, seconds) if isinstance(cause, OSError) else f"broke off ({type(error).__name__})"
-        raise Untaken(f"{place} {said}") from None
+        raise Untaken(f"{place} {said}", tries(cause)) from None
     except (OSError, ValueError) as error:
-        raise Untaken(f"{place} {why(error, seconds)}") from None
+        raise Untaken(f"{place} {why(error, seconds)}", tries(error)) from None
     if refused:
         return f"{place} has taken it, but not for {', '.join(refused)}: {_first(refused)}"
     return f"{place} has taken it"
@@ -52,18 +77,6 @@ def _connected(mail: Mail, seconds: float) -> smtplib.SMTP:
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(mail.host, mail.port, own_name, timeout=seconds, context=context)
     return smtplib.SMTP(mail.host, mail.port, own_name, timeout=seconds)
-
-
-def _composed(mail: Mail, message: Message) -> EmailMessage:
-    letter = EmailMessage()
-    letter["Subject"] = message.title
-    letter["From"] = mail.sender
-    letter["To"] = ", ".join(mail.recipients)
-    letter["Date"] = formatdate()
-    letter["Message-ID"] = make_msgid(domain=socket.gethostname())
-    letter["Auto-Submitted"] = "auto-generated"  # so that nobody's holiday note answers
-    letter.set_content(message.text + "\n")
-    return letter
 
 
 def _first(refused: Any) -> str:

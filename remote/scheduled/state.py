@@ -16,7 +16,7 @@ from remote.words import Refusal, encode
 
 SPARE = "state.spare"  # beside the state: written in place, which takes no room on a disk that is full
 ROOM = 1 << 16  # bytes of it
-MOST_PENDING = 20  # alerts kept for one channel that takes none
+MOST_PENDING, LONGEST_PENDING = 20, 3 * 86400.0  # alerts, and seconds, kept for one channel that takes none
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Pending:
 
     channel: str
     message: Message
-    why: str
+    why: str  # the last answer of the channel
     since: str  # RFC 3339
-    tries: int = 1
+    tries: int = 1  # to hand over this one
 
 
 @dataclass(frozen=True)

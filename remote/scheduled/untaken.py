@@ -6,9 +6,18 @@ import socket
 import ssl
 from typing import Any
 
+UNREAD, REFUSED, TRIES = 0, 1, 3
+
 
 class Untaken(Exception):
-    """A channel did not take an alert; the text says why."""
+    """A channel did not take an alert; the text says why.
+
+    `tries`: after so many of them the alert itself may be at fault. UNREAD where it never is, as nobody has read it.
+    """
+
+    def __init__(self, message: str, tries: int = TRIES) -> None:
+        super().__init__(message)
+        self.tries = tries
 
 
 def why(reason: Any, seconds: float) -> str:
@@ -26,3 +35,8 @@ def why(reason: Any, seconds: float) -> str:
     if isinstance(reason, OSError) and reason.strerror:
         return f"could not be reached: {reason.strerror}"
     return f"could not be reached ({type(reason).__name__})"
+
+
+def tries(reason: Any) -> int:
+    """How many tries an alert has where an error of a connection ended them."""
+    return UNREAD if isinstance(reason, (ConnectionRefusedError, socket.gaierror, ssl.SSLError)) else TRIES

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import run_inside, set_gpu
+from sandbox import run_inside, set_gpu, stop
 from sandbox.place import LOGIN_USER
+from tests.deploy.laptop import QUEUE
 from tests.faults import disk
 from tests.real import ROOT, fire
 from tests.schedule.mail import SmtpReceiver
@@ -64,27 +65,48 @@ def test_from_the_first_failure_to_the_end_of_it(deployed: Watchman) -> None:
     ]
 
 
+def test_a_consumer_that_alarmed_and_was_stopped_on_purpose_is_over_and_later_alerts_arrive(deployed: Watchman) -> None:
+    deployed.install(restart_dead=False)
+    deployed.kill_consumer()
+    deployed.round()
+    deployed.round()
+    assert f"critical: {QUEUE} alive" in deployed.told[0].title
+    said = deployed.laptop.fab("stop", QUEUE, "--reason", "a new disk")
+    assert said.status == 0, said.all
+    deployed.round()
+    over = deployed.told[1]
+    assert over.title.startswith(f"gpu-1: over: {QUEUE} alive") and over.level == "ok"
+    assert f"over: {QUEUE} alive: no longer checked: stopped on purpose by " in over.text
+    assert "(a new disk); fab restart starts it (it was wrong since 20" in over.text
+    stop(deployed.sandbox, "broker")
+    deployed.round()
+    deployed.round()
+    assert [told.title for told in deployed.told[2:]] == ["gpu-1: critical: RabbitMQ reachable"]
+    assert deployed.state["pending"] == []
+
+
 def test_what_nobody_took_is_shown_and_tried_again_until_somebody_does(deployed: Watchman) -> None:
     set_gpu(deployed.sandbox, lost=[1])
     deployed.hook.answer(500, b"out of order")
     deployed.round()
     deployed.round()
     assert deployed.state["pending"][0]["why"] == "answered with status 500: out of order"
-    said = deployed.laptop.fab("health").out
-    assert "warning" in row(said, "schedule")
-    assert "ops has taken no alert since 20" in row(said, "schedule") and "status 500: out of order" in row(
-        said, "schedule"
-    )
+    said = row(deployed.laptop.fab("health").out, "schedule")
+    assert "critical" in said
+    assert "ops holds back 1 alert since 20" in said and "status 500: out of order" in said
     deployed.hook.refuse()
     deployed.round()
     assert (deployed.state["pending"][0]["tries"], len(deployed.state["pending"])) == (2, 1)
     deployed.hook.recover()
     deployed.hook.answer()
+    tested = deployed.laptop.fab("schedule.test")
+    assert (tested.status, "answered with status 200; but ops holds back 1 alert" in tested.out) == (CRITICAL, True)
     before = len(deployed.told)
     deployed.round()
     assert [told.title for told in deployed.told[before:]] == [f"gpu-1: critical: {GPU}"]
     assert deployed.state["pending"] == []
-    assert "taken no alert" not in deployed.laptop.fab("health").out
+    assert "holds back" not in deployed.laptop.fab("health").out
+    assert deployed.laptop.fab("schedule.test").status == OK
 
 
 def test_every_channel_is_told_and_one_that_fails_keeps_no_other(

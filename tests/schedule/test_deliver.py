@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from remote.checks.asked import DiskLimits, Expected, Request
-from remote.scheduled import deliver
+from remote.scheduled import channels, deliver
 from remote.scheduled.message import Message
 from remote.scheduled.settings import Channels, Mail, Program, Settings, Webhook
-from remote.scheduled.state import MOST_PENDING, Pending
+from remote.scheduled.state import Pending
 from remote.words import CRITICAL, OK, UNKNOWN, Check
 from runbook.schedule.presets import PRESETS
 from tests.schedule.mail import SmtpReceiver
@@ -38,7 +38,7 @@ MESSAGE = Message(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliver, "SECONDS", 0.5)
+    monkeypatch.setattr(channels, "SECONDS", 0.5)
     monkeypatch.setattr(deliver, "DEADLINE", 2.0)
 
 
@@ -163,11 +163,12 @@ def test_what_waits_goes_out_oldest_first_and_once(http: HttpReceiver) -> None:
     assert [json.loads(request.body)["title"] for request in http.requests] == ["alert 0", "alert 1", "alert 2"]
 
 
-def test_what_nobody_takes_does_not_grow_for_ever(http: HttpReceiver) -> None:
-    http.refuse()
-    messages = [dataclasses.replace(MESSAGE, title=f"alert {number}") for number in range(30)]
-    left, _ = sent(settings(webhooks=(hook(http),)), *messages)
-    assert [one.message.title for one in left] == [f"alert {number}" for number in range(30 - MOST_PENDING, 30)]
+def test_a_status_that_is_for_good_is_told_from_one_that_is_for_now(http: HttpReceiver) -> None:
+    for status, requests in ((400, 2), (413, 2), (408, 1), (429, 1), (500, 1), (503, 1), (302, 1)):
+        before = len(http.requests)
+        http.answer(status)
+        sent(settings(webhooks=(hook(http),)))
+        assert len(http.requests) - before == requests, f"{status}: is a plain line tried at once?"
 
 
 def test_a_name_that_nobody_knows_is_said_without_the_address() -> None:

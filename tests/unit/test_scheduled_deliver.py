@@ -1,0 +1,353 @@
+"""What waits for a channel: handed over, held or dropped, and told so. None keeps others for more than its tries."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import smtplib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.checks.asked import DiskLimits, Expected, Request
+from remote.scheduled import channels, deliver, http, smtp
+from remote.scheduled import round as round_
+from remote.scheduled import state as states
+from remote.scheduled.alarm import NEW, Alarm, Alarms, News, judge
+from remote.scheduled.message import Message, compose
+from remote.scheduled.settings import STATE, Channels, Installed, Mail, Program, Settings, Webhook, place
+from remote.scheduled.state import MOST_PENDING, Pending, State
+from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken
+from remote.scheduled.waiting import kept
+from remote.store import Store
+from remote.words import CRITICAL, OK, SKIPPED, Check
+from runbook.schedule.presets import PRESETS
+
+EVERY, REPEAT = 300.0, 14400.0
+ALIVE = "annotation-queue alive"
+AT = "2026-04-20T02:15:00Z"
+SECRET = "T0001verysecretpart"
+
+
+class Service:
+    """Takes what is posted, unless it is told what not to take and why."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.asked = 0
+        self.refuses: Callable[[str], Untaken | None] = lambda said: None
+
+    def call(self, url: str, body: bytes, headers: dict[str, str], seconds: float) -> str:
+        self.asked += 1
+        refused = self.refuses(body.decode())
+        if refused:
+            raise refused
+        self.taken.append(body.decode())
+        return "answered with status 200"
+
+    def titles(self) -> list[str]:
+        return [json.loads(body)["title"] for body in self.taken]
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    made = Service()
+    monkeypatch.setattr(http, "call", made.call)
+    return made
+
+
+def settings(kind: str = "webhook", **more: Any) -> Settings:
+    known = {"webhooks": (Webhook("ops", "http://ops.lan/x", PRESETS[kind].body, PRESETS[kind].limit),)}
+    questions = Request(DiskLimits(()), Expected(0))
+    return Settings("gpu-1", "/azaion", 300, questions, channels=Channels(**(more or known)), hidden=(SECRET,))
+
+
+def alert(name: str, level: str = CRITICAL) -> Message:
+    return compose("gpu-1", AT, [News(NEW, Check(name, level, "is not well"), AT)], [])
+
+
+def waiting(*names: str, channel: str = "ops", tries: int = 0) -> tuple[Pending, ...]:
+    return tuple(Pending(channel, alert(name), "", AT, tries) for name in names)
+
+
+def about(one: Pending) -> str:
+    return one.message.title.replace("gpu-1: critical: ", "")
+
+
+def told(service: Service) -> list[str]:
+    """What each title that was taken is about; of the plain line in place of an alert, what was the matter."""
+    return [title.replace("gpu-1: critical: ", "") for title in service.titles()]
+
+
+def poison(text: str, error: Callable[[], Untaken]) -> Callable[[str], Untaken | None]:
+    """Only an alert as it was meant is not taken; a plain line about it is."""
+    return lambda said: error() if f"critical: {text}" in said else None
+
+
+def status(code: int, tries: int = TRIES) -> Callable[[], Untaken]:
+    return lambda: Untaken(f"answered with status {code}", tries)
+
+
+@pytest.mark.parametrize("kind", sorted(PRESETS))
+def test_a_consumer_that_alarmed_and_was_stopped_on_purpose_keeps_nobody_from_later_alerts(
+    service: Service, kind: str
+) -> None:
+    alarms: Alarms = {}
+    pending: tuple[Pending, ...] = ()
+    stopped = "stopped on purpose by ops, 2026-04-20 02:10 UTC; fab restart starts it"
+    rounds = [(CRITICAL, "is exited")] * 2 + [(SKIPPED, stopped)] * 3
+    for number, (level, sentence) in enumerate(rounds):
+        broker = CRITICAL if number >= 3 else OK
+        checks = [Check(ALIVE, level, sentence), Check("broker", broker, "refused the connection")]
+        at = f"2026-04-20T02:{5 * number:02}:00Z"
+        alarms, news = judge(alarms, checks, at, EVERY, REPEAT)
+        if news:
+            pending += (Pending("ops", compose("gpu-1", at, news, []), "", at, 0),)
+        pending, rows = deliver.deliver(settings(kind), pending)
+        assert [row.level for row in rows] == [OK] * bool(news)
+    assert pending == ()
+    exited, over, broker_away = service.taken
+    assert "is exited" in exited and "refused the connection" in broker_away
+    assert f"over: {ALIVE}: no longer checked: {stopped} (it was wrong since 2026-04-20 02:00 UTC)" in over
+
+
+def test_a_state_of_another_version_is_judged_and_told(service: Service) -> None:
+    """With levels nobody here knows, in an alarm and in an alert."""
+    alarms, news = judge({"x": Alarm(3, AT, "panic")}, [Check("x", CRITICAL, "")], AT, EVERY, REPEAT)
+    assert ([one.what for one in news], alarms["x"].told) == (["worse"], CRITICAL)
+    old = dataclasses.replace(alert("GPU"), level="panic", rows=({},))
+    left, _ = deliver.deliver(settings(), [Pending("ops", old, "", AT, 7), *waiting("disk")])
+    assert (left, told(service)) == ((), ["GPU", "disk"])
+    assert json.loads(service.taken[0])["level"] == "unknown"
+
+
+@pytest.fixture
+def defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No channel can write an alert of the GPU."""
+
+    def broken(known: Callable[..., Any]) -> Callable[..., Any]:
+        def write(first: Any, message: Message, *more: Any) -> Any:
+            return {}["skipped"] if message.title.endswith("critical: GPU") else known(first, message, *more)
+
+        return write
+
+    monkeypatch.setattr(channels, "fill", broken(channels.fill))
+    monkeypatch.setattr(smtp, "letter", broken(smtp.letter))
+
+
+PLAIN = (
+    "gpu-1: an alert of 2026-04-20 02:15 UTC about GPU could not be written as {} wants it: KeyError; see fab health"
+)
+
+
+@pytest.mark.usefixtures("defect")
+@pytest.mark.parametrize("kind", sorted(PRESETS))
+def test_what_a_defect_keeps_from_being_written_is_told_in_plain_words_and_the_next_alert_comes(
+    service: Service, kind: str
+) -> None:
+    left, (row,) = deliver.deliver(settings(kind), waiting("GPU", "disk"))
+    assert left == () and (row.level, "could not be written as ops wants it: KeyError" in row.sentence) == (
+        CRITICAL,
+        True,
+    )
+    plain, disk = service.taken
+    assert PLAIN.format("ops") in json.dumps(json.loads(plain)) and "critical: disk" in disk
+
+
+@pytest.mark.usefixtures("defect")
+def test_so_it_is_by_mail_and_by_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, Any]] = []
+    monkeypatch.setattr(smtp, "send", lambda mail, data, seconds: sent.append(("mail", data.decode())) or "taken")
+    monkeypatch.setattr(channels, "_run", lambda called: sent.append(("shell", called)) or "taken")
+    letters, command = (
+        Mail("mail", "mail.lan", 25, "me@team.lan", ("you@team.lan",)),
+        Program("shell", ("page", "{title}")),
+    )
+    made = settings(mails=(letters,), programs=(command,))
+    pending = [*waiting("GPU", "disk", channel="mail"), *waiting("GPU", "disk", channel="shell")]
+    left, rows = deliver.deliver(made, pending)
+    assert (left, [row.level for row in rows]) == ((), [CRITICAL, CRITICAL])
+    mail, mail_after = (data for name, data in sent if name == "mail")
+    assert f"Subject: {PLAIN.format('mail')}\r\n" in mail and "Subject: gpu-1: critical: disk" in mail_after
+    shell, shell_after = (called for name, called in sent if name == "shell")
+    assert shell == (["page", PLAIN.format("shell")], PLAIN.format("shell"))
+    assert shell_after[0] == ["page", "gpu-1: critical: disk"]
+
+
+@pytest.mark.usefixtures("defect")
+def test_what_cannot_be_written_is_dropped_only_once_that_was_told(service: Service) -> None:
+    service.refuses = lambda said: Untaken("refused the connection", UNREAD)
+    left, (row,) = deliver.deliver(settings(), waiting("GPU", "disk"))
+    assert ([about(one) for one in left], row.sentence) == (["GPU", "disk"], "refused the connection")
+    service.refuses = lambda said: None
+    assert deliver.deliver(settings(), left)[0] == ()
+    assert told(service) == [PLAIN.format("ops"), "disk"]
+
+
+def test_what_is_refused_for_good_is_told_in_plain_words_at_once(service: Service) -> None:
+    service.refuses = poison("GPU", lambda: Untaken(f"answered with status 400: {SECRET}", REFUSED))
+    left, (row,) = deliver.deliver(settings(), waiting("GPU", "disk"))
+    assert left == () and row.sentence == "an alert was not taken: answered with status 400: •••"
+    plain, disk = told(service)
+    assert plain.endswith("about GPU was not taken: answered with status 400: ???; see fab health") and disk == "disk"
+
+
+def test_what_fails_for_now_keeps_the_next_for_its_own_tries(service: Service) -> None:
+    service.refuses = poison("GPU", status(500))
+    pending = waiting("GPU", "disk")
+    for number in range(1, TRIES):
+        pending, (row,) = deliver.deliver(settings(), pending)
+        assert [one.tries for one in pending] == [number, 0], "the order stays, and each has its own tries"
+        assert (row.level, row.sentence) == (CRITICAL, "answered with status 500")
+    pending, _ = deliver.deliver(settings(), pending)
+    assert pending == () and told(service)[1:] == ["disk"] and "about GPU was not taken" in told(service)[0]
+
+
+@pytest.mark.parametrize("tries", [REFUSED, TRIES])
+def test_where_not_even_a_plain_line_is_taken_a_later_alert_shows_that_the_channel_is_there(
+    service: Service, tries: int
+) -> None:
+    service.refuses = lambda said: Untaken("answered with status 422", tries) if "GPU" in said else None
+    pending = waiting("GPU", "broker", "disk")
+    for _ in range(TRIES - 1):
+        pending, _ = deliver.deliver(settings(), pending)
+        assert [about(one) for one in pending] == ["GPU", "broker", "disk"] and service.taken == []
+    pending, (row,) = deliver.deliver(settings(), pending)
+    assert pending == () and told(service) == ["broker", "gpu-1: 1 alert was dropped", "disk"]
+    assert row.sentence == "an alert was not taken: answered with status 422"
+    assert "that waited for ops since 2026-04-20 02:15 UTC: answered with status 422" in service.taken[1]
+
+
+@pytest.mark.parametrize(
+    "error", [status(500), status(404, REFUSED), lambda: Untaken("refused the connection", UNREAD)]
+)
+def test_a_channel_that_is_away_holds_all_in_their_order_and_says_how_many_it_lost(
+    service: Service, error: Callable[[], Untaken]
+) -> None:
+    service.refuses = lambda said: error()
+    pending: tuple[Pending, ...] = ()
+    for number in range(100):
+        new = waiting(f"row {number}") if number < 50 and number % 2 == 0 else ()
+        pending = tuple(kept([*pending, *new], "gpu-1", 0.0))
+        before = service.asked
+        pending, _ = deliver.deliver(settings(), pending)
+        assert service.asked - before <= 3, "one that is away is not pressed"
+    assert len(pending) == MOST_PENDING + 1
+    service.refuses = lambda said: None
+    assert deliver.deliver(settings(), pending)[0] == ()
+    assert told(service) == ["gpu-1: 5 alerts were dropped", *(f"row {number}" for number in range(10, 50, 2))]
+    assert f"that waited for ops since 2026-04-20 02:15 UTC: {error()}" in service.taken[0]
+
+
+def test_whoever_was_not_reached_is_not_asked_twice(service: Service) -> None:
+    """A login that is refused would be refused twice as often, until somebody locks it."""
+    service.refuses = lambda said: Untaken("refused the login", UNREAD)
+    pending = waiting("GPU", "disk")
+    for number in range(1, 10):
+        pending, _ = deliver.deliver(settings(), pending)
+        assert service.asked == number
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (smtplib.SMTPDataError(554, b"looks like spam"), REFUSED),
+        (smtplib.SMTPSenderRefused(552, b"too large", "me"), REFUSED),
+        (smtplib.SMTPDataError(451, b"later"), TRIES),
+        (smtplib.SMTPServerDisconnected("gone"), TRIES),
+        (TimeoutError("timed out"), TRIES),
+        (smtplib.SMTPAuthenticationError(535, b"no"), UNREAD),
+        (smtplib.SMTPRecipientsRefused({"you": (550, b"no such user")}), UNREAD),
+        (smtplib.SMTPConnectError(554, b"no"), UNREAD),
+        (smtplib.SMTPNotSupportedError("no STARTTLS"), UNREAD),
+        (ConnectionRefusedError(), UNREAD),
+        (socket.gaierror(-2, "Name or service not known"), UNREAD),
+    ],
+)
+def test_of_a_mail_server_it_is_told_whether_the_mail_may_be_at_fault(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+) -> None:
+    def connected(*_: Any) -> smtplib.SMTP:
+        raise error
+
+    monkeypatch.setattr(smtp, "_connected", connected)
+    with pytest.raises(Untaken) as raised:
+        smtp.send(Mail("mail", "mail.lan", 25, "me", ("you",)), b"", 1.0)
+    assert raised.value.tries == tries
+
+
+@pytest.mark.usefixtures("defect")
+def test_where_not_even_a_plain_line_can_be_written_later_alerts_come_all_the_same(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "fill_plainly", lambda *_: 1 // 0)
+    pending = waiting("GPU", "disk")
+    for _ in range(TRIES):
+        assert service.taken == []
+        pending, (row,) = deliver.deliver(settings(), pending)
+        assert (row.level, "an alert could not be written as ops wants it: " in row.sentence) == (CRITICAL, True)
+    assert pending == () and told(service) == ["disk", "gpu-1: 1 alert was dropped"]
+
+
+def test_a_round_ends_with_what_was_dropped_in_its_notes_and_what_is_held_in_its_figures(
+    service: Service, tmp_path: Path
+) -> None:
+    store, nowhere = Store(str(tmp_path)), f"unix://{tmp_path}/no.sock"
+    Path(place(store, STATE)).parent.mkdir(parents=True)
+    questions = Request(DiskLimits((str(tmp_path),), 0.0, 100.0), Expected(0), docker_host=nowhere, root=store.root)
+    made = dataclasses.replace(settings(), root=store.root, questions=questions, textfile=str(tmp_path / "gpu.prom"))
+    installed = Installed(made, "1", "abc", AT, "me", "here")
+
+    def after_a_round() -> State:
+        round_.make(installed, store)
+        found, damage = states.load(place(store, STATE))
+        assert found and damage == ""
+        return found
+
+    assert after_a_round().pending == (), "a first failure is soft"
+    service.refuses = lambda said: Untaken("refused the connection", UNREAD)
+    held = after_a_round()
+    assert ([one.why for one in held.pending], held.troubles) == (["refused the connection"], {})
+    assert 'gpu_runbook_alerts_pending{server="gpu-1"} 1\n' in (tmp_path / "gpu.prom").read_text()
+    service.refuses = lambda said: status(400, REFUSED)() if '"rows": [{' in said else None
+    dropped = after_a_round()
+    assert (dropped.pending, dropped.troubles) == (
+        (),
+        {"alerts of ops": "ops: an alert was not taken: answered with status 400; it was dropped"},
+    )
+    (plain,) = told(service)
+    assert "about disk space was not taken: answered with status 400; see fab health" in plain
+    assert after_a_round().troubles == {} and len(service.taken) == 1
+
+
+Against = Callable[[str], "Untaken | None"]
+
+
+def some_refused(chance: random.Random, count: int) -> dict[str, Against | None]:
+    """Rows by name, and what a service has against an alert about each, and maybe against a plain line about it."""
+    rows: dict[str, Against | None] = dict.fromkeys(f"row {number:02}" for number in range(count))
+    for name in chance.sample(sorted(rows), count // 3):
+        error = chance.choice([status(400, REFUSED), status(500), status(503)])
+        word = chance.choice([name, f"critical: {name}"])
+        rows[name] = lambda said, word=word, error=error: error() if word in said else None
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_a_service_has_against_some_alerts_the_others_come_in_time(service: Service, seed: int) -> None:
+    rows = some_refused(random.Random(seed), 15)  # noqa: S311
+    service.refuses = lambda said: next((error for one in rows.values() if one and (error := one(said))), None)
+    pending: tuple[Pending, ...] = ()
+    latest: dict[str, int] = {}  # the round in which a row is to be told, by those that were in its way
+    for number, name in enumerate([*rows, *[""] * TRIES * len(rows)]):
+        in_the_way = [one for one in pending if rows.get(about(one))]
+        latest |= {name: number + TRIES * len(in_the_way)} if name and not rows[name] else {}
+        pending, _ = deliver.deliver(settings(), (*pending, *(waiting(name) if name else ())))
+        overdue = {name for name, last in latest.items() if last <= number} - set(told(service))
+        assert not overdue, f"in round {number}"
+    assert all(rows[about(one)] for one in pending), "only what the service does not take is left"
+    assert deliver.deliver(settings(), (*pending, *waiting("the last")))[0] == ()
