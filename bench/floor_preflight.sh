@@ -9,7 +9,8 @@ for image in $IMAGES; do
         curl --silent --config - --unix-socket "${SOCKET#unix://}" "http://engine/distribution/$image/json"
     docker image inspect --format '{{.Id}} {{json .Config.Labels}}' "$image"
 done
-stat -c '%F %a %U %G' /azaion /azaion/models /azaion/checkpoints /azaion/annotations /azaion/.deploy /azaion/config.yaml
+STATE=$(echo ~/.local/state/gpu-runbook/azaion*)
+stat -c '%F %a %U %G' /azaion /azaion/models /azaion/checkpoints /azaion/annotations "$STATE" /azaion/config.yaml
 ls /var/lib/systemd/linger /run/systemd/system
 docker ps --all --no-trunc --format '{{json .}}'
 docker inspect --format '{{json .State}} {{.RestartCount}} {{.Image}} {{json .Config.Labels}}' annotation-queue
@@ -18,5 +19,5 @@ timeout -k 2 10 nvidia-smi --query-gpu=index,uuid,name,driver_version,memory.use
 ls -t /azaion/checkpoints | head -1
 docker info --format '{{json .Runtimes}} {{.DockerRootDir}}'
 df --output=pcent,ipcent /azaion /var/lib/docker
-cat /azaion/.deploy/previous-tags.json "$(ls /azaion/.deploy/runs/*.jsonl | tail -1)" /azaion/offset.yaml
+cat "$STATE"/previous-tags.json "$(ls "$STATE"/runs/*.jsonl | tail -1)" /azaion/offset.yaml
 sha256sum /azaion/config.yaml

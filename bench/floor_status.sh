@@ -8,5 +8,6 @@ docker image inspect --format '{{.Id}}' "$TRAINING:current"
 timeout -k 2 10 nvidia-smi --query-compute-apps=pid,process_name,gpu_uuid --format=csv,noheader,nounits
 timeout -k 2 10 nvidia-smi --query-gpu=index,uuid --format=csv,noheader,nounits
 ls -t /azaion/checkpoints | head -1
+STATE=$(echo ~/.local/state/gpu-runbook/azaion*)
 df --output=pcent,ipcent /azaion "$(docker info --format '{{.DockerRootDir}}')"
-cat /azaion/.deploy/previous-tags.json "$(ls /azaion/.deploy/runs/*.jsonl | tail -1)" /azaion/offset.yaml
+cat "$STATE"/previous-tags.json "$(ls "$STATE"/runs/*.jsonl | tail -1)" /azaion/offset.yaml

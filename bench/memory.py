@@ -9,7 +9,7 @@ from bench.pairs import Figure
 from runbook.errors import Defect
 from sandbox.machine import inside
 from tests.deploy.laptop import QUEUE, Laptop
-from tests.real import ROOT
+from tests.real import STATE
 
 MEGABYTE = 1e6
 LAPTOP, SERVER = 100, 40  # megabytes at most
@@ -32,7 +32,7 @@ print(peak * 1024)
 
 def peaks(laptop: Laptop) -> list[Figure]:
     """One deploy. The laptop's is that of fab itself; the server's that of the process that carries out the run."""
-    words = inside(laptop.sandbox.server, ["python3", "-IS", "-c", _PEAK, f"{ROOT}/.deploy/lock"])
+    words = inside(laptop.sandbox.server, ["python3", "-IS", "-c", _PEAK, f"{STATE}/lock"])
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as peak:
         fab = laptop.start("deploy", "--service", QUEUE, "--force")
         _, status, used = os.wait4(fab.pid, 0)

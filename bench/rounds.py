@@ -21,10 +21,10 @@ from runbook.schedule.timeline import moment
 from sandbox import Sandbox, run_inside, set_gpu, start, stop
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import Laptop
-from tests.real import ROOT
+from tests.real import STATE
 from tests.schedule.receivers import HttpReceiver, self_signed
 
-FOLDER = f"{ROOT}/.deploy/health"
+FOLDER = f"{STATE}/health"
 AUTHORITIES = "/tmp/authorities.pem"  # noqa: S108  on the sandbox's own server
 SYSTEM = Path("/etc/ssl/certs/ca-certificates.crt")
 SECONDS, MEGABYTES, SIZE = 0.3, 40, 20  # of processor time, of memory and of the history, at most

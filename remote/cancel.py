@@ -7,14 +7,14 @@ from typing import Any, Callable, Dict
 
 from remote import journal as journals
 from remote.ends import claim
-from remote.store import Store
+from remote.store import find_store
 
 PATIENCE = 15.0  # seconds a cancelled run has to put its things away
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, run. The answer has cancelled: whether the run ends without having changed anything."""
-    store, run = Store(request["root"]), request["run"]
+    """`request`: root, state, run. The answer has cancelled: whether the run ends without having changed anything."""
+    store, run = find_store(request["root"], request["state"], emit), request["run"]
     store.create()
     cancelled = claim(store.decision(run), "cancelled")
     until = time.monotonic() + PATIENCE

@@ -44,7 +44,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
     notes: List[str] = []
     for step, swap in zip(steps, swaps):
         if not site.journal.write("swap", swap=encode(swap)):  # nobody could undo what nobody knows of
-            return _undo(site, begun, f"{site.plan.root} is full: the swap cannot be written down", None)
+            return _undo(site, begun, f"{site.store.folder} is full: the swap cannot be written down", None)
         begun.append(swap)
         try:
             forward(swap, site.docker)

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 from remote import files, lock, modelchoice, modelkey, record
 from remote import journal as journals
+from remote.checks.state import refuse_astray
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.ids import new_id
@@ -17,7 +18,7 @@ from remote.journal import Journal, now
 from remote.modelchoice import Choice, Choices
 from remote.modelfile import ModelFile
 from remote.plans import ConfigFile, Placed
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
 Request = Dict[str, Any]
@@ -40,16 +41,17 @@ class Change:
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, folder, configs (service -> ConfigFile), model (a ModelFile that was read), back
-    (whether it is the choice before), was (the path in force at the look), who, laptop, force, dry_run.
+    """`request`: root, state, docker_host, folder, configs (service -> ConfigFile), model (a ModelFile that was read),
+    back (whether it is the choice before), was (the path in force at the look), who, laptop, force, dry_run.
 
     The answer is what a Change tells, and run, empty when nothing was written. Raises Refusal, of kind person when
     something was written and not all.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     if request["dry_run"]:
         store.check_owner()
         return {**_change(store, request, "").told, "run": ""}
+    refuse_astray(store, request["docker_host"])
     store.create()
     return detached(partial(_live, request, store))
 
@@ -70,7 +72,7 @@ def _live(request: Request, store: Store, say: Say) -> None:
     configs = {service: encode(config) for service, config in change.configs.items()}
     if not journal.write("begin", **holder, configs=configs, model=change.path):
         files.remove(store.journal(run))
-        raise Refusal(f"{store.root} is full: nothing can be written down; nothing was changed", "make room on it")
+        raise Refusal(f"{store.folder} is full: nothing can be written down; nothing was changed", "make room on it")
     _carry_out(store, journal, run, change)
     say({**change.told, "run": run})
 

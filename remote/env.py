@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from remote import envfile, files, lock
 from remote import journal as journals
+from remote.checks.state import refuse_astray
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.envfile import MISSING, MODE, THERE, UNREADABLE, Difference, EnvFile
@@ -17,7 +18,7 @@ from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.owners import ids, may_give
 from remote.plans import RunState
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
 Request = Dict[str, Any]
@@ -34,17 +35,18 @@ class Compared:
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, files (EnvFile each), and texts (service -> the whole file) to write those that differ.
+    """`request`: root, state, files (EnvFile each), and texts (service -> the whole file) to write those that differ.
 
-    With texts also who and laptop. The answer is a Compared. Raises Refusal, of kind person when something was written
-    and not all.
+    With texts also docker_host, who and laptop. The answer is a Compared. Raises Refusal, of kind person when something
+    was written and not all.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     wanted = [decode(EnvFile, entry, f"files[{at}]") for at, entry in enumerate(request["files"])]
     if not request["texts"]:
         found: Dict[str, Any] = encode(Compared(tuple(map(envfile.compared, wanted)), journals.last(store)))
         return found
+    refuse_astray(store, request["docker_host"])
     store.create()
     return detached(partial(_live, request, store, wanted))
 
@@ -73,7 +75,7 @@ def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> No
     if not journal.write("begin", **holder, files=[encode(found) for _, found in changed]):
         _give_up(staged)
         files.remove(store.journal(run))
-        raise Refusal(f"{store.root} is full: nothing can be written down; nothing was changed", "make room on it")
+        raise Refusal(f"{store.folder} is full: nothing can be written down; nothing was changed", "make room on it")
     try:
         for (entry, found), path in zip(changed, staged):
             _keep(store, entry, found)

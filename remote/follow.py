@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Dict
 
 from remote import journal as journals
-from remote.store import Store
+from remote.store import Store, find_store
 
 PAUSE = 0.05  # seconds between two looks at the file
 
@@ -14,8 +14,8 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: root, run (empty for the newest). The answer has run and end; end is None when the run was cut off."""
-    store = Store(request["root"])
+    """`request`: root, state, run (empty for the newest). The answer has run and end, None when the run was cut off."""
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     return follow(store, journals.chosen(store, request["run"]), emit)
 

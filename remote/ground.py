@@ -22,9 +22,8 @@ def root(name: str, store: Store) -> Check:
     me = pwd.getpwuid(os.geteuid()).pw_name
     if not os.path.isdir(store.root):
         return Check(name, CRITICAL, f"{store.root} does not exist", hint=f"create it and let {me} own it")
-    place = store.folder if store.exists else store.root
-    if not os.access(place, os.W_OK | os.X_OK):
-        return Check(name, CRITICAL, f"{place} is not writable for {me}", hint=f"let {me} own {store.root}")
+    if not os.access(store.root, os.W_OK | os.X_OK):
+        return Check(name, CRITICAL, f"{store.root} is not writable for {me}", hint=f"let {me} own {store.root}")
     return Check(name, OK, f"{store.root} is there and writable")
 
 

@@ -13,6 +13,7 @@ from remote.checks.asked import Consumer, Request
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.plans import MeantStop
+from remote.store import Store, find_store
 from remote.words import SKIPPED, Check, encode
 
 BROKER, GPUS, DISK, OFFSET, SCHEDULE = (
@@ -29,7 +30,8 @@ STOPPED = ("created", "exited")
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`checks` in a fixed order; each is an event too as soon as it is answered. Changes nothing on the server."""
     asked = decode(Request, request, "request")
-    checks = ask_all(questions(asked), lambda check: emit(dict(encode(check), event="check")))
+    store = find_store(asked.root, asked.state, emit)
+    checks = ask_all(questions(asked, store), lambda check: emit(dict(encode(check), event="check")))
     return {
         "host": socket.gethostname(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -37,27 +39,24 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     }
 
 
-def questions(asked: Request, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
+def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
     """In the order in which they are answered. `raised`: the level of each path whose disk alarms already."""
-    meant = _meant(asked.root)
+    meant = _meant(store)
     return [
         *(alive(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
         *_reachable(asked),
         _gpus(asked),
-        _room(asked, raised),
+        _room(asked, store, raised),
         *(_advancing(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
-        *_scheduled(asked),
+        *_scheduled(asked, store),
     ]
 
 
-def _meant(root: str) -> Dict[str, MeantStop]:
+def _meant(store: Store) -> Dict[str, MeantStop]:
     """Which consumers were stopped on purpose."""
-    if not root:
-        return {}
     from remote import meant
-    from remote.store import Store
 
-    return meant.load(Store(root))[0]
+    return meant.load(store)[0]
 
 
 def alive(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
@@ -130,17 +129,19 @@ def _gpus(asked: Request) -> Question:
     return Question(GPUS, ask, slow=True)
 
 
-def _room(asked: Request, raised: Optional[Mapping[str, str]]) -> Question:
+def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> Question:
     def ask(name: str) -> Check:
         from remote.checks import disk
 
-        return disk.check(name, limits.paths, limits.warning, limits.critical, asked.docker_host, raised)
+        return disk.check(
+            name, disk.with_state(limits.paths, store), limits.warning, limits.critical, asked.docker_host, raised
+        )
 
     limits = asked.disk
     return Question(DISK, ask)
 
 
-def _scheduled(asked: Request) -> List[Question]:
+def _scheduled(asked: Request, store: Store) -> List[Question]:
     wanted = asked.schedule
     if wanted is None:
         return []
@@ -148,7 +149,7 @@ def _scheduled(asked: Request) -> List[Question]:
     def ask(name: str) -> Check:
         from remote.checks import scheduled
 
-        return scheduled.check(name, asked.root, wanted or {}, time.time())
+        return scheduled.check(name, store, wanted or {}, time.time())
 
     return [Question(SCHEDULE, ask)]
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from remote import journal as journals
 from remote.codec import decode
 from remote.plans import Plan
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Malformed, encode
 
 DOWN = ("swapped", "restarted")  # what tells for how long a consumer was down
@@ -50,20 +50,28 @@ class Past:
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, and limit (how many of the newest) or show (one run, empty for the newest).
+    """`request`: root, state, and limit (how many of the newest) or show (one run, empty for the newest).
 
     The answer has runs, newest first. Of one that is shown, every line of the journal is an event before it.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
-    contents: Dict[str, Contents] = {}
-    told = {run: _past(store, run, contents) for run in journals.runs(store)}
     if "show" in request:
         run = journals.chosen(store, request["show"])
         for line in journals.read(store.journal(run)):
             emit({"event": "journal", "line": line})
-        return {"runs": [encode(told[run])]}
-    return {"runs": [encode(past) for past in reversed(list(told.values())[-request["limit"] :])]}
+        return {"runs": [encode(past) for past in _told(store) if past.run == run]}
+    return {"runs": [encode(past) for past in newest(store, request["limit"])]}
+
+
+def newest(store: Store, limit: int) -> List[Past]:
+    """So many runs, newest first."""
+    return _told(store)[-limit:][::-1] if limit else []
+
+
+def _told(store: Store) -> List[Past]:
+    contents: Dict[str, Contents] = {}
+    return [_past(store, run, contents) for run in journals.runs(store)]
 
 
 def _past(store: Store, run: str, contents: Dict[str, Contents]) -> Past:

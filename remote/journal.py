@@ -15,6 +15,7 @@ from remote.store import ROOM, SPARE, Store
 from remote.words import Refusal
 
 DETAILS = ("command", "seen")  # what happens within a step
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def now() -> str:
@@ -27,7 +28,7 @@ class Journal:
 
     def __init__(self, path: str) -> None:
         self._spare = os.path.join(os.path.dirname(os.path.dirname(path)), SPARE)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._handle, fcntl.LOCK_EX)
         self._begun = time.monotonic()
         self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
@@ -59,7 +60,7 @@ def read(path: str) -> List[Dict[str, Any]]:
     """The whole lines of a journal; a line that a power cut tore is left out."""
     lines = []
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, READ), "rb") as file:
             for raw in file:
                 line = parse(raw)
                 if line is not None:
@@ -81,7 +82,7 @@ def parse(raw: bytes) -> Optional[Dict[str, Any]]:
 def alive(path: str) -> bool:
     """Whether the process that writes this journal still lives."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, READ)
     except FileNotFoundError:
         return False
     try:

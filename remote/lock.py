@@ -18,7 +18,7 @@ PATIENCE = 1.0  # seconds: whoever only looks holds the lock for a moment
 
 def acquire(store: Store, holder: Dict[str, Any], patience: Optional[float] = None) -> int:
     """Take the lock and write `holder` into it; give the descriptor that keeps it. Raises Refusal naming the holder."""
-    handle = os.open(store.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _opened(store)
     until = time.monotonic() + (PATIENCE if patience is None else patience)
     while True:
         try:
@@ -29,6 +29,9 @@ def acquire(store: Store, holder: Dict[str, Any], patience: Optional[float] = No
                 os.close(handle)
                 raise _held(store) from None
             time.sleep(0.05)
+    if not _is_in_place(store, handle):
+        os.close(handle)
+        raise _moved(store)
     with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, only nobody learns by whom
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(holder).encode(), 0)
@@ -38,7 +41,7 @@ def acquire(store: Store, holder: Dict[str, Any], patience: Optional[float] = No
 def holder(store: Store) -> Optional[Dict[str, Any]]:
     """Who holds the lock now, None when it is free; empty when the holder has not said yet."""
     try:
-        handle = os.open(store.lock, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(store.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -48,6 +51,32 @@ def holder(store: Store) -> Optional[Dict[str, Any]]:
         return _said(os.pread(handle, 65536, 0))
     finally:
         os.close(handle)
+
+
+def _opened(store: Store) -> int:
+    """The lock's file; a link or a pipe in its place is somebody else's."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(store.lock, flags, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _moved(store) from None
+    except OSError as error:
+        said = f"{store.lock} cannot be opened: {error.strerror}; nothing was changed"
+        raise Refusal(said, "see the folder and the mount on the server") from error
+
+
+def _is_in_place(store: Store, handle: int) -> bool:
+    """Whether whoever comes next would take this very lock: the folder may have been moved while we waited."""
+    try:
+        found = os.lstat(store.lock)
+    except OSError:
+        return False
+    held = os.fstat(handle)
+    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+
+def _moved(store: Store) -> Refusal:
+    return Refusal(f"the state was moved away from {store.folder} meanwhile; nothing was changed", "run it again")
 
 
 def _said(data: bytes) -> Dict[str, Any]:

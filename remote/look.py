@@ -7,12 +7,12 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from remote import batch, envfile, gpu_support, ground, registry, tree
 from remote import engine as engines
-from remote.checks import disk
+from remote.checks import disk, state
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine, EngineError
 from remote.looks import Wanted
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.view import view
 from remote.words import CRITICAL, OK, UNKNOWN, Check, encode
 
@@ -21,7 +21,8 @@ DENIED = (401, 403)
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), login, variables.
+    """`request`: root, state, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), login,
+    variables.
 
     And checklist, None where only that matters without which nothing can be carried out: tree (Folder each), env_files
     (EnvFile each).
@@ -30,7 +31,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     everything else is a row of the Look.
     """
     engine = engines.find(request["docker_host"])
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
     listed = engine.containers()
@@ -53,7 +54,7 @@ def _questions(
     limits, driver = request["disk"], gpu_support.Driver()
     room = partial(
         disk.check,
-        paths=limits["paths"],
+        paths=disk.with_state(limits["paths"], store),
         warning=limits["warning"],
         critical=limits["critical"],
         docker_host=request["docker_host"],
@@ -61,6 +62,7 @@ def _questions(
     questions = [
         Question("root", partial(ground.root, store=store)),
         Question("sessions", ground.sessions),
+        Question("state", partial(state.check, store=store, state=request["state"], engine=engine, listed=listed)),
         Question("disk space", room),
     ]
     for entry in wanted:

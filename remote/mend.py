@@ -11,14 +11,14 @@ from remote import lock, recover
 from remote.detach import Say, detached
 from remote.docker import StepFailed
 from remote.journal import now
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, docker_host, who. The answer has a sentence for each run. Raises Refusal (kind person)."""
+    """`request`: root, state, docker_host, who. The answer: a sentence for each run. Raises Refusal (kind person)."""
     engine = engines.find(request["docker_host"])
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.create()
     return detached(partial(_live, request["who"], store, engine))
 

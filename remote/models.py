@@ -15,7 +15,7 @@ from remote.journal import now
 from remote.modelchoice import Choices
 from remote.modelfile import ARCHIVES, WHOLE, ModelFile
 from remote.plans import ConfigFile, RunState
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
 NICE = 10  # a training is not to feel that gigabytes are read beside it
@@ -39,12 +39,12 @@ class Models:
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: root, folder, file, configs (service -> ConfigFile), and verify: which models are read as a whole.
+    """`request`: root, state, folder, file, configs (service -> ConfigFile), and verify: which are read as a whole.
 
     `verify` is the name of a directory, `previous` for the choice before the one in force, `all`, or empty. The answer
     is a Models. Raises Refusal when the folder cannot be read.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     known, damaged = _choices(store)
     verify, folder, file = request["verify"], request["folder"], request["file"]

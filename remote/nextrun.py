@@ -11,7 +11,7 @@ from remote.codec import decode
 from remote.looks import Look, Wanted
 from remote.occupants import occupant
 from remote.plans import Occupant
-from remote.store import Store
+from remote.store import find_store
 from remote.view import view
 from remote.words import encode
 
@@ -28,9 +28,9 @@ class NextRun:
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, docker_host, service (a Wanted). The answer is a NextRun."""
+    """`request`: root, state, docker_host, service (a Wanted). The answer is a NextRun."""
     engine = engines.find(request["docker_host"])
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     entry = decode(Wanted, request["service"], "service")
     image = engine.image(entry.local_tag) or {}

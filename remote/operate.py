@@ -30,7 +30,8 @@ def carry_out(site: Site) -> Optional[End]:
     if not claim(site.store.decision(site.plan.id), "go"):
         return End(CANCELLED, "cancelled, nothing changed")
     if not site.journal.write(step.change, service=step.service, container=step.container, grace=_grace(step)):
-        return End(REFUSED, f"{site.plan.root} is full: nothing can be written down; nothing was changed", "make room")
+        why = f"{site.store.folder} is full: nothing can be written down"
+        return End(REFUSED, f"{why}; nothing was changed", "make room")
     try:
         return _stop(site, step) if step.change == "stop" else _restart(site, step)
     except Refusal as error:

@@ -7,19 +7,21 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict
 
 from remote import files, lock, notes, pause
+from remote.checks.state import refuse_astray
 from remote.journal import now
 from remote.plans import Pause
-from remote.store import Store
+from remote.store import find_store
 from remote.words import encode
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, who, laptop, reason, seconds (0 ends the pause). The answer has pause and before: each a Pause,
-    or None where there is none.
+    """`request`: root, state, who, laptop, reason, seconds (0 ends the pause). The answer has pause and before: each a
+    Pause, or None where there is none.
 
     Raises Refusal while a run is under way, and when it cannot be written down.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
+    refuse_astray(store, request["docker_host"])
     store.create()
     who, laptop, begun = request["who"], request["laptop"], datetime.now(timezone.utc)
     handle = lock.acquire(store, {"action": "pause", "who": who, "laptop": laptop, "since": now()})

@@ -124,6 +124,7 @@ class Plan:
     batches: Tuple[BatchStep, ...] = ()
     leaves: str = ""  # the release in force before, empty for none
     docker_host: str = ""
+    state: str = ""  # where the state lies, as hosts.yaml says it; empty for the home of the login user
     undo_on_failure: bool = True
     keep_releases: int = 5
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past

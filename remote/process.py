@@ -15,7 +15,7 @@ from remote.ends import NEEDS_PERSON, End
 from remote.journal import Journal, now
 from remote.plans import Plan
 from remote.stage import Site
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
 CarryOut = Callable[[Site], Optional[End]]
@@ -28,7 +28,7 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
     """
     plan = decode(Plan, request["plan"], "plan")
     found = dataclasses.replace(engine.find(plan.docker_host), hidden=tuple(request["secrets"]["hidden"]))
-    store = Store(plan.root)
+    store = find_store(plan.root, plan.state, emit)
     store.create()
     detached(partial(_live, plan, request["secrets"], store, found, carry_out))
     return follow.follow(store, plan.id, emit)
@@ -51,7 +51,7 @@ def _live(
     hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
     if not journal.write("begin", True, **holder, plan=encode(plan), variables=hashes):
         files.remove(store.journal(plan.id))
-        raise Refusal(f"{plan.root} is full: no run can be written down; nothing was changed", "make room on it")
+        raise Refusal(f"{store.folder} is full: no run can be written down; nothing was changed", "make room on it")
     say({})
     site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held), journal)
     try:

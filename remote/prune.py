@@ -12,13 +12,14 @@ from remote import engine as engines
 from remote import files, lock, record, surplus
 from remote import journal as journals
 from remote.checks.say import size
+from remote.checks.state import refuse_astray
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker, StepFailed
 from remote.engine import Engine
 from remote.ids import new_id
 from remote.journal import Journal, now
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.surplus import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Batch, Thing
 from remote.words import Refusal, encode
 
@@ -28,15 +29,16 @@ Request = Dict[str, Any]
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, docker_host, keep, batches (Batch each), and to remove something: agreed ([kind, id] each), who,
-    laptop.
+    """`request`: root, state, docker_host, keep, batches (Batch each), and to remove something: agreed ([kind, id]
+    each), who, laptop.
 
     Without agreed, the answer has things (Thing each) and run, the last RunState or None. With it: run, the id or
     nothing, removed ([kind, id] each), freed in bytes, and notes, a sentence for each thing that would not go. Raises
     Refusal for a damaged record, while a run is under way, and after one that was cut off.
     """
-    engine, store = engines.find(request["docker_host"]), Store(request["root"])
+    engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
     if "agreed" in request:
+        refuse_astray(store, request["docker_host"])
         store.create()
         return detached(partial(_live, request, store, engine))
     store.check_owner()
@@ -71,7 +73,7 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
     journal = Journal(store.journal(run))
     if not journal.write("begin", **holder, things=[encode(thing) for thing in things]):
         files.remove(store.journal(run))
-        raise Refusal(f"{store.root} is full: no run can be written down; nothing was removed", "make room on it")
+        raise Refusal(f"{store.folder} is full: no run can be written down; nothing was removed", "make room on it")
     try:
         _forget(store, {thing.id for thing in things if thing.kind == RELEASE})
     except Refusal as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Tuple
 
-from remote import halt, modelkey, release
+from remote import halt, journal_check, modelkey, release, state_move
 from remote import journal as journals
 from remote.codec import decode
 from remote.docker import Docker
@@ -59,8 +59,13 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if begin is None:
         return "cancelled", f"run {run} was cut off before it began; nothing was changed"
     try:
+        if begin.get("action") == state_move.ACTION:
+            return "done", state_move.finish(store, begin)[0]
         if begin.get("action") == "model":
-            modelkey.point(store, run, decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs"))
+            configs = decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs")
+            if store.is_in_root:
+                journal_check.check_configs(store, run, configs)
+            modelkey.point(store, run, configs)
             return "done", f"run {run} was cut off; the model in force is {modelkey.chosen(store) or 'as it was'}"
         harmless = CUT.get(str(begin.get("action")))
         if harmless:
@@ -73,6 +78,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
                 decode(str, line[key], f"{run}.{key}")
     except (Malformed, KeyError) as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
+    if store.is_in_root:  # a container may have written all of that
+        journal_check.check(store, docker, plan, swaps, lines)
     if any(_events(lines, action) for action in ("restart", "stop")):
         return halt.finish(store, docker, plan, str(begin.get("since", "")))
     planned = [step for step in plan.consumers if step.change != "none"]

@@ -14,11 +14,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from remote import command, gpu_support, ground, tree
 from remote import engine as engines
+from remote.checks import state
 from remote.checks.together import Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine
 from remote.owners import ids
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.tree import Folder, Lack
 from remote.words import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
 
@@ -46,11 +47,11 @@ class Done:
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, docker_host, gpus, tree (Folder each), login (as the engine takes it, or None), dry_run.
+    """`request`: root, state, docker_host, gpus, tree (Folder each), login (as the engine takes it, or None), dry_run.
 
     The answer is a Done. Raises Refusal with nothing changed when the registry refuses the login.
     """
-    store, dry_run = Store(request["root"]), request["dry_run"]
+    store, dry_run = find_store(request["root"], request["state"]), request["dry_run"]
     store.check_owner()
     os.umask(0o022)  # for the directories above one that is made
     engine, row = _engine(request["docker_host"])
@@ -61,8 +62,8 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     listed = [decode(Folder, one, "tree") for one in request["tree"]]
     for folder in ([] if any(one.path == store.root for one in listed) else [Folder(store.root)]) + listed:
         _put_right(folder, dry_run, done, left)
-    _make_ours(store, dry_run, done)
     rows = [row, _python(), *_rows(request, store, engine, listed)]
+    _make_ours(store, rows, dry_run, done)
     left += [one for row in rows for one in _unfit(row, store)]
     told: Dict[str, Any] = encode(Done(tuple(done), tuple(left), tuple(rows)))
     return told
@@ -91,7 +92,10 @@ def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], liste
         Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=gpu_support.Driver()), slow=True),
     ]
     if engine:
+        listed_now = engine.containers()
+        where = partial(state.check, store=store, state=request["state"], engine=engine, listed=listed_now)
         questions.append(Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)))
+        questions.insert(1, Question("state", where))
     return ask_all(questions, lambda check: None)
 
 
@@ -121,9 +125,9 @@ def _apply(folder: Folder, lack: Lack) -> None:
         os.chmod(path, folder.mode)
 
 
-def _make_ours(store: Store, dry_run: bool, done: List[str]) -> None:
-    """The folder `.deploy`, where the root is there for it."""
-    if store.exists or not (os.access(store.root, os.W_OK | os.X_OK) or (dry_run and tree.may_make(store.root))):
+def _make_ours(store: Store, rows: List[Check], dry_run: bool, done: List[str]) -> None:
+    """The folder of the state, unless its row says that it must not be there."""
+    if store.exists or any(row.name == "state" and row.level in (CRITICAL, UNKNOWN) for row in rows):
         return
     if not dry_run:
         store.create()

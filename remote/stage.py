@@ -113,7 +113,8 @@ def _keep_present(path: str, folder: str) -> Tuple[str, int, int, int]:
 def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
     if step.spec is None:
         raise StepFailed(f"nothing is known of how {step.service} of release {site.plan.release} was created")
-    marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash)
+    state = "" if site.store.is_in_root else site.store.folder
+    marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash, state)
     return site.docker.create(step.spec, name, step.spec.image, marks)
 
 

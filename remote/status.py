@@ -16,7 +16,7 @@ from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine
 from remote.looks import Wanted
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.view import view
 from remote.words import SKIPPED, Check, encode
 
@@ -24,20 +24,20 @@ LOOK_AGAIN = 2.0  # seconds for which an offset with messages beyond it may take
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, docker_host, gpus, disk, services (Wanted each), hidden, variables. The answer is a Look."""
+    """`request`: root, state, docker_host, gpus, disk, services (Wanted each), hidden, variables. It is a Look."""
     engine = dataclasses.replace(engines.find(request["docker_host"]), hidden=tuple(request["hidden"]))
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
     listed = engine.containers()
-    rows = ask_all(_questions(request, engine, wanted, listed), lambda check: None)
+    rows = ask_all(_questions(request, engine, store, wanted, listed), lambda check: None)
     look = view(request, engine, store, wanted, listed, rows, {})
     answer: Dict[str, Any] = encode(prove.proven(store, look, wanted))
     return answer
 
 
 def _questions(
-    request: Dict[str, Any], engine: Engine, wanted: Sequence[Wanted], listed: List[Dict[str, Any]]
+    request: Dict[str, Any], engine: Engine, store: Store, wanted: Sequence[Wanted], listed: List[Dict[str, Any]]
 ) -> List[Question]:
     questions: List[Question] = []
     for entry in wanted:
@@ -46,7 +46,8 @@ def _questions(
             questions.append(Question(entry.service, ask, slow=True))
         else:
             questions += _of_a_consumer(entry, engine)
-    limits = request["disk"]
+    limits = dict(request["disk"])
+    limits["paths"] = disk.with_state(limits["paths"], store)
     room = partial(disk.check, docker_host=request["docker_host"], **limits)
     return [*questions, Question("disk space", room)]
 

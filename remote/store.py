@@ -1,29 +1,54 @@
-"""The folder `.deploy` on the server: where everything of ours lies, and whose it is."""
+"""The folder on the server in which everything of ours lies: where it is, whose it is, and what it is made of.
+
+It lies outside everything that a container mounts. Version 0.1.0 kept it as `.deploy` below the root, where containers
+can write; until `remote.state_move` has moved it, commands work on there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import hmac
+import json
 import os
 import pwd
+import re
+import stat
 from dataclasses import dataclass
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from remote import files
-from remote.words import Refusal
+from remote.codec import decode
+from remote.words import Malformed, Refusal, encode
 
 SPARE, ROOM = "spare", 1 << 20  # bytes
+HOME = ".local/state/gpu-runbook"  # below the home of the login user
+IN_ROOT = ".deploy"
+MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+# Without locks that hold, or gone with the power.
+UNFIT = (
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "tmpfs", "ramfs"),
+    *("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "gfs", "gfs2", "ocfs2", "orangefs"),
+)
+_PATH = re.compile(r"(/[\w.@+,-]+)+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """`folder.json`: which machine the folder was made on, where its content lay before, which folders are given up."""
+
+    machine: str = ""  # the machine-id, empty where there is none
+    was: Tuple[str, ...] = ()
+    forgotten: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Store:
-    """Paths below `<root>/.deploy`; nothing is touched until `create`."""
+    """Paths in the folder; nothing is touched until `create`."""
 
     root: str
-
-    @property
-    def folder(self) -> str:
-        return os.path.join(self.root, ".deploy")
+    folder: str
 
     @property
     def lock(self) -> str:
@@ -61,6 +86,19 @@ class Store:
     def releases(self) -> str:
         return os.path.join(self.folder, "releases")
 
+    @property
+    def marker(self) -> str:
+        return os.path.join(self.folder, "folder.json")
+
+    @property
+    def arriving(self) -> str:
+        """There as long as the content is still being copied here: until then the old folder is in force."""
+        return os.path.join(self.folder, "arriving")
+
+    @property
+    def salt(self) -> str:
+        return os.path.join(self.folder, "salt")
+
     def journal(self, run: str) -> str:
         return os.path.join(self.runs, f"{run}.jsonl")
 
@@ -75,45 +113,177 @@ class Store:
     def exists(self) -> bool:
         return os.path.isdir(self.folder)
 
-    def check_owner(self) -> None:
-        """Refuse by name when another login user deploys to this server."""
+    @property
+    def is_in_root(self) -> bool:
+        """Whether it is the folder of version 0.1.0, in which a container may have written."""
+        return self.folder == os.path.join(self.root, IN_ROOT)
+
+    def marked(self) -> Marker:
+        """What `folder.json` says; nothing where there is none, or none that can be understood."""
         try:
-            owner = os.stat(self.folder).st_uid
+            return decode(Marker, json.loads(files.read(self.marker) or b"{}"))
+        except (OSError, ValueError, RecursionError, Malformed):
+            return Marker()
+
+    def check_owner(self) -> None:
+        """Refuse by name when another login user deploys to this server, or the folder came from another machine."""
+        try:
+            found = os.lstat(self.folder)
         except FileNotFoundError:
             return
-        if owner != os.geteuid():
+        if found.st_uid != os.geteuid():
             raise Refusal(
-                f"{self.folder} belongs to {_user(owner)}, and this login is {_user(os.geteuid())}",
-                f"deploy to this server as {_user(owner)} (user: in hosts.yaml), one login user per server",
+                f"{self.folder} belongs to {_user(found.st_uid)}, and this login is {_user(os.geteuid())}",
+                f"deploy to this server as {_user(found.st_uid)} (user: in hosts.yaml), one login user per server",
+            )
+        if self.is_in_root:
+            _are_folders(self.folder, self.runs, self.releases)
+            return
+        made_on = self.marked().machine
+        if made_on not in ("", machine()):
+            raise Refusal(
+                f"{self.folder} was made on another machine, as in a copy of its disk",
+                "fab setup --move-state takes it over for this one, fab setup --forget-state begins anew",
             )
 
-    def create(self) -> None:
-        """Make the folders, mode 0700, and the salt. Raises Refusal when the root is missing or not writable."""
+    def create(self, arriving: bool = False) -> None:
+        """Make the folders, mode 0700, and the salt. `arriving`: its content is yet to be copied here.
+
+        Raises Refusal when they cannot be made there, and on a file system whose locks or content do not last.
+        """
         self.check_owner()
+        new = not self.exists
         try:
-            for folder in (self.folder, self.runs, self.releases):
+            if not self.is_in_root:
+                os.makedirs(os.path.dirname(self.folder), 0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.folder, 0o700)
+            if new and not self.is_in_root:
+                self._fits()
+            if arriving:  # before anything else: what is not whole must not be in force
+                files.write(self.arriving, b"")
+            for folder in (self.runs, self.releases):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(folder, 0o700)
+            for folder in (self.folder, self.runs, self.releases):
                 os.chmod(folder, 0o700)  # also when somebody has opened it, or a backup was put back
         except OSError as error:
-            raise Refusal(
-                f"{self.folder} cannot be made: {error.strerror}",
-                f"create {self.root} and let the login user own it",
-                "server",
-            ) from error
-        if files.read(self._salt) is None:
-            files.write(self._salt, os.urandom(32))
+            raise Refusal(f"{self.folder} cannot be made: {error.strerror}", elsewhere(), "server") from error
+        if not self.is_in_root and not os.path.exists(self.marker):
+            files.write(self.marker, json.dumps(encode(Marker(machine()))).encode())
+        if files.read(self.salt) is None:
+            files.write(self.salt, os.urandom(32))
         if not os.path.exists(self.spare) and files.room(self.folder) > 2 * ROOM:
             files.reserve(self.spare, ROOM)
 
-    @property
-    def _salt(self) -> str:
-        return os.path.join(self.folder, "salt")
+    def _fits(self) -> None:
+        """Raises Refusal where nothing of ours may lie; the folder was made a moment ago, and goes again."""
+        kind = file_system(self.folder)
+        why = f"is on a file system of kind {kind}" if unfit(kind) else "" if _locks(self.folder) else "takes no locks"
+        if why:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.folder)
+            raise Refusal(f"{self.folder} {why}: what is written there does not hold", elsewhere(), "server")
 
     def keyed_hash(self, text: str) -> str:
         """Sixteen hex digits that tell equal secrets from different ones, on this server only; empty without a salt."""
-        salt = files.read(self._salt)
+        salt = files.read(self.salt)
         return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()[:16] if salt else ""
+
+
+def find_store(root: str, state: str, emit: Optional[Callable[[Dict[str, Any]], None]] = None) -> Store:
+    """The folder for a root: below `state`, as hosts.yaml says it, or below the login user's home where that is empty.
+
+    As long as nothing was moved, the one in the root that version 0.1.0 has left; `emit` then hears of it.
+    """
+    new, old = Store(root, place(root, state)), in_root(root)
+    if not is_old(old.folder) or (os.path.exists(new.marker) and not os.path.exists(new.arriving)):
+        return new
+    if emit:
+        text = f"its state still lies in {old.folder}, where containers can write; it belongs in {new.folder}: "
+        emit({"event": "notice", "text": text + "fab deploy, fab setup and fab schedule.install move it there"})
+    return old
+
+
+def in_root(root: str) -> Store:
+    """The folder in which version 0.1.0 kept everything."""
+    return Store(root, os.path.join(root, IN_ROOT))
+
+
+def is_old(folder: str) -> bool:
+    """Whether it is a folder of version 0.1.0, by its outside."""
+    try:
+        return stat.S_ISDIR(os.lstat(folder).st_mode) and os.path.lexists(os.path.join(folder, "runs"))
+    except OSError:
+        return False
+
+
+def place(root: str, state: str) -> str:
+    """The folder's path: one for each machine and root. Raises Refusal (kind server) for a home of strange letters."""
+    base = state or os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, HOME)
+    mark = machine()[:8]
+    path = os.path.join(base, root.strip("/").replace("/", ",") + (f"@{mark}" if mark else ""))
+    if not _PATH.fullmatch(path):
+        raise Refusal(f"the home of {_user(os.geteuid())} is no plain path", elsewhere(), "server")
+    return path
+
+
+def machine() -> str:
+    """The id of this machine, empty where it has none."""
+    for path in MACHINE_IDS:
+        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+            found = re.fullmatch(r"[0-9a-f]{32}", file.read(64).strip())
+            if found:
+                return found[0]
+    return ""
+
+
+def elsewhere() -> str:
+    """What makes a place that will do."""
+    me = f"-o {os.geteuid()} -g {os.getegid()}"
+    return f"as root: install -d {me} -m 0700 /var/lib/gpu-runbook; then state: /var/lib/gpu-runbook in hosts.yaml"
+
+
+def unfit(kind: str) -> bool:
+    """Whether nothing of ours may lie on a file system of that kind."""
+    return kind in UNFIT or kind.startswith("fuse")
+
+
+def file_system(path: str) -> str:
+    """The kind of file system that a path is on, as the kernel calls it; empty where that cannot be told."""
+    real, kind, longest = os.path.realpath(path), "", -1
+    with contextlib.suppress(OSError, LookupError), open("/proc/self/mountinfo", "rb") as file:
+        for raw in file:
+            before, _, after = raw.partition(b" - ")
+            spelt = os.fsdecode(before.split()[4])
+            point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), spelt)
+            if os.path.commonpath([point, real]) == point and len(point) >= longest:
+                kind, longest = os.fsdecode(after.split()[0]), len(point)
+    return kind
+
+
+def _are_folders(*paths: str) -> None:
+    """Where containers can write, one may have put a link. Raises Refusal."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise Refusal(
+                    f"{path} is no directory: a container may have changed it", "look at it, and move it away"
+                )
+
+
+def _locks(folder: str) -> bool:
+    """Whether a file there can be locked."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def _user(uid: int) -> str:

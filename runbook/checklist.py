@@ -17,7 +17,7 @@ from runbook.problems import nearest, printable
 from runbook.resolve import Resolved
 
 ENV = ".env"
-GROUND = ("root", "sessions")  # without these nothing can be carried out at all
+GROUND = ("root", "sessions", "state")  # without these nothing can be carried out at all
 GPU_ROWS = ("NVIDIA driver", "docker GPU support")
 LINES = ("CI", "scan", "image", ENV, "env file", "tree", "")  # the checklist's order; the rest follows as it comes
 
@@ -136,6 +136,14 @@ def blocking(rows: Sequence[Check], services: Sequence[Service], look: Look) -> 
             continue
         if row.name not in batches or (row.level == UNKNOWN and moves_tag(look, row.name)):
             yield row
+
+
+def rules_out(row: Check) -> bool:
+    """Whether a critical row holds back even a rollback, a restart or a stop.
+
+    That a container can write to the state does not: what they are wanted for is the greater trouble.
+    """
+    return row.name in GROUND and (row.name != "state" or bool(row.figures.get("astray")))
 
 
 def moves_tag(look: Look, service: str) -> bool:

@@ -102,6 +102,7 @@ class Door:
     def __init__(self, host: Host, options: DoorOptions | None = None) -> None:
         self.host = host
         self.facts = Facts()
+        self.notices: dict[str, None] = {}  # what the server said for a person to know, each once
         self._options = options = options or DoorOptions()
         self.hidden = options.hidden
         ssh_config = options.ssh_config or Config().base_ssh_config

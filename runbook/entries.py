@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from runbook import fields
 
+OF_ROOT = "/var/lib/gpu-runbook"  # where the state is when everything is carried out as root
+
 
 def about(sentence: str) -> dict[str, str]:
     """What an editor shows beside a key."""
@@ -40,6 +42,12 @@ class Host(Strict):
     python: fields.Program = field(default="python3", metadata=about("Python 3.8 or newer on the server."))
     groups: tuple[fields.Name, ...] = field(default=(), metadata=about("Names that select several servers at once."))
     root: fields.AbsolutePath = field(metadata=about("Root of the data on the server."))
+    state: fields.AbsolutePath | None = field(
+        default=None,
+        metadata=about(
+            "Holds what is written down of deploys, outside of every mount; below the login's home without it."
+        ),
+    )
     gpus: Annotated[int, fields.whole(0, 64)] = field(default=0, metadata=about("GPUs the server must have."))
     env_file: fields.LocalPath = field(
         default=Path(".env"), metadata=about("Variables and passwords, relative to this file.")
@@ -48,6 +56,11 @@ class Host(Strict):
     connect_timeout: Annotated[float, fields.duration(1, 300)] = field(
         default=10, metadata=about("Seconds until connecting is given up.")
     )
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What a server is asked with: its root, and where its state is, empty for the home of the login user."""
+        return {"root": self.root, "state": self.state or (OF_ROOT if self.sudo else "")}
 
 
 @dataclass(frozen=True, kw_only=True)

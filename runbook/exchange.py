@@ -50,6 +50,8 @@ def ask(
 ) -> dict[str, Any]:
     """Ask the server one thing and return its answer; no text in answer or events holds control characters.
 
+    What a server says beside its answer, for a person to know, goes to the door's notices.
+
     An `endless` call may say more in its events than the memory could hold: whoever hears them hands them on.
 
     Raises what the server refuses with, CannotConnect, LostContact when it falls silent or the connection ends, and
@@ -64,7 +66,9 @@ def ask(
                 return answer
             if "error" in message:
                 raise _error(door.host.name, message["error"])
-            if on_event and "event" in message:
+            if "event" in message and message["event"].get("event") == "notice":
+                door.notices[str(message["event"].get("text", ""))] = None
+            elif on_event and "event" in message:
                 on_event(message["event"])
         raise _unanswered(door, call, hearing)
 

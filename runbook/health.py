@@ -52,6 +52,7 @@ def request_for(wanted: Inventory, host: Host, services: Sequence[Service], reso
         docker_host=host.docker_host or "",
         consumers=tuple(_consumer(one, resolved) for one in services if isinstance(one, inventory.Consumer)),
         root=host.root,
+        state=host.place["state"],
     )
 
 

@@ -17,12 +17,12 @@ from runbook.exchange import ask, entry
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning
 
 
-def of_server(door: Door, root: str, limit: int) -> tuple[Past, ...]:
+def of_server(door: Door, place: dict[str, str], limit: int) -> tuple[Past, ...]:
     """The newest runs, newest first; one exchange. Raises what `exchange.ask` raises."""
-    return _ask(door, {"root": root, "limit": limit}, None)
+    return _ask(door, {**place, "limit": limit}, None)
 
 
-def of_run(door: Door, root: str, run: str) -> tuple[Past, list[dict[str, Any]]]:
+def of_run(door: Door, place: dict[str, str], run: str) -> tuple[Past, list[dict[str, Any]]]:
     """One run, the newest without a name, and the lines of its journal. Raises what `exchange.ask` raises."""
     journal: list[dict[str, Any]] = []
 
@@ -31,7 +31,7 @@ def of_run(door: Door, root: str, run: str) -> tuple[Past, list[dict[str, Any]]]
         if isinstance(line, dict):
             journal.append(line)
 
-    (past,) = _ask(door, {"root": root, "show": run}, hear)
+    (past,) = _ask(door, {**place, "show": run}, hear)
     return past, journal
 
 
@@ -61,7 +61,7 @@ def _run(past: Past) -> Iterator[tuple[str, str]]:
     yield from ((f"      went past {row}: {why}", "yellow") for row, why in past.skipped.items())
     if past.damaged:
         damage = f"{say.several(past.damaged, 'line')} of its journal cannot be read"
-        yield f"      {damage}: .deploy/runs/{past.run}.jsonl", "yellow"
+        yield f"      {damage}: runs/{past.run}.jsonl in the state", "yellow"
 
 
 def shown(past: Past, journal: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -48,6 +48,7 @@ def load(path: Path) -> Inventory:
         for details in error.errors(include_url=False, include_input=False):
             document.complain(_place(details, document), _sentence(details))
     else:
+        _complain_of_exposed_states(document, inventory)
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
@@ -120,6 +121,25 @@ def _complain_of_twins(document: Document, hosts: Any) -> None:
         for index, group in enumerate(groups if isinstance(groups, list) else ()):
             if isinstance(group, str) and group in hosts:
                 document.complain(("hosts", name, "groups", str(index)), "is also the name of a server")
+
+
+def _complain_of_exposed_states(document: Document, inventory: Inventory) -> None:
+    """What is written down of deploys lies where no container writes: neither in a mount nor above one."""
+    mounts = {mount.split(":")[0]: service.name for service in inventory.services.values() for mount in service.mounts}
+    for host in inventory.hosts.values():
+        if not host.state:
+            continue
+        own: Place = ("hosts", host.name, "state")
+        place = own if own in document.lines else ("defaults", "state")
+        if _is_below(host.state, host.root):
+            document.complain(place, f"is below the root ({host.root}), where containers write")
+        for source, service in mounts.items():
+            if _is_below(host.state, source) or _is_below(source, host.state):
+                document.complain(place, f"is not apart from {source}, which {service} mounts")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _place(details: ErrorDetails, document: Document) -> Place:

@@ -11,7 +11,7 @@ from typing import Any
 from remote.looks import Look
 from remote.plans import Plan
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
-from runbook import afterwards, checklist, gating, interrupts, looking, pausing, plantext, telling
+from runbook import afterwards, checklist, gating, interrupts, looking, moving, pausing, plantext, telling
 from runbook.door import Door
 from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
 from runbook.exchange import ask, entry
@@ -100,7 +100,7 @@ def let_pass(door: Door, look: Look, screen: Screen) -> None:
     """Only what makes a rollback impossible holds it back; the rest is said."""
     screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
     _refuse_beside(door, look)
-    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and row.name in checklist.GROUND])
+    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and checklist.rules_out(row)])
 
 
 def _refuse_beside(door: Door, look: Look) -> None:
@@ -124,6 +124,8 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
         screen.say(line, copyable=True)
     result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
     if nothing_to_do(plan) and not job.dry_run:
+        if plan.action == "deploy":
+            moving.move_out(door, job.inventory, job.resolved, look.rows, screen)
         screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
         return {**result, "outcome": "up-to-date", "release": look.record.current}
     known = gating.identities(look)
@@ -136,6 +138,8 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
             result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
     if job.dry_run:
         return {**result, "outcome": "dry-run"}
+    if plan.action == "deploy":
+        moving.move_out(door, job.inventory, job.resolved, look.rows, screen)
     lines: list[dict[str, Any]] = []
     ended = run(door, job, plan, screen, lines.append)
     after = show_after(job.inventory, door.host.name, lines, screen)

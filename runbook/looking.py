@@ -80,7 +80,7 @@ def status(door: Door, inventory: Inventory, resolved: Resolved, services: Seque
 def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> dict[str, Any]:
     host = resolved.host
     return {
-        "root": host.root,
+        **host.place,
         "docker_host": host.docker_host or "",
         "gpus": host.gpus,
         "disk": disk_limits(inventory, resolved),

@@ -10,7 +10,7 @@ from runbook.inventory import Host
 
 def mended(door: Door, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
-    request = {"root": host.root, "docker_host": host.docker_host or "", "who": who}
+    request = {**host.place, "docker_host": host.docker_host or "", "who": who}
     try:
         sentences = list(map(str, entry(door.host.name, ask(door, "mend", request), "mended", list)))
     except KeyboardInterrupt:

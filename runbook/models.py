@@ -70,10 +70,10 @@ def checked(inventory: Inventory, date: str | None) -> Terms:
     return known
 
 
-def listed(door: Door, root: str, known: Terms, verify: str, passing: Callable[[str], None]) -> Models:
+def listed(door: Door, place: dict[str, str], known: Terms, verify: str, passing: Callable[[str], None]) -> Models:
     """One exchange. `verify`: as in remote/models.py. Raises what `exchange.ask` raises."""
     configs = {name: encode(config) for name, config in known.configs.items()}
-    request = {"root": root, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
+    request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
     try:
         return decode(Models, ask(door, "models", request, lambda event: passing(_progress(event))), "models")
     except LostContact as error:
@@ -102,7 +102,8 @@ def choose(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) -> 
         raise Cancelled(f"{server}: cancelled, nothing changed") from None
     screen.say(f"{server}: {named(model)} is whole: {say.size(model.size)}, sha256 {model.sha256[:16]}…")
     request = {
-        "root": host.root,
+        **host.place,
+        "docker_host": host.docker_host or "",
         "folder": known.folder,
         "configs": {name: encode(config) for name, config in known.configs.items()},
         "model": encode(model),
@@ -124,13 +125,13 @@ def _verified(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) 
     """The models, with the one that is wanted read as a whole; a run that was cut off is brought to an end first."""
     server, verify = door.host.name, wish.date or PREVIOUS
     with screen.working(f"{server}: verifying") as passing:
-        found = listed(door, host.root, known, verify, passing)
+        found = listed(door, host.place, known, verify, passing)
         if found.run is None or found.run.state != "cut-off" or wish.dry_run:
             return found
         screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
         for sentence in mended(door, host, getpass.getuser(), found.run.id):
             screen.say(f"{server}: {sentence}", "yellow")
-        return listed(door, host.root, known, verify, passing)
+        return listed(door, host.place, known, verify, passing)
 
 
 def _fit(server: str, known: Terms, found: Models, wish: Wish) -> ModelFile:

@@ -15,6 +15,7 @@ from runbook import fields
 from runbook.door import Door
 from runbook.errors import BadInput, Defect, LostContact
 from runbook.exchange import ask
+from runbook.inventory import Host
 
 SHORTEST, LONGEST = 60, 30 * 86400  # seconds
 
@@ -29,12 +30,17 @@ def seconds(given: str | None) -> int:
         raise BadInput(told, "fab pause --for 90s, 30m, 2h or 1d") from None
 
 
-def pause(door: Door, root: str, length: int, reason: str) -> dict[str, Any]:
+def pause(door: Door, host: Host, length: int, reason: str) -> dict[str, Any]:
     """Hold deploys back for so many seconds, or let them go again with 0; one exchange.
 
     The result is what --json prints: pause and before, each as JSON types or None. Raises what `exchange.ask` raises.
     """
-    request = {"root": root, "who": getpass.getuser(), "laptop": socket.gethostname()}
+    request = {
+        **host.place,
+        "docker_host": host.docker_host or "",
+        "who": getpass.getuser(),
+        "laptop": socket.gethostname(),
+    }
     try:
         answer = ask(door, "pausing", request | {"seconds": length, "reason": reason})
     except LostContact as error:

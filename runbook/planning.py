@@ -110,6 +110,7 @@ def frame(inventory: Inventory, resolved: Resolved, look: Look, order: Order, ru
         action="",
         server=resolved.host.name,
         root=resolved.host.root,
+        state=resolved.host.place["state"],
         release="",
         who=order.who,
         laptop=order.laptop,

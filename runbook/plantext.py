@@ -28,7 +28,7 @@ def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
     """What will be run for one consumer, in order, with names where ids are not known yet."""
     new = parked(step.service, plan.release)
     if not step.container and step.spec:
-        marks = labels(step.service, plan.release, spec_hash(step.spec), "…")
+        marks = labels(step.service, plan.release, spec_hash(step.spec), "…", "…")
         yield " ".join(create_command(step.spec, new, step.spec.image, marks))
     if step.old:
         old = parked(step.service, old_release(step, plan.id))

@@ -66,7 +66,7 @@ def _request(inventory: Inventory, host: Host, count: int) -> dict[str, Any]:
         for one in inventory.services.values()
         if isinstance(one, Batch)
     ]
-    return {"root": host.root, "docker_host": host.docker_host or "", "keep": count, "batches": batches}
+    return {**host.place, "docker_host": host.docker_host or "", "keep": count, "batches": batches}
 
 
 def _listed(door: Door, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen) -> list[Thing]:

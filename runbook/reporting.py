@@ -17,11 +17,11 @@ from runbook.schedule import asking
 MOST_RUNS = 200  # all that a server keeps
 
 
-def of_server(door: Door, root: str, request: Request, since: int) -> ServerReport:
+def of_server(door: Door, place: dict[str, str], request: Request, since: int) -> ServerReport:
     """Two questions over one connection; `since` in seconds. One that cannot be reached is a report that says so."""
     found = health.of_server(door, request)
     try:
-        seen = asking.seen(door, root, since, MOST_RUNS)
+        seen = asking.seen(door, place, since, MOST_RUNS)
     except CannotConnect as error:
         return ServerReport(
             door.host.name, found.at, found.checks, (), (), 0, since, 0, f"{error.message}. {error.hint}"

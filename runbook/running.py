@@ -97,16 +97,16 @@ def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> En
         interrupts.heard = False
 
 
-def follow(door: Door, root: str, run: str, tell: Tell) -> Ended:
+def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Ended:
     """Follow a run, the newest one when `run` is empty. Ctrl-C ends the following and nothing else."""
     listener = Listener(tell)
 
     def resume(anew: Door) -> dict[str, Any]:
-        return _ask_follow(anew, root, listener.run, listener)
+        return _ask_follow(anew, place, listener.run, listener)
 
     try:
         try:
-            answer = _ask_follow(door, root, run, listener)
+            answer = _ask_follow(door, place, run, listener)
         except LostContact as error:
             if not listener.run:
                 raise
@@ -149,7 +149,7 @@ def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listen
     def resume(anew: Door) -> dict[str, Any]:
         """A run that never began is kept from beginning."""
         try:
-            return _ask_follow(anew, plan.root, plan.id, listener)
+            return _ask_follow(anew, place_of(plan), plan.id, listener)
         except BadInput:
             if _cancel(anew, plan):
                 message = f"{anew.host.name}: contact was lost before the run had begun; nothing was changed"
@@ -162,9 +162,14 @@ def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listen
         return _come_back(door, listener, error, plan.id, resume)
 
 
-def _ask_follow(door: Door, root: str, run: str, listener: Listener) -> dict[str, Any]:
+def place_of(plan: Plan) -> dict[str, str]:
+    """Where a plan's run is written down."""
+    return {"root": plan.root, "state": plan.state}
+
+
+def _ask_follow(door: Door, place: dict[str, str], run: str, listener: Listener) -> dict[str, Any]:
     listener.again()
-    return ask(door, "follow", {"root": root, "run": run}, listener, SILENCE)
+    return ask(door, "follow", {**place, "run": run}, listener, SILENCE)
 
 
 def _come_back(
@@ -200,5 +205,5 @@ def _interrupted(door: Door, plan: Plan) -> RunbookError:
 
 
 def _cancel(door: Door, plan: Plan) -> bool:
-    answer = ask(door, "cancel", {"root": plan.root, "run": plan.id})
+    answer = ask(door, "cancel", {**place_of(plan), "run": plan.id})
     return entry(door.host.name, answer, "cancelled", bool)

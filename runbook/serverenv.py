@@ -161,7 +161,7 @@ def _after_mending(door: Door, host: Host, wish: Wish, screen: Screen) -> Compar
 
 
 def _request(host: Host, entries: Sequence[EnvFile]) -> dict[str, Any]:
-    return {"root": host.root, "files": [encode(entry) for entry in entries]}
+    return {**host.place, "docker_host": host.docker_host or "", "files": [encode(entry) for entry in entries]}
 
 
 def _ask(door: Door, request: dict[str, Any]) -> Compared:

@@ -8,6 +8,7 @@ from remote.checks import say
 from remote.codec import decode
 from remote.setup import Done
 from remote.words import LEVELS, Malformed, encode
+from runbook import moving
 from runbook.door import Door
 from runbook.errors import BadInput, Defect, LostContact, NeedsPerson
 from runbook.exchange import ask
@@ -46,6 +47,8 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
         "left": [encode(one) for one in found.left],
         "rows": [encode(row) for row in found.rows],
     }
+    if not dry_run:
+        moving.move_out(door, inventory, resolved, found.rows, screen)
     if found.left and not dry_run:
         raise _needs_person(server, found, result)
     said = {"dry-run": "this was a dry run; nothing was changed", "done": "set up", "up-to-date": "everything is there"}
@@ -57,7 +60,7 @@ def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) 
     """One exchange."""
     host, server = resolved.host, door.host.name
     request = {
-        "root": host.root,
+        **host.place,
         "docker_host": host.docker_host or "",
         "gpus": host.gpus,
         "tree": [encode(folder) for folder in folders(inventory, host)],

@@ -61,7 +61,7 @@ def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Bat
         checkpoints=service.checkpoints or "",
     )
     host = resolved.host
-    request = {"root": host.root, "docker_host": host.docker_host or "", "service": encode(entry)}
+    request = {**host.place, "docker_host": host.docker_host or "", "service": encode(entry)}
     try:
         found = decode(NextRun, ask(door, "nextrun", request), "answer")
         for one in (*found.look.batches.get(service.name, BatchState()).runs, *([found.named] if found.named else [])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Machine:
     @property
     def root(self) -> Path:
         return self.directory / "root"
+
+    @property
+    def machine_id(self) -> str:
+        """As systemd would have made it once; the same for every sandbox."""
+        return hashlib.sha256(self.hostname.encode()).hexdigest()[:32]
 
     @property
     def local(self) -> Path:

@@ -88,6 +88,7 @@ def _write_names(machine: Machine, users: tuple[User, ...], groups: Groups) -> N
     give_file(etc / "group", "\n".join(group) + "\n")
     give_file(etc / "nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
     give_file(etc / "hostname", f"{machine.hostname}\n")
+    give_file(etc / "machine-id", f"{machine.machine_id}\n", mode=0o444)
     give_file(etc / "hosts", f"127.0.0.1 localhost {machine.hostname}\n::1 localhost\n")
 
 

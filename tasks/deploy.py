@@ -95,11 +95,11 @@ def follow(context: Any, run: str | None = None, hosts: str | None = None, debug
 
     visit, wanted = Visit(context, hosts, None, machine=False, purpose="ask"), given("--run", run) or ""
     for door in visit.doors():
-        root = visit.resolved[door.host.name].host.root
+        place = visit.resolved[door.host.name].host.place
         with visit.screen.working(f"{door.host.name}: following") as passing:
             lines: list[dict[str, Any]] = []
             tell = jobs.teller(visit.screen, passing, door.host.name, lines.append)
-            ended = running.follow(door, root, wanted, tell)
+            ended = running.follow(door, place, wanted, tell)
         visit.screen.say(ended.sentence, "green")
         jobs.show_after(visit.inventory, door.host.name, lines, visit.screen)
 

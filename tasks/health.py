@@ -80,7 +80,7 @@ def _past(context: Any, hosts: str | None, service: str | None, back: str, json:
     visit = Visit(context, hosts, None, json, purpose="ask")
 
     def ask(door: Door) -> dict[str, Any]:
-        seen = asking.seen(door, visit.resolved[door.host.name].host.root, length)
+        seen = asking.seen(door, visit.resolved[door.host.name].host.place, length)
         for text, style in timeline.lines(door.host.name, seen, length):
             visit.screen.say(text, style, copyable=True)
         return timeline.as_result(door.host.name, seen)

@@ -23,7 +23,7 @@ def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool =
     visit = Visit(context, hosts, None, json, purpose="ask")
 
     def ask(door: Door) -> dict[str, Any]:
-        pasts = history.of_server(door, visit.resolved[door.host.name].host.root, most)
+        pasts = history.of_server(door, visit.resolved[door.host.name].host.place, most)
         for text, style in history.lines(door.host.name, pasts):
             visit.screen.say(text, style)
         return history.as_result(door.host.name, pasts)
@@ -45,7 +45,7 @@ def show(
     visit, wanted = Visit(context, hosts, None, json, purpose="ask"), given("--run", run) or ""
 
     def ask(door: Door) -> dict[str, Any]:
-        past, journal = history.of_run(door, visit.resolved[door.host.name].host.root, wanted)
+        past, journal = history.of_run(door, visit.resolved[door.host.name].host.place, wanted)
         if len(visit.hosts) > 1:
             visit.screen.say(f"{door.host.name}:", "bold")
         for text, style in history.shown(past, journal):

@@ -37,9 +37,9 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
 
     def ask(door: Door) -> dict[str, Any]:
         server = door.host.name
-        root = visit.resolved[server].host.root
+        place = visit.resolved[server].host.place
         with visit.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
-            found = models.listed(door, root, known, ALL if verify else "", passing)
+            found = models.listed(door, place, known, ALL if verify else "", passing)
         for text, style in show_models.lines(server, known.folder, found):
             visit.screen.say(text, style)
         return show_models.as_result(server, known.folder, found)

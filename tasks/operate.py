@@ -96,7 +96,7 @@ def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: st
     visit = Visit(context, hosts, None, json, purpose="ask")
 
     def change(door: Door) -> dict[str, Any]:
-        result = pausing.pause(door, visit.resolved[door.host.name].host.root, seconds, reason)
+        result = pausing.pause(door, visit.resolved[door.host.name].host, seconds, reason)
         visit.screen.say(f"{door.host.name}: {result.pop('told')}")
         return result
 

@@ -39,7 +39,7 @@ def make(
         resolved = visit.resolved[door.host.name]
         request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
         with visit.screen.working(f"{door.host.name}: asking what it saw", short=True):
-            reports.append(reporting.of_server(door, resolved.host.root, request, back))
+            reports.append(reporting.of_server(door, resolved.host.place, request, back))
     reporting.write(path, reports)
     visit.screen.say(f"{path.resolve()} ({path.stat().st_size / 1000:.0f} KB): {_what(reports)}", copyable=True)
     return CannotConnect.exit_code if all(report.error for report in reports) else 0

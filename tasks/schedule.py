@@ -75,7 +75,7 @@ def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bo
     visit = Visit(context, hosts, None, json, purpose="ask")
 
     def change(door: Door) -> dict[str, Any]:
-        answer = asking.remove(door, visit.resolved[door.host.name].host.root)
+        answer = asking.remove(door, visit.resolved[door.host.name].host.place)
         visit.screen.say(f"{door.host.name}: {showing.removed(answer)}")
         return answer
 

@@ -72,9 +72,15 @@ class Visit:
                 failed.append(error)
                 if len(self.hosts) > 1:
                     show_error(error)
+            finally:
+                self._show_notices(door)
         if failed:
             raise _unanswered(failed, results)
         return results
+
+    def _show_notices(self, door: Door) -> None:
+        for text in door.notices:
+            self.screen.say(f"{door.host.name}: {text}", "yellow")
 
     def change_each(self, change: Callable[[Door], Result]) -> list[Result]:
         """What became of one server after the other; the first failure ends it, with the results up to it."""
@@ -82,7 +88,10 @@ class Visit:
         try:
             for door in self.doors():
                 results.append({"server": door.host.name})
-                results[-1] |= change(door)
+                try:
+                    results[-1] |= change(door)
+                finally:
+                    self._show_notices(door)
         except RunbookError as error:
             if results:
                 results[-1] |= error.as_result()

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -17,6 +18,7 @@ from sandbox.place import CONSUMER_REPOSITORY, LOGIN_USER, STREAM, TRAINING_REPO
 from sandbox.services import REGISTRY_USER
 
 ROOT = "/azaion"
+STATE = f"/home/{LOGIN_USER}/.local/state/gpu-runbook/azaion@{Sandbox().server.machine_id[:8]}"
 
 _CLEAN = r"""
 rm -f /var/spool/cron/crontabs/*
@@ -30,7 +32,9 @@ docker images --all --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' | 
     $3 != "<none>" { print $1 "@" $3 }
 ' | sort -u | xargs --no-run-if-empty docker rmi --force >/dev/null
 docker image prune --force >/dev/null
-rm -rf /home/deploy/.docker /azaion/.deploy
+rm -rf /home/deploy/.docker /azaion/.deploy*
+mountpoint -q /home/deploy/.local || rm -rf /home/deploy/.local
+rm -rf /home/deploy/.local/*
 find /azaion -type f -not -name best.pt -delete
 find /azaion -mindepth 1 -maxdepth 1 -not -name annotations -not -name models -not -name checkpoints -exec rm -r {} +
 rm -rf /srv
@@ -38,11 +42,11 @@ chown -R deploy:deploy /azaion
 chmod 755 /azaion /azaion/*
 """
 
-# One line per thing below the root: what it is, who may do what with it, what is in it.
+# One line per thing below the root and below the folder of states: what it is, who may do what with it, what is in it.
 _TREE = r"""
 import hashlib, json, os, stat, sys
 found = {}
-for directory, names, files in os.walk(sys.argv[1]):
+for directory, names, files in (entry for root in sys.argv[1:] for entry in os.walk(root)):
     for name in names + files:
         path = os.path.join(directory, name)
         status = os.lstat(path)
@@ -213,8 +217,8 @@ def fire(sandbox: Sandbox) -> list[CompletedProcess[str]]:
 
 
 def server_snapshot(sandbox: Sandbox) -> Snapshot:
-    """The tree below the root with modes, owners and digests; containers; images. Says nothing of times."""
-    tree = json.loads(run_inside(sandbox, ["python3", "-IS", "-c", _TREE, ROOT]).stdout)
+    """Root and state with modes, owners and digests; containers; images. Says nothing of times."""
+    tree = json.loads(run_inside(sandbox, ["python3", "-IS", "-c", _TREE, ROOT, str(Path(STATE).parent)]).stdout)
     ids = docker(sandbox, "ps", "--all", "--quiet", "--no-trunc").split()
     found = json.loads(docker(sandbox, "inspect", *ids)) if ids else []
     listed = docker(

@@ -42,8 +42,9 @@ class Request:
     """What the laptop wants to know. So many seconds later a young container is looked at again (`look_again`), and so
     many an offset may take to move while messages wait (`await_move`).
 
-    `root`: where it is written down what was stopped on purpose. `schedule`: what the laptop would leave there as
-    settings of the scheduled check, empty where it cannot tell; without it nothing is asked about that check.
+    `root` and `state` lead to where it is written down what was stopped on purpose. `schedule`: what the laptop would
+    leave there as settings of the scheduled check, empty where it cannot tell; without it nothing is asked about that
+    check.
     """
 
     disk: DiskLimits
@@ -53,4 +54,5 @@ class Request:
     look_again: float = 3.0
     await_move: float = 3.0
     root: str = ""
+    state: str = ""
     schedule: Optional[Dict[str, Any]] = field(default=None, repr=False)

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from remote import command, engine
 from remote.checks import say
+from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
 SECONDS = 5.0
@@ -57,6 +58,11 @@ def check(
     if isinstance(docker_root, Trouble):
         found.append(docker_root)
     return judge(name, found, warning, critical, raised)
+
+
+def with_state(paths: Sequence[str], store: Store) -> List[str]:
+    """The paths, and the folder of the state where it is there: it may be on another file system than the root."""
+    return [*paths, *([store.folder] if store.exists else [])]
 
 
 def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = command.run) -> Union[Room, Trouble]:

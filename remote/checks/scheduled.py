@@ -20,9 +20,8 @@ INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
 Findings = List[Tuple[str, str, str]]  # the level, a sentence, and what to do about it
 
 
-def check(name: str, root: str, wanted: Dict[str, Any], now: float) -> Check:
+def check(name: str, store: Store, wanted: Dict[str, Any], now: float) -> Check:
     """`wanted`: the settings that the laptop would leave there, empty where it cannot tell. `now`: since 1970."""
-    store = Store(root)
     installed, damage = notes.load(Installed, place(store, SETTINGS))
     if installed is None:
         if damage:

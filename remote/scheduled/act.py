@@ -146,6 +146,7 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
         action="restart",
         server=settings.server,
         root=settings.root,
+        state=settings.state,
         release=told.current,
         who=WHO,
         laptop=socket.gethostname(),
@@ -158,7 +159,7 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
         begun = journal.write("begin", True, **holder, run=run, laptop=plan.laptop, plan=encode(plan), variables={})
         if not begun and step.old and step.old.running:  # cut off now, it would stay down and nobody would know why
             files.remove(store.journal(run))
-            raise Refusal(f"{settings.root} is full: nothing can be written down; {step.service} was left alone")
+            raise Refusal(f"{store.folder} is full: nothing can be written down; {step.service} was left alone")
         end = _exchange(Docker(engine, journal, held), step)
         journal.write("end", **encode(end))
     finally:

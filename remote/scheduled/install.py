@@ -2,94 +2,64 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import sys
-import time
-import zlib
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict
 
-from remote import command, files, notes
+from remote import engine as engines
+from remote import notes, state_move
+from remote.checks import state
 from remote.codec import decode
-from remote.scheduled import crontab
-from remote.scheduled.program import archive
-from remote.scheduled.settings import KEPT, PROGRAM, SETTINGS, Installed, Settings, place
-from remote.store import Store
-from remote.words import Refusal, encode
-
-SECONDS = 20.0  # for the program's first words
+from remote.scheduled import crontab, installation
+from remote.scheduled.settings import PROGRAM, SETTINGS, Installed, Settings, place
+from remote.store import Store, find_store
+from remote.words import CRITICAL, Refusal
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: settings, version, program (hash), sources (of each module by name, as JSON, compressed, in base64),
     who, laptop.
 
-    The answer: changed (what was written: program, settings, crontab), crontab (our block), running (whether cron does,
-    None when that cannot be seen), at. Raises Refusal with the crontab as it was.
+    The answer: changed (what was written: state, program, settings, crontab), crontab (our block), running (whether
+    cron does, None when that cannot be seen), moved (from where to where the state was moved, empty for most). Raises
+    Refusal with the crontab as it was.
     """
     settings = decode(Settings, request["settings"], "settings")
-    sources = json.loads(zlib.decompress(base64.b64decode(request["sources"])))
-    store = Store(settings.root)
+    store = find_store(settings.root, settings.state)
+    if store.is_in_root:
+        return _moved(request, settings, emit)
+    _is_safe(store, settings)
     store.create()
     program = place(store, PROGRAM)
     before = crontab.read()
     block = crontab.block(settings.root, settings.every, sys.executable, program)
     after = crontab.with_block(before, settings.root, block)
     known, _ = notes.load(Installed, place(store, SETTINGS))
-    files.make_folder(os.path.dirname(program))
-    changed = ["program"] if _write_program(program, archive(sources)) else []
+    changed = installation.lay_down(store, request)
     try:
-        if not _is_same(known, settings, request):
-            _write_settings(store, settings, request)
-            changed.append("settings")
         if after != before:
             crontab.write(after, os.path.dirname(program))
             changed.append("crontab")
     except Refusal:
-        if known is None:  # nothing is to be left behind that nobody starts, least of all the passwords
-            for path in (program, place(store, SETTINGS)):
-                files.remove(path)
+        if known is None:
+            installation.forget(store)
         raise
-    return {"changed": changed, "crontab": block, "running": crontab.is_running()}
+    return {"changed": changed, "crontab": block, "running": crontab.is_running(), "moved": []}
 
 
-def _write_program(path: str, data: bytes) -> bool:
-    """Put the program in its place once it has been seen to run here; whether it is another one than before."""
-    if files.read(path) == data:
-        return False
-    staged = files.stage(path, data, 0o600)
-    ended = command.run([sys.executable, "-IS", staged, "version"], SECONDS)
-    if not ended.ok:
-        os.unlink(staged)
-        raise Refusal(f"the check does not run on {sys.executable}: {ended.complaint}", "say python: in hosts.yaml")
-    files.place(staged, path)
-    files.sync_folder(os.path.dirname(path))
-    return True
+def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """The state goes where it belongs, and the check is left there."""
+    asked = {"root": settings.root, "state": settings.state, "docker_host": settings.questions.docker_host}
+    who = {"who": request["who"], "laptop": request["laptop"]}
+    done = state_move.answer({**asked, **who, "what": "root", "install": request}, emit)
+    changed = ["state", "program", "settings", "crontab"]
+    moved = [done["was"], done["folder"]]
+    return {"changed": changed, "crontab": done["crontab"], "running": crontab.is_running(), "moved": moved}
 
 
-def _is_same(known: Optional[Installed], settings: Settings, request: Dict[str, Any]) -> bool:
-    return known is not None and (known.settings, known.program, known.version, known.environment) == (
-        settings,
-        request["program"],
-        request["version"],
-        _environment(),
-    )
-
-
-def _write_settings(store: Store, settings: Settings, request: Dict[str, Any]) -> None:
-    installed = Installed(
-        settings=settings,
-        version=request["version"],
-        program=request["program"],
-        at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        who=request["who"],
-        laptop=request["laptop"],
-        environment=_environment(),
-    )
-    notes.save(place(store, SETTINGS), encode(installed))
-
-
-def _environment() -> Dict[str, str]:
-    """What of this login's environment a job of cron lacks: the way to programs, to docker and to the world."""
-    return {name: os.environ[name] for name in KEPT if name in os.environ}
+def _is_safe(store: Store, settings: Settings) -> None:
+    """Cron runs what lies there. Raises Refusal where a container could write it."""
+    engine = engines.find(settings.questions.docker_host)
+    row = state.check("state", store, settings.state, engine, engine.containers())
+    if row.level == CRITICAL:
+        raise Refusal(f"{row.sentence}; nothing was changed", row.hint)

@@ -66,7 +66,7 @@ def _round(program: str) -> int:
     os.nice(NICE)
     installed = _installed(os.path.join(os.path.dirname(os.path.abspath(program)), SETTINGS))
     os.environ.update(installed.environment)
-    store = Store(installed.settings.root)
+    store = Store(installed.settings.root, os.path.dirname(os.path.dirname(os.path.abspath(program))))
     store.check_owner()
     held, since = _alone(store)
     if held is None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 from remote import history as runs
 from remote import notes
 from remote.scheduled import history
 from remote.scheduled.settings import HISTORY, SETTINGS, Installed, place
-from remote.store import Store
+from remote.store import find_store
+from remote.words import encode
 
 BLOCK = 500  # rounds in one message
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, seconds (how far back), runs (how many of the newest runs are wanted).
+    """`request`: root, state, seconds (how far back), runs (how many of the newest runs are wanted).
 
     Rounds come as events, oldest first, up to 500 in each. The answer: at (now), every (seconds between two rounds,
     0 when nothing is installed), damaged (lines that cannot be read), runs (Past each, newest first).
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     now = time.time()
     installed, _ = notes.load(Installed, place(store, SETTINGS))
@@ -39,13 +40,8 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         "at": _stamp(now),
         "every": installed.settings.every if installed else 0,
         "damaged": damaged,
-        "runs": _runs(store, request["runs"]),
+        "runs": [encode(past) for past in runs.newest(store, request["runs"])],
     }
-
-
-def _runs(store: Store, most: int) -> List[Any]:
-    found: List[Any] = runs.answer({"root": store.root, "limit": most}, lambda event: None)["runs"] if most else []
-    return found
 
 
 def _stamp(at: float) -> str:

@@ -12,18 +12,18 @@ from remote import files
 from remote.scheduled import crontab
 from remote.scheduled.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from remote.scheduled.state import SPARE
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal
 
 PATIENCE = 30.0  # seconds for a round that is under way
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root. The answer: removed (crontab and files, by name), history (its path, empty when there is none).
+    """`request`: root, state. The answer: removed (crontab and files, by name), history (its path, empty without one).
 
     Raises Refusal with nothing changed when our block of the crontab is not whole.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     removed = []
     before = _crontab()

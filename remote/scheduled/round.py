@@ -76,7 +76,7 @@ def _look(installed: Installed, store: Store, known: State, now: float) -> Tuple
             mended = act.mend(installed, store)
         except Refusal as refusal:
             beside.append(act.row(refusal))
-    checks = ask_all(health.questions(installed.settings.questions, known.full), lambda check: None)
+    checks = ask_all(health.questions(installed.settings.questions, store, known.full), lambda check: None)
     quiet = quiet or silence.silence(store, time.time())[0]  # whoever began meanwhile may be what was seen
     return quiet, [*checks, *beside], mended
 

@@ -87,6 +87,7 @@ class Settings:
     root: str
     every: int
     questions: Request
+    state: str = ""  # as in a Plan
     stale_after: int = 1800  # so long an offset may stand still while messages wait
     repeat: int = 14400  # an alert that lasts is told again after so long
     keep: int = 30 * 86400  # how far back the history goes

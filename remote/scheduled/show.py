@@ -12,7 +12,7 @@ from remote.scheduled import crontab, history
 from remote.scheduled import state as states
 from remote.scheduled.settings import HISTORY, PROGRAM, SETTINGS, STATE, Installed, place
 from remote.scheduled.state import State
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
 NAME = "schedule"
@@ -20,20 +20,20 @@ SHOWN = 5  # of the newest actions and alerts
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, settings (what the laptop would leave there, empty where it cannot tell).
+    """`request`: root, state, settings (what the laptop would leave there, empty where it cannot tell).
 
     The answer: row (a Check), crontab (our block, empty without one), problem (why the crontab cannot be read), running
     (whether cron does, None when that cannot be seen), installed (version, program, at, who, laptop, every, channels;
     None without), there (whether the program is), state (State without what it wants to tell), told (the newest actions
     and alerts, each with at). Nothing in it is a secret.
     """
-    store = Store(request["root"])
+    store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     block, problem = _block(store.root)
     installed, _ = notes.load(Installed, place(store, SETTINGS))
     state, _ = states.load(place(store, STATE))
     return {
-        "row": encode(scheduled.check(NAME, store.root, request["settings"], time.time())),
+        "row": encode(scheduled.check(NAME, store, request["settings"], time.time())),
         "crontab": block,
         "problem": problem,
         "running": crontab.is_running(),

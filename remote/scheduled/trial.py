@@ -12,7 +12,7 @@ from remote.scheduled import state as states
 from remote.scheduled.message import compose
 from remote.scheduled.settings import STATE, Settings, place
 from remote.scheduled.state import Pending, State
-from remote.store import Store
+from remote.store import find_store
 from remote.words import CRITICAL, Check, encode
 
 TEXT = "This is a test: whoever reads it will be told when something is wrong with this server. Nothing is wrong now."
@@ -25,7 +25,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     """
     settings, now = decode(Settings, request["settings"], "settings"), time.time()
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-    state, _ = states.load(place(Store(settings.root), STATE))
+    state, _ = states.load(place(find_store(settings.root, settings.state), STATE))
     held = scheduled.held_back(state or State(), settings.every, now)
     message = compose(settings.server, at, [], [f"a test alert, sent by {request['who']}", TEXT], test=True)
     _, rows = deliver.deliver(settings, [Pending(name, message, "", at, 0) for name in settings.channels.names])

@@ -59,20 +59,24 @@ def program() -> tuple[str, str]:
 
 def install(door: Door, settings: Settings) -> dict[str, Any]:
     """Leave the check there; what was written, and whether cron runs. Raises what `exchange.ask` raises."""
+    return _changing(door, "scheduled.install", installation(settings))
+
+
+def installation(settings: Settings) -> dict[str, Any]:
+    """What a server is asked to leave the check there. Holds secrets."""
     sources, mark = program()
     request = {"settings": making.as_json(settings), "sources": sources, "program": mark, "version": __version__}
-    who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
-    return _changing(door, "scheduled.install", request | who)
+    return request | {"who": getpass.getuser(), "laptop": socket.gethostname()}
 
 
-def remove(door: Door, root: str) -> dict[str, Any]:
+def remove(door: Door, place: dict[str, str]) -> dict[str, Any]:
     """Take it away; what was removed. Raises what `exchange.ask` raises."""
-    return _changing(door, "scheduled.remove", {"root": root})
+    return _changing(door, "scheduled.remove", place)
 
 
 def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
     """What `remote.scheduled.show` answers, with `ours`: whether the program there is this laptop's."""
-    request = {"root": resolved.host.root, "settings": making.comparable(inventory, resolved)}
+    request = {**resolved.host.place, "settings": making.comparable(inventory, resolved)}
     answer = _only_asked(door, "scheduled.show", request)
     installed = answer.get("installed")
     ours = isinstance(installed, dict) and installed.get("program") == program()[1]
@@ -86,7 +90,7 @@ def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
     return tuple(_row(door.host.name, row) for row in entry(door.host.name, answer, "rows", list))
 
 
-def seen(door: Door, root: str, seconds: int, runs: int = 0) -> Seen:
+def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen:
     """What the rounds of so many seconds saw. Raises what `exchange.ask` raises."""
     server, rounds = door.host.name, list[Round]()
 
@@ -98,7 +102,7 @@ def seen(door: Door, root: str, seconds: int, runs: int = 0) -> Seen:
             rounds.append(found)
 
     try:
-        answer = ask(door, "scheduled.past", {"root": root, "seconds": seconds, "runs": runs}, hear)
+        answer = ask(door, "scheduled.past", {**place, "seconds": seconds, "runs": runs}, hear)
         pasts = tuple(decode(Past, one, "run") for one in entry(server, answer, "runs", list))
     except Malformed as error:
         raise Defect(f"{server}: the history of the check is not what it should be ({error})") from error

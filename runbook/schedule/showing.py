@@ -17,6 +17,9 @@ def installed(answer: dict[str, Any], alerts: int) -> Iterator[tuple[str, str]]:
     """What became of an install: (text, style) of each line."""
     changed = answer.get("changed") or []
     line = next((one for one in str(answer.get("crontab", "")).splitlines() if not one.startswith("#")), "")
+    moved = answer.get("moved")
+    if isinstance(moved, list) and len(moved) == 2:
+        yield f"the state moved from {moved[0]} to {moved[1]}", "green"
     yield (f"left there: {', '.join(changed)}" if changed else "it is there already, nothing was changed"), "green"
     yield f"  {line}", "dim"
     if answer.get("running") is False:

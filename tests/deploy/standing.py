@@ -10,9 +10,9 @@ from typing import Any
 from sandbox import Sandbox, run_inside
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop
-from tests.real import ROOT, inspected, offset, overlap, running_intervals, server_snapshot
+from tests.real import ROOT, STATE, inspected, offset, overlap, running_intervals, server_snapshot
 
-RUNS = f"{ROOT}/.deploy/runs"
+RUNS = f"{STATE}/runs"
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def ran_together(sandbox: Sandbox, since: float) -> list[tuple[str, str]]:
     return [(one, other) for one, other in combinations(ran, 2) if overlap(ran[one], ran[other])]
 
 
-def journal(sandbox: Sandbox) -> list[dict[str, Any]]:
+def journal(sandbox: Sandbox, folder: str = RUNS) -> list[dict[str, Any]]:
     """The whole lines of the newest run's journal, none where there was no run."""
-    script = f"cat $(ls {RUNS}/*.jsonl | tail -1)"
+    script = f"cat $(ls {folder}/*.jsonl | tail -1)"
     text = run_inside(sandbox, ["sh", "-c", script], check=False).stdout
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 

@@ -13,6 +13,7 @@ from tests.deploy.laptop import QUEUE, Laptop, finished
 from tests.deploy.standing import ran_together, runs, standing, wait_for_offset, wait_for_step, watched
 from tests.real import (
     ROOT,
+    STATE,
     inspected,
     lost_and_twice,
     messages,
@@ -92,7 +93,7 @@ def test_the_offsets_that_an_image_handled_while_it_lost_messages_are_named(lapt
     lost, twice = lost_and_twice(written(laptop.sandbox), messages(211))
     assert lost, "the bad image loses nothing any more, so that this test shows nothing"
     assert (set(lost) <= set(messages(100, first=102)), twice) == (True, [])
-    note = json.loads(run_inside(laptop.sandbox, ["cat", f"{ROOT}/.deploy/releases/{run}/failed.json"]).stdout)
+    note = json.loads(run_inside(laptop.sandbox, ["cat", f"{STATE}/releases/{run}/failed.json"]).stdout)
     assert note["handled"] == [
         {"service": QUEUE, "container": result["handled"][0]["container"], "first": 101, "end": 201}
     ]

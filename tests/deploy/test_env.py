@@ -12,12 +12,12 @@ from sandbox import Sandbox, run_inside
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import watched
-from tests.real import ROOT, Snapshot, server_snapshot
+from tests.real import ROOT, STATE, Snapshot, server_snapshot
 
 pytestmark = pytest.mark.real
 
 PATH = f"{ROOT}/queue.env"
-PREVIOUS = f"{ROOT}/.deploy/env/{QUEUE}.previous"
+PREVIOUS = f"{STATE}/env/{QUEUE}.previous"
 NAMES = ["RABBITMQ_HOST", "RABBITMQ_PASSWORD", "TOKEN"]
 
 
@@ -94,7 +94,7 @@ def test_a_file_is_written_whole_told_in_names_and_its_previous_one_is_kept(lapt
     assert [(run["action"], run["outcome"]) for run in history] == [("env", "done")] * 2
     assert history[0]["sentence"] == f"{QUEUE}: {PATH}: changed TOKEN"
     password = laptop.variables["RABBITMQ_PASSWORD"]
-    journals = run_inside(sandbox, ["sh", "-c", f"cat {ROOT}/.deploy/runs/*"]).stdout
+    journals = run_inside(sandbox, ["sh", "-c", f"cat {STATE}/runs/*"]).stdout
     for said in (pushed.all, again.all, journals, laptop.fab("show").all, laptop.fab("env.diff", "--json").all):
         assert password not in said and "plain" not in said and "${odd}" not in said
 
@@ -144,14 +144,14 @@ def test_what_cannot_be_written_is_one_sentence_and_changes_nothing(laptop: Lapt
 def without_lock(sandbox: Sandbox) -> Snapshot:
     """The server, but for who held the lock last."""
     found = server_snapshot(sandbox)
-    del found.tree[f"{ROOT}/.deploy/lock"]
+    del found.tree[f"{STATE}/lock"]
     return found
 
 
 @contextmanager
 def held(sandbox: Sandbox) -> Iterator[None]:
     """Somebody else is at it."""
-    script = f"exec flock {ROOT}/.deploy/lock sh -c 'touch /tmp/held; while [ -e /tmp/held ]; do sleep 0.1; done'"
+    script = f"exec flock {STATE}/lock sh -c 'touch /tmp/held; while [ -e /tmp/held ]; do sleep 0.1; done'"
     run_inside(sandbox, ["sh", "-c", f'setsid sh -c "{script}" >/dev/null 2>&1 </dev/null &'], user="deploy")
     wait_until(lambda: run_inside(sandbox, ["test", "-e", "/tmp/held"], check=False).returncode == 0, 10, "lock")
     try:

@@ -7,7 +7,7 @@ import pytest
 from runbook.errors import BadInput
 from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop
-from tests.real import ROOT, published
+from tests.real import STATE, published
 
 pytestmark = pytest.mark.real
 
@@ -54,7 +54,7 @@ def test_a_damaged_journal_hides_no_other_run(laptop: Laptop) -> None:
     published(laptop.sandbox, 10)
     laptop.deployed("--tag", "1.0")
     laptop.deployed("--tag", "1.1")
-    script = f"cd {ROOT}/.deploy/runs && set -- *.jsonl && echo 'by hand' >>$1"
+    script = f"cd {STATE}/runs && set -- *.jsonl && echo 'by hand' >>$1"
     run_inside(laptop.sandbox, ["sh", "-ec", script])
     said = laptop.fab("history")
     assert said.status == 0, said.all

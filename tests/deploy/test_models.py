@@ -15,7 +15,7 @@ from tests.deploy.laptop import QUEUE, Laptop, finished
 from tests.deploy.standing import runs, wait_for_step, watched
 from tests.faults import shim
 from tests.faults.shim import Point
-from tests.real import ROOT, Snapshot, published, server_snapshot, started_training
+from tests.real import ROOT, STATE, Snapshot, published, server_snapshot, started_training
 
 pytestmark = pytest.mark.real
 
@@ -50,7 +50,7 @@ def settled(snapshot: Snapshot) -> Snapshot:
 
 def outside(snapshot: Snapshot) -> dict[str, list[Any]]:
     """Everything below the root but what is ours, and what a consumer and a training write."""
-    own = (f"{ROOT}/.deploy", CONFIG, f"{ROOT}/offset.yaml", f"{ROOT}/annotations.log")
+    own = (STATE, CONFIG, f"{ROOT}/offset.yaml", f"{ROOT}/annotations.log")
     return {name: what for name, what in settled(snapshot).tree.items() if not name.startswith(own)}
 
 
@@ -58,9 +58,9 @@ def whole(sandbox: Sandbox, date: str) -> None:
     """What is in place and what the release in force has kept of it are the same, and name the model."""
     assert config(sandbox)["model"] == path(date)
     tree = server_snapshot(sandbox).tree
-    current = json.loads(run_inside(sandbox, ["cat", f"{ROOT}/.deploy/previous-tags.json"]).stdout)["current"]
-    assert tree[f"{ROOT}/.deploy/releases/{current}/{QUEUE}/config.yaml"] == tree[CONFIG]
-    assert not [name for name in tree if "/." in name.replace(f"{ROOT}/.deploy", "")]
+    current = json.loads(run_inside(sandbox, ["cat", f"{STATE}/previous-tags.json"]).stdout)["current"]
+    assert tree[f"{STATE}/releases/{current}/{QUEUE}/config.yaml"] == tree[CONFIG]
+    assert not [name for name in tree if "/." in name.replace(STATE, "")]
 
 
 def test_a_chosen_model_outlives_deploys_and_rollbacks_and_can_be_taken_back(laptop: Laptop) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.data import old
 from tests.deploy.laptop import QUEUE, Laptop, new_laptop
 from tests.deploy.standing import journal, standing, wait_for_offset, watched
-from tests.real import inspected, lost_and_twice, messages, published, started_training, wait_for_annotations
+from tests.real import ROOT, inspected, lost_and_twice, messages, published, started_training, wait_for_annotations
 
 pytestmark = pytest.mark.real
 
@@ -25,7 +25,7 @@ def test_a_release_of_an_older_version_is_seen_and_gone_back_to(laptop: Laptop, 
     first = older.deployed("--json", "--tag", "1.0").json["servers"][0]["release"]
     wait_for_offset(sandbox, 100)
     second = older.deployed("--json", "--tag", "1.1").json["servers"][0]["release"]
-    assert journal(sandbox)[0]["plan"]["version"] == old.VERSION
+    assert journal(sandbox, f"{ROOT}/.deploy/runs")[0]["plan"]["version"] == old.VERSION
 
     status = laptop.fab("status", "--json")
     assert status.status == 0, status.all

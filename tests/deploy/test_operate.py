@@ -17,6 +17,7 @@ from tests.deploy.test_recovery import halting, kill_run_and_command, there
 from tests.deploy.test_training import alive
 from tests.real import (
     ROOT,
+    STATE,
     docker,
     inspected,
     lost_and_twice,
@@ -30,7 +31,7 @@ from tests.real import (
 
 pytestmark = pytest.mark.real
 
-NOTES = f"{ROOT}/.deploy"
+NOTES = STATE
 STOPPED, PAUSED = f"{NOTES}/stopped.json", f"{NOTES}/paused.json"
 
 

@@ -16,7 +16,7 @@ from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.deploy.standing import watched
 from tests.gates import forge as forges
 from tests.gates.forge import Forge
-from tests.real import consumer_image, docker, logged_in, published, server_snapshot, wait_for_annotations
+from tests.real import STATE, consumer_image, docker, logged_in, published, server_snapshot, wait_for_annotations
 
 pytestmark = pytest.mark.real
 
@@ -70,8 +70,8 @@ def test_a_server_that_is_ready_has_a_row_for_every_line_and_is_left_as_it_was(l
     said = laptop.fab("preflight", "--json")
     found = levels(said)
     assert said.status == 0, said.all
-    expected = {"CI", "scan", f"{QUEUE} image", "training image", ".env", "tree", "training", *("root", "disk space")}
-    assert expected | {"NVIDIA driver", "docker GPU support"} <= set(found)
+    expected = {"CI", "scan", f"{QUEUE} image", "training image", ".env", "tree", "training"}
+    assert expected | {"root", "state", "disk space", "NVIDIA driver", "docker GPU support"} <= set(found)
     assert (found["CI"], found["scan"]) == ("skipped", "skipped")
     assert rows(said)[f"{QUEUE} image"]["figures"]["digest"].startswith("sha256:")
     assert server_snapshot(laptop.sandbox) == before
@@ -190,6 +190,7 @@ def test_bad_skips_are_bad_input_and_nothing_is_contacted(laptop: Laptop) -> Non
         (("--skip", "the weather", "--reason", "sunny"), 'there is no row "the weather"'),
         (("--skip", "disk space"), "--skip and --reason are given together"),
         (("--skip", "root", "--reason", "x"), "cannot do without the row root"),
+        (("--skip", "state", "--reason", "x"), "cannot do without the row state"),
         (("--skip", "disk space", "--reason", ""), "--reason is given without a value"),
     ):
         said = laptop.fab("deploy", *words)
@@ -207,12 +208,8 @@ def test_status_shows_what_a_deploy_ends_with_and_proves_what_moved_on(laptop: L
     seen = laptop.fab("status", "--json")
     (server,) = seen.json["servers"]
     assert server["releases"][0]["outcome"] == "proven"
-    assert (
-        json.loads(run_inside(laptop.sandbox, ["cat", "/azaion/.deploy/previous-tags.json"], user=LOGIN_USER).stdout)[
-            "releases"
-        ][0]["outcome"]
-        == "proven"
-    )
+    record = run_inside(laptop.sandbox, ["cat", f"{STATE}/previous-tags.json"], user=LOGIN_USER).stdout
+    assert json.loads(record)["releases"][0]["outcome"] == "proven"
 
     laptop.queue["watch"]["failure_text"] = ["consum"]  # what every consumer says when it starts
     laptop.save()

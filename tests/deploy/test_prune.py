@@ -15,7 +15,7 @@ from tests.deploy.refused import refused, says_no
 from tests.deploy.standing import watched
 from tests.deploy.test_recovery import halting, kill_run_and_command, there
 from tests.real import (
-    ROOT,
+    STATE,
     consumer_image,
     docker,
     exists,
@@ -28,7 +28,7 @@ from tests.real import (
 
 pytestmark = pytest.mark.real
 
-RECORD = f"{ROOT}/.deploy/previous-tags.json"
+RECORD = f"{STATE}/previous-tags.json"
 MARKS = ("gpu-runbook.service", "gpu-runbook.release")
 
 

@@ -16,11 +16,11 @@ from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, finished, new_laptop
 from tests.deploy.refused import DEPLOY, says_no
 from tests.deploy.standing import runs, wait_for_step, watched
-from tests.real import ROOT, docker, inspected, lost_and_twice, messages, published, wait_for_annotations
+from tests.real import STATE, docker, inspected, lost_and_twice, messages, published, wait_for_annotations
 
 pytestmark = pytest.mark.real
 
-NOTES = f"{ROOT}/.deploy"
+NOTES = STATE
 RECORD = f"{NOTES}/previous-tags.json"
 SHIM = "/usr/local/bin/docker"
 HALTED = "/tmp/halted"

@@ -16,7 +16,7 @@ from sandbox.machine import wait_until
 from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, new_laptop
 from tests.deploy.refused import DEPLOY, refused, says_no
-from tests.real import ROOT, consumer_image, docker, published, server_snapshot, wait_for_annotations
+from tests.real import ROOT, STATE, consumer_image, docker, published, server_snapshot, wait_for_annotations
 
 pytestmark = pytest.mark.real
 
@@ -141,10 +141,10 @@ def test_a_first_deploy_below_a_root_that_the_login_may_not_write_to(laptop: Lap
 
 
 def test_notes_that_belong_to_another_login(laptop: Laptop) -> None:
-    with changed(laptop.sandbox, f"chown root {ROOT}/.deploy", f"chown deploy {ROOT}/.deploy"):
+    with changed(laptop.sandbox, f"chown root {STATE}", f"chown deploy {STATE}"):
         for words in (DEPLOY, ("rollback",), ("status",), ("follow",)):
             said = refused(laptop, Refused, *words)
-            assert f"{ROOT}/.deploy belongs to root, and this login is deploy" in said.err
+            assert f"{STATE} belongs to root, and this login is deploy" in said.err
             assert "user: in hosts.yaml" in said.err
 
 

@@ -22,6 +22,7 @@ from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.deploy.refused import passwords, refused, says_no, shown
 from tests.real import (
     ROOT,
+    STATE,
     docker,
     exists,
     inspected,
@@ -34,7 +35,7 @@ from tests.real import (
 
 pytestmark = pytest.mark.real
 
-NOTES = f"{ROOT}/.deploy"
+NOTES = STATE
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import Sandbox, run_inside
 from tests.deploy.laptop import Laptop, Said
-from tests.real import ROOT, server_snapshot, started_training
+from tests.real import ROOT, STATE, server_snapshot, started_training
 
 pytestmark = pytest.mark.real
 
@@ -56,19 +56,19 @@ def test_what_is_missing_is_made_once_and_nothing_else_is_touched(laptop: Laptop
     assert (server["outcome"], server["left"]) == ("done", [])
     assert server["done"] == [line.split(": ", 1)[1] for line in dry.out.splitlines() if "would run: " in line]
     assert {row["name"]: row["level"] for row in server["rows"]} == dict.fromkeys(
-        ("docker", "python", "root", "sessions", "tree", "NVIDIA driver", "docker GPU support"), "ok"
+        ("docker", "python", "root", "state", "sessions", "tree", "NVIDIA driver", "docker GPU support"), "ok"
     )
     found = modes(sandbox)
     assert found[f"{ROOT}/models"] == ["drwxr-x---", 1000, 1000]
     assert found[f"{ROOT}/queue/spool"] == ["drwxrws---", 1000, 1000]
     assert found[f"{ROOT}/queue"] == found[f"{ROOT}/scratch"] == ["drwxr-xr-x", 1000, 1000]
-    assert found[f"{ROOT}/.deploy"] == ["drwx------", 1000, 1000]
+    assert found[STATE] == ["drwx------", 1000, 1000]
     after = server_snapshot(sandbox)
-    new = {"/queue", "/scratch", "/.deploy", "/models"}
+    new = {f"{ROOT}/queue", f"{ROOT}/scratch", f"{ROOT}/models", STATE}
     old = {path: what for path, what in before.tree.items() if path != f"{ROOT}/models"}
     assert {path: what for path, what in after.tree.items() if path in old} == old
     assert {path for path in after.tree if path not in before.tree} <= {
-        path for path in after.tree if any(path.startswith(ROOT + one) for one in new)
+        path for path in after.tree if any(path.startswith(one) for one in new)
     }
     assert sandbox.registry in docker_config(sandbox)["auths"]
     run_inside(sandbox, ["docker", "pull", "--quiet", f"{sandbox.registry}/azaion/ai-training:1.0"], user="deploy")

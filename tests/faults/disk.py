@@ -1,4 +1,4 @@
-"""A file system of its own for the server's root, small enough to be filled, and what fills it."""
+"""A file system of its own for the server's root and state, small enough to be filled, and what fills it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from sandbox import Sandbox, run_inside
 from sandbox.machine import inside
 from tests.real import ROOT
 
-IMAGE = "/var/faults-disk"
+IMAGE, TOP = "/var/faults-disk", "/var/faults-disk-top"
+HOME = "/home/deploy/.local"
 SIZE = "32M"
 FILLER = f"{ROOT}/models/filler"
 
@@ -34,21 +35,24 @@ while greedy and os.fstat(handle).st_nlink:
 
 
 def mount(sandbox: Sandbox) -> None:
-    """Give the root an ext4 of its own; what was there before is hidden, and comes back with `unmount`."""
+    """Give root and state an ext4 of their own, as on a server with one disk; `unmount` brings back what was there."""
     script = f"""
         truncate --size={SIZE} {IMAGE}
         mkfs.ext4 -q -F -m 0 -b 1024 {IMAGE}
-        mount -o loop {IMAGE} {ROOT}
-        rmdir {ROOT}/lost+found
-        for name in annotations models checkpoints; do mkdir {ROOT}/$name; done
-        chown -R deploy:deploy {ROOT}
+        mkdir -p {TOP} {HOME}
+        mount -o loop {IMAGE} {TOP}
+        mkdir {TOP}/root {TOP}/home
+        for name in annotations models checkpoints; do mkdir {TOP}/root/$name; done
+        chown -R deploy:deploy {TOP}/root {TOP}/home {HOME}
+        mount --bind {TOP}/root {ROOT}
+        mount --bind {TOP}/home {HOME}
     """
     run_inside(sandbox, ["sh", "-ec", script])
 
 
 def unmount(sandbox: Sandbox) -> None:
     """The containers that have it mounted must be gone."""
-    run_inside(sandbox, ["sh", "-ec", f"umount {ROOT}; rm {IMAGE}"])
+    run_inside(sandbox, ["sh", "-ec", f"umount {ROOT} {HOME} {TOP}; rm {IMAGE}"])
 
 
 def is_mounted(sandbox: Sandbox) -> bool:

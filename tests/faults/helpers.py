@@ -10,11 +10,11 @@ from sandbox import Sandbox, run_inside, stop
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import Laptop
 from tests.faults.shim import PLACE
-from tests.real import ROOT, fire
+from tests.real import STATE, fire
 
 COMMAND, ROUND = "command", "round"
 HELPERS = (COMMAND, ROUND)
-FOLDER = f"{ROOT}/.deploy/health"
+FOLDER = f"{STATE}/health"
 JUDGED = (0, 1, 2)  # exit statuses of a round that has looked; 3 is also that of one that failed by itself
 
 # Cron starts nothing on 30 February: all rounds are a case's own, also after a reboot. They run behind the shim of

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path("/azaion")
-DEPLOY = ROOT / ".deploy"
+STATE = Path("/home/deploy/.local/state/gpu-runbook")
+DEPLOY = next(STATE.glob("azaion*"), STATE)
 LABEL = "gpu-runbook"
 
 
@@ -80,15 +81,16 @@ def lock_is_free() -> bool:
 
 
 def main(since: float) -> None:
-    files = sorted(path for path in ROOT.rglob("*") if path.is_file())
-    configs = [path for path in files if path.name in ("config.yaml", "before.yaml")]
+    files = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*")) if path.is_file()}
+    files |= {f"state/{path.relative_to(DEPLOY)}": path for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
+    configs = {name: path for name, path in files.items() if path.name in ("config.yaml", "before.yaml")}
     seen = {
         "containers": containers(),
         "events": events(since),
         "journals": journals(),
         "record": json.loads(read(DEPLOY / "previous-tags.json") or b'{"current": "", "releases": []}'),
-        "files": [str(path.relative_to(ROOT)) for path in files],
-        "digests": {str(path.relative_to(ROOT)): hashlib.sha256(read(path)).hexdigest() for path in configs},
+        "files": list(files),
+        "digests": {name: hashlib.sha256(read(path)).hexdigest() for name, path in configs.items()},
         "offset": read(ROOT / "offset.yaml").decode(),
         "annotations": read(ROOT / "annotations.log").decode(),
         "free": lock_is_free(),

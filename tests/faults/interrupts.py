@@ -16,7 +16,7 @@ from tests.deploy.standing import journal, runs
 from tests.faults import shim, whole
 from tests.faults.shim import WHENS, Point
 from tests.faults.story import RATE, Stage
-from tests.real import ROOT, consumer_image, inspected, server_snapshot
+from tests.real import ROOT, STATE, consumer_image, inspected, server_snapshot
 
 LOAD = 100  # messages that are published while one case goes on
 AGAIN = 0.3  # seconds between two Ctrl-C
@@ -102,7 +102,7 @@ def _wait_for_answer(stage: Stage, laptop: subprocess.Popen[str]) -> None:
 
 def _decided(stage: Stage) -> str:
     """What was decided of the newest run, empty as long as nothing was."""
-    script = f"run=$(ls {ROOT}/.deploy/runs/*.jsonl | tail -n 1); cat ${{run%.jsonl}}.decision"
+    script = f"run=$(ls {STATE}/runs/*.jsonl | tail -n 1); cat ${{run%.jsonl}}.decision"
     return run_inside(stage.laptop.sandbox, ["sh", "-c", script], check=False).stdout
 
 

@@ -13,7 +13,7 @@ from sandbox import finish, run_inside, start_publishing
 from tests.deploy.laptop import Laptop, Said, finished, new_laptop
 from tests.faults import whole
 from tests.faults.story import RATE, Stage
-from tests.real import ROOT
+from tests.real import STATE
 
 LOAD = 250  # messages that are published in one round
 APART = 0.25  # seconds; the second laptop is so much later, or twice or three times as much, or not at all
@@ -86,7 +86,7 @@ def _refusal(one: Said, ends: dict[str, str]) -> list[str]:
 
 def _ends(stage: Stage) -> dict[str, str]:
     """Every run that ended well, and who made it."""
-    script = f"for run in {ROOT}/.deploy/runs/*.jsonl; do head -n 1 $run; tail -n 1 $run; done"
+    script = f"for run in {STATE}/runs/*.jsonl; do head -n 1 $run; tail -n 1 $run; done"
     lines = [json.loads(line) for line in run_inside(stage.laptop.sandbox, ["sh", "-c", script]).stdout.splitlines()]
     pairs = zip(lines[::2], lines[1::2], strict=True)
     return {begin["run"]: begin["who"] for begin, end in pairs if end.get("outcome") == "done"}

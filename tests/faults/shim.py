@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import Sandbox, run_inside
-from tests.real import ROOT
+from tests.real import STATE
 
 HERE = "/var/faults"  # not below /run, which a reboot empties
 SHIMS = {"docker": "docker.sh", "python3": "python.py"}
@@ -93,7 +93,7 @@ def wait_for_point(sandbox: Sandbox, point: Point, ended: Callable[[], bool], se
 
 def family(sandbox: Sandbox) -> list[int]:
     """The process ids, on the server, of the run that holds the lock and of its children; the run's own is first."""
-    words = ["/usr/bin/python3", "-IS", "-c", _FAMILY, f"{ROOT}/.deploy/lock"]
+    words = ["/usr/bin/python3", "-IS", "-c", _FAMILY, f"{STATE}/lock"]
     found: list[int] = json.loads(run_inside(sandbox, words, check=False).stdout or "[]")
     return found
 
@@ -105,7 +105,7 @@ def halted(sandbox: Sandbox) -> int:
 
 def is_free(sandbox: Sandbox) -> bool:
     """Whether nobody holds the lock: neither a run nor a child that it left behind."""
-    words = ["sh", "-c", f"[ ! -e {ROOT}/.deploy/lock ] || flock --shared --nonblock {ROOT}/.deploy/lock true"]
+    words = ["sh", "-c", f"[ ! -e {STATE}/lock ] || flock --shared --nonblock {STATE}/lock true"]
     return run_inside(sandbox, words, check=False).returncode == 0
 
 

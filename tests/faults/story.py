@@ -16,7 +16,7 @@ from tests.faults.deaths import Death, Relief
 from tests.faults.helpers import COMMAND, ROUND, look_after, make_round, not_judged
 from tests.faults.shim import Point
 from tests.faults.witness import ENGINE_DIED, Witness
-from tests.real import ROOT, clean, docker, started_training
+from tests.real import ROOT, STATE, clean, docker, started_training
 
 SECONDS = 90.0  # what a run may take to come to rest after a death
 PATIENCE = 30.0  # and what consumers may take for the messages that wait then
@@ -30,7 +30,7 @@ FIT_TO_END = (0, 11, 12, 13, 14, 16)  # exit statuses of a laptop whose run some
 # Nothing of ours but the images; what trains goes on.
 _BARE = f"""
 docker ps --all --quiet --filter label=gpu-runbook.service | xargs --no-run-if-empty docker rm --force >/dev/null
-rm -rf {ROOT}/.deploy {ROOT}/config.yaml {ROOT}/offset.yaml {ROOT}/offset.tmp {ROOT}/annotations.log
+rm -rf {STATE} {ROOT}/config.yaml {ROOT}/offset.yaml {ROOT}/offset.tmp {ROOT}/annotations.log
 """
 
 

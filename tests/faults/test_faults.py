@@ -17,11 +17,11 @@ from tests.faults.deaths import DEATHS
 from tests.faults.helpers import COMMAND, ROUND
 from tests.faults.shim import Point
 from tests.faults.story import UNDONE, Stage, make_ready, play
-from tests.real import ROOT, published, wait_for_annotations
+from tests.real import STATE, published, wait_for_annotations
 
 pytestmark = pytest.mark.real
 
-SPARE = f"{ROOT}/.deploy/spare"
+SPARE = f"{STATE}/spare"
 
 # The calls of a deploy: create, update, rename, rename, stop, start, update. A rollback creates nothing. Undoing takes
 # update, stop, rename, rename, start, update.

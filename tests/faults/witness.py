@@ -93,7 +93,7 @@ def _of_runs_without_a_swap(seen: Witness) -> Iterator[str]:
     for run, lines in seen.journals.items():
         swapped = any(line and line["event"] == "swap" for line in lines)
         if _end(lines) and not swapped and run not in on_record:
-            yield from (f"{name} is left over" for name in seen.files if name.startswith(f".deploy/releases/{run}/"))
+            yield from (f"{name} is left over" for name in seen.files if name.startswith(f"state/releases/{run}/"))
 
 
 def not_serving(seen: Witness) -> Iterator[str]:
@@ -175,7 +175,7 @@ def _as_the_next_one_found_it(before: Witness, seen: Witness, felled: bool) -> I
 
 
 def _config(release: str, name: str = "config.yaml") -> str:
-    return f".deploy/releases/{release}/{QUEUE}/{name}"
+    return f"state/releases/{release}/{QUEUE}/{name}"
 
 
 def _end(lines: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
@@ -183,5 +183,5 @@ def _end(lines: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
 
 
 def _is_temporary(name: str) -> bool:
-    """Ours begin with a dot, wherever they lie; .deploy itself is a folder."""
-    return any(part.startswith(".") for part in name.removeprefix(".deploy/").split("/"))
+    """Ours begin with a dot, wherever they lie."""
+    return any(part.startswith(".") for part in name.split("/"))

@@ -44,7 +44,7 @@ LINES: list[dict[str, Any]] = [
 
 
 def store_in(ground: Ground) -> Store:
-    store = Store(str(ground.place("server")))
+    store = Store(str(ground.place("server")), str(ground.place("server") / "state"))
     store.create()
     return store
 

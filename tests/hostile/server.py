@@ -72,7 +72,7 @@ def is_well(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def follows(door: Door, scene: Scene, screen: Screen) -> Any:
-    ended = running.follow(door, "/azaion", RUN, jobs.teller(screen, screen.say, "gpu-1"))
+    ended = running.follow(door, {"root": "/azaion", "state": ""}, RUN, jobs.teller(screen, screen.say, "gpu-1"))
     screen.say(ended.sentence)
     return dataclasses.asdict(ended)
 
@@ -87,7 +87,9 @@ def mends(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def lists(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = models.listed(door, "/azaion", models.Terms("/azaion/models", "best.pt", {}), "", screen.say)
+    found = models.listed(
+        door, {"root": "/azaion", "state": ""}, models.Terms("/azaion/models", "best.pt", {}), "", screen.say
+    )
     for text, style in show_models.lines("gpu-1", "/azaion/models", found):
         screen.say(text, style)
     return show_models.as_result("gpu-1", "/azaion/models", found)

@@ -13,6 +13,7 @@ from runbook.errors import BadInput, CannotConnect, Refused
 from sandbox import run_inside, start
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
+from tests import real
 from tests.deploy.refused import says_no, shown
 from tests.faults import disk
 from tests.real import ROOT, fire, server_snapshot
@@ -41,7 +42,7 @@ def test_it_leaves_a_program_its_settings_and_a_block_of_the_crontab_and_nothing
     after = server_snapshot(watchman.sandbox)
     assert modes(watchman) == {FOLDER: "drwx------ 1000", PROGRAM: "-rw------- 1000", SETTINGS: "-rw------- 1000"}
     assert (before.containers, before.images) == (after.containers, after.images)
-    assert not any(path.startswith("/home") for path in after.tree)
+    assert all(path.startswith(real.STATE) for path in after.tree.keys() - before.tree.keys())
 
     again = watchman.install()
     assert "it is there already, nothing was changed" in again.out

@@ -10,11 +10,12 @@ from typing import Any
 from sandbox import Sandbox, run_inside, stop
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
+from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, Said
-from tests.real import ROOT, docker, fire, inspected
+from tests.real import docker, fire, inspected
 from tests.schedule.receivers import HttpReceiver
 
-FOLDER = f"{ROOT}/.deploy/health"
+FOLDER = f"{real.STATE}/health"
 STATE, HISTORY, SETTINGS, PROGRAM = (
     f"{FOLDER}/{name}" for name in ("state.json", "history.jsonl", "settings.json", "check.pyz")
 )

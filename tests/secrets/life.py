@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sandbox import Sandbox, run_inside
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import Laptop, Said
-from tests.real import ROOT
+from tests.real import ROOT, STATE
 from tests.secrets.hunt import Hunt, hunt_for
 
 
@@ -55,9 +55,7 @@ class Life:
         return said
 
     def note_modes(self, when: str) -> None:
-        listed = run_inside(
-            self.sandbox, ["find", f"{ROOT}/.deploy", f"{ROOT}/config.yaml", "-printf", "%y %m %U %p\n"]
-        )
+        listed = run_inside(self.sandbox, ["find", STATE, f"{ROOT}/config.yaml", "-printf", "%y %m %U %p\n"])
         self.modes[when] = sorted(listed.stdout.splitlines())
 
     def search(self, when: str) -> None:

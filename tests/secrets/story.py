@@ -18,7 +18,7 @@ from tests.deploy.laptop import QUEUE, Laptop, finished
 from tests.faults import shim
 from tests.faults.deaths import DEATHS, Strike
 from tests.faults.shim import Point
-from tests.real import ROOT, docker, fire, published, started_consumer
+from tests.real import ROOT, STATE, docker, fire, published, started_consumer
 from tests.secrets.hunt import sampling
 from tests.secrets.life import Life
 
@@ -243,7 +243,7 @@ def _halt(life: Life, words: Sequence[str], point: Point, strike: Strike, status
 
 def _cancel(sandbox: Sandbox, process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
-    decided = ["sh", "-c", f"grep -l cancelled {ROOT}/.deploy/runs/*.decision"]
+    decided = ["sh", "-c", f"grep -l cancelled {STATE}/runs/*.decision"]
     wait_until(lambda: run_inside(sandbox, decided, check=False).returncode == 0, 20, "run (its cancellation)")
 
 

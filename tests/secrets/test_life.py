@@ -13,7 +13,7 @@ from runbook.secret import DOTS
 from sandbox import Sandbox
 from sandbox.roots import LOGIN_UID
 from tests.deploy.laptop import QUEUE, new_laptop
-from tests.real import ROOT, clean
+from tests.real import ROOT, STATE, clean
 from tests.secrets.life import Life
 from tests.secrets.story import lived
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.real
 
 # Where a secret may lie on the server; the second only while a run is under way or was cut off.
 RESTS = (
-    rf"{ROOT}/config\.yaml|{ROOT}/\.deploy/releases/[\w-]+/{QUEUE}/(config|before)\.yaml"
-    rf"|{ROOT}/\.deploy/health/settings\.json|{ROOT}/queue\.env|{ROOT}/\.deploy/env/{QUEUE}\.previous|/home/deploy/\.docker/config\.json"
+    rf"{ROOT}/(config\.yaml|queue\.env)|/home/deploy/\.docker/config\.json|{re.escape(STATE)}/"
+    rf"(releases/[\w-]+/{QUEUE}/(config|before)\.yaml|health/settings\.json|env/{QUEUE}\.previous)"
 )
 STAGED = rf"{ROOT}/\.config\.yaml\.[\w-]+"
 
@@ -56,7 +56,7 @@ def test_the_scheduled_check_keeps_its_secrets_in_its_settings_alone(life: Life)
     assert life.hunt.found(life.shown["crontab"]) == []
     assert "check.pyz" in life.shown["crontab"] and "check.pyz" in life.shown["processes"]
     resting = [path for path in life.resting["looked after"] if "/health/" in path]
-    assert resting == [f"{ROOT}/.deploy/health/settings.json"]
+    assert resting == [f"{STATE}/health/settings.json"]
     assert not [path for path in life.resting["at the end"] if "/health/" in path]
 
 
@@ -94,6 +94,6 @@ def test_what_is_ours_on_the_server_is_for_the_login_user_alone_under_any_umask(
     ]
     assert wrong == []
     paths = {path for _, _, _, path in listed}
-    assert {f"{ROOT}/.deploy/{name}" for name in ("lock", "salt", "previous-tags.json")} <= paths
+    assert {f"{STATE}/{name}" for name in ("lock", "salt", "previous-tags.json")} <= paths
     for kind in (r"runs/[\w-]+\.jsonl", r"runs/[\w-]+\.decision", rf"releases/[\w-]+/{QUEUE}/config\.yaml"):
-        assert any(re.fullmatch(f"{ROOT}/.deploy/{kind}", path) for path in paths)
+        assert any(re.fullmatch(f"{re.escape(STATE)}/{kind}", path) for path in paths)

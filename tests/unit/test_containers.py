@@ -37,7 +37,7 @@ def inspected(**state: Any) -> dict[str, Any]:
         "Name": "/annotation-queue",
         "Image": "sha256:11",
         "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z", **state},
-        "Config": {"Labels": labels("annotation-queue", "r1", "spec1", "hash1")},
+        "Config": {"Labels": labels("annotation-queue", "r1", "spec1", "hash1", "")},
         "HostConfig": {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}},
     }
 
@@ -63,7 +63,9 @@ def test_what_a_spec_leaves_open_is_left_to_the_image() -> None:
 
 
 def test_our_labels_win_over_those_of_hosts_yaml() -> None:
-    command = create_command(Spec("i", labels={"gpu-runbook.service": "other"}), "n", "i", labels("q", "r", "s", "c"))
+    command = create_command(
+        Spec("i", labels={"gpu-runbook.service": "other"}), "n", "i", labels("q", "r", "s", "c", "")
+    )
     assert "gpu-runbook.service=q" in command
     assert "gpu-runbook.service=other" not in command
 
@@ -109,12 +111,12 @@ def test_a_container_of_another_service_or_maker_is_foreign_and_has_no_release()
 
 
 def test_what_neither_has_the_name_nor_works_under_our_label_holds_no_place() -> None:
-    mine = labels("annotation-queue", "r1", "s", "c")
+    mine = labels("annotation-queue", "r1", "s", "c", "")
     listed = [
         {"Id": "1", "Names": ["/annotation-queue.r1"], "State": "exited", "Labels": mine},
         {"Id": "2", "Names": ["/annotation-queue.r2"], "State": "created", "Labels": mine},
         {"Id": "3", "Names": ["/other"], "State": "running", "Labels": None},
-        {"Id": "4", "Names": None, "State": "running", "Labels": labels("other", "r1", "s", "c")},
+        {"Id": "4", "Names": None, "State": "running", "Labels": labels("other", "r1", "s", "c", "")},
     ]
     assert occupants(NOWHERE, "annotation-queue", listed) == ()
 

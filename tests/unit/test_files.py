@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from remote import files
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.swap import ConfigSwap, put_config_back
 from remote.words import Refusal
 
@@ -168,7 +168,7 @@ def test_what_a_death_leaves_of_a_config_is_taken_away_by_the_next_try(
 
 
 def test_a_folder_that_somebody_has_opened_is_ours_alone_again(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     for folder in (store.folder, store.runs, store.releases):
         Path(folder).chmod(0o755)
@@ -177,7 +177,7 @@ def test_a_folder_that_somebody_has_opened_is_ours_alone_again(tmp_path: Path) -
 
 
 def test_the_folder_is_ours_alone_and_its_salt_stays(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     assert (store.exists, store.keyed_hash("hunter2")) == (False, "")
     store.create()
     hashed = store.keyed_hash("hunter2")
@@ -189,26 +189,26 @@ def test_the_folder_is_ours_alone_and_its_salt_stays(tmp_path: Path) -> None:
 
 
 def test_no_two_servers_hash_a_secret_alike(tmp_path: Path) -> None:
-    stores = [Store(str(tmp_path / name)) for name in ("one", "two")]
+    stores = [Store(str(tmp_path / name), str(tmp_path / name / "state")) for name in ("one", "two")]
     for store in stores:
         Path(store.root).mkdir()
         store.create()
     assert stores[0].keyed_hash("hunter2") != stores[1].keyed_hash("hunter2")
 
 
-def test_a_root_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+def test_the_folder_is_made_without_a_root_and_makes_none(tmp_path: Path) -> None:
     root = tmp_path / "azaion"
-    with pytest.raises(Refusal, match="cannot be made: No such file or directory"):
-        Store(str(root)).create()
+    find_store(str(root), f"{tmp_path}/state").create()
     assert not root.exists()
 
 
 def test_the_folder_of_another_login_is_refused_by_name(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     if os.geteuid() == 0:
         store.create()
         os.chown(store.folder, 1, 1)
     else:  # who cannot give a folder away points at one of root's
+        Path(store.folder).parent.mkdir(parents=True)
         Path(store.folder).symlink_to("/")
     owner, login = ("daemon", "root") if os.geteuid() == 0 else ("root", pwd.getpwuid(os.geteuid()).pw_name)
     with pytest.raises(Refusal, match=f"belongs to {owner}, and this login is {login}"):

@@ -12,6 +12,7 @@ import pytest
 from remote.checks.asked import Request
 from remote.codec import decode
 from remote.health import questions
+from remote.store import find_store
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, encode
 from runbook.errors import Defect
 from runbook.health import HealthReport, read_report, request_for, worst
@@ -71,7 +72,7 @@ def test_the_request_asks_what_hosts_yaml_says(tmp_path: Path) -> None:
 def test_the_request_survives_the_wire(tmp_path: Path) -> None:
     asked = request(tmp_path, ENV)
     assert decode(Request, json.loads(json.dumps(encode(asked)))) == asked
-    assert [question.name for question in questions(asked)] == [
+    assert [question.name for question in questions(asked, find_store("/azaion", ""))] == [
         "annotation-queue alive",
         "RabbitMQ reachable",
         "GPU available",

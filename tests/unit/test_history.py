@@ -13,7 +13,7 @@ from remote.codec import decode
 from remote.history import Change, Past
 from remote.journal import Journal
 from remote.plans import ConsumerStep, Plan, Spec, Watch
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 from runbook.history import lines, shown, told
 
@@ -23,7 +23,7 @@ IMAGE = "registry.lan:5000/azaion/queue@sha256:"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 
@@ -50,7 +50,9 @@ def done(sentence: str = "it is in force") -> dict[str, Any]:
 
 
 def asked(store: Store, **more: Any) -> list[Past]:
-    answer = history.answer({"root": store.root, "limit": 10, **more}, lambda event: None)
+    answer = history.answer(
+        {"root": store.root, "state": f"{store.root}/state", "limit": 10, **more}, lambda event: None
+    )
     return [decode(Past, run) for run in answer["runs"]]
 
 
@@ -100,7 +102,7 @@ def test_a_damaged_journal_is_named_and_the_rest_is_told(store: Store, damage: b
     second, first = asked(store)
     assert (first.damaged, second.damaged) == (1, 0)
     assert first.outcome == "done"
-    assert f"1 line of its journal cannot be read: .deploy/runs/{FIRST}.jsonl" in text([second, first])
+    assert f"1 line of its journal cannot be read: runs/{FIRST}.jsonl in the state" in text([second, first])
 
 
 @pytest.mark.parametrize("plan_found", [None, 7, {"id": 7}, {}])
@@ -125,7 +127,7 @@ def test_a_run_that_is_shown_comes_with_every_line(store: Store) -> None:
     written(store, plan(FIRST, "1.0"), {"event": "staged", "service": "queue"}, done())
     written(store, plan(SECOND, "1.0"), done())
     heard: list[dict[str, Any]] = []
-    (found,) = history.answer({"root": store.root, "show": FIRST}, heard.append)["runs"]
+    (found,) = history.answer({"root": store.root, "state": f"{store.root}/state", "show": FIRST}, heard.append)["runs"]
     assert found["run"] == FIRST
     journal = [event["line"] for event in heard]
     assert [line["event"] for line in journal] == ["begin", "staged", "end"]
@@ -137,7 +139,7 @@ def test_a_run_that_is_shown_comes_with_every_line(store: Store) -> None:
 def test_a_run_that_nobody_knows_is_refused(store: Store) -> None:
     for wanted in ("", "nonsense"):
         with pytest.raises(Refusal, match=r"^there (has been no run|is no run nonsense)"):
-            history.answer({"root": store.root, "show": wanted}, lambda event: None)
+            history.answer({"root": store.root, "state": f"{store.root}/state", "show": wanted}, lambda event: None)
         written(store, plan(FIRST, "1.0"), done())
 
 

@@ -12,14 +12,14 @@ import pytest
 from remote import follow, journal
 from remote.journal import Journal
 from remote.plans import RunState
-from remote.store import Store
+from remote.store import Store, find_store
 
 RUN = "20260420-101112-abcd"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 
@@ -152,7 +152,7 @@ def test_a_run_that_was_cut_off_is_not_hidden_by_those_that_were_refused_because
 
 
 def test_a_server_without_our_folder_has_had_no_run(tmp_path: Path) -> None:
-    assert journal.last(Store(str(tmp_path))) is None
+    assert journal.last(find_store(str(tmp_path), f"{tmp_path}/state")) is None
 
 
 def test_following_gives_every_line_and_the_end(store: Store) -> None:

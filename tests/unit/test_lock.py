@@ -14,21 +14,21 @@ import pytest
 
 from remote import lock
 from remote.journal import Journal
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal
 
 ANN = {"run": "20260420-101112-abcd", "action": "deploy", "who": "ann", "since": "2026-04-20T10:11:12.000Z"}
 HOLD = """
 import json, subprocess, sys
 from remote import lock
-from remote.store import Store
-held = lock.acquire(Store(sys.argv[1]), json.loads(sys.argv[2]))
+from remote.store import find_store
+held = lock.acquire(find_store(sys.argv[1], sys.argv[1] + '/state'), json.loads(sys.argv[2]))
 """
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     yield store
 
@@ -161,7 +161,7 @@ input()
 
 
 def test_a_full_disk_does_not_keep_anybody_from_the_lock(store: Store) -> None:
-    then = "print(lock.holder(Store(sys.argv[1])), flush=True)"
+    then = "print(lock.holder(find_store(sys.argv[1], sys.argv[1] + '/state')), flush=True)"
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))"
     with subprocess.Popen(
         [sys.executable, "-c", full + HOLD + then, store.root, "{}"], stdout=subprocess.PIPE, text=True
@@ -174,9 +174,9 @@ def test_who_looks_for_the_holder_keeps_nobody_from_taking_it(store: Store, monk
     program = """
 import sys
 from remote import lock
-from remote.store import Store
+from remote.store import find_store
 print("looking", flush=True)
-while lock.holder(Store(sys.argv[1])) is None:
+while lock.holder(find_store(sys.argv[1], sys.argv[1] + '/state')) is None:
     pass
 """
     with subprocess.Popen([sys.executable, "-c", program, store.root], stdout=subprocess.PIPE, text=True) as looker:

@@ -17,7 +17,7 @@ from remote.modelchoice import Choice, Choices, Verified
 from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
 from remote.models import Models
 from remote.plans import ConfigFile
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import Refusal, encode
 from runbook import models as laptop
 from runbook import show_models
@@ -79,7 +79,7 @@ def test_the_first_choice_remembers_what_the_config_said_before() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 
@@ -142,7 +142,14 @@ def test_only_a_path_of_a_model_is_told_of_a_config(tmp_path: Path, text: str | 
 
 def listed(store: Store, verify: str = "") -> Models:
     config = encode(ConfigFile(f"{store.root}/config.yaml", model_key="model"))
-    request = {"root": store.root, "folder": f"{store.root}/models", "file": "best.pt", "configs": {"q": config}}
+    request = {
+        "root": store.root,
+        "state": f"{store.root}/state",
+        "docker_host": "",
+        "folder": f"{store.root}/models",
+        "file": "best.pt",
+        "configs": {"q": config},
+    }
     return laptop.decode(Models, json.loads(json.dumps(models.answer({**request, "verify": verify}, print))), "models")
 
 
@@ -182,7 +189,14 @@ def test_verifying_all_notes_what_was_found_to_be_right_unless_somebody_is_at_it
 
 def request(store: Store, found: Models, **more: object) -> dict[str, object]:
     assert found.target is not None
-    given = {"root": store.root, "folder": f"{store.root}/models", "model": encode(found.target), "back": False}
+    given = {
+        "root": store.root,
+        "state": f"{store.root}/state",
+        "docker_host": "",
+        "folder": f"{store.root}/models",
+        "model": encode(found.target),
+        "back": False,
+    }
     given |= {"configs": {"q": encode(ConfigFile(f"{store.root}/config.yaml", model_key="model"))}}
     return given | {"was": "", "who": "ann", "laptop": "l", "force": False, "dry_run": False, **more}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from remote import modelkey, record
 from remote.modelkey import Unplaceable
 from remote.plans import ConfigFile, Placed, Record, Release
-from remote.store import Store
+from remote.store import Store, find_store
 from runbook.inventory import Host
 from runbook.render import render_config, required_variables
 from runbook.secret import Secret
@@ -193,7 +193,7 @@ def test_of_any_text_at_all_only_that_value_changes_or_nothing_does(text: str) -
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 
@@ -240,4 +240,4 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
         known, _ = record.load(store)
         hashes = [entry.services["q"].config_hash for entry in known.releases]
         assert (hashes, known.current) == (["old", store.keyed_hash(kept)], "r1")
-    assert sorted(entry.name for entry in Path(store.root).iterdir()) == [".deploy", "config.yaml"]
+    assert sorted(entry.name for entry in Path(store.root).iterdir()) == ["config.yaml", "state"]

@@ -15,7 +15,7 @@ from remote.plans import Plan
 from remote.scheduled import crontab, history
 from remote.scheduled import state as states
 from remote.scheduled.settings import HISTORY, SETTINGS, STATE, Installed, place
-from remote.store import Store
+from remote.store import Store, in_root
 from remote.swap import Swap
 from remote.words import encode
 from tests.data import old
@@ -35,12 +35,12 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def store(name: str, tmp_path: Path) -> Store:
-    return Store(str(old.placed(name, tmp_path)))
+    return in_root(str(old.placed(name, tmp_path)))
 
 
 @pytest.fixture
 def settled(tmp_path: Path) -> Store:
-    return Store(str(old.placed(old.SETTLED, tmp_path)))
+    return in_root(str(old.placed(old.SETTLED, tmp_path)))
 
 
 def told(name: str) -> Any:

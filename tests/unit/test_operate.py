@@ -9,7 +9,7 @@ import pytest
 
 from remote import meant, notes
 from remote.plans import MeantStop, Plan
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import WARNING, Check
 from runbook import operating, status, telling
 from runbook.errors import BadInput, Refused
@@ -26,7 +26,7 @@ def scene(tmp_path: Path) -> Scene:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 

@@ -9,7 +9,7 @@ import pytest
 
 from remote import notes, pause, pausing
 from remote.plans import Pause
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import WARNING, Refusal
 from runbook import status
 from runbook.errors import BadInput
@@ -22,7 +22,7 @@ ANN = Pause("ann", "laptop", "2026-04-20T10:00:00Z", "2026-04-20T11:00:00Z", "th
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 
@@ -33,7 +33,15 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def asked(store: Store, length: int, who: str = "ann") -> tuple[Pause | None, Pause | None]:
-    request = {"root": store.root, "who": who, "laptop": "laptop", "reason": "", "seconds": length}
+    request = {
+        "root": store.root,
+        "state": f"{store.root}/state",
+        "docker_host": "",
+        "who": who,
+        "laptop": "laptop",
+        "reason": "",
+        "seconds": length,
+    }
     answer = pausing.answer(request, lambda event: None)
     found, before = (Pause(**one) if one else None for one in (answer["pause"], answer["before"]))
     return found, before

@@ -13,7 +13,7 @@ from remote import record, surplus, tidy
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.plans import BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.surplus import Batch, Known, Thing, brought, is_batch, may_go
 from remote.words import Refusal, encode
 from runbook import pruning
@@ -100,7 +100,7 @@ def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 

@@ -9,7 +9,7 @@ import pytest
 
 from remote import record
 from remote.plans import Placed, Record, Release, Spec
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import encode
 
 SPEC = Spec("azaion/queue@sha256:00", environment={"NAME": "größer"})
@@ -25,7 +25,7 @@ KNOWN = Record("r3", (release("r3"), release("r2", left="run-9"), release("r1"))
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 

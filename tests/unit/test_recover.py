@@ -13,7 +13,7 @@ from remote.ends import claim
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.plans import Placed, Plan, Record, Release
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import OffsetFile, encode
 
 RUN = "20260420-101112-abcd"
@@ -22,7 +22,7 @@ PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     store.create()
     return store
 

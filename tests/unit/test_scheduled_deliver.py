@@ -23,7 +23,7 @@ from remote.scheduled.settings import STATE, Channels, Installed, Mail, Program,
 from remote.scheduled.state import MOST_PENDING, Pending, State
 from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken
 from remote.scheduled.waiting import kept
-from remote.store import Store
+from remote.store import find_store
 from remote.words import CRITICAL, OK, SKIPPED, Check
 from runbook.schedule.presets import PRESETS
 
@@ -296,7 +296,7 @@ def test_where_not_even_a_plain_line_can_be_written_later_alerts_come_all_the_sa
 def test_a_round_ends_with_what_was_dropped_in_its_notes_and_what_is_held_in_its_figures(
     service: Service, tmp_path: Path
 ) -> None:
-    store, nowhere = Store(str(tmp_path)), f"unix://{tmp_path}/no.sock"
+    store, nowhere = find_store(str(tmp_path), f"{tmp_path}/state"), f"unix://{tmp_path}/no.sock"
     Path(place(store, STATE)).parent.mkdir(parents=True)
     questions = Request(DiskLimits((str(tmp_path),), 0.0, 100.0), Expected(0), docker_host=nowhere, root=store.root)
     made = dataclasses.replace(settings(), root=store.root, questions=questions, textfile=str(tmp_path / "gpu.prom"))

@@ -19,7 +19,7 @@ from remote.scheduled.message import Message
 from remote.scheduled.settings import Channels, Settings, Webhook, place
 from remote.scheduled.standstill import Standstill
 from remote.scheduled.state import ROOM, SPARE, Pending, State
-from remote.store import Store
+from remote.store import find_store
 
 MESSAGE = Message("gpu-1", "2026-04-20T02:15:00Z", "critical", "a title", "a text", ({"name": "x"},))
 STATE = State(
@@ -115,7 +115,7 @@ def test_without_room_a_full_disk_is_said(path: Path, monkeypatch: pytest.Monkey
 
 def test_an_alert_is_written_down_before_it_is_sent(tmp_path: Path) -> None:
     """With the very first state that has it as told: a power cut before the sending must not make it forgotten."""
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     Path(place(store, "state.json")).parent.mkdir(parents=True)
     channels = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),))
     settings = Settings("gpu-1", str(tmp_path), 300, Request(DiskLimits(()), Expected(0)), channels=channels)

@@ -20,7 +20,7 @@ from remote.scheduled.settings import SETTINGS, STATE, Channels, Installed, Sett
 from remote.scheduled.state import LONGEST_PENDING, MOST_PENDING, Pending, State
 from remote.scheduled.untaken import UNREAD, Untaken
 from remote.scheduled.waiting import DROPPED, held, kept, moment_of
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import CRITICAL, OK, WARNING, Check, encode
 
 NOW = 1_776_650_000.0  # 2026-04-20 01:53 UTC
@@ -112,10 +112,11 @@ def test_what_a_round_is_just_about_to_send_is_not_held_back_unless_no_round_eve
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Where the check is installed, and one round has been a minute ago."""
-    store = Store(str(tmp_path))
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
     Path(place(store, STATE)).parent.mkdir(parents=True)
     hook = Webhook("ops", "http://ops.lan/x", {"text": "{title}"})
-    made = Settings("gpu-1", str(tmp_path), 300, Request(DiskLimits(()), Expected(0)), channels=Channels((hook,)))
+    asked = Request(DiskLimits(()), Expected(0))
+    made = Settings("gpu-1", str(tmp_path), 300, asked, state=f"{tmp_path}/state", channels=Channels((hook,)))
     notes.save(place(store, SETTINGS), Installed(made, "1", "abc", at(600), "me", "here"))
     return store
 
@@ -126,9 +127,9 @@ def saved(store: Store, *waiting: Pending) -> None:
 
 def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(store: Store) -> None:
     saved(store)
-    assert scheduled.check("schedule", store.root, {}, NOW).level == OK
+    assert scheduled.check("schedule", store, {}, NOW).level == OK
     saved(store, one("a", 700), one("b", 100))
-    row = scheduled.check("schedule", store.root, {}, NOW)
+    row = scheduled.check("schedule", store, {}, NOW)
     assert (row.level, row.hint) == (CRITICAL, "fab schedule.test sends a test alert")
     assert row.sentence == (
         "it looked 60 s ago, and found the server ok; "
@@ -138,7 +139,7 @@ def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(s
 
 def test_what_else_is_wrong_with_the_schedule_is_a_warning(store: Store) -> None:
     saved(store)
-    assert scheduled.check("schedule", store.root, {}, NOW + 900).level == WARNING
+    assert scheduled.check("schedule", store, {}, NOW + 900).level == WARNING
 
 
 def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Untaken | None = None) -> Check:

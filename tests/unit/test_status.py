@@ -13,7 +13,7 @@ from remote import ground
 from remote.engine import Engine
 from remote.looks import BatchState, Wanted
 from remote.plans import ConfigFile, RunState
-from remote.store import Store
+from remote.store import Store, find_store
 from remote.words import CRITICAL, OK, SKIPPED, Check, OffsetFile
 from runbook import status
 from runbook.errors import BadInput
@@ -177,9 +177,9 @@ NOWHERE = Engine("unix:///nonexistent/docker.sock")
 
 
 def test_a_root_that_is_not_there_ends_a_deploy(tmp_path: Path) -> None:
-    missing = ground.root("root", Store(str(tmp_path / "azaion")))
+    missing = ground.root("root", Store(str(tmp_path / "azaion"), str(tmp_path / "state")))
     assert (missing.level, missing.sentence) == (CRITICAL, f"{tmp_path}/azaion does not exist")
-    assert ground.root("root", Store(str(tmp_path))).level == OK
+    assert ground.root("root", find_store(str(tmp_path), f"{tmp_path}/state")).level == OK
 
 
 def test_a_config_needs_a_folder_to_go_to(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remote import setup, tree
-from remote.store import Store
+from remote.store import find_store
 from remote.tree import Folder
 from remote.words import CRITICAL, OK, SKIPPED
 from runbook import looking
@@ -119,14 +119,14 @@ def test_what_fails_in_the_doing_is_left_with_its_command(tmp_path: Path, monkey
 
 def test_a_root_that_cannot_be_written_is_left_to_root_once(tmp_path: Path, no_root: None) -> None:
     closed = tmp_path / "closed"
-    store = Store(str(closed))
+    store = find_store(str(closed), f"{closed}/state")
     row = setup.Check("root", CRITICAL, f"{closed} is not writable for me")
     assert list(setup._unfit(row, store)) == []  # it is missing: that is said with the directories
     closed.mkdir()
     (left,) = setup._unfit(row, store)
     assert left == setup.Left(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {closed}", True)
     done: list[str] = []
-    setup._make_ours(store, False, done)
+    setup._make_ours(store, [setup.Check("state", CRITICAL, "")], False, done)
     assert (done, store.exists) == ([], False)
 
 

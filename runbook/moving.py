@@ -1,0 +1,92 @@
+"""Has a server's state moved to where no container can write: at a deploy, at `fab setup`, or when somebody says so."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from remote.words import Check
+from runbook.door import Door
+from runbook.errors import BadInput, LostContact, Refused
+from runbook.exchange import ask, entry
+from runbook.inventory import Inventory
+from runbook.resolve import Resolved, resolve
+from runbook.screen import Screen
+
+SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first
+ROW = "state"
+ROOT, OTHER, FORGET = "root", "other", "forget"  # what is moved: out of the root, out of another folder; or given up
+
+
+def one_at_most(move_state: bool, forget_state: bool, dry_run: bool) -> None:
+    """Raises BadInput for flags of fab setup that do not go together."""
+    if move_state + forget_state + dry_run > 1:
+        raise BadInput("--move-state, --forget-state and --dry-run are given one at a time")
+
+
+def due(rows: Iterable[Check]) -> Check | None:
+    """The row that says that the state still lies below the root; None when it is where it belongs."""
+    return next((row for row in rows if row.name == ROW and row.figures.get("moves_to")), None)
+
+
+def move_out(door: Door, inventory: Inventory, resolved: Resolved, rows: Iterable[Check], screen: Screen) -> None:
+    """Move the state out of the root where that is due. Raises Refused with everything as it was, or NeedsPerson."""
+    row = due(rows)
+    if row:
+        move(door, inventory, resolved, ROOT, bool(row.figures.get("scheduled")), screen)
+
+
+def move(
+    door: Door, inventory: Inventory, resolved: Resolved, what: str, scheduled: bool, screen: Screen
+) -> dict[str, Any]:
+    """One exchange. `scheduled`: the check is on the server too, and is laid down anew from hosts.yaml and .env."""
+    server, host = door.host.name, resolved.host
+    request = {
+        **host.place,
+        "docker_host": host.docker_host or "",
+        "who": getpass.getuser(),
+        "laptop": socket.gethostname(),
+        "what": what,
+        "install": _check_anew(server, inventory, resolved) if scheduled else None,
+    }
+    try:
+        with screen.working(f"{server}: moving the state"):
+            answer = ask(door, "state_move", request, silence=SILENCE)
+    except KeyboardInterrupt:
+        message = f"{server}: you left while the state was moved; that goes on by itself"
+        raise LostContact(message, "fab status") from None
+    except LostContact as error:
+        raise LostContact(error.message, "run it again: what was begun is brought to its end") from error
+    folder, was = (entry(server, answer, name, str) for name in ("folder", "was"))
+    left = entry(server, answer, "left", list)
+    if what == FORGET:
+        said = f"{was} is given up; " if was else "there was nothing to give up; "
+        screen.say(f"{server}: {said}the state is in {folder}", "green")
+    elif was:
+        door.notices.clear()
+        screen.say(f"{server}: the state moved from {was} to {folder}", "green")
+    if left:
+        screen.say(f"{server}: not taken along, since it is none of ours: {', '.join(map(str, left))}", "yellow")
+    return {"folder": folder, "was": was, "left": left, "run": str(answer.get("run", ""))}
+
+
+def _check_anew(server: str, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
+    """What `scheduled.install` is asked. Holds secrets. Raises Refused where a variable is missing."""
+    from runbook.schedule import asking
+    from runbook.schedule.settings import settings_for
+
+    host = resolved.host
+    try:
+        known = resolve(inventory, [host], list(inventory.services.values()), "schedule")[host.name]
+        asking.ready(inventory, [known])
+        return asking.installation(settings_for(inventory, known))
+    except BadInput as error:
+        why = " ".join(error.message.split())
+        hint = f"{error.hint} Or take the check away first: fab schedule.remove"
+        raise Refused(
+            f"{server}: the state moves with the scheduled check, which cannot be laid down anew: {why}; "
+            "nothing was changed",
+            hint,
+        ) from error
