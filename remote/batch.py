@@ -13,9 +13,10 @@ from remote import command
 from remote.checks import say
 from remote.checks.stuck import SECONDS, stuck
 from remote.engine import Engine, EngineError
+from remote.foreign_text import named, one_line, quoted
 from remote.gpu_support import Driver, query
 from remote.journal import now
-from remote.looks import Wanted
+from remote.looks import Checkpoint, Wanted
 from remote.occupants import moment, occupant
 from remote.plans import Occupant
 from remote.words import OK, UNKNOWN, Check
@@ -24,7 +25,7 @@ MOST = 10_000  # entries of a folder of checkpoints that are looked at
 
 
 class Process(NamedTuple):
-    """One process on the GPUs: the container it is in, or nothing; the uuids of its GPUs."""
+    """One process on the GPUs: what it calls itself; the container it is in, or nothing; the uuids of its GPUs."""
 
     pid: int
     program: str
@@ -51,14 +52,14 @@ def check(
     processes = on_gpu() if gpus else []
     indices = (driver or Driver()).indices() if processes else {}
     at_work = {run.container: _gpus(run.container, processes or (), indices) for run in found}
-    said = [_said(run, at_work[run.container]) for run in found]
+    said = [_said(run, entry, at_work[run.container]) for run in found]
     figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
     if found and not _outlives(engine):
         said.append("a restart of docker would end it: live-restore is off")
     if entry.checkpoints:
-        checkpoint, more = newest(entry.checkpoints)
-        said.append(checkpoint)
-        figures.update(more)
+        last = newest(entry.checkpoints)
+        said.append(last.told(entry.checkpoints))
+        figures.update({"checkpoint": last.name, "age": last.age} if last.name else {})
     if processes is None:
         said += ["what is on the GPUs could not be asked"]
         return Check(name, UNKNOWN, "; ".join(said), figures, "see nvidia-smi on the server")
@@ -76,7 +77,7 @@ def on_gpu() -> Optional[List[Process]]:
         return None
     found: Dict[int, Process] = {}
     for line in ended.out.splitlines():
-        pid, gpu, program = (*(part.strip() for part in line.split(",", 2)), "", "")[:3]
+        pid, gpu, program = (*map(one_line, line.split(",", 2)), "", "")[:3]
         if re.fullmatch(r"[0-9]{1,9}", pid):
             known = found.get(int(pid)) or Process(int(pid), program, container_of(int(pid)), ())
             found[int(pid)] = known._replace(gpus=(*known.gpus, gpu))
@@ -114,10 +115,11 @@ def _gpus(container: str, processes: Sequence[Process], indices: Dict[str, int])
     return sorted(indices[uuid] for uuid in uuids if uuid in indices)
 
 
-def _said(run: Occupant, gpus: Sequence[int]) -> str:
+def _said(run: Occupant, entry: Wanted, gpus: Sequence[int]) -> str:
     where = f" on {_numbered(gpus)}" if gpus else ""
     since = say.span(moment(now()) - moment(run.started_at))
-    return f"{run.name} runs for {since}{where} from image {run.image[7:19]}, and is left alone"
+    name = named(run.name, entry.container)
+    return f"{name} runs for {since}{where} from image {named(run.image[7:19])}, and is left alone"
 
 
 def _figures(run: Occupant, gpus: List[int]) -> Dict[str, Any]:
@@ -131,7 +133,7 @@ def _figures(run: Occupant, gpus: List[int]) -> Dict[str, Any]:
 
 
 def _foreign(one: Process, indices: Dict[str, int]) -> str:
-    what = f"container {one.container[:12]}" if one.container else f"process {one.pid} ({one.program})"
+    what = f"container {one.container[:12]}" if one.container else f"process {one.pid} ({quoted(one.program)})"
     gpus = sorted(indices[uuid] for uuid in one.gpus if uuid in indices)
     return f"{what} is on {_numbered(gpus) if gpus else 'the GPU'} and is left alone"
 
@@ -140,18 +142,16 @@ def _numbered(gpus: Sequence[int]) -> str:
     return f"GPU {', '.join(map(str, gpus))}"
 
 
-def newest(folder: str) -> Tuple[str, Dict[str, Any]]:
-    """The newest checkpoint in words, and its figures; none where there is none."""
+def newest(folder: str) -> Checkpoint:
+    """The newest checkpoint in a folder."""
     try:
         files = list(_files(folder))
     except OSError as error:
-        return f"its checkpoints in {folder} cannot be seen: {error.strerror}", {}
+        return Checkpoint(trouble=str(error.strerror))
     if not files:
-        return f"no checkpoint in {folder}", {}
+        return Checkpoint()
     modified, path = max(files)
-    age = max(time.time() - modified, 0.0)
-    name = os.path.relpath(path, folder)
-    return f"newest checkpoint {name}, {say.span(age)} old", {"checkpoint": name, "age": round(age, 1)}
+    return Checkpoint(one_line(os.path.relpath(path, folder)), round(max(time.time() - modified, 0.0), 1))
 
 
 def _files(folder: str) -> Iterator[Tuple[float, str]]:

@@ -6,6 +6,7 @@ import dataclasses
 import typing
 from typing import Any, Dict, Type, TypeVar
 
+from remote.foreign_text import one_line
 from remote.words import Malformed
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def _dataclass(kind: Any, data: Any, place: str) -> Any:
 
 def _inner(place: str, name: str) -> str:
     """The place within a place, on one line: somebody else may have chosen the name."""
-    return f"{place}.{' '.join(name[:LONGEST_NAME].split())}"
+    return f"{place}.{one_line(name, LONGEST_NAME)}"
 
 
 def _name(data: Any) -> str:

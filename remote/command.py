@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from remote.foreign_text import one_line
+
 LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
 OBJECTION = "Error response from daemon: "  # docker says more after the line with the cause
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL, and again until an unkillable program is left behind
@@ -31,13 +33,13 @@ class Ended:
 
     @property
     def complaint(self) -> str:
-        """What the docker engine objected, else the last line the program had to say, or how it ended."""
+        """What the docker engine objected, else the last line the program had to say, or how it ended; one line."""
         if self.status is None:
             return f"{self.argv[0]} did not answer within {self.seconds:.0f} s"
         lines = (self.err.strip() or self.out.strip()).splitlines()
         objected = [line.partition(OBJECTION)[2] for line in lines if OBJECTION in line]
         said = objected or lines or [f"{self.argv[0]} ended with status {self.status}"]
-        return said[-1].strip()
+        return one_line(said[-1])
 
 
 def run(

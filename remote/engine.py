@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from remote.foreign_text import one_line
 from remote.unix_http import Answer, request
 from remote.words import Refusal
 
@@ -41,7 +42,7 @@ class EngineError(Refusal):
     """The engine answered with an error status; `status` is 0 when it did not answer at all."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message, "see systemctl status docker on the server", "server")
+        super().__init__(one_line(message), "see systemctl status docker on the server", "server")
         self.status = status
 
 
@@ -218,9 +219,9 @@ def _refused(answer: Answer) -> str:
     except OSError:
         return f"status {answer.status}"
     try:
-        return str(json.loads(body)["message"])[:500]
+        return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return body[:200].decode("utf-8", "replace")
+        return body.decode("utf-8", "replace")
 
 
 def _demultiplexed(raw: bytes) -> str:

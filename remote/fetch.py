@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Tuple
 from remote import engine as engines
 from remote import registry
 from remote.engine import Engine, EngineError
+from remote.foreign_text import MOST, quoted
 from remote.words import Refusal
 
 SAY = 0.5  # seconds between two lines of progress
@@ -48,4 +49,6 @@ def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
                 done, total = (sum(pair[at] for pair in layers.values()) for at in (0, 1))
                 emit({"event": "pulling", "image": image, "done": done, "total": total})
     except EngineError as error:
-        raise Refusal(f"{image} could not be pulled: {error.message}", "nothing was changed; run it again") from error
+        raise Refusal(
+            f"{image} could not be pulled: {quoted(error.message, MOST)}", "nothing was changed; run it again"
+        ) from error

@@ -11,11 +11,13 @@ from remote import command
 from remote.checks import say
 from remote.checks.stuck import SECONDS, stuck
 from remote.engine import NONE, Engine
+from remote.foreign_text import named, one_line, quoted
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, Check
 
 FIELDS = "index,uuid,name,driver_version"
 HOOK = "nvidia-container-runtime-hook"  # dockerd takes --gpus when it finds this on its PATH
 PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+SAID, VALUE = 200, 80  # characters of a complaint, and of one value of an answer
 NO_GPU = "hosts.yaml gives this server no GPU"
 INFO = {"Runtimes": (dict, NONE), "CDISpecDirs": (list, NONE), "DiscoveredDevices": (list, NONE)}
 INSTALL = "install nvidia-container-toolkit, run nvidia-ctk runtime configure, and restart docker once no training runs"
@@ -42,7 +44,9 @@ class Driver:
     def cards(self) -> Optional[List[List[str]]]:
         """The values of FIELDS for each GPU, None for an answer that is none."""
         ended, width = self.asked(), FIELDS.count(",") + 1
-        rows = [[value.strip() for value in line.split(",")] for line in ended.out.splitlines() if line.strip()]
+        rows = [
+            [one_line(value, VALUE) for value in line.split(",")] for line in ended.out.splitlines() if line.strip()
+        ]
         return rows if ended.ok and all(len(row) == width for row in rows) else None
 
     def indices(self) -> Dict[str, int]:
@@ -70,13 +74,14 @@ def driver(name: str, gpus: int, asked: Driver) -> Check:
     if ended.status == 127:
         return Check(name, CRITICAL, "nvidia-smi is not installed", hint="install the driver")
     if not ended.ok:
-        return Check(name, CRITICAL, f"nvidia-smi: {ended.complaint[:200]}", {"status": ended.status}, hint)
+        return Check(name, CRITICAL, f"nvidia-smi: {one_line(ended.complaint, SAID)}", {"status": ended.status}, hint)
     if cards is None:
         return Check(name, UNKNOWN, "nvidia-smi gave an answer that cannot be read", hint="run it by hand")
     figures = {"gpus": len(cards), "expected": gpus, "driver": cards[0][3] if cards else ""}
     if len(cards) < gpus:
         return Check(name, CRITICAL, f"{len(cards)} of {gpus} GPUs answer", figures, hint)
-    return Check(name, OK, f"driver {figures['driver']}, {say.several(len(cards), 'GPU')} ({cards[0][2]})", figures)
+    said = f"driver {named(cards[0][3])}, {say.several(len(cards), 'GPU')} ({quoted(cards[0][2])})"
+    return Check(name, OK, said, figures)
 
 
 def docker(name: str, gpus: int, engine: Engine) -> Check:

@@ -9,6 +9,7 @@ import os
 import time
 from typing import Any, Dict, Optional
 
+from remote.foreign_text import NAME, one_line
 from remote.journal import runs, state
 from remote.store import Store
 from remote.words import Refusal
@@ -84,7 +85,8 @@ def _said(data: bytes) -> Dict[str, Any]:
         said = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return {key: text[:100] for key, text in said.items() if isinstance(text, str)} if isinstance(said, dict) else {}
+    texts = said.items() if isinstance(said, dict) else ()
+    return {key: one_line(text, NAME) for key, text in texts if isinstance(text, str)}
 
 
 def _held(store: Store) -> Refusal:

@@ -11,6 +11,7 @@ from remote.checks import disk, state
 from remote.checks.together import DEADLINE, Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine, EngineError
+from remote.foreign_text import MOST, quoted
 from remote.looks import Wanted
 from remote.store import Store, find_store
 from remote.view import view
@@ -109,4 +110,4 @@ def _no_image(name: str, image: str, error: EngineError) -> Check:
     if error.status == 404 or "manifest unknown" in error.message or "not found" in error.message:
         return Check(name, CRITICAL, f"the registry has no {image}", hint="build and push it, or name another --tag")
     hint = "check that the registry runs and that the server reaches it"
-    return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({error.message})", hint=hint)
+    return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({quoted(error.message, MOST)})", hint=hint)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+from remote.checks import say
+from remote.foreign_text import quoted
 from remote.plans import ConfigFile, MeantStop, Occupant, Pause, Record, RunState
 from remote.words import Check, OffsetFile, StreamAddress
 
@@ -15,6 +17,28 @@ class BatchState:
 
     next_image: str = ""  # image id behind the local tag
     runs: Tuple[Occupant, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The newest checkpoint of a batch service: its path in their folder, empty where there is none; seconds.
+
+    `trouble` is why they cannot be seen, usually nothing.
+    """
+
+    name: str = ""
+    age: float = 0.0
+    trouble: str = ""
+
+    def told(self, folder: str) -> str:
+        """In words: the training has chosen the name."""
+        if self.trouble:
+            return f"its checkpoints in {folder} cannot be seen: {quoted(self.trouble)}"
+        return (
+            f"newest checkpoint {quoted(self.name)}, {say.span(self.age)} old"
+            if self.name
+            else f"no checkpoint in {folder}"
+        )
 
 
 @dataclass(frozen=True)

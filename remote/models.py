@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from remote import journal as journals
 from remote import lock, modelchoice, modelfile
 from remote.codec import decode
+from remote.foreign_text import one_line
 from remote.journal import now
 from remote.modelchoice import Choices
 from remote.modelfile import ARCHIVES, WHOLE, ModelFile
@@ -20,6 +21,7 @@ from remote.words import Refusal, encode
 
 NICE = 10  # a training is not to feel that gigabytes are read beside it
 PAUSE = 0.2  # seconds between two words of progress
+MOST_OTHERS = 100  # directories whose names are no dates that are told
 ALL, PREVIOUS = "all", "previous"
 
 Emit = Callable[[Dict[str, Any]], None]
@@ -68,7 +70,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     }
     found = Models(
         models=tuple(read.get(model.path) or modelchoice.compared(known, model) for model in models),
-        others=tuple(others),
+        others=tuple(map(one_line, others[:MOST_OTHERS])),
         choices=known,
         damaged=damaged,
         points=points,

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from remote import batch
 from remote import engine as engines
 from remote.codec import decode
-from remote.looks import Look, Wanted
+from remote.looks import Checkpoint, Look, Wanted
 from remote.occupants import occupant
 from remote.plans import Occupant
 from remote.store import find_store
@@ -22,8 +22,7 @@ class NextRun:
 
     look: Look
     command: Tuple[str, ...]  # the image's own
-    checkpoint: str  # the newest one in words, empty where hosts.yaml names no folder
-    found: bool  # whether there is one
+    checkpoint: Optional[Checkpoint] = None  # where hosts.yaml names a folder of them
     named: Optional[Occupant] = None  # the container that has the run's name, running or not
 
 
@@ -35,13 +34,11 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     entry = decode(Wanted, request["service"], "service")
     image = engine.image(entry.local_tag) or {}
     named = engine.container(entry.container)
-    said, figures = batch.newest(entry.checkpoints) if entry.checkpoints else ("", {})
     answer: Dict[str, Any] = encode(
         NextRun(
             look=view({"variables": {}}, engine, store, [entry], engine.containers(), [], {}),
             command=tuple((image.get("Config") or {}).get("Cmd") or ()),
-            checkpoint=said,
-            found="checkpoint" in figures,
+            checkpoint=batch.newest(entry.checkpoints) if entry.checkpoints else None,
             named=occupant(named, entry.service) if named else None,
         )
     )

@@ -7,6 +7,7 @@ from typing import Any, Optional
 from remote import journal as journals
 from remote.docker import StepFailed
 from remote.ends import REFUSED, End
+from remote.foreign_text import named
 from remote.occupants import occupants
 from remote.stage import Site
 from remote.words import Refusal
@@ -33,11 +34,12 @@ def _check_starting_point(site: Site) -> None:
         expected = [(step.old.container, step.old.running)] if step.old else []
         if [(entry.container, entry.running) for entry in found] != expected:
             raise Refusal(
-                f"somebody changed {step.service} since the look: {_named(found)}; nothing was changed",
+                f"somebody changed {step.service} since the look: {_there(found, step.service)}; nothing was changed",
                 "look at fab status and run it again",
             )
 
 
-def _named(found: Any) -> str:
-    said = [f"{entry.name} ({entry.container[:12]}, {'running' if entry.running else 'stopped'})" for entry in found]
+def _there(found: Any, service: str) -> str:
+    states = [f"{one.container[:12]}, {'running' if one.running else 'stopped'}" for one in found]
+    said = [f"{named(one.name, service)} ({state})" for one, state in zip(found, states)]
     return "now there is " + (" and ".join(said) or "no such container")

@@ -18,6 +18,7 @@ from remote.checks import state
 from remote.checks.together import Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine
+from remote.foreign_text import named, one_line
 from remote.owners import ids
 from remote.store import Store, find_store
 from remote.tree import Folder, Lack
@@ -74,7 +75,7 @@ def _engine(docker_host: str) -> Tuple[Optional[Engine], Check]:
     try:
         engine = engines.find(docker_host)
         version = engine.get("/version", shape={"Version": str})["Version"]
-        return engine, Check("docker", OK, f"version {version} at {engine.address}")
+        return engine, Check("docker", OK, f"version {named(version)} at {engine.address}")
     except Refusal as refusal:
         return None, Check("docker", CRITICAL, refusal.message, hint=refusal.hint)
 
@@ -166,7 +167,7 @@ def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str
         raise Refusal(f"the registry {server} refused the login of {user}; nothing was changed", hint)
     else:
         hint = "check that the registry runs and that the server reaches it"
-        left.append(Left(f"the login to {server} failed: {ended.complaint[:200]}", hint, False))
+        left.append(Left(f"the login to {server} failed: {one_line(ended.complaint, 200)}", hint, False))
 
 
 def _known(login: Dict[str, str]) -> bool:

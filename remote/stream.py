@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from remote import dial
+from remote.foreign_text import one_line
 from remote.words import StreamAddress
 
 FRAME_LIMIT = 1 << 20  # bytes of any frame that is kept; chunks may be longer, of them only the head is
+VERSION = 40  # characters of what a broker calls its version: it says so to anybody, and may be anybody
 EMPTY_AFTER = 1.0  # seconds: a stream that has sent nothing so long after the broker's yes holds nothing
 
 _DELIVER, _CREDIT, _SUBSCRIBE, _METADATA_UPDATE, _PEER_PROPERTIES = 0x08, 0x09, 0x07, 0x10, 0x11
@@ -261,7 +263,7 @@ def _version(reply: bytes) -> str:
         texts.append(reply[at + 2 : end].decode("utf-8", "replace"))
         at = end
     names = texts[:-1:2]
-    return texts[2 * names.index("version") + 1] if "version" in names else ""
+    return one_line(texts[2 * names.index("version") + 1], VERSION) if "version" in names else ""
 
 
 def _text(value: str) -> bytes:

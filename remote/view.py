@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from remote import batch, files, meant, modelkey, offset, pause, record, registry
 from remote import journal as journals
 from remote.engine import Engine
+from remote.foreign_text import named
 from remote.looks import BatchState, Look, Wanted
 from remote.occupants import occupants
 from remote.plans import Occupant, Record
@@ -77,7 +78,7 @@ def _holders(store: Store, engine: Engine, entry: Wanted, listed: Listed) -> Tup
 def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
     if len(found) < 2:
         return []
-    names = " and ".join(entry.name for entry in found)
+    names = " and ".join(named(entry.name, service) for entry in found)
     hint = "stop and rename the one that is not to be there; two would write the same offset file"
     return [Check(service, CRITICAL, f"several containers hold the place of {service}: {names}", hint=hint)]
 

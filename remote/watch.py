@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from remote import offset, stream
 from remote.docker import Docker, StepFailed
 from remote.engine import Engine, EngineError
+from remote.foreign_text import quoted
 from remote.journal import Journal
 from remote.occupants import felled, moment
 from remote.plans import FAILED, ConsumerStep
@@ -18,6 +19,7 @@ from remote.words import encode
 
 PAUSE = 0.5  # seconds between two observations
 ASK_BROKER = 3.0  # seconds between two questions to the broker
+LONGEST = 1000  # characters of a line of a log that is kept
 SAY = 5.0  # seconds between two lines of progress
 
 
@@ -135,7 +137,7 @@ def _failure(engine: Engine, entry: Watched) -> str:
             continue
         entry.log_stamp, entry.log_since = stamp, moment(stamp) - 1e-6
         if not failure and any(bad in line for bad in entry.step.watch.failure_text):
-            failure = line.strip()[:200]
+            failure = quoted(line, 200)
     return failure
 
 
@@ -184,8 +186,8 @@ def _say(journal: Journal, entry: Watched, seen: Seen) -> None:
 
 
 def tail(engine: Engine, container: str, lines: int = 20) -> List[str]:
-    """The last lines of a container's log, none when it cannot be had."""
+    """The last lines of a container's log, each cut where it is long; none when it cannot be had."""
     try:
-        return engine.logs(container, tail=lines).splitlines()
+        return [line[:LONGEST] for line in engine.logs(container, tail=lines).splitlines()[-lines:]]
     except EngineError:
         return []

@@ -10,6 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
+from remote.foreign_text import LONGEST, one_line
+
 LABEL = "gpu-runbook"
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = "ok", "warning", "critical", "unknown", "skipped"
@@ -20,9 +22,9 @@ class Refusal(Exception):
     """The server's half says no. `kind` picks the laptop's error: refused, server, failed or input."""
 
     def __init__(self, message: str, hint: str = "", kind: str = "refused") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = one_line(message, LONGEST)
+        super().__init__(self.message)
+        self.hint = one_line(hint, LONGEST)
         self.kind = kind
 
 
@@ -32,13 +34,20 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Check:
-    """One answered question. `figures` are plain numbers and words for machines, in base units (bytes, seconds)."""
+    """One answered question. `figures` are plain numbers and words for machines, in base units (bytes, seconds).
+
+    Name, sentence and hint are one line each, whosever words are in them.
+    """
 
     name: str
     level: str
     sentence: str
     figures: Dict[str, Any] = field(default_factory=dict)
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("name", "sentence", "hint"):
+            object.__setattr__(self, part, one_line(getattr(self, part), LONGEST))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from remote.checks import say
+from remote.foreign_text import quoted
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.entries import DiskHealth
 
@@ -48,7 +49,7 @@ def _log(name: str, line: Line) -> Check:
     failures, count = line.get("failures") or [], line["lines"]
     figures = {"lines": count}
     if failures:
-        sentence = f"among its last {say.several(count, 'line')}: {str(failures[-1])[:200]}"
+        sentence = f"among its last {say.several(count, 'line')}: {quoted(str(failures[-1]), 200)}"
         return Check(f"{name} log", WARNING, sentence, figures, f"see fab logs {name} --tail 20")
     clean = f"clean: its last {say.several(count, 'line')}" if count else "its log is empty"
     return Check(f"{name} log", OK, clean, figures)

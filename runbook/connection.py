@@ -13,12 +13,13 @@ from fabric.connection import derive_shorthand
 from paramiko import Channel, ChannelException, SSHConfig, SSHException, Transport
 from paramiko.ssh_exception import IncompatiblePeer
 
+from remote.foreign_text import quoted
 from runbook.dial import Piped, dial
 from runbook.errors import CannotConnect
 from runbook.hostkeys import DEFAULT_FILES, KnownHosts, known_name, preferred
 from runbook.login import Credentials, Login
-from runbook.plain import clean
 
+SAID = 200  # characters of what the other side says
 KEEPALIVE = 15  # seconds between the packets that keep firewalls open and let the kernel find a dead peer
 HEEDED = {"hostname", "user", "port", "proxyjump", "proxycommand", "identityfile"}  # of what ssh_config can say
 
@@ -119,7 +120,9 @@ class StrictConnection(Connection):  # type: ignore[misc]
         if isinstance(error, ChannelException):
             return CannotConnect(f"{self._label}: its gateway {self.gateway.host} cannot reach {place}")
         if isinstance(error, IncompatiblePeer):
-            return CannotConnect(f"{self._label}: {place} and this paramiko share no algorithm ({clean(str(error))})")
+            return CannotConnect(
+                f"{self._label}: {place} and this paramiko share no algorithm ({quoted(str(error), SAID)})"
+            )
         if isinstance(error, TimeoutError) or "No existing session" in str(error) or "Timeout" in str(error):
             return CannotConnect(
                 f"{self._label}: no answer from {place} within {self._terms.seconds:g} s",
@@ -134,7 +137,7 @@ class StrictConnection(Connection):  # type: ignore[misc]
             return CannotConnect(
                 f"{self._label}: {place} closed the connection before the login", "the log of its sshd says why"
             )
-        return CannotConnect(f"{self._label}: connecting to {place} failed: {clean(str(error))}")
+        return CannotConnect(f"{self._label}: connecting to {place} failed: {quoted(str(error), SAID)}")
 
 
 def route(

@@ -13,10 +13,10 @@ from fabric import Config, Connection
 from paramiko import Channel, ChannelException, Message, SSHConfig, SSHException, Transport
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
+from remote.foreign_text import quoted
 from runbook.connection import StrictConnection, Terms, route, unread_includes
 from runbook.errors import CannotConnect
 from runbook.login import Credentials
-from runbook.plain import clean
 from runbook.secret import Secret
 
 BLOCK = 1 << 16  # bytes read at a time
@@ -170,7 +170,7 @@ class Door:
             channel = transport.open_session()
         except ChannelException as error:
             raise CannotConnect(
-                f"{self.host.name} opens no further channel ({clean(error.text)})",
+                f"{self.host.name} opens no further channel ({quoted(error.text)})",
                 "its sshd's MaxSessions may be reached",
             ) from error
         except (SSHException, EOFError, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from remote.foreign_text import named, quoted
 from remote.looks import BatchState, Look
 from remote.plans import Occupant, Placed, Release
 from remote.words import WARNING, encode
@@ -135,22 +136,26 @@ def _of_a_consumer(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
     own = next((one for one in found if one.container == placed.container), None)
     for one in found:
         if one is not own:
-            yield Drift(name, "stray", f"{_stray(one)} holds its place", "fab status says more; fab deploy replaces it")
+            yield Drift(
+                name, "stray", f"{_stray(name, one)} holds its place", "fab status says more; fab deploy replaces it"
+            )
     if own is None:
         yield _absent(name, placed, look)
         return
     if own.name != name:
-        yield Drift(name, "renamed", f"its container is named {own.name}", "fab deploy puts it in order")
+        yield Drift(name, "renamed", f"its container is named {quoted(own.name)}", "fab deploy puts it in order")
     if not own.running:
         yield _stopped(name, look)
     if placed.restart and own.restart != placed.restart:
         hint = f"docker update --restart {placed.restart} {name}"
-        yield Drift(name, "restart-policy", f"its restart policy is {own.restart}, and was {placed.restart}", hint)
+        yield Drift(
+            name, "restart-policy", f"its restart policy is {named(own.restart)}, and was {named(placed.restart)}", hint
+        )
 
 
-def _stray(one: Occupant) -> str:
-    made = f"made by release {one.release}" if one.ours else "not made by this tool"
-    return f"{one.name} ({one.container[:12]}, {made})"
+def _stray(service: str, one: Occupant) -> str:
+    made = f"made by release {named(one.release)}" if one.ours else "not made by this tool"
+    return f"{named(one.name, service)} ({one.container[:12]}, {made})"
 
 
 def _absent(name: str, placed: Placed, look: Look) -> Drift:
@@ -233,7 +238,7 @@ def _says(change: Change) -> str:
 
 
 def _named(version: Version | None) -> str:
-    return f"{version.tag} ({version.image.rpartition('@')[2][:19]})" if version else "nothing"
+    return f"{named(version.tag)} ({named(version.image.rpartition('@')[2][:19])})" if version else "nothing"
 
 
 def as_result(found: Comparison) -> dict[str, object]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
+
+from remote.foreign_text import LONGEST, one_line
+from runbook.plain import line
 
 
 class RunbookError(Exception):
     """A failure that a person can act on: one sentence, one hint, one exit status.
 
+    Each is one line, whosever words are in it; `problems` are further lines of the message, one for each.
     Exit statuses 0-3 belong to checks; the classes below say what 10 and up mean.
     """
 
     exit_code = 17
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(self, message: str, hint: str = "", problems: Sequence[str] = ()) -> None:
+        self.message = "\n  ".join(one_line(part, LONGEST) for part in (message, *problems))
+        super().__init__(self.message)
+        self.hint = line(hint)
         self.details: dict[str, Any] = {}  # of a run that failed: its log's last lines, the offsets it handled
         self.results: list[dict[str, Any]] = []  # of the servers before and with it, as --json prints them
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from remote.foreign_text import LONGEST, one_line, quoted
 from runbook import backtrace, bundle
 from runbook.door import Call, Door
 from runbook.errors import (
@@ -27,6 +28,7 @@ SILENCE = 20.0  # seconds; a server that works beats every 3
 MESSAGE_LIMIT = 4 << 20  # bytes of one message
 TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
 NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message
+SAID = 200  # characters of what a shell or sudo says
 PATIENCE = 2.0  # seconds for the exit status and the complaint of a command that has closed its output
 
 T = TypeVar("T")
@@ -175,7 +177,7 @@ def _is_message(message: Any) -> bool:
 
 
 def _error(server: str, content: dict[str, Any]) -> RunbookError:
-    error = KINDS[content["kind"]](f"{server}: {content['message']}", content["hint"])
+    error = KINDS[content["kind"]](f"{server}: {content['message']}", one_line(content["hint"], LONGEST))
     if isinstance(content.get("debug"), str):
         error.__cause__ = ServerTraceback(content["debug"])
     return error
@@ -200,7 +202,7 @@ def _unanswered(door: Door, call: Call, hearing: Hearing) -> RunbookError:
 def _not_run(door: Door, status: int | None, said: str) -> CannotConnect:
     """What it means that not even the bootstrap ran; shells and sudo say it in words."""
     server, python = door.host.name, door.host.python
-    last = said.splitlines()[-1] if said else "it said nothing"
+    last = quoted(said.splitlines()[-1], SAID) if said else "it said nothing"
     if door.host.sudo and re.search(r"\bsudo\b.*not found|Unknown command:? '?sudo", said):
         return CannotConnect(f"{server}: sudo is not installed", "install it, or log in as root without sudo: true")
     if status in (126, 127) or re.search("command not found", said, re.IGNORECASE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from remote.foreign_text import named
 from remote.looks import Look
 from remote.plans import BatchStep, ConfigFile, ConsumerStep, Occupant, Placed, Plan, Release
 from runbook.errors import BadInput, Refused
@@ -74,7 +75,7 @@ def _back_step(
     if old and not old.ours:
         raise Refused(
             f"{resolved.host.name}: the place of {service.name} is held by a container this tool did not make "
-            f"({old.name}, {old.container[:12]})",
+            f"({named(old.name, service.name)}, {old.container[:12]})",
             "deploy with --adopt first, which keeps it as a release",
         )
     there = placed.container in look.containers

@@ -7,6 +7,7 @@ from typing import Any
 
 from remote.checks import say
 from remote.codec import decode
+from remote.foreign_text import LONGEST, named, one_line
 from remote.history import Change, Past
 from remote.words import Malformed, encode
 from runbook import telling
@@ -56,9 +57,9 @@ def lines(server: str, pasts: Sequence[Past]) -> Iterator[tuple[str, str]]:
 def _run(past: Past) -> Iterator[tuple[str, str]]:
     style = STYLES.get(past.outcome, "yellow") if past.state == "ended" else "yellow"
     yield f"  {past.at[:19].replace('T', ' ')}  {past.action or 'run'} {past.run}  by {_by(past)}", style
-    yield f"      {_end(past)}", style
+    yield f"      {one_line(_end(past), LONGEST)}", style
     yield from ((f"      {_change(change)}", "dim") for change in past.changes)
-    yield from ((f"      went past {row}: {why}", "yellow") for row, why in past.skipped.items())
+    yield from ((f"      went past {one_line(row)}: {one_line(why)}", "yellow") for row, why in past.skipped.items())
     if past.damaged:
         damage = f"{say.several(past.damaged, 'line')} of its journal cannot be read"
         yield f"      {damage}: runs/{past.run}.jsonl in the state", "yellow"
@@ -99,7 +100,7 @@ def _change(change: Change) -> str:
 
 def _named(tag: str, image: str) -> str:
     digest = image.rpartition("@")[2][:19]
-    return f"{tag} ({digest})".lstrip() if digest else tag
+    return f"{named(tag)} ({named(digest)})".lstrip() if digest else named(tag)
 
 
 def told(line: dict[str, Any]) -> str | None:
@@ -119,7 +120,7 @@ def _text(line: dict[str, Any]) -> str:
     if event == "command":
         return f"$ {' '.join(map(str, line.get('argv', ())))}{_status(line)}"
     if event == "end":
-        return f"{line.get('outcome')}: {line.get('sentence')}"
+        return one_line(f"{line.get('outcome')}: {line.get('sentence')}", LONGEST)
     return telling.sentence(line) or telling.passing(line) or ""
 
 

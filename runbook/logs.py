@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from remote.checks import say
+from remote.foreign_text import NAME, one_line, quoted
 from remote.words import LABEL
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
@@ -20,6 +21,7 @@ from runbook.resolve import Resolved
 from runbook.secret import DOTS, masked
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
+SAID = 200  # characters of why a log cannot be read
 CUT = " … (cut here: the line is longer than 16 KiB)"
 SHAPES: dict[str, dict[str, type]] = {
     "container": {"service": str, "container": str, "name": str, "state": dict, "at": str},
@@ -101,9 +103,9 @@ class Hearer:
         elif kind == "none":
             self._show.say(f"{event['service']}: no container, and so no log")
         elif kind == "unreadable":
-            self._show.say(f"{event['service']}: its log cannot be read ({event['message']})")
+            self._show.say(f"{event['service']}: its log cannot be read ({quoted(event['message'], SAID)})")
         else:
-            self._show.say(f"{event['message']}: waiting for it")
+            self._show.say(f"{one_line(event['message'])}: waiting for it")
 
     def _line(self, event: dict[str, Any], entry: Any) -> Line:
         if not isinstance(entry, list) or list(map(type, entry)) != [str, str, str, bool]:
@@ -115,14 +117,14 @@ class Hearer:
             text = without_end(text, self._hidden)
         if cut:  # the end goes too: it may be the first half of a secret
             text = text[: max(len(text) - self._margin, 0)] + CUT
-        return Line(event["service"], event["container"], stream, at, text)
+        return Line(one_line(event["service"], NAME), event["container"], stream, at, text)
 
     def _about(self, event: dict[str, Any]) -> tuple[str, str]:
         """The container's id, and how it is."""
         state = event["state"]
         if not _is(state, STATE):
             raise Defect(f"{self._server}: what it says of a container is not what it should be")
-        called = "" if event["name"] == event["service"] else f" ({event['name']})"
+        called = "" if event["name"] == event["service"] else f" ({quoted(event['name'])})"
         how = _how(state, event["at"])
         return event["container"], f"{called} {how}"
 

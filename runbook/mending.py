@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from remote.foreign_text import LONGEST, one_line
 from runbook.door import Door
 from runbook.errors import LostContact
 from runbook.exchange import ask, entry
@@ -12,11 +13,11 @@ def mended(door: Door, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
     request = {**host.place, "docker_host": host.docker_host or "", "who": who}
     try:
-        sentences = list(map(str, entry(door.host.name, ask(door, "mend", request), "mended", list)))
+        told = entry(door.host.name, ask(door, "mend", request), "mended", list)
     except KeyboardInterrupt:
         why = f"{door.host.name}: you left while run {run} was brought to an end"
     except LostContact as error:
         why = f"{error.message} while run {run} was brought to an end"
     else:
-        return sentences
+        return [one_line(str(sentence), LONGEST) for sentence in told]
     raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from remote.foreign_text import named
 from remote.looks import Look
 from remote.plans import Occupant, Plan
 from remote.words import CRITICAL, WARNING, encode
@@ -76,8 +77,8 @@ def operation_plan(
         )
     if not old.ours:
         raise Refused(
-            f"{server}: the container of {service.name} was not made by this tool ({old.name}, {old.container[:12]}); "
-            "nothing was changed",
+            f"{server}: the container of {service.name} was not made by this tool "
+            f"({named(old.name, service.name)}, {old.container[:12]}); nothing was changed",
             "docker on the server does it; or take the container over: fab deploy --adopt",
         )
     release = look.record.find(look.record.current)

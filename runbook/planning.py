@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from remote.foreign_text import named, quoted
 from remote.looks import Look
 from remote.plans import (
     BatchStep,
@@ -128,7 +129,8 @@ def _consumer_step(
     if old and not old.ours and not order.adopt:
         raise Refused(
             f"{resolved.host.name}: the place of {service.name} is held by a container this tool did not make "
-            f"({old.name}, {old.container[:12]}, image {old.image[:19]}, {'running' if old.running else 'stopped'})",
+            f"({named(old.name, service.name)}, {old.container[:12]}, image {old.image[:19]}, "
+            f"{'running' if old.running else 'stopped'})",
             "deploy with --adopt to replace it and keep it as the previous release, or rename it",
         )
     spec = make_spec(service, look.digests[service.name])
@@ -162,7 +164,7 @@ def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | Non
     """Who holds the service's place, None for nobody. Raises Refused when several do."""
     found = look.occupants.get(service.name, ())
     if len(found) > 1:
-        names = " and ".join(entry.name for entry in found)
+        names = " and ".join(named(entry.name, service.name) for entry in found)
         raise Refused(
             f"{resolved.host.name}: several containers hold the place of {service.name}: {names}",
             "stop and rename the one that is not to be there; two would write the same offset file",
@@ -189,7 +191,7 @@ def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Look
     if not old.running:
         reasons.append("it does not run")
     if old.name != service.name:
-        reasons.append(f"it is named {old.name}")
+        reasons.append(f"it is named {quoted(old.name)}")
     placed = _placed(look, look.record.current, service.name)
     if placed is None or placed.container != old.container:
         reasons.append("it is not what the release on record put there")

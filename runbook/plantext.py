@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from remote.docker import create_command, labels
+from remote.foreign_text import named
 from remote.looks import Look
 from remote.plans import BatchStep, ConsumerStep, Plan, spec_hash
 from remote.stage import old_release, parked
@@ -54,7 +55,8 @@ def _consumer(step: ConsumerStep) -> Iterator[str]:
     if step.spec:
         yield f"    image  {step.spec.image}"
     if step.old:
-        yield f"    stops  {step.old.name} ({step.old.container[:12]}, release {step.old.release or 'none'})"
+        old, release = named(step.old.name, step.service), named(step.old.release) or "none"
+        yield f"    stops  {old} ({step.old.container[:12]}, release {release})"
     if step.config:
         kept = f"as release {step.config_from} had it" if step.config_from else "rendered here"
         yield f"    config {step.config.path}, {kept}"
@@ -82,7 +84,8 @@ def _handled(plan: Plan, step: ConsumerStep, look: Look) -> Iterator[str]:
 
 def _batch(step: BatchStep, look: Look) -> Iterator[str]:
     state = look.batches.get(step.service)
-    running = f"; {' and '.join(run.name for run in state.runs)} runs on untouched" if state and state.runs else ""
+    runs = " and ".join(named(run.name) for run in state.runs) if state else ""
+    running = f"; {runs} runs on untouched" if runs else ""
     if step.change == "none":
         yield f"  {step.service} {step.tag}: up to date{running}"
         return

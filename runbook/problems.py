@@ -15,7 +15,7 @@ def bad_input(subject: str, problems: Iterable[str], hint: str) -> BadInput:
     lines = list(dict.fromkeys(problems))
     count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
     shown = lines[:MOST_LINES] + ([f"… and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else [])
-    return BadInput("\n  ".join([f"{subject}: {count}, nothing was contacted or changed.", *shown]), hint)
+    return BadInput(f"{subject}: {count}, nothing was contacted or changed.", hint, shown)
 
 
 def printable(text: str, limit: int = 80) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from remote.checks import say
 from remote.codec import decode
+from remote.foreign_text import LONGEST, one_line
 from remote.plans import RunState
 from remote.surplus import FILE, JOURNAL, Thing
 from remote.words import Malformed
@@ -54,7 +55,7 @@ def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: boo
     with screen.working(f"{server}: removing"):
         answer = _removed(door, {**request, **agreed, **who})
     for note in answer["notes"]:
-        screen.say(str(note), "yellow")
+        screen.say(one_line(str(note), LONGEST), "yellow")
     gone = f"{len(answer['removed'])} of {say.several(len(things), 'thing')}"
     screen.say(f"{server}: removed {gone}; {say.size(answer['freed'])} are free again", "green")
     return _result(server, "done", things, answer)
@@ -126,7 +127,7 @@ def _rows(kind: str, things: list[Thing]) -> list[tuple[str, int, str, str]]:
 
 
 def _line(kind: str, size: int, name: str, why: str) -> str:
-    return f"  {kind:9}  {say.size(size):>9}  {name}  {why}"
+    return f"  {kind:9}  {say.size(size):>9}  {one_line(name)}  {one_line(why)}"
 
 
 def _result(server: str, outcome: str, things: Sequence[Thing], answer: dict[str, Any]) -> Result:

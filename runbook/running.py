@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from remote.foreign_text import LONGEST, one_line
 from remote.plans import Plan
 from remote.words import encode
 from runbook import interrupts
@@ -128,16 +129,17 @@ def conclude(door: Door, answer: dict[str, Any]) -> Ended:
         )
     defect = Defect(f"{server}: the end of run {run} is not what it should be")
     try:
-        outcome, sentence, details = end["outcome"], f"{server}: {end['sentence']}", end.get("details", {})
+        said = one_line(f"{server}: {end['sentence']}", LONGEST)
+        outcome, details = end["outcome"], end.get("details", {})
         if not isinstance(details, dict) or not isinstance(details.get("log", []), list):
             raise defect
         if outcome in ENDS:
-            error = ENDS[outcome](sentence, str(end.get("hint", "")))
+            error = ENDS[outcome](said, one_line(str(end.get("hint", "")), LONGEST))
             error.details = details
             raise error
         if outcome == "done":
-            notes = tuple(str(note) for note in details.get("notes", ()))
-            return Ended(run, str(details.get("release", "")), sentence, str(end.get("verdict", "")), notes)
+            notes = tuple(one_line(str(note), LONGEST) for note in details.get("notes", ()))
+            return Ended(run, str(details.get("release", "")), said, str(end.get("verdict", "")), notes)
     except (KeyError, TypeError, AttributeError) as error:
         raise defect from error
     raise defect

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from remote.words import Check
 from runbook.errors import RunbookError
-from runbook.plain import clean
+from runbook.plain import line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red", "unknown": "magenta", "skipped": "dim"}
 PLAIN_PAUSE = 10.0  # seconds between two lines of passing news where nothing can move
 
+MOST_LINES, LONGEST_LINE = 50, 1000  # of a log beside an error; characters
+HANGING = 4  # characters by which what goes on in the next line is set in: no word of it begins where a row would
 WIDEST = 40  # characters of the column of names, whatever a server calls its checks
 
 Passing = Callable[[str], None]
@@ -47,12 +49,19 @@ class Screen:
         self._console: Console | None = None
 
     def say(self, text: str, style: str = "", copyable: bool = False) -> None:
-        """A line that stays; on a terminal broken between words, or not at all when it is there to be copied."""
-        text = clean(text)
-        if self.moving:
-            self._rich().print(text, style=style or None, markup=False, highlight=False, soft_wrap=copyable)
-        else:
+        """One line that stays; on a terminal broken between words, or not at all when it is there to be copied."""
+        text = line(text)
+        if not self.moving:
             put(text, self.out)
+            return
+        from rich.text import Text  # a bare text would be searched for markup and names of emoji
+
+        console, inner = self._rich(), text.lstrip(" ")
+        before = len(text) - len(inner)
+        whole = Text(inner, style)
+        lines = [whole] if copyable else whole.wrap(console, max(console.width - before - HANGING, HANGING))
+        for number, part in enumerate(lines):
+            console.print(Text(" " * (before + HANGING * bool(number))).append_text(part), soft_wrap=True)
 
     def rows(self, checks: Sequence[Check]) -> None:
         """A line per check, and below it what to do."""
@@ -74,10 +83,10 @@ class Screen:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(width=10)
         table.add_column(width=width)
-        sentence = Text(clean(check.sentence))
+        sentence = Text(line(check.sentence))
         if hint:
-            sentence.append(f"\n{clean(hint)}", "dim")
-        table.add_row(Text.assemble("  ", (check.level, LEVEL_STYLES[check.level])), Text(clean(check.name)), sentence)
+            sentence.append(f"\n{line(hint)}", "dim")
+        table.add_row(Text.assemble("  ", (check.level, LEVEL_STYLES[check.level])), Text(line(check.name)), sentence)
         self._rich().print(table)
 
     @contextmanager
@@ -88,8 +97,10 @@ class Screen:
         """
         begun = time.monotonic()
         if self.moving:
-            with self._rich().status(text, spinner="dots") as status:
-                yield lambda news: status.update(f"{clean(news)}  {time.monotonic() - begun:.0f} s")
+            from rich.text import Text
+
+            with self._rich().status(Text(line(text)), spinner="dots") as status:
+                yield lambda news: status.update(Text(f"{line(news)}  {time.monotonic() - begun:.0f} s"))
         else:
             if not short:
                 self.say(f"{text} …")
@@ -117,11 +128,12 @@ class Screen:
 def show_error(error: RunbookError) -> None:
     """What is wrong, what it left behind, and what to do, on stderr."""
     screen = Screen(machine=True)
-    screen.say(str(error), "bold red")
+    for sentence in error.message.split("\n"):
+        screen.say(sentence, "bold red")
     details: dict[str, Any] = error.details
     if details.get("log"):
         screen.say("the last lines of its log:", "dim")
-        for line in details["log"]:
-            screen.say(f"  | {line}", "dim")
+        for said in details["log"][-MOST_LINES:]:
+            screen.say(f"  | {str(said)[:LONGEST_LINE]}", "dim")
     if error.hint:
         screen.say(error.hint, "yellow")

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import NoReturn
 from urllib.parse import quote, quote_plus
 
+from remote.foreign_text import LONGEST, one_line
+
 DOTS = "•••"
 LONG_ENOUGH = 6  # characters: a shorter text is in too many others to be recognised by it
 
@@ -61,12 +63,15 @@ def masked(text: str, hidden: Iterable[str]) -> str:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Plain, quoted by a program or for a shell, in a URL, in base64; a log has the lines of a text one by one."""
+    """Plain, quoted by a program or for a shell, in a URL, in base64, in one of our sentences.
+
+    A log has the lines of a text one by one.
+    """
     if len(text) < LONG_ENOUGH:
         return
     for part in {text, *text.splitlines()}:
         yield from (part, repr(part)[1:-1], shlex.quote(part), quote(part), quote(part, safe=""), quote_plus(part))
-        yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1])
+        yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1], one_line(part, LONGEST))
     for before in range(3):  # what stands before it in the same base64, as in user:password, moves its beginning
         raw = base64.b64encode(b"-" * before + text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
         inner = raw[before and before + 1 : -1]  # less the digits that hold a part of what stands around it

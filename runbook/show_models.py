@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from remote.checks import say
+from remote.foreign_text import named as word
+from remote.foreign_text import quoted
 from remote.modelchoice import Choice
 from remote.modelfile import CHANGED, WHOLE, ModelFile
 from remote.models import Models
 from remote.words import encode
 
+MOST = 10  # names that are no dates
 STYLES = {WHOLE: "", CHANGED: "yellow"}  # of a model's state; any other is a fault
 
 
@@ -30,9 +33,10 @@ def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
         if path is None:
             yield f"  {service}: its config is not in place yet, or names no model", "dim"
         elif path not in [model.path for model in found.models]:
-            yield f"  {service}: its config names {path or 'another model'}, which is none of these", "yellow"
+            yield f"  {service}: its config names {word(path) or 'another model'}, which is none of these", "yellow"
     if found.others:
-        yield f"  names that are no dates: {', '.join(found.others)}", "dim"
+        more = f" and {len(found.others) - MOST} more" if len(found.others) > MOST else ""
+        yield f"  names that are no dates: {', '.join(map(quoted, found.others[:MOST]))}{more}", "dim"
     earlier = [choice for choice in found.choices.choices if choice.path != found.choices.path]
     yield from ((f"  chosen before: {_choice(choice)}", "dim") for choice in earlier)
 

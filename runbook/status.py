@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from remote.checks import say
+from remote.foreign_text import LONGEST, named, one_line
 from remote.looks import BatchState, Look
 from remote.occupants import moment
 from remote.pause import RESUME, said
@@ -25,11 +26,11 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
         yield f"  {said(look.pause)}: {RESUME}", "yellow"
     for service in services:
         if isinstance(service, Batch):
-            yield f"  {service.name}: {_batch(service.name, look, look.batches.get(service.name, BatchState()))}", ""
+            yield f"  {service.name}: {_batch(service, look, look.batches.get(service.name, BatchState()))}", ""
         else:
             yield from _consumer(service.name, look, release)
     if look.model:
-        yield f"  model: {look.model} was chosen", ""
+        yield f"  model: {named(look.model)} was chosen", ""
     if look.run is not None:
         yield f"  last run: {_run(look.run)}", "yellow" if look.run.state != "ended" else ""
     for entry in look.record.releases:
@@ -106,17 +107,18 @@ def _consumer(name: str, look: Look, release: Release | None) -> Iterator[tuple[
     for entry in found:
         placed = release.services.get(name) if release else None
         known = placed is not None and placed.container == entry.container
-        what = f"{placed.tag} ({placed.image.rpartition('@')[2][:19]})" if placed and known else _stray(entry)
+        what = _version(placed) if placed and known else _stray(name, entry)
         good = entry.running and known
         meant = None if entry.running else look.stopped.get(name)
         state = on_purpose(meant) if meant else _state(entry, look.at)
         yield f"  {name}: {what}, {state}, container {entry.container[:12]}", "" if good else "yellow"
 
 
-def _stray(entry: Occupant) -> str:
+def _stray(service: str, entry: Occupant) -> str:
+    name = named(entry.name, service)
     if not entry.ours:
-        return f"{entry.name}, not made by this tool"
-    return f"{entry.name} of release {entry.release}, which is not the one on record"
+        return f"{name}, not made by this tool"
+    return f"{name} of release {named(entry.release)}, which is not the one on record"
 
 
 def _state(entry: Occupant, at: str) -> str:
@@ -125,22 +127,32 @@ def _state(entry: Occupant, at: str) -> str:
 
 def on_purpose(meant: MeantStop) -> str:
     """Who stopped a consumer so that it stays so, when and why."""
-    why = f" ({meant.reason})" if meant.reason else ""
-    return f"stopped by {meant.who} at {meant.at[:16].replace('T', ' ')} UTC, on purpose{why}"
+    why = f" ({one_line(meant.reason)})" if meant.reason else ""
+    return f"stopped by {one_line(meant.who)} at {meant.at[:16].replace('T', ' ')} UTC, on purpose{why}"
 
 
-def _batch(service: str, look: Look, state: BatchState) -> str:
-    runs = [f"{run.name} {_state(run, look.at)} from {named_image(service, look, run.image)}" for run in state.runs]
-    after = f"the next run starts from {named_image(service, look, state.next_image)}" if state.next_image else NO_IMAGE
+def _batch(service: Batch, look: Look, state: BatchState) -> str:
+    runs = [_active(run, service, look) for run in state.runs]
+    image = named_image(service.name, look, state.next_image) if state.next_image else ""
+    after = f"the next run starts from {image}" if image else NO_IMAGE
     return "; ".join([*(runs or ["no run is active"]), after])
+
+
+def _active(run: Occupant, service: Batch, look: Look) -> str:
+    name, image = named(run.name, service.container), named_image(service.name, look, run.image)
+    return f"{name} {_state(run, look.at)} from {image}"
 
 
 def named_image(service: str, look: Look, image_id: str) -> str:
     """An image as people know it: the tag and digest under which a release brought it, else its local id."""
     placed = _origin(service, look, image_id)
     if placed is None:
-        return f"image {image_id[:19]}, of no release on record"
-    return f"{placed.tag} ({placed.image.rpartition('@')[2][:19]})"
+        return f"image {named(image_id[:19])}, of no release on record"
+    return _version(placed)
+
+
+def _version(placed: Placed) -> str:
+    return f"{named(placed.tag)} ({named(placed.image.rpartition('@')[2][:19])})"
 
 
 def _origin(service: str, look: Look, image_id: str) -> Placed | None:
@@ -155,7 +167,7 @@ def _run(run: RunState) -> str:
         return f"{head} is under way since {run.since}, at step {run.step}: fab follow --run {run.id}"
     if run.state == "cut-off":
         return f"{head} was cut off at step {run.step}: the next fab deploy or fab rollback finishes or undoes it"
-    return f"{head}: {run.outcome}: {run.sentence}"
+    return one_line(f"{head}: {run.outcome}: {run.sentence}", LONGEST)
 
 
 def _outcome(release: Release) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from remote.checks import say
+from remote.foreign_text import LONGEST, one_line
 
 Line = dict[str, Any]
 
 
 def sentence(line: Line) -> str | None:
-    """What stays on the screen."""
+    """What stays on the screen: one line."""
+    said = _sentence(line)
+    return one_line(said, LONGEST) if said else None
+
+
+def _sentence(line: Line) -> str | None:
     service = line.get("service", "")
     match line.get("event"):
         case "recovering":
@@ -51,12 +57,12 @@ def sentence(line: Line) -> str | None:
 
 
 def passing(line: Line) -> str | None:
-    """What may be overwritten by the next news."""
+    """What may be overwritten by the next news: one line."""
     match line.get("event"):
         case "seen":
-            return _seen(line)
+            return one_line(_seen(line))
         case "pulling":
-            return _pulling(line)
+            return one_line(_pulling(line))
     return None
 
 

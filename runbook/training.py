@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from remote.checks import say
 from remote.codec import decode
 from remote.docker import create_command
+from remote.foreign_text import named, quoted
 from remote.looks import BatchState, Wanted
 from remote.nextrun import NextRun
 from remote.occupants import moment
@@ -23,6 +25,7 @@ from runbook.resolve import Resolved
 from runbook.status import named_image
 
 SHELL = ("/bin/sh", "-c")
+LONGEST_WORD = 1000  # characters of one that an image starts
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,17 @@ def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, res
         raise Refused(f"{host.name}: {tag} names no image yet: there is nothing to start", hint)
     if resume and not service.resume:
         raise BadInput(f"{service.name} has no resume: in hosts.yaml", "say there which arguments continue a run")
-    resumes = bool(service.resume) and (found.found if resume is None else resume)
+    resumes = bool(service.resume) and (_is_there(found) if resume is None else resume)
     words = service.command if not resumes else (*_before(host, service, found), *service.resume)
     options = create_command(_spec(service, tag, words), service.container, tag, {})[2:]
     command = (*_docker(host), "run", "--detach", *options)
     if "\n" in "".join(command):
         raise BadInput(f"services.{service.name}: a line break in it fits on no command line", "take it out")
     return Launch(host.name, service.name, command, resumes, tuple(_notes(host, service, found, tag, resumes)))
+
+
+def _is_there(found: NextRun) -> bool:
+    return bool(found.checkpoint and found.checkpoint.name)
 
 
 def _spec(service: Batch, image: str, command: tuple[str, ...]) -> Spec:
@@ -111,13 +118,18 @@ def _spec(service: Batch, image: str, command: tuple[str, ...]) -> Spec:
 
 def _before(host: Host, service: Batch, found: NextRun) -> tuple[str, ...]:
     """What stands before the resume arguments: docker takes given words instead of the image's own."""
-    own = service.command or found.command
-    if not service.command and own[:2] == SHELL:
+    if service.command:
+        return service.command
+    hint = f"say command: for {service.name} in hosts.yaml, or --fresh"
+    if found.command[:2] == SHELL:
         raise Refused(
-            f"{host.name}: the image of {service.name} starts a shell line, to which no arguments can be added",
-            f"say command: for {service.name} in hosts.yaml, or --fresh",
+            f"{host.name}: the image of {service.name} starts a shell line, to which no arguments can be added", hint
         )
-    return own
+    odd = [word for word in found.command if not (word.isprintable() and len(word) <= LONGEST_WORD)]
+    if odd:  # pasted, it could do something else than what is seen
+        said = f"the image of {service.name} starts with a word that fits on no command line: {quoted(odd[0])}"
+        raise Refused(f"{host.name}: {said}", hint)
+    return found.command
 
 
 def _docker(host: Host) -> tuple[str, ...]:
@@ -130,16 +142,17 @@ def _notes(host: Host, service: Batch, found: NextRun, tag: str, resumes: bool) 
     state = look.batches[service.name]
     login = f"{host.user}@{host.address}" if host.user else host.address
     yield f"a person pastes it into a shell there ({login}); nothing of ours starts it"
-    named = named_image(service.name, look, state.next_image)
+    image = named_image(service.name, look, state.next_image)
     release = next((one.id for one in look.record.releases if _brought(one.services.get(service.name), state)), "")
-    yield f"{tag} is {named}{f', of release {release}' if release else ''}"
+    yield f"{tag} is {image}{f', of release {named(release)}' if release else ''}"
     yield _beginning(service, found, resumes)
     for run in state.runs:
         since = say.span(moment(look.at) - moment(run.started_at))
-        yield f"{run.name} runs already, for {since}: this is for when it has ended"
+        yield f"{named(run.name, service.container)} runs already, for {since}: this is for when it has ended"
     held = found.named
     if held and not held.running:
-        old = f"{service.container}.{held.started_at[:19].replace('-', '').replace(':', '').replace('T', '-')}"
+        began = re.sub("[^0-9]", "", held.started_at[:19])  # digits alone: it stands on a line to be pasted
+        old = f"{service.container}.{began[:8]}-{began[8:]}"
         rename = shlex.join([*_docker(host), "rename", service.container, old])
         yield f"a container of that name is there, which has ended: {rename} keeps it and makes room"
 
@@ -149,14 +162,15 @@ def _brought(placed: object, state: BatchState) -> bool:
 
 
 def _beginning(service: Batch, found: NextRun, resumes: bool) -> str:
-    said = found.checkpoint or "hosts.yaml names no folder of checkpoints"
-    if resumes and not found.found:
+    seen = found.checkpoint
+    said = seen.told(service.checkpoints or "") if seen else "hosts.yaml names no folder of checkpoints"
+    if resumes and not _is_there(found):
         return f"its resume arguments are in it, though there is nothing to go on from ({said})"
     if resumes:
         return f"it goes on from the last checkpoint ({said}); --fresh begins anew"
     if not service.resume:
         return f"{said}; hosts.yaml has no resume: for it, so that the program itself decides where it begins"
-    return f"it begins anew ({said})" + ("; --resume goes on" if not found.found else "")
+    return f"it begins anew ({said})" + ("; --resume goes on" if not _is_there(found) else "")
 
 
 def lines(found: Launch) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Tuple
 
 from remote import stream
+from remote.foreign_text import named
 from remote.words import CRITICAL, OK, WARNING, Check
 
 _HINTS = {
@@ -23,7 +24,8 @@ def check(name: str, place: Tuple[str, int]) -> Check:
         return Check(name, CRITICAL, error.message, {"failure": error.kind}, _HINTS.get(error.kind, ""))
     figures = {"seconds": round(greeting.seconds, 4), "speaks": greeting.speaks, "version": greeting.version}
     if greeting.speaks == "stream":
-        sentence = f"RabbitMQ {greeting.version} answers at {host}:{port} after {greeting.seconds * 1000:.0f} ms"
+        version = f" {named(greeting.version)}" if greeting.version else ""
+        sentence = f"RabbitMQ{version} answers at {host}:{port} after {greeting.seconds * 1000:.0f} ms"
         return Check(name, OK, sentence, figures)
     what = "RabbitMQ's AMQP port" if greeting.speaks == "amqp" else "something else than a stream port"
     hint = "set RABBITMQ_PORT to the broker's stream port (5552 unless somebody moved it)"

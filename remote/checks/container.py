@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 
 from remote import engine
 from remote.checks import say
+from remote.foreign_text import named, quoted
 from remote.words import CRITICAL, OK, WARNING, Check
 
 LOOP = 10.0  # seconds a container must be up before the engine itself takes it out of its restart loop
@@ -38,7 +39,7 @@ def judge(name: str, container: str, found: Optional[Dict[str, Any]], now: float
         sentence = f"crash loop: the engine has started {container} again {say.several(restarts, 'time')}"
         return Check(name, CRITICAL, sentence + _ending(state), figures, hint)
     if state["Status"] != "running":
-        return Check(name, CRITICAL, f"{container} is {state['Status']}{_ending(state)}", figures, hint)
+        return Check(name, CRITICAL, f"{container} is {named(state['Status'])}{_ending(state)}", figures, hint)
     if restarts and age < RECENT:
         sentence = f"the engine has started {container} again {say.several(restarts, 'time')}, {say.span(age)} ago"
         return Check(name, WARNING, sentence, figures, hint)
@@ -57,7 +58,7 @@ def _age(found: Dict[str, Any]) -> float:
 def _ending(state: Dict[str, Any]) -> str:
     """How it ended last, as far as the engine tells."""
     if state["Error"]:
-        return f" ({state['Error'][:200]})"
+        return f" ({quoted(state['Error'], 200)})"
     if state["OOMKilled"]:
         return " (killed: out of memory)"
     return f" (exit status {state['ExitCode']})" if state["Status"] in ("exited", "restarting", "dead") else ""

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from remote import command, engine
 from remote.checks import say
+from remote.foreign_text import one_line, quoted
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
@@ -76,7 +77,7 @@ def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = comma
         return Trouble(path, UNKNOWN, f"{path}: df gave an answer that cannot be read")
     size, used, available = (int(field) for field in fields[:3])
     share, inode_share = _percent(fields[3]), _percent(fields[4])
-    return Room(path, fields[5].strip(), size, used, available, share or 0, inode_share)
+    return Room(path, one_line(fields[5]), size, used, available, share or 0, inode_share)
 
 
 def judge(
@@ -124,9 +125,11 @@ def _level(share: int, warning: float, critical: float, before: str) -> str:
 
 def _docker_root(docker_host: str) -> Union[str, Trouble]:
     try:
-        return str(engine.find(docker_host).get("/info", shape={"DockerRootDir": str})["DockerRootDir"])
+        path = str(engine.find(docker_host).get("/info", shape={"DockerRootDir": str})["DockerRootDir"])
     except Refusal as error:
         return Trouble("docker", UNKNOWN, f"docker's own disk is not known: {error.message}")
+    odd = one_line(path) != path
+    return Trouble("docker", UNKNOWN, f"docker's own disk is not known: it says {quoted(path)}") if odd else path
 
 
 def _percent(text: str) -> Optional[int]:

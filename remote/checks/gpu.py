@@ -10,9 +10,12 @@ from remote import command
 from remote.checks import say
 from remote.checks.asked import Expected
 from remote.checks.stuck import SECONDS, stuck
+from remote.foreign_text import named, one_line
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
 LIMIT = 1 << 16  # characters of an answer that is read
+SAID = 200  # characters of what it says is wrong
+VALUE = 80  # characters of one value in it
 BASIC = (
     "index",
     "uuid",
@@ -57,7 +60,7 @@ class Card:
 
     @property
     def name(self) -> str:
-        return f"GPU {self.fields['index']}"
+        return f"GPU {named(self.fields['index'] or '')}"
 
 
 def check(name: str, expected: Expected, run: Run = command.run, processes: str = "/proc") -> Check:
@@ -106,7 +109,7 @@ def _cards(fields: Sequence[str], text: str) -> Optional[List[Card]]:
         return []
     if len(text) > LIMIT:
         return None
-    rows = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line.strip()]
+    rows = [[one_line(value, VALUE) for value in line.split(",")] for line in text.splitlines() if line.strip()]
     if any(len(row) != len(fields) for row in rows):
         return None
     return [Card({f: None if v in _ABSENT else v for f, v in zip(fields, row)}) for row in rows]
@@ -161,7 +164,9 @@ def _summary(figures: Sequence[Dict[str, Any]]) -> str:
     busiest = max(one["utilisation_percent"] or 0 for one in figures)
     memory = f"memory {say.size(used)} of {say.size(total)}"
     count = say.several(len(figures), "GPU")
-    return f"{count}, driver {figures[0]['driver']}, {memory}, busy up to {busiest} %, hottest {hottest} °C"
+    return (
+        f"{count}, driver {named(figures[0]['driver'] or '')}, {memory}, busy up to {busiest} %, hottest {hottest} °C"
+    )
 
 
 def _complaint(ended: command.Ended) -> Tuple[str, str]:
@@ -169,5 +174,5 @@ def _complaint(ended: command.Ended) -> Tuple[str, str]:
     for line in (ended.out + "\n" + ended.err).splitlines():
         for known, hint in _HINTS.items():
             if known in line.lower():
-                return line.strip()[:200], hint
-    return ended.complaint[:200], _HINT
+                return one_line(line, SAID), hint
+    return one_line(ended.complaint, SAID), _HINT

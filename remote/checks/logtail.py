@@ -6,6 +6,7 @@ from typing import Sequence
 
 from remote.checks import say
 from remote.engine import Engine, EngineError
+from remote.foreign_text import quoted
 from remote.words import OK, SKIPPED, WARNING, Check
 
 LINES = 20
@@ -25,5 +26,7 @@ def check(name: str, container: str, engine: Engine, failure_text: Sequence[str]
     if not found:
         clean = f"clean: its last {say.several(len(lines), 'line')}" if lines else "its log is empty"
         return Check(name, OK, clean, figures)
-    sentence = f"{len(found)} of its last {say.several(len(lines), 'line')} say that it failed, as: {found[-1][:WIDTH]}"
+    sentence = (
+        f"{len(found)} of its last {say.several(len(lines), 'line')} say that it failed, as: {quoted(found[-1], WIDTH)}"
+    )
     return Check(name, WARNING, sentence, figures, f"see fab logs {container} --tail {LINES}")

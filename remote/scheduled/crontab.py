@@ -7,6 +7,7 @@ import re
 from typing import List, Optional, Tuple
 
 from remote import command, files
+from remote.foreign_text import quoted
 from remote.words import Refusal
 
 SECONDS = 10.0
@@ -104,7 +105,7 @@ def _span(text: str, root: str) -> Optional[Tuple[int, int]]:
     inner = text[start:end].splitlines()[1:-1]
     strange = [line for line in inner if not re.fullmatch(r"\S+ \S+ \S+ \S+ \S+ \S+ -IS \S+/check\.pyz <.*", line)]
     if strange or len(inner) != 1:
-        what = f"a line that is not ours: {strange[0][:60]}" if strange else f"{len(inner)} lines of ours"
+        what = f"a line that is not ours: {quoted(strange[0], 60)}" if strange else f"{len(inner)} lines of ours"
         raise Refusal(f"the block of gpu-runbook for {root} in the crontab has {what}; nothing was changed", BY_HAND)
     return start, end
 

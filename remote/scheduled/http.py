@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Any, Dict, Optional
 
+from remote.foreign_text import quoted
 from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken, tries, why
 
 ANSWER = 200  # characters of an answer that are shown
@@ -43,8 +44,8 @@ def _status(error: urllib.error.HTTPError) -> Untaken:
     if 300 <= error.code < 400:
         return Untaken(f"answered with status {error.code} (a redirect, which is not followed)", UNREAD)
     try:
-        said = " ".join(error.read(ANSWER).decode("utf-8", "replace").split())
+        said = error.read(ANSWER).decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException):
         said = ""
-    sentence = f"answered with status {error.code}: {said}" if said else f"answered with status {error.code}"
+    sentence = f"answered with status {error.code}" + (f": {quoted(said, ANSWER)}" if said else "")
     return Untaken(sentence, REFUSED if 400 <= error.code < 500 and error.code not in LATER else TRIES)

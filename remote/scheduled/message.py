@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
+from remote.foreign_text import LONGEST, one_line
+from remote.scheduled import markup
 from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News, rank
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 
@@ -22,7 +24,10 @@ SIGNS = {
     CRITICAL: (CRITICAL, 5, "rotating_light"),
 }
 # What stands in braces in a body or an argument. A text that is one word and nothing else becomes what it stands for.
-WORDS = ("title", "text", "level", "server", "at", "rows", "priority", "tag", "title_escaped", "text_escaped")
+WORDS = (
+    *("title", "text", "level", "server", "at", "rows", "priority", "tag"),
+    *("title_escaped", "text_escaped", "title_markdown", "text_markdown", "card"),
+)
 _WORD = re.compile(r"\{([a-z_]+)\}")
 _STRANGE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # neither text nor the end of a line
 _FANCY = re.compile(r"[^A-Za-z0-9 .,:;()/%+=_'-]")
@@ -56,6 +61,7 @@ def compose(server: str, at: str, news: Sequence[News], remarks: Sequence[str], 
 
 def _composed(server: str, at: str, news: Sequence[News], remarks: Sequence[str], test: bool) -> Message:
     ordered = sorted(news, key=lambda one: (one.what == OVER, -rank(one.check.level)))
+    remarks = [one_line(remark, LONGEST) for remark in remarks]
     lines = [*remarks, *(line for one in ordered for line in _told(one)), ending(server, at)]
     level = max((one.check.level for one in ordered), key=rank, default=OK)
     if not rank(level):  # what is over may be skipped now, which is no level of an alert
@@ -132,8 +138,11 @@ def _words(message: Message, limit: int) -> Dict[str, Any]:
         "rows": list(message.rows),
         "priority": priority,
         "tag": tag,
-        "title_escaped": _escaped(message.title),
-        "text_escaped": _escaped(text),
+        "title_escaped": markup.slack(message.title),
+        "text_escaped": markup.slack(text),
+        "title_markdown": markup.markdown(message.title),
+        "text_markdown": _shortened(markup.markdown(message.text), limit),
+        "card": markup.card(message.title, text),
     }
 
 
@@ -145,7 +154,7 @@ def _title(server: str, news: Sequence[News], remarks: Sequence[str]) -> str:
     said = "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items())
     if remarks and all(one.what == OVER for one in news):
         said = remarks[0]
-    return " ".join(f"{server}: {said}".split())[:TITLE]  # one line, whatever an engine's words are made of
+    return one_line(f"{server}: {said}", TITLE)
 
 
 def _told(one: News) -> List[str]:
@@ -173,9 +182,4 @@ def _text(text: str) -> str:
 
 
 def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - len(MORE)] + MORE
-
-
-def _escaped(text: str) -> str:
-    """As Slack and its like want it, so that nothing in a text calls the whole channel."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text if len(text) <= limit else text[: limit - len(MORE)].rstrip("\\") + MORE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from remote import files
+from remote.foreign_text import one_line
 from remote.occupants import moment
 from remote.scheduled.rounds import Round
 from remote.scheduled.state import State
@@ -70,4 +71,4 @@ def _labels(server: str, labels: Labels) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return one_line(value).replace("\\", "\\\\").replace('"', '\\"')

@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
 
+from remote.foreign_text import quoted
 from remote.scheduled.message import Message
 from remote.scheduled.settings import Mail
 from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken, tries, why
@@ -86,4 +87,4 @@ def _first(refused: Any) -> str:
 
 def _said(code: int, text: Any) -> str:
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    return f"{code} {' '.join(words.split())}"[:SAID]
+    return f"{code} {quoted(words, SAID)}"

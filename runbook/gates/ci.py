@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from remote import command
 from remote.checks.say import several
+from remote.foreign_text import one_line, quoted
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.errors import BadInput
 from runbook.gates import forges
@@ -15,7 +16,6 @@ from runbook.gates.entries import Ci
 from runbook.gates.forges import Forge, Result
 from runbook.gates.shape import Misshapen, Unjudged, few
 from runbook.gates.target import Target
-from runbook.plain import clean
 from runbook.problems import printable
 from runbook.secret import Secret, masked, spellings
 
@@ -122,11 +122,11 @@ def _verdict(counted: list[Result], missing: list[str], by_state: Mapping[str, l
 
 
 def _names(results: list[Result]) -> str:
-    return few([one.name for one in results])
+    return few([quoted(one.name, 50) for one in results])
 
 
 def _named(results: list[Result]) -> str:
-    return few([f"{printable(one.name, 50)} ({printable(one.word, 20)})" for one in results], width=80)
+    return few([f"{quoted(one.name, 50)} ({printable(one.word, 20)})" for one in results], width=80)
 
 
 def _by_command(name: str, ci: Ci, target: Target, hidden: Sequence[str]) -> Check:
@@ -135,7 +135,7 @@ def _by_command(name: str, ci: Ci, target: Target, hidden: Sequence[str]) -> Che
     told = {"REVISION": target.revision, "BRANCH": ci.branch, "SERVICE": target.service, "IMAGE": target.image}
     ended = command.run(argv, ci.timeout, env=told)
     program = printable(argv[0])
-    said = printable(clean(masked(ended.complaint, hidden)), 200)
+    said = one_line(masked(ended.complaint, hidden), 200)
     judged = f"commit {printable(target.revision[:8])}" if target.revision else f"branch {ci.branch}"
     if ended.status == 0:
         return Check(name, OK, f"{judged}: {program} says that it is green", {"status": 0})

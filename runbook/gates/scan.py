@@ -9,6 +9,7 @@ from pathlib import Path
 
 from remote import command
 from remote.checks.say import span
+from remote.foreign_text import one_line
 from remote.words import CRITICAL, UNKNOWN, Check
 from runbook.errors import BadInput
 from runbook.gates import allowed, reports, verdict
@@ -17,7 +18,6 @@ from runbook.gates.entries import Scan
 from runbook.gates.reports import Report
 from runbook.gates.shape import Misshapen, Unjudged, few
 from runbook.gates.target import Target
-from runbook.plain import clean
 from runbook.problems import printable
 
 LIMIT = 64 << 20  # bytes of a report
@@ -79,7 +79,7 @@ def _from_command(scan: Scan, target: Target) -> Printed:
         raise Unjudged(f"{program} did not come to an end within {scan.timeout} s", "raise scan.timeout")
     raw = ended.out.encode()
     if ended.status not in {status for statuses in FINE.values() for status in statuses} or not raw.strip():
-        said = printable(clean(ended.complaint), 200)
+        said = one_line(ended.complaint, 200)
         raise Unjudged(f"{program} printed no report and ended with status {ended.status}: {said}", _BY_HAND)
     return Printed(f"what {program} prints", "see which image scan.command scans", raw, ended.status)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from runbook.plain import clean
+from remote.foreign_text import LONGEST, one_line
 from runbook.problems import printable
 
 T = TypeVar("T")
@@ -57,8 +57,8 @@ def text(data: Any, key: str, default: str | None = None) -> str:
 
 
 def line(written: str) -> str:
-    """A text of others in one line, without what could steer a terminal."""
-    return " ".join(clean(written).split())
+    """A text of others in one line of bounded length, without what could steer a terminal."""
+    return one_line(written, LONGEST)
 
 
 def few(words: list[str], most: int = 5, width: int = 60) -> str:

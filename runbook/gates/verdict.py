@@ -7,11 +7,11 @@ from datetime import date, datetime, timezone
 from typing import Any
 
 from remote.checks.say import span
+from remote.foreign_text import named, quoted
 from remote.words import CRITICAL, OK, WARNING, Check
 from runbook.gates.allowed import Allowance
 from runbook.gates.reports import OTHER, SEVERITIES, Finding, Report
 from runbook.gates.shape import few
-from runbook.problems import printable
 
 GRAVE = SEVERITIES[:2]
 LESSER = {severity: severity.lower() for severity in SEVERITIES[2:]} | {OTHER: "of unknown severity"}
@@ -47,7 +47,7 @@ def judge(name: str, report: Report, allowances: Sequence[Allowance], now: datet
 
 def _ended(report: Report) -> Iterator[str]:
     if report.end_of_life:
-        yield f"{printable(report.system) or 'its system'} gets no security updates any more"
+        yield f"{quoted(report.system) if report.system else 'its system'} gets no security updates any more"
 
 
 def _grave(grave: Sequence[Finding], counts: dict[str, int]) -> str:
@@ -57,8 +57,14 @@ def _grave(grave: Sequence[Finding], counts: dict[str, int]) -> str:
 
 
 def _told(finding: Finding) -> str:
-    fixed = f"fixed in {finding.fixed}" if finding.fixed else "no fix yet"
-    return f"{finding.id} in {finding.package} {finding.version}".rstrip() + f" ({fixed})"
+    fixed = f"fixed in {_versions(finding.fixed)}" if finding.fixed else "no fix yet"
+    version = f" {_versions(finding.version)}" if finding.version else ""
+    return f"{named(finding.id)} in {named(finding.package)}{version} ({fixed})"
+
+
+def _versions(text: str) -> str:
+    """One, or several with commas between them."""
+    return ", ".join(map(named, text.split(", ")))
 
 
 def _notes(report: Report, allowances: Sequence[Allowance], today: date) -> Iterator[str]:

@@ -18,7 +18,7 @@ from remote.history import Past
 from remote.scheduled.history import is_sound
 from remote.scheduled.rounds import Round
 from remote.scheduled.settings import Settings
-from remote.words import Check, Malformed
+from remote.words import LEVELS, Check, Malformed
 from runbook import __version__, bundle
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
@@ -128,6 +128,9 @@ def _only_asked(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any
 
 def _row(server: str, data: Any) -> Check:
     try:
-        return decode(Check, data, "row")
+        row = decode(Check, data, "row")
     except Malformed as error:
         raise Defect(f"{server}: the answer is not what it should be ({error})") from error
+    if row.level not in LEVELS:
+        raise Defect(f"{server}: the answer is not what it should be ({row.name} has an unknown level)")
+    return row

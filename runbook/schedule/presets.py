@@ -19,7 +19,7 @@ class Preset:
 # Teams' workflow "post to a channel when a webhook request is received".
 PRESETS = {
     "slack": Preset({"text": "*{title_escaped}*\n{text_escaped}"}, 3500),
-    "discord": Preset({"content": "**{title}**\n{text}", "allowed_mentions": {"parse": []}}, 1700),
+    "discord": Preset({"content": "**{title_markdown}**\n{text_markdown}", "allowed_mentions": {"parse": []}}, 1500),
     "ntfy": Preset({"title": "{title}", "message": "{text}", "priority": "{priority}", "tags": ["{tag}"]}, 3500),
     "teams": Preset(
         {
@@ -32,10 +32,7 @@ PRESETS = {
                         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
                         "type": "AdaptiveCard",
                         "version": "1.2",
-                        "body": [
-                            {"type": "TextBlock", "text": "{title}", "weight": "Bolder", "wrap": True},
-                            {"type": "TextBlock", "text": "{text}", "wrap": True},
-                        ],
+                        "body": "{card}",
                     },
                 }
             ],

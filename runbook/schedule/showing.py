@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from remote.checks import say
+from remote.foreign_text import LONGEST, one_line
 from remote.words import OK, SKIPPED, WARNING, Check
 from runbook import __version__
 
@@ -63,7 +64,7 @@ def rows(answer: dict[str, Any]) -> list[Check]:
 def told(answer: dict[str, Any]) -> Iterator[str]:
     """The newest of what it did and said."""
     for one in answer.get("told") or []:
-        yield f"  {str(one['at'])[:16].replace('T', ' ')}  {one['what']}: {one['text']}"
+        yield f"  {str(one['at'])[:16].replace('T', ' ')}  {one['what']}: {one_line(str(one['text']), LONGEST)}"
     state = answer.get("state") or {}
     for name, alarm in (state.get("alarms") or {}).items():
         since = str(alarm.get("since", ""))[:16].replace("T", " ")

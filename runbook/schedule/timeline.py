@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from remote.checks import say
+from remote.foreign_text import LONGEST, one_line
 from remote.scheduled.history import slim
 from remote.scheduled.rounds import Round
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, encode
@@ -156,7 +157,7 @@ def _span(figures: Sequence[int], unit: str) -> str:
 
 def _told(one: Spell) -> str:
     until = "" if one.until == one.since else f"–{one.until[11:16] if _same_day(one) else _clock(one.until)}"
-    return f"  {_clock(one.since)}{until}  {one.level}: {one.name}: {one.sentence}"
+    return f"  {_clock(one.since)}{until}  {one.level}: {one.name}: {one_line(one.sentence, LONGEST)}"
 
 
 def _same_day(one: Spell) -> bool:
@@ -166,8 +167,8 @@ def _same_day(one: Spell) -> bool:
 def _said(rounds: Sequence[Round]) -> Iterator[str]:
     """What was done and whom it was said to."""
     for one in rounds:
-        yield from (f"  {_clock(one.at)}  {text}" for text in one.actions)
-        yield from (f"  {_clock(one.at)}  alert: {text}" for text in one.alerts)
+        yield from (f"  {_clock(one.at)}  {one_line(text, LONGEST)}" for text in one.actions)
+        yield from (f"  {_clock(one.at)}  alert: {one_line(text, LONGEST)}" for text in one.alerts)
 
 
 def _bounded(found: Sequence[Line]) -> Iterator[Line]:

@@ -86,7 +86,7 @@ def test_the_offsets_that_an_image_handled_while_it_lost_messages_are_named(lapt
         said = finished(process)
     [result] = said.json["servers"]
     assert (said.status, standing(laptop.sandbox)) == (13, before), said.all
-    assert "bad-drops failed its watch: its log says: Error while handling" in result["sentence"]
+    assert 'bad-drops failed its watch: its log says: "Error while handling' in result["sentence"]
     assert result["sentence"].endswith(f"; {QUEUE} handled offsets 101 to 200 meanwhile")
     published(laptop.sandbox, 10, first=202)
     wait_for_offset(laptop.sandbox, 211)

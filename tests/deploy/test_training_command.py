@@ -67,7 +67,7 @@ def test_what_is_printed_starts_the_next_run_and_the_one_after_it_goes_on(laptop
     docker(laptop.sandbox, "stop", "--time", "1", "training")
     after = printed(laptop)
     assert after.out.endswith("""/azaion/ai-training:current python3 -u /app/training.py --resume 'it'"'"'s here'\n""")
-    assert "it goes on from the last checkpoint (newest checkpoint last.ckpt" in after.err
+    assert 'it goes on from the last checkpoint (newest checkpoint "last.ckpt"' in after.err
     rename = next(line for line in after.err.splitlines() if "docker rename" in line)
     pasted(laptop, rename.partition("ended: ")[2].partition(" keeps it")[0])
     pasted(laptop, after.out)

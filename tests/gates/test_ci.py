@@ -25,26 +25,26 @@ RUNS = ("build", "lint", "unit", "types", "image")
         ([status("drone")], [run("build")], OK, "all 2 results are green"),
         ([], [run("build"), run("docs", "skipped"), run("size", "neutral")], OK, "all 3 results are green"),
         ([], [], CRITICAL, "no results; nothing says that it is green"),
-        ([], [run("docs", "skipped")], CRITICAL, "1 result, and none did anything: docs (skipped); nothing says"),
-        ([], [run("build"), run("unit", "failure")], CRITICAL, "1 of 2 failed: unit (failure)"),
+        ([], [run("docs", "skipped")], CRITICAL, '1 result, and none did anything: "docs" (skipped); nothing says'),
+        ([], [run("build"), run("unit", "failure")], CRITICAL, '1 of 2 failed: "unit" (failure)'),
         (
             [],
             [run("build", "cancelled"), run("unit", "timed_out")],
             CRITICAL,
-            "2 of 2 failed: build (cancelled), unit (t",
+            '2 of 2 failed: "build" (cancelled), "unit" (t',
         ),
-        ([status("drone", "error")], [run("build")], CRITICAL, "1 of 2 failed: drone (error)"),
-        ([status("drone", "failure")], [run("a", None, "queued")], CRITICAL, "1 of 2 failed: drone (failure)"),
+        ([status("drone", "error")], [run("build")], CRITICAL, '1 of 2 failed: "drone" (error)'),
+        ([status("drone", "failure")], [run("a", None, "queued")], CRITICAL, '1 of 2 failed: "drone" (failure)'),
         (
             [],
             [run("a"), run("b", None, "queued"), run("c", None, "in_progress")],
             CRITICAL,
-            "2 of 3 are still running: b, c",
+            '2 of 3 are still running: "b", "c"',
         ),
-        ([status("drone", "pending")], [run("a")], CRITICAL, "1 of 2 is still running: drone"),
+        ([status("drone", "pending")], [run("a")], CRITICAL, '1 of 2 is still running: "drone"'),
         ([], [run(word, word) for word in ("stale", "action_required")], CRITICAL, "2 of 2 failed"),
-        ([], [run("a"), run("b", "wonderful")], UNKNOWN, "what the forge says of b (wonderful) is not known here"),
-        ([], [run("a\x1b[31m"), run("b", "failure\n")], CRITICAL, "1 of 2 failed: b (failure)"),
+        ([], [run("a"), run("b", "wonderful")], UNKNOWN, 'what the forge says of "b" (wonderful) is not known here'),
+        ([], [run("a\x1b[31m"), run("b", "failure\n")], CRITICAL, '1 of 2 failed: "b" (failure)'),
     ],
 )
 def test_each_verdict_of_github(
@@ -64,11 +64,11 @@ def test_each_verdict_of_github(
     [
         (("success", "success"), OK, "all 2 results are green"),
         (("success", "skipped"), OK, "all 2 results are green"),
-        (("success", "pending"), CRITICAL, "1 of 2 is still running: ci/1"),
-        (("failure", "error"), CRITICAL, "2 of 2 failed: ci/0 (failure), ci/1 (error)"),
-        (("success", "warning"), WARNING, "1 of 2 passed with a warning: ci/1"),
+        (("success", "pending"), CRITICAL, '1 of 2 is still running: "ci/1"'),
+        (("failure", "error"), CRITICAL, '2 of 2 failed: "ci/0" (failure), "ci/1" (error)'),
+        (("success", "warning"), WARNING, '1 of 2 passed with a warning: "ci/1"'),
         ((), CRITICAL, "no results; nothing says that it is green"),
-        (("skipped",), CRITICAL, "1 result, and none did anything: ci/0 (skipped); nothing says that it is green"),
+        (("skipped",), CRITICAL, '1 result, and none did anything: "ci/0" (skipped); nothing says that it is green'),
     ],
 )
 def test_each_verdict_of_a_gitea(forge: Forge, words: tuple[str, ...], level: str, sentence: str) -> None:
@@ -92,13 +92,13 @@ def test_every_page_is_read(forge: Forge) -> None:
     """What failed stands on the last page of the statuses, and of the check runs, and of a Gitea's statuses."""
     many = [run(f"run {number}") for number in range(230)]
     forges.github(forge, [status(f"status {number}") for number in range(120)], [*many, run("last", "failure")])
-    assert "1 of 351 failed: last (failure)" in ask(forge).sentence
+    assert '1 of 351 failed: "last" (failure)' in ask(forge).sentence
     assert all("per_page=100" in path for path in forge.paths if "?" in path)
     forges.github(forge, [*(status(f"status {number}") for number in range(120)), status("late", "error")], many)
-    assert "1 of 351 failed: late (error)" in ask(forge).sentence
+    assert '1 of 351 failed: "late" (error)' in ask(forge).sentence
     statuses = [gitea_status(f"ci/{number}") for number in range(75)]
     forges.gitea(forge, combined([*statuses, gitea_status("last", "failure")], most=30))
-    assert "1 of 76 failed: last (failure)" in ask(forge, "gitea").sentence
+    assert '1 of 76 failed: "last" (failure)' in ask(forge, "gitea").sentence
 
 
 def test_a_gitea_that_knows_no_pages_is_not_asked_for_ever(forge: Forge) -> None:
@@ -125,10 +125,10 @@ def test_required_results_must_be_there_and_green(forge: Forge) -> None:
     forges.github(forge, [], [run("build"), run("unit", None, "in_progress"), run("lint", "failure")])
     assert ask(forge, required=("build", "gpu")).sentence.endswith("no result of gpu, which is required")
     assert ask(forge, required=("build", "gpu")).level == CRITICAL
-    assert ask(forge, required=("build", "unit")).sentence.endswith("1 of 2 is still running: unit")
+    assert ask(forge, required=("build", "unit")).sentence.endswith('1 of 2 is still running: "unit"')
     row = ask(forge, required=("build",))
     assert (row.level, row.sentence.partition(": ")[2]) == (
-        WARNING, "its one result is green; failed, and not required: lint (failure)"
+        WARNING, 'its one result is green; failed, and not required: "lint" (failure)'
     )  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def test_a_token_that_could_add_a_header_is_not_sent(forge: Forge) -> None:
 
 def test_a_forge_that_repeats_the_token_does_not_bring_it_to_the_screen(forge: Forge) -> None:
     forges.github(forge, [status(f"said {TOKEN.reveal()}", "failure")], [])
-    assert "failed: said •••" in ask(forge).sentence
+    assert 'failed: "said •••"' in ask(forge).sentence
     forges.github(forge, [status("x" * 40 + TOKEN.reveal(), "failure")], [])
     assert TOKEN.reveal()[:6] not in ask(forge).sentence
     row = by_command("sh", "-c", f"echo {'x' * 190}{TOKEN.reveal()}; exit 1")

@@ -223,7 +223,7 @@ def test_a_report_that_looked_at_no_packages_is_no_answer(tmp_path: Path) -> Non
 
 def test_a_system_that_nobody_mends_any_more_is_critical(tmp_path: Path) -> None:
     row = judged(tmp_path, trivy(OS={"Family": "debian", "Name": "9.13", "EOSL": True}))
-    assert (row.level, row.sentence.partition(";")[0]) == (CRITICAL, "debian 9.13 gets no security updates any more")
+    assert (row.level, row.sentence.partition(";")[0]) == (CRITICAL, '"debian 9.13" gets no security updates any more')
 
 
 def test_what_the_scanners_own_rules_left_out_is_said(tmp_path: Path) -> None:

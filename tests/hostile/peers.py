@@ -18,6 +18,7 @@ from remote.checks import container, disk, gpu
 from remote.checks.asked import Expected
 from remote.checks.together import Question, ask_all
 from remote.engine import Engine
+from remote.foreign_text import LONGEST
 from remote.occupants import lives, occupants, policy_of
 from remote.stream import StreamError
 from remote.words import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
@@ -25,6 +26,7 @@ from runbook.exchange import MESSAGE_LIMIT
 from tests.hostile.damage import as_json, damaged, sometimes_torn
 from tests.hostile.properties import Ground, Property
 from tests.hostile.unix import answering, chunks, http
+from tests.unit.nasty import wrong_with
 from tests.unit.test_stream import GREETED, KINDS, LOGGED_IN, SUBSCRIBED, chunk, frame, peer, says
 
 STARTED = "2026-04-20T10:11:12.123456789Z"
@@ -130,6 +132,7 @@ def _can_travel(*checks: Check) -> None:
         assert check.level in LEVELS
         assert len(json.dumps(encode(check), allow_nan=False)) < MESSAGE_LIMIT
         assert not check.sentence.startswith("this check failed by itself"), check.sentence
+        assert not any(wrong_with(said, LONGEST) for said in (check.name, check.sentence, check.hint)), check
 
 
 _WHOLE = [GREETED, LOGGED_IN, SUBSCRIBED, chunk(1, 0, 5), chunk(2, 0, 5), chunk(1, 2**64 - 1, 2**32 - 1)]
@@ -149,7 +152,7 @@ def a_broker_is_understood_or_said_to_be_odd(said: bytes, ground: Ground) -> Non
             assert (found.first is None) == (found.last is None)
         except StreamError as error:
             assert error.kind in {*KINDS, "broke-off"}
-            assert "s3cret" not in error.message and "\n" not in error.message
+            assert "s3cret" not in error.message and wrong_with(error.message, 500) == ""
             assert f"127.0.0.1:{port}" in error.message
 
 

@@ -120,7 +120,7 @@ def _redirect(http: HttpReceiver) -> None:
 @pytest.mark.parametrize(
     ("misbehave", "said"),
     [
-        (_status, "answered with status 404: no_service"),
+        (_status, 'answered with status 404: "no_service"'),
         (_redirect, "answered with status 302 (a redirect, which is not followed)"),
         (HttpReceiver.hang, "gave no answer within 0 s"),
         (HttpReceiver.refuse, "refused the connection"),
@@ -188,7 +188,7 @@ def test_tls_is_checked(certificate: Certificate, tmp_path: Path) -> None:
 def test_what_an_answer_quotes_of_a_secret_is_covered(http: HttpReceiver) -> None:
     http.answer(400, f"bad address {SECRET}".encode())
     row = one_row(settings((SECRET,), webhooks=(hook(http),)))
-    assert row.sentence == "answered with status 400: bad address •••"
+    assert row.sentence == 'answered with status 400: "bad address •••"'
 
 
 def test_a_heartbeat_is_called_whether_there_is_anything_to_tell_or_not(http: HttpReceiver) -> None:
@@ -227,7 +227,7 @@ def _no(smtp: SmtpReceiver) -> None:
 @pytest.mark.parametrize(
     ("misbehave", "said"),
     [
-        (_no, "said no: 554 no"),
+        (_no, 'said no: 554 "no"'),
         (SmtpReceiver.refuse_login, "refused the login of alerts: 535"),
         (SmtpReceiver.refuse_recipient, "takes mail for none of the recipients: 550"),
         (SmtpReceiver.refuse, "refused the connection"),

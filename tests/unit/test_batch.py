@@ -66,8 +66,8 @@ def test_each_process_on_the_gpus_is_named_once_with_its_gpus(nvidia_smi: Path) 
     found = batch.check("training", TRAINING, NOWHERE, [], gpus=2)
     assert (found.level, found.sentence) == (
         OK,
-        "no run of training is active; process 4194400 (python) is on GPU 0, 1 and is left alone; "
-        "process 4194401 (/usr/bin/x, y) is on GPU 1 and is left alone",
+        'no run of training is active; process 4194400 ("python") is on GPU 0, 1 and is left alone; '
+        'process 4194401 ("/usr/bin/x, y") is on GPU 1 and is left alone',
     )
 
 
@@ -84,8 +84,9 @@ def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(
     entry = dataclasses.replace(TRAINING, checkpoints=str(saved))
     found = batch.check("training", entry, Known("unix:///x"), [listed(ONE, Names=["/training"])], gpus=2)
     assert found.level == OK
-    assert " on GPU 0, 1 from image aaaaaaaaaaaa, and is left alone; newest checkpoint epochs/7.ckpt, 2 min old; " in (
-        found.sentence
+    assert (
+        ' on GPU 0, 1 from image aaaaaaaaaaaa, and is left alone; newest checkpoint "epochs/7.ckpt", 2 min old; '
+        in (found.sentence)
     )
     assert f"container {OTHER[:12]} is on GPU 0 and is left alone" in found.sentence
     assert found.sentence.count("is left alone") == 2
@@ -147,7 +148,7 @@ def test_a_process_that_is_gone_belongs_to_no_container() -> None:
 def test_checkpoints_that_cannot_be_seen_are_said_and_do_no_harm(tmp_path: Path) -> None:
     missing = dataclasses.replace(TRAINING, checkpoints=str(tmp_path / "missing"))
     found = batch.check("training", missing, NOWHERE, [], gpus=0)
-    assert (found.level, found.sentence.endswith("cannot be seen: No such file or directory")) == (OK, True)
+    assert (found.level, found.sentence.endswith('cannot be seen: "No such file or directory"')) == (OK, True)
     found = batch.check("training", dataclasses.replace(TRAINING, checkpoints=str(tmp_path)), NOWHERE, [], gpus=0)
     assert (found.level, found.sentence) == (OK, f"no run of training is active; no checkpoint in {tmp_path}")
 

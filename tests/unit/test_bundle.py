@@ -18,7 +18,13 @@ SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "ksh", "tcsh", "fish"
 
 
 def test_a_small_verb_takes_little_along() -> None:
-    assert list(bundle.program("ping")) == ["remote", "remote.ping", "remote.wire", "remote.words"]
+    assert list(bundle.program("ping")) == [
+        "remote",
+        "remote.foreign_text",
+        "remote.ping",
+        "remote.wire",
+        "remote.words",
+    ]
 
 
 VERBS = sorted(

@@ -26,7 +26,7 @@ unhurried = settings(max_examples=60, deadline=None, suppress_health_check=[Heal
     ("change", "sentence"),
     [
         ({"surprise": 1}, "plan.surprise: not a known entry"),
-        ({"a\nb" + "c" * 5000: 1}, f"plan.a b{'c' * 57}: not a known entry"),
+        ({"a\nb" + "c" * 5000: 1}, f"plan.a b{'c' * 56}…: not a known entry"),
         ({"id": 7}, "plan.id: str was expected, not int"),
         ({"id": None}, "plan.id: str was expected, not nothing"),
         ({"undo_on_failure": 1}, "plan.undo_on_failure: bool was expected, not int"),

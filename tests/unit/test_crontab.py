@@ -75,8 +75,8 @@ HEAD, LINE, TAIL = OURS.splitlines(keepends=True)
         (OURS + OURS, "is not whole"),
         (HEAD + TAIL, "has 0 lines of ours"),
         (HEAD + LINE + LINE + TAIL, "has 2 lines of ours"),
-        (HEAD + LINE + "0 3 * * * backup\n" + TAIL, "has a line that is not ours: 0 3 * * * backup"),
-        (HEAD + "0 3 * * * backup\n" + TAIL, "has a line that is not ours: 0 3 * * * backup"),
+        (HEAD + LINE + "0 3 * * * backup\n" + TAIL, 'has a line that is not ours: "0 3 * * * backup"'),
+        (HEAD + "0 3 * * * backup\n" + TAIL, 'has a line that is not ours: "0 3 * * * backup"'),
     ],
 )
 def test_a_block_that_somebody_changed_is_left_to_a_person(text: str, said: str) -> None:

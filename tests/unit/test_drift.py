@@ -112,7 +112,7 @@ def test_a_variable_that_differs_is_told_with_who_deployed_the_other_one(scene: 
     [
         ((), "gone", "its container annotation-q is gone"),
         ({"running": False}, "stopped", "its container does not run"),
-        ({"name": "by-hand"}, "renamed", "its container is named by-hand"),
+        ({"name": "by-hand"}, "renamed", 'its container is named "by-hand"'),
         ({"restart": "no"}, "restart-policy", "its restart policy is no, and was unless-stopped"),
     ],
 )

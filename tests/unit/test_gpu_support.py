@@ -35,7 +35,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, status: int | None, text: str) ->
 @pytest.mark.parametrize(
     ("status", "text", "gpus", "level", "words"),
     [
-        (0, TWO, 2, OK, "driver 550.90, 2 GPUs (NVIDIA L40S)"),
+        (0, TWO, 2, OK, 'driver 550.90, 2 GPUs ("NVIDIA L40S")'),
         (0, TWO, 1, OK, "2 GPUs"),
         (0, TWO, 4, CRITICAL, "2 of 4 GPUs answer"),
         (0, "", 1, CRITICAL, "0 of 1 GPUs answer"),

@@ -147,7 +147,7 @@ def test_a_container_is_told_with_how_it_is(scene: Scene) -> None:
     assert heard.container(Status="exited") == f"{QUEUE} does not run ({ended}); its last log, container cccccccccccc"
     assert heard.container(Status="created") == f"{QUEUE} was never started, container cccccccccccc"
     other = heard.container(name=f"{QUEUE}.r1", Status="restarting")
-    assert other == f"{QUEUE} ({QUEUE}.r1) is restarting, container cccccccccccc"
+    assert other == f'{QUEUE} ("{QUEUE}.r1") is restarting, container cccccccccccc'
     assert heard.out.getvalue() == ""
 
 

@@ -333,7 +333,7 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
         "    2026-04-20-b            2026-04-20 10:11  damaged: it is empty",
         "  p: its config names another model, which is none of these",
         "  n: its config is not in place yet, or names no model",
-        "  names that are no dates: current",
+        '  names that are no dates: "current"',
         "  chosen before: 2026-04-20-b by ann at 2026-04-20 10:11, gone back from",
         "  chosen before: /azaion/models/current/best.pt (before the first choice)",
     ]

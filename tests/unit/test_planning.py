@@ -87,7 +87,7 @@ def test_a_changed_config_names_its_variables_and_never_their_values(scene: Scen
     ("change", "said"),
     [
         ({"running": False}, "it does not run"),
-        ({"name": "annotation-queue.r2"}, "it is named annotation-queue.r2"),
+        ({"name": "annotation-queue.r2"}, 'it is named "annotation-queue.r2"'),
         ({"container": "stray", "release": "r9"}, "it is not what the release on record put there"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_container_that_was_adopted_is_known_by_its_id(scene: Scene) -> None:
 
 def test_two_containers_in_one_place_are_refused(scene: Scene) -> None:
     both = (occupant(scene, QUEUE, "r2"), occupant(scene, QUEUE, "r1", name="annotation-queue.r1"))
-    with pytest.raises(Refused, match=r"several containers .*: annotation-queue and annotation-queue\.r1"):
+    with pytest.raises(Refused, match=r'several containers .*: annotation-queue and "annotation-queue\.r1"'):
         planned(scene.seeing(occupants={QUEUE: both}), QUEUE)
 
 

@@ -214,7 +214,7 @@ class TestPage:
 
     def test_half_a_surrogate_does_not_keep_the_page_from_being_written(self) -> None:
         html = page([report(checks=(Check("a", "ok", "\ud800\x1b[31m\u202e"),))], AT)
-        assert "\ufffd\ufffd[31m\ufffd" in html
+        assert "\ufffd[31m\ufffd" in html
         html.encode()
 
     def test_a_page_names_its_place_in_time(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 
 import pytest
 
@@ -10,12 +12,17 @@ from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News
 from remote.scheduled.message import Message, compose, fill, strange_words
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.schedule.presets import PRESETS, with_topic
+from tests.unit.nasty import MARKUP
 
 AT, SINCE = "2026-04-20T02:15:00Z", "2026-04-20T02:10:00Z"
 
 
 def news(what: str, level: str, name: str, hint: str = "") -> News:
     return News(what, Check(name, level, f"{name} says so", {}, hint), SINCE)
+
+
+def news_of(text: str) -> News:
+    return News(NEW, Check("disk space", CRITICAL, text, {}, text), SINCE)
 
 
 def test_the_worst_stands_first_and_what_is_over_last() -> None:
@@ -87,6 +94,31 @@ def test_every_preset_is_json_and_knows_its_words(name: str) -> None:
 def test_slack_cannot_be_made_to_call_the_whole_channel() -> None:
     text = fill(PRESETS["slack"].body, HOSTILE, 1000)["text"]
     assert "<!channel>" not in text and "&lt;!channel&gt; &amp;" in text
+
+
+@pytest.mark.parametrize("text", MARKUP.values(), ids=MARKUP)
+def test_no_service_finds_markup_in_what_others_say(text: str) -> None:
+    said = compose("gpu-1", AT, [news_of(text)], [text])
+    slack = fill(PRESETS["slack"].body, said, 3500)["text"].split("\n", 1)[1]
+    assert not re.search(r"[<>`*]|(?<!\w)[@#~_](?=\w)|\]\(|(?<!\w):\w+:", slack), slack
+    discord = fill(PRESETS["discord"].body, said, 1500)["content"].split("\n", 1)[1]
+    assert not re.search(r"(?<!\\)[`*_~|<>\[\]()#@!]|[^\\]://", discord), discord
+    assert discord.replace("\\", "") == said.text.replace("\\", "")
+    body = fill(PRESETS["teams"].body, said, 3500)["attachments"][0]["content"]["body"]
+    assert {block["type"] for block in body} == {"RichTextBlock"}, "a TextBlock takes Markdown"
+    assert [run["text"] for block in body for run in block["inlines"]] == [said.title, *said.text.split("\n")]
+
+
+def test_our_own_words_stay_as_they_are() -> None:
+    hint = "set RABBITMQ_HOST and RABBITMQ_PORT; see journalctl -k | grep NVRM, 127.0.0.1:5552 at 2026-04-20 02:10"
+    words = fill({"a": "{text_escaped}", "b": "{text_markdown}"}, dataclasses.replace(HOSTILE, text=hint), 1000)
+    assert words["a"] == hint
+    assert words["b"].replace("\\", "") == hint
+
+
+def test_what_is_escaped_is_still_what_the_service_takes() -> None:
+    text = fill("{text_markdown}", dataclasses.replace(HOSTILE, text="*" * 5000), 100)
+    assert len(text) == 100 and text.endswith("*\n… (shortened)")
 
 
 def test_ntfy_has_the_topic_of_its_address_in_its_body() -> None:

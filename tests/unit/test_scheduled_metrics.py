@@ -34,7 +34,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 
 def test_every_figure_is_there_in_base_units_and_what_is_not_known_is_left_out() -> None:
     assert samples(metrics.text("gpu-1", ROUND, State())) == {
-        ("check_level", 'odd "row"\\\n'): 2,
+        ("check_level", 'odd "row"\\'): 2,
         ("check_level", "disk space"): 0,
         ("check_level", "GPU available"): 3,
         ("check_level", "offset"): 0,

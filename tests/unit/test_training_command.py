@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remote.looks import BatchState
+from remote.looks import BatchState, Checkpoint
 from remote.nextrun import NextRun
 from remote.plans import Occupant
 from runbook import training
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Host, Inventory, load_inventory
 from runbook.training import Launch
+from tests.unit.nasty import SHORT, wrong_with
 from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed
 
 FULL = HOSTS.replace(
@@ -36,6 +38,7 @@ FULL = HOSTS.replace(
     checkpoints: /azaion/checkpoints""",
 )
 RUN = Occupant("d" * 64, "training", "sha256:training-r1", True, "2026-04-20T07:11:12.5Z", "no", False)
+LAST = Checkpoint("last.ckpt", 3.0)
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def inventory(folder: Path, text: str = FULL) -> Inventory:
 
 
 def launched(scene: Scene, folder: Path, resume: bool | None = None, host: Any = None, **found: Any) -> Launch:
-    given = {"look": scene.look, "command": (), "checkpoint": "newest checkpoint last.ckpt, 3 s old", "found": True}
+    given = {"look": scene.look, "command": (), "checkpoint": LAST}
     known = inventory(folder)
     service = known.services[TRAINING]
     assert isinstance(service, Batch)
@@ -73,18 +76,18 @@ def test_everything_of_hosts_yaml_is_in_the_command(scene: Scene, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("resume", "found", "resumes", "said"),
+    ("resume", "seen", "resumes", "said"),
     [
-        (None, True, True, "it goes on from the last checkpoint (newest checkpoint last.ckpt, 3 s old); --fresh"),
-        (None, False, False, "it begins anew (newest checkpoint last.ckpt, 3 s old); --resume goes on"),
-        (True, False, True, "its resume arguments are in it, though there is nothing to go on from"),
-        (False, True, False, "it begins anew (newest checkpoint last.ckpt, 3 s old)"),
+        (None, LAST, True, 'it goes on from the last checkpoint (newest checkpoint "last.ckpt", 3 s old); --fresh'),
+        (None, Checkpoint(), False, "it begins anew (no checkpoint in /azaion/checkpoints); --resume goes on"),
+        (True, Checkpoint(), True, "its resume arguments are in it, though there is nothing to go on from"),
+        (False, LAST, False, 'it begins anew (newest checkpoint "last.ckpt", 3 s old)'),
     ],
 )
 def test_it_goes_on_where_there_is_a_checkpoint_or_as_one_says(
-    scene: Scene, tmp_path: Path, resume: bool | None, found: bool, resumes: bool, said: str
+    scene: Scene, tmp_path: Path, resume: bool | None, seen: Checkpoint, resumes: bool, said: str
 ) -> None:
-    launch = launched(scene, tmp_path, resume, found=found)
+    launch = launched(scene, tmp_path, resume, checkpoint=seen)
     assert (launch.resumes, launch.line.endswith(" --resume last")) == (resumes, resumes)
     assert any(note.startswith(said) for note in launch.notes)
 
@@ -153,3 +156,40 @@ def test_one_batch_service_is_chosen(scene: Scene) -> None:
         training.chosen(scene.inventory, scene.only(QUEUE))
     with pytest.raises(BadInput, match="more than one"):
         training.chosen(scene.inventory, scene.only(TRAINING, TRAINING))
+
+
+@pytest.mark.parametrize("name", SHORT.values(), ids=SHORT)
+def test_nothing_of_a_server_is_a_line_beside_the_command(scene: Scene, tmp_path: Path, name: str) -> None:
+    forged_run = dataclasses.replace(RUN, name=name)
+    busy = scene.seeing(batches={TRAINING: BatchState("sha256:training-r2", (forged_run,))})
+    launch = launched(busy, tmp_path, checkpoint=Checkpoint(name, 3.0), named=dataclasses.replace(RUN, running=False))
+    notes = [note for note in launch.notes if "annotation-queue CI" in note]
+    assert len(notes) == 2, "the checkpoint, and the run that goes on"
+    for note in notes:
+        assert wrong_with(note, 1000) == ""
+        assert "annotation-queue CI" not in "".join(note.split('"')[::2]), "it stands between quotes"
+    assert launch.line == launched(scene, tmp_path).line
+
+
+@pytest.mark.parametrize(
+    "word", ["a\nb", "\r", "a\tb", "\x1b[2J", "a\u202eb", "\u2028", "\u200b", "\ud800", "x" * 10_000], ids=repr
+)
+def test_a_word_of_an_image_that_is_not_what_it_looks_like_is_refused(scene: Scene, tmp_path: Path, word: str) -> None:
+    with pytest.raises(Refused) as caught:
+        launched(scene, tmp_path, service={"command": ()}, command=("python", word))
+    assert "the image of training starts with a word that fits on no command line: " in caught.value.message
+    assert wrong_with(caught.value.message, 1000) == ""
+    assert launched(scene, tmp_path, False, service={"command": ()}, command=("python", word)).line, "it is not in it"
+
+
+def test_any_other_word_of_an_image_is_one_word_of_the_line(scene: Scene, tmp_path: Path) -> None:
+    own = ("python", "-c", "a  b; $(reboot) `x` 'y' \"z\"", "--privileged", "")
+    launch = launched(scene, tmp_path, service={"command": ()}, command=own)
+    assert tuple(shlex.split(launch.line)[-7:]) == (*own, "--resume", "last")
+
+
+@pytest.mark.parametrize("started", ["2026-4-2T1:1:1.5\n\n\n", "2026-04-20T07:11:12.5  ", "2026-04-20T07:11:12"])
+def test_the_name_that_makes_room_is_made_of_digits(scene: Scene, tmp_path: Path, started: str) -> None:
+    ended = dataclasses.replace(RUN, running=False, started_at=started)
+    note = launched(scene, tmp_path, named=ended).notes[-1]
+    assert re.search(r"docker rename training training\.[0-9-]+ keeps it and makes room$", note)

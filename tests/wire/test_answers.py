@@ -143,5 +143,5 @@ def test_a_server_without_sudo_is_said(sshd_with_path: Callable[[str], Entry]) -
 def test_a_sudo_that_wants_a_password_is_said(sshd_with_path: Callable[[str], Entry]) -> None:
     error = failure(sshd_with_path("echo 'sudo: a password is required' >&2; exit 1").but(sudo=True))
     assert isinstance(error, CannotConnect)
-    assert error.message == f"gpu-1: sudo refuses {USER} (sudo: a password is required)"
+    assert error.message == f'gpu-1: sudo refuses {USER} ("sudo: a password is required")'
     assert "NOPASSWD" in error.hint

@@ -1,0 +1,449 @@
+"""Whatever others say is one line of bounded length, wherever it comes in; a name of theirs stands in quotes."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import struct
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from email.message import Message as Headers
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote import batch, fetch, gpu_support, lock, look, models, setup, stream, view, watch
+from remote import engine as engines
+from remote.checks import broker, container, disk, gpu, logtail
+from remote.checks.asked import Expected
+from remote.codec import decode
+from remote.command import Ended
+from remote.engine import Engine, EngineError
+from remote.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
+from remote.gpu_support import Driver
+from remote.models import Models
+from remote.plans import Occupant, Plan
+from remote.scheduled import crontab, http, metrics, smtp
+from remote.scheduled.alarm import NEW, News
+from remote.scheduled.message import compose
+from remote.scheduled.rounds import Round
+from remote.scheduled.state import State
+from remote.vigil import Seen
+from remote.words import CRITICAL, Check, Malformed, Refusal
+from runbook import exchange, plain, running, show_models, telling
+from runbook.envfile import read_env
+from runbook.errors import BadInput, RunbookError
+from runbook.gates import ci, reports, verdict
+from runbook.gates.ci import Commit
+from runbook.gates.forges import RED, Result
+from runbook.gates.shape import Misshapen, text
+from runbook.problems import bad_input
+from runbook.screen import Screen
+from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
+from tests.unit.test_batch import TRAINING
+from tests.unit.test_stream import yes
+
+AT = "2026-04-20T02:15:00Z"
+Entry = Callable[[str, Path], Any]
+everywhere = st.text(st.characters(codec=None))
+
+
+@given(everywhere, st.integers(1, 40))
+def test_one_line_is_one_and_stays_as_it_is(said: str, most: int) -> None:
+    line = one_line(said, most)
+    assert wrong_with(line, most) == ""
+    assert one_line(line, most) == line
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), max_size=200))
+def test_ordinary_words_stay_as_they_are(said: str) -> None:
+    assert one_line(said) == said
+
+
+def test_what_was_there_leaves_a_sign_and_what_is_cut_a_mark() -> None:
+    assert one_line("a\r\n\t b\x1b[31mc\u200b\u202e") == "a b\N{REPLACEMENT CHARACTER}[31mc\N{REPLACEMENT CHARACTER}"
+    assert one_line("x" * 11, 10) == "x" * 9 + "…"
+    assert one_line(" " * 100 + "x", 10) == "…", "what was never looked at is not silently left out"
+
+
+def test_a_name_cannot_close_its_quotes() -> None:
+    assert quoted('a" is well; "b') == "\"a' is well; 'b\""
+    assert quoted("x" * 1000) == f'"{"x" * (NAME - 1)}…"'
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("1.2.0-rc_1", "1.2.0-rc_1"),
+        ("sha256:abc", "sha256:abc"),
+        ("/azaion/models/2026-04-20/best.pt", "/azaion/models/2026-04-20/best.pt"),
+        ("", ""),
+        ("3.13 answers", '"3.13 answers"'),
+        ("--privileged", '"--privileged"'),
+        ("3.13\n", '"3.13"'),
+        ("трейн", '"трейн"'),
+        ("x" * 500, f'"{"x" * (NAME - 1)}…"'),
+    ],
+)
+def test_one_plain_word_needs_no_quotes(word: str, told: str) -> None:
+    assert named(word) == told
+    assert named(word, "training") == quoted(word)
+    assert named("training", "training") == "training"
+
+
+def test_much_of_it_takes_no_time() -> None:
+    begun = time.monotonic()
+    for said in TEXTS.values():
+        one_line(said)
+    assert time.monotonic() - begun < 1
+
+
+class Answered:
+    """An engine's answer with an error status, as its body is read."""
+
+    status = 500
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def read(self, limit: int) -> bytes:
+        return self._body[:limit]
+
+
+class Saying(Engine):
+    """An engine of which one answer is known."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__("unix:///run/docker.sock")
+        object.__setattr__(self, "answer", answer)
+
+    def get(self, *_: Any, **__: Any) -> Any:
+        return self.answer  # type: ignore[attr-defined]
+
+    def logs(self, *_: Any, **__: Any) -> str:
+        return str(self.answer)  # type: ignore[attr-defined]
+
+    def stamped_logs(self, *_: Any, **__: Any) -> list[tuple[str, str]]:
+        return [("2026-04-20T10:11:12.000000000Z", str(self.answer))]  # type: ignore[attr-defined]
+
+
+class Somewhere:
+    """As much of a door as a sentence needs."""
+
+    hidden = ()
+    user = "deploy"
+
+    class host:
+        name, python, sudo = "gpu-1", "python3", False
+
+
+def refused(act: Callable[[], Any], *kinds: type[Exception]) -> Any:
+    with pytest.raises(kinds or (Refusal,)) as caught:
+        act()
+    return caught.value
+
+
+def brokers_version(said: str, folder: Path) -> Any:
+    raw = said.encode("utf-8", "surrogatepass")[:60_000]
+    reply = yes(0x11, 0, struct.pack(">I", 1) + b"\0\x07version" + struct.pack(">H", len(raw)) + raw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "greeting", lambda *_: stream.Greeting("stream", 0.01, stream._version(reply)))
+        return broker.check("RabbitMQ reachable", ("rabbit.lan", 5552))
+
+
+def a_pull(said: str, folder: Path) -> Any:
+    def pull(*_: Any) -> Iterator[Any]:
+        raise EngineError(200, said)
+        yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetch.registry, "pull", pull)
+        return refused(lambda: fetch._pull(Saying({}), "team/queue@sha256:00", None, lambda _: None))
+
+
+def engines_error(said: str, folder: Path) -> Any:
+    body = json.dumps({"message": said}).encode()
+    return [EngineError(500, engines._refused(Answered(one))) for one in (body, said.encode("utf-8", "replace"))]  # type: ignore[arg-type]
+
+
+def a_process_on_a_gpu(said: str, folder: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "stuck", lambda: None)
+        patch.setattr(batch.command, "run", lambda *_: Ended((), 0, f"4194400, GPU-0, {said}", "", 0.0))
+        return batch.check("training", TRAINING, Saying({"LiveRestoreEnabled": True}), [], gpus=1)
+
+
+def a_checkpoint(said: str, folder: Path) -> Any:
+    made(folder / "last", said)
+    entry = dataclasses.replace(TRAINING, checkpoints=str(folder / "last"))
+    found = batch.check("training", entry, Saying({}), [], gpus=0)
+    assert 'newest checkpoint "' in found.sentence
+    return [found, found.figures["checkpoint"]]
+
+
+def a_model_directory(said: str, folder: Path) -> Any:
+    made(folder / "models", said, is_folder=True)
+    places = {"root": str(folder), "state": str(folder / "state"), "folder": str(folder / "models")}
+    request = {**places, "file": "best.pt", "configs": {}, "verify": ""}
+    found = decode(Models, models.answer(request, lambda _: None))
+    (line,) = (line for line, _ in show_models.lines("gpu-1", "/azaion/models", found) if "no dates" in line)
+    return [*found.others, line.strip()]
+
+
+def made(folder: Path, said: str, is_folder: bool = False) -> None:
+    """Something in a folder that has such a name, as far as a file system takes it."""
+    raw = said.encode("utf-8", "surrogatepass").replace(b"/", b"|").replace(b"\0", b"")[:250]
+    folder.mkdir()
+    path = folder / os.fsdecode(raw)
+    path.mkdir() if is_folder else path.touch()
+
+
+def a_containers_name(said: str, folder: Path) -> Any:
+    occupant = Occupant("c" * 64, said, "sha256:ff", True, "2026-04-20T10:11:12.5Z", "no", False)
+    both = (occupant, dataclasses.replace(occupant, container="d" * 64))
+    return [batch._said(occupant, TRAINING, []), *view._crowded("queue", both)]
+
+
+def a_containers_end(said: str, folder: Path) -> Any:
+    state = {"Status": "exited", "Restarting": False, "ExitCode": 1, "Error": said, "OOMKilled": False}
+    found = {"State": {**state, "StartedAt": "2026-04-20T10:11:12.5Z"}, "RestartCount": 0}
+    return container.judge("queue alive", "queue", found, time.time())
+
+
+def a_driver(said: str, folder: Path) -> Any:
+    line = said.replace(",", ";")
+    rows = []
+    for out in (f"0, GPU-0, {line}, 550", f"0, GPU-0, L40S, {line}"):
+        asked = Driver()
+        asked._ended = Ended((), 0, out, "", 0.0)
+        rows.append(gpu_support.driver("NVIDIA driver", 1, asked))
+    fields = list(gpu.BASIC)
+    answer = ", ".join(["0", "GPU-0", line, line, "1", "2", "3", "4"])
+    complaint = Ended(("nvidia-smi",), 9, said, said, 0.0)
+    return [
+        *rows,
+        *(gpu.judge("GPU", Expected(1), fields, one) for one in (Ended((), 0, answer, "", 0.0), complaint)),
+    ]
+
+
+def a_disk(said: str, folder: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk.engine, "find", lambda _: Saying({"DockerRootDir": said}))
+        trouble = disk._docker_root("")
+    out = f"size\n100 50 50 50% 1% {said}"
+    ended = [disk.look("/data", lambda *_: Ended((), 0, out, "", 0.0)), disk.look("/data", lambda *_: complained(said))]
+    return disk.judge("disk space", [*ended, *([] if isinstance(trouble, str) else [trouble])], 80, 90)
+
+
+def complained(said: str) -> Ended:
+    return Ended(("docker",), 1, "", said, 0.0)
+
+
+def dockers_version(said: str, folder: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setup.engines, "find", lambda _: Saying({"Version": said}))
+        return setup._engine("")[1]
+
+
+def a_log(said: str, folder: Path) -> Any:
+    engine = Saying("9 results" + said)
+    entry: Any = type("Watched", (), {"container": "c", "log_since": 0.0, "log_stamp": "", "step": None})()
+    entry.step = type("Step", (), {"watch": type("Watch", (), {"failure_text": ("9 results",)})})
+    failure = watch._failure(engine, entry)
+    kept = watch.tail(engine, "c")
+    assert len(kept) <= 20 and all(len(line) <= watch.LONGEST and "\n" not in line for line in kept)
+    return [logtail.check("log", "queue", engine, ("9 results",)), failure, Seen(0.0, failure=failure).failure]
+
+
+def a_webhook(said: str, folder: Path) -> Any:
+    body = io.BytesIO(said.encode("utf-8", "surrogatepass"))
+    return str(http._status(urllib.error.HTTPError("http://x", 400, said[:100], Headers(), body)))
+
+
+def a_crontab(said: str, folder: Path) -> Any:
+    ours = f"{crontab.BEGIN} /azaion: x\n{said}\n{crontab.END} /azaion\n"
+    return refused(lambda: crontab.found(ours, "/azaion"))
+
+
+def an_alert(said: str, folder: Path) -> Any:
+    message = compose("gpu-1", AT, [News(NEW, Check("disk space", CRITICAL, said, {}, said), AT)], [said])
+    lines = message.text.split("\n")
+    assert len(lines) == 4, "a remark, a row with its hint, and what to do next"
+    assert [line[:21] for line in lines[1:2]] == ["critical: disk space:"]
+    return [message.title, *(line.strip() for line in lines), *message.rows[0].values()]
+
+
+def a_label(said: str, folder: Path) -> Any:
+    shown = metrics.text("gpu-1", Round(AT, levels={said: CRITICAL}), State()).split("\n")
+    sane = metrics.text("gpu-1", Round(AT, levels={"x": CRITICAL}), State()).split("\n")
+    assert len(shown) == len(sane)
+    return [line for line in shown if "check_level{" in line]
+
+
+def an_error_of_a_server(said: str, folder: Path) -> Any:
+    content = {"kind": "refused", "message": said, "hint": said}
+    return [exchange._error("gpu-1", content), exchange._not_run(Somewhere, 1, said.strip())]  # type: ignore[arg-type]
+
+
+def an_end_of_a_run(said: str, folder: Path) -> Any:
+    end = {"outcome": "done", "sentence": said, "details": {"notes": [said]}}
+    ended = running.conclude(Somewhere, {"run": "r", "end": end})  # type: ignore[arg-type]
+    failed = {"outcome": "rolled-back", "sentence": said, "hint": said}
+    error = refused(lambda: running.conclude(Somewhere, {"run": "r", "end": failed}), RunbookError)  # type: ignore[arg-type]
+    return [ended.sentence, *ended.notes, error]
+
+
+def a_journal(said: str, folder: Path) -> Any:
+    told = [
+        {"event": "command", "status": 1, "argv": ["docker", said], "said": said},
+        {"event": "verdict", "service": said, "verdict": said, "reason": said},
+        {"event": "pointed", "service": "q", "path": said, "before": said, "after": said},
+        {"event": "undoing", "reason": said},
+    ]
+    passing = [{"event": "seen", "service": said, "broker": said}, {"event": "pulling", "image": said}]
+    return [*(telling.sentence(one) for one in told), *(telling.passing(one) for one in passing)]
+
+
+def a_forge(said: str, folder: Path) -> Any:
+    name, word = text({"name": said}, "name"), text({"state": said}, "state")
+    results = [Result(name, RED, word), Result("build", "green", "success")]
+    return ci.judge("queue CI", Commit("1" * 40, "branch", "dev"), results, ())
+
+
+def a_scan(said: str, folder: Path) -> Any:
+    hole = {"VulnerabilityID": said, "PkgName": said, "InstalledVersion": said, "FixedVersion": said}
+    about = {"OS": {"Family": said, "Name": said, "EOSL": True}}
+    document = {"SchemaVersion": 2, "Metadata": about, "Results": [{"Class": "os-pkgs", "Vulnerabilities": [hole]}]}
+    document["Results"][0]["Vulnerabilities"][0]["Severity"] = "HIGH"  # type: ignore[index]
+    try:
+        report = reports.read(json.dumps(document).encode())
+    except Misshapen as error:
+        return str(error)
+    return verdict.judge("queue scan", report, (), reports.datetime.now(reports.timezone.utc))
+
+
+def a_variable(said: str, folder: Path) -> Any:
+    file = folder / ".env"
+    file.write_bytes(f"{said}='x'\nA=1\nA=2\n'{said}'=3\n".encode("utf-8", "replace").replace(b"\0", b"")[:100_000])
+    file.chmod(0o600)
+    try:
+        env, problems = read_env(file)
+    except BadInput as error:
+        return error.message
+    error = bad_input(str(file), [*problems, *env.warnings], "correct it")
+    lines = error.message.split("\n  ")
+    assert len(lines) <= 52
+    return lines
+
+
+ENTRIES: dict[str, Entry] = {
+    "a broker's version": brokers_version,
+    "a registry's error": lambda said, _: look._no_image("queue image", "team/queue:1", EngineError(500, said)),
+    "a registry's error in a pull": a_pull,
+    "an engine's error": engines_error,
+    "a program's complaint": lambda said, _: complained(said).complaint,
+    "a process on a GPU": a_process_on_a_gpu,
+    "a container's name": a_containers_name,
+    "a container's end": a_containers_end,
+    "a driver": a_driver,
+    "a disk": a_disk,
+    "docker's version": dockers_version,
+    "a line of a log": a_log,
+    "a webhook's answer": a_webhook,
+    "a mail server's answer": lambda said, _: smtp._said(554, said.encode("utf-8", "surrogatepass")),
+    "a line of the crontab": a_crontab,
+    "the holder of the lock": lambda said, _: list(lock._said(json.dumps({"who": said}).encode()).values()),
+    "a key of a document": lambda said, _: str(refused(lambda: decode(Plan, {said: 1}), Malformed)),
+    "an alert": an_alert,
+    "a label of a metric": a_label,
+    "a server's error": an_error_of_a_server,
+    "the end of a run": an_end_of_a_run,
+    "a line of a journal": a_journal,
+    "a forge's results": a_forge,
+    "a scanner's report": a_scan,
+    "a variable of .env": a_variable,
+    "a mistake in a file": lambda said, _: BadInput(said).message,
+}
+FILES: dict[str, Entry] = {"a checkpoint": a_checkpoint, "a model's directory": a_model_directory}
+
+
+def sentences(found: Any) -> list[str]:
+    """All that a person would read of it."""
+    if isinstance(found, list):
+        return [said for one in found for said in sentences(one)]
+    if isinstance(found, Check):
+        return [found.name, found.sentence, found.hint]
+    return [found.message, found.hint] if isinstance(found, Refusal | RunbookError) else [found]
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_whatever_comes_in_is_one_line(entry: Entry, tmp_path: Path) -> None:
+    _are_lines(entry, TEXTS, tmp_path)
+
+
+@pytest.mark.parametrize("entry", FILES.values(), ids=FILES)
+def test_the_name_of_a_file_is_one_line(entry: Entry, tmp_path: Path) -> None:
+    _are_lines(entry, SHORT, tmp_path)
+
+
+def _are_lines(entry: Entry, texts: dict[str, str], folder: Path) -> None:
+    for number, (name, said) in enumerate(texts.items()):
+        own = folder / str(number)
+        own.mkdir()
+        told = sentences(entry(said, own))
+        assert told, name
+        for line in told:
+            assert wrong_with(line, 2 * LONGEST) == "", (name, line[:300])
+        out = io.StringIO()
+        screen = Screen(out=out)
+        for line in told:
+            screen.say(f"  {line}")
+        assert len(out.getvalue().splitlines()) == len(told), name
+        assert rows(out.getvalue()) == [], name
+
+
+NAMED: dict[str, Entry] = {
+    name: (ENTRIES | FILES)[name]
+    for name in (
+        *("a broker's version", "a registry's error", "a process on a GPU", "a container's name", "a driver"),
+        *("docker's version", "a forge's results", "a webhook's answer", "a line of a log", "a checkpoint"),
+    )
+}
+
+
+@pytest.mark.parametrize("entry", NAMED.values(), ids=NAMED)
+def test_what_others_call_themselves_stands_between_quotes_that_it_cannot_close(entry: Entry, tmp_path: Path) -> None:
+    found = sentences(entry(f'9 results"; {ROW}', tmp_path))
+    told = [line for line in found if "ok annotation" in line and not line.startswith("9 results")]
+    assert told
+    for line in told:
+        outside = "".join(line.split('"')[::2])
+        assert "ok annotation" not in outside, line
+
+
+def test_a_refusal_and_a_row_cannot_be_made_with_more_than_a_line() -> None:
+    check = Check(f"a\n{ROW}", CRITICAL, f"b\n{ROW}" * 10_000, {}, f"c\r{ROW}")
+    assert [wrong_with(line, LONGEST) for line in sentences(check)] == ["", "", ""]
+    assert dataclasses.replace(check, sentence=f"\x1b[2J\n{ROW}").sentence.startswith(
+        "\N{REPLACEMENT CHARACTER}[2J ok "
+    )
+    refusal = Refusal(f"a\n{ROW}", f"b\n{ROW}")
+    assert (str(refusal), refusal.hint) == (f"a {' '.join(ROW.split())}", f"b {' '.join(ROW.split())}")
+
+
+def test_a_hint_keeps_the_blanks_of_its_commands_and_nothing_else() -> None:
+    assert BadInput("x", "echo 'a  b' >> known_hosts").hint == "echo 'a  b' >> known_hosts"
+    for said in TEXTS.values():
+        hint = BadInput("x", said).hint
+        assert hint.isprintable() and len(hint) <= plain.MOST
+
+
+def test_of_what_others_say_a_server_keeps_little() -> None:
+    assert len(complained("x" * 10_000_000).complaint) == MOST
+    assert len(EngineError(500, "x" * 10_000_000).message) == MOST
