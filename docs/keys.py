@@ -31,7 +31,13 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("watch", shapes.Watch, "Of a consumer: how a new release proves itself after the swap."),
     ("log", Log, "Of a consumer: rotation of its log."),
     ("env_file", shapes.EnvFile, "Of a service: a file of variables that it reads from a mount."),
-    ("services: a batch service", shapes.Batch, "Runs for days. A deploy fetches the image of its next run."),
+    (
+        "services: a batch service",
+        shapes.Batch,
+        "Runs for days. A deploy fetches the image of its next run. A container that is recognised as a run, by\n"
+        "`container`, `label` (its own or its image's) or `image` (where no consumer has the same), is left alone,\n"
+        "whatever else it looks like: no command stops, starts, renames, changes or removes it.",
+    ),
     (
         "ci",
         shapes.Ci,

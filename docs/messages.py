@@ -143,7 +143,7 @@ HANDED_ON = {
     ("remote.checks.progress", "_without_offset"): "why the offset file could not be read",
     ("remote.checks.together", "_ask"): "a refusal, as a row",
     ("remote.detach", "detached"): "a refusal of the detached process",
-    ("remote.docker", "inspect"): "what the docker engine says",
+    ("remote.docker", "_asked"): "what the docker engine says",
     ("remote.engine", "_unreachable"): "what the docker engine says",
     ("remote.engine", "send"): "what the docker engine says",
     ("remote.registry", "pull"): "what the docker engine says",

@@ -1,4 +1,4 @@
-"""Sees batch runs, and never does anything about them: by name or label, and by the processes on the GPU."""
+"""Sees batch runs, and never does anything about them: as `recognise` tells them, and by the processes on the GPU."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from remote.foreign_text import named, one_line, quoted
 from remote.gpu_support import Driver, query
 from remote.journal import now
 from remote.looks import Checkpoint, Wanted
-from remote.occupants import moment, occupant
+from remote.occupants import AT_WORK, moment, occupant
 from remote.plans import Occupant
+from remote.runs import is_listed_run
 from remote.words import OK, UNKNOWN, Check
 
 MOST = 10_000  # entries of a folder of checkpoints that are looked at
@@ -34,13 +35,13 @@ class Process(NamedTuple):
 
 
 def runs(entry: Wanted, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Tuple[Occupant, ...]:
-    """The running containers hosts.yaml recognises as this service's: by exact name, or by a label `key=value`."""
-    found = []
+    """The running containers that hosts.yaml recognises as this service's."""
+    found, marks = [], [entry.marks] if entry.marks else []
     for one in listed:
-        if one.get("State") in ("running", "restarting", "paused") and _recognised(entry, one):
+        if one.get("State") in AT_WORK and is_listed_run(engine, marks, one):
             container = engine.container(one["Id"])
             if container is not None:
-                found.append(occupant(container, entry.service))
+                found.append(occupant(container))
     return tuple(found)
 
 
@@ -103,12 +104,6 @@ def _outlives(engine: Engine) -> bool:
     return bool(info["LiveRestoreEnabled"])
 
 
-def _recognised(entry: Wanted, listed: Dict[str, Any]) -> bool:
-    key, _, value = entry.label.partition("=")
-    named = entry.container in [name.lstrip("/") for name in listed.get("Names") or []]
-    return named or bool(key and (listed.get("Labels") or {}).get(key) == value)
-
-
 def _gpus(container: str, processes: Sequence[Process], indices: Dict[str, int]) -> List[int]:
     """The numbers of the GPUs on which a container works."""
     uuids: Set[str] = {uuid for one in processes if one.container == container for uuid in one.gpus}
@@ -118,7 +113,7 @@ def _gpus(container: str, processes: Sequence[Process], indices: Dict[str, int])
 def _said(run: Occupant, entry: Wanted, gpus: Sequence[int]) -> str:
     where = f" on {_numbered(gpus)}" if gpus else ""
     since = say.span(moment(now()) - moment(run.started_at))
-    name = named(run.name, entry.container)
+    name = named(run.name, entry.marks.container if entry.marks else "")
     return f"{name} runs for {since}{where} from image {named(run.image[7:19])}, and is left alone"
 
 

@@ -1,4 +1,4 @@
-"""The `docker` commands that change something, and the states they are to lead to.
+"""The `docker` commands that change something, none of them a batch run, and the states they are to lead to.
 
 Each `ensure_…` leads one container to a state, whatever state it is in: a command that fails is held against what the
 engine says afterwards, and an engine that goes away in the middle is waited for. So every one may be repeated.
@@ -7,23 +7,31 @@ engine says afterwards, and an engine that goes away in the middle is waited for
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 from remote.command import Ended, run
 from remote.engine import Engine, EngineError
 from remote.journal import Journal
 from remote.occupants import lives, policy_of
-from remote.plans import Spec
+from remote.plans import BatchMarks, Spec
+from remote.recognise import recognised
 from remote.words import LABEL
 
 PATIENCE = 90.0  # seconds an engine that went away is waited for
 KILLED = 137  # the exit status of a container whose grace period ran out
 QUICK = 60.0  # deadline of commands that only change the engine's own notes
+HARMLESS = ("create", "tag", "rmi")  # commands that touch no container which is there
+
+T = TypeVar("T")
 
 
 class StepFailed(Exception):
     """A container could not be led to its state; the text says which and why."""
+
+
+class LeftAlone(StepFailed):
+    """A container is a run of a batch service, and nothing was done to it."""
 
 
 def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
@@ -74,28 +82,64 @@ def labels(service: str, release: str, spec: str, config: str, state: str) -> Di
 
 @dataclass(frozen=True)
 class Docker:
-    """Changes containers of one engine on behalf of one run; `lock` is inherited by every child."""
+    """Changes containers of one engine on behalf of one run; `lock` is inherited by every child.
+
+    `batches`: the services of whose runs none is ever changed.
+    """
 
     engine: Engine
     journal: Journal
     lock: int
+    batches: Sequence[BatchMarks]
+    _spared: Set[str] = field(default_factory=set, init=False, compare=False)  # ids that may be changed
 
     def change(self, argv: List[str], deadline: float, sync: bool = True) -> Ended:
-        """Run one `docker` command and note it, as it was run, in the journal."""
+        """Run one `docker` command and note it, as it was run, in the journal.
+
+        Raises LeftAlone where it is for a run of a batch service, and StepFailed where that cannot be asked: nothing
+        was run.
+        """
+        if argv[1] not in HARMLESS:
+            self.refuse_run(argv[2] if argv[1] == "rename" else argv[-1])
         ended = run(argv, deadline, keep=(self.lock,), env=self.engine.environment)
         note = {} if ended.ok else {"said": ended.complaint}
         self.journal.write("command", sync, argv=argv, status=ended.status, seconds=round(ended.seconds, 3), **note)
         return ended
+
+    def refuse_run(self, container: str) -> None:
+        """Raise LeftAlone for the id of a container that is a run of a batch service, in whatever state.
+
+        Each id is asked about once: labels and image stay, and so nothing is asked between a stop and a start. Raises
+        StepFailed when the engine cannot be asked, and for a name: it may be another container's a moment later.
+        """
+        found = None if container in self._spared else self.inspect(container)
+        if found is None:  # or there is none that could be changed
+            return
+        known = recognised(self.batches, found, self.image(found["Image"]))
+        if known:
+            raise LeftAlone(
+                f"the container {found['Name'].lstrip('/')} ({found['Id'][:12]}) is {known}: it is left alone"
+            )
+        if found["Id"] != container:
+            raise StepFailed(f"{container} is the id of no container")
+        self._spared.add(container)
 
     def inspect(self, container: str) -> Optional[Dict[str, Any]]:
         """What the engine says of a container, None when there is none; waits for an engine that went away.
 
         Raises StepFailed when it does not come back.
         """
+        return self._asked(lambda: self.engine.container(container))
+
+    def image(self, image: str) -> Optional[Dict[str, Any]]:
+        """The same of an image."""
+        return self._asked(lambda: self.engine.image(image))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                return self.engine.container(container)
+                return ask()
             except EngineError as error:
                 if time.monotonic() > until:
                     raise StepFailed(error.message) from error

@@ -29,10 +29,11 @@ CONTAINER = {
     "Name": str,
     "Image": str,
     "RestartCount": int,
-    "Config": {"Labels": (dict, NONE)},
+    "Config": {"Labels": (dict, NONE), "Image": (str, NONE)},
     "State": {"Status": str, "Running": bool, "Restarting": bool, "ExitCode": int, "StartedAt": str, "FinishedAt": str},
     "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
 }
+IMAGE = {"Id": str, "RepoTags": [str], "RepoDigests": [str], "Config": (NONE, {"Labels": (dict, NONE)})}
 LISTED = [{"Id": str, "Names": [str], "Labels": (dict, NONE), "State": str}]
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
@@ -70,7 +71,7 @@ class Engine:
 
     def image(self, name: str) -> Optional[Dict[str, Any]]:
         """What `docker image inspect` shows, None when there is none."""
-        return self._found("/images/{}/json".format(urllib.parse.quote(name, safe="")), SECONDS, {"Id": str})
+        return self._found("/images/{}/json".format(urllib.parse.quote(name, safe="")), SECONDS, IMAGE)
 
     def containers(self) -> Any:
         """What `docker ps --all` lists."""
@@ -204,11 +205,13 @@ def _context() -> str:
 
 
 def _fits(shape: Any, data: Any) -> bool:
-    """A shape is a type, several of them, a mapping of what must be there, or a list of it, which may be null."""
+    """A shape is a type, a mapping of what must be there, a list of it, which may be null, or several shapes."""
     if isinstance(shape, dict):
         return isinstance(data, dict) and all(_fits(inner, data.get(key)) for key, inner in shape.items())
     if isinstance(shape, list):
         return data is None or (isinstance(data, list) and all(_fits(shape[0], entry) for entry in data))
+    if isinstance(shape, tuple):
+        return any(_fits(one, data) for one in shape)
     return isinstance(data, shape)
 
 

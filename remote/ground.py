@@ -8,9 +8,11 @@ import pwd
 from typing import Any, Dict, List
 
 from remote import offset as offsets
+from remote import record
 from remote.engine import Engine
 from remote.looks import Wanted
 from remote.occupants import occupants
+from remote.ours import Known
 from remote.owners import may_give
 from remote.plans import owner
 from remote.store import Store
@@ -46,7 +48,7 @@ def config(name: str, entry: Wanted) -> Check:
     return Check(name, OK, f"{entry.config.path} can be replaced")
 
 
-def offset(name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]]) -> Check:
+def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> Check:
     """A consumer that has run has written down its position; without it, it would begin at the first message."""
     assert entry.offset is not None  # noqa: S101  the caller asked
     try:
@@ -55,7 +57,7 @@ def offset(name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]
     except offsets.OffsetError as error:
         if error.kind != "gone":
             return Check(name, CRITICAL, error.message, hint="repair it: the consumer reads it when it starts")
-    if occupants(engine, entry.service, listed):
+    if occupants(engine, Known(store, record.load(store)[0]), entry.service, listed):
         hint = "put the last known position back; without it every message of the stream is handled again"
         return Check(name, CRITICAL, f"{entry.offset.path} is gone though {entry.service} has run", hint=hint)
     return Check(name, SKIPPED, f"{entry.offset.path} is not there yet: {entry.service} has never run here")

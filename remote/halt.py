@@ -12,6 +12,7 @@ from remote.store import Store
 
 def stop(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, at: str) -> None:
     """Remember that it is meant, then stop it. May be repeated. Raises Refusal with nothing changed, or StepFailed."""
+    docker.refuse_run(step.container)
     meant.remember(store, step.service, MeantStop(plan.who, at, step.reason))
     if step.restart == "always":  # an engine that starts would start it again, whoever has stopped it
         docker.ensure_restart(step.container, "unless-stopped")

@@ -56,13 +56,13 @@ def _ends_whole(handle: int) -> bool:
     return size == 0 or os.pread(handle, 1, size - 1) == b"\n"
 
 
-def read(path: str) -> List[Dict[str, Any]]:
-    """The whole lines of a journal; a line that a power cut tore is left out."""
-    lines = []
+def read(path: str, about: str = "") -> List[Dict[str, Any]]:
+    """The whole lines of a journal, or those in which a text stands; a line that a power cut tore is left out."""
+    lines, wanted = [], about.encode()
     try:
         with open(os.open(path, READ), "rb") as file:
             for raw in file:
-                line = parse(raw)
+                line = parse(raw) if wanted in raw else None
                 if line is not None:
                     lines.append(line)
     except FileNotFoundError:

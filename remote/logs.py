@@ -13,7 +13,14 @@ from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from remote import engine as engines
+from remote import record
+from remote.codec import decode
 from remote.engine import Engine, EngineError
+from remote.occupants import AT_WORK, has_name
+from remote.ours import Known
+from remote.plans import BatchMarks
+from remote.runs import is_listed_run
+from remote.store import Store, find_store
 from remote.unix_http import Answer, Broken
 from remote.words import Refusal
 
@@ -22,25 +29,28 @@ BATCH = 64 << 10  # characters that are gathered while more is there to be read
 SILENCE = 600.0  # seconds after which a silent log is asked for anew
 PAUSE = 1.0  # seconds between two looks at who holds the places
 PATIENCE = 90.0  # seconds an engine that went away is waited for
-AT_WORK = ("running", "restarting", "paused")
 STREAMS = ("stdin", "stdout", "stderr")
 
 Emit = Callable[[Dict[str, Any]], None]
 Piece = Tuple[str, bytes, bool]  # stream, bytes, and whether the engine's stamp stands in front of them
 Line = Tuple[str, str, bytes]  # stamp, stream, text
+Services = Dict[str, Optional[BatchMarks]]  # by name; a consumer has no marks
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: docker_host, services (service, container, label each), tail (0 for all), since (seconds), follow.
+    """`request`: root, state, docker_host, services, tail (0 for all), since (seconds), follow.
+
+    Each service has its name, and marks: its BatchMarks, None for a consumer.
 
     Events: `container` before the lines of one, `lines` with stamp, stream, text and whether it was cut, `none` for a
     service without a container, `unreadable` and `away` when following. Secrets are for the laptop to cover: it knows
     them all. Raises Refusal when no service has a container.
     """
-    engine = engines.find(request["docker_host"])
+    engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
+    store.check_owner()
     reader = Reader(engine, emit, request["tail"], request["since"])
-    services = request["services"]
-    held = holders(engine, services)
+    services = {one["service"]: _marks(one["marks"]) for one in request["services"]}
+    held = holders(engine, store, services)
     if not any(held.values()):
         names = " and ".join(held)
         hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
@@ -53,23 +63,32 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
             reader.announce(service, container)
             reader.read(service, container, reader.query(container["Id"], False))
     if follow:
-        Following(reader, services).go_on()
+        Following(reader, store, services).go_on()
     return {}
 
 
-def holders(engine: Engine, services: List[Dict[str, Any]]) -> Dict[str, List[Dict[str, Any]]]:
+def _marks(given: Any) -> Optional[BatchMarks]:
+    return None if given is None else decode(BatchMarks, given, "marks")
+
+
+def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Dict[str, Any]]]:
     """By service, what `docker inspect` shows of its containers: those at work, else the one whose log is its last."""
-    listed = engine.containers()
-    found = {one["service"]: [engine.container(entry["Id"]) for entry in _chosen(one, listed)] for one in services}
-    return {service: [container for container in inspected if container] for service, inspected in found.items()}
+    listed, known = engine.containers(), Known(store, record.load(store)[0])
+    found = {}
+    for service, marks in services.items():
+        name = marks.container if marks else service
+        named = [one for one in listed if has_name(one, name)]
+        alike = [one for one in listed if one in named or _belongs(engine, known, service, marks, one)]
+        at_work = [one for one in alike if one["State"] in AT_WORK]
+        chosen = at_work or named or sorted(alike, key=lambda one: one.get("Created") or 0)[-1:]
+        inspected = [engine.container(one["Id"]) for one in chosen]
+        found[service] = [container for container in inspected if container]
+    return found
 
 
-def _chosen(service: Dict[str, Any], listed: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    named = [one for one in listed if "/" + service["container"] in (one["Names"] or ())]
-    key, _, value = service["label"].partition("=")
-    alike = named + [one for one in listed if key and (one["Labels"] or {}).get(key) == value and one not in named]
-    at_work = [one for one in alike if one["State"] in AT_WORK]
-    return at_work or named or sorted(alike, key=lambda one: one.get("Created") or 0)[-1:]
+def _belongs(engine: Engine, known: Known, service: str, marks: Optional[BatchMarks], entry: Dict[str, Any]) -> bool:
+    """Whether a listed container is a run of a batch service, or stands in record or journals for a consumer."""
+    return is_listed_run(engine, [marks], entry) if marks else known.names(entry, service)
 
 
 class Reader:
@@ -138,8 +157,9 @@ class Reader:
 class Following:
     """Hears every container that holds one of the places, whichever does, until nobody listens any more."""
 
-    def __init__(self, reader: Reader, services: List[Dict[str, Any]]) -> None:
+    def __init__(self, reader: Reader, store: Store, services: Services) -> None:
         self._reader = reader
+        self._store = store
         self._services = services
         self._threads: Dict[str, threading.Thread] = {}
         self._said: Set[Tuple[str, str]] = set()  # container and start that were announced
@@ -152,7 +172,7 @@ class Following:
         first = True
         while True:
             try:
-                for service, found in holders(self._reader.engine, self._services).items():
+                for service, found in holders(self._reader.engine, self._store, self._services).items():
                     for container in found:
                         self._hear(service, container, first)
                 away, first = 0.0, False

@@ -22,8 +22,8 @@ DENIED = (401, 403)
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), login,
-    variables.
+    """`request`: root, state, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), batches
+    (BatchMarks of every batch service, whether it is among them or not), login, variables.
 
     And checklist, None where only that matters without which nothing can be carried out: tree (Folder each), env_files
     (EnvFile each).
@@ -73,7 +73,7 @@ def _questions(
         if entry.config:
             questions.append(Question(f"{entry.service} config", partial(ground.config, entry=entry)))
         if entry.offset:
-            ask = partial(ground.offset, entry=entry, engine=engine, listed=listed)
+            ask = partial(ground.offset, entry=entry, engine=engine, store=store, listed=listed)
             questions.append(Question(f"{entry.service} offset", ask))
         if entry.kind == "batch":
             ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"], driver=driver)

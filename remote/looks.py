@@ -7,7 +7,7 @@ from typing import Dict, Optional, Tuple
 
 from remote.checks import say
 from remote.foreign_text import quoted
-from remote.plans import ConfigFile, MeantStop, Occupant, Pause, Record, RunState
+from remote.plans import BatchMarks, ConfigFile, MeantStop, Occupant, Pause, Record, RunState
 from remote.words import Check, OffsetFile, StreamAddress
 
 
@@ -54,9 +54,7 @@ class Wanted:
     stream: Optional[StreamAddress] = None  # for a status: where messages may wait
     password: str = field(default="", repr=False)  # of the stream's user
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
-    container: str = ""  # batch: the name that its runs are recognised by
-    local_tag: str = ""
-    label: str = ""  # batch: key=value, by which a run of any name is recognised as well
+    marks: Optional[BatchMarks] = None  # batch
     checkpoints: str = ""  # batch: the folder where it saves its state
 
 

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 from remote import engine as engines
 from remote import lock, recover
 from remote.detach import Say, detached
 from remote.docker import StepFailed
 from remote.journal import now
+from remote.plans import BatchMarks
+from remote.runs import marks_in
 from remote.store import Store, find_store
 from remote.words import Refusal
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, who. The answer: a sentence for each run. Raises Refusal (kind person)."""
+    """`request`: root, state, docker_host, batches (BatchMarks each), who. The answer has a sentence for each run.
+
+    Raises Refusal (kind person).
+    """
     engine = engines.find(request["docker_host"])
     store = find_store(request["root"], request["state"], emit)
     store.create()
-    return detached(partial(_live, request["who"], store, engine))
+    batches = marks_in(request)
+    return detached(partial(_live, request["who"], store, engine, batches))
 
 
-def _live(who: str, store: Store, engine: engines.Engine, say: Say) -> None:
+def _live(who: str, store: Store, engine: engines.Engine, batches: Tuple[BatchMarks, ...], say: Say) -> None:
     """Half an undoing is worse than none: who asked may be gone before it is done."""
     held = lock.acquire(store, {"action": "mend", "who": who, "since": now(), "pid": os.getpid()})
     try:
-        say({"mended": recover.cut_off_runs(store, engine, held)})
+        say({"mended": recover.cut_off_runs(store, engine, held, batches)})
     except StepFailed as error:
         raise Refusal(
             f"a run was cut off and can neither be finished nor undone: {error}", "see fab status", "person"

@@ -27,19 +27,20 @@ class NextRun:
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, service (a Wanted). The answer is a NextRun."""
+    """`request`: root, state, docker_host, service (a Wanted of a batch service). The answer is a NextRun."""
     engine = engines.find(request["docker_host"])
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     entry = decode(Wanted, request["service"], "service")
-    image = engine.image(entry.local_tag) or {}
-    named = engine.container(entry.container)
+    assert entry.marks is not None  # noqa: S101  a batch service's
+    image = engine.image(entry.marks.local_tag) or {}
+    named = engine.container(entry.marks.container)
     answer: Dict[str, Any] = encode(
         NextRun(
-            look=view({"variables": {}}, engine, store, [entry], engine.containers(), [], {}),
+            look=view({"variables": {}, "batches": []}, engine, store, [entry], engine.containers(), [], {}),
             command=tuple((image.get("Config") or {}).get("Cmd") or ()),
             checkpoint=batch.newest(entry.checkpoints) if entry.checkpoints else None,
-            named=occupant(named, entry.service) if named else None,
+            named=occupant(named) if named else None,
         )
     )
     return answer

@@ -1,4 +1,4 @@
-"""Who holds a service's place: any container with our label for it that runs, or with its name; and how it is."""
+"""Who holds a service's place: whoever has its name, and any container of ours that works for it; and how it is."""
 
 from __future__ import annotations
 
@@ -6,37 +6,43 @@ import calendar
 import contextlib
 import os
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from remote.engine import Engine
-from remote.plans import Occupant
-from remote.words import LABEL
+from remote.ours import Known, Ours, judge
+from remote.plans import BatchMarks, Occupant
+from remote.recognise import recognised
 
 PID_FILE = "/var/run/docker.pid"
 STARTING = 2.0  # seconds that an engine takes from its first sign of life to its last
+AT_WORK = ("running", "restarting", "paused")
 
 
-def occupants(engine: Engine, service: str, listed: List[Dict[str, Any]]) -> Tuple[Occupant, ...]:
+def occupants(
+    engine: Engine, known: Known, service: str, listed: List[Dict[str, Any]], batches: Sequence[BatchMarks] = ()
+) -> Tuple[Occupant, ...]:
     """The containers in a service's place, `listed` being what `Engine.containers` gave. More than one is a fault.
 
     A stopped container of ours under another name is a parked release and holds nothing.
     """
     found = []
     for entry in listed:
-        names = [name.lstrip("/") for name in entry.get("Names") or []]
-        ours = (entry.get("Labels") or {}).get(f"{LABEL}.service") == service
-        at_work = entry.get("State") in ("running", "restarting", "paused")
-        if service in names or (ours and at_work):
+        if has_name(entry, service) or (entry.get("State") in AT_WORK and known.names(entry, service)):
             container = engine.container(entry["Id"])
             if container is not None:
-                found.append(occupant(container, service))
+                image = engine.image(container["Image"])
+                ours = judge(service, known.named(container["Id"]), container, image)
+                found.append(occupant(container, ours, recognised(batches, container, image)))
     return tuple(found)
 
 
-def occupant(container: Dict[str, Any], service: str) -> Occupant:
-    """What `docker inspect` says of a container, as one that holds the service's place."""
-    labels = container["Config"].get("Labels") or {}
-    ours = labels.get(f"{LABEL}.service") == service
+def has_name(entry: Dict[str, Any], name: str) -> bool:
+    """Whether a listed container has a name."""
+    return f"/{name}" in (entry.get("Names") or ())
+
+
+def occupant(container: Dict[str, Any], ours: Optional[Ours] = None, batch: str = "") -> Occupant:
+    """What `docker inspect` says of a container, as one that holds a place, or as a run."""
     return Occupant(
         container=container["Id"],
         name=container["Name"].lstrip("/"),
@@ -44,9 +50,10 @@ def occupant(container: Dict[str, Any], service: str) -> Occupant:
         running=lives(container),
         started_at=container["State"]["StartedAt"],
         restart=policy_of(container),
-        ours=ours,
-        release=labels.get(f"{LABEL}.release", "") if ours else "",
-        spec=labels.get(f"{LABEL}.spec", "") if ours else "",
+        ours=ours is not None,
+        release=ours.release if ours else "",
+        spec=ours.spec if ours else "",
+        batch=batch,
     )
 
 

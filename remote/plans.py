@@ -58,7 +58,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Occupant:
-    """The container that holds a service's place: it has our label for it, or its name."""
+    """The container that holds a service's place: it has its name, or works and is named for it by us."""
 
     container: str  # 64 hex digits
     name: str
@@ -66,10 +66,11 @@ class Occupant:
     running: bool
     started_at: str  # RFC 3339, as the engine writes it
     restart: str
-    ours: bool  # carries our label for this service
+    ours: bool  # as `remote.ours` judges
     release: str = ""
     spec: str = ""  # the spec_hash it was created with
     took_over: Optional[int] = None  # the next offset to read when its release was put there
+    batch: str = ""  # how it is known for a run of a batch service, as `remote.recognise` says it; empty for none
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ class ConsumerStep:
     stop_grace: int = 30  # seconds
     reason: str = ""  # what differs, in words
     replay: bool = False  # put the offset back to where `old` took over, so that it is all read again
+
+
+@dataclass(frozen=True)
+class BatchMarks:
+    """What the runs of a batch service are recognised by, and what the next one is started from."""
+
+    service: str
+    container: str  # the name of a run
+    label: str = ""  # key=value
+    image: str = ""  # the repository that runs are made from, empty where consumers are made from it as well
+    local_tag: str = ""  # repository:name
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,7 @@ class Plan:
     undo_on_failure: bool = True
     keep_releases: int = 5
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
+    left_alone: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
     schema: int = SCHEMA
 
 

@@ -53,7 +53,7 @@ def _live(
         files.remove(store.journal(plan.id))
         raise Refusal(f"{store.folder} is full: no run can be written down; nothing was changed", "make room on it")
     say({})
-    site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held), journal)
+    site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
         end = carry_out(site)
     except Exception as error:  # a defect must not pass for a cut: the journal says what happened

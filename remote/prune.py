@@ -13,14 +13,14 @@ from remote import files, lock, record, surplus
 from remote import journal as journals
 from remote.checks.say import size
 from remote.checks.state import refuse_astray
-from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker, StepFailed
 from remote.engine import Engine
 from remote.ids import new_id
 from remote.journal import Journal, now
+from remote.runs import marks_in
 from remote.store import Store, find_store
-from remote.surplus import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Batch, Thing
+from remote.surplus import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Thing
 from remote.words import Refusal, encode
 
 SLOW = 600.0  # seconds: an image of many gigabytes
@@ -29,7 +29,7 @@ Request = Dict[str, Any]
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, keep, batches (Batch each), and to remove something: agreed ([kind, id]
+    """`request`: root, state, docker_host, keep, batches (BatchMarks each), and to remove something: agreed ([kind, id]
     each), who, laptop.
 
     Without agreed, the answer has things (Thing each) and run, the last RunState or None. With it: run, the id or
@@ -48,8 +48,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
 
 
 def _find(request: Request, store: Store, engine: Engine) -> List[Thing]:
-    batches = [decode(Batch, entry, f"batches[{at}]") for at, entry in enumerate(request["batches"])]
-    return surplus.find(store, engine, request["keep"], batches)
+    return surplus.find(store, engine, request["keep"], marks_in(request))
 
 
 def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
@@ -79,7 +78,7 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
     except Refusal as error:
         journal.write("end", outcome="refused", sentence=f"{error.message}; nothing was removed")
         raise
-    removed, freed, notes = _remove_all(store, Docker(engine, journal, held), things)
+    removed, freed, notes = _remove_all(store, Docker(engine, journal, held, marks_in(request)), things)
     sentence = f"removed {len(removed)} of {len(things)} things that nothing needs; {size(freed)} are free again"
     journal.write("end", outcome="done", sentence=sentence, details={"notes": notes})
     say({"run": run, "removed": removed, "freed": freed, "notes": notes})

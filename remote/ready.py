@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from remote import journal as journals
+from remote import record
 from remote.docker import StepFailed
 from remote.ends import REFUSED, End
 from remote.foreign_text import named
 from remote.occupants import occupants
+from remote.ours import Known
 from remote.stage import Site
 from remote.words import Refusal
 
@@ -21,16 +23,28 @@ def refused(site: Site) -> Optional[End]:
         return End(REFUSED, f"run {cut_off} was cut off since the look; nothing was changed", "run it again")
     try:
         _check_starting_point(site)
-    except (Refusal, StepFailed) as error:
-        return End(REFUSED, str(error), getattr(error, "hint", ""))
+        _refuse_runs(site)
+    except Refusal as error:
+        return End(REFUSED, str(error), error.hint)
+    except StepFailed as error:
+        return End(REFUSED, f"{error}; nothing was changed")
     return None
+
+
+def _refuse_runs(site: Site) -> None:
+    """Nothing that is there already and is to be changed may be a run of a batch service."""
+    for step in site.plan.consumers:
+        if step.change != "none":
+            for container in filter(None, (step.old.container if step.old else "", step.container)):
+                site.docker.refuse_run(container)
 
 
 def _check_starting_point(site: Site) -> None:
     """What the plan was made from must still be so."""
     listed = site.docker.engine.containers()
+    known = Known(site.store, record.load(site.store)[0])
     for step in site.plan.consumers:
-        found = occupants(site.docker.engine, step.service, listed)
+        found = occupants(site.docker.engine, known, step.service, listed)
         expected = [(step.old.container, step.old.running)] if step.old else []
         if [(entry.container, entry.running) for entry in found] != expected:
             raise Refusal(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+import dataclasses
+from typing import Any, Dict, List, Sequence, Tuple
 
 from remote import halt, journal_check, modelkey, release, state_move
 from remote import journal as journals
 from remote.codec import decode
-from remote.docker import Docker
+from remote.docker import Docker, LeftAlone
 from remote.engine import Engine
 from remote.journal import Journal
-from remote.plans import UNPROVEN, ConfigFile, Plan
+from remote.plans import UNPROVEN, BatchMarks, ConfigFile, Plan
 from remote.stage import unstage_all
 from remote.store import Store
 from remote.swap import Swap, back, finished
@@ -26,8 +27,12 @@ CUT = {
 }
 
 
-def cut_off_runs(store: Store, engine: Engine, lock: int, except_run: str = "") -> List[str]:
+def cut_off_runs(
+    store: Store, engine: Engine, lock: int, batches: Sequence[BatchMarks], except_run: str = ""
+) -> List[str]:
     """Bring every run that has no end to one; a sentence for each. The caller holds the lock, a descriptor.
+
+    `batches`: whose runs are left alone, beside those that the plan of a run names.
 
     Raises StepFailed when one can neither be finished nor undone: it then stays cut off, for the next try.
     """
@@ -38,19 +43,26 @@ def cut_off_runs(store: Store, engine: Engine, lock: int, except_run: str = "") 
             continue
         lines = journals.read(path)
         if not _events(lines, "end"):
-            sentences.append(_conclude(store, engine, lock, run, lines))
+            sentences.append(_conclude(store, engine, lock, batches, run, lines))
     return sentences
 
 
-def _conclude(store: Store, engine: Engine, lock: int, run: str, lines: Lines) -> str:
+def _conclude(store: Store, engine: Engine, lock: int, batches: Sequence[BatchMarks], run: str, lines: Lines) -> str:
     journal = Journal(store.journal(run))
     journal.write("recovering")
     try:
-        outcome, sentence = _lead(store, Docker(engine, journal, lock), run, lines)
+        outcome, sentence = _ended(store, Docker(engine, journal, lock, batches), run, lines)
         journal.write("end", outcome=outcome, sentence=sentence)
         return sentence
     finally:
         journal.close()
+
+
+def _ended(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
+    try:
+        return _lead(store, docker, run, lines)
+    except LeftAlone as error:  # and will be by every later try, which must not hold all other runs back
+        return "needs-person", f"run {run} was cut off and cannot be brought to its end: {error}"
 
 
 def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
@@ -78,6 +90,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
                 decode(str, line[key], f"{run}.{key}")
     except (Malformed, KeyError) as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
+    docker = dataclasses.replace(docker, batches=(*docker.batches, *plan.left_alone))
     if store.is_in_root:  # a container may have written all of that
         journal_check.check(store, docker, plan, swaps, lines)
     if any(_events(lines, action) for action in ("restart", "stop")):

@@ -12,10 +12,12 @@ from remote import files, modelkey, replay
 from remote import journal as journals
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
+from remote.ours import Named, judge
 from remote.plans import ConsumerStep, Plan, owner, spec_hash
+from remote.recognise import recognised
 from remote.store import Store
 from remote.swap import ConfigSwap, Swap
-from remote.words import LABEL, Refusal
+from remote.words import Refusal
 
 ADOPTED = "adopted-"
 
@@ -113,9 +115,29 @@ def _keep_present(path: str, folder: str) -> Tuple[str, int, int, int]:
 def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
     if step.spec is None:
         raise StepFailed(f"nothing is known of how {step.service} of release {site.plan.release} was created")
+    _refuse_look_alike(site.docker, step, name)
     state = "" if site.store.is_in_root else site.store.folder
     marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash, state)
-    return site.docker.create(step.spec, name, step.spec.image, marks)
+    new = site.docker.create(step.spec, name, step.spec.image, marks)
+    if not _is_of(site.docker, step.service, site.plan.release, site.docker.inspect(new)):
+        raise StepFailed(f"{name} is the name of a container that this tool did not make ({new[:12]})")
+    return new
+
+
+def _refuse_look_alike(docker: Docker, step: ConsumerStep, name: str) -> None:
+    """Raise Refusal where a new container would be known for a run of a batch service: nobody could touch it again."""
+    assert step.spec is not None  # noqa: S101  the caller has seen to it
+    planned = {"Names": [step.service, name], "Labels": step.spec.labels, "Image": step.spec.image}
+    known = recognised(docker.batches, planned, docker.image(step.spec.image))
+    if known:
+        hint = "correct container:, label: or image: in hosts.yaml; an image of both stands as image: in both"
+        raise Refusal(f"a container of {step.service} would be known for {known}", hint)
+
+
+def _is_of(docker: Docker, service: str, release: str, found: Optional[Dict[str, Any]]) -> bool:
+    """Whether a container was made for a release: one whose id, or before that its name, this run has written down."""
+    ours = judge(service, [Named(service, release)], found, docker.image(found["Image"])) if found else None
+    return ours is not None and ours.release == release
 
 
 def old_release(step: ConsumerStep, run: str) -> str:
@@ -153,17 +175,16 @@ def unstage_all(store: Store, docker: Docker, run: str) -> None:
     for line in lines:
         if line["event"] == "staging" and line["service"] not in begun:
             container = created.get(line["service"], "")
-            _unstage(docker, run, line["name"], container, (line["config"], str(line.get("offset", ""))))
+            staged = (line["config"], str(line.get("offset", "")))
+            _unstage(docker, run, line["service"], container or line["name"], staged)
     if not begun:
         shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
 
 
-def _unstage(docker: Docker, run: str, name: str, container: str, staged: Sequence[str]) -> None:
+def _unstage(docker: Docker, run: str, service: str, container: str, staged: Sequence[str]) -> None:
     """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
     for path in filter(None, staged):
         files.remove(path)
-    found = docker.inspect(container or name)
-    if found is None:
-        return
-    if (found["Config"].get("Labels") or {}).get(f"{LABEL}.release") == run:
+    found = docker.inspect(container)
+    if found and _is_of(docker, service, run, found):
         docker.ensure_gone(found["Id"])

@@ -24,7 +24,9 @@ LOOK_AGAIN = 2.0  # seconds for which an offset with messages beyond it may take
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, gpus, disk, services (Wanted each), hidden, variables. It is a Look."""
+    """`request`: root, state, docker_host, gpus, disk, services (Wanted each), batches (BatchMarks each), hidden,
+    variables. The answer is a Look.
+    """
     engine = dataclasses.replace(engines.find(request["docker_host"]), hidden=tuple(request["hidden"]))
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()

@@ -1,7 +1,7 @@
 """What lies on a server and nothing needs any more. Only looks: what is found may be removed by its id, by no name.
 
-A container is ours when this root's record or journals have its id, and its label was not handed down by its image. An
-image goes by the digest that a run of ours has brought, once no kept release, no container and no training needs it.
+A container goes when `remote.ours` judges that we have made it, and it is no run of a batch service. An image goes by
+the digest that a run of ours has brought, once no kept release, no container and no training needs it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
 
 from remote import journal as journals
-from remote import record, tidy
+from remote import ours, record, tidy
 from remote.codec import decode
 from remote.engine import Engine
-from remote.plans import Plan, Release
+from remote.ours import Named, is_made, recorded
+from remote.plans import BatchMarks, Plan, Record, Release
+from remote.recognise import recognised
 from remote.store import Store
-from remote.words import LABEL, Malformed, Refusal
+from remote.words import Malformed, Refusal
 
 OLD = 3600.0  # seconds before something that no release names counts as left behind
 AT_REST = ("created", "exited", "dead")
@@ -42,15 +44,6 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """How the runs of a batch service are recognised, and the name that its next run is started from."""
-
-    container: str
-    label: str  # key=value, or empty
-    local_tag: str
-
-
-@dataclass(frozen=True)
 class Known:
     """What the record, the journals and the engine tell, read once."""
 
@@ -59,10 +52,10 @@ class Known:
     staying: FrozenSet[str]  # releases and runs whose folders stay
     journals: Dict[str, Lines]
     listed: Listed
-    batches: Sequence[Batch]
+    batches: Sequence[BatchMarks]
 
 
-def find(store: Store, engine: Engine, keep: int, batches: Sequence[Batch]) -> List[Thing]:
+def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks]) -> List[Thing]:
     """Everything that may go, in the order in which it is removed.
 
     Raises Refusal for a damaged record: what its entries need is not known.
@@ -88,12 +81,13 @@ def find(store: Store, engine: Engine, keep: int, batches: Sequence[Batch]) -> L
 
 
 def _containers(engine: Engine, known: Known) -> Iterator[Thing]:
-    dropped = _placed(known.dropped)
+    dropped, staged = recorded(Record(releases=known.dropped)), _staged(known.journals)
     for entry in known.listed:
         if not may_go(entry, known, time.time()):
             continue
         found = engine.get(f"/containers/{entry['Id']}/json", {"size": "1"}, seconds=60.0, shape={"Image": str})
-        if tidy.ours(found, engine.image(found["Image"])):
+        image, named = engine.image(found["Image"]), [*dropped.get(entry["Id"], ()), *staged.get(entry["Id"], ())]
+        if is_made(named, found, image) and not recognised(known.batches, found, image):
             why = "of a release that is no longer kept" if entry["Id"] in dropped else "left behind by a run"
             size = int(found.get("SizeRw") or 0)
             yield Thing(CONTAINER, entry["Id"], f"{_name(entry)} ({entry['Id'][:12]})", size, why)
@@ -105,37 +99,29 @@ def may_go(entry: Dict[str, Any], known: Known, now: float) -> bool:
     `now`: seconds since 1970.
     """
     labels = entry.get("Labels") or {}
-    in_place = _name(entry) == labels.get(f"{LABEL}.service")
-    if entry["State"] not in AT_REST or in_place or is_batch(entry, known.batches):
+    in_place = _name(entry) == labels.get(ours.SERVICE)
+    if entry["State"] not in AT_REST or in_place:
         return False
-    if entry["Id"] in _placed(known.kept) or labels.get(f"{LABEL}.release") in known.staying:
+    if entry["Id"] in recorded(Record(releases=known.kept)) or labels.get(ours.RELEASE) in known.staying:
         return False
-    if entry["Id"] in _placed(known.dropped):
+    if entry["Id"] in recorded(Record(releases=known.dropped)):
         return True
-    return entry["Id"] in staged(known.journals) and now - entry["Created"] > OLD
+    return entry["Id"] in _staged(known.journals) and now - entry["Created"] > OLD
 
 
-def staged(told: Dict[str, Lines]) -> Set[str]:
-    """The ids of the containers that runs have made ready."""
-    return {str(line.get("container")) for lines in told.values() for line in lines if line["event"] == "staged"}
-
-
-def is_batch(entry: Dict[str, Any], batches: Sequence[Batch]) -> bool:
-    """Whether a listed container is a run of a batch service, in whatever state."""
-    labels = entry.get("Labels") or {}
-    marks = [one.label.partition("=") for one in batches if one.label]
-    return _name(entry) in [one.container for one in batches] or any(
-        labels.get(key) == value for key, _, value in marks
-    )
+def _staged(told: Dict[str, Lines]) -> Dict[str, List[Named]]:
+    """By id, the containers that runs have made ready."""
+    found: Dict[str, List[Named]] = {}
+    for run, lines in told.items():
+        for line in lines:
+            if line["event"] == "staged":
+                found.setdefault(str(line.get("container")), []).append(Named(str(line.get("service")), run))
+    return found
 
 
 def _name(entry: Dict[str, Any]) -> str:
     names: List[str] = entry["Names"] or [""]
     return names[0].lstrip("/")
-
-
-def _placed(releases: Sequence[Release]) -> Set[str]:
-    return {placed.container for entry in releases for placed in entry.services.values() if placed.container}
 
 
 def _images(engine: Engine, known: Known, going: Set[str]) -> Iterator[Thing]:

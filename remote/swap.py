@@ -57,6 +57,7 @@ def forward(swap: Swap, docker: Docker) -> None:
 
     Raises StepFailed; `back` then leads from wherever it stopped to where it began.
     """
+    docker.refuse_run(swap.new)
     if swap.old:
         docker.ensure_restart(swap.old, NEVER_RESTART)
         if between_restarts(docker.inspect(swap.old)):  # the engine renames no such container
@@ -84,6 +85,8 @@ def back(swap: Swap, docker: Docker) -> str:
     Gives what somebody did meanwhile that keeps it from being as it was, usually nothing. Raises StepFailed or Refusal
     when it could not be done, and may be tried again.
     """
+    for container in filter(None, (swap.new, swap.old)):  # before anything: half an undoing is worse than none
+        docker.refuse_run(container)
     if docker.inspect(swap.new) is not None:
         docker.ensure_restart(swap.new, NEVER_RESTART)
         docker.ensure_stopped(swap.new, swap.grace)

@@ -6,16 +6,16 @@ import dataclasses
 import json
 import os
 import shutil
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import List, Sequence, Set, Tuple
 
 from remote import files
 from remote import journal as journals
 from remote import record as records
 from remote.docker import QUICK, Docker, StepFailed
 from remote.occupants import lives
+from remote.ours import Named, is_made, recorded
 from remote.plans import Record, Release
 from remote.store import Store
-from remote.words import LABEL
 
 Releases = Tuple[Release, ...]
 
@@ -33,8 +33,9 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
     notes: List[str] = []
     if dropped:
         records.save(store, dataclasses.replace(known, releases=kept))
-        for container in sorted(_containers(dropped) - _containers(kept)):
-            notes += _remove_container(docker, container)
+        named = recorded(Record(releases=dropped))
+        for container in sorted(set(named) - set(recorded(Record(releases=kept)))):
+            notes += _remove_container(docker, container, named[container])
         for image in sorted(_images(dropped) - _images(kept)):
             docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
     for folder in stale(store, kept):
@@ -68,26 +69,15 @@ def split(known: Record, keep: int) -> Tuple[Releases, Releases]:
     return kept, tuple(entry for entry in known.releases if entry not in kept)
 
 
-def _containers(releases: Releases) -> Set[str]:
-    return {placed.container for entry in releases for placed in entry.services.values() if placed.container}
-
-
 def _images(releases: Releases) -> Set[str]:
     return {placed.image for entry in releases for placed in entry.services.values() if placed.image}
 
 
-def ours(container: Dict[str, Any], image: Optional[Dict[str, Any]]) -> bool:
-    """Whether a container was created with our label: one that its image hands down is anybody's."""
-    given, handed_down = (((one or {}).get("Config") or {}).get("Labels") or {} for one in (container, image))
-    label = f"{LABEL}.release"
-    return bool(given.get(label)) and given.get(label) != handed_down.get(label)
-
-
-def _remove_container(docker: Docker, container: str) -> List[str]:
-    """Only one of ours, and only while it is still."""
+def _remove_container(docker: Docker, container: str, named: Sequence[Named]) -> List[str]:
+    """Only one that we have made, and only while it is still."""
     try:
         found = docker.inspect(container)
-        if found is None or lives(found) or not ours(found, docker.engine.image(found["Image"])):
+        if found is None or lives(found) or not is_made(named, found, docker.image(found["Image"])):
             return []
         docker.ensure_gone(container)
     except StepFailed as error:
@@ -112,10 +102,11 @@ def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
     note = files.read(os.path.join(store.release(name), "failed.json"))
     notes: List[str] = []
     try:
-        handled = [str(entry["container"]) for entry in json.loads(note)["handled"]] if note else []
+        told = json.loads(note)["handled"] if note else []
+        handled = [(str(entry["container"]), Named(str(entry["service"]), name)) for entry in told]
     except (ValueError, LookupError, TypeError, RecursionError):
         handled, notes = [], [f"the note of release {name} is damaged; its containers are left to a person"]
-    for container in handled:
-        notes += _remove_container(docker, container)
+    for container, named in handled:
+        notes += _remove_container(docker, container, [named])
     shutil.rmtree(store.release(name), ignore_errors=True)
     return notes

@@ -7,15 +7,18 @@ import os
 import pwd
 import socket
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from remote import batch, files, meant, modelkey, offset, pause, record, registry
 from remote import journal as journals
 from remote.engine import Engine
 from remote.foreign_text import named
 from remote.looks import BatchState, Look, Wanted
-from remote.occupants import occupants
-from remote.plans import Occupant, Record
+from remote.occupants import AT_WORK, has_name, occupants
+from remote.ours import Known, is_labelled
+from remote.plans import BatchMarks, Occupant, Record
+from remote.recognise import recognised
+from remote.runs import marks_in
 from remote.store import Store
 from remote.words import CRITICAL, WARNING, Check
 
@@ -31,15 +34,18 @@ def view(
     rows: List[Check],
     digests: Dict[str, str],
 ) -> Look:
-    """Everything but the rows, which were asked before; `request`: variables. `listed`: what the engine lists."""
+    """Everything but the rows, which were asked before; `request`: variables and batches. `listed`: by the engine."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
     stopped, problem = meant.load(store)
     rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store)[1]) if said]
     model = modelkey.chosen(store)
     rows += [_unreadable(store)] if model is None else []
-    held = {entry.service: _holders(store, engine, entry, listed) for entry in wanted if entry.kind == "consumer"}
-    rows += [row for service, found in held.items() for row in _crowded(service, found)]
+    batches = marks_in(request)
+    named, consumers = Known(store, known), [entry for entry in wanted if entry.kind == "consumer"]
+    held = {one.service: _holders(store, engine, one, named, listed, batches) for one in consumers}
+    rows += [row for service, found in held.items() for row in (*_crowded(service, found), *_runs(service, found))]
+    rows += [row for one in consumers for row in _strays(one.service, named, listed, batches)]
     images, revisions = _images(engine, known, digests)
     return Look(
         hostname=socket.gethostname(),
@@ -63,9 +69,11 @@ def view(
     )
 
 
-def _holders(store: Store, engine: Engine, entry: Wanted, listed: Listed) -> Tuple[Occupant, ...]:
+def _holders(
+    store: Store, engine: Engine, entry: Wanted, named: Known, listed: Listed, batches: Sequence[BatchMarks]
+) -> Tuple[Occupant, ...]:
     """Who holds a consumer's place, and at which offset each took over: its release keeps a copy of that moment."""
-    found = occupants(engine, entry.service, listed)
+    found = occupants(engine, named, entry.service, listed, batches)
     if entry.offset is None:
         return found
     kept = {one.release: os.path.join(store.release(one.release, entry.service), "offset.yaml") for one in found}
@@ -81,6 +89,26 @@ def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
     names = " and ".join(named(entry.name, service) for entry in found)
     hint = "stop and rename the one that is not to be there; two would write the same offset file"
     return [Check(service, CRITICAL, f"several containers hold the place of {service}: {names}", hint=hint)]
+
+
+def _runs(service: str, found: Tuple[Occupant, ...]) -> Iterator[Check]:
+    """A run of a batch service that holds a consumer's place is as sacred as any other."""
+    hint = "rename it; or correct container:, label: or image: of the batch service in hosts.yaml"
+    for one in found:
+        if one.batch:
+            yield Check(service, CRITICAL, f"the container {one.name} is {one.batch}: it is left alone", hint=hint)
+
+
+def _strays(service: str, named: Known, listed: Listed, batches: Sequence[BatchMarks]) -> Iterator[Check]:
+    """An image hands its labels down; or it is a second consumer, which somebody has started by hand."""
+    hint = "stop it by hand if it reads the same stream: two would write the same offset file"
+    for entry in listed:
+        if entry.get("State") not in AT_WORK or not is_labelled(entry, service) or has_name(entry, service):
+            continue
+        if not named.names(entry, service) and not recognised(batches, entry):
+            name = (entry["Names"] or [entry["Id"][:12]])[0].lstrip("/")
+            said = f"{name} runs with our label for {service}, and neither record nor journals know it"
+            yield Check(service, WARNING, f"{said}: it is left alone", hint=hint)
 
 
 def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dict[str, str], Dict[str, str]]:
@@ -116,5 +144,5 @@ def _unreadable(store: Store) -> Check:
 
 
 def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:
-    image = engine.image(entry.local_tag) if entry.local_tag else None
+    image = engine.image(entry.marks.local_tag) if entry.marks else None
     return BatchState(next_image=str(image["Id"]) if image else "", runs=batch.runs(entry, engine, listed))

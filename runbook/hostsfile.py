@@ -41,6 +41,7 @@ def load(path: Path) -> Inventory:
     data = _completed(document)
     _complain_of_given_keys(document)
     _complain_of_twins(document, data["hosts"])
+    _complain_of_doubles(document, data["services"])
     try:
         # As JSON text, because that is where pydantic's strict reading lets a mapping become a value.
         inventory = TypeAdapter(Inventory).validate_json(json.dumps(data))
@@ -121,6 +122,16 @@ def _complain_of_twins(document: Document, hosts: Any) -> None:
         for index, group in enumerate(groups if isinstance(groups, list) else ()):
             if isinstance(group, str) and group in hosts:
                 document.complain(("hosts", name, "groups", str(index)), "is also the name of a server")
+
+
+def _complain_of_doubles(document: Document, services: Any) -> None:
+    """A run of a batch service that has a consumer's name would be that consumer, which nobody could touch."""
+    entries = services.items() if isinstance(services, dict) else ()
+    known = {name: entry for name, entry in entries if isinstance(entry, dict)}
+    consumers = [name for name, entry in known.items() if entry.get("kind") == "consumer"]
+    for name, entry in known.items():
+        if entry.get("kind") == "batch" and entry.get("container") in consumers:
+            document.complain(("services", name, "container"), "is also the name of a consumer")
 
 
 def _complain_of_exposed_states(document: Document, inventory: Inventory) -> None:

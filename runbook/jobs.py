@@ -72,7 +72,7 @@ def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
     if look.run is None or look.run.state != "cut-off" or job.dry_run:
         return look
     screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
-    for sentence in mended(door, job.resolved.host, job.order.who, look.run.id):
+    for sentence in mended(door, job.inventory, job.resolved.host, job.order.who, look.run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
     with undisturbed(door):
         return looking.look(door, job.inventory, job.resolved, job.services, tags)

@@ -11,11 +11,12 @@ from typing import Any, TextIO
 
 from remote.checks import say
 from remote.foreign_text import NAME, one_line, quoted
-from remote.words import LABEL
+from remote.words import encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
-from runbook.inventory import Batch, Service
+from runbook.inventory import Batch, Host, Inventory, Service
+from runbook.looking import marks_of
 from runbook.plain import clean
 from runbook.resolve import Resolved
 from runbook.secret import DOTS, masked
@@ -44,10 +45,11 @@ class Wish:
     since: int
     follow: bool
 
-    def request(self, docker_host: str) -> dict[str, Any]:
-        services = [_place(service) for service in self.services]
+    def request(self, inventory: Inventory, host: Host) -> dict[str, Any]:
+        services = [_place(inventory, service) for service in self.services]
         return {
-            "docker_host": docker_host,
+            **host.place,
+            "docker_host": host.docker_host or "",
             "services": services,
             "tail": self.tail,
             "since": self.since,
@@ -66,13 +68,13 @@ class Line:
     text: str
 
 
-def of_server(door: Door, resolved: Resolved, wish: Wish, hear: Hearer) -> None:
+def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: Wish, hear: Hearer) -> None:
     """One exchange, which a wish to follow makes endless. Raises what `exchange.ask` raises.
 
     Contact that is lost while following is that; before, and without it, it is a server that cannot be reached.
     """
     try:
-        ask(door, "logs", wish.request(resolved.host.docker_host or ""), hear, endless=True)
+        ask(door, "logs", wish.request(inventory, resolved.host), hear, endless=True)
     except LostContact as error:
         if wish.follow and hear.heard:
             hint = "what runs there goes on; fab logs --follow takes it up again"
@@ -182,11 +184,10 @@ def without_end(text: str, hidden: Sequence[str]) -> str:
     return DOTS + begin[longest:] if longest else text
 
 
-def _place(service: Service) -> dict[str, str]:
+def _place(inventory: Inventory, service: Service) -> dict[str, Any]:
     """How the server recognises the containers of a service."""
-    if isinstance(service, Batch):
-        return {"service": service.name, "container": service.container, "label": service.label or ""}
-    return {"service": service.name, "container": service.name, "label": f"{LABEL}.service={service.name}"}
+    marks = encode(marks_of(inventory, service)) if isinstance(service, Batch) else None
+    return {"service": service.name, "marks": marks}
 
 
 def _is(value: dict[str, Any], shape: dict[str, type] | None) -> bool:

@@ -12,7 +12,7 @@ from remote.codec import decode
 from remote.envfile import EnvFile
 from remote.looks import Look, Wanted
 from remote.occupants import moment
-from remote.plans import RUN_STATES, ConfigFile
+from remote.plans import RUN_STATES, BatchMarks, ConfigFile
 from remote.tree import Folder
 from remote.words import CRITICAL, LEVELS, UNKNOWN, Malformed, OffsetFile, encode
 from runbook.door import Door
@@ -85,6 +85,7 @@ def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted])
         "gpus": host.gpus,
         "disk": disk_limits(inventory, resolved),
         "services": [encode(entry) for entry in wanted],
+        "batches": [encode(marks) for marks in batch_marks(inventory)],
     }
 
 
@@ -159,14 +160,25 @@ def local_tag(inventory: Inventory, service: Batch) -> str:
     return f"{full_image(inventory, service)}:{service.local_tag}"
 
 
+def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:
+    """What the runs of every batch service are recognised by."""
+    return tuple(marks_of(inventory, one) for one in inventory.services.values() if isinstance(one, Batch))
+
+
+def marks_of(inventory: Inventory, service: Batch) -> BatchMarks:
+    """The same of one. An image that consumers are made from as well tells nothing."""
+    image, services = full_image(inventory, service), inventory.services.values()
+    shared = any(full_image(inventory, one) == image for one in services if isinstance(one, Consumer))
+    label, tag = service.label or "", local_tag(inventory, service)
+    return BatchMarks(service.name, service.container, label, "" if shared else image, tag)
+
+
 def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:
     image = "" if tags is None else f"{full_image(inventory, service)}:{tags[service.name]}"
     if isinstance(service, Batch):
         return Wanted(
             *(service.name, "batch", image),
-            container=service.container,
-            local_tag=local_tag(inventory, service),
-            label=service.label or "",
+            marks=marks_of(inventory, service),
             checkpoints=service.checkpoints or "",
         )
     text = resolved.config(service) if tags is not None and not resolved.missing else None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from remote.foreign_text import LONGEST, one_line
+from remote.words import encode
 from runbook.door import Door
 from runbook.errors import LostContact
 from runbook.exchange import ask, entry
-from runbook.inventory import Host
+from runbook.inventory import Host, Inventory
+from runbook.looking import batch_marks
 
 
-def mended(door: Door, host: Host, who: str, run: str) -> list[str]:
+def mended(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
-    request = {**host.place, "docker_host": host.docker_host or "", "who": who}
+    batches = [encode(marks) for marks in batch_marks(inventory)]
+    request = {**host.place, "docker_host": host.docker_host or "", "batches": batches, "who": who}
     try:
         told = entry(door.host.name, ask(door, "mend", request), "mended", list)
     except KeyboardInterrupt:

@@ -89,14 +89,14 @@ def _progress(event: dict[str, Any]) -> str:
     return f"reading {event.get('path')}: {say.size(done)} of {say.size(total)}"
 
 
-def choose(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) -> dict[str, Any]:
+def choose(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wish, screen: Screen) -> dict[str, Any]:
     """Verify a model, and point the server's configs at it; the result is what --json prints.
 
     Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
     """
     server, back = door.host.name, not wish.date
     try:
-        found = _verified(door, host, known, wish, screen)
+        found = _verified(door, inventory, host, known, wish, screen)
         model = _fit(server, known, found, wish)
     except KeyboardInterrupt:
         raise Cancelled(f"{server}: cancelled, nothing changed") from None
@@ -121,7 +121,7 @@ def choose(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) -> 
     return {"outcome": outcome, "run": answer["run"], "model": encode(model), "configs": answer["before"]}
 
 
-def _verified(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) -> Models:
+def _verified(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wish, screen: Screen) -> Models:
     """The models, with the one that is wanted read as a whole; a run that was cut off is brought to an end first."""
     server, verify = door.host.name, wish.date or PREVIOUS
     with screen.working(f"{server}: verifying") as passing:
@@ -129,7 +129,7 @@ def _verified(door: Door, host: Host, known: Terms, wish: Wish, screen: Screen) 
         if found.run is None or found.run.state != "cut-off" or wish.dry_run:
             return found
         screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
-        for sentence in mended(door, host, getpass.getuser(), found.run.id):
+        for sentence in mended(door, inventory, host, getpass.getuser(), found.run.id):
             screen.say(f"{server}: {sentence}", "yellow")
         return listed(door, host.place, known, verify, passing)
 

@@ -15,7 +15,6 @@ from remote.plans import (
     Occupant,
     Placed,
     Plan,
-    Record,
     Release,
     Spec,
     spec_hash,
@@ -24,7 +23,7 @@ from remote.plans import Watch as WatchTerms
 from runbook import __version__
 from runbook.errors import Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
-from runbook.looking import config_file, local_tag, offset_file
+from runbook.looking import batch_marks, config_file, local_tag, offset_file
 from runbook.resolve import Resolved
 
 
@@ -119,6 +118,7 @@ def frame(inventory: Inventory, resolved: Resolved, look: Look, order: Order, ru
         leaves=look.record.current,
         docker_host=resolved.host.docker_host or "",
         keep_releases=inventory.keep_releases,
+        left_alone=batch_marks(inventory),
     )
 
 
@@ -161,7 +161,7 @@ def step_today(resolved: Resolved, service: Consumer, change: str, tag: str, old
 
 
 def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | None:
-    """Who holds the service's place, None for nobody. Raises Refused when several do."""
+    """Who holds the service's place, None for nobody. Raises Refused for several, and for a run of a batch service."""
     found = look.occupants.get(service.name, ())
     if len(found) > 1:
         names = " and ".join(named(entry.name, service.name) for entry in found)
@@ -169,16 +169,13 @@ def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | Non
             f"{resolved.host.name}: several containers hold the place of {service.name}: {names}",
             "stop and rename the one that is not to be there; two would write the same offset file",
         )
-    return _known(found[0], service, look.record) if found else None
-
-
-def _known(found: Occupant, service: Service, record: Record) -> Occupant:
-    """A container that was adopted carries no label of ours: the record knows it by its id."""
-    for release in record.releases:
-        placed = release.services.get(service.name)
-        if not found.ours and placed and placed.container == found.container:
-            return dataclasses.replace(found, ours=True, release=release.id)
-    return found
+    if found and found[0].batch:
+        raise Refused(
+            f"{resolved.host.name}: the container {found[0].name} is {found[0].batch}: it is left alone; "
+            "nothing was changed",
+            f"it is in the place of {service.name}: rename it, or correct the batch service in hosts.yaml",
+        )
+    return found[0] if found else None
 
 
 def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Look) -> list[str]:

@@ -13,12 +13,12 @@ from remote.codec import decode
 from remote.foreign_text import LONGEST, one_line
 from remote.plans import RunState
 from remote.surplus import FILE, JOURNAL, Thing
-from remote.words import Malformed
+from remote.words import Malformed, encode
 from runbook.door import Door
 from runbook.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact
 from runbook.exchange import ask, entry
-from runbook.inventory import Batch, Host, Inventory
-from runbook.looking import local_tag
+from runbook.inventory import Host, Inventory
+from runbook.looking import batch_marks
 from runbook.mending import mended
 from runbook.screen import Screen
 
@@ -43,7 +43,7 @@ def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: boo
     request = _request(inventory, host, count)
     try:
         with screen.working(f"{server}: looking"):
-            things = _listed(door, host, request, dry_run, screen)
+            things = _listed(door, inventory, host, request, dry_run, screen)
     except KeyboardInterrupt:
         raise Cancelled(f"{server}: cancelled, nothing changed") from None
     for text, style in lines(server, things, count, dry_run):
@@ -62,21 +62,19 @@ def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: boo
 
 
 def _request(inventory: Inventory, host: Host, count: int) -> dict[str, Any]:
-    batches = [
-        {"container": one.container, "label": one.label or "", "local_tag": local_tag(inventory, one)}
-        for one in inventory.services.values()
-        if isinstance(one, Batch)
-    ]
+    batches = [encode(marks) for marks in batch_marks(inventory)]
     return {**host.place, "docker_host": host.docker_host or "", "keep": count, "batches": batches}
 
 
-def _listed(door: Door, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen) -> list[Thing]:
+def _listed(
+    door: Door, inventory: Inventory, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen
+) -> list[Thing]:
     """What may go; a run that was cut off is brought to an end first, since it may need some of it."""
     things, run = _ask(door, request)
     if run is None or run.state != "cut-off" or dry_run:
         return things
     screen.say(f"run {run.id} was cut off at step {run.step}; it is brought to an end first", "yellow")
-    for sentence in mended(door, host, getpass.getuser(), run.id):
+    for sentence in mended(door, inventory, host, getpass.getuser(), run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
     return _ask(door, request)[0]
 

@@ -116,6 +116,8 @@ def _consumer(name: str, look: Look, release: Release | None) -> Iterator[tuple[
 
 def _stray(service: str, entry: Occupant) -> str:
     name = named(entry.name, service)
+    if entry.batch:
+        return f"{name}, {entry.batch}"
     if not entry.ours:
         return f"{name}, not made by this tool"
     return f"{name} of release {named(entry.release)}, which is not the one on record"

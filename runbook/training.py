@@ -20,7 +20,7 @@ from runbook.door import Door
 from runbook.errors import BadInput, CannotConnect, Defect, LostContact, Refused
 from runbook.exchange import ask
 from runbook.inventory import Batch, Host, Inventory, Service
-from runbook.looking import local_tag
+from runbook.looking import local_tag, marks_of
 from runbook.resolve import Resolved
 from runbook.status import named_image
 
@@ -58,9 +58,7 @@ def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Bat
     entry = Wanted(
         service.name,
         "batch",
-        container=service.container,
-        local_tag=local_tag(inventory, service),
-        label=service.label or "",
+        marks=marks_of(inventory, service),
         checkpoints=service.checkpoints or "",
     )
     host = resolved.host

@@ -68,7 +68,7 @@ def push(
 
     def change(door: Door) -> dict[str, Any]:
         name = door.host.name
-        return serverenv.pushed(door, visit.resolved[name].host, wishes[name], visit.screen)
+        return serverenv.pushed(door, visit.inventory, visit.resolved[name].host, wishes[name], visit.screen)
 
     results = visit.change_each(change)
     if json:

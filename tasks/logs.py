@@ -87,7 +87,7 @@ def _show(visit: Visit, wish: Wish, json: bool) -> None:
     def ask(door: Door) -> dict[str, Any]:
         shown = _shower(visit, door.host.name, wish, json)
         resolved = visit.resolved[door.host.name]
-        logs.of_server(door, resolved, wish, logs.Hearer(door.host.name, resolved.hidden_here, shown))
+        logs.of_server(door, visit.inventory, resolved, wish, logs.Hearer(door.host.name, resolved.hidden_here, shown))
         return {"lines": getattr(shown, "found", [])}
 
     results = visit.ask_each(ask)

@@ -110,7 +110,7 @@ def _choose(context: Any, wish: Wish, hosts: str | None, json: bool) -> None:
     known = models.checked(visit.inventory, wish.date or None)
 
     def change(door: Door) -> dict[str, Any]:
-        return models.choose(door, visit.resolved[door.host.name].host, known, wish, visit.screen)
+        return models.choose(door, visit.inventory, visit.resolved[door.host.name].host, known, wish, visit.screen)
 
     results = visit.change_each(change)
     if json:

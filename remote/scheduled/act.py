@@ -20,6 +20,7 @@ from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.occupants import felled, moment, occupants
+from remote.ours import Known
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
@@ -44,7 +45,9 @@ def mend(installed: Installed, store: Store) -> List[str]:
         if held is None:
             return []
         try:
-            sentences = recover.cut_off_runs(store, engines.find(installed.settings.questions.docker_host), held)
+            settings = installed.settings
+            engine = engines.find(settings.questions.docker_host)
+            sentences = recover.cut_off_runs(store, engine, held, settings.batches)
             tidy.sweep(store)
             return sentences
         except StepFailed as error:
@@ -81,11 +84,14 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str) 
     with _lock(store, "restart") as held:
         if held is None or pause.current(store, time.time()) or restart.service in meant.load(store)[0]:
             return ""
-        engine = engines.find(installed.settings.questions.docker_host)
-        found = occupants(engine, restart.service, engine.containers())
+        settings, engine = installed.settings, engines.find(installed.settings.questions.docker_host)
+        known = Known(store, record.load(store)[0])
+        found = occupants(engine, known, restart.service, engine.containers(), settings.batches)
         container = engine.container(found[0].container) if len(found) == 1 else None
         if container is None or not _is(why, container, engine.address, restart.stop_grace):
             return ""
+        if found[0].batch:
+            raise Refusal(f"the container {found[0].name} is {found[0].batch}: it is left alone", "fab status")
         if not found[0].ours:
             raise Refusal(f"{restart.service} was not made by this tool and is left alone", "fab deploy --adopt")
         sentence = _carry_out(installed, store, engine, held, _step(store, restart, found[0], why))
@@ -160,7 +166,7 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
         if not begun and step.old and step.old.running:  # cut off now, it would stay down and nobody would know why
             files.remove(store.journal(run))
             raise Refusal(f"{store.folder} is full: nothing can be written down; {step.service} was left alone")
-        end = _exchange(Docker(engine, journal, held), step)
+        end = _exchange(Docker(engine, journal, held, settings.batches), step)
         journal.write("end", **encode(end))
     finally:
         journal.close()

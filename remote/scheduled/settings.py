@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
 from remote.checks.asked import Request
+from remote.plans import BatchMarks
 from remote.store import Store
 
 PROGRAM, SETTINGS, STATE, HISTORY, LOCK = "check.pyz", "settings.json", "state.json", "history.jsonl", "lock"
@@ -92,6 +93,7 @@ class Settings:
     repeat: int = 14400  # an alert that lasts is told again after so long
     keep: int = 30 * 86400  # how far back the history goes
     restarts: Tuple[Restart, ...] = ()
+    batches: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
     channels: Channels = field(default_factory=Channels)
     textfile: str = ""  # for Prometheus' node exporter, empty for none
     hidden: Tuple[str, ...] = field(default=(), repr=False)  # spellings of secrets, longest first

@@ -12,6 +12,7 @@ from remote.words import encode
 from runbook.errors import BadInput
 from runbook.health import request_for
 from runbook.inventory import Consumer, Inventory
+from runbook.looking import batch_marks
 from runbook.resolve import Resolved
 from runbook.schedule.entries import PORTS, WEBHOOKS, Alert
 from runbook.schedule.presets import PRESETS, with_topic
@@ -36,6 +37,7 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
             Restart(one.name, one.stop_grace, one.restart, schedule.restart_dead, schedule.restart_stuck)
             for one in consumers
         ),
+        batches=batch_marks(wanted),
         channels=_channels(wanted, resolved),
         textfile=schedule.textfile or "",
         hidden=_hidden(wanted, resolved),

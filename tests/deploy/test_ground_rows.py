@@ -69,18 +69,27 @@ def test_a_driver_that_hangs_is_critical_and_is_not_asked_again_while_it_does(la
     assert (left, stuck()) == (2, 2)
 
 
-def test_a_training_is_told_with_gpus_image_and_checkpoint_by_name_or_label_and_never_touched(laptop: Laptop) -> None:
+def test_a_training_is_told_with_gpus_image_and_checkpoint_however_it_is_known_and_never_touched(
+    laptop: Laptop,
+) -> None:
     sandbox = laptop.sandbox
     run = started_training(sandbox, name="sweep-3")
     before = server_snapshot(sandbox).containers[run]
     wait_until(lambda: rows(laptop)["training"]["figures"].get("checkpoint") == "last.ckpt", 30, "checkpoint")
     found = rows(laptop)["training"]
+    assert (found["level"], found["figures"]["active"][0]["name"]) == ("ok", "sweep-3")  # by its image
+    docker(sandbox, "commit", run, "team/sweep:1")
+    set_gpu(sandbox)
+    docker(sandbox, "rm", "--force", run)  # the test's own
+    foreign = docker(sandbox, "run", "--detach", "--gpus=all", f"--volume={ROOT}:{ROOT}", "team/sweep:1")
+    wait_until(lambda: foreign[:12] in rows(laptop)["training"]["sentence"], 30, "training on the GPU")
+    found = rows(laptop)["training"]
     assert (found["level"], found["figures"]["runs"]) == ("ok", 0)
-    assert f"container {run[:12]} is on GPU 0 and is left alone" in found["sentence"]
+    assert f"container {foreign[:12]} is on GPU 0 and is left alone" in found["sentence"]
 
     label = "team.azaion/job=training"
     set_gpu(sandbox)
-    docker(sandbox, "rm", "--force", run)  # the test's own
+    docker(sandbox, "rm", "--force", foreign)
     labelled = docker(
         sandbox,
         *("run", "--detach", "--name=sweep-4", "--network=host", f"--label={label}", "--gpus=all"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sandbox.machine import wait_until
 from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, new_laptop
 from tests.deploy.refused import DEPLOY, refused, says_no
+from tests.deploy.standing import RUNS
 from tests.real import ROOT, STATE, consumer_image, docker, published, server_snapshot, wait_for_annotations
 
 pytestmark = pytest.mark.real
@@ -183,6 +185,9 @@ def test_two_containers_in_the_service_s_place(laptop: Laptop) -> None:
         *(laptop.sandbox, "run", "--detach", "--name=twin", f"--label=gpu-runbook.service={QUEUE}", "--network=none"),
         *(real.inspected(laptop.sandbox, QUEUE)["Image"], "sleep", "600"),
     )
+    lines = ({"event": "staged", "service": QUEUE, "container": twin}, {"event": "end"})
+    journal = f"{RUNS}/20200101-000000-abcd.jsonl"
+    run_inside(laptop.sandbox, ["tee", journal], user="deploy", input="".join(f"{json.dumps(one)}\n" for one in lines))
     [status] = laptop.fab("status", "--json").json["servers"]
     assert len(status["services"][QUEUE]["containers"]) == 2
     try:
@@ -191,6 +196,7 @@ def test_two_containers_in_the_service_s_place(laptop: Laptop) -> None:
             assert f"several containers hold the place of {QUEUE}: " in said.err and "twin" in said.err
     finally:
         docker(laptop.sandbox, "rm", "--force", twin)
+        run_inside(laptop.sandbox, ["rm", journal])
 
 
 def test_nothing_to_go_back_to(laptop: Laptop) -> None:

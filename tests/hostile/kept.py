@@ -116,7 +116,7 @@ def a_journal_is_read_line_by_line(case: tuple[list[dict[str, Any]], bytes], gro
         with answering(ground, http(b'{"message": "no such container"}', status=404)) as engine:
             held = lock.acquire(store, {})
             try:
-                said = recover.cut_off_runs(store, engine, held)
+                said = recover.cut_off_runs(store, engine, held, ())
             except (StepFailed, Refusal):
                 return
         for sentence in said:

@@ -20,6 +20,9 @@ from remote.checks.together import Question, ask_all
 from remote.engine import Engine
 from remote.foreign_text import LONGEST
 from remote.occupants import lives, occupants, policy_of
+from remote.ours import Known
+from remote.plans import BatchMarks, Record
+from remote.store import Store
 from remote.stream import StreamError
 from remote.words import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
 from runbook.exchange import MESSAGE_LIMIT
@@ -40,6 +43,8 @@ CONTAINER: dict[str, Any] = {
     | {"StartedAt": STARTED, "FinishedAt": "0001-01-01T00:00:00Z"},
     "HostConfig": {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}},
 }
+NOBODY = Known(Store("/nowhere", "/nowhere/state"), Record())
+TRAINING = (BatchMarks("training", "training", "job=train", "team/training", "team/training:current"),)
 LISTED = [{"Id": "c" * 64, "Names": ["/annotation-queue"], "Labels": {}, "State": "running"}]
 PULL = [
     {"status": "Downloading", "id": "l1", "progressDetail": {"current": 1, "total": 2}},
@@ -58,7 +63,7 @@ def _of_container(engine: Engine) -> Any:
 
 
 def _of_list(engine: Engine) -> Any:
-    return [encode(one) for one in occupants(engine, "annotation-queue", engine.containers())]
+    return [encode(one) for one in occupants(engine, NOBODY, "annotation-queue", engine.containers(), TRAINING)]
 
 
 def _travels(event: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ def fetches(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def mends(door: Door, scene: Scene, screen: Screen) -> Any:
-    for sentence in mending.mended(door, scene.resolved.host, "ann", RUN):
+    for sentence in mending.mended(door, scene.inventory, scene.resolved.host, "ann", RUN):
         screen.say(sentence)
 
 

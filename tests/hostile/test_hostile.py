@@ -185,7 +185,7 @@ def test_a_damaged_journal_is_brought_to_an_end_by_a_person(ground: Ground) -> N
     Path(store.journal(RUN)).write_text("".join(json.dumps(line) + "\n" for line in lines))
     with answering(ground, http(b"{}", status=404)) as engine:
         held = lock.acquire(store, {})
-        (said,) = recover.cut_off_runs(store, engine, held)
+        (said,) = recover.cut_off_runs(store, engine, held, ())
         os.close(held)
     assert said.startswith(f"the journal of run {RUN} is damaged: ")
     assert journal.state(store, RUN).outcome == "needs-person"

@@ -13,16 +13,21 @@ import pytest
 from remote import batch
 from remote.engine import Engine
 from remote.looks import Wanted
+from remote.plans import BatchMarks
 from remote.words import OK, UNKNOWN
 
 NOWHERE = Engine("unix:///nowhere")
-TRAINING = Wanted("training", "batch", container="training")
+MARKS = BatchMarks("training", "training", image="team/training")
+TRAINING = Wanted("training", "batch", marks=MARKS)
 ONE, OTHER = "a" * 64, "b" * 64
 CARDS = "0, GPU-0, L40S, 550.90\\n1, GPU-1, L40S, 550.90\\n"
 
 
 class Known(Engine):
     """An engine that knows two running containers."""
+
+    def image(self, name: str) -> None:
+        return None
 
     def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any]:
         return {
@@ -120,25 +125,18 @@ def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "one", "recognised"),
+    ("one", "told"),
     [
-        ("", listed(ONE, Names=["/training"]), True),
-        ("", listed(ONE, Names=["/training"], State="paused"), True),
-        ("", listed(ONE, Names=["/training-2"]), False),
-        ("", listed(ONE, Names=["/training"], State="exited"), False),
-        ("", listed(ONE, Names=["/x"], Labels={"training": "", "": ""}), False),
-        ("job=train", listed(ONE, Names=["/x"], Labels={"job": "train"}), True),
-        ("job=train", listed(ONE, Names=["/training"]), True),
-        ("job=train", listed(ONE, Names=["/x"], Labels={"job": "trainer"}), False),
-        ("job=", listed(ONE, Names=["/x"], Labels={"job": ""}), True),
-        ("job=", listed(ONE, Names=["/x"], Labels={}), False),
+        (listed(ONE, Names=["/training"]), True),
+        (listed(ONE, Names=["/training"], State="paused"), True),
+        (listed(ONE, Names=["/training-2"]), False),
+        (listed(ONE, Names=["/training"], State="exited"), False),
+        (listed(ONE, Names=["/x"], Image="team/training:2"), True),
+        (listed(ONE, Names=["/x"], Image="team/training:2", State="created"), False),
     ],
 )
-def test_a_run_is_recognised_by_its_exact_name_or_label_and_only_while_it_works(
-    label: str, one: dict[str, Any], recognised: bool
-) -> None:
-    found = batch.runs(dataclasses.replace(TRAINING, label=label), Known("unix:///x"), [one])
-    assert bool(found) == recognised
+def test_a_run_is_told_while_it_works(one: dict[str, Any], told: bool) -> None:
+    assert bool(batch.runs(TRAINING, Known("unix:///x"), [one])) == told
 
 
 def test_a_process_that_is_gone_belongs_to_no_container() -> None:

@@ -11,7 +11,8 @@ import pytest
 import remote.occupants
 from remote.docker import create_command, labels
 from remote.engine import Engine
-from remote.occupants import felled, lives, moment, occupant, occupants, policy_of
+from remote.occupants import felled, lives, moment, occupant, policy_of
+from remote.ours import Ours
 from remote.plans import Spec
 
 FULL = Spec(
@@ -98,27 +99,13 @@ def test_a_container_lives_while_a_process_of_it_may_be_at_work(state: dict[str,
     assert not lives(None)
 
 
-def test_a_container_of_ours_is_recognised_by_its_label() -> None:
-    ours = occupant(inspected(), "annotation-queue")
+def test_what_holds_a_place_is_told_with_its_release_where_it_is_ours() -> None:
+    ours = occupant(inspected(), Ours("r1", "spec1"))
     assert (ours.ours, ours.release, ours.spec, ours.running) == (True, "r1", "spec1", True)
-    assert (ours.name, ours.restart) == ("annotation-queue", "unless-stopped")
-
-
-def test_a_container_of_another_service_or_maker_is_foreign_and_has_no_release() -> None:
-    for container in (inspected(), {**inspected(), "Config": {"Labels": None}}):
-        found = occupant(container, "second-queue")
-        assert (found.ours, found.release, found.spec) == (False, "", "")
-
-
-def test_what_neither_has_the_name_nor_works_under_our_label_holds_no_place() -> None:
-    mine = labels("annotation-queue", "r1", "s", "c", "")
-    listed = [
-        {"Id": "1", "Names": ["/annotation-queue.r1"], "State": "exited", "Labels": mine},
-        {"Id": "2", "Names": ["/annotation-queue.r2"], "State": "created", "Labels": mine},
-        {"Id": "3", "Names": ["/other"], "State": "running", "Labels": None},
-        {"Id": "4", "Names": None, "State": "running", "Labels": labels("other", "r1", "s", "c", "")},
-    ]
-    assert occupants(NOWHERE, "annotation-queue", listed) == ()
+    assert (ours.name, ours.restart, ours.batch) == ("annotation-queue", "unless-stopped", "")
+    foreign = occupant(inspected(), None, "a run of training, by its name")
+    assert (foreign.ours, foreign.release, foreign.spec) == (False, "", "")
+    assert foreign.batch == "a run of training, by its name"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ import pytest
 
 from remote import logs as verb
 from remote.unix_http import Answer, Broken
+from remote.words import encode
 from runbook import logs
 from runbook.errors import Defect
+from runbook.looking import batch_marks
 from tests.unit.scene import QUEUE, TRAINING, Scene, bare
 
 STAMP = "2026-04-20T10:11:12.000000001Z"
@@ -190,9 +192,8 @@ def test_an_event_of_another_shape_is_a_defect(scene: Scene, event: dict[str, An
         Heard(scene, QUEUE).hear(event)
 
 
-def test_a_server_is_asked_for_names_and_labels(scene: Scene) -> None:
-    asked = logs.Wish(scene.only(QUEUE, TRAINING), 20, 0, False).request("")
-    assert asked["services"] == [
-        {"service": QUEUE, "container": QUEUE, "label": f"gpu-runbook.service={QUEUE}"},
-        {"service": TRAINING, "container": "training", "label": ""},
-    ]
+def test_a_server_is_told_what_the_runs_of_a_batch_service_are_recognised_by(scene: Scene) -> None:
+    asked = logs.Wish(scene.only(QUEUE, TRAINING), 20, 0, False).request(scene.inventory, scene.resolved.host)
+    (marks,) = batch_marks(scene.inventory)
+    assert asked["services"] == [{"service": QUEUE, "marks": None}, {"service": TRAINING, "marks": encode(marks)}]
+    assert asked["root"] == "/azaion"

@@ -347,7 +347,7 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
 
 def mended(store: Store) -> list[str]:
     """By the next command; no engine is asked."""
-    return recover.cut_off_runs(store, Engine(f"unix://{store.root}/none.sock"), -1)
+    return recover.cut_off_runs(store, Engine(f"unix://{store.root}/none.sock"), -1, ())
 
 
 def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Store) -> None:

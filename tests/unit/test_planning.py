@@ -113,11 +113,20 @@ def test_a_foreign_container_is_refused_and_adopted_on_demand(scene: Scene) -> N
     assert (changes(plan), reason(plan)) == ({QUEUE: "replace"}, "it was not made by this tool")
 
 
-def test_a_container_that_was_adopted_is_known_by_its_id(scene: Scene) -> None:
-    unlabelled = occupant(scene, QUEUE, "r2", ours=False, release="", spec="")
-    step = planned(scene.seeing(occupants={QUEUE: (unlabelled,)}), QUEUE).consumers[0]
-    assert step.old is not None
-    assert (step.old.ours, step.old.release) == (True, "r2")
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_run_of_a_batch_service_in_a_place_is_left_alone_and_never_adopted(scene: Scene, ours: bool) -> None:
+    known = "a run of training, by its label job=train"
+    dressed = occupant(scene, QUEUE, "r2", ours=ours, batch=known)
+    for adopt in (False, True):
+        with pytest.raises(Refused) as caught:
+            planned(scene.seeing(occupants={QUEUE: (dressed,)}), QUEUE, adopt=adopt)
+        assert f"the container {QUEUE} is {known}: it is left alone; nothing was changed" in str(caught.value)
+        assert "--adopt" not in caught.value.hint
+
+
+def test_a_plan_names_whose_runs_are_left_alone(scene: Scene) -> None:
+    (marks,) = planned(scene).left_alone
+    assert (marks.service, marks.container, marks.image) == (TRAINING, "training", "registry.lan:5000/azaion/training")
 
 
 def test_two_containers_in_one_place_are_refused(scene: Scene) -> None:

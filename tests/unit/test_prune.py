@@ -12,9 +12,9 @@ import pytest
 from remote import record, surplus, tidy
 from remote.engine import Engine
 from remote.journal import Journal
-from remote.plans import BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from remote.plans import BatchMarks, BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
 from remote.store import Store, find_store
-from remote.surplus import Batch, Known, Thing, brought, is_batch, may_go
+from remote.surplus import Known, Thing, brought, may_go
 from remote.words import Refusal, encode
 from runbook import pruning
 from runbook.errors import BadInput
@@ -22,7 +22,7 @@ from tests.unit.scene import deployed
 
 NOW = 1776682800.0
 HOUR = 3600
-TRAINING = Batch("training", "team=training", "registry/training:current")
+TRAINING = BatchMarks("training", "training", "team=training", "registry/training", "registry/training:current")
 
 
 def release(name: str) -> Release:
@@ -67,20 +67,52 @@ def test_what_is_not_at_rest_stays(state: str) -> None:
         entry("c-left", Created=NOW - HOUR + 1),
         entry("c-left", Names=["/q"]),  # it holds the place
         entry("c-failed", Labels={"gpu-runbook.service": "q", "gpu-runbook.release": "failed"}),
-        entry("c-r1", Names=["/training"]),
-        entry("c-r1", Labels={"team": "training"}),
     ],
-    ids=["kept", "unknown", "young", "in its place", "of a failed release that is kept", "training", "its label"],
+    ids=["kept", "unknown", "young", "in its place", "of a failed release that is kept"],
 )
 def test_what_somebody_may_still_need_stays(stays: dict[str, Any]) -> None:
     assert not may_go(stays, KNOWN, NOW)
 
 
-def test_a_training_run_is_recognised_in_every_state_by_name_or_label() -> None:
-    assert is_batch(entry("x", Names=["/training"], State="created"), [TRAINING])
-    assert is_batch(entry("x", Labels={"team": "training"}), [TRAINING])
-    assert not is_batch(entry("x", Names=["/training-2"], Labels=None), [TRAINING])
-    assert not is_batch(entry("x", Labels={"": "x"}), [Batch("training", "", "")])
+class Standing(Engine):
+    """An engine that knows nothing but containers of ours, and shows one of them in a training's clothes."""
+
+    def __init__(self, **shown: Any) -> None:
+        super().__init__("unix:///nowhere")
+        object.__setattr__(self, "shown", shown)
+
+    def get(self, path: str, *_: Any, **__: Any) -> Any:
+        marks = {"gpu-runbook.service": "q", "gpu-runbook.release": "20260101-120000-ab12"}
+        config = {"Labels": {**marks, **self.shown.get("labels", {})}, "Image": self.shown.get("image", "registry/q:1")}
+        return {
+            "Id": "c-r1",
+            "Name": self.shown.get("name", "/q.r1"),
+            "Image": "sha256:i",
+            "Config": config,
+            "SizeRw": 7,
+        }
+
+    def image(self, name: str) -> dict[str, Any]:
+        return {"Id": "sha256:i", "Config": {"Labels": self.shown.get("handed_down")}}
+
+
+@pytest.mark.parametrize(
+    ("shown", "goes"),
+    [
+        ({}, True),
+        ({"name": "/training"}, False),
+        ({"labels": {"team": "training"}}, False),
+        ({"image": "registry/training:current"}, False),
+        ({"handed_down": {"team": "training"}}, False),
+        ({"handed_down": {"gpu-runbook.release": "20260101-120000-ab12"}}, False),
+        ({"labels": {"gpu-runbook.release": "../r1"}}, False),
+    ],
+    ids=["ours", "name", "label", "image", "label of its image", "a commit of ours", "no release"],
+)
+def test_what_goes_was_made_by_us_and_is_no_training(shown: dict[str, Any], goes: bool) -> None:
+    known = dataclasses.replace(KNOWN, listed=[entry("c-r1")])
+    found = list(surplus._containers(Standing(**shown), known))
+    assert [(one.id, one.size) for one in found] == ([("c-r1", 7)] if goes else [])
 
 
 def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:

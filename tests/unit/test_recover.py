@@ -30,11 +30,11 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def docker(tmp_path: Path) -> Docker:
     """One that must not be asked: there is no engine behind it."""
-    return Docker(Engine(f"unix://{tmp_path}/none.sock"), Journal(str(tmp_path / "run.jsonl")), -1)
+    return Docker(Engine(f"unix://{tmp_path}/none.sock"), Journal(str(tmp_path / "run.jsonl")), -1, ())
 
 
 def mended(store: Store, docker: Docker, except_run: str = "") -> list[str]:
-    return recover.cut_off_runs(store, docker.engine, docker.lock, except_run)
+    return recover.cut_off_runs(store, docker.engine, docker.lock, (), except_run)
 
 
 def listed(folder: str) -> set[str]:
@@ -130,19 +130,6 @@ def test_the_release_that_a_rollback_would_go_to_is_kept_however_many_were_left(
     gone_past = [dataclasses.replace(entry, left="run") for entry in left]
     stays, goes = tidy.split(Record("r5", (newest, *gone_past, good, old)), 2)
     assert ([entry.id for entry in stays], [entry.id for entry in goes]) == (["r5", "r4", "r2"], ["r3", "r1"])
-
-
-def test_a_label_that_an_image_hands_down_makes_no_container_ours() -> None:
-    def one(**labels: str) -> dict[str, object]:
-        return {"Config": {"Labels": labels or None}}
-
-    mark = {"gpu-runbook.service": "q", "gpu-runbook.release": "r1"}
-    assert tidy.ours(one(**mark), one())
-    assert tidy.ours(one(**mark), None)
-    assert tidy.ours(one(**mark), one(**{"gpu-runbook.release": "r0"}))
-    assert not tidy.ours(one(**mark), one(**mark))
-    assert not tidy.ours(one(**{"gpu-runbook.service": "q"}), one())
-    assert not tidy.ours(one(), one())
 
 
 def test_folders_that_no_kept_release_needs_go_and_those_of_open_runs_stay(store: Store, docker: Docker) -> None:

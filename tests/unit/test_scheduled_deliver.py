@@ -112,7 +112,9 @@ def test_a_consumer_that_alarmed_and_was_stopped_on_purpose_keeps_nobody_from_la
     assert pending == ()
     exited, over, broker_away = service.taken
     assert "is exited" in exited and "refused the connection" in broker_away
-    assert f"over: {ALIVE}: no longer checked: {stopped} (it was wrong since 2026-04-20 02:00 UTC)" in over.replace("\\", "")
+    assert f"over: {ALIVE}: no longer checked: {stopped} (it was wrong since 2026-04-20 02:00 UTC)" in over.replace(
+        "\\", ""
+    )
 
 
 def test_a_state_of_another_version_is_judged_and_told(service: Service) -> None:

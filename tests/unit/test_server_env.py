@@ -196,7 +196,7 @@ def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what
     journal = Journal(store.journal("20260420-101112-abcd"))
     journal.write("begin", run="20260420-101112-abcd", action="env", who="ann")
     journal.close()
-    assert recover.cut_off_runs(store, Engine("unix:///nowhere"), 0) == [
+    assert recover.cut_off_runs(store, Engine("unix:///nowhere"), 0, ()) == [
         "run 20260420-101112-abcd was cut off while it wrote env files: fab env.diff says which are new"
     ]
     last = journals.last(store)

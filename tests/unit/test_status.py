@@ -192,9 +192,9 @@ def test_a_config_needs_a_folder_to_go_to(tmp_path: Path) -> None:
 
 def test_an_offset_may_be_missing_only_where_nothing_has_run(tmp_path: Path) -> None:
     wanted = Wanted("q", "consumer", offset=OffsetFile(str(tmp_path / "offset.yaml")))
-    assert ground.offset("q offset", wanted, NOWHERE, []).level == SKIPPED
+    assert ground.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), []).level == SKIPPED
     (tmp_path / "offset.yaml").write_text("offset: 7\n")
-    found = ground.offset("q offset", wanted, NOWHERE, [])
+    found = ground.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), [])
     assert (found.level, found.figures) == (OK, {"offset": 7})
     (tmp_path / "offset.yaml").write_text("offset: seven\n")
-    assert ground.offset("q offset", wanted, NOWHERE, []).level == CRITICAL
+    assert ground.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), []).level == CRITICAL

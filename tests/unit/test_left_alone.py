@@ -1,0 +1,267 @@
+"""Nothing is done to a run of a batch service, whoever takes it for a consumer: one place refuses every command."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import remote.docker
+from remote import halt, journal, ready, recover, stage
+from remote.command import Ended
+from remote.docker import HARMLESS, Docker, LeftAlone, StepFailed, labels
+from remote.engine import Engine, EngineError
+from remote.journal import Journal
+from remote.lock import acquire
+from remote.plans import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
+from remote.stage import Site
+from remote.store import Store
+from remote.swap import Swap, back, forward
+from remote.words import Refusal, encode
+from runbook.bundle import FOLDER
+
+RUN = "20260420-101112-abcd"
+OLD, NEW, GONE = "a" * 64, "b" * 64, "d" * 64
+MARKS = (BatchMarks("training", "training", "job=train", "team/training"),)
+SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
+IS_LEFT_ALONE = "the container .* is a run of training, by its .*: it is left alone"
+
+
+class Standing(Engine):
+    """An engine with two containers, which counts what it is asked."""
+
+    def __init__(self, **dressed: Any) -> None:
+        super().__init__("unix:///nowhere")
+        object.__setattr__(self, "asked", [])
+        object.__setattr__(self, "dressed", dressed)
+
+    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any] | None:
+        self.asked.append(name_or_id)
+        if name_or_id == GONE:
+            return None
+        found = {"old": OLD, "new": NEW}.get(name_or_id, name_or_id)
+        marks = labels("queue", RUN, "5bec", "hash")
+        name, given, image = self.dressed.get("old" if found == OLD else "new", ("queue", {}, "team/queue"))
+        return {
+            "Id": found,
+            "Name": f"/{name}",
+            "Image": "sha256:i",
+            "Config": {"Labels": {**marks, **given}, "Image": image},
+            "State": {"Running": True, "Restarting": False, "StartedAt": "2026-04-20T10:11:12Z"},
+            "HostConfig": {"RestartPolicy": {"Name": "no"}},
+        }
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        self.asked.append(name)
+        return {"Id": "sha256:i", "RepoTags": [], "Config": None}
+
+
+DRESSES = {
+    "by its name": ("training", {}, "team/queue"),
+    "by its label": ("queue", {"job": "train"}, "team/queue"),
+    "by its image": ("queue", {}, "team/training:current"),
+}
+VERBS: dict[str, Callable[[Docker], None]] = {
+    "stop": lambda docker: docker.ensure_stopped(OLD, 30),
+    "start": lambda docker: docker.ensure_started(OLD),
+    "rename": lambda docker: docker.ensure_name(OLD, "other"),
+    "update": lambda docker: docker.ensure_restart(OLD, "always"),
+    "rm": lambda docker: docker.ensure_gone(OLD),
+    "kill": lambda docker: docker.change(["docker", "kill", OLD], 1.0) and None,
+    "restart": lambda docker: docker.change(["docker", "restart", OLD], 1.0) and None,
+    "a later engine's": lambda docker: docker.change(["docker", "hush", OLD], 1.0) and None,
+    "halt.stop": lambda docker: halt.stop(Store("/nowhere", "/nowhere/state"), docker, PLAN, STEP, ""),
+    "halt.start": lambda docker: halt.start(docker, STEP),
+    "forward": lambda docker: forward(SWAP, docker),
+    "back": lambda docker: back(dataclasses.replace(SWAP, new=GONE), docker) and None,
+}
+STEP = ConsumerStep("queue", "restart", "1", Watch(), container=OLD, restart="always")
+PLAN = Plan(RUN, "restart", "gpu-1", "/nowhere", RUN, "ann", "laptop", "0.1.0", (STEP,))
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
+    """The commands that were run, none of which is."""
+    commands: list[list[str]] = []
+
+    def note(argv: list[str], seconds: float, **more: Any) -> Ended:
+        commands.append(argv)
+        return Ended(argv, 0, "", "", 0.1)
+
+    monkeypatch.setattr(remote.docker, "run", note)
+    yield commands
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path), f"{tmp_path}/state")
+    store.create()
+    return store
+
+
+def docker(store: Store, engine: Engine, marks: tuple[BatchMarks, ...] = MARKS) -> Docker:
+    return Docker(engine, Journal(store.journal(RUN)), -1, marks)
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_command_is_run_for_a_run_of_a_batch_service(
+    store: Store, ran: list[list[str]], verb: str, dress: str
+) -> None:
+    with pytest.raises(LeftAlone, match=IS_LEFT_ALONE) as raised:
+        VERBS[verb](docker(store, Standing(old=DRESSES[dress])))
+    assert dress in str(raised.value)
+    assert ran == []
+    assert not Path(store.stopped).exists()
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "rename", "update", "kill"])
+def test_for_a_consumer_it_is_run(store: Store, ran: list[list[str]], verb: str) -> None:
+    VERBS[verb](docker(store, Standing()))
+    (argv,) = ran
+    assert argv[:2] == ["docker", verb] and OLD in argv
+
+
+class Silent(Standing):
+    """One that goes away between two questions."""
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        raise EngineError(0, "the engine does not answer")
+
+
+@pytest.mark.parametrize("engine", [Silent(), Engine("unix:///nowhere")])
+def test_where_an_engine_does_not_answer_nothing_is_tried(
+    store: Store, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    monkeypatch.setattr(remote.docker, "PATIENCE", -1.0)
+    with pytest.raises(StepFailed, match="does not answer"):
+        docker(store, engine).ensure_started(OLD)
+    assert ran == []
+
+
+def test_a_name_may_be_another_containers_a_moment_later(store: Store, ran: list[list[str]]) -> None:
+    with pytest.raises(StepFailed, match="old is the id of no container"):
+        docker(store, Standing()).ensure_started("old")
+    assert ran == []
+
+
+def test_one_that_is_gone_is_nobodys(store: Store, ran: list[list[str]]) -> None:
+    docker(store, Standing()).ensure_started(GONE)
+    assert ran == [["docker", "start", GONE]]
+
+
+def test_nothing_is_asked_between_the_stop_and_the_start_of_a_swap(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Standing()
+    doing = docker(store, engine)
+    moments: dict[str, int] = {}
+
+    def note(argv: list[str], seconds: float, **more: Any) -> Ended:
+        moments[argv[1]] = len(engine.asked)
+        return Ended(argv, 0, "", "", 0.1)
+
+    monkeypatch.setattr(remote.docker, "run", note)
+    forward(SWAP, doing)
+    assert moments["start"] == moments["stop"] > 0
+
+
+def site(store: Store, doing: Docker, step: ConsumerStep) -> Site:
+    plan = dataclasses.replace(PLAN, root=store.root, consumers=(step,))
+    return Site(plan, {}, store, doing, doing.journal)
+
+
+HELD = Occupant(OLD, "queue", "sha256:i", True, "2026-04-20T10:11:12Z", "no", True)
+
+
+@pytest.mark.parametrize(
+    ("touched", "begins"),
+    [
+        ({}, False),
+        ({"container": "", "old": HELD}, False),
+        ({"container": NEW, "old": HELD}, False),
+        ({"container": NEW}, True),
+        ({"change": "none", "old": HELD}, True),
+    ],
+)
+def test_no_run_begins_that_would_touch_one_of_a_batch_service(
+    store: Store, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, touched: dict[str, Any], begins: bool
+) -> None:
+    monkeypatch.setattr(ready, "_check_starting_point", lambda site: None)
+    doing = docker(store, Standing(old=DRESSES["by its name"]))
+    end = ready.refused(site(store, doing, dataclasses.replace(STEP, **touched)))
+    assert (end is None) == begins
+    if end:
+        assert end.outcome == "refused"
+        assert end.sentence.endswith("is a run of training, by its name: it is left alone; nothing was changed")
+    assert ran == []
+
+
+@pytest.mark.parametrize("mark", [{"labels": {"job": "train"}}, {"image": "team/training@sha256:00"}])
+def test_a_consumer_that_would_be_known_for_a_run_is_not_created(
+    store: Store, ran: list[list[str]], mark: dict[str, Any]
+) -> None:
+    spec = dataclasses.replace(Spec("team/queue@sha256:00"), **mark)
+    placing = ConsumerStep("queue", "place", "1", Watch(), spec)
+    with pytest.raises(Refusal, match="a container of queue would be known for a run of training, by its "):
+        stage.stage(site(store, docker(store, Standing()), placing), placing)
+    assert ran == []
+
+
+@pytest.mark.parametrize("known_by", ["today's hosts.yaml", "its own plan"])
+def test_a_run_that_was_cut_off_with_a_training_in_it_is_left_to_a_person_and_ended(
+    store: Store, ran: list[list[str]], known_by: str
+) -> None:
+    step = dataclasses.replace(STEP, change="replace")
+    plan = Plan(RUN, "deploy", "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
+    book = Journal(store.journal(RUN))
+    marks, today = ((), MARKS) if known_by == "today's hosts.yaml" else (MARKS, ())
+    book.write("begin", plan=encode(dataclasses.replace(plan, left_alone=marks)))
+    book.write("swap", swap=encode(SWAP))
+    book.close()
+    held = acquire(store, {})
+    engine = Standing(new=DRESSES["by its label"])
+    (sentence,) = recover.cut_off_runs(store, engine, held, today)
+    assert sentence.startswith(f"run {RUN} was cut off and cannot be brought to its end: the container queue (bbb")
+    assert journal.state(store, RUN).outcome == "needs-person"
+    assert recover.cut_off_runs(store, engine, held, today) == []
+    assert ran == []
+
+
+def calls() -> Iterator[tuple[Path, ast.AST]]:
+    for file in sorted(FOLDER.rglob("*.py")):
+        yield from ((file, node) for node in ast.walk(ast.parse(file.read_text())))
+
+
+def test_every_docker_command_goes_through_the_one_place_that_refuses() -> None:
+    """Those that touch a container stand in one module, which runs none but where it has asked; none is posted."""
+    commands: dict[str, set[str]] = {}
+    for file, node in calls():
+        if isinstance(node, ast.List | ast.Tuple) and node.elts and is_text(node.elts[0], "docker"):
+            commands.setdefault(file.name, set()).add(str(getattr(node.elts[1], "value", "?")))
+    touching = commands.pop("docker.py")
+    assert touching - set(HARMLESS) == {"stop", "start", "rename", "update", "rm"}
+    assert set.union(*commands.values()) == {"tag", "rmi", "login"}
+
+    (change,) = (one for file, one in calls() if isinstance(one, ast.FunctionDef) and one.name == "change")
+    assert isinstance(change.body[1], ast.If) and "refuse_run" in ast.unparse(change.body[1])
+    running = [node for file, node in calls() if file.name == "docker.py" and is_call(node, "run")]
+    assert [ast.unparse(node) for node in running] == [
+        ast.unparse(node) for node in ast.walk(change) if is_call(node, "run")
+    ]
+    posting = {
+        file.name for file, node in calls() if isinstance(node, ast.Constant) and node.value in ("POST", "DELETE")
+    }
+    assert posting == {"registry.py"}  # which pulls
+
+
+def is_text(node: ast.AST, text: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == text
+
+
+def is_call(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name

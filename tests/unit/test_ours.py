@@ -1,0 +1,168 @@
+"""Which containers are ours: by the ids of record and journals, narrowed by labels that no image has handed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.engine import Engine
+from remote.ids import is_release
+from remote.journal import Journal
+from remote.occupants import occupants
+from remote.ours import Known, Named, Ours, is_made, journalled, judge, recorded
+from remote.plans import BatchMarks, Placed, Record, Release, Spec
+from remote.store import Store
+
+R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
+ADOPTED = f"adopted-{R1}"
+MINE, OTHER, FOREIGN = "a" * 64, "b" * 64, "f" * 64
+HERE = Named("queue", R1)
+
+
+def marked(release: Any = R1, service: str = "queue") -> dict[str, Any]:
+    return {"gpu-runbook.service": service, "gpu-runbook.release": release, "gpu-runbook.spec": "5bec"}
+
+
+def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queue") -> dict[str, Any]:
+    """What the engine says of a container, or as far as is asked of an image."""
+    return {
+        "Id": container,
+        "Name": f"/{name}",
+        "Image": "sha256:11",
+        "Config": {"Labels": labels, "Image": "team/queue"},
+        "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z"},
+        "HostConfig": {"RestartPolicy": {"Name": "no"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("named", "labels", "image", "ours"),
+    [
+        ([HERE], marked(), None, Ours(R1, "5bec")),
+        ([HERE], marked(), {"role": "queue"}, Ours(R1, "5bec")),
+        ([HERE], marked(), marked(R0), Ours(R1, "5bec")),  # its image is a commit of an earlier consumer
+        ([Named("queue", R2), HERE], marked(), None, Ours(R1, "5bec")),  # a later release has taken it along
+        ([], marked(), None, None),  # a label alone gives no right
+        ([HERE], marked(), marked(), None),  # handed down
+        ([HERE], None, None, None),
+        ([HERE], marked(service="other"), None, None),
+        ([Named("other", R1)], marked(), None, None),
+        ([HERE], {"gpu-runbook.service": "queue"}, None, None),
+        ([HERE], marked("../../etc"), None, None),
+        ([HERE], marked(7), None, None),
+        ([Named("queue", ADOPTED, adopted=True)], None, None, Ours(ADOPTED, made=False)),
+        ([Named("queue", ADOPTED, adopted=True)], marked(), marked(), Ours(ADOPTED, made=False)),
+        ([Named("queue", R2), Named("queue", ADOPTED, adopted=True)], None, None, Ours(ADOPTED, made=False)),
+        ([Named("other", ADOPTED, adopted=True)], None, None, None),
+        ([Named("queue", "../x", adopted=True)], None, None, None),
+    ],
+)
+def test_a_container_is_ours_by_its_id_and_by_labels_of_its_own(
+    named: list[Named], labels: Any, image: Any, ours: Ours | None
+) -> None:
+    from_image = None if image is None else seen(image)
+    assert judge("queue", named, seen(labels), from_image) == ours
+    assert is_made(named, seen(labels), from_image) == (ours is not None and ours.made)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (R1, True),
+        (f"{R1}-cd34-00ff", True),  # it began while the newest one lay ahead
+        (ADOPTED, True),
+        (f"adopted-{R1}-cd34", True),
+        ("20260101-120000", False),
+        (f"{R1}-", False),
+        (f"{R1}\n", False),
+        (f"../{R1}", False),
+        (f"{R1}/..", False),
+        ("adopted-adopted-20260101-120000-ab12", False),
+        ("２0260101-120000-ab12", False),
+        (R1 + 60 * "-ab12", False),  # longer than a file name may be
+        ("", False),
+        (None, False),
+    ],
+)
+def test_what_becomes_a_part_of_a_path_has_the_form_of_an_id(text: Any, is_one: bool) -> None:
+    assert is_release(text) == is_one
+
+
+def release(name: str, container: str, adopted: bool = False) -> Release:
+    placed = Placed("consumer", "1", "i", container=container, spec=None if adopted else Spec("i"))
+    return Release(name, "", "ann", "proven", {"queue": placed, "training": Placed("batch", "1", "i")})
+
+
+def test_the_record_names_containers_with_the_release_in_force_first() -> None:
+    record = Record(R1, (release(R2, OTHER), release(R1, MINE), release(R0, OTHER), release(ADOPTED, MINE, True)))
+    assert recorded(record) == {
+        MINE: [Named("queue", R1), Named("queue", ADOPTED, adopted=True)],
+        OTHER: [Named("queue", R2), Named("queue", R0)],
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path), f"{tmp_path}/state")
+    store.create()
+    return store
+
+
+def told(store: Store, run: str, event: str, container: Any, service: str = "queue") -> None:
+    book = Journal(store.journal(run))
+    book.write(event, service=service, container=container)
+    book.close()
+
+
+def test_a_journal_names_what_its_run_has_made_ready_and_nothing_else_that_it_tells_of(store: Store) -> None:
+    told(store, R0, "staged", MINE)
+    told(store, R1, "staged", OTHER)
+    told(store, R2, "restarted", MINE)
+    Path(store.journal("20990101-120000-ab12")).write_text(f'{{"event": "staged", "container": "{MINE}"')  # torn
+    assert journalled(store, MINE) == [Named("queue", R0)]
+    assert journalled(store, FOREIGN) == []
+
+
+def listed(container: str, name: str, state: str = "running", **labels: Any) -> dict[str, Any]:
+    return {"Id": container, "Names": [f"/{name}"], "State": state, "Labels": labels or None}
+
+
+class Seeing(Engine):
+    """An engine whose containers all bear labels of ours; the images of some have handed them down."""
+
+    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any]:
+        return seen(marked(), name_or_id)
+
+    def image(self, name: str) -> dict[str, Any]:
+        return seen(None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "holds", "ours"),
+    [
+        (listed(MINE, "queue"), True, True),
+        (listed(MINE, "queue", "exited"), True, True),
+        (listed(MINE, "elsewhere"), True, True),  # named by the record, and at work
+        (listed(MINE, "elsewhere", "paused"), True, True),
+        (listed(MINE, f"queue.{R1}", "exited"), False, False),  # parked
+        (listed(OTHER, f"queue.{R2}", **marked()), True, True),  # named by a journal alone
+        (listed(OTHER, f"queue.{R2}", "created", **marked()), False, False),
+        (listed(OTHER, f"queue.{R2}"), False, False),  # its labels are seen before journals are searched
+        (listed(FOREIGN, "queue", **marked()), True, False),
+        (listed(FOREIGN, "trains", **marked()), False, False),  # a label alone holds no place
+    ],
+)
+def test_a_place_is_held_by_its_name_or_by_what_record_and_journals_name(
+    store: Store, entry: dict[str, Any], holds: bool, ours: bool
+) -> None:
+    told(store, R2, "staged", OTHER)
+    found = occupants(Seeing("unix:///x"), Known(store, Record(R1, (release(R1, MINE),))), "queue", [entry])
+    assert [(one.container, one.ours, one.batch) for one in found] == ([(entry["Id"], ours, "")] if holds else [])
+
+
+def test_a_run_of_a_batch_service_in_a_place_is_told_as_what_it_is(store: Store) -> None:
+    marks = (BatchMarks("training", "training", image="team/queue"),)
+    (found,) = occupants(Seeing("unix:///x"), Known(store, Record()), "queue", [listed(MINE, "queue")], marks)
+    assert found.batch == "a run of training, by its image team/queue"
