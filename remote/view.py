@@ -84,7 +84,7 @@ def _holders(
 
 
 def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
-    if len(found) < 2:
+    if len(found) < 2 or any(one.batch for one in found):  # nobody is to be told to stop a training run
         return []
     names = " and ".join(named(entry.name, service) for entry in found)
     hint = "stop and rename the one that is not to be there; two would write the same offset file"

@@ -163,17 +163,17 @@ def step_today(resolved: Resolved, service: Consumer, change: str, tag: str, old
 def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | None:
     """Who holds the service's place, None for nobody. Raises Refused for several, and for a run of a batch service."""
     found = look.occupants.get(service.name, ())
+    run = next((one for one in found if one.batch), None)
+    if run:
+        raise Refused(
+            f"{resolved.host.name}: the container {run.name} is {run.batch}: it is left alone; nothing was changed",
+            f"it is in the place of {service.name}: rename it, or correct the batch service in hosts.yaml",
+        )
     if len(found) > 1:
         names = " and ".join(named(entry.name, service.name) for entry in found)
         raise Refused(
             f"{resolved.host.name}: several containers hold the place of {service.name}: {names}",
             "stop and rename the one that is not to be there; two would write the same offset file",
-        )
-    if found and found[0].batch:
-        raise Refused(
-            f"{resolved.host.name}: the container {found[0].name} is {found[0].batch}: it is left alone; "
-            "nothing was changed",
-            f"it is in the place of {service.name}: rename it, or correct the batch service in hosts.yaml",
         )
     return found[0] if found else None
 

@@ -116,12 +116,12 @@ def test_a_foreign_container_is_refused_and_adopted_on_demand(scene: Scene) -> N
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_run_of_a_batch_service_in_a_place_is_left_alone_and_never_adopted(scene: Scene, ours: bool) -> None:
     known = "a run of training, by its label job=train"
-    dressed = occupant(scene, QUEUE, "r2", ours=ours, batch=known)
-    for adopt in (False, True):
+    dressed, other = (occupant(scene, QUEUE, "r2", ours=ours, batch=batch) for batch in (known, ""))
+    for adopt, found in ((False, (dressed,)), (True, (dressed,)), (False, (other, dressed))):
         with pytest.raises(Refused) as caught:
-            planned(scene.seeing(occupants={QUEUE: (dressed,)}), QUEUE, adopt=adopt)
+            planned(scene.seeing(occupants={QUEUE: found}), QUEUE, adopt=adopt)
         assert f"the container {QUEUE} is {known}: it is left alone; nothing was changed" in str(caught.value)
-        assert "--adopt" not in caught.value.hint
+        assert "--adopt" not in caught.value.hint and "stop" not in caught.value.hint
 
 
 def test_a_plan_names_whose_runs_are_left_alone(scene: Scene) -> None:
