@@ -167,6 +167,10 @@ class Texts:
             return self._join(node, module, bound, deep)
         if name == "several" and len(node.args) == 2:
             return [f"<n> {word}s" for word in self.of(node.args[1], module, bound, deep)]
+        source, _ = self.function(node, module)
+        if source and source.name == "remote.foreign_text":
+            texts = self.of(node.args[0], module, bound, deep)
+            return [f'"{text}"' for text in texts] if name == "quoted" else texts
         if name in MEASURES:
             return [f"<{MEASURES[name]}>"]
         if name == "get" and isinstance(node.func, ast.Attribute):

@@ -49,6 +49,5 @@ def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
                 done, total = (sum(pair[at] for pair in layers.values()) for at in (0, 1))
                 emit({"event": "pulling", "image": image, "done": done, "total": total})
     except EngineError as error:
-        raise Refusal(
-            f"{image} could not be pulled: {quoted(error.message, MOST)}", "nothing was changed; run it again"
-        ) from error
+        why = f"{image} could not be pulled: {quoted(error.message, MOST)}"
+        raise Refusal(why, "nothing was changed; run it again") from error

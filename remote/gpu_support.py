@@ -44,9 +44,8 @@ class Driver:
     def cards(self) -> Optional[List[List[str]]]:
         """The values of FIELDS for each GPU, None for an answer that is none."""
         ended, width = self.asked(), FIELDS.count(",") + 1
-        rows = [
-            [one_line(value, VALUE) for value in line.split(",")] for line in ended.out.splitlines() if line.strip()
-        ]
+        lines = [line.split(",") for line in ended.out.splitlines() if line.strip()]
+        rows = [[one_line(value, VALUE) for value in line] for line in lines]
         return rows if ended.ok and all(len(row) == width for row in rows) else None
 
     def indices(self) -> Dict[str, int]:

@@ -34,11 +34,9 @@ class Checkpoint:
         """In words: the training has chosen the name."""
         if self.trouble:
             return f"its checkpoints in {folder} cannot be seen: {quoted(self.trouble)}"
-        return (
-            f"newest checkpoint {quoted(self.name)}, {say.span(self.age)} old"
-            if self.name
-            else f"no checkpoint in {folder}"
-        )
+        if not self.name:
+            return f"no checkpoint in {folder}"
+        return f"newest checkpoint {quoted(self.name)}, {say.span(self.age)} old"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from remote import foreign_text
 from remote.checks import say
-from remote.foreign_text import named as word
 from remote.foreign_text import quoted
 from remote.modelchoice import Choice
 from remote.modelfile import CHANGED, WHOLE, ModelFile
@@ -33,7 +33,10 @@ def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
         if path is None:
             yield f"  {service}: its config is not in place yet, or names no model", "dim"
         elif path not in [model.path for model in found.models]:
-            yield f"  {service}: its config names {word(path) or 'another model'}, which is none of these", "yellow"
+            yield (
+                f"  {service}: its config names {foreign_text.named(path) or 'another model'}, which is none of these",
+                "yellow",
+            )
     if found.others:
         more = f" and {len(found.others) - MOST} more" if len(found.others) > MOST else ""
         yield f"  names that are no dates: {', '.join(map(quoted, found.others[:MOST]))}{more}", "dim"

@@ -128,8 +128,9 @@ def _docker_root(docker_host: str) -> Union[str, Trouble]:
         path = str(engine.find(docker_host).get("/info", shape={"DockerRootDir": str})["DockerRootDir"])
     except Refusal as error:
         return Trouble("docker", UNKNOWN, f"docker's own disk is not known: {error.message}")
-    odd = one_line(path) != path
-    return Trouble("docker", UNKNOWN, f"docker's own disk is not known: it says {quoted(path)}") if odd else path
+    if one_line(path) != path:
+        return Trouble("docker", UNKNOWN, f"docker's own disk is not known: it says {quoted(path)}")
+    return path
 
 
 def _percent(text: str) -> Optional[int]:

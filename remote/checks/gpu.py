@@ -164,9 +164,8 @@ def _summary(figures: Sequence[Dict[str, Any]]) -> str:
     busiest = max(one["utilisation_percent"] or 0 for one in figures)
     memory = f"memory {say.size(used)} of {say.size(total)}"
     count = say.several(len(figures), "GPU")
-    return (
-        f"{count}, driver {named(figures[0]['driver'] or '')}, {memory}, busy up to {busiest} %, hottest {hottest} °C"
-    )
+    driver = named(figures[0]["driver"] or "")
+    return f"{count}, driver {driver}, {memory}, busy up to {busiest} %, hottest {hottest} °C"
 
 
 def _complaint(ended: command.Ended) -> Tuple[str, str]:

@@ -26,7 +26,6 @@ def check(name: str, container: str, engine: Engine, failure_text: Sequence[str]
     if not found:
         clean = f"clean: its last {say.several(len(lines), 'line')}" if lines else "its log is empty"
         return Check(name, OK, clean, figures)
-    sentence = (
-        f"{len(found)} of its last {say.several(len(lines), 'line')} say that it failed, as: {quoted(found[-1], WIDTH)}"
-    )
+    last = quoted(found[-1], WIDTH)
+    sentence = f"{len(found)} of its last {say.several(len(lines), 'line')} say that it failed, as: {last}"
     return Check(name, WARNING, sentence, figures, f"see fab logs {container} --tail {LINES}")

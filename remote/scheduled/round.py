@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from remote import health
 from remote import journal as journals
 from remote.checks.together import ask_all
+from remote.foreign_text import LONGEST, one_line
 from remote.occupants import moment
 from remote.scheduled import act, alarm, deliver, history, metrics, silence, standstill
 from remote.scheduled import state as states
@@ -48,7 +49,7 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
     if not quiet:
         checks, restarts, actions = restart_what_is_down(installed, store, restarts, checks, now)
     checks = [_covered(settings, check) for check in checks]
-    remarks = [settings.covered(text) for text in (*filter(None, [damage]), *mended, *actions)]
+    remarks = [one_line(settings.covered(text), LONGEST) for text in (*filter(None, [damage]), *mended, *actions)]
     alarms, message = (known.alarms, None) if quiet else _news(settings, known, checks, remarks, at, step)
     after = dataclasses.replace(
         known,

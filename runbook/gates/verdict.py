@@ -58,8 +58,8 @@ def _grave(grave: Sequence[Finding], counts: dict[str, int]) -> str:
 
 def _told(finding: Finding) -> str:
     fixed = f"fixed in {_versions(finding.fixed)}" if finding.fixed else "no fix yet"
-    version = f" {_versions(finding.version)}" if finding.version else ""
-    return f"{named(finding.id)} in {named(finding.package)}{version} ({fixed})"
+    found = f"{named(finding.id)} in {named(finding.package)} {_versions(finding.version)}".rstrip()
+    return f"{found} ({fixed})"
 
 
 def _versions(text: str) -> str:
