@@ -186,8 +186,8 @@ class Texts:
         home, function = self.function(node, module)
         if home and function:
             inner_bound = self.arguments(node, function, module, bound, deep)
-            texts = [text for value in given(function) for text in self.of(value, home, inner_bound, deep + 1)]
-            return texts or [placeholder(node)]
+            said = [text for value in given(function) for text in self.of(value, home, inner_bound, deep + 1)]
+            return said or [placeholder(node)]
         return [placeholder(node)]
 
     def _join(self, node: ast.Call, module: Module, bound: Bindings, deep: int) -> Sequence[str]:

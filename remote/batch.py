@@ -9,7 +9,7 @@ import re
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from remote import command
+from remote import command, guarded
 from remote.checks import say
 from remote.checks.stuck import SECONDS, stuck
 from remote.engine import Engine, EngineError
@@ -140,32 +140,35 @@ def _numbered(gpus: Sequence[int]) -> str:
 def newest(folder: str) -> Checkpoint:
     """The newest checkpoint in a folder."""
     try:
-        files = list(_files(folder))
+        found = max(_files(folder), default=None)
     except OSError as error:
         return Checkpoint(trouble=str(error.strerror))
-    if not files:
-        return Checkpoint()
-    modified, path = max(files)
-    return Checkpoint(one_line(os.path.relpath(path, folder)), round(max(time.time() - modified, 0.0), 1))
+    leads = guarded.leads(folder)
+    if found is None:
+        return Checkpoint(leads=leads)
+    modified, path = found
+    name = one_line(os.path.relpath(path, folder))
+    return Checkpoint(name, round(max(time.time() - modified, 0.0), 1), leads=leads)
 
 
 def _files(folder: str) -> Iterator[Tuple[float, str]]:
     """(time of its last change, path) of files in a folder and in those right below it. Raises OSError."""
     left, inner = MOST, []
-    with os.scandir(folder) as entries:
-        for entry in itertools.islice(entries, left):
-            left -= 1
-            if entry.is_dir(follow_symlinks=False):
-                inner.append(entry.path)
-            yield from _file(entry)
-    for path in inner:
-        with contextlib.suppress(OSError), os.scandir(path) as entries:
+    with guarded.folder(folder) as at:
+        with os.scandir(at) as entries:
             for entry in itertools.islice(entries, left):
                 left -= 1
-                yield from _file(entry)
+                if entry.is_dir(follow_symlinks=False):
+                    inner.append(entry.name)
+                yield from _file(entry, folder)
+        for name in inner:
+            with contextlib.suppress(OSError), guarded.inner(at, name) as below, os.scandir(below) as entries:
+                for entry in itertools.islice(entries, left):
+                    left -= 1
+                    yield from _file(entry, os.path.join(folder, name))
 
 
-def _file(entry: os.DirEntry[str]) -> Iterator[Tuple[float, str]]:
+def _file(entry: os.DirEntry[str], folder: str) -> Iterator[Tuple[float, str]]:
     with contextlib.suppress(OSError):  # it was renamed into its place meanwhile
         if entry.is_file(follow_symlinks=False):
-            yield entry.stat(follow_symlinks=False).st_mtime, entry.path
+            yield entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)

@@ -10,7 +10,7 @@ from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End
 from remote.occupants import felled, lives, moment
 from remote.plans import FAILED, UNPROVEN, ConsumerStep
 from remote.stage import Site, stage, unstage_all
-from remote.swap import Swap, back, forward
+from remote.swap import Swap, back, close, forward
 from remote.vigil import Verdict
 from remote.words import Refusal, encode
 
@@ -36,7 +36,10 @@ def carry_out(site: Site) -> Optional[End]:
     if not claim(site.store.decision(plan.id), "go"):
         _unstage(site)
         return End(CANCELLED, "cancelled, nothing changed")
-    return _exchange(site, steps, swaps)
+    end = _exchange(site, steps, swaps)
+    if end:
+        _close(site, swaps)
+    return end
 
 
 def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optional[End]:
@@ -47,7 +50,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
             return _undo(site, begun, f"{site.store.folder} is full: the swap cannot be written down", None)
         begun.append(swap)
         try:
-            forward(swap, site.docker)
+            notes += filter(None, [forward(swap, site.docker)])
             notes += _note_swap(site, step, swap)
         except (StepFailed, Refusal, OSError) as error:
             return _undo(site, begun, f"{step.service} could not be exchanged: {error}", None)
@@ -217,3 +220,11 @@ def _unstage(site: Site) -> None:
         unstage_all(site.store, site.docker, site.plan.id)
     except (StepFailed, Refusal) as error:
         site.journal.write("unstaging", failed=str(error))
+
+
+def _close(site: Site, swaps: List[Swap]) -> None:
+    try:
+        for swap in swaps:
+            close(swap)
+    except Refusal as error:
+        site.journal.write("closing", failed=str(error))

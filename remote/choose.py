@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from remote import files, lock, modelchoice, modelkey, record
+from remote import files, guarded, lock, modelchoice, modelfile, modelkey, record
 from remote import journal as journals
 from remote.checks.state import refuse_astray
 from remote.codec import decode
@@ -48,6 +48,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
     something was written and not all.
     """
     store = find_store(request["root"], request["state"], emit)
+    guarded.prepare(request["root"], ours=record.containers(store))
     if request["dry_run"]:
         store.check_owner()
         return {**_change(store, request, "").told, "run": ""}
@@ -107,9 +108,10 @@ def _sentence(change: Change) -> str:
 def _try_to_write(change: Change, run: str) -> None:
     """Whoever may not write a config, or has no room for it, shall learn so before anything is changed."""
     for path in change.before:
-        found = os.stat(path)
-        data = files.read(path) or b""
-        files.remove(files.stage(path, data, found.st_mode & 0o7777, (found.st_uid, found.st_gid), run))
+        found = _read(path)
+        if found:
+            mode, uid, gid = guarded.identity(found[1])
+            guarded.remove(guarded.stage(path, found[0], mode, (uid, gid), run))
 
 
 def _change(store: Store, request: Request, run: str) -> Change:
@@ -127,8 +129,10 @@ def _change(store: Store, request: Request, run: str) -> Change:
     before: Dict[str, str] = {}
     needed = known.path != model.path
     for name, config in configs.items():
-        text = _text(config.path)
-        kept = _text(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
+        present = _read(config.path)
+        text = present[0].decode("utf-8", "surrogateescape") if present else None
+        raw = files.read(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
+        kept = raw.decode("utf-8", "surrogateescape") if raw is not None else None
         if text is not None:
             _is_as_placed(store, config, text, placed.get(name), request["force"])
             before[config.path] = modelchoice.named_in(text, config.model_key, request["folder"]) or ""
@@ -150,7 +154,8 @@ def _choices(known: Choices, model: ModelFile, request: Request, before: Dict[st
 
 def _is_as_verified(model: ModelFile) -> None:
     try:
-        found = os.stat(model.path)
+        with modelfile.opened(model.path, model.date) as file:
+            found = os.fstat(file.fileno())
     except OSError as error:
         raise Refusal(f"{model.path} was verified, and cannot be read any more: {error.strerror}") from error
     if (found.st_size, found.st_mtime_ns) != (model.size, model.mtime):
@@ -183,9 +188,8 @@ def _as_placed(config: ConfigFile, placed: Optional[Placed]) -> ConfigFile:
     return dataclasses.replace(config, model_key=key or config.model_key)
 
 
-def _text(path: str) -> Optional[str]:
+def _read(path: str) -> Optional[Tuple[bytes, os.stat_result]]:
     try:
-        raw = files.read(path)
+        return guarded.read(path)
     except OSError as error:
-        raise Refusal(f"{path} cannot be read: {error.strerror}", "let the login user own it") from error
-    return raw.decode("utf-8", "surrogateescape") if raw is not None else None
+        raise Refusal(f"{path} cannot be read: {error.strerror}", guarded.hint(error)) from error

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from remote import memory
 from remote.foreign_text import one_line
 
 LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
@@ -60,15 +61,16 @@ def run(
     """
     begun = time.monotonic()
     try:
-        child = subprocess.Popen(
-            list(argv),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(os.environ, LC_ALL="C", **(env or {})),
-            start_new_session=True,
-            pass_fds=tuple(keep),
-        )
+        with memory.given_back():
+            child = subprocess.Popen(
+                list(argv),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(os.environ, LC_ALL="C", **(env or {})),
+                start_new_session=True,
+                pass_fds=tuple(keep),
+            )
     except OSError as error:
         return Ended(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
     try:

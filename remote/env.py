@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from remote import envfile, files, lock
+from remote import envfile, files, guarded, lock, record
 from remote import journal as journals
 from remote.checks.state import refuse_astray
 from remote.codec import decode
@@ -41,6 +41,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
     was written and not all.
     """
     store = find_store(request["root"], request["state"], emit)
+    guarded.prepare(request["root"], ours=record.containers(store))
     store.check_owner()
     wanted = [decode(EnvFile, entry, f"files[{at}]") for at, entry in enumerate(request["files"])]
     if not request["texts"]:
@@ -79,8 +80,8 @@ def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> No
     try:
         for (entry, found), path in zip(changed, staged):
             _keep(store, entry, found)
-            files.place(path, entry.path)
-            files.sync_folder(os.path.dirname(entry.path))
+            guarded.place(path, entry.path)
+            guarded.sync(entry.path)
     except (Refusal, OSError) as error:
         _give_up(staged)
         said = f"not every env file could be written: {error}"
@@ -96,7 +97,7 @@ def _stage(changed: List[Tuple[EnvFile, Difference]], texts: Dict[str, str]) -> 
     try:
         for entry, found in changed:
             _may_write(entry, found)
-            staged.append(files.stage(entry.path, texts[entry.service].encode(), MODE, ids(entry.owner), SUFFIX))
+            staged.append(guarded.stage(entry.path, texts[entry.service].encode(), MODE, ids(entry.owner), SUFFIX))
     except Refusal as error:
         _give_up(staged)
         raise Refusal(f"{error.message}; nothing was changed", error.hint) from error
@@ -110,12 +111,12 @@ def _may_write(entry: EnvFile, found: Difference) -> None:
         raise Refusal(f"this login cannot give {entry.path} to {entry.owner}", hint)
     if found.state == UNREADABLE:
         hint = "let the login user own it: what is there is kept before it is replaced"
-        raise Refusal(f"{entry.path} cannot be read: {found.problems[0]}", hint)
+        raise Refusal(f"{entry.path} cannot be read: {found.problems[0]}", guarded.hint(found.problems[0], hint))
 
 
 def _give_up(staged: List[str]) -> None:
     for path in staged:
-        files.remove(path)
+        guarded.remove(path)
 
 
 def _keep(store: Store, entry: EnvFile, found: Difference) -> None:
@@ -123,7 +124,8 @@ def _keep(store: Store, entry: EnvFile, found: Difference) -> None:
     if found.state == THERE and (found.differs or found.missing or found.unknown or found.problems):
         folder = os.path.join(store.folder, "env")
         files.make_folder(folder)
-        files.write(os.path.join(folder, f"{entry.service}.previous"), files.read(entry.path) or b"")
+        was = guarded.read(entry.path, envfile.LIMIT)
+        files.write(os.path.join(folder, f"{entry.service}.previous"), was[0] if was else b"")
 
 
 def _sentence(found: Difference) -> str:

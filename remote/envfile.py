@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Pattern, Tuple
 
+from remote import guarded
 from remote.owners import ids
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
 MODE = 0o600
-LIMIT = 1 << 18  # bytes
+LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of
 THERE, MISSING, UNREADABLE = "there", "missing", "unreadable"
 PUSH = "fab env.diff shows it, fab env.push writes it as .env has it"
 NEWLINE, BOM = "\n", "\ufeff"
@@ -71,9 +71,10 @@ def parse(text: str) -> Tuple[Dict[str, str], List[str]]:
     values: Dict[str, str] = {}
     lines: Dict[str, int] = {}
     problems: List[str] = []
-    at = _after(_BLANK, text, 0)
+    at, begun, passed = _after(_BLANK, text, 0), 0, 0
     while at < len(text):
-        line = text.count("\n", 0, at) + 1
+        passed, begun = passed + text.count("\n", begun, at), at
+        line = passed + 1
         at, key, value, whole = _entry(text, at)
         if not whole:
             problems.append(f"line {line} cannot be read: a quote is open, or text follows the closing one")
@@ -100,6 +101,8 @@ def compared(wanted: EnvFile) -> Difference:
     except OSError as error:
         return Difference(wanted.service, wanted.path, UNREADABLE, problems=(str(error.strerror or error),))
     found, wrong = parse(text)
+    if len(wrong) > MOST:
+        wrong = [*wrong[:MOST], f"{len(wrong) - MOST} more lines are no better"]
     known = {*wanted.variables, *wanted.unset}
     there = {name: found[name] == value for name, value in wanted.variables.items() if name in found}
     return Difference(
@@ -109,7 +112,7 @@ def compared(wanted: EnvFile) -> Difference:
         tuple(name for name, same in there.items() if same),
         tuple(name for name, same in there.items() if not same),
         tuple(name for name in wanted.variables if name not in found),
-        tuple(name for name in found if name not in known),
+        tuple(name for name in found if name not in known)[:MOST],
         (*problems, *wrong),
     )
 
@@ -119,16 +122,18 @@ def check(name: str, wanted: EnvFile) -> Check:
     found = compared(wanted)
     if found.state == UNREADABLE:
         hint = "let the login user read it, or set sudo: true for this server"
-        return Check(name, UNKNOWN, f"{wanted.path} cannot be read: {found.problems[0]}", hint=hint)
+        why = f"{wanted.path} cannot be read: {found.problems[0]}"
+        return Check(name, UNKNOWN, why, hint=guarded.hint(why, hint))
     names = {"differs": found.differs, "missing": found.missing, "unknown": found.unknown}
     figures = {key: list(listed) for key, listed in names.items()}
     if found.state == MISSING:
         return Check(name, CRITICAL, f"{wanted.path} is not there", figures, PUSH)
+    place = wanted.path + guarded.leads(wanted.path)
     unset = [f"{name} has no value in .env" for name in wanted.unset]
     if found.fine and not unset:
-        return Check(name, OK, f"{wanted.path} has all {len(found.same)} variables as they are in .env", figures)
+        return Check(name, OK, f"{place} has all {len(found.same)} variables as they are in .env", figures)
     said = [*sentences(found), *unset]
-    return Check(name, CRITICAL if found.missing else WARNING, f"{wanted.path}: {'; '.join(said)}", figures, PUSH)
+    return Check(name, CRITICAL if found.missing else WARNING, f"{place}: {'; '.join(said)}", figures, PUSH)
 
 
 def sentences(found: Difference) -> List[str]:
@@ -139,18 +144,13 @@ def sentences(found: Difference) -> List[str]:
 
 def _read(wanted: EnvFile) -> Tuple[str, List[str]]:
     """The text with LF alone, as Python reads files, and what is wrong with the file itself. Raises OSError."""
-    handle = os.open(wanted.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LIMIT:
-            raise OSError(f"it is no file, or longer than {LIMIT >> 10} KiB")
-        raw = file.read()
+    with guarded.opened(wanted.path) as file:
+        raw, (mode, uid, gid) = guarded.content(file, LIMIT), guarded.identity(os.fstat(file.fileno()))
     problems, owner = [], ids(wanted.owner) or (os.geteuid(), os.getegid())
-    mode = stat.S_IMODE(found.st_mode)
     if mode != MODE:
         problems.append(f"its mode is {mode:04o} instead of {MODE:04o}")
-    if (found.st_uid, found.st_gid) != owner:
-        problems.append(f"it belongs to {found.st_uid}:{found.st_gid} instead of {owner[0]}:{owner[1]}")
+    if (uid, gid) != owner:
+        problems.append(f"it belongs to {uid}:{gid} instead of {owner[0]}:{owner[1]}")
     text = raw.decode("utf-8", "replace")
     if text.startswith(BOM):
         problems.append("line 1 begins with a byte order mark, which other readers take for a part of the name")

@@ -1,13 +1,28 @@
-"""Files that are always whole: written beside their place with their final mode, synced, and renamed into it."""
+"""Files that are always whole: written beside their place with their final mode, synced, and renamed into it.
+
+Each step happens in the folder that was opened for it. Where containers can reach it, `remote.guarded` opens it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from typing import List, Optional, Tuple
+from typing import Callable, ContextManager, Iterator, List, Optional, Tuple
 
 from remote.words import Refusal
+
+Opener = Callable[[str], ContextManager[int]]  # gives a descriptor of the folder of that path
+
+
+@contextlib.contextmanager
+def _folder(path: str) -> Iterator[int]:
+    """One that nobody but us writes to."""
+    at = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield at
+    finally:
+        os.close(at)
 
 
 def staged_name(path: str, suffix: str) -> str:
@@ -16,52 +31,78 @@ def staged_name(path: str, suffix: str) -> str:
     return os.path.join(folder, f".{name}.{suffix}")
 
 
-def stage(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, int]] = None, suffix: str = "") -> str:
+def stage(
+    path: str,
+    data: bytes,
+    mode: int = 0o600,
+    owner: Optional[Tuple[int, int]] = None,
+    suffix: str = "",
+    opener: Opener = _folder,
+) -> str:
     """Write `data`, synced and with its final mode and owner, beside `path`; give the name to `place` it from.
 
     Raises Refusal (kind server) when the folder is not writable, the disk is full, or the owner cannot be given.
     """
     staged = staged_name(path, suffix or f"{os.getpid()}-{threading.get_ident()}")
     try:
-        _forget(staged)  # of a process of that number that was killed
-        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            if owner is not None and owner != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), *owner)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with opener(os.path.dirname(path)) as at:
+            _stage(os.path.basename(staged), at, data, mode, owner)
     except PermissionError as error:
-        _forget(staged)
         raise Refusal(
             f"{path} cannot be written with mode {mode:04o} and owner {owner or 'of the login user'}: {error.strerror}",
             "let the login user own the folder and be that owner, or set sudo: true for this server",
             "server",
         ) from error
     except OSError as error:
-        _forget(staged)
         raise Refusal(
             f"{path} cannot be written: {error.strerror}", "see df and the mount on the server", "server"
         ) from error
     return staged
 
 
-def _forget(staged: str) -> None:
+def _stage(name: str, at: int, data: bytes, mode: int, owner: Optional[Tuple[int, int]]) -> None:
+    _forget(name, at)  # of a process of that number that was killed
+    try:
+        with os.fdopen(_new(name, at), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), *owner)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        _forget(name, at)
+        raise
+
+
+def _new(name: str, at: Optional[int] = None) -> int:
+    """A descriptor of a file that was not there before."""
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
+
+
+def _forget(name: str, at: Optional[int] = None) -> None:
     """A half-written file would fill a full disk further with every try."""
     with contextlib.suppress(OSError):
-        os.unlink(staged)
+        os.unlink(name, dir_fd=at)
 
 
-def place(staged: str, path: str) -> None:
+def place(staged: str, path: str, opener: Opener = _folder) -> None:
     """Move a staged file into its place, at once for every reader; `sync_folder` makes it outlast a power cut."""
-    os.replace(staged, path)
+    with opener(os.path.dirname(path)) as at:
+        os.replace(os.path.basename(staged), os.path.basename(path), src_dir_fd=at, dst_dir_fd=at)
 
 
 def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, int]] = None, suffix: str = "") -> None:
     """Stage, place and sync in one go."""
     place(stage(path, data, mode, owner, suffix), path)
     sync_folder(os.path.dirname(path))
+
+
+def keep(path: str, data: bytes) -> None:
+    """Write a file anew, and wait for no disk. Raises OSError."""
+    _forget(path)
+    with os.fdopen(_new(path), "wb") as file:
+        file.write(data)
 
 
 def make_folder(path: str) -> None:
@@ -104,12 +145,9 @@ def give_up(path: str, size: int) -> None:
             os.unlink(path)
 
 
-def sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def sync_folder(folder: str, opener: Opener = _folder) -> None:
+    with opener(folder) as at:
+        os.fsync(at)
 
 
 def read(path: str) -> Optional[bytes]:
@@ -121,14 +159,16 @@ def read(path: str) -> Optional[bytes]:
         return None
 
 
-def remove(path: str) -> None:
-    """Remove a file that may be gone already. Raises Refusal (kind server) when that cannot be."""
+def remove(path: str, opener: Opener = _folder) -> bool:
+    """Remove a file; whether it was there at all. Raises Refusal (kind server) when that cannot be."""
     try:
-        os.unlink(path)
+        with opener(os.path.dirname(path)) as at:
+            os.unlink(os.path.basename(path), dir_fd=at)
+            os.fsync(at)
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
         raise Refusal(
             f"{path} cannot be removed: {error.strerror}", "see the folder and the mount on the server", "server"
         ) from error
-    sync_folder(os.path.dirname(path))
+    return True

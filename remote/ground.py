@@ -7,8 +7,8 @@ import os
 import pwd
 from typing import Any, Dict, List
 
+from remote import guarded, record
 from remote import offset as offsets
-from remote import record
 from remote.engine import Engine
 from remote.looks import Wanted
 from remote.occupants import occupants
@@ -26,26 +26,31 @@ def root(name: str, store: Store) -> Check:
         return Check(name, CRITICAL, f"{store.root} does not exist", hint=f"create it and let {me} own it")
     if not os.access(store.root, os.W_OK | os.X_OK):
         return Check(name, CRITICAL, f"{store.root} is not writable for {me}", hint=f"let {me} own {store.root}")
-    return Check(name, OK, f"{store.root} is there and writable")
+    return Check(name, OK, f"{store.root}{guarded.leads(store.root)} is there and writable")
 
 
 def config(name: str, entry: Wanted) -> Check:
     """A config of that owner can be put in that place, and what is there now can come back."""
     assert entry.config is not None  # noqa: S101  the caller asked
-    folder = os.path.dirname(entry.config.path)
+    path, folder = entry.config.path, os.path.dirname(entry.config.path)
     if not os.access(folder, os.W_OK | os.X_OK):
         return Check(name, CRITICAL, f"{folder} is not a folder this login may write to", hint="create it, or chown it")
     wanted = owner(entry.config)
     if wanted is not None and not may_give(*wanted):
         hint = f"deploy as user {wanted[0]}, change config.owner, or set sudo: true for this server"
-        return Check(name, CRITICAL, f"this login cannot give {entry.config.path} to {entry.config.owner}", hint=hint)
-    if os.path.exists(entry.config.path):
-        found = os.stat(entry.config.path)
+        return Check(name, CRITICAL, f"this login cannot give {path} to {entry.config.owner}", hint=hint)
+    try:
+        found = guarded.found(path)
         if not may_give(found.st_uid, found.st_gid):
-            belongs = f"{entry.config.path} belongs to {found.st_uid}:{found.st_gid}"
+            belongs = f"{path} belongs to {found.st_uid}:{found.st_gid}"
             hint = f"chown it to {os.geteuid()}:{os.getegid()}, or set sudo: true for this server"
             return Check(name, CRITICAL, f"{belongs}, and this login could not put it back as it was", hint=hint)
-    return Check(name, OK, f"{entry.config.path} can be replaced")
+        guarded.read(path)
+    except FileNotFoundError:
+        pass  # the first deploy puts it there
+    except OSError as error:
+        return Check(name, CRITICAL, f"{path} cannot be read: {error.strerror}", hint=guarded.hint(error))
+    return Check(name, OK, f"{path}{guarded.leads(path)} can be replaced")
 
 
 def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> Check:
@@ -53,10 +58,12 @@ def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: List[
     assert entry.offset is not None  # noqa: S101  the caller asked
     try:
         value = offsets.next_offset(entry.offset, offsets.read(entry.offset).value)
-        return Check(name, OK, f"{entry.offset.path} says {value} is next", {"offset": value})
+        said = f"{entry.offset.path}{guarded.leads(entry.offset.path)} says {value} is next"
+        return Check(name, OK, said, {"offset": value})
     except offsets.OffsetError as error:
         if error.kind != "gone":
-            return Check(name, CRITICAL, error.message, hint="repair it: the consumer reads it when it starts")
+            hint = guarded.hint(error, "repair it: the consumer reads it when it starts")
+            return Check(name, CRITICAL, error.message, hint=hint)
     if occupants(engine, Known(store, record.load(store)[0]), entry.service, listed):
         hint = "put the last known position back; without it every message of the stream is handled again"
         return Check(name, CRITICAL, f"{entry.offset.path} is gone though {entry.service} has run", hint=hint)

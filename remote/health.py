@@ -161,8 +161,10 @@ def _advancing(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -
         return _skip(name, f"hosts.yaml names no offset file or no stream for {consumer.service}")
 
     def ask(name: str) -> Check:
+        from remote import guarded
         from remote.checks import progress
 
+        guarded.prepare(asked.root, asked.docker_host)
         if meant and _is_stopped(asked, consumer):
             return Check(name, SKIPPED, f"{consumer.service} was stopped on purpose")
         pursuit = progress.Pursuit(consumer.container, file, address, consumer.password)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
-from remote import batch, envfile, gpu_support, ground, registry, tree
+from remote import batch, envfile, gpu_support, ground, guarded, registry, tree
 from remote import engine as engines
 from remote.checks import disk, state
 from remote.checks.together import DEADLINE, Question, ask_all
@@ -28,10 +28,11 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     And checklist, None where only that matters without which nothing can be carried out: tree (Folder each), env_files
     (EnvFile each).
 
-    Raises Refusal when there is no docker engine or it may not be used, and when .deploy is somebody else's;
+    Raises Refusal when there is no docker engine or it may not be used, and when the state is somebody else's;
     everything else is a row of the Look.
     """
     engine = engines.find(request["docker_host"])
+    guarded.prepare(request["root"], request["docker_host"])
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]

@@ -29,14 +29,16 @@ class Checkpoint:
     name: str = ""
     age: float = 0.0
     trouble: str = ""
+    leads: str = ""  # where their folder leads that is a link, as `guarded.leads` says it
 
     def told(self, folder: str) -> str:
         """In words: the training has chosen the name."""
         if self.trouble:
             return f"its checkpoints in {folder} cannot be seen: {quoted(self.trouble)}"
         if not self.name:
-            return f"no checkpoint in {folder}"
-        return f"newest checkpoint {quoted(self.name)}, {say.span(self.age)} old"
+            return f"no checkpoint in {folder}{self.leads}"
+        where = f" in {folder}{self.leads}" if self.leads else ""
+        return f"newest checkpoint {quoted(self.name)}, {say.span(self.age)} old{where}"
 
 
 @dataclass(frozen=True)

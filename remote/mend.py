@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Tuple
 
 from remote import engine as engines
-from remote import lock, recover
+from remote import guarded, lock, recover
 from remote.detach import Say, detached
 from remote.docker import StepFailed
 from remote.journal import now
@@ -23,6 +23,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     Raises Refusal (kind person).
     """
     engine = engines.find(request["docker_host"])
+    guarded.prepare(request["root"], request["docker_host"])
     store = find_store(request["root"], request["state"], emit)
     store.create()
     batches = marks_in(request)

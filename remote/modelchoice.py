@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
-from remote import files, modelkey
+from remote import files, guarded, modelkey
 from remote.codec import decode
 from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
 from remote.plans import ConfigFile
@@ -122,10 +122,10 @@ def named(config: ConfigFile, folder: str) -> Optional[str]:
     None for a config that is not there, or has no such key.
     """
     try:
-        raw = files.read(config.path)
+        found = guarded.read(config.path)
     except OSError:
         return None
-    return named_in(raw.decode("utf-8", "replace"), config.model_key, folder) if raw is not None else None
+    return named_in(found[0].decode("utf-8", "replace"), config.model_key, folder) if found else None
 
 
 def named_in(text: str, key: str, folder: str) -> Optional[str]:

@@ -8,14 +8,17 @@ import os
 import re
 from typing import Dict, List, Optional, Tuple
 
-from remote import files, record
+from remote import files, guarded, record
 from remote.plans import ConfigFile
 from remote.store import Store
+from remote.words import Refusal
 
-_LINE = re.compile(r"""( *)(?:("[^"\\]*"|'[^']*'|\w[^:#"']*?) *:(?=\s|$)\s*)?""", re.ASCII)
+_LINE = re.compile(r"""( *)(?:("[^"\\]*" *|'[^']*' *|\w[^:#"']*):(?=\s|$)\s*)?""", re.ASCII)
 _SCALAR = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[\w/.~][^\s#]*)\s*(?:\s#.*)?$""")
 _OPEN = re.compile(r"""["']|[\[{](?!.*[\]}]\s*(?:#.*)?$)""")  # of what is no scalar: it ends on a later line
 _ENDS = re.compile("\r(?!$)|[\x85\u2028\u2029]")  # YAML takes them for the end of a line
+
+_AS_IT_IS = "utf-8", "surrogateescape"  # any bytes, and back
 
 
 class Unplaceable(ValueError):
@@ -42,7 +45,7 @@ def span(text: str, key: str) -> Tuple[int, int]:
             scalar = _SCALAR.match(rest)
             if None in above or _ENDS.search(line) or ("" not in above and not scalar and _OPEN.match(rest)):
                 raise Unplaceable("a value in it goes on over several lines")
-            path = [*above, (match[2] or "").strip("\"'")]
+            path = [*above, (match[2] or "").rstrip(" ").strip("\"'")]
             met += [path] if path == wanted[: len(path)] else []
             if path == wanted:
                 if not scalar:
@@ -83,7 +86,7 @@ def with_chosen(store: Store, config: ConfigFile, text: str) -> Optional[str]:
 def point(store: Store, run: str, configs: Dict[str, ConfigFile]) -> None:
     """Lead what the release in force keeps of the configs, and then those in place, to the chosen model.
 
-    May be repeated. One that cannot take it stays as it is. Raises Refusal for one that cannot be written.
+    May be repeated. One that cannot take it stays as it is. Raises Refusal for one that cannot be read or written.
     """
     known, _ = record.load(store)
     release = known.find(known.current)
@@ -91,22 +94,40 @@ def point(store: Store, run: str, configs: Dict[str, ConfigFile]) -> None:
         services = dict(release.services)
         for service in set(services) & set(configs):
             kept = os.path.join(store.release(release.id, service), "config.yaml")
-            text = _rewrite(store, run, configs[service], kept)
+            text = _rewrite_kept(store, run, configs[service], kept)
             if text is not None:
                 services[service] = dataclasses.replace(services[service], config_hash=store.keyed_hash(text))
         record.save(store, record.changed(known, dataclasses.replace(release, services=services)))
     for config in configs.values():
-        _rewrite(store, run, config, config.path)
+        found = _present(config.path)
+        text = _pointed(store, config, found[0]) if found else None
+        if found is None or text is None or text.encode(*_AS_IT_IS) == found[0]:
+            guarded.remove(files.staged_name(config.path, run))  # of a try that was cut off
+        else:
+            mode, uid, gid = guarded.identity(found[1])
+            guarded.write(config.path, text.encode(*_AS_IT_IS), mode, (uid, gid), run)
 
 
-def _rewrite(store: Store, run: str, config: ConfigFile, path: str) -> Optional[str]:
-    """Put the chosen model into one file, whose mode and owner stay; its text, None for one that cannot take it."""
+def _present(path: str) -> Optional[Tuple[bytes, os.stat_result]]:
+    """The config in place, None without one; nor is it one, what a container has put there instead."""
+    try:
+        return guarded.read(path)
+    except guarded.Unfit:
+        return None
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read: {error.strerror}", guarded.hint(error)) from error
+
+
+def _rewrite_kept(store: Store, run: str, config: ConfigFile, path: str) -> Optional[str]:
+    """Put the chosen model into a kept config; its text, None for one that cannot take it."""
     raw = files.read(path)
-    text = with_chosen(store, config, raw.decode("utf-8", "surrogateescape")) if raw is not None else None
-    data = text.encode("utf-8", "surrogateescape") if text is not None else raw
-    if data is None or data == raw:
-        files.remove(files.staged_name(path, run))  # of a try that was cut off
+    text = _pointed(store, config, raw) if raw is not None else None
+    if text is None or text.encode(*_AS_IT_IS) == raw:
+        files.remove(files.staged_name(path, run))  # as below
     else:
-        found = os.stat(path)
-        files.write(path, data, found.st_mode & 0o7777, (found.st_uid, found.st_gid), run)
+        files.write(path, text.encode(*_AS_IT_IS), suffix=run)
     return text
+
+
+def _pointed(store: Store, config: ConfigFile, raw: bytes) -> Optional[str]:
+    return with_chosen(store, config, raw.decode(*_AS_IT_IS))

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from remote import guarded, lock, modelchoice, modelfile, record
 from remote import journal as journals
-from remote import lock, modelchoice, modelfile
 from remote.codec import decode
 from remote.foreign_text import one_line
 from remote.journal import now
@@ -38,6 +38,7 @@ class Models:
     points: Dict[str, Optional[str]]  # service -> the model in its config: empty for something else, None without a key
     target: Optional[ModelFile] = None  # the one that was asked for, read as a whole
     run: Optional[RunState] = None  # the last one
+    leads: str = ""  # where the folder's path leads, if not to itself: words to stand behind it
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
@@ -47,6 +48,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     is a Models. Raises Refusal when the folder cannot be read.
     """
     store = find_store(request["root"], request["state"], emit)
+    guarded.prepare(request["root"], ours=record.containers(store))
     store.check_owner()
     known, damaged = _choices(store)
     verify, folder, file = request["verify"], request["folder"], request["file"]
@@ -54,7 +56,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     try:
         dates, others = modelfile.directories(folder)
     except OSError as error:
-        hint = "models.folder in hosts.yaml says where they are"
+        hint = guarded.hint(error, "models.folder in hosts.yaml says where they are")
         raise Refusal(f"{folder} cannot be read: {error.strerror}", hint) from error
     models = [modelfile.seen(folder, date, file, writers) for date in dates]
     target = next((model for model in models if model.date == verify), None)
@@ -76,6 +78,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         points=points,
         target=read.get(target.path, target) if target else None,
         run=journals.last(store),
+        leads=guarded.leads(folder),
     )
     answer: Dict[str, Any] = encode(found)
     return answer

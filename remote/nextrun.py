@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from remote import batch
+from remote import batch, guarded
 from remote import engine as engines
 from remote.codec import decode
 from remote.looks import Checkpoint, Look, Wanted
@@ -29,6 +29,7 @@ class NextRun:
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, state, docker_host, service (a Wanted of a batch service). The answer is a NextRun."""
     engine = engines.find(request["docker_host"])
+    guarded.prepare(request["root"], request["docker_host"])
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     entry = decode(Wanted, request["service"], "service")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import re
-import stat
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Tuple
 
+from remote import files, guarded
 from remote.words import OffsetFile
 
 RETRIES = 3
@@ -55,11 +53,17 @@ def next_offset(file: OffsetFile, value: int) -> int:
 
 def position(file: Optional[OffsetFile], kept: str) -> Optional[int]:
     """The next offset to read that a kept copy of an offset file names, None when it names none."""
-    if file is None:
-        return None
     try:
-        copy = dataclasses.replace(file, path=kept)
-        return next_offset(copy, read(copy).value)
+        raw = files.read(kept) if file else None
+        return next_offset(file, _value(_text(raw), file)) if file and raw is not None else None
+    except (OSError, OffsetError):
+        return None
+
+
+def upcoming(file: Optional[OffsetFile]) -> Optional[int]:
+    """The next offset to read that the file itself names now, None when it names none."""
+    try:
+        return next_offset(file, read(file).value) if file else None
     except OffsetError:
         return None
 
@@ -86,16 +90,16 @@ def backlog(file: OffsetFile, value: int, last: Optional[int]) -> int:
 
 def _content(file: OffsetFile) -> Tuple[str, float]:
     try:
-        # Without waiting: opening a pipe that nobody writes to would take for ever.
-        with open(os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-            state = os.fstat(opened.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise OffsetError("unreadable", f"{file.path} is no file")
-            return opened.read(LIMIT).decode("utf-8-sig", "replace"), state.st_mtime
-    except FileNotFoundError:
-        raise OffsetError("gone", f"{file.path} does not exist") from None
+        found = guarded.read(file.path, LIMIT)
     except OSError as error:
         raise OffsetError("unreadable", f"{file.path} cannot be read ({error.strerror})") from error
+    if found is None:
+        raise OffsetError("gone", f"{file.path} does not exist")
+    return _text(found[0]), found[1].st_mtime
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8-sig", "replace")
 
 
 def _is_whole(text: str, before: str, file: OffsetFile) -> bool:

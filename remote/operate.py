@@ -56,7 +56,7 @@ def _restart(site: Site, step: ConsumerStep) -> End:
     try:
         site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
         before = site.docker.inspect(step.container) or {}
-        position = offset.position(step.offset, step.offset.path) if step.offset else None
+        position = offset.upcoming(step.offset)
         halt.start(site.docker, step)
         after = site.docker.inspect(step.container) or {}
     except StepFailed as error:

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional
 
-from remote import engine, files, follow, lock, pause, wire
+from remote import engine, files, follow, guarded, lock, pause, wire
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker
@@ -30,6 +30,7 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
     found = dataclasses.replace(engine.find(plan.docker_host), hidden=tuple(request["secrets"]["hidden"]))
     store = find_store(plan.root, plan.state, emit)
     store.create()
+    guarded.prepare(plan.root, found.address)
     detached(partial(_live, plan, request["secrets"], store, found, carry_out))
     return follow.follow(store, plan.id, emit)
 

@@ -43,10 +43,8 @@ def _moved(store: Store, look: Look, placed: Placed, entry: Optional[Wanted]) ->
     holders = look.occupants.get(entry.service, ())
     if [(one.container, one.running) for one in holders] != [(placed.container, True)]:
         return False
-    try:
-        return before is not None and offset.next_offset(entry.offset, offset.read(entry.offset).value) > before
-    except offset.OffsetError:
-        return False
+    now = offset.upcoming(entry.offset)
+    return before is not None and now is not None and now > before
 
 
 def _began(store: Store, look: Look, placed: Placed, service: str) -> Optional[int]:

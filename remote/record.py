@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Dict, List, Tuple
+from typing import Dict, FrozenSet, List, Tuple
 
 from remote import files
 from remote.codec import decode
@@ -32,6 +32,12 @@ def load(store: Store) -> Tuple[Record, Tuple[str, ...]]:
         except Malformed as error:
             problems.append(f"{store.record} is damaged: {error}")
     return Record(current=str(data.get("current", "")), releases=tuple(releases)), tuple(problems)
+
+
+def containers(store: Store) -> FrozenSet[str]:
+    """The ids of all that the record names."""
+    placed = (one for entry in load(store)[0].releases for one in entry.services.values())
+    return frozenset(one.container for one in placed if one.container)
 
 
 def save(store: Store, record: Record) -> None:

@@ -14,7 +14,7 @@ from remote.journal import Journal
 from remote.plans import UNPROVEN, BatchMarks, ConfigFile, Plan
 from remote.stage import unstage_all
 from remote.store import Store
-from remote.swap import Swap, back, finished
+from remote.swap import Swap, back, close, finished
 from remote.words import Malformed
 
 Lines = List[Dict[str, Any]]
@@ -107,13 +107,20 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
             release.enter(store, docker, plan, swaps, UNPROVEN, variables)
             docker.journal.write("recorded", release=plan.release)
         release.move_tags(docker, plan)
+        _close(swaps)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
     trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
+    _close(swaps)
     release.keep_failed(store, plan, swaps, "the run was cut off")
     if trouble:
         return "needs-person", f"run {run} was cut off in its swap, and not all of it could be undone: {trouble}"
     return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
+
+
+def _close(swaps: List[Swap]) -> None:
+    for swap in swaps:
+        close(swap)
 
 
 def _events(lines: Lines, event: str) -> Lines:

@@ -6,9 +6,10 @@ kept at the swap comes back, so that nothing is read again by the release that h
 
 from __future__ import annotations
 
+import contextlib
 import os
 
-from remote import files, offset, stream
+from remote import files, guarded, offset, stream
 from remote.docker import StepFailed
 from remote.plans import ConsumerStep
 from remote.words import Refusal
@@ -30,30 +31,37 @@ def stage(step: ConsumerStep, password: str, run: str) -> str:
         hint = "roll back without --replay"
         raise Refusal(f"{step.stream.name} no longer holds the messages from offset {begin} on ({now})", hint)
     try:
-        text = offset.moved(step.offset, (files.read(step.offset.path) or b"").decode(), begin)
-        state = os.stat(step.offset.path)
+        there = guarded.read(step.offset.path, offset.LIMIT)
+        text = offset.moved(step.offset, there[0].decode() if there else "", begin)
     except (offset.OffsetError, OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{step.offset.path} cannot be put back to {begin}: {error}") from error
-    return files.stage(step.offset.path, text.encode(), state.st_mode & 0o7777, (state.st_uid, state.st_gid), run)
+    assert there is not None  # noqa: S101  without a file there is no position in it
+    mode, uid, gid = guarded.identity(there[1])
+    return guarded.stage(step.offset.path, text.encode(), mode, (uid, gid), run)
 
 
 def place(staged: str, path: str, kept: str) -> None:
     """Put the position back, once there is a copy of the one that was reached. Raises StepFailed."""
     if not os.path.exists(kept):
         raise StepFailed(f"no copy of {path} could be kept, so that it was not put back")
+    with contextlib.suppress(OSError), guarded.opened(path) as file:
+        guarded.set_aside(file, guarded.aside(staged))
     try:
-        files.place(staged, path)
+        guarded.place(staged, path)
     except OSError as error:
         raise StepFailed(f"{path} could not be replaced: {error.strerror}") from error
 
 
 def undo(staged: str, path: str, kept: str) -> None:
     """Bring the position back that was reached before, where `place` has put it back. No consumer may be running."""
-    if os.path.exists(staged):
-        files.remove(staged)
+    if guarded.remove(staged):
         return
     reached = files.read(kept)
     if reached is None:
         raise StepFailed(f"{kept} is gone: {path} cannot be brought to where it was")
-    found = os.stat(path)
-    files.write(path, reached, found.st_mode & 0o7777, (found.st_uid, found.st_gid), "back")
+    if not guarded.bring_back(guarded.aside(staged), path, reached):
+        try:
+            mode, uid, gid = guarded.whose(path)
+        except OSError as error:
+            raise StepFailed(f"{path} cannot be brought to where it was: {error.strerror}") from error
+        guarded.write(path, reached, mode, (uid, gid), "back")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from remote import command, gpu_support, ground, tree
+from remote import command, gpu_support, ground, guarded, tree
 from remote import engine as engines
 from remote.checks import state
 from remote.checks.together import Question, ask_all
@@ -52,6 +52,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
     The answer is a Done. Raises Refusal with nothing changed when the registry refuses the login.
     """
+    guarded.prepare(request["root"], request["docker_host"])
     store, dry_run = find_store(request["root"], request["state"]), request["dry_run"]
     store.check_owner()
     os.umask(0o022)  # for the directories above one that is made
@@ -115,15 +116,38 @@ def _put_right(folder: Folder, dry_run: bool, done: List[str], left: List[Left])
 
 
 def _apply(folder: Folder, lack: Lack) -> None:
-    """What is in a directory is never touched, and nothing is removed."""
-    owner, path = ids(folder.owner), folder.path
+    """What is in a directory is never touched, and nothing is removed. Owner and mode go to what was made or seen."""
+    owner = ids(folder.owner)
     if lack.step == tree.MAKE:
-        os.makedirs(path)
-        os.chmod(path, tree.MODE if folder.mode is None else folder.mode)
-    if owner and lack.step in (tree.MAKE, tree.OWN):
-        os.chown(path, *owner)
-    if lack.step == tree.OPEN and folder.mode is not None:
-        os.chmod(path, folder.mode)
+        _make(folder.path, tree.MODE if folder.mode is None else folder.mode, owner)
+        return
+    with guarded.held(folder.path) as at:
+        found = os.fstat(at)
+        if (found.st_dev, found.st_ino) != lack.seen:
+            raise guarded.Unfit("somebody has put another in its place")
+        held = f"/proc/self/fd/{at}"  # of a directory that this login may not read, there is no other descriptor
+        if owner and lack.step == tree.OWN:
+            os.chown(held, *owner)
+        if folder.mode is not None and lack.step == tree.OPEN:
+            os.chmod(held, folder.mode)
+
+
+def _make(path: str, mode: Optional[int] = None, owner: Optional[Tuple[int, int]] = None) -> None:
+    """Make a directory, and those above it that are missing. Raises OSError."""
+    above, name = os.path.split(path)
+    try:
+        guarded.found(above)
+    except FileNotFoundError:
+        _make(above)
+    with guarded.folder(above) as at:
+        os.mkdir(name, tree.MODE if mode is None else 0o700, dir_fd=at)
+        with guarded.inner(at, name) as made:
+            if os.fstat(made).st_uid != os.geteuid() or os.listdir(made):
+                raise guarded.Unfit("somebody has put another in its place")
+            if owner:
+                os.fchown(made, *owner)
+            if mode is not None:
+                os.fchmod(made, mode)
 
 
 def _make_ours(store: Store, rows: List[Check], dry_run: bool, done: List[str]) -> None:

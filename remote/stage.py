@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from remote import files, modelkey, replay
+from remote import files, guarded, modelkey, replay
 from remote import journal as journals
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
@@ -53,7 +53,9 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     site.journal.write("staging", service=step.service, name=name, config=staged, offset=again, hash=hashed)
     if again:
         replay.stage(step, site.secrets["passwords"].get(step.service, ""), site.plan.id)
-    config = _stage_config(site, step, text) if step.config and text is not None else None
+    config = _stage_config(site, step, text, staged) if step.config and text is not None else None
+    if step.offset:
+        guarded.leads(os.path.dirname(step.offset.path))  # its links are asked about now, and not in the gap
     new = step.container or _create(site, step, name, hashed)
     container = site.docker.inspect(new)
     if container is None:
@@ -85,31 +87,32 @@ def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional
     return found or text
 
 
-def _stage_config(site: Site, step: ConsumerStep, text: str) -> ConfigSwap:
+def _stage_config(site: Site, step: ConsumerStep, text: str, staged: str) -> ConfigSwap:
     assert step.config is not None  # noqa: S101  the caller asked
     folder = site.folder(step.service)
     files.write(os.path.join(folder, "config.yaml"), text.encode())
-    before, mode, uid, gid = _keep_present(step.config.path, folder)
+    before, mode, uid, gid = _keep_present(step.config.path, folder, guarded.aside(staged))
     if step.old and not step.old.ours and before:
         adopted = site.store.release(old_release(step, site.plan.id), step.service)
         files.make_folder(adopted)
         files.write(os.path.join(adopted, "config.yaml"), files.read(before) or b"")
-    staged = files.stage(step.config.path, text.encode(), step.config.mode, owner(step.config), site.plan.id)
+    guarded.stage(step.config.path, text.encode(), step.config.mode, owner(step.config), site.plan.id)
     return ConfigSwap(step.config.path, staged, before, mode, uid, gid)
 
 
-def _keep_present(path: str, folder: str) -> Tuple[str, int, int, int]:
-    """Copy the config that is in place, so that it can come back as it was; its mode and owner."""
+def _keep_present(path: str, folder: str, aside: str) -> Tuple[str, int, int, int]:
+    """Copy the config that is in place, and set it aside, so that it can come back as it was; its mode and owner."""
     try:
-        present = files.read(path)
-        if present is None:
-            return "", 0, 0, 0
-        found = os.stat(path)
+        with guarded.opened(path) as file:
+            present, whose = guarded.content(file), guarded.identity(os.fstat(file.fileno()))
+            guarded.set_aside(file, aside)
+    except FileNotFoundError:
+        return "", 0, 0, 0
     except OSError as error:
-        raise Refusal(f"{path} is there but cannot be read: {error.strerror}", "let the login user own it") from error
+        raise Refusal(f"{path} is there but cannot be read: {error.strerror}", guarded.hint(error)) from error
     before = os.path.join(folder, "before.yaml")
     files.write(before, present)
-    return before, found.st_mode & 0o7777, found.st_uid, found.st_gid
+    return (before, *whose)
 
 
 def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
@@ -184,7 +187,8 @@ def unstage_all(store: Store, docker: Docker, run: str) -> None:
 def _unstage(docker: Docker, run: str, service: str, container: str, staged: Sequence[str]) -> None:
     """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
     for path in filter(None, staged):
-        files.remove(path)
+        guarded.remove(path)
+        guarded.remove(guarded.aside(path))
     found = docker.inspect(container)
     if found and _is_of(docker, service, run, found):
         docker.ensure_gone(found["Id"])

@@ -9,7 +9,7 @@ import dataclasses
 from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
-from remote import batch, prove
+from remote import batch, guarded, prove
 from remote import engine as engines
 from remote.checks import container, disk, logtail, progress
 from remote.checks.together import DEADLINE, Question, ask_all
@@ -28,6 +28,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     variables. The answer is a Look.
     """
     engine = dataclasses.replace(engines.find(request["docker_host"]), hidden=tuple(request["hidden"]))
+    guarded.prepare(request["root"], request["docker_host"])
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]

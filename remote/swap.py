@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from remote import files, replay
+from remote import files, guarded, offset, replay
 from remote.docker import Docker, StepFailed
 from remote.occupants import between_restarts, lives
 from remote.words import Refusal
@@ -20,7 +20,10 @@ NEVER_RESTART = "no"
 
 @dataclass(frozen=True)
 class ConfigSwap:
-    """A config file staged beside its place, and what was in that place before: a kept copy, or nothing."""
+    """A config file staged beside its place, and what was in that place before: a kept copy, or nothing.
+
+    What was there stands aside as well, where it can: `guarded.aside(staged)`.
+    """
 
     path: str
     staged: str
@@ -52,10 +55,11 @@ class Swap:
     replay: str = ""  # an offset file staged beside its place, from which the new one is to begin
 
 
-def forward(swap: Swap, docker: Docker) -> None:
+def forward(swap: Swap, docker: Docker) -> str:
     """Old out, new in. Everything that can be done outside the gap between stop and start is done outside it.
 
-    Raises StepFailed; `back` then leads from wherever it stopped to where it began.
+    Gives why no copy of the offset file could be kept, usually nothing. Raises StepFailed; `back` then leads from
+    wherever it stopped to where it began.
     """
     docker.refuse_run(swap.new)
     if swap.old:
@@ -66,17 +70,18 @@ def forward(swap: Swap, docker: Docker) -> None:
     docker.ensure_name(swap.new, swap.name)
     if swap.old:
         docker.ensure_stopped(swap.old, swap.grace, sync=False)
-    _copy(swap.offset, swap.offset_kept)
+    trouble = _copy(swap.offset, swap.offset_kept)
     if swap.replay:
         replay.place(swap.replay, swap.offset, swap.offset_kept)
     if swap.config:
         try:
-            files.place(swap.config.staged, swap.config.path)
+            guarded.place(swap.config.staged, swap.config.path)
         except OSError as error:
             raise StepFailed(f"{swap.config.path} could not be replaced: {error.strerror}") from error
     docker.ensure_started(swap.new, sync=False)
     docker.ensure_restart(swap.new, swap.new_restart)
     _sync(swap)
+    return trouble
 
 
 def back(swap: Swap, docker: Docker) -> str:
@@ -120,56 +125,72 @@ def finished(swap: Swap, docker: Docker) -> bool:
 
 def put_config_back(config: ConfigSwap) -> None:
     """The config as it was before the swap, or none if there was none. Raises StepFailed or Refusal."""
-    files.remove(config.staged)
+    guarded.remove(config.staged)
     if not config.before:
-        files.remove(config.path)
+        guarded.remove(config.path)
         return
     kept = files.read(config.before)
     if kept is None:
         raise StepFailed(f"{config.before} is gone: {config.path} cannot be put back")
-    if _is_as_before(config, kept):
+    was = config.mode, config.uid, config.gid
+    if _is_there(config.path, kept, was) or guarded.bring_back(guarded.aside(config.staged), config.path, kept, was):
         return
     try:
         # One name for every try: what a killed one left behind holds secrets, and the next one takes it away.
-        files.write(config.path, kept, config.mode, (config.uid, config.gid), "back")
+        guarded.write(config.path, kept, config.mode, (config.uid, config.gid), "back")
     except Refusal as error:
         _link_back(config, error)
 
 
+def close(swap: Swap) -> None:
+    """Remove what only the way back needs. Raises Refusal."""
+    for staged in (swap.config.staged if swap.config else "", swap.replay):
+        if staged:
+            guarded.remove(guarded.aside(staged))
+
+
 def _link_back(config: ConfigSwap, error: Refusal) -> None:
-    """A full disk takes no copy: the kept one itself stands in both places. Raises `error` where that cannot be."""
+    """A full disk takes no copy: the kept one itself stands in both places. Raises `error` where that cannot be.
+
+    Only where nothing stands aside: for a swap by an older version, whose kept copies lie below the root.
+    """
     try:
         os.chmod(config.before, config.mode)
         os.chown(config.before, config.uid, config.gid)
         os.link(config.before, config.staged)
-        files.place(config.staged, config.path)
+        guarded.place(config.staged, config.path)
     except OSError:
         raise error from None
 
 
-def _is_as_before(config: ConfigSwap, kept: bytes) -> bool:
-    if files.read(config.path) != kept:
-        return False
-    found = os.stat(config.path)
-    return (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (config.mode, config.uid, config.gid)
-
-
-def _copy(source: str, target: str) -> None:
-    """Keep the offset file exactly as a consumer left it. A full disk must not keep the next one down."""
+def _is_there(path: str, data: bytes, whose: guarded.Identity) -> bool:
     try:
-        data = files.read(source) if source else None
-        if data is not None:
-            with open(target, "wb") as file:
-                file.write(data)
+        found = guarded.read(path)
     except OSError:
-        return
+        return False
+    return found is not None and found[0] == data and guarded.identity(found[1]) == whose
+
+
+def _copy(source: str, target: str) -> str:
+    """Keep the offset file exactly as a consumer left it; why that could not be, usually nothing.
+
+    Neither a full disk nor what a consumer has put in the place of its file may keep the next one down.
+    """
+    try:
+        found = guarded.read(source, offset.LIMIT) if source else None
+        if found:
+            files.keep(target, found[0])
+    except OSError as error:
+        return f"the position in {source} could not be kept: {error.strerror}"
+    return ""
 
 
 def _sync(swap: Swap) -> None:
     """What was left unsynced inside the gap."""
-    for path in (swap.offset_kept, swap.config.path if swap.config else ""):
-        if path and os.path.exists(path):
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-            files.sync_folder(os.path.dirname(path))
+    if os.path.exists(swap.offset_kept):
+        handle = os.open(swap.offset_kept, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+        files.sync_folder(os.path.dirname(swap.offset_kept))
+    if swap.config:
+        guarded.sync(swap.config.path)

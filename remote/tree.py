@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence, Tuple
 
+from remote import guarded
 from remote.owners import ids, may_give
 from remote.words import CRITICAL, OK, SKIPPED, Check
 
@@ -27,20 +28,21 @@ class Folder:
 class Lack:
     """What is not as it should be. `step` is what puts it right: make, own, open, or nothing but a person.
 
-    `command` does the same for root; `mine` is whether this login may do it.
+    `command` does the same for root; `mine` is whether this login may do it. `seen`: device and inode of the directory.
     """
 
     what: str
     step: str = ""
     command: str = ""
     mine: bool = False
+    seen: Optional[Tuple[int, int]] = None
 
 
 def lacks(folder: Folder) -> Iterator[Lack]:
     """In the order in which they are put right."""
     path, owner = folder.path, ids(folder.owner)
     try:
-        found = os.stat(path)
+        found = guarded.found(path)
     except FileNotFoundError:
         may = may_make(path) and (owner is None or may_give(*owner))
         yield Lack(f"{path} is missing", MAKE, _make(folder), may)
@@ -51,22 +53,25 @@ def lacks(folder: Folder) -> Iterator[Lack]:
     if not stat.S_ISDIR(found.st_mode):
         yield Lack(f"{path} is no directory", command=f"mv {path} {path}.old")
         return
-    mine = os.geteuid() in (0, found.st_uid)
+    mine, seen = os.geteuid() in (0, found.st_uid), (found.st_dev, found.st_ino)
     if owner is not None and (found.st_uid, found.st_gid) != owner:
         what = f"{path} belongs to {found.st_uid}:{found.st_gid} instead of {folder.owner}"
-        yield Lack(what, OWN, f"chown {folder.owner} {path}", mine and may_give(*owner))
+        yield Lack(what, OWN, f"chown {folder.owner} {path}", mine and may_give(*owner), seen)
     mode = stat.S_IMODE(found.st_mode)
     if folder.mode is not None and mode != folder.mode:
         what = f"{path} has mode {mode:04o} instead of {folder.mode:04o}"
-        yield Lack(what, OPEN, f"chmod {folder.mode:04o} {path}", mine)
+        yield Lack(what, OPEN, f"chmod {folder.mode:04o} {path}", mine, seen)
 
 
 def may_make(path: str) -> bool:
     """Whether this login may make it, with the directories above it that are missing."""
     above = os.path.dirname(path)
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    return os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)
+    try:
+        return stat.S_ISDIR(guarded.found(above).st_mode) and os.access(above, os.W_OK | os.X_OK)
+    except FileNotFoundError:
+        return may_make(above)
+    except OSError:
+        return False
 
 
 def check(name: str, folders: Sequence[Folder]) -> Check:
@@ -75,7 +80,9 @@ def check(name: str, folders: Sequence[Folder]) -> Check:
     found = [lack for folder in folders for lack in lacks(folder)]
     figures = {"directories": len(folders), "lacking": len(found)}
     if not found:
-        return Check(name, OK, f"all {len(folders)} directories of hosts.yaml are there as it says", figures)
+        led = [f"{folder.path}{where}" for folder in folders for where in [guarded.leads(folder.path)] if where]
+        said = f"all {len(folders)} directories of hosts.yaml are there as it says"
+        return Check(name, OK, "; ".join([said, *led]), figures)
     return Check(name, CRITICAL, "; ".join(lack.what for lack in found), figures, hint(found))
 
 

@@ -7,9 +7,9 @@ import os
 import pwd
 import socket
 import time
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from remote import batch, files, meant, modelkey, offset, pause, record, registry
+from remote import batch, guarded, meant, modelkey, offset, pause, record, registry
 from remote import journal as journals
 from remote.engine import Engine
 from remote.foreign_text import named
@@ -122,20 +122,22 @@ def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dic
 
 
 def _in_place(store: Store, entry: Wanted) -> List[str]:
-    try:
-        present = files.read(entry.config.path) if entry.config else None
-    except OSError:
-        return []
+    present = _present(entry)
     return [] if present is None else [store.keyed_hash(present.decode("utf-8", "replace"))]
 
 
 def _same_config(store: Store, entry: Wanted) -> bool:
     assert entry.config is not None  # noqa: S101  the caller asked
+    return _present(entry) == (modelkey.with_chosen(store, entry.config, entry.text) or entry.text).encode()
+
+
+def _present(entry: Wanted) -> Optional[bytes]:
+    """The config in place, None where none is, or none that can be read."""
     try:
-        present = files.read(entry.config.path)
+        found = guarded.read(entry.config.path) if entry.config else None
     except OSError:
-        return False
-    return present == (modelkey.with_chosen(store, entry.config, entry.text) or entry.text).encode()
+        return None
+    return found[0] if found else None
 
 
 def _unreadable(store: Store) -> Check:

@@ -97,7 +97,7 @@ def look(docker: Docker, entry: Watched) -> Seen:
         return Seen(now, engine=False)
     if found is None:
         return Seen(now, failure="the container was removed")
-    position = _position(entry)
+    position = offset.upcoming(entry.step.offset)
     state = found["State"]
     troubled = failure or state["Restarting"] or not state["Running"] or found["RestartCount"] > entry.vigil.restarts
     if troubled or now - entry.asked >= ASK_BROKER:
@@ -139,15 +139,6 @@ def _failure(engine: Engine, entry: Watched) -> str:
         if not failure and any(bad in line for bad in entry.step.watch.failure_text):
             failure = quoted(line, 200)
     return failure
-
-
-def _position(entry: Watched) -> Optional[int]:
-    if entry.step.offset is None:
-        return None
-    try:
-        return offset.next_offset(entry.step.offset, offset.read(entry.step.offset).value)
-    except offset.OffsetError:
-        return None
 
 
 def _ask_broker(entry: Watched, position: Optional[int]) -> None:

@@ -20,7 +20,7 @@ STYLES = {WHOLE: "", CHANGED: "yellow"}  # of a model's state; any other is a fa
 def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
     """(text, style) of each line."""
     count = say.several(len(found.models), "model") if found.models else "no model"
-    yield f"{server}: {count} in {folder}; {_chosen(found)}", "bold"
+    yield f"{server}: {count} in {folder}{found.leads}; {_chosen(found)}", "bold"
     if found.damaged:
         yield f"  {found.damaged}", "bold red"
     width = max((len(model.date) for model in found.models), default=0)

@@ -47,9 +47,5 @@ def _status(error: urllib.error.HTTPError) -> Untaken:
         said = error.read(ANSWER).decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException):
         said = ""
-<<<<<<< HEAD
     sentence = f"answered with status {error.code}" + (f": {quoted(said, ANSWER)}" if said else "")
     return Untaken(sentence, REFUSED if 400 <= error.code < 500 and error.code not in LATER else TRIES)
-=======
-    return f"answered with status {error.code}{f': {quoted(said, ANSWER)}' if said else ''}"
->>>>>>> c26a0ca (docs know which words of a message stand in quotes; rows and rounds tidied)

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from remote import notes, wire
+from remote import guarded, notes, wire
 from remote.scheduled import deliver
 from remote.scheduled import state as states
 from remote.scheduled.alarm import NEW, News
@@ -66,6 +66,7 @@ def _round(program: str) -> int:
     os.nice(NICE)
     installed = _installed(os.path.join(os.path.dirname(os.path.abspath(program)), SETTINGS))
     os.environ.update(installed.environment)
+    guarded.prepare(installed.settings.root, installed.settings.questions.docker_host)
     store = Store(installed.settings.root, os.path.dirname(os.path.dirname(os.path.abspath(program))))
     store.check_owner()
     held, since = _alone(store)

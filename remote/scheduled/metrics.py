@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from remote import files
+from remote import guarded
 from remote.foreign_text import one_line
 from remote.occupants import moment
 from remote.scheduled.rounds import Round
@@ -21,7 +22,8 @@ Family = Tuple[str, str, List[Tuple[Labels, Number]]]  # name, help, samples
 def write(path: str, server: str, found: Round, state: State) -> str:
     """Replace the file, whole for the collector; why that failed, usually nothing."""
     try:
-        files.write(path, text(server, found, state).encode("utf-8", "backslashreplace"), 0o644)
+        data = text(server, found, state).encode("utf-8", "backslashreplace")
+        guarded.write(path, data, 0o644, (os.geteuid(), os.getegid()), "new")
     except (Refusal, OSError) as error:
         return str(error)
     return ""

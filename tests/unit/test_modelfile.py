@@ -6,8 +6,13 @@ import hashlib
 import io
 import os
 import random
+import struct
+import subprocess
+import sys
 import time
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -224,3 +229,127 @@ def test_a_link_may_lead_within_the_folder_and_not_out_of_it(tmp_path: Path) -> 
     assert seen(folder).state == "outside"
     (tmp_path / "linked").symlink_to(folder)
     assert modelfile.seen(str(tmp_path / "linked"), "2026-04-20", "best.pt", set()).state == "outside"
+
+
+def listing(name: bytes, method: int, packed: int, unpacked: int, begin: int) -> bytes:
+    """What an archive's list says of one part."""
+    sizes = 0, packed, unpacked, len(name)
+    return struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, method, 0, 0, *sizes, 0, 0, 0, 0, 0, begin) + name
+
+
+def end(count: int, size: int, begin: int) -> bytes:
+    return struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, size, begin, 0)
+
+
+def part(name: bytes, data: bytes, method: int, unpacked: int) -> bytes:
+    sizes = 0, len(data), unpacked, len(name)
+    return struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, method, 0, 0, *sizes, 0) + name + data
+
+
+def sparse(path: Path) -> None:
+    """8 KiB on disk, which say that the list of its parts has 3 GB."""
+    size = 3_000_000_000
+    with path.open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(4 + size)
+        file.seek(4 + size)
+        file.write(end(1, size, 4))
+
+
+def many(path: Path) -> None:
+    """As many parts as a list can have that is not too long, all of them the same."""
+    first = part(b"", b"", 0, 0)
+    count = modelfile.LIST // 46
+    path.write_bytes(first + listing(b"", 0, 0, 0, 0) * count + end(65535, 46 * count, len(first)))
+
+
+def bomb(path: Path) -> None:
+    """200 MB of zeros in 200 KB."""
+    packer, zeros = zlib.compressobj(9, zlib.DEFLATED, -15), bytes(1 << 20)
+    data = b"".join(packer.compress(zeros) for _ in range(200)) + packer.flush()
+    first = part(b"0", data, 8, 200 << 20)
+    told = listing(b"0", 8, len(data), 200 << 20, 0)
+    path.write_bytes(first + told + end(1, len(told), len(first)))
+
+
+def packed_otherwise(path: Path) -> None:
+    """A part of which 64 KB become as much as anybody likes, all at once."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("0", bytes(30 << 20))
+
+
+def one_for_all(path: Path) -> None:
+    """One part, listed a thousand times."""
+    first = part(b"0", b"x" * 1000, 0, 1000)
+    told = listing(b"0", 0, 1000, 1000, 0) * 1000
+    path.write_bytes(first + told + end(1000, len(told), len(first)))
+
+
+def long(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04")
+    os.truncate(path, (1 << 42) + 1)
+
+
+CRAFTED = {
+    sparse: "it is no model: the list of its parts is too long",
+    many: "it is not whole: a part of it is not where it should be",
+    bomb: "it is no model: it unpacks to more than 100 times its size",
+    packed_otherwise: "it is no model: a part of it is packed in a way that none is",
+    one_for_all: "it is not whole: a part of it is not where it should be",
+    long: "it is no model: it is longer than 4 TiB",
+}
+LOOKING = """
+import resource, sys
+from remote import modelfile
+found = modelfile.seen(sys.argv[1], "2026-04-20", "best.pt", set())
+assert found.state == "damaged", found
+print(found.sentence)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("crafted", CRAFTED, ids=lambda crafted: crafted.__name__)
+def test_an_archive_that_was_made_to_take_all_memory_or_all_day_takes_neither(
+    tmp_path: Path, crafted: Callable[[Path], None]
+) -> None:
+    path = model(tmp_path, b"")
+    crafted(path)
+    os.utime(path, (OLD, OLD))
+    begun = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", LOOKING, str(tmp_path)], capture_output=True, text=True, check=True)
+    sentence, kibibytes = ended.stdout.splitlines()
+    assert sentence == CRAFTED[crafted]
+    assert int(kibibytes) < 200_000, kibibytes
+    assert time.monotonic() - begun < 20
+
+
+def test_a_model_that_grows_for_ever_is_read_as_far_as_it_was_seen(tmp_path: Path) -> None:
+    path = model(tmp_path, WHOLE)
+    found = seen(tmp_path)
+    read: list[int] = []
+
+    def growing(count: int) -> None:
+        read.append(count)
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    assert modelfile.read(found, growing).state == "writing"
+    assert read[0] == len(WHOLE)
+
+
+@pytest.mark.parametrize("when", [1 << 62, -(1 << 62), 1 << 40])
+def test_a_time_that_no_calendar_has_is_no_defect(when: int) -> None:
+    assert modelfile._stamp(when) == ""
+
+
+def test_a_damaged_model_from_the_far_future_is_not_on_its_way(tmp_path: Path) -> None:
+    model(tmp_path, WHOLE[:900], time.time() + 10 * modelfile.AHEAD)
+    assert seen(tmp_path).state == "damaged"
+
+
+def test_a_folder_of_too_many_entries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modelfile, "MOST", 5)
+    for number in range(6):
+        (tmp_path / f"{number}").mkdir()
+    with pytest.raises(OSError, match="there are more than 5 entries in it"):
+        modelfile.directories(str(tmp_path))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,11 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
         hashes = [entry.services["q"].config_hash for entry in known.releases]
         assert (hashes, known.current) == (["old", store.keyed_hash(kept)], "r1")
     assert sorted(entry.name for entry in Path(store.root).iterdir()) == ["config.yaml", "state"]
+
+
+@pytest.mark.parametrize("line", ["a" + " " * 1_000_000 + "x", "a:" * 500_000, "'" * 1_000_000, "[" + "] " * 500_000])
+def test_no_line_that_a_container_writes_is_a_day_s_work(line: str) -> None:
+    begun = time.monotonic()
+    with contextlib.suppress(Unplaceable):
+        modelkey.span(line, "model")
+    assert time.monotonic() - begun < 5

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_file_that_is_as_wanted_is_fine_however_it_is_written(place: Path) -> 
         (b"A=1\r\nB=s3cret\r\n", WARNING, "line 1 ends as on Windows"),
         (b"A=1\nB=s3cret\n#\xff\n", WARNING, "line 3 is not UTF-8"),
         (b"A=1\nB=\n", WARNING, "different from .env: B"),
-        (b"A=" + b"1" * (1 << 18), UNKNOWN, "cannot be read: it is no file, or longer than 256 KiB"),
+        (b"A=" + b"1" * (1 << 18), UNKNOWN, "cannot be read: it is longer than 256 KiB"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_in_names(place: Path, raw: bytes, level: str, words: str) -> None:
@@ -201,3 +202,13 @@ def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what
     ]
     last = journals.last(store)
     assert last is not None and (last.state, last.outcome) == ("ended", "done")
+
+
+def test_a_file_of_nothing_but_odd_lines_is_read_at_once_and_told_in_a_few_words(place: Path) -> None:
+    place.write_text("a\n" * (envfile.LIMIT // 2 - 1))
+    begun = time.monotonic()
+    found = compared(entry(place))
+    assert time.monotonic() - begun < 20
+    assert (len(found.problems), found.problems[-1]) == (51, "131021 more lines are no better")
+    place.write_text("".join(f"A{number}=\n" for number in range(9999)))
+    assert len(compared(entry(place)).unknown) == envfile.MOST

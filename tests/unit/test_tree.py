@@ -111,7 +111,7 @@ def test_what_fails_in_the_doing_is_left_with_its_command(tmp_path: Path, monkey
     def refuse(*words: Any, **more: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "makedirs", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     done, (left,) = put_right(Folder(f"{tmp_path}/x"))
     assert (done, left.root, left.hint) == ([], True, f"install -d -m 0755 {tmp_path}/x")
     assert left.what == f"{tmp_path}/x is missing (Operation not permitted)"

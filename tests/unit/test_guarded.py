@@ -1,0 +1,495 @@
+"""Names below the mounts of an evil container: no reader waits, takes too much, or follows a link of its making."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from remote import (
+    batch,
+    choose,
+    command,
+    env,
+    envfile,
+    ground,
+    guarded,
+    memory,
+    modelchoice,
+    modelfile,
+    modelkey,
+    offset,
+    replay,
+    setup,
+    stage,
+    swap,
+    tree,
+    view,
+)
+from remote.engine import Engine
+from remote.envfile import EnvFile
+from remote.link_makers import Mount
+from remote.looks import Wanted
+from remote.plans import ConfigFile
+from remote.store import Store
+from remote.swap import ConfigSwap
+from remote.words import OffsetFile, Refusal
+from tests.unit.tricks import CANARY, TRICKS, exchanged, reached, within
+
+NOWHERE = Engine("unix:///nowhere")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that a container has mounted, beside one that it has not."""
+    for name in ("azaion", "home"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "home" / "canary").write_text(f"offset: 4711\nmodel: /azaion/models/4711\nA={CANARY}\n{CANARY}\n")
+    reached(monkeypatch, tmp_path / "azaion")
+    return tmp_path / "azaion"
+
+
+@pytest.fixture
+def canary(root: Path) -> Path:
+    return root.parent / "home" / "canary"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "state").mkdir()
+    store = Store(str(tmp_path / "state"))
+    store.create()
+    return store
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_stays_open() -> Iterator[None]:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def wanted(path: Path) -> Wanted:
+    config = ConfigFile(str(path), model_key="model")
+    return Wanted("queue", "consumer", config=config, text="model: x\n", offset=OffsetFile(str(path)))
+
+
+def keep_present(path: Path, store: Store) -> object:
+    return stage._keep_present(str(path), store.folder, f"{path}.aside")
+
+
+def copied(path: Path, store: Store) -> object:
+    return swap._copy(str(path), f"{store.folder}/offset.yaml")
+
+
+def pushed(path: Path, store: Store) -> object:
+    entry = EnvFile("queue", str(path), {"A": "1"})
+    found = envfile.compared(entry)
+    return env._stage([(entry, found)], {"queue": "A=1\n"}), env._keep(store, entry, found)
+
+
+def pointed(path: Path, store: Store) -> object:
+    return modelkey.point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
+
+
+def brought_back(path: Path, store: Store) -> object:
+    return guarded.bring_back(str(path), f"{path}.place", b"kept")
+
+
+READERS: dict[str, Callable[[Path, Store], object]] = {
+    "offset": lambda path, store: offset.read(OffsetFile(str(path)), lambda seconds: None),
+    "offset of a watch": lambda path, store: offset.upcoming(OffsetFile(str(path))),
+    "offset of a preflight": lambda path, store: ground.offset("row", wanted(path), NOWHERE, []),
+    "offset at the swap": copied,
+    "config of a preflight": lambda path, store: ground.config("row", wanted(path)),
+    "config of a look": lambda path, store: (
+        view._in_place(store, wanted(path)),
+        view._same_config(store, wanted(path)),
+    ),
+    "config that is kept": keep_present,
+    "config that names a model": lambda path, store: modelchoice.named(ConfigFile(str(path), model_key="model"), "/x"),
+    "config to be pointed at a model": lambda path, store: choose._read(str(path)),
+    "config that is pointed at a model": pointed,
+    "what was set aside": brought_back,
+    "env file": lambda path, store: envfile.check("row", EnvFile("queue", str(path), {"A": "1"})),
+    "env file that is replaced": pushed,
+    "model": lambda path, store: modelfile.looked_at(str(path), "", set()),
+    "dated model": lambda path, store: modelfile.seen(str(path.parent.parent), path.parent.name, path.name, set()),
+    "models": lambda path, store: modelfile.directories(str(path)),
+    "checkpoints": lambda path, store: batch.newest(str(path)),
+    "tree": lambda path, store: list(tree.lacks(tree.Folder(str(path), "7:8", 0o700))),
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+@pytest.mark.parametrize("reader", READERS)
+def test_no_reader_waits_for_anything_or_takes_what_it_must_not_have(
+    root: Path, canary: Path, store: Store, reader: str, trick: str
+) -> None:
+    (root / "2026-04-20").mkdir()
+    path = root / "2026-04-20" / "name"
+    TRICKS[trick](path, canary)
+    before = guarded.identity(canary.stat()), canary.read_text()
+    given = within(5, lambda: READERS[reader](path, store))
+    assert not isinstance(given, Exception) or isinstance(given, OSError | Refusal | offset.OffsetError), repr(given)
+    assert "4711" not in repr(given)
+    assert not holding(store, CANARY)
+    assert (guarded.identity(canary.stat()), canary.read_text()) == before
+
+
+def holding(store: Store, text: str) -> list[Path]:
+    """The files of ours that have a text in them."""
+    return [one for one in Path(store.folder).rglob("*") if one.is_file() and text.encode() in one.read_bytes()]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("trick", ["link", "pipe", "folder"])
+def test_a_name_that_changes_all_the_time_is_read_as_one_or_the_other(
+    root: Path, canary: Path, store: Store, reader: str, trick: str
+) -> None:
+    (root / "2026-04-20").mkdir()
+    path, other = root / "2026-04-20" / "name", root / "2026-04-20" / "other"
+    path.write_text("offset: 1\nmodel: /x/1\nA=1\n")
+    TRICKS[trick](other, canary)
+    until = time.monotonic() + 0.3
+    with exchanged(path, other):
+        while time.monotonic() < until:
+            given = within(5, lambda: READERS[reader](path, store))
+            assert not isinstance(given, Exception) or isinstance(given, OSError | Refusal | offset.OffsetError)
+            assert "4711" not in repr(given)
+    assert not holding(store, CANARY)
+    assert CANARY in canary.read_text()
+
+
+def test_a_folder_on_the_way_that_changes_all_the_time_leads_nowhere_else(root: Path, canary: Path) -> None:
+    (root / "models").mkdir()
+    (root / "models" / "canary").write_text("mine")
+    (root / "evil").symlink_to(canary.parent)
+    until, seen = time.monotonic() + 1.0, set()
+    with exchanged(root / "models", root / "evil"):
+        while time.monotonic() < until:
+            try:
+                found = guarded.read(str(root / "models" / "canary"))
+                seen.add(found[0] if found else None)
+            except guarded.Unfit as error:
+                seen.add(str(error)[:20])
+    assert b"mine" in seen and not any(isinstance(one, bytes) and b"4711" in one for one in seen)
+
+
+def test_a_refused_link_is_one_sentence_with_what_to_do(root: Path, canary: Path) -> None:
+    (root / "config.yaml").symlink_to(canary)
+    said = f"{root}/config.yaml is a link to {str(canary)!r}, which container queue could have made: {guarded.HINT}"
+    with pytest.raises(guarded.Unfit) as caught:
+        guarded.read(str(root / "config.yaml"))
+    assert str(caught.value) == caught.value.strerror == said
+    row = ground.config("queue config", wanted(root / "config.yaml"))
+    assert (row.sentence, row.hint) == (f"{root}/config.yaml cannot be read: {said}", "")
+
+
+def test_a_link_of_the_administrator_is_followed_and_the_row_says_where_it_leads(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "config.yaml").write_text("model: x\n")
+    (tmp_path / "linked").symlink_to("disk/../disk")
+    path = tmp_path / "linked" / "config.yaml"
+    assert guarded.read(str(path)) is not None
+    row = ground.config("queue config", wanted(path))
+    assert row.sentence == f"{path} (which leads to {tmp_path}/disk/config.yaml) can be replaced"
+    checked = tree.check("tree", [tree.Folder(str(tmp_path / "linked"))])
+    assert checked.sentence.endswith(f"as it says; {tmp_path}/linked (which leads to {tmp_path}/disk)")
+    assert guarded.leads(str(tmp_path / "disk")) == guarded.leads(str(tmp_path / "none")) == ""
+
+
+def test_a_link_that_was_followed_is_asked_about_again_only_when_it_is_another(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(guarded, "_mounts", lambda: asked.append(1) or [Mount(str(root), "container queue")])
+    for _ in range(3):
+        (tmp_path / "linked").symlink_to(root)
+        for _ in range(3):
+            guarded.found(str(tmp_path / "linked"))
+        (tmp_path / "linked").rename(tmp_path / "moved")
+        (tmp_path / "moved").unlink()
+    assert len(asked) == 3
+
+
+def test_without_an_engine_only_what_is_below_the_root_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "root" / "disk").mkdir(parents=True)
+    (tmp_path / "root" / "models").symlink_to("disk")
+    (tmp_path / "linked").symlink_to("root")
+    monkeypatch.setattr(guarded, "_settled", (str(tmp_path / "root"), "unix:///nowhere", frozenset()))
+    guarded.found(str(tmp_path / "linked" / "disk"))
+    with pytest.raises(guarded.Unfit, match=r"a container \(the docker engine does not say\) could have made"):
+        guarded.found(str(tmp_path / "linked" / "models"))
+
+
+@pytest.mark.parametrize(
+    ("target", "inside"),
+    [
+        ("../2026-04-20/best.pt", True),
+        ("deep/best.pt", True),
+        ("{folder}/2026-04-20/best.pt", True),
+        ("../../models/2026-04-20/best.pt", True),
+        ("../../home/canary", False),
+        ("{folder}/../home/canary", False),
+        ("dot/dot/dot/../../../../home/canary", False),
+        ("dot/dot/dot/../../../../../home/canary", False),
+        ("out/canary", False),
+        ("/proc/self/cwd", False),
+    ],
+)
+def test_links_among_models_lead_about_below_their_folder_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, inside: bool
+) -> None:
+    folder = tmp_path / "models"
+    for name in ("2026-04-20", "2026-05-01/deep"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "best.pt").write_text("whole")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "canary").write_text(CANARY)
+    (folder / "2026-05-01" / "dot").symlink_to(".")
+    (folder / "2026-05-01" / "out").symlink_to("../../home")
+    (folder / "2026-05-01" / "best.onnx").symlink_to(target.format(folder=folder))
+    reached(monkeypatch, folder)
+    found = modelfile.seen(str(folder), "2026-05-01", "best.onnx", set())
+    assert found.state in (("whole",) if inside else ("outside", "missing")), found
+    if not inside:
+        assert found.state == "missing" or found.sentence == f"it is a link that leads out of {folder}"
+
+
+def test_a_directory_that_others_may_exchange_is_neither_given_away_nor_opened_up(root: Path, canary: Path) -> None:
+    home = canary.parent
+    before = home.stat().st_uid, home.stat().st_mode
+    for name, trick in TRICKS.items():
+        path = root / name.replace(" ", "-")
+        trick(path, home)
+        done: list[str] = []
+        left: list[setup.Left] = []
+        setup._put_right(tree.Folder(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
+        assert left or name == "folder"
+    (root / "models").mkdir()
+    (lack,) = tree.lacks(tree.Folder(str(root / "models"), mode=0o700))
+    (root / "models").rename(root / "was")
+    (root / "models").mkdir(mode=0o755)
+    with pytest.raises(guarded.Unfit, match="somebody has put another in its place"):
+        setup._apply(tree.Folder(str(root / "models"), mode=0o700), lack)
+    assert (home.stat().st_uid, home.stat().st_mode) == before
+    assert (root / "models").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_new_directory_that_somebody_exchanges_at_once_is_not_given_away(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "theirs").mkdir(mode=0o750)
+    (root / "theirs" / "secret").touch()
+    mkdir = os.mkdir
+
+    def exchanging(name: str, mode: int, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        (root / name).rmdir()
+        (root / "theirs").rename(root / name)
+
+    monkeypatch.setattr(os, "mkdir", exchanging)
+    done: list[str] = []
+    left: list[setup.Left] = []
+    setup._put_right(tree.Folder(str(root / "models"), "", 0o777), False, done, left)
+    assert (done, left[0].what) == ([], f"{root}/models is missing (somebody has put another in its place)")
+    assert (root / "models").stat().st_mode & 0o777 == 0o750
+
+
+# What a run puts into its place and takes back.
+
+
+def me(mode: int = 0o600) -> tuple[int, int, int]:
+    return mode, os.geteuid(), os.getegid()
+
+
+@pytest.fixture
+def taken(root: Path, store: Store) -> ConfigSwap:
+    """A config that is kept and set aside, and a new one in its place."""
+    path = root / "config.yaml"
+    path.write_bytes(b"o" * 5000)
+    path.chmod(0o640)
+    before, *whose = stage._keep_present(str(path), store.folder, guarded.aside(f"{root}/.config.yaml.run"))
+    found = ConfigSwap(str(path), f"{root}/.config.yaml.run", before, *whose)
+    guarded.place(guarded.stage(str(path), b"new", 0o600, None, "run"), str(path))
+    return found
+
+
+def without_room(config: ConfigSwap) -> str:
+    """Put it back where no file takes more than 1000 bytes; what was refused."""
+    program = (
+        "import json, resource, sys\n"
+        "from remote.swap import ConfigSwap, put_config_back\n"
+        "from remote.words import Refusal\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+        "try: put_config_back(ConfigSwap(**json.loads(sys.argv[1])))\n"
+        "except Refusal as refusal: print(refusal.message)"
+    )
+    words = [sys.executable, "-c", program, json.dumps(dataclasses.asdict(config))]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_config_comes_back_without_room_though_it_is_kept_on_another_disk(root: Path, taken: ConfigSwap) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        kept = Path(disk) / "before.yaml"
+        kept.write_bytes(Path(taken.before).read_bytes())
+        assert kept.stat().st_dev != root.stat().st_dev
+        inode = (root / ".config.yaml.run.before").stat().st_ino
+        assert without_room(dataclasses.replace(taken, before=str(kept))) == ""
+    there = root / "config.yaml"
+    assert (there.read_bytes(), there.stat().st_mode & 0o777, there.stat().st_ino) == (b"o" * 5000, 0o640, inode)
+    assert [one.name for one in root.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("trick", [*TRICKS, "other text", "other mode", "gone"])
+def test_what_was_set_aside_and_is_not_as_it_was_is_written_from_the_kept_copy(
+    root: Path, canary: Path, taken: ConfigSwap, trick: str
+) -> None:
+    aside = root / ".config.yaml.run.before"
+    if trick == "other text":
+        aside.write_bytes(b"e" * 5000)
+    elif trick == "other mode":
+        aside.chmod(0o666)
+    else:
+        aside.unlink()
+        TRICKS.get(trick, lambda path, canary: None)(aside, canary)
+    swap.put_config_back(taken)
+    there = root / "config.yaml"
+    assert not there.is_symlink() and there.stat().st_nlink == 1
+    assert (there.read_bytes(), guarded.identity(there.stat())) == (b"o" * 5000, me(0o640))
+    swap.close(swap.Swap("queue", "queue", "", "", "", config=taken))
+    assert {one.name for one in root.iterdir()} <= {"config.yaml", aside.name if trick == "folder" else ""}
+
+
+@pytest.mark.parametrize("blocked", ["config.yaml", ".config.yaml.run", ".config.yaml.back"])
+def test_a_folder_in_the_way_keeps_no_consumer_down(root: Path, taken: ConfigSwap, blocked: str) -> None:
+    (root / ".config.yaml.run.before").unlink()
+    (root / blocked).unlink(missing_ok=True)
+    (root / blocked).mkdir()
+    (root / blocked / "in it").touch()
+    swap.put_config_back(taken)
+    assert (root / "config.yaml").read_bytes() == b"o" * 5000
+    assert len(list(root.rglob("in it"))) == 1  # it is nothing of ours, and stays
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_new_config_takes_its_place_whatever_stands_there(root: Path, canary: Path, trick: str) -> None:
+    path = root / "config.yaml"
+    TRICKS[trick](path, canary)
+    guarded.place(guarded.stage(str(path), b"new", 0o600, None, "run"), str(path))
+    assert (path.is_symlink(), path.read_bytes()) == (False, b"new")
+    assert CANARY in canary.read_text()
+
+
+@pytest.mark.parametrize("trick", [*TRICKS, "gone"])
+def test_a_position_that_was_put_back_is_brought_to_where_it_was(
+    root: Path, canary: Path, store: Store, trick: str
+) -> None:
+    path, staged, kept = root / "offset.yaml", str(root / ".offset.yaml.run"), f"{store.folder}/offset.yaml"
+    path.write_text("offset: 160\n")
+    assert swap._copy(str(path), kept) == ""
+    guarded.stage(str(path), b"offset: 100\n", 0o600, None, "run")
+    replay.place(staged, str(path), kept)
+    assert path.read_text() == "offset: 100\n"
+    (root / ".offset.yaml.run.before").unlink()
+    path.unlink()
+    TRICKS.get(trick, lambda path, canary: None)(path, canary)
+    replay.undo(staged, str(path), kept)
+    assert (path.is_symlink(), path.read_text()) == (False, "offset: 160\n")
+
+
+def test_a_position_comes_back_without_room(root: Path, store: Store) -> None:
+    path, staged, kept = root / "offset.yaml", str(root / ".offset.yaml.run"), f"{store.folder}/offset.yaml"
+    path.write_text("offset: 160" + " " * 5000 + "\n")
+    inode = path.stat().st_ino
+    swap._copy(str(path), kept)
+    guarded.stage(str(path), b"offset: 100\n", 0o600, None, "run")
+    replay.place(staged, str(path), kept)
+    program = (
+        "import resource, sys\nfrom remote import replay\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+        "replay.undo(*sys.argv[1:])"
+    )
+    subprocess.run([sys.executable, "-c", program, staged, str(path), kept], check=True)
+    assert path.stat().st_ino == inode and [one.name for one in root.iterdir()] == ["offset.yaml"]
+
+
+def test_what_could_not_be_kept_of_a_position_is_said(root: Path, store: Store) -> None:
+    path = root / "offset.yaml"
+    os.mkfifo(path)
+    assert within(5, lambda: copied(path, store)) == f"the position in {path} could not be kept: it is not a file"
+    path.unlink()
+    assert copied(path, store) == ""  # there is none, as before a first message
+
+
+# Memory.
+
+
+def test_programs_have_the_limit_that_this_process_came_with() -> None:
+    program = """
+import resource, threading
+from remote import command, guarded, memory
+resource.setrlimit(resource.RLIMIT_AS, (9 << 30, resource.RLIM_INFINITY))
+guarded.prepare("/azaion")
+guarded.prepare("/azaion")
+said = []
+def ask(): said.append(command.run(["sh", "-c", "ulimit -S -v"], 10.0).out.strip())
+threads = [threading.Thread(target=ask) for _ in range(20)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(set(said) == {str(9 << 20)}, resource.getrlimit(resource.RLIMIT_AS) == (memory.LIMIT, resource.RLIM_INFINITY))
+try:
+    bytes(memory.LIMIT)
+except MemoryError:
+    print("bound")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["True", "True", "bound"]
+
+
+def test_a_process_that_may_have_less_already_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_before", None)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1 << 30, 2 << 30))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: pytest.fail(f"{limits}"))
+    memory.bound()
+    assert command.run(["true"], 5.0).ok
+    monkeypatch.setattr(memory, "resource", None)  # a minimal Python
+    memory.bound()
+    assert command.run(["true"], 5.0).ok
+
+
+def test_no_memory_for_a_file_is_a_sentence_about_it(tmp_path: Path) -> None:
+    class Full:
+        def read(self, size: int) -> bytes:
+            raise MemoryError
+
+    with pytest.raises(guarded.Unfit, match="there is no memory to read it"):
+        guarded.content(Full())  # type: ignore[arg-type]
+
+
+def test_a_lease_that_a_container_holds_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "offset.yaml"
+    path.write_text("offset: 1\n")
+    program = (
+        "import fcntl, signal, sys\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\n"
+        "file = open(sys.argv[1], 'r+')\nfcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+        "print('held', flush=True)\nsys.stdin.read()"
+    )
+    words = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        given = within(5, lambda: offset.read(OffsetFile(str(path)), lambda seconds: None))
+        holder.communicate("")
+    assert isinstance(given, offset.OffsetError) and "cannot be read" in given.message

@@ -1,0 +1,114 @@
+"""What an evil container does with a name below its mounts, for the tests of whatever reads such names."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from remote import guarded
+from remote.link_makers import Mount
+
+CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
+EXCHANGE = 2  # of renameat2
+
+Trick = Callable[[Path, Path], None]  # what is put where, with the path of the canary
+
+
+def _link(path: Path, canary: Path) -> None:
+    path.symlink_to(canary)
+
+
+def _relative_link(path: Path, canary: Path) -> None:
+    path.symlink_to(os.path.relpath(canary, path.parent))
+
+
+def _loop(path: Path, canary: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _device(path: Path, canary: Path) -> None:
+    """A link to one, as only root can make another; it is opened by nobody."""
+    path.symlink_to("/dev/zero")
+
+
+def _pipe(path: Path, canary: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path, canary: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # its name may be no longer than 108 bytes
+    try:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def _folder(path: Path, canary: Path) -> None:
+    path.mkdir()
+    (path / "x").write_text(CANARY)
+
+
+def _terabyte(path: Path, canary: Path) -> None:
+    path.touch(mode=0o600)
+    os.truncate(path, 1 << 40)
+
+
+TRICKS: dict[str, Trick] = {
+    "link": _link,
+    "relative link": _relative_link,
+    "loop of links": _loop,
+    "device": _device,
+    "pipe": _pipe,
+    "socket": _socket,
+    "folder": _folder,
+    "terabyte": _terabyte,
+}
+
+
+def reached(monkeypatch: object, *folders: Path, whose: str = "container queue") -> None:
+    """Let containers be able to write to folders, as the engine would list them."""
+    monkeypatch.setattr(guarded, "_mounts", lambda: [Mount(str(folder), whose) for folder in folders])  # type: ignore[attr-defined]
+
+
+def within(seconds: float, act: Callable[[], object]) -> object:
+    """What a call gives, or the exception that it raises; one that waits fails the test."""
+    given: list[object] = []
+
+    def live() -> None:
+        try:
+            given.append(act())
+        except Exception as error:
+            given.append(error)
+
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert given, f"it took longer than {seconds} s"
+    return given[0]
+
+
+@contextlib.contextmanager
+def exchanged(one: Path, other: Path) -> Iterator[None]:
+    """Two names that change places all the time, each moment in one step."""
+    libc, done = ctypes.CDLL(None, use_errno=True), threading.Event()
+    words = (-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE)
+    assert libc.renameat2(*words) == 0, os.strerror(ctypes.get_errno())
+
+    def live() -> None:
+        while not done.is_set():
+            libc.renameat2(*words)
+
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
