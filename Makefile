@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-unit lint bench faults schema docs clean
+.PHONY: help demo test test-unit lint bench faults schema docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
 	@echo "make faults     every death at every point of a run; writes docs/reliability.md (an hour or two)"
 	@echo "make docs       the pages that are made from the code: docs/hosts-yaml.md and docs/messages.md"
+	@echo "make lock       requirements*.lock from requirements*.txt: all packages with their hashes, which is what is installed"
 	@echo "make lint       style, types, and what the server's half may use"
 
 demo: .venv/ready
@@ -44,7 +45,10 @@ schema: .venv/ready
 docs: .venv/ready
 	@$(BIN)/python -m docs.generate
 
-.venv/ready: requirements.txt requirements-dev.txt
+lock:
+	@sh sandbox/lock.sh $(PYTHON)
+
+.venv/ready: requirements-dev.lock
 	@sh sandbox/venv.sh $(PYTHON)
 	@touch $@
 

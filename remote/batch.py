@@ -19,6 +19,7 @@ from remote.journal import now
 from remote.looks import Checkpoint, Wanted
 from remote.occupants import AT_WORK, moment, occupant
 from remote.plans import Occupant
+from remote.processes import container_of
 from remote.runs import is_listed_run
 from remote.words import OK, UNKNOWN, Check
 
@@ -83,16 +84,6 @@ def on_gpu() -> Optional[List[Process]]:
             known = found.get(int(pid)) or Process(int(pid), program, container_of(int(pid)), ())
             found[int(pid)] = known._replace(gpus=(*known.gpus, gpu))
     return list(found.values())
-
-
-def container_of(pid: int) -> str:
-    """The container a host process belongs to, empty for none: docker writes its id into the cgroup's path."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="ascii", errors="replace") as file:
-            found = re.search(r"[0-9a-f]{64}", file.read())
-    except OSError:
-        return ""
-    return found.group() if found else ""
 
 
 def _outlives(engine: Engine) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -30,20 +32,60 @@ def of_server(door: Door, place: dict[str, str], request: Request, since: int) -
 
 
 def write(path: Path, servers: Sequence[ServerReport]) -> None:
-    """Write the page, whole for whoever has it open. Raises BadInput where that cannot be."""
+    """Write the page to a new file and put it in its place, whole for whoever has the old one open.
+
+    Raises BadInput where that cannot be, and for a place that holds anything but a file.
+    """
     from runbook.report.page import page
 
     made_at = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    text = page(servers, made_at).encode()
+    beside = f".report.{os.urandom(8).hex()}"
     try:
-        beside.write_text(page(servers, made_at), encoding="utf-8", newline="\n")
-        beside.replace(path)
+        with _folder_of(path) as folder:
+            # A name of its own: in a folder that others write to, what has it already may be a link of theirs.
+            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(text)
+                _refuse_what_is_no_file(path, folder)
+                os.replace(beside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                os.unlink(beside, dir_fd=folder)
+                raise
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise BadInput(f"{path} cannot be written: {error.strerror}", "say another file with --out") from error
 
 
 def writable(path: Path) -> None:
     """Raises BadInput before anything is asked for a file that cannot be."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise BadInput(f"{path} cannot be written", "--out names a file in a folder that is there")
+    hint = "--out names a file in a folder that is there"
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadInput(f"{path} cannot be written", hint)
+    try:
+        with _folder_of(path) as folder:
+            _refuse_what_is_no_file(path, folder)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", hint) from error
+
+
+@contextmanager
+def _folder_of(path: Path) -> Iterator[int]:
+    """The folder that a file is in, held open: what is looked at there and what is written there is in the same one."""
+    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _refuse_what_is_no_file(path: Path, folder: int) -> None:
+    """Neither followed nor replaced: a link leads elsewhere, and in the place of a pipe or a device nothing reads."""
+    try:
+        mode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise BadInput(f"{path} is a link", "say the file that it leads to with --out, or remove it")
+    if not stat.S_ISREG(mode):
+        raise BadInput(f"{path} is no regular file", "say another file with --out")

@@ -17,7 +17,7 @@ from sandbox.rootfs import pack
 from sandbox.say import Say
 from sandbox.services import REGISTRY_USER
 
-REQUIREMENTS = Path(__file__).with_name("requirements-image.txt")
+REQUIREMENTS = Path(__file__).with_name("requirements-image.lock")
 BASE = "sandbox-base:latest"
 LOGIN_DIRECTORY = "/run/docker-login"
 
@@ -52,7 +52,8 @@ def install_libraries(sandbox: Sandbox) -> None:
     if sandbox.libraries.exists():
         return
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-    command += ["--root-user-action=ignore", f"--requirement={REQUIREMENTS}", f"--target={sandbox.libraries}"]
+    command += ["--root-user-action=ignore", "--require-hashes", f"--requirement={REQUIREMENTS}"]
+    command += [f"--target={sandbox.libraries}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(sandbox.libraries, ignore_errors=True)

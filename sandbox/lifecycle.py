@@ -20,6 +20,9 @@ from sandbox.say import Say
 from sandbox.status import is_up
 
 SETTINGS = "sandbox.json"
+PRIVATE = (
+    0o700  # keys and passwords lie below; the machines' own users have a root of their own, and never come by here
+)
 
 
 def found(directory: Path) -> Sandbox:
@@ -105,6 +108,7 @@ def _claim(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     if busy:
         raise Refused(f"already in use on 127.0.0.1: {', '.join(busy)}", "fab sandbox.up --port-base N takes others")
     sandbox.directory.mkdir(parents=True, exist_ok=True)
+    sandbox.directory.chmod(PRIVATE)
     (sandbox.directory / ".gitignore").write_text("*\n")
     known.write_text(json.dumps({"port_base": sandbox.port_base}) + "\n")
     for path in (sandbox.directory, known):

@@ -23,5 +23,5 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     rm -f .venv.log
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "Installing the Python packages of requirements-dev.txt into .venv."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+echo "Installing the Python packages of requirements-dev.lock into .venv."
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock

@@ -8,11 +8,13 @@ from typing import List, Optional, Tuple
 
 from remote import command, files
 from remote.foreign_text import quoted
+from remote.processes import named
 from remote.words import Refusal
 
 SECONDS = 10.0
 LIMIT = 1 << 20  # bytes of a crontab that are read
 DAEMONS = ("cron", "crond", "fcron")
+ROOT = 0  # the user they run as
 BEGIN, END = "# BEGIN gpu-runbook", "# END gpu-runbook"
 BY_HAND = "see crontab -l on the server, and take the lines out with crontab -e; then run it again"
 
@@ -79,17 +81,10 @@ def with_block(text: str, root: str, wanted: str) -> str:
 
 
 def is_running(processes: str = "/proc") -> Optional[bool]:
-    """Whether a cron daemon runs; None where this user cannot see others' processes."""
+    """Whether a cron daemon runs, root's and in no container; None where this user cannot see others' processes."""
     if not os.path.exists(os.path.join(processes, "1", "comm")):
         return None
-    for pid in filter(str.isdigit, os.listdir(processes)):
-        try:
-            with open(os.path.join(processes, pid, "comm"), encoding="utf-8", errors="replace") as file:
-                if file.read().strip() in DAEMONS:
-                    return True
-        except OSError:
-            continue  # it has ended meanwhile
-    return False
+    return any(True for _ in named(DAEMONS, ROOT, processes))
 
 
 def _span(text: str, root: str) -> Optional[Tuple[int, int]]:

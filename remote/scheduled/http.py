@@ -15,7 +15,7 @@ LATER = (408, 425, 429)  # of the statuses that refuse a request, those that ask
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """An alert is posted to the address that was given, or not at all: elsewhere nobody asked for it."""
+    """What is called is the address that was given, or none: who answers for it does not choose another for us."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -25,9 +25,8 @@ def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: floa
     """POST the body, or GET without one; the status as a sentence. Raises Untaken, never quoting the address."""
     known = {"User-Agent": "gpu-runbook", **headers}
     request = urllib.request.Request(url, body, known)  # noqa: S310  that it is http or https was seen on the laptop
-    handlers = [_NoRedirect()] if body is not None else []
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=seconds) as answer:
+        with urllib.request.build_opener(_NoRedirect()).open(request, timeout=seconds) as answer:
             answer.read(ANSWER)
             return f"answered with status {answer.status}"
     except urllib.error.HTTPError as error:

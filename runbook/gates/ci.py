@@ -20,6 +20,7 @@ from runbook.problems import printable
 from runbook.secret import Secret, masked, spellings
 
 _REVISION = re.compile(r"[0-9a-f]{7,64}")
+_ELSEWHERE = "deploy an image that was built from a commit of that branch, or correct ci.branch"
 _STATES = (forges.RED, forges.RUNNING, forges.STRANGE, forges.SHAKY, forges.IDLE, forges.GREEN)
 
 
@@ -66,6 +67,9 @@ def _by_forge(name: str, ci: Ci, target: Target, token: Secret | None, hidden: S
         results = [
             Result(masked(one.name, hidden), one.state, masked(one.word, hidden)) for one in forge.results(commit.name)
         ]
+        if commit.by == "label" and not forge.holds(ci.branch, commit.name):
+            figures = {"commit": commit.name, "by": commit.by, "results": len(results)}
+            return Check(name, CRITICAL, f"{commit} is not on branch {ci.branch}", figures, _ELSEWHERE)
         return judge(name, commit, results, ci.required)
     except Misshapen as error:
         raise Unjudged(f"what {forge.name} answers makes no sense: {error}", "check ci.forge and ci.address") from None

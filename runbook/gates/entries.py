@@ -14,18 +14,24 @@ from runbook.gates.target import strange_word
 class Ci(Strict):
     """Where it is asked whether the code of an image is green. {service} and {image} are put into texts."""
 
-    forge: Literal["github", "gitea"] | None = field(default=None, metadata=about("gitea is for Forgejo as well."))
+    forge: Literal["github", "gitea"] | None = field(
+        default=None, metadata=about("gitea is from 1.20 on, and for Forgejo as well.")
+    )
     repository: fields.Repository = field(default="{image}", metadata=about("owner/name at the forge."))
     address: fields.Url | None = field(
         default=None,
         metadata=about("The forge, without it https://api.github.com; a GitHub of your own ends in /api/v3."),
     )
-    branch: fields.Branch = field(default="dev", metadata=about("Whose head counts for an image without revision."))
+    branch: fields.Branch = field(
+        default="dev", metadata=about("What an image's commit must be on; its head, for an image that names none.")
+    )
     token_variable: fields.Variable = field(default="CI_TOKEN", metadata=about("Of the environment, or of .env."))
     required: tuple[str, ...] = field(default=(), metadata=about("Results that must be there; all of them without it."))
     command: tuple[str, ...] = field(
         default=(),
-        metadata=about("Instead of a forge: green is exit status 0; REVISION, BRANCH, SERVICE and IMAGE are set."),
+        metadata=about(
+            "Instead of a forge: exit status 0 says green, and of the branch; REVISION, BRANCH, SERVICE, IMAGE are set."
+        ),
     )
     timeout: Annotated[int, fields.duration(1, 120)] = field(default=10, metadata=about("For one answer."))
 

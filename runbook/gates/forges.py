@@ -75,6 +75,25 @@ class Forge:
             raise Misshapen(f"sha is that of another commit than {abbreviated}")
         return commit
 
+    def holds(self, branch: str, commit: str) -> bool:
+        """Whether a commit is on a branch: its head, or one of those that led to it.
+
+        The branch is compared by its head's name: a tag may be called like a branch, and another commit is meant then.
+        """
+        head = self.head(branch)
+        if head == commit:
+            return True
+        what = f"common history of commit {commit[:8]} and branch {branch}"
+        if self._github:
+            found = self._ask(f"/compare/{head}...{commit}?per_page=1", what)
+            return self._commit(entry(entry(found, "merge_base_commit", dict), "sha", str)) == commit
+        # Not its /compare: that counts no commits either where the two have none in common.
+        query = {"sha": commit, "not": head, "limit": 1, "stat": "false", "verification": "false", "files": "false"}
+        beyond = self._ask(f"/commits?{urlencode(query)}", what)
+        if not isinstance(beyond, list):
+            raise Misshapen("commits is not a list")
+        return not beyond
+
     def results(self, commit: str) -> list[Result]:
         """Everything that reported on a commit."""
         if self._github:

@@ -40,12 +40,12 @@ def levels(said: Said) -> dict[str, str]:
 
 
 def asks(laptop: Laptop, forge: Forge, **states: str) -> None:
-    """hosts.yaml names a Gitea; it says so of each commit: `head` of dev, `built` of the image's label."""
+    """hosts.yaml names a Gitea; it says so of each commit: `head` of dev, `built` of the image's label before it."""
     watched(laptop, settle=0, window=1)
     laptop.hosts["ci"] = {"forge": "gitea", "address": forge.address}
     laptop.save()
     root = "/api/v1/repos/azaion/annotation-queue"
-    forge.on(f"{root}/branches/dev", forges.says({"name": "dev", "commit": {"id": HEAD}}))
+    forges.gitea_branch(forge, BUILT, head=HEAD)
     for commit, state in ((HEAD, states.get("head")), (BUILT, states.get("built"))):
         found = [{"context": "build", "status": state}] if state else []
         combined = {"state": state or "", "sha": commit, "total_count": len(found), "statuses": found}
@@ -121,6 +121,16 @@ def test_a_red_commit_holds_a_deploy_back_until_somebody_goes_past_it_with_a_rea
     assert said.status == 0, said.all
     assert "(gone past: the runner is down)" in said.out
     assert f"went past {QUEUE} CI: the runner is down" in laptop.fab("history").out
+
+
+def test_an_image_of_a_green_commit_that_was_never_merged_is_not_deployed(laptop: Laptop, forge: Forge) -> None:
+    asks(laptop, forge, head="success", built="success")
+    forges.gitea_branch(forge, head=HEAD)
+    before = server_snapshot(laptop.sandbox).containers
+    said = laptop.fab("deploy", *ONLY)
+    assert said.status == 12, said.all
+    assert f"{QUEUE} CI: commit {BUILT[:8]} (the image's label) is not on branch dev" in said.err
+    assert server_snapshot(laptop.sandbox).containers == before
 
 
 def test_an_image_that_names_no_commit_is_as_green_as_the_branch(laptop: Laptop, forge: Forge) -> None:

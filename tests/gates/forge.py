@@ -150,6 +150,15 @@ def github(
     )
 
 
+def github_branch(found: Forge, commit: str, common: str, head: str = HEAD) -> None:
+    """GitHub's comparison of a commit with the branch dev: the last commit that both have in `common`."""
+    state = "behind" if common == commit else "ahead" if common == head else "diverged"
+    found.on(
+        f"/repos/{REPOSITORY}/compare/{head}...{commit}",
+        says({"status": state, "merge_base_commit": {"sha": common}, "commits": [], "files": []}),
+    )
+
+
 def run(name: str, conclusion: str | None = "success", status: str = "completed", commit: str = HEAD) -> dict[str, Any]:
     """A check run of GitHub's."""
     return {"id": crc32(name.encode()), "name": name, "head_sha": commit, "status": status, "conclusion": conclusion}
@@ -172,6 +181,19 @@ def gitea(found: Forge, answer: Behaviour, commit: str = HEAD) -> None:
     found.on(f"{root}/branches/dev", says({"name": "dev", "commit": {"id": commit, "message": "…"}}))
     found.on(f"{root}/git/commits/{commit[:7]}", says({"sha": commit}))
     found.on(f"{root}/commits/{commit}/status", answer)
+
+
+def gitea_branch(found: Forge, *before: str, head: str = HEAD, repository: str = REPOSITORY) -> None:
+    """A Gitea's list of the commits that led to one and not to another; `before` led to the head of the branch dev."""
+
+    def behave(handler: Handler) -> None:
+        asked, apart = handler.query["sha"], handler.query["not"]
+        assert apart == head, "the branch is named by the commit at its head"
+        says([] if asked in (head, *before) else [{"sha": asked}])(handler)
+
+    root = f"/api/v1/repos/{repository}"
+    found.on(f"{root}/branches/dev", says({"name": "dev", "commit": {"id": head, "message": "…"}}))
+    found.on(f"{root}/commits", behave)
 
 
 def combined(statuses: list[dict[str, Any]], most: int = 50) -> Behaviour:

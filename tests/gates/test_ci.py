@@ -132,18 +132,72 @@ def test_required_results_must_be_there_and_green(forge: Forge) -> None:
     )  # fmt: skip
 
 
-def test_the_commit_of_the_images_label_is_judged_and_not_the_branch(forge: Forge) -> None:
+def built_from(forge: Forge, *, red: bool = False) -> None:
+    """Both forges know a commit that is not the head of the branch; it is green, and the head is not."""
     forges.github(forge, [], [run("build", "failure")])
-    forges_of_label = [run("build", commit=OTHER)]
-    forge.on(
-        f"{ROOT}/commits/{OTHER}/status", says({"state": "pending", "sha": OTHER, "total_count": 0, "statuses": []})
-    )
-    forge.on(f"{ROOT}/commits/{OTHER}/check-runs", says({"total_count": 1, "check_runs": forges_of_label}))
-    row = ask(forge, revision=OTHER)
+    forges.github(forge, [], [run("build", "failure" if red else "success", commit=OTHER)], OTHER)
+    forges.gitea(forge, combined([gitea_status("build", "failure")]))
+    answer = {"sha": OTHER, "statuses": [gitea_status("build", "failure" if red else "success")]}
+    forges.gitea(forge, says(answer), OTHER)
+    forge.on(f"{ROOT}/branches/dev", says({"name": "dev", "commit": {"sha": HEAD}}))
+    forge.on(f"{GITEA}/branches/dev", says({"name": "dev", "commit": {"id": HEAD}}))
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"])
+def test_the_commit_of_the_images_label_is_judged_and_not_the_head_of_the_branch(forge: Forge, kind: str) -> None:
+    built_from(forge)
+    forges.github_branch(forge, OTHER, common=OTHER)
+    forges.gitea_branch(forge, OTHER)
+    row = ask(forge, kind, revision=OTHER)
     assert (row.level, row.sentence) == (OK, "commit 99999999 (the image's label): its one result is green")
     assert row.figures["by"] == "label"
-    assert not any("/branches/" in path for path in forge.paths)
-    assert ask(forge).level == CRITICAL
+    assert ask(forge, kind).level == CRITICAL
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"])
+@pytest.mark.parametrize("common", [HEAD, "7" * 40], ids=["ahead", "beside"])
+@pytest.mark.parametrize("red", [False, True], ids=["green", "red"])
+def test_a_commit_that_is_not_on_the_branch_is_none_of_its_however_green(
+    forge: Forge, kind: str, common: str, red: bool
+) -> None:
+    """As those of a fork are, and of a pull request that nobody has looked at: a forge runs checks for them as well."""
+    built_from(forge, red=red)
+    forges.github_branch(forge, OTHER, common)
+    forges.gitea_branch(forge, "7" * 40)
+    row = ask(forge, kind, revision=OTHER)
+    assert (row.level, row.sentence) == (CRITICAL, "commit 99999999 (the image's label) is not on branch dev")
+    assert "ci.branch" in row.hint
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"])
+def test_the_head_of_the_branch_needs_no_comparison(forge: Forge, kind: str) -> None:
+    forges.github(forge, [], [run("build")])
+    forges.gitea(forge, combined([gitea_status("build")]))
+    assert ask(forge, kind, revision=HEAD).level == OK
+    assert not any("compare" in path or "not=" in path for path in forge.paths)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "sentence"),
+    [
+        ("github", says({"message": "No common ancestor"}, 404), "knows no common history of commit 99999999 and br"),
+        ("github", says({"status": "behind"}), "merge_base_commit is missing"),
+        ("github", says({"merge_base_commit": {"sha": "dev"}}), "is no 40 or 64 hexadecimal digits"),
+        ("gitea", says({"message": "object does not exist"}, 404), "knows no common history of commit 99999999 and br"),
+        ("gitea", says(b"null"), "commits is not a list"),
+        ("gitea", says({}), "commits is not a list"),
+        ("gitea", says(b""), "it is empty"),
+        ("gitea", says({}, 500), "answers HTTP 500"),
+    ],
+)
+def test_a_forge_that_cannot_say_what_is_on_the_branch_leaves_it_unknown(
+    forge: Forge, kind: str, answer: forges.Behaviour, sentence: str
+) -> None:
+    built_from(forge)
+    forge.on(f"{ROOT}/compare/{HEAD}...{OTHER}", answer)
+    forge.on(f"{GITEA}/commits", answer)
+    row = ask(forge, kind, revision=OTHER)
+    assert (row.level, sentence in row.sentence) == (UNKNOWN, True), row
 
 
 @pytest.mark.parametrize("kind", ["github", "gitea"])

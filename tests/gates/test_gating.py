@@ -42,6 +42,7 @@ def test_each_service_has_a_row_of_each_gate(scene: Scene, forge: Forge, tmp_pat
     for image, word in (("azaion/queue", "success"), ("azaion/training", "failure")):
         status = {"sha": HEAD, "statuses": [gitea_status("build", word)]}
         forge.on(f"/api/v1/repos/{image}/commits/{HEAD}/status", says(status))
+        forges.gitea_branch(forge, repository=image)
     (tmp_path / "second-queue-1.0.json").write_text(json.dumps(trivy(made=NOW.isoformat())))
     ci = Ci(forge="gitea", address=forge.address, token_variable="QUEUE_PASSWORD")
     scan = Scan(report=tmp_path / "{service}-{tag}.json", max_age=2**40)

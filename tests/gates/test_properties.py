@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from runbook.errors import BadInput
 from runbook.gates import allowed, ci, scan
 from runbook.gates.entries import Ci, Scan
 from tests.gates import forge as forges
-from tests.gates.forge import HEAD, REPOSITORY, Forge, gitea_status, run, says, status
+from tests.gates.forge import HEAD, OTHER, REPOSITORY, Forge, gitea_status, run, says, status
 from tests.gates.scans import NOW, TARGET, grype, hole, match, trivy
 from tests.hostile.damage import as_json, damaged, documents
 
@@ -101,6 +102,29 @@ def test_any_answers_of_a_forge(forge: Forge, kind: str) -> None:
         forge.on(f"{root}/commits/{HEAD}/status", says(as_json(statuses)))
         forge.on(f"{root}/commits/{HEAD}/check-runs", says(as_json(runs)))
         fit(ci.check("CI", Ci(forge=kind, address=forge.address), TARGET, None))  # type: ignore[arg-type]
+
+    tried()
+
+
+BESIDE = {"github": {"status": "diverged", "merge_base_commit": {"sha": HEAD}}, "gitea": [{"sha": OTHER}]}
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"])
+def test_no_answer_about_a_branch_but_the_right_one_lets_a_commit_pass(forge: Forge, kind: str) -> None:
+    forges.github(forge, [status("drone")], [], OTHER)
+    forges.gitea(forge, says({"sha": OTHER, "statuses": [gitea_status("drone")]}), OTHER)
+    root = f"{'' if kind == 'github' else '/api/v1'}/repos/{REPOSITORY}"
+    forge.on(f"{root}/branches/dev", says(BRANCH[kind]))
+    told = Ci(forge=kind, address=forge.address)  # type: ignore[arg-type]
+    target = dataclasses.replace(TARGET, revision=OTHER)
+
+    @tries
+    @given(damaged(BESIDE[kind], 1) | documents)
+    def tried(beside: Any) -> None:
+        forge.on(f"{root}/compare/{HEAD}...{OTHER}", says(as_json(beside)))
+        forge.on(f"{root}/commits", says(as_json(beside)))
+        right = kind == "gitea" and beside == []
+        assert (fit(ci.check("CI", told, target, None)).level == OK) == right
 
     tried()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from remote.words import OK, UNKNOWN
+from runbook.gates import http
 from runbook.secret import Secret
 from tests.gates import forge as forges
 from tests.gates.asking import GITEA, ROOT, TOKEN, ask, by_command
@@ -112,6 +113,23 @@ def test_the_token_does_not_go_to_another_host(forge: Forge) -> None:
     assert (row.level, "redirects to http://127.0.0.1" in row.sentence) == (UNKNOWN, True)
     assert forge.tokens == {f"Bearer {TOKEN.reveal()}"}
     assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://git.lan/x",  # what was safe on its way would be in the clear
+        "http://git.lan:443/x",
+        "https://git.lan:8443/x",
+        "https://git.lan.elsewhere/x",
+        "https://git.lan@elsewhere/x",
+        "//elsewhere/x",
+    ],
+)
+def test_a_redirect_to_another_scheme_host_or_port_is_not_followed(location: str) -> None:
+    assert http._same_origin("https://git.lan/api", "https://git.lan:443/x") == "https://git.lan:443/x"
+    with pytest.raises(http.NoAnswer, match="where nothing is sent"):
+        http._same_origin("https://git.lan/api", location)
 
 
 def test_who_never_comes_to_an_end_is_left(forge: Forge) -> None:

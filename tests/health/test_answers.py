@@ -8,8 +8,11 @@ import time
 import pytest
 
 from remote.checks.asked import DiskLimits
+from remote.checks.stuck import SECONDS
+from remote.command import GRACE
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, StreamAddress
 from sandbox import Sandbox, run_inside, set_gpu
+from sandbox.machine import wait_until
 from tests import real
 from tests.health.patient import NAME, OFFSET, Patient
 
@@ -119,6 +122,19 @@ def test_a_driver_that_cannot_be_killed_is_asked_once(patient: Patient) -> None:
     assert time.monotonic() - begun < 5
     assert (check.level, "stuck since an earlier check" in check.sentence) == (CRITICAL, True), check
     assert patient.processes("nvidia-smi") == 1
+
+
+def test_what_a_container_calls_nvidia_smi_hides_no_gpu(patient: Patient) -> None:
+    """In a namespace of its own or in the server's, as the login's user id, with a question's very arguments."""
+    real.logged_in(patient.server)
+    script = "import time; open('/proc/self/comm', 'w').write('nvidia-smi'); time.sleep(600)"
+    words = ("python3", "-c", script, "--query-gpu=index,uuid,name,driver_version")
+    image = real.training_image(patient.server, "1.0")
+    for namespace in ((), ("--pid=host",)):
+        real.docker(patient.server, "run", "--detach", *namespace, image, *words)
+    wait_until(lambda: patient.processes("nvidia-smi") == 2, 10, "processes")
+    time.sleep(SECONDS + 2 * GRACE)  # a question of that age would be stuck
+    assert patient.row("GPU available").level == OK
 
 
 @pytest.mark.parametrize(("warning", "critical", "level"), [(0.0, 99.9, WARNING), (0.0, 0.1, CRITICAL)])

@@ -6,7 +6,9 @@ import os
 import stat
 from pathlib import Path
 
-from sandbox import Sandbox, describe, found, status
+import pytest
+
+from sandbox import Sandbox, describe, found, lifecycle, status
 from sandbox.passwords import AWKWARD, read, read_or_create
 
 
@@ -26,6 +28,15 @@ def test_the_env_file_is_read_as_it_was_written_and_only_its_owner_may(tmp_path:
     assert read(sandbox.env_file) == written
     assert AWKWARD in written["RABBITMQ_PASSWORD"]
     assert stat.S_IMODE(sandbox.env_file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_its_keys_and_passwords_lie_in_a_directory_of_its_owner_alone(tmp_path: Path, made_before: bool) -> None:
+    sandbox = Sandbox(tmp_path / "sandbox", 65000)
+    if made_before:
+        sandbox.directory.mkdir(0o755)
+    lifecycle._claim(sandbox, here())
+    assert stat.S_IMODE(sandbox.directory.stat().st_mode) == 0o700
 
 
 def test_passwords_are_new_with_every_sandbox_and_kept_while_it_lasts(tmp_path: Path) -> None:

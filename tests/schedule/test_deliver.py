@@ -201,6 +201,18 @@ def test_a_heartbeat_is_called_whether_there_is_anything_to_tell_or_not(http: Ht
     assert (row.level, row.sentence) == (CRITICAL, "refused the connection")
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_heartbeat_goes_nowhere_but_to_its_address(http: HttpReceiver, status: int) -> None:
+    """Whoever answers for it could have any address called from inside the server's network."""
+    with HttpReceiver() as elsewhere:
+        http.redirect(elsewhere.url("/latest/meta-data"), status)
+        _, (row,) = deliver.deliver(settings(heartbeat=http.url(SECRET)), [])
+        assert elsewhere.requests == ()
+    said = f"answered with status {status} (a redirect, which is not followed)"
+    assert (row.level, row.sentence) == (CRITICAL, said)
+    assert [one.path for one in http.requests] == [SECRET]
+
+
 def test_a_mail_is_sent_to_everybody_over_tls_with_a_login(smtp: SmtpReceiver) -> None:
     assert one_row(settings(mails=(mail(smtp),))).level == OK
     (envelope,) = smtp.envelopes

@@ -16,7 +16,7 @@ from sandbox.place import LOGIN_USER
 from tests import real
 from tests.deploy.refused import says_no, shown
 from tests.faults import disk
-from tests.real import ROOT, fire, server_snapshot
+from tests.real import ROOT, docker, fire, logged_in, server_snapshot, training_image
 from tests.schedule.watchman import FOLDER, HISTORY, PROGRAM, SETTINGS, STATE, Watchman
 
 pytestmark = pytest.mark.real
@@ -132,6 +132,17 @@ def test_a_cron_that_does_not_run_is_said(watchman: Watchman) -> None:
     assert "no cron daemon runs there" in said.out
     show = watchman.laptop.fab("schedule.show")
     assert (show.status, "warning   cron      no cron daemon runs there" in show.out) == (1, True), show.all
+
+
+def test_a_container_that_calls_itself_cron_is_none(watchman: Watchman) -> None:
+    logged_in(watchman.sandbox)
+    script = "import time; open('/proc/self/comm', 'w').write('cron'); time.sleep(600)"
+    image = training_image(watchman.sandbox, "1.0")
+    for namespace in ((), ("--pid=host",)):
+        docker(watchman.sandbox, "run", "--detach", "--user=0", *namespace, image, "python3", "-c", script)
+    names = ["ps", "-eo", "comm"]
+    wait_until(lambda: run_inside(watchman.sandbox, names).stdout.split().count("cron") == 2, 10, "processes")
+    assert "no cron daemon runs there" in watchman.install().out
 
 
 def test_a_check_that_cron_forgets_is_overdue(watchman: Watchman) -> None:

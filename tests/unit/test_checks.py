@@ -19,6 +19,7 @@ from remote.engine import EngineError
 from remote.offset import Position
 from remote.stream import Bounds
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, OffsetFile, Refusal, StreamAddress
+from tests.unit.processes import made_process
 
 NOW = 1_776_680_000.0
 
@@ -134,12 +135,12 @@ def test_a_driver_that_does_not_know_all_fields_is_asked_for_the_basics() -> Non
 
 
 def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp_path: Path) -> None:
+    mine = os.getuid()
+
     def process(pid: int, age: float, state: str, arguments: str, name: str = "nvidia-smi") -> None:
-        (tmp_path / str(pid)).mkdir()
         started = int((time.clock_gettime(time.CLOCK_BOOTTIME) - age) * os.sysconf("SC_CLK_TCK"))
-        (tmp_path / str(pid) / "comm").write_text(name + "\n")
-        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) b) {state} {'0 ' * 18}{started} 0")
-        (tmp_path / str(pid) / "cmdline").write_text(arguments)
+        stat = f"{pid} (a) b) {state} {'0 ' * 18}{started} 0"
+        made_process(tmp_path, pid, name, mine, stat=stat, cmdline=arguments)
 
     ours = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
     process(10, 3, "D", ours)
@@ -155,6 +156,28 @@ def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp
     assert gpu.stuck(str(tmp_path)) == 21
     check = gpu.check("GPU available", Expected(1), lambda argv, seconds: pytest.fail("asked"), str(tmp_path))
     assert (check.level, check.figures) == (CRITICAL, {"stuck": 21})
+
+
+@pytest.mark.parametrize("foreign", [{"user": os.getuid() + 1}, {"inside": 7}, {"cgroup": f"0::/docker/{'a' * 64}"}])
+@pytest.mark.parametrize("state", "DS")
+def test_what_a_container_or_another_user_calls_nvidia_smi_blocks_no_check(
+    tmp_path: Path, foreign: dict[str, Any], state: str
+) -> None:
+    """Another user's; one with an id in a namespace of its own; one that shares the server's, as with --pid=host."""
+    asked = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
+    whose = {"user": os.getuid(), **foreign}
+    made_process(tmp_path, 20, "nvidia-smi", stat=f"20 (a) {state} {'0 ' * 18}0 0", cmdline=asked, **whose)
+    assert gpu.stuck(str(tmp_path)) is None
+    made_process(tmp_path, 21, "nvidia-smi", os.getuid(), stat=f"21 (a) {state} {'0 ' * 18}0 0", cmdline=asked)
+    assert gpu.stuck(str(tmp_path)) == 21
+
+
+def test_one_that_ended_while_it_was_looked_at_hangs_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its id may be another process's by then, which is in the same state."""
+    made_process(tmp_path, 20, "nvidia-smi", os.getuid(), stat=f"20 (a) D {'0 ' * 18}100 0")
+    later = f"20 (a) D {'0 ' * 18}200 0"
+    monkeypatch.setattr(time, "sleep", lambda seconds: (tmp_path / "20" / "stat").write_text(later))
+    assert gpu.stuck(str(tmp_path)) is None
 
 
 def room(share: int = 10, inodes: int | None = 1, path: str = "/azaion", mounted_on: str = "/") -> disk.Room:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as some
 
 from remote.scheduled.crontab import block, found, is_running, with_block
 from remote.words import Refusal
+from tests.unit.processes import made_process
 
 ROOT = "/azaion"
 OURS = block(ROOT, 300, "/usr/bin/python3", "/azaion/.deploy/health/check.pyz")
@@ -88,10 +90,17 @@ def test_a_block_that_somebody_changed_is_left_to_a_person(text: str, said: str)
 
 def test_a_daemon_is_found_by_its_name_and_hidden_processes_are_not_taken_for_none(tmp_path: Path) -> None:
     assert is_running(str(tmp_path)) is None
-    for pid, name in (("1", "systemd"), ("77", "bash")):
-        (tmp_path / pid).mkdir()
-        (tmp_path / pid / "comm").write_text(f"{name}\n")
+    made_process(tmp_path, 1, "systemd", 0)
+    made_process(tmp_path, 77, "bash", 0)
     assert is_running(str(tmp_path)) is False
-    (tmp_path / "99").mkdir()
-    (tmp_path / "99" / "comm").write_text("crond\n")
+    made_process(tmp_path, 99, "crond", 0)
     assert is_running(str(tmp_path)) is True
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"user": 1000}, {"user": 0, "inside": 7}, {"user": 0, "cgroup": f"0::/docker-{'a' * 64}.scope"}]
+)
+def test_what_a_container_or_a_user_calls_cron_fires_no_round(tmp_path: Path, foreign: dict[str, Any]) -> None:
+    made_process(tmp_path, 1, "systemd", 0)
+    made_process(tmp_path, 99, "cron", **foreign)
+    assert is_running(str(tmp_path)) is False
