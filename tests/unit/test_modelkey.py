@@ -242,7 +242,11 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
         known, _ = record.load(store)
         hashes = [entry.services["q"].config_hash for entry in known.releases]
         assert (hashes, known.current) == (["old", store.keyed_hash(kept)], "r1")
+<<<<<<< HEAD
     assert sorted(entry.name for entry in Path(store.root).iterdir()) == ["config.yaml", "state"]
+=======
+    assert sorted(entry.name for entry in Path(store.root).iterdir()) == [".deploy", "config.yaml"]
+>>>>>>> 703885a (An unfit config in place ends no recovery; odd env files are told in a few words)
 
 
 @pytest.mark.parametrize("line", ["a" + " " * 1_000_000 + "x", "a:" * 500_000, "'" * 1_000_000, "[" + "] " * 500_000])
