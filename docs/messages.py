@@ -101,6 +101,7 @@ SUBJECTS = {
     "runbook.schedule.timeline": "the scheduled check", "runbook.serverenv": "files of variables",
     "runbook.settingup": "setting up", "runbook.show_models": "models",
     "runbook.textfile": "files on the laptop", "runbook.training": "training",
+    "runbook.apart": "templates", "runbook.templates": "templates",
     "runbook.yamlfile": "YAML on the laptop", "tasks.front": "any command", "tasks.report": "flags",
     "tasks.schedule": "the scheduled check", "tasks.visit": "flags",
 }  # fmt: skip
@@ -127,6 +128,8 @@ HANDED_ON = {
     ("runbook.models", "_fit"): "what is wrong with a model",
     ("runbook.models", "_verified"): "how a run that was cut off has ended",
     ("runbook.resolve", "_read_envs"): "an error of .env, together with others",
+    ("runbook.apart", "_answers"): "what is wrong with a template, as the child process says it",
+    ("runbook.templates", "_read"): "what is wrong with the place of a template, by the line of hosts.yaml",
     ("runbook.schedule.asking", "_changing"): "what the line says",
     ("runbook.schedule.showing", "rows"): "why the crontab cannot be read, as a row",
     ("remote.batch", "check"): "how each run of training is, joined",

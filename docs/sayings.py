@@ -42,6 +42,8 @@ RETURNING = {
     ("remote.scheduled.waiting", "_held"),
 }  # functions that give back a part of a row, alone or beside something else
 JOINING = ("remote.scheduled.restarts",)  # puts more behind the sentence of a row
+# Their pairs of texts are findings: a sentence of a row that warns, and a hint.
+FINDINGS = ("runbook.schedule.settings",)
 OF_A_ROUND = ("remote.scheduled.act", "remote.scheduled.main")  # a refusal there stands in a row, and ends no command
 NEVER_SAID = {"ServerTraceback", "Gone"}  # what --debug shows, and what ends a process in silence
 BECOMES = {
@@ -109,6 +111,10 @@ class Finder:
             case ast.Call(func=ast.Attribute(attr="replace"), keywords=words) if module.name in JOINING:
                 for text in (word.value for word in words if word.arg == "sentence" and _is_text(word.value)):
                     self._told("part", [text], [], module)
+            case ast.Tuple(elts=[text, ast.Constant(value=str()) | ast.Name() as hint]) if (
+                module.name in FINDINGS and _is_text(text)
+            ):
+                self._told("warning", [text], [hint], module)
             case ast.Yield(value=ast.Tuple(elts=[text, ast.Constant(value="yellow")])) if module.name.startswith(
                 "runbook.schedule"
             ) and _is_text(text):

@@ -142,14 +142,14 @@ def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> 
 
 
 def _scheduled(asked: Request, store: Store) -> List[Question]:
-    wanted = asked.schedule
-    if wanted is None:
+    key = asked.schedule
+    if key is None:
         return []
 
     def ask(name: str) -> Check:
         from remote.checks import scheduled
 
-        return scheduled.check(name, store, wanted or {}, time.time())
+        return scheduled.check(name, store, key or "", time.time())
 
     return [Question(SCHEDULE, ask)]
 

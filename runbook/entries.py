@@ -77,7 +77,7 @@ class Registry(Strict):
 class Config(Strict):
     """The configuration file that is rendered on the laptop and put on the server."""
 
-    template: fields.LocalPath = field(metadata=about("A jinja2 template, relative to this file."))
+    template: fields.LocalPath = field(metadata=about("A jinja2 template, relative to this file and below its folder."))
     path: fields.AbsolutePath = field(metadata=about("Where it goes on the server; below one of the mounts."))
     owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
     mode: fields.Mode = field(default=0o600, metadata=about("File mode; nothing for others."))

@@ -56,18 +56,19 @@ def rows(
     asked: list[Question] = []
     wanted = [service for service in services if service.name in look.digests]
     targets = [_target(service, tags, look, known) for service in wanted] if inventory.ci or inventory.scan else []
+    hidden = resolved.hidden_here if targets else ()
     if inventory.ci:
         from runbook.gates import ci, forges
 
         token = ci.token(inventory.ci, resolved.env.values, os.environ)
         seconds = forges.ROW * inventory.ci.timeout + SPARE
-        ask_ci = partial(ci.check, ci=inventory.ci, token=token)
+        ask_ci = partial(ci.check, ci=inventory.ci, token=token, hidden=hidden)
         asked += [Question(f"{one.service} CI", partial(ask_ci, target=one), seconds) for one in targets]
     if inventory.scan:
         from runbook.gates import scan
 
         now = datetime.now(timezone.utc)
-        ask_scan = partial(scan.check, scan=inventory.scan, now=now)
+        ask_scan = partial(scan.check, scan=inventory.scan, now=now, hidden=hidden)
         seconds = inventory.scan.timeout + SPARE
         asked += [Question(f"{one.service} scan", partial(ask_scan, target=one), seconds) for one in targets]
     return ask_all(asked, lambda row: None)

@@ -81,6 +81,9 @@ class Inventory(Strict):
     schedule: Schedule = field(
         default_factory=Schedule, metadata=about("The same checks while nobody looks, and who is told.")
     )
+    public: tuple[fields.Variable, ...] = field(
+        default=(), metadata=about("Variables of .env that are no secrets, whatever they are called or look like.")
+    )
     keep_releases: Annotated[int, fields.whole(1, 100)] = field(
         default=5, metadata=about("How many releases a server keeps, and so how far back fab rollback can go.")
     )

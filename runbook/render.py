@@ -2,6 +2,9 @@
 
 Each expression of a template becomes one quoted YAML scalar, and afterwards the YAML is read back to see that it did:
 an expression inside quotes, beside other text or in a comment is an error and never a damaged password.
+
+A template is data: jinja2's immutable sandbox runs it, with the globals of GLOBALS alone, and it is one file. How long
+it takes and what it uses is bounded by where it is rendered, in `apart`.
 """
 
 from __future__ import annotations
@@ -12,21 +15,25 @@ import re
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from remote import modelkey
+from runbook.apart import INTERRUPTED_AFTER, TooLong
 from runbook.entries import Host
 from runbook.errors import BadInput
 from runbook.problems import printable
 from runbook.secret import Secret
-from runbook.textfile import read_text
+from runbook.textfile import LIMIT, read_text
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Template as Compiled
+    from jinja2.nodes import Template as Syntax
     from jinja2.runtime import Context
+    from jinja2.sandbox import SandboxedEnvironment
 
 MISSING = "A service's config.template in hosts.yaml is a path relative to hosts.yaml."
 
@@ -37,42 +44,106 @@ ALONE = (
 
 # What every template is given beside the variables of .env. The model that was chosen is put in on the server.
 GIVEN = frozenset({"root", "server"})
+GLOBALS = ("dict", "namespace", "range")  # of jinja2's own; docs/hosts-yaml.md names them
 
 TRIAL = "/models/2026-04-20/best.pt"  # put in and taken out again, to see that it can be
 ONE_LINE = 'Give the model a line of its own in the template: model: {{ root ~ "/models/current/best.pt" }}'
 
+_CORRECT = "Correct the template."
+_LONG = f"it gives more than {LIMIT >> 20} MiB"
 _UNDEFINED = re.compile(r"'\w+' is undefined")
 
 Written = tuple[Any, str]  # a value, and the YAML scalar that was made of it
 
 
-def required_variables(template: Path) -> frozenset[str]:
-    """The variables of .env that a template uses. Raises BadInput for a template that cannot be read."""
-    from jinja2 import TemplateError, meta
+@dataclass(frozen=True)
+class Template:
+    """A template as it was read. Using it runs it: that is for `apart` alone to do."""
 
-    source = read_text(template, MISSING)
-    try:
-        return frozenset(meta.find_undeclared_variables(_environment([]).parse(source))) - GIVEN
-    except TemplateError as error:
-        raise _unrenderable(template, error) from None
+    path: Path
+    source: str = field(repr=False)
+
+    @functools.cached_property
+    def variables(self) -> frozenset[str]:
+        """The variables of .env that it uses. Raises BadInput for what is no template."""
+        from jinja2.meta import TrackingCodeGenerator
+
+        try:
+            # As jinja2.meta.find_undeclared_variables, without computing what is constant.
+            found = TrackingCodeGenerator(self._environment)
+            found.optimizer = None
+            found.visit(self._syntax)
+        except (Exception, TooLong) as error:
+            raise _unrenderable(self.path, error) from None
+        return frozenset(found.undeclared_identifiers) - GIVEN
+
+    def render(self, values: Mapping[str, Secret], host: Host) -> str:
+        """The text of a configuration file; it holds secrets.
+
+        Raises BadInput, naming the template and the line and never a value, for what does not render, or not to a YAML
+        mapping, or to one in which a value is not what it was.
+        """
+        context: dict[str, str | None] = {name: value.reveal() for name, value in values.items()}
+        context |= {"root": host.root, "server": host.name}
+        self._written.clear()
+        try:
+            text = self._rendered(context)
+        except (Exception, TooLong) as error:
+            raise _unrenderable(self.path, error) from None
+        try:
+            _verify(self.path, text, self._written)
+        except TooLong:
+            raise BadInput(f"{self.path} renders to YAML that takes too long to read.", _CORRECT) from None
+        return text
+
+    def _rendered(self, context: Mapping[str, Any]) -> str:
+        stream: Any = self._compiled.generate(context)  # a generator, though it is declared as less
+        pieces, size = [], 0
+        try:
+            for piece in stream:
+                pieces.append(piece)
+                size += len(piece)
+                if size > LIMIT:
+                    stream.throw(BadInput(_LONG))  # where the template stands, so that its line is known
+        except TooLong:
+            self._environment.handle_exception()  # raises it with the template's own lines, as jinja2 an Exception
+        return "".join(pieces)
+
+    @functools.cached_property
+    def _written(self) -> list[Written]:
+        return []
+
+    @functools.cached_property
+    def _environment(self) -> SandboxedEnvironment:
+        return _environment(self._written)
+
+    @functools.cached_property
+    def _syntax(self) -> Syntax:
+        from jinja2 import TemplateSyntaxError, nodes
+
+        syntax = self._environment.parse(self.source)
+        kinds: tuple[type[nodes.Node], ...] = (nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)
+        other = next(syntax.find_all(kinds), None)
+        if other:
+            raise TemplateSyntaxError("it is to be one file, that includes, imports and extends no other", other.lineno)
+        return syntax
+
+    @functools.cached_property
+    def _compiled(self) -> Compiled:
+        return self._environment.from_string(self._syntax)
 
 
-def render_config(template: Path, values: Mapping[str, Secret], host: Host) -> str:
-    """The text of a configuration file; it holds secrets.
+def read(path: Path) -> Template:
+    """The template in a file, with what it takes to use it where nothing can be opened. Raises BadInput."""
+    import codecs
+    import textwrap  # noqa: F401  a filter's
 
-    Raises BadInput, naming the template and the line and never a value, for what does not render, or not to a YAML
-    mapping, or to one in which a value is not what it was.
-    """
-    source = read_text(template, MISSING)
-    written: list[Written] = []
-    context: dict[str, str | None] = {name: value.reveal() for name, value in values.items()}
-    context |= {"root": host.root, "server": host.name}
-    try:
-        text = _environment(written).from_string(source).render(context)
-    except Exception as error:
-        raise _unrenderable(template, error) from None
-    _verify(template, text, written)
-    return text
+    import jinja2.debug
+    import jinja2.meta
+    import jinja2.sandbox  # noqa: F401
+
+    codecs.lookup("unicode-escape")  # how a template's texts are read
+    return Template(path, read_text(path, MISSING))
 
 
 def check_model_key(template: Path, text: str, key: str, secrets: Iterable[str]) -> None:
@@ -100,9 +171,10 @@ def _with_leaf(document: Any, keys: Sequence[str], leaf: str) -> Any:
     return {**document, keys[0]: _with_leaf(inner, keys[1:], leaf)} if isinstance(document, dict) else None
 
 
-def _environment(written: list[Written]) -> Environment:
+def _environment(written: list[Written]) -> SandboxedEnvironment:
     """Jinja2 with our quoting; every value that an expression gave is appended to `written`, in order."""
-    from jinja2 import Environment, StrictUndefined, Undefined, pass_context
+    from jinja2 import StrictUndefined, Undefined, pass_context
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     @pass_context  # keeps jinja2 from quoting a constant while compiling, whether or not it is ever rendered
     def quoted(context: Context, value: Any) -> str:
@@ -111,11 +183,16 @@ def _environment(written: list[Written]) -> Environment:
         if value is not None and not isinstance(value, (str, int, float)):
             raise BadInput("an expression is neither text nor a number nor nothing")
         value = str(value) if isinstance(value, str) else value
+        if isinstance(value, str) and len(value) > LIMIT:
+            raise BadInput(_LONG)
         written.append((value, _yaml(value)))
         return written[-1][1]
 
-    # The text is YAML and no web page: there is nothing to escape for HTML.
-    environment = Environment(undefined=StrictUndefined, finalize=quoted, keep_trailing_newline=True)  # noqa: S701
+    # Nothing is computed before it is rendered: there it is known which line it stands in.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, finalize=quoted, keep_trailing_newline=True, optimized=False
+    )
+    environment.globals = {name: environment.globals[name] for name in GLOBALS}
     environment.filters["int"] = _whole
     return environment
 
@@ -138,7 +215,7 @@ def _verify(template: Path, text: str, written: list[Written]) -> None:
     try:
         data = yaml.safe_load(text)
         leaves = Counter(_leaves(data))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of a date or a number that is none
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1} of the result)" if mark else ""
         raise BadInput(f"{template} renders to broken YAML{where}.", ALONE) from None
@@ -174,20 +251,38 @@ def _identity(value: Any) -> tuple[type, str]:
     return type(value), repr(value)
 
 
-def _unrenderable(template: Path, error: Exception) -> BadInput:
+def _unrenderable(template: Path, error: BaseException) -> BadInput:
     """What went wrong and where; of an error's own text only what cannot hold a value."""
-    from jinja2 import TemplateSyntaxError, UndefinedError
+    from jinja2 import TemplateSyntaxError
 
     if isinstance(error, TemplateSyntaxError):
         problem = f":{error.lineno} is no template: {printable(error.message or '').rstrip('.')}"
     else:
         line = _template_line(error)
-        safe = isinstance(error, BadInput) or (isinstance(error, UndefinedError) and _UNDEFINED.fullmatch(str(error)))
-        problem = f"{f':{line}' if line else ''} does not render: {error if safe else type(error).__name__}"
-    return BadInput(f"{template}{problem}.", "Correct the template.")
+        problem = f"{f':{line}' if line else ''} does not render: {_why(error)}"
+    return BadInput(f"{template}{problem}.", _CORRECT)
 
 
-def _template_line(error: Exception) -> int | None:
+def _why(error: BaseException) -> str:
+    """Why a template does not render, in words that hold no value."""
+    from jinja2.exceptions import SecurityError, UndefinedError
+
+    if isinstance(error, BadInput) or (isinstance(error, UndefinedError) and _UNDEFINED.fullmatch(str(error))):
+        return str(error)
+    if isinstance(error, SecurityError):
+        return "it reaches for what a template may not touch"
+    if isinstance(error, MemoryError):
+        return "it takes more memory than a template may"
+    if isinstance(error, OverflowError):
+        return "a number or a range in it is too large"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply, or calls itself"
+    if isinstance(error, TooLong):
+        return f"it takes longer than {INTERRUPTED_AFTER:g} s"
+    return type(error).__name__
+
+
+def _template_line(error: BaseException) -> int | None:
     """Jinja2 puts the template's own lines into the traceback, under this name."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == "<template>"), None)
+    frames = [*traceback.walk_tb(error.__traceback__)]
+    return next((line for frame, line in reversed(frames) if frame.f_code.co_filename == "<template>"), None)

@@ -6,21 +6,22 @@ Nothing is contacted. What several servers share is complained of once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
 from remote.words import StreamAddress
+from runbook import secrecy
 from runbook.envfile import Env, read_env
 from runbook.errors import BadInput
 from runbook.inventory import Consumer, Host, Inventory, Service
 from runbook.problems import bad_input
-from runbook.render import check_model_key, render_config, required_variables
+from runbook.secrecy import REFUSED, REGISTRY_PASSWORD, Uses
 from runbook.secret import Secret, spellings
-
-REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
+from runbook.templates import Rendered, rendered
+from runbook.yamlfile import complaint
 
 # What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
 # To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.
@@ -29,9 +30,6 @@ REGISTRY_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 (a name, not a password)
 Purpose = Literal["deploy", "compare", "ask", "preflight", "schedule"]
 
 _HINT = "Correct these; .env.example names every variable, and what it is for."
-
-# Variables whose value must not be seen, and so must not stand in a container's environment or command.
-_HIDDEN = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|DSN")
 
 
 @dataclass(frozen=True)
@@ -45,26 +43,23 @@ class Login:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What one server will be sent. `used` are the variables of .env that any of it is made of."""
+    """What one server will be sent. `used` are the variables of .env that any of it is made of.
+
+    `configs` are there where a deploy is to come of it; `read_there` are variables that services read from env files.
+    """
 
     host: Host
     env: Env
     used: dict[str, Secret]
     login: Login | None = None
     missing: tuple[str, ...] = ()  # a sentence for each variable without a value that a deploy would need
+    uses: Uses = field(default_factory=Uses)
+    read_there: frozenset[str] = frozenset()
+    configs: Mapping[str, Secret] = field(default_factory=dict)  # by service
 
     def config(self, service: Service) -> Secret | None:
         """The service's configuration, None without one. The model that was chosen is put in on the server."""
-        if not isinstance(service, Consumer) or service.config is None:
-            return None
-        return Secret(render_config(service.config.template, self.used, self.host))
-
-    def checked_config(self, service: Service) -> Secret | None:
-        """The same. Raises BadInput for one that would not take another model, too."""
-        text = self.config(service)
-        if text and isinstance(service, Consumer) and service.config and service.config.model_key:
-            check_model_key(service.config.template, text.reveal(), service.config.model_key, self.hidden)
-        return text
+        return self.configs.get(service.name)
 
     def stream(self, service: Service) -> StreamAddress | None:
         """Where the service's stream is; `user` is empty when .env names nobody who may ask it."""
@@ -82,13 +77,14 @@ class Resolved:
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What is covered wherever a server or a container says it."""
-        return spellings(value for name, value in self.used.items() if _HIDDEN.search(name.upper()))
+        """What is covered wherever a server or a container says it: the secrets among what goes there anyway."""
+        known = {name: value for name, value in self.env.values.items() if name in self.read_there}
+        return spellings(secrecy.covered(known | self.used, self.uses))
 
     @property
     def hidden_here(self) -> tuple[str, ...]:
         """The same of every variable of .env, whoever uses it: what this machine covers before it shows it."""
-        return spellings(value for name, value in self.env.values.items() if _HIDDEN.search(name.upper()))
+        return spellings(secrecy.covered(self.env.values, self.uses))
 
     def stream_password(self, service: Service) -> Secret | None:
         """What the stream's user logs in with."""
@@ -103,22 +99,27 @@ def resolve(
     """By server, what it will be sent. Raises BadInput with every problem of every server and service at once."""
     problems: list[str] = []
     rendering = purpose in ("deploy", "preflight")
+    uses = secrecy.uses(inventory)
     envs = _read_envs((host.env_file for host in hosts), problems)
-    needs = _needs(inventory, services, problems) if rendering else _stream_needs(services)
+    servers = [(host, envs[host.env_file]) for host in hosts if host.env_file in envs] if rendering else []
+    templates = rendered(inventory, services if rendering or purpose == "compare" else (), servers)
+    needs = _needs(inventory, services, templates, problems) if rendering else _stream_needs(services)
     if purpose == "schedule":
         needs |= {name: [key] for name, key in inventory.schedule.variables.items()}
+    problems.extend(_no_variables(inventory, envs, uses))
     for env in envs.values():
         if purpose != "preflight":
             problems.extend(_unset(env, needs))
         problems.extend(_half_a_login(env, services))
-        problems.extend(_exposed(env, services))
+        problems.extend(_exposed(env, services, uses))
     if not problems:
-        known = needs | _needs(inventory, services, []) if purpose == "compare" else needs
+        known = needs | _needs(inventory, services, templates, []) if purpose == "compare" else needs
         wished = inventory.schedule.variables if purpose == "ask" else {}
         resolved = {
-            host.name: _resolved(inventory, host, envs[host.env_file], known, services, wished) for host in hosts
+            host.name: _resolved(inventory, host, envs[host.env_file], known, services, wished, templates, uses)
+            for host in hosts
         }
-        problems = [problem for one in resolved.values() for problem in _unusable(one, services, rendering)]
+        problems = [problem for one in resolved.values() for problem in _unusable(one, services, templates, rendering)]
     if problems:
         raise bad_input(str(inventory.path), problems, _HINT)
     return resolved
@@ -136,19 +137,21 @@ def _read_envs(paths: Iterable[Path], problems: list[str]) -> dict[Path, Env]:
     return envs
 
 
-def _needs(inventory: Inventory, services: Sequence[Service], problems: list[str]) -> dict[str, list[str]]:
+def _needs(
+    inventory: Inventory, services: Sequence[Service], templates: Rendered, problems: list[str]
+) -> dict[str, list[str]]:
     """Each variable that a deploy must have a value for, with who needs it."""
     needs = {REGISTRY_PASSWORD: ["registry.username"]} if inventory.registry and inventory.registry.username else {}
     needs |= _stream_needs(services)
     for service in _consumers(services):
-        if service.config:
-            try:
-                names = required_variables(service.config.template)
-            except BadInput as error:
-                problems.append(error.message)
-                continue
-            for name in sorted(names):
-                needs.setdefault(name, []).append(str(service.config.template))
+        if service.config is None:
+            continue
+        names = templates.variables.get(service.config.template, frozenset())
+        if isinstance(names, BadInput):
+            problems.append(names.message)
+            continue
+        for name in sorted(names):
+            needs.setdefault(name, []).append(str(service.config.template))
     return needs
 
 
@@ -183,9 +186,10 @@ def _half_a_login(env: Env, services: Sequence[Service]) -> Iterator[str]:
                 yield f"{env.path}: {unset[0]} has no value; {' and '.join(pair)} are set together or not at all"
 
 
-def _exposed(env: Env, services: Sequence[Service]) -> Iterator[str]:
+def _exposed(env: Env, services: Sequence[Service], uses: Uses) -> Iterator[str]:
     """Passwords of .env that somebody copied to where `docker inspect` shows them."""
-    hidden = {name: spellings([value]) for name, value in env.values.items() if _HIDDEN.search(name.upper())}
+    refused = [name for name, value in env.values.items() if secrecy.judge(name, value.reveal(), uses) == REFUSED]
+    hidden = {name: spellings([env.values[name]]) for name in refused}
     for service in services:
         shown = {f"environment.{key}": value for key, value in service.environment.items()}
         shown |= {f"command.{index}": value for index, value in enumerate(service.command)}
@@ -201,6 +205,8 @@ def _resolved(
     needs: dict[str, list[str]],
     services: Sequence[Service],
     wished: Iterable[str],
+    templates: Rendered,
+    uses: Uses,
 ) -> Resolved:
     """`wished`: variables beside the needed ones that are used where they have a value."""
     streams = [service.stream for service in _consumers(services) if service.stream]
@@ -210,16 +216,54 @@ def _resolved(
     login = None
     if registry and registry.username and REGISTRY_PASSWORD in used:
         login = Login(registry.server, registry.username, used[REGISTRY_PASSWORD])
-    return Resolved(host, env, used, login, tuple(_unset(env, needs)))
+    return Resolved(
+        host,
+        env,
+        used,
+        login,
+        missing=tuple(_unset(env, needs)),
+        uses=uses,
+        read_there=frozenset(name for one in services if one.env_file for name in one.env_file.variables),
+        configs={
+            service: text
+            for (server, service), text in templates.configs.items()
+            if server == host.name and isinstance(text, Secret)
+        },
+    )
 
 
-def _unusable(resolved: Resolved, services: Sequence[Service], rendering: bool) -> Iterator[str]:
+def _unusable(resolved: Resolved, services: Sequence[Service], templates: Rendered, rendering: bool) -> Iterator[str]:
     """What only shows when everything is put together, so that nothing is left to fail after the first connection."""
     if rendering and resolved.missing:
         return
     for service in services:
-        for make in (resolved.checked_config, resolved.stream) if rendering else (resolved.stream,):
-            try:
-                make(service)
-            except BadInput as error:
-                yield error.message
+        config = templates.configs.get((resolved.host.name, service.name))
+        if isinstance(config, BadInput):
+            yield config.message
+        try:
+            resolved.stream(service)
+        except BadInput as error:
+            yield error.message
+
+
+def _no_variables(inventory: Inventory, envs: Mapping[Path, Env], uses: Uses) -> Iterator[str]:
+    """What is wrong with the names under `public:`: they are in no .env, or those of secrets by their use."""
+    for index, name in enumerate(inventory.public):
+        sentence = ""
+        if name in uses.secret:
+            sentence = f"{name} is a password, a token or the address of an alert, and so a secret"
+        elif not any(name in env.values for env in envs.values()) and not _elsewhere(name, inventory, envs):
+            sentence = f"{name} is no variable of {', '.join(map(str, envs))}"
+        if sentence:
+            yield complaint(inventory.path, ("public", str(index)), sentence)
+
+
+def _elsewhere(name: str, inventory: Inventory, envs: Mapping[Path, Env]) -> bool:
+    """Whether the .env of a server that is not asked for has the variable, or may have it: not every laptop has all."""
+    for path in {host.env_file for host in inventory.hosts.values()} - set(envs):
+        try:
+            if not path.is_file() or name in read_env(path)[0].values:
+                return True
+        except BadInput:
+            return True
+    return False

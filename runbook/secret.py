@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from remote.foreign_text import LONGEST, one_line
 
 DOTS = "•••"
 LONG_ENOUGH = 6  # characters: a shorter text is in too many others to be recognised by it
+
+# A password may hold what it should not; but in http://git.lan:80/a@b there is none.
+_LOGIN = r"[a-z][a-z0-9+.-]*://(?P<user>[^\s:/?#@]*):(?!\d{1,5}(/|$))(?P<password>\S+%s)@"
+_LOGINS = [re.compile(_LOGIN % end, re.IGNORECASE) for end in ("?", "")]  # up to the first @, and up to the last
 
 
 class Secret:
@@ -49,10 +54,19 @@ class Secret:
 def spellings(secrets: Iterable[Secret]) -> tuple[str, ...]:
     """The texts by which secrets are recognised in the words of others: as they are and as programs write them.
 
-    Longest first, so that none is left half covered; nothing of a secret that is shorter than LONG_ENOUGH.
+    The password in a URL is one of its own, and so is user:password. Longest first, so that none is left half covered;
+    nothing of a secret that is shorter than LONG_ENOUGH.
     """
-    found = {form for secret in secrets for form in _forms(secret.reveal()) if len(form) >= LONG_ENOUGH}
+    texts = {text for secret in secrets for text in (secret.reveal(), *logins(secret.reveal()))}
+    found = {form for text in texts for form in _forms(text) if len(form) >= LONG_ENOUGH}
     return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+
+def logins(text: str) -> Iterator[str]:
+    """Of every scheme://user:password@ in a text: the password, and user:password; encoded as there, and decoded."""
+    for match in (match for pattern in _LOGINS for match in pattern.finditer(text)):
+        for user, password in (match.group("user", "password"), map(unquote, match.group("user", "password"))):
+            yield from (password, f"{user}:{password}")
 
 
 def masked(text: str, hidden: Iterable[str]) -> str:

@@ -14,8 +14,9 @@ from runbook.errors import BadInput, Defect, LostContact, NeedsPerson
 from runbook.exchange import ask
 from runbook.inventory import Inventory
 from runbook.looking import folders, login_request
-from runbook.resolve import REGISTRY_PASSWORD, Resolved
+from runbook.resolve import Resolved
 from runbook.screen import Screen
+from runbook.secrecy import REGISTRY_PASSWORD
 
 AGAIN = "run it again: it only makes what is missing"
 

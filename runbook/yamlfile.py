@@ -55,6 +55,13 @@ def read_yaml(path: Path, missing: str) -> Document:
     return document
 
 
+def complaint(path: Path, place: Place, sentence: str) -> str:
+    """`hosts.yaml:12: services.queue: …`, of a file that was read before. Raises BadInput as `read_yaml`."""
+    document = read_yaml(path, "")
+    document.complain(place, sentence)
+    return document.problems[-1][1]
+
+
 def read_yaml_list(path: Path, missing: str) -> tuple[Document, list[Any]]:
     """The same for a list; one that has nothing but comments is empty. The document holds its lines and problems."""
     return _read(path, missing, yaml.SequenceNode, "a list (lines that begin with a dash)")

@@ -56,13 +56,15 @@ def check(
 def _report(visit: Visit, door: Door, json: bool) -> HealthReport:
     """What one server answers, shown as soon as it has."""
     from runbook import health, show_health
-    from runbook.schedule.settings import comparable
+    from runbook.schedule.settings import compared, comparison
 
     resolved = visit.resolved[door.host.name]
     request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
     whole = len(visit.services) == len(visit.inventory.services)
-    request = replace(request, schedule=comparable(visit.inventory, resolved) if whole else {})
-    report = health.of_server(door, request)
+    key = comparison(visit.inventory, resolved) if whole else ""
+    report = health.of_server(door, replace(request, schedule=key))
+    rows = (compared(row, visit.inventory, resolved, key) for row in report.checks)
+    report = replace(report, checks=tuple(rows))
     if not json:
         show_health.show_report(report, visit.screen)
     return report

@@ -50,7 +50,7 @@ class Visit:
         """
         options = options_from_context(self.context)
         for host in self.hosts:
-            with Door(host, replace(options, hidden=self.resolved[host.name].hidden)) as door:
+            with Door(host, replace(options, hidden=self.resolved[host.name].hidden_here)) as door:
                 door.begin()
                 for warning in door.warnings:
                     self.screen.say(f"warning: {warning}", "yellow")

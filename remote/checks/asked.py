@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 from remote.words import OffsetFile, StreamAddress
 
@@ -42,9 +42,9 @@ class Request:
     """What the laptop wants to know. So many seconds later a young container is looked at again (`look_again`), and so
     many an offset may take to move while messages wait (`await_move`).
 
-    `root` and `state` lead to where it is written down what was stopped on purpose. `schedule`: what the laptop would
-    leave there as settings of the scheduled check, empty where it cannot tell; without it nothing is asked about that
-    check.
+    `root` and `state` lead to where it is written down what was stopped on purpose. `schedule`: the key with which the
+    settings of the scheduled check are hashed, empty where they are not compared; without it nothing is asked about
+    that check.
     """
 
     disk: DiskLimits
@@ -55,4 +55,4 @@ class Request:
     await_move: float = 3.0
     root: str = ""
     state: str = ""
-    schedule: Optional[Dict[str, Any]] = field(default=None, repr=False)
+    schedule: Optional[str] = None

@@ -6,13 +6,12 @@ from typing import Any, Dict, List, Tuple
 
 from remote import notes
 from remote.checks import say
-from remote.codec import decode
 from remote.scheduled import state as states
-from remote.scheduled.settings import SETTINGS, STATE, Installed, Settings, place
+from remote.scheduled.settings import SETTINGS, STATE, Installed, keyed_hash, place
 from remote.scheduled.state import State
 from remote.scheduled.waiting import held, moment_of
 from remote.store import Store
-from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, Malformed
+from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
 
 LATE = 2.5  # intervals after which the next round is overdue
 INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
@@ -20,8 +19,8 @@ INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
 Findings = List[Tuple[str, str, str]]  # the level, a sentence, and what to do about it
 
 
-def check(name: str, store: Store, wanted: Dict[str, Any], now: float) -> Check:
-    """`wanted`: the settings that the laptop would leave there, empty where it cannot tell. `now`: since 1970."""
+def check(name: str, store: Store, key: str, now: float) -> Check:
+    """`key`: with it the settings are hashed, for the laptop to compare; empty where it does not. `now`: since 1970."""
     installed, damage = notes.load(Installed, place(store, SETTINGS))
     if installed is None:
         if damage:
@@ -30,12 +29,12 @@ def check(name: str, store: Store, wanted: Dict[str, Any], now: float) -> Check:
     state, damage = states.load(place(store, STATE))
     found, damaged = state or State(), [(WARNING, damage, "")] if damage else []
     since = max(now - (moment_of(found.at) or moment_of(installed.at) or now), 0.0)
-    figures = {"every": installed.settings.every, "since_last": round(since), "rounds": found.rounds}
+    figures: Dict[str, Any] = {"every": installed.settings.every, "since_last": round(since), "rounds": found.rounds}
     every = installed.settings.every
     findings = [*((CRITICAL, text, TRY) for text in held_back(found, every, now).values()), *damaged]
     findings += [*_late(since, every), *((WARNING, why, "") for why in found.troubles.values())]
-    if wanted and not _same(installed.settings, wanted):
-        findings.append((WARNING, "its settings are not what hosts.yaml and .env say now", INSTALL))
+    if key:
+        figures["settings"] = keyed_hash(installed.settings, key)
     sentence = _last_round(found, since)
     if not findings:
         return Check(name, OK, sentence, figures)
@@ -47,13 +46,6 @@ def check(name: str, store: Store, wanted: Dict[str, Any], now: float) -> Check:
 def held_back(state: State, every: int, now: float) -> Dict[str, str]:
     """A sentence for each channel that holds alerts back, by its name; `every`: seconds between two rounds."""
     return held(state.pending, now, LATE * every)
-
-
-def _same(settings: Settings, wanted: Dict[str, Any]) -> bool:
-    try:
-        return decode(Settings, wanted) == settings
-    except Malformed:  # of a laptop with another version
-        return False
 
 
 def _last_round(state: State, since: float) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
@@ -9,6 +12,7 @@ from typing import Any, Dict, Tuple
 from remote.checks.asked import Request
 from remote.plans import BatchMarks
 from remote.store import Store
+from remote.words import encode
 
 PROGRAM, SETTINGS, STATE, HISTORY, LOCK = "check.pyz", "settings.json", "state.json", "history.jsonl", "lock"
 KEPT = (  # of the environment of the login that installs
@@ -103,6 +107,12 @@ class Settings:
         for secret in self.hidden:
             text = text.replace(secret, "•••")
         return text
+
+
+def keyed_hash(settings: Settings, key: str) -> str:
+    """By which settings are compared that somebody else may not have. The key is drawn anew for each comparison."""
+    text = json.dumps(encode(settings), sort_keys=True)
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ SHOWN = 5  # of the newest actions and alerts
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, settings (what the laptop would leave there, empty where it cannot tell).
+    """`request`: root, state, key (with it the settings are hashed, for the laptop to compare; empty where it is not).
 
     The answer: row (a Check), crontab (our block, empty without one), problem (why the crontab cannot be read), running
     (whether cron does, None when that cannot be seen), installed (version, program, at, who, laptop, every, channels;
@@ -33,7 +33,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     installed, _ = notes.load(Installed, place(store, SETTINGS))
     state, _ = states.load(place(store, STATE))
     return {
-        "row": encode(scheduled.check(NAME, store, request["settings"], time.time())),
+        "row": encode(scheduled.check(NAME, store, request["key"], time.time())),
         "crontab": block,
         "problem": problem,
         "running": crontab.is_running(),

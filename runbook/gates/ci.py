@@ -12,7 +12,7 @@ from remote.foreign_text import one_line, quoted
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.errors import BadInput
 from runbook.gates import forges
-from runbook.gates.entries import Ci
+from runbook.gates.entries import OF_THE_ENVIRONMENT, Ci
 from runbook.gates.forges import Forge, Result
 from runbook.gates.shape import Misshapen, Unjudged, few
 from runbook.gates.target import Target
@@ -38,17 +38,18 @@ class Commit:
 
 
 def token(ci: Ci, env_values: Mapping[str, Secret], environ: Mapping[str, str]) -> Secret | None:
-    """The forge's token: out of the environment, else out of .env; None when neither has one."""
-    value = environ.get(ci.token_variable, "").strip()
+    """The forge's token: out of the environment, where its name may be asked of it, else out of .env; None without."""
+    value = environ.get(ci.token_variable, "").strip() if ci.token_variable in OF_THE_ENVIRONMENT else ""
     return Secret(value) if value else env_values.get(ci.token_variable) or None
 
 
-def check(name: str, ci: Ci, target: Target, token: Secret | None) -> Check:
+def check(name: str, ci: Ci, target: Target, token: Secret | None, hidden: Sequence[str] = ()) -> Check:
     """One row. Asks a forge for at most forges.ROW x ci.timeout seconds, a command for ci.timeout.
 
+    `hidden` are spellings of secrets, to be covered in what either says; the token's are too.
     Nothing is raised: what cannot be asked, or answers nothing of use, is a row as well.
     """
-    hidden = spellings([token] if token else [])
+    hidden = sorted({*hidden, *spellings([token] if token else [])}, key=len, reverse=True)
     try:
         return _by_command(name, ci, target, hidden) if ci.command else _by_forge(name, ci, target, token, hidden)
     except Unjudged as error:

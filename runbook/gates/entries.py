@@ -9,6 +9,9 @@ from runbook import fields
 from runbook.entries import Strict, about
 from runbook.gates.target import strange_word
 
+# Names of tokens that are made for forges: hosts.yaml, which others write too, gets at nothing else of the environment.
+OF_THE_ENVIRONMENT = ("CI_TOKEN", "FORGEJO_TOKEN", "GH_TOKEN", "GITEA_TOKEN", "GITHUB_TOKEN")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ci(Strict):
@@ -25,7 +28,10 @@ class Ci(Strict):
     branch: fields.Branch = field(
         default="dev", metadata=about("What an image's commit must be on; its head, for an image that names none.")
     )
-    token_variable: fields.Variable = field(default="CI_TOKEN", metadata=about("Of the environment, or of .env."))
+    token_variable: fields.Variable = field(
+        default="CI_TOKEN",
+        metadata=about(f"Of .env; one of {', '.join(OF_THE_ENVIRONMENT)} of the environment as well, which wins."),
+    )
     required: tuple[str, ...] = field(default=(), metadata=about("Results that must be there; all of them without it."))
     command: tuple[str, ...] = field(
         default=(),
@@ -34,6 +40,11 @@ class Ci(Strict):
         ),
     )
     timeout: Annotated[int, fields.duration(1, 120)] = field(default=10, metadata=about("For one answer."))
+
+    @property
+    def token_place(self) -> str:
+        """Where a token is looked for."""
+        return f"{self.token_variable} of .env{' or the environment' * (self.token_variable in OF_THE_ENVIRONMENT)}"
 
     def __post_init__(self) -> None:
         if bool(self.forge) == bool(self.command):

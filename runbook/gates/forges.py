@@ -150,16 +150,16 @@ class Forge:
             raise Unjudged(
                 f"{self.name} knows no {printable(what)} in {self.repository}",
                 "is it pushed, and are ci.repository and ci.branch right? "
-                f"A private repository needs a token in {self._ci.token_variable}",
+                f"A private repository needs a token in {self._ci.token_place}",
             )
         if answer.status in (403, 429) and (answer.status == 429 or answer.headers.get("x-ratelimit-remaining") == "0"):
-            hint = f"wait; with a token in {self._ci.token_variable} more may be asked"
+            hint = f"wait; with a token in {self._ci.token_place} more may be asked"
             raise Unjudged(f"{self.name} was asked too often and says nothing for now", hint)
         if answer.status in (401, 403):
             had = "does not accept the token" if "Authorization" in self._headers else "wants a token"
             raise Unjudged(
                 f"{self.name} {had} for {self.repository} (HTTP {answer.status})",
-                f"put one that may read the repository's commits, statuses and checks into {self._ci.token_variable}",
+                f"put one that may read the repository's commits, statuses and checks into {self._ci.token_place}",
             )
         if answer.status != 200:
             raise Unjudged(f"{self.name} answers HTTP {answer.status}", "try again; its own status page may say more")

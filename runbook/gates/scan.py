@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from runbook.gates.reports import Report
 from runbook.gates.shape import Misshapen, Unjudged, few
 from runbook.gates.target import Target
 from runbook.problems import printable
+from runbook.secret import masked
 
 LIMIT = 64 << 20  # bytes of a report
 FINE = {"Trivy": (0, 1), "Grype": (0, 2)}  # exit statuses of a scanner that did its work
@@ -37,13 +39,15 @@ class Printed:
     status: int | None = None
 
 
-def check(name: str, scan: Scan, target: Target, now: datetime) -> Check:
+def check(name: str, scan: Scan, target: Target, now: datetime, hidden: Sequence[str] = ()) -> Check:
     """One row. `now` knows its time zone. A command may take `scan.timeout` seconds.
+
+    `hidden` are spellings of secrets, to be covered in what a command complains of.
 
     Nothing is raised: what cannot be asked, or answers nothing of use, is a row as well.
     """
     try:
-        printed = _from_command(scan, target) if scan.command else _from_file(scan, target)
+        printed = _from_command(scan, target, hidden) if scan.command else _from_file(scan, target)
         report = _read(printed)
         why_not = _of_another(report, printed, target) or _too_old(report, printed, scan, now)
         if why_not:
@@ -60,7 +64,8 @@ def _from_file(scan: Scan, target: Target) -> Printed:
     file = printable(str(path), 200)
     again = f"trivy image --format json --output {file} {target.reference}"
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
             raise Unjudged(f"{file} is no file", "correct scan.report")
         with path.open("rb") as opened:
             return Printed(path.name, f"make it anew: {again}", opened.read(LIMIT + 1))
@@ -71,7 +76,7 @@ def _from_file(scan: Scan, target: Target) -> Printed:
         raise Unjudged(f"{file} cannot be read: {error.strerror}", "check scan.report and its permissions") from None
 
 
-def _from_command(scan: Scan, target: Target) -> Printed:
+def _from_command(scan: Scan, target: Target, hidden: Sequence[str]) -> Printed:
     argv = [target.fill("scan.command", word, image=target.reference) for word in scan.command]
     program = printable(argv[0])
     ended = command.run(argv, scan.timeout, limit=LIMIT + 1)
@@ -79,7 +84,7 @@ def _from_command(scan: Scan, target: Target) -> Printed:
         raise Unjudged(f"{program} did not come to an end within {scan.timeout} s", "raise scan.timeout")
     raw = ended.out.encode()
     if ended.status not in {status for statuses in FINE.values() for status in statuses} or not raw.strip():
-        said = one_line(ended.complaint, 200)
+        said = one_line(masked(ended.complaint, hidden), 200)
         raise Unjudged(f"{program} printed no report and ended with status {ended.status}: {said}", _BY_HAND)
     return Printed(f"what {program} prints", "see which image scan.command scans", raw, ended.status)
 

@@ -76,11 +76,12 @@ def remove(door: Door, place: dict[str, str]) -> dict[str, Any]:
 
 def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
     """What `remote.scheduled.show` answers, with `ours`: whether the program there is this laptop's."""
-    request = {**resolved.host.place, "settings": making.comparable(inventory, resolved)}
-    answer = _only_asked(door, "scheduled.show", request)
+    key = making.comparison(inventory, resolved)
+    answer = _only_asked(door, "scheduled.show", {**resolved.host.place, "key": key})
     installed = answer.get("installed")
     ours = isinstance(installed, dict) and installed.get("program") == program()[1]
-    return answer | {"ours": ours, "row": _row(door.host.name, answer.get("row"))}
+    row = making.compared(_row(door.host.name, answer.get("row")), inventory, resolved, key)
+    return answer | {"ours": ours, "row": row}
 
 
 def trial(door: Door, settings: Settings) -> tuple[Check, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from remote.scheduled.settings import Channels, Mail, Program, Restart, Settings, Webhook
-from remote.words import encode
+from remote.codec import decode
+from remote.scheduled.settings import Channels, Mail, Program, Restart, Settings, Webhook, keyed_hash
+from remote.words import OK, WARNING, Check, encode
 from runbook.errors import BadInput
 from runbook.health import request_for
 from runbook.inventory import Consumer, Inventory
@@ -50,11 +53,28 @@ def as_json(settings: Settings) -> dict[str, Any]:
     return encoded
 
 
-def comparable(wanted: Inventory, resolved: Resolved) -> dict[str, Any]:
-    """The settings for a server to compare its own with; empty when .env lacks something that they need."""
-    if any(name not in resolved.used for name in wanted.schedule.variables):
-        return {}
-    return as_json(settings_for(wanted, resolved))
+def comparison(wanted: Inventory, resolved: Resolved) -> str:
+    """The key for a server to hash its own settings with; empty when .env lacks something that ours need.
+
+    Ours stay here: a server that has no schedule gets to know of none.
+    """
+    return "" if any(name not in resolved.used for name in wanted.schedule.variables) else secrets.token_hex()
+
+
+def compared(row: Check, wanted: Inventory, resolved: Resolved, key: str) -> Check:
+    """The server's row, without the hash of its settings; a warning where ours are others."""
+    theirs = row.figures.get("settings")
+    if theirs is None:
+        return row
+    figures = {name: value for name, value in row.figures.items() if name != "settings"}
+    row = dataclasses.replace(row, figures=figures)
+    # Ours by way of JSON, as theirs came: a list there is a list here.
+    ours = decode(Settings, json.loads(json.dumps(as_json(settings_for(wanted, resolved))))) if key else None
+    if ours is None or keyed_hash(ours, key) == theirs:
+        return row
+    text, hint = "its settings are not what hosts.yaml and .env say now", "fab schedule.install"
+    level = WARNING if row.level == OK else row.level
+    return dataclasses.replace(row, level=level, sentence=f"{row.sentence}; {text}", hint=row.hint or hint)
 
 
 def check(wanted: Inventory, resolved: Resolved) -> list[str]:
@@ -119,7 +139,7 @@ def _url(variable: str, resolved: Resolved) -> str:
     value = _value(variable, resolved)
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
     if not usable or not re.fullmatch(r"[!-~]+", value):
@@ -132,7 +152,7 @@ def _value(variable: str | None, resolved: Resolved) -> str:
 
 
 def _hidden(wanted: Inventory, resolved: Resolved) -> tuple[str, ...]:
-    """What the check covers wherever it writes or says something: also the addresses, and each long part of them."""
+    """What the check covers wherever it writes or says something: also each long part of the addresses."""
     known = [resolved.used[name] for name in wanted.schedule.variables if name in resolved.used]
     parts = [Secret(part) for one in known for part in re.split(r"[/?&=]", one.reveal()) if len(part) >= 16]
-    return tuple(sorted({*resolved.hidden, *spellings([*known, *parts])}, key=lambda form: (-len(form), form)))
+    return tuple(sorted({*resolved.hidden, *spellings(parts)}, key=lambda form: (-len(form), form)))

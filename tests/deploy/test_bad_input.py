@@ -29,6 +29,12 @@ else:
 """
 
 
+def line_of(laptop: Laptop, key: str) -> int:
+    """Where a key first stands in hosts.yaml."""
+    lines = (laptop.folder / "hosts.yaml").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.lstrip(" -").startswith(key))
+
+
 @pytest.fixture
 def nowhere(sandbox: Sandbox, tmp_path: Path) -> Iterator[Laptop]:
     """A laptop whose server does not listen: had anything been contacted, that would be the error."""
@@ -113,6 +119,8 @@ def test_an_env_file_that_is_none(nowhere: Laptop, write: Callable[[Path], objec
     [
         (None, "does not exist"),
         ("queue: {{ RABBITMQ_HOST", "config.yaml.j2:1 is no template"),
+        ("a: 1\nb: {{ '%1000000000d' % 1 }}\n", "config.yaml.j2:2 does not render: it takes more memory than"),
+        ("a: {{ ''.__class__ }}\n", "config.yaml.j2:1 does not render: it reaches for what a template may not touch"),
         ("port: {{ RABBITMQ_PASSWORD | int }}\n", "config.yaml.j2:1 does not render: a value is no whole number"),
         ("queue: {{ NOT_IN_ENV }}\n", "NOT_IN_ENV is not set; needed by "),
         ("queue: [{{ RABBITMQ_PASSWORD }}\n", "renders to broken YAML (line 2 of the result)"),
@@ -123,6 +131,29 @@ def test_a_template_that_makes_no_config(nowhere: Laptop, text: str | None, sent
     template = nowhere.folder / "templates/config.yaml.j2"
     template.unlink() if text is None else template.write_text(text)
     assert sentence in named(nowhere)
+
+
+@pytest.mark.parametrize("verb", [DEPLOY, ("diff",), ("preflight",)])
+def test_a_link_that_leads_out_of_the_folder_of_hosts_yaml(
+    nowhere: Laptop, tmp_path_factory: pytest.TempPathFactory, verb: tuple[str, ...]
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "config.yaml.j2"
+    template = nowhere.folder / "templates/config.yaml.j2"
+    elsewhere.write_text(template.read_text())
+    template.unlink()
+    template.symlink_to(elsewhere)
+    where = (
+        f"hosts.yaml:{line_of(nowhere, 'template:')}: services.annotation-queue.config.template: leads to {elsewhere};"
+    )
+    assert where in named(nowhere, *verb)
+
+
+def test_a_public_that_is_no_variable(nowhere: Laptop) -> None:
+    nowhere.hosts["public"] = ["RABBITMQ_HOST", "TOKENISER"]
+    nowhere.save()
+    line = line_of(nowhere, "TOKENISER")
+    said = named(nowhere, "health")
+    assert f"hosts.yaml:{line}: public.1: TOKENISER is no variable of .env" in said
 
 
 Odd = Callable[[str, str], Laptop]

@@ -240,3 +240,14 @@ def test_the_environments_token_comes_first() -> None:
     assert ci.token(told, values, {"CI_TOKEN": ""}) == Secret("of-dotenv")
     assert ci.token(told, {"CI_TOKEN": Secret("")}, {}) is None
     assert ci.token(told, {}, {}) is None
+
+
+def test_of_the_environment_only_what_is_called_as_a_forges_token_is_read() -> None:
+    environ = {"AWS_SECRET_ACCESS_KEY": "of-the-laptop", "GITHUB_TOKEN": "of-a-forge"}
+    told = Ci(forge="github", token_variable="AWS_SECRET_ACCESS_KEY")
+    assert ci.token(told, {}, environ) is None
+    assert ci.token(told, {"AWS_SECRET_ACCESS_KEY": Secret("of-dotenv")}, environ) == Secret("of-dotenv")
+    assert told.token_place == "AWS_SECRET_ACCESS_KEY of .env"
+    told = Ci(forge="github", token_variable="GITHUB_TOKEN")
+    assert ci.token(told, {}, environ) == Secret("of-a-forge")
+    assert told.token_place == "GITHUB_TOKEN of .env or the environment"

@@ -15,6 +15,7 @@ import pytest
 from remote.words import CRITICAL, OK, UNKNOWN, Check
 from runbook import gating
 from runbook.gates.entries import Ci, Scan
+from runbook.secret import DOTS
 from tests.gates import forge as forges
 from tests.gates.forge import HEAD, OTHER, Forge, gitea_status, says
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, trivy
@@ -57,6 +58,13 @@ def test_each_service_has_a_row_of_each_gate(scene: Scene, forge: Forge, tmp_pat
     }
     assert "QUEUE_PASSWORD=hunter2hunter2" in ENV
     assert forge.tokens == {"token hunter2hunter2"}
+
+
+def test_what_a_command_says_of_a_secret_of_env_is_covered(scene: Scene) -> None:
+    command = ("sh", "-c", "echo 'no: hunter2hunter2' >&2; exit 3")
+    rows = asked(scene, Ci(command=command), Scan(command=command))
+    assert {row.sentence.rpartition(": ")[2] for row in rows.values()} == {DOTS}
+    assert len(rows) == 6
 
 
 def test_without_an_entry_nothing_is_asked(scene: Scene) -> None:

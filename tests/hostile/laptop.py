@@ -14,7 +14,7 @@ from runbook.envfile import read_env
 from runbook.errors import BadInput
 from runbook.hostsfile import load
 from runbook.inventory import Inventory
-from runbook.render import render_config
+from runbook.render import read
 from tests.hostile.conduct import nothing_done, well_said
 from tests.hostile.damage import damaged, torn
 from tests.hostile.properties import Ground, Property
@@ -240,7 +240,7 @@ def a_value_survives_from_env_to_config(values: dict[str, str], ground: Ground) 
     with nothing_done():
         env, problems = read_env(env_file)
         assert problems == []
-        text = render_config(template, env.values, ground.scene.resolved.host)
+        text = read(template).render(env.values, ground.scene.resolved.host)
     expected: dict[str, Any] = copy.deepcopy(dict(values))
     expected |= {f"all_{name}": [1, value] for name, value in values.items()}
     assert yaml.safe_load(text) == expected
@@ -254,7 +254,7 @@ def a_template_is_rendered_or_refused(source: str, ground: Ground) -> None:
     env, _ = read_env(env_file)
     with nothing_done():
         try:
-            text = render_config(template, env.values, ground.scene.resolved.host)
+            text = read(template).render(env.values, ground.scene.resolved.host)
         except BadInput as error:
             well_said(error)
             assert str(template) in error.message

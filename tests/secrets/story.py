@@ -70,6 +70,10 @@ def lived(laptop: Laptop) -> Life:
     life.secrets |= {name: value for name, value in laptop.variables.items() if name.endswith("PASSWORD")}
     laptop.queue["watch"] |= {"settle": 0, "window": 1}
     life.set("AZAION_API_PASSWORD", fresh())
+    life.set("AMQP_URL", token_urlsafe(18), around="amqp://azaion:{}@broker/")
+    life.set("LOGIN", token_urlsafe(18))
+    template = laptop.folder / "templates/config.yaml.j2"
+    template.write_text(template.read_text() + "broker: {{ AMQP_URL }}\nlogin: {{ LOGIN }}\n")
     published(life.sandbox, 100)
     begun = time.time()
     shim.install(life.sandbox)

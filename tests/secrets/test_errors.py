@@ -18,7 +18,7 @@ from runbook import backtrace
 from runbook.envfile import read_env
 from runbook.errors import BadInput, RunbookError
 from runbook.inventory import Host, load_inventory
-from runbook.render import render_config
+from runbook.render import read
 from runbook.resolve import resolve
 from runbook.secret import Secret
 from tasks import front
@@ -117,7 +117,7 @@ def test_a_template_that_fails(tmp_path: Path, text: str) -> None:
     template.write_text(text + "\n")
     for secret in (fresh(), WORD):
         with pytest.raises(BadInput) as caught:
-            render_config(template, {"X": Secret(secret)}, HOST)
+            read(template).render({"X": Secret(secret)}, HOST)
         assert "config.yaml.j2" in caught.value.message
         assert given_away([secret], everything(caught.value)) == []
 

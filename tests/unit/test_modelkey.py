@@ -18,7 +18,7 @@ from remote.modelkey import Unplaceable
 from remote.plans import ConfigFile, Placed, Record, Release
 from remote.store import Store, find_store
 from runbook.inventory import Host
-from runbook.render import render_config, required_variables
+from runbook.render import read
 from runbook.secret import Secret
 
 PROJECT = Path(__file__).parents[2]
@@ -126,8 +126,8 @@ def test_what_is_not_exactly_one_text_on_a_line_is_refused(text: str, key: str, 
 
 def test_the_projects_template_takes_a_model() -> None:
     path = PROJECT / "templates/config.yaml.j2"
-    values = {name: Secret(f"{name}: '#\n\"") for name in required_variables(path)} | {"RABBITMQ_PORT": Secret("5552")}
-    text = render_config(path, values, Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
+    values = {name: Secret(f"{name}: '#\n\"") for name in read(path).variables} | {"RABBITMQ_PORT": Secret("5552")}
+    text = read(path).render(values, Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
     assert is_the_same_but_for(text, "model")
 
 
@@ -149,7 +149,7 @@ def test_whatever_a_template_renders_only_the_model_changes(
     lines += ["deep:", "  model: {{ M }}", "  more: {{ M }}"] if nested else ["model: {{ M }}", "after: {{ M }}"]
     (tmp_path / "t.j2").write_text("\n".join(lines) + "\n")
     values = {f"V{at}": Secret(value) for at, value in enumerate(named.values())} | {"M": Secret(model)}
-    text = render_config(tmp_path / "t.j2", values, Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
+    text = read(tmp_path / "t.j2").render(values, Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
     assert is_the_same_but_for(text, "deep.model" if nested else "model")
 
 
@@ -242,11 +242,7 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
         known, _ = record.load(store)
         hashes = [entry.services["q"].config_hash for entry in known.releases]
         assert (hashes, known.current) == (["old", store.keyed_hash(kept)], "r1")
-<<<<<<< HEAD
     assert sorted(entry.name for entry in Path(store.root).iterdir()) == ["config.yaml", "state"]
-=======
-    assert sorted(entry.name for entry in Path(store.root).iterdir()) == [".deploy", "config.yaml"]
->>>>>>> 703885a (An unfit config in place ends no recovery; odd env files are told in a few words)
 
 
 @pytest.mark.parametrize("line", ["a" + " " * 1_000_000 + "x", "a:" * 500_000, "'" * 1_000_000, "[" + "] " * 500_000])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runbook.errors import BadInput
 from runbook.inventory import Host
-from runbook.render import render_config, required_variables
+from runbook.render import read
 from runbook.secret import Secret
 
 PROJECT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def template(folder: Path, text: str) -> Path:
 
 def rendered(folder: Path, text: str, **values: str) -> Any:
     secrets = {name: Secret(value) for name, value in values.items()}
-    return yaml.safe_load(render_config(template(folder, text), secrets, HOST))
+    return yaml.safe_load(read(template(folder, text)).render(secrets, HOST))
 
 
 def complaint(folder: Path, text: str, **values: str) -> str:
@@ -72,8 +72,8 @@ def complaint(folder: Path, text: str, **values: str) -> str:
 
 def test_the_projects_template_renders_the_azaion_configuration() -> None:
     path = PROJECT / "templates/config.yaml.j2"
-    values = {name: Secret(f"{name}: '#") for name in required_variables(path)} | {"RABBITMQ_PORT": Secret("5552")}
-    assert yaml.safe_load(render_config(path, values, HOST)) == {
+    values = {name: Secret(f"{name}: '#") for name in read(path).variables} | {"RABBITMQ_PORT": Secret("5552")}
+    assert yaml.safe_load(read(path).render(values, HOST)) == {
         "api": {"url": "AZAION_API_URL: '#", "email": "AZAION_API_EMAIL: '#", "password": "AZAION_API_PASSWORD: '#"},
         "queue": {
             "host": "RABBITMQ_HOST: '#",
@@ -94,7 +94,7 @@ def test_the_projects_template_renders_the_azaion_configuration() -> None:
 
 def test_the_variables_of_env_are_told_from_what_every_template_is_given(tmp_path: Path) -> None:
     path = template(tmp_path, "a: {{ A }}\nb: {{ root ~ B }}\nc: {{ server }}\n{% for x in [1] %}{% endfor %}")
-    assert required_variables(path) == {"A", "B"}
+    assert read(path).variables == {"A", "B"}
 
 
 @pytest.mark.parametrize("value", AWKWARD)
@@ -115,7 +115,7 @@ def test_any_values_survive(tmp_path: Path, values: dict[str, str]) -> None:
 
 def test_a_long_value_stays_on_one_line(tmp_path: Path) -> None:
     path = template(tmp_path, "a:\n  b: {{ X }}\n")
-    assert render_config(path, {"X": Secret("word " * 100)}, HOST).count("\n") == 2
+    assert read(path).render({"X": Secret("word " * 100)}, HOST).count("\n") == 2
 
 
 def test_numbers_and_nothing_keep_their_kind(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_numbers_and_nothing_keep_their_kind(tmp_path: Path) -> None:
         ("a: {{ X | int }}\n", "config.yaml.j2:1 does not render: a value is no whole number."),
         ("a: {{ {'b': 1}[X] }}\n", "config.yaml.j2:1 does not render: UndefinedError."),
         ("a: {{ [X] }}\n", "an expression is neither text nor a number nor nothing"),
-        ("a: {% include X %}\n", "does not render: "),
+        ("a: 1\n{% include X %}\n", "config.yaml.j2:2 is no template: it is to be one file, that includes, imports"),
         ('a: "{{ X }}"\n', "renders to broken YAML (line 1 of the result)."),
         ("b: 1\na: {{ X }}/more\n", "renders to broken YAML (line 2 of the result)."),
         ("b: 1\na: '{{ X }}'\n", "an expression does not stand alone (line 2 of the result)."),
@@ -153,7 +153,7 @@ def test_a_template_that_would_damage_a_value_is_refused_without_showing_it(
 
 def test_a_template_that_is_missing_or_binary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
-        required_variables(tmp_path / "none.j2")
+        read(tmp_path / "none.j2")
     (tmp_path / "binary.j2").write_bytes(b"\x00\x01")
     with pytest.raises(BadInput, match="is a binary file"):
-        required_variables(tmp_path / "binary.j2")
+        read(tmp_path / "binary.j2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 import yaml
 
 from remote.codec import decode
-from remote.scheduled.settings import Mail, Settings, Webhook
-from remote.words import encode
+from remote.scheduled.settings import Mail, Settings, Webhook, keyed_hash
+from remote.words import OK, WARNING, Check, encode
 from runbook.errors import BadInput
+from runbook.health import request_for
 from runbook.inventory import load_inventory
 from runbook.resolve import resolve
 from runbook.schedule.asking import ready
-from runbook.schedule.settings import comparable, settings_for
+from runbook.schedule.settings import compared, comparison, settings_for
 
 URL = "https://hooks.chat.lan/services/T0001/B0002/verysecretpart1234"
 ENV = {
@@ -199,10 +201,41 @@ def test_every_variable_that_is_missing_is_named_with_who_needs_it(tmp_path: Pat
 def test_a_health_check_compares_the_settings_only_where_it_can_make_them(tmp_path: Path) -> None:
     inventory = load_inventory(project(tmp_path, SCHEDULE))
     hosts, services = inventory.select_hosts(None), inventory.select_services(None)
-    whole = comparable(inventory, resolve(inventory, hosts, services, "ask")["gpu-1"])
-    assert decode(Settings, whole) == settings(tmp_path)
+    resolved = resolve(inventory, hosts, services, "ask")["gpu-1"]
+    keys = {comparison(inventory, resolved) for _ in range(2)}
+    assert [len(key) for key in keys] == [64, 64]
     inventory = load_inventory(project(tmp_path, SCHEDULE, CHAT_URL=None))
-    assert comparable(inventory, resolve(inventory, hosts, services, "ask")["gpu-1"]) == {}
+    assert comparison(inventory, resolve(inventory, hosts, services, "ask")["gpu-1"]) == ""
+
+
+def test_settings_are_compared_without_sending_them(tmp_path: Path) -> None:
+    """The server has what the laptop left there, as JSON has brought it; it answers with a hash."""
+    inventory = load_inventory(project(tmp_path, SCHEDULE))
+    resolved = resolve(inventory, inventory.select_hosts(None), inventory.select_services(None), "ask")["gpu-1"]
+    left = decode(Settings, json.loads(json.dumps(encode(settings(tmp_path)))))
+    fine, late = Check("schedule", OK, "it looked 1 min ago"), Check("schedule", WARNING, "overdue", hint="see cron")
+    for row, level, hint in ((fine, WARNING, "fab schedule.install"), (late, WARNING, "see cron")):
+        told = {"every": 300, "settings": keyed_hash(left, "a key")}
+        same = compared(dataclasses.replace(row, figures=told), inventory, resolved, "a key")
+        assert same == dataclasses.replace(row, figures={"every": 300})
+        told["settings"] = keyed_hash(dataclasses.replace(left, repeat=1), "a key")
+        other = compared(dataclasses.replace(row, figures=told), inventory, resolved, "a key")
+        assert other.sentence == f"{row.sentence}; its settings are not what hosts.yaml and .env say now"
+        assert (other.level, other.hint, other.figures) == (level, hint, {"every": 300})
+        unasked = compared(dataclasses.replace(row, figures=told), inventory, resolved, "")
+        assert unasked == dataclasses.replace(row, figures={"every": 300})
+    assert compared(fine, inventory, resolved, "a key") == fine
+
+
+def test_a_server_is_asked_for_its_health_without_an_address_and_a_mail_password(tmp_path: Path) -> None:
+    inventory = load_inventory(project(tmp_path, SCHEDULE))
+    hosts, services = inventory.select_hosts(None), inventory.select_services(None)
+    resolved = resolve(inventory, hosts, services, "ask")["gpu-1"]
+    request = request_for(inventory, hosts[0], services, resolved)
+    sent = json.dumps(encode(dataclasses.replace(request, schedule=comparison(inventory, resolved))))
+    asked_for = {name: value.reveal() for name, value in resolved.used.items() if name in inventory.schedule.variables}
+    assert {"CHAT_URL", "MAIL_PASSWORD", "PING_URL"} <= set(asked_for)
+    assert [name for name, value in asked_for.items() if value in sent] == []
 
 
 def test_settings_that_differ_in_anything_are_others(tmp_path: Path) -> None:

@@ -127,9 +127,9 @@ def saved(store: Store, *waiting: Pending) -> None:
 
 def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(store: Store) -> None:
     saved(store)
-    assert scheduled.check("schedule", store, {}, NOW).level == OK
+    assert scheduled.check("schedule", store, "", NOW).level == OK
     saved(store, one("a", 700), one("b", 100))
-    row = scheduled.check("schedule", store, {}, NOW)
+    row = scheduled.check("schedule", store, "", NOW)
     assert (row.level, row.hint) == (CRITICAL, "fab schedule.test sends a test alert")
     assert row.sentence == (
         "it looked 60 s ago, and found the server ok; "
@@ -139,7 +139,7 @@ def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(s
 
 def test_what_else_is_wrong_with_the_schedule_is_a_warning(store: Store) -> None:
     saved(store)
-    assert scheduled.check("schedule", store, {}, NOW + 900).level == WARNING
+    assert scheduled.check("schedule", store, "", NOW + 900).level == WARNING
 
 
 def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Untaken | None = None) -> Check:
