@@ -1,7 +1,7 @@
 """What a call executes first on the server: opens the program that travelled along and hands over to it.
 
-Standard input holds this text, the program and the request, each after a line with its length in bytes. A Python that
-is too old has to get as far as saying so, therefore nothing here is newer than Python 3.5.
+Standard input holds this text, the program and the request, compressed, each after a line with its length in bytes.
+A Python that is too old has to get as far as saying so, therefore nothing here is newer than Python 3.5.
 """
 
 import json
@@ -55,7 +55,7 @@ def main() -> None:
         return
     texts = zlib.decompress(block()).decode().split("\0")  # name and source, one module after the other
     sys.meta_path.insert(0, Program(dict(zip(texts[::2], texts[1::2]))))
-    request = json.loads(block().decode())
+    request = json.loads(zlib.decompress(block()).decode())
     from remote import wire
 
     wire.serve(request["verb"], request["request"])

@@ -18,6 +18,7 @@ from remote.journal import Journal, now
 from remote.modelchoice import Choice, Choices
 from remote.modelfile import ModelFile
 from remote.plans import ConfigFile, Placed
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
@@ -53,7 +54,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
         store.check_owner()
         return {**_change(store, request, "").told, "run": ""}
     refuse_astray(store, request["docker_host"])
-    store.create()
+    make(store)
     return detached(partial(_live, request, store))
 
 

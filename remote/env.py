@@ -18,6 +18,7 @@ from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.owners import ids, may_give
 from remote.plans import RunState
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import Refusal, encode
 
@@ -48,7 +49,7 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
         found: Dict[str, Any] = encode(Compared(tuple(map(envfile.compared, wanted)), journals.last(store)))
         return found
     refuse_astray(store, request["docker_host"])
-    store.create()
+    make(store)
     return detached(partial(_live, request, store, wanted))
 
 

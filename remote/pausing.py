@@ -10,6 +10,7 @@ from remote import files, lock, notes, pause
 from remote.checks.state import refuse_astray
 from remote.journal import now
 from remote.plans import Pause
+from remote.state_make import make
 from remote.store import find_store
 from remote.words import encode
 
@@ -22,7 +23,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     """
     store = find_store(request["root"], request["state"], emit)
     refuse_astray(store, request["docker_host"])
-    store.create()
+    make(store)
     who, laptop, begun = request["who"], request["laptop"], datetime.now(timezone.utc)
     handle = lock.acquire(store, {"action": "pause", "who": who, "laptop": laptop, "since": now()})
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import halt, journal_check, modelkey, release, state_move
+from remote import halt, journal_check, modelkey, release, state_moved
 from remote import journal as journals
 from remote.codec import decode
 from remote.docker import Docker, LeftAlone
@@ -71,8 +71,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if begin is None:
         return "cancelled", f"run {run} was cut off before it began; nothing was changed"
     try:
-        if begin.get("action") == state_move.ACTION:
-            return "done", state_move.finish(store, begin)[0]
+        if begin.get("action") == state_moved.ACTION:
+            return "done", state_moved.finish(store, begin)[0]
         if begin.get("action") == "model":
             configs = decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs")
             if store.is_in_root:

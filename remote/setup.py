@@ -20,6 +20,7 @@ from remote.codec import decode
 from remote.engine import Engine
 from remote.foreign_text import named, one_line
 from remote.owners import ids
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.tree import Folder, Lack
 from remote.words import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
@@ -155,7 +156,7 @@ def _make_ours(store: Store, rows: List[Check], dry_run: bool, done: List[str]) 
     if store.exists or any(row.name == "state" and row.level in (CRITICAL, UNKNOWN) for row in rows):
         return
     if not dry_run:
-        store.create()
+        make(store)
     done.append(f"install -d -m 0700 {store.folder}")
 
 

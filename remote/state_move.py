@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 import time
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
@@ -31,11 +30,12 @@ from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.scheduled import crontab, installation
 from remote.scheduled.settings import LOCK, PROGRAM, SETTINGS, Installed, place
+from remote.state_make import make
+from remote.state_moved import ACTION, aside, finish
 from remote.store import Store, in_root, is_old, machine
 from remote.store import place as folder_for
 from remote.words import CRITICAL, Refusal, encode
 
-ACTION = "move-state"
 PATIENCE = 300.0  # seconds for a round of the old check: it ends itself after 240
 MOST = 4096  # entries of one folder
 MIB = 1 << 20
@@ -94,11 +94,11 @@ def forget(new: Store, engine: engines.Engine) -> Dict[str, Any]:
     if new.marked().machine not in ("", machine()):
         aside = f"{new.folder}.of-another-machine-{int(time.time())}"
         os.rename(new.folder, aside)
-        new.create()
+        make(new)
         return {"folder": new.folder, "was": aside, "run": "", "left": [], "crontab": ""}
     lost = sorted({one.folder for one in states.astray(new, engine, engine.containers())})
     if lost:
-        new.create()
+        make(new)
         marked = new.marked()
         _write(new, dataclasses.replace(marked, forgotten=tuple(sorted({*marked.forgotten, *lost}))))
     return {"folder": new.folder, "was": " and ".join(lost), "run": "", "left": [], "crontab": ""}
@@ -196,7 +196,7 @@ def _prepare(
     old: Store, new: Store, request: Request, begin: Dict[str, Any], before: str
 ) -> Tuple[Journal, List[str], Optional[Installed]]:
     """Make the new folder whole, while nothing else is at work in the old one: neither a run nor a round."""
-    new.create(arriving=True)
+    make(new, arriving=True)
     lock.acquire(new, begin)
     if before:
         crontab.write(crontab.with_block(before, old.root, ""), new.folder)
@@ -239,13 +239,9 @@ def _await_round(old: Store) -> None:
 def _commit(old: Store, new: Store, run: str) -> None:
     """One rename, after which the new folder is in force."""
     if old.is_in_root:
-        os.rename(old.folder, _aside(old.root, run))
+        os.rename(old.folder, aside(old.root, run))
     else:
         os.unlink(new.arriving)
-
-
-def _aside(root: str, run: str) -> str:
-    return os.path.join(root, f".deploy.moved-{run}")
 
 
 def _take_back(new: Store, block: str) -> None:
@@ -257,40 +253,6 @@ def _take_back(new: Store, block: str) -> None:
             if crontab.found(now_there, new.root) is None:
                 os.makedirs(os.path.dirname(new.folder), 0o700, exist_ok=True)
                 crontab.write(crontab.with_block(now_there, new.root, block), os.path.dirname(new.folder))
-
-
-def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
-    """What is left to do once the new folder is in force: the sentence of its end, and our block of the crontab.
-
-    `begin`: the journal's first line. What was not taken along stays, for a person to look at. May be repeated: whoever
-    finds a move that was cut off calls it again. Raises Refusal when cron takes no block.
-    """
-    old, run, keep = Store(new.root, str(begin["was"])), str(begin["run"]), bool(begin.get("left"))
-    if old.is_in_root:
-        _leave_word(old.folder, new.folder)
-        if not keep:
-            shutil.rmtree(_aside(old.root, run), ignore_errors=True)
-    elif not keep:
-        shutil.rmtree(old.folder, ignore_errors=True)
-    files.remove(new.arriving)
-    installed, _ = notes.load(Installed, place(new, SETTINGS))
-    block = ""
-    if installed:
-        block = crontab.block(new.root, installed.settings.every, sys.executable, place(new, PROGRAM))
-        before = crontab.read()
-        after = crontab.with_block(before, new.root, block)
-        if after != before:
-            crontab.write(after, new.folder)
-    return f"the state moved from {old.folder} to {new.folder}", block
-
-
-def _leave_word(path: str, folder: str) -> None:
-    """A plain file where the folder was: whoever still looks for it there is told, and an older version ends there."""
-    text = f"gpu-runbook keeps its state in {folder} now, where no container can write.\n"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.suppress(OSError), open(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
-        file.write(text)
-        os.fchmod(file.fileno(), 0o644)
 
 
 def _mark(new: Store) -> None:

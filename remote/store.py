@@ -7,7 +7,6 @@ can write; until `remote.state_move` has moved it, commands work on there.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import json
@@ -20,17 +19,12 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 from remote import files
 from remote.codec import decode
-from remote.words import Malformed, Refusal, encode
+from remote.words import Malformed, Refusal
 
 SPARE, ROOM = "spare", 1 << 20  # bytes
 HOME = ".local/state/gpu-runbook"  # below the home of the login user
 IN_ROOT = ".deploy"
 MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
-# Without locks that hold, or gone with the power.
-UNFIT = (
-    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "tmpfs", "ramfs"),
-    *("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "gfs", "gfs2", "ocfs2", "orangefs"),
-)
 _PATH = re.compile(r"(/[\w.@+,-]+)+", re.ASCII)
 
 
@@ -146,22 +140,13 @@ class Store:
                 "fab setup --move-state takes it over for this one, fab setup --forget-state begins anew",
             )
 
-    def create(self, arriving: bool = False) -> None:
-        """Make the folders, mode 0700, and the salt. `arriving`: its content is yet to be copied here.
+    def create(self) -> None:
+        """Make what is missing in the folder, which is there (see `state_make`), and let nobody else into it.
 
-        Raises Refusal when they cannot be made there, and on a file system whose locks or content do not last.
+        Raises Refusal.
         """
         self.check_owner()
-        new = not self.exists
         try:
-            if not self.is_in_root:
-                os.makedirs(os.path.dirname(self.folder), 0o700, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.folder, 0o700)
-            if new and not self.is_in_root:
-                self._fits()
-            if arriving:  # before anything else: what is not whole must not be in force
-                files.write(self.arriving, b"")
             for folder in (self.runs, self.releases):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(folder, 0o700)
@@ -169,21 +154,10 @@ class Store:
                 os.chmod(folder, 0o700)  # also when somebody has opened it, or a backup was put back
         except OSError as error:
             raise Refusal(f"{self.folder} cannot be made: {error.strerror}", elsewhere(), "server") from error
-        if not self.is_in_root and not os.path.exists(self.marker):
-            files.write(self.marker, json.dumps(encode(Marker(machine()))).encode())
         if files.read(self.salt) is None:
             files.write(self.salt, os.urandom(32))
         if not os.path.exists(self.spare) and files.room(self.folder) > 2 * ROOM:
             files.reserve(self.spare, ROOM)
-
-    def _fits(self) -> None:
-        """Raises Refusal where nothing of ours may lie; the folder was made a moment ago, and goes again."""
-        kind = file_system(self.folder)
-        why = f"is on a file system of kind {kind}" if unfit(kind) else "" if _locks(self.folder) else "takes no locks"
-        if why:
-            with contextlib.suppress(OSError):
-                os.rmdir(self.folder)
-            raise Refusal(f"{self.folder} {why}: what is written there does not hold", elsewhere(), "server")
 
     def keyed_hash(self, text: str) -> str:
         """Sixteen hex digits that tell equal secrets from different ones, on this server only; empty without a salt."""
@@ -244,24 +218,6 @@ def elsewhere() -> str:
     return f"as root: install -d {me} -m 0700 /var/lib/gpu-runbook; then state: /var/lib/gpu-runbook in hosts.yaml"
 
 
-def unfit(kind: str) -> bool:
-    """Whether nothing of ours may lie on a file system of that kind."""
-    return kind in UNFIT or kind.startswith("fuse")
-
-
-def file_system(path: str) -> str:
-    """The kind of file system that a path is on, as the kernel calls it; empty where that cannot be told."""
-    real, kind, longest = os.path.realpath(path), "", -1
-    with contextlib.suppress(OSError, LookupError), open("/proc/self/mountinfo", "rb") as file:
-        for raw in file:
-            before, _, after = raw.partition(b" - ")
-            spelt = os.fsdecode(before.split()[4])
-            point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), spelt)
-            if os.path.commonpath([point, real]) == point and len(point) >= longest:
-                kind, longest = os.fsdecode(after.split()[0]), len(point)
-    return kind
-
-
 def _are_folders(*paths: str) -> None:
     """Where containers can write, one may have put a link. Raises Refusal."""
     for path in paths:
@@ -270,20 +226,6 @@ def _are_folders(*paths: str) -> None:
                 raise Refusal(
                     f"{path} is no directory: a container may have changed it", "look at it, and move it away"
                 )
-
-
-def _locks(folder: str) -> bool:
-    """Whether a file there can be locked."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
-    return True
 
 
 def _user(uid: int) -> str:

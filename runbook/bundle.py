@@ -18,7 +18,7 @@ FOLDER = Path(remote.__file__).parent
 # every program imports is imported while those bytes are still on their way; Python 3.5 has all of it.
 LOADER = (
     "import sys,json,zlib,inspect,traceback,typing,socket,subprocess,threading;"
-    "r=sys.stdin.buffer;exec(r.read(int(r.readline())))"
+    "r=sys.stdin.buffer;exec(zlib.decompress(r.read(int(r.readline()))))"
 )
 
 _IMPORT = re.compile(
@@ -44,11 +44,8 @@ def command_line(python: str, sudo: bool) -> str:
 
 def pack(verb: str, request: dict[str, Any]) -> bytes:
     """Everything a call writes to standard input. It may hold secrets, so it goes nowhere else."""
-    blocks = (
-        (FOLDER / "bootstrap.py").read_bytes(),
-        _compressed(verb),
-        json.dumps({"verb": verb, "request": request}).encode(),
-    )
+    asked = json.dumps({"verb": verb, "request": request}).encode()
+    blocks = (_bootstrap(), _compressed(verb), zlib.compress(asked, 9))
     return b"".join(b"%d\n%b" % (len(block), block) for block in blocks)
 
 
@@ -94,6 +91,11 @@ def _file(name: str) -> Path:
 def size(verb: str) -> int:
     """Bytes of the program that travels with a call of the verb."""
     return len(_compressed(verb))
+
+
+@functools.lru_cache
+def _bootstrap() -> bytes:
+    return zlib.compress(without_prose((FOLDER / "bootstrap.py").read_text()).encode(), 9)
 
 
 @functools.lru_cache

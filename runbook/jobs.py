@@ -125,7 +125,7 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
     result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
     if nothing_to_do(plan) and not job.dry_run:
         if plan.action == "deploy":
-            moving.move_out(door, job.inventory, job.resolved, look.rows, screen)
+            moving.make_ready(door, job.inventory, job.resolved, look.rows, screen)
         screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
         return {**result, "outcome": "up-to-date", "release": look.record.current}
     known = gating.identities(look)
@@ -139,7 +139,7 @@ def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, row
     if job.dry_run:
         return {**result, "outcome": "dry-run"}
     if plan.action == "deploy":
-        moving.move_out(door, job.inventory, job.resolved, look.rows, screen)
+        moving.make_ready(door, job.inventory, job.resolved, look.rows, screen)
     lines: list[dict[str, Any]] = []
     ended = run(door, job, plan, screen, lines.append)
     after = show_after(job.inventory, door.host.name, lines, screen)

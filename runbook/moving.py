@@ -31,10 +31,17 @@ def due(rows: Iterable[Check]) -> Check | None:
     return next((row for row in rows if row.name == ROW and row.figures.get("moves_to")), None)
 
 
-def move_out(door: Door, inventory: Inventory, resolved: Resolved, rows: Iterable[Check], screen: Screen) -> None:
-    """Move the state out of the root where that is due. Raises Refused with everything as it was, or NeedsPerson."""
+def make_ready(door: Door, inventory: Inventory, resolved: Resolved, rows: Iterable[Check], screen: Screen) -> None:
+    """Move the state out of the root where that is due; make its folder where there is none.
+
+    Raises Refused with everything as it was, or NeedsPerson.
+    """
+    rows = tuple(rows)
     row = due(rows)
-    if row:
+    if row is None:
+        if any(one.name == ROW and one.figures.get("there") is False for one in rows):
+            ask(door, "state_make", resolved.host.place)
+    else:
         move(door, inventory, resolved, ROOT, bool(row.figures.get("scheduled")), screen)
 
 

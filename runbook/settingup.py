@@ -49,7 +49,7 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
         "rows": [encode(row) for row in found.rows],
     }
     if not dry_run:
-        moving.move_out(door, inventory, resolved, found.rows, screen)
+        moving.make_ready(door, inventory, resolved, found.rows, screen)
     if found.left and not dry_run:
         raise _needs_person(server, found, result)
     said = {"dry-run": "this was a dry run; nothing was changed", "done": "set up", "up-to-date": "everything is there"}

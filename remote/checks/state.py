@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Optional, Sequence
 from remote import engine as engines
 from remote import reach
 from remote.engine import Engine
-from remote.store import Store, elsewhere, file_system, place, unfit
+from remote.state_make import file_system, unfit
+from remote.store import Store, elsewhere, place
 from remote.words import CRITICAL, LABEL, OK, WARNING, Check, Refusal
 
 PROGRAM = "health/check.pyz"
@@ -31,7 +32,7 @@ class Astray:
 def check(name: str, store: Store, state: str, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Check:
     """`state` as hosts.yaml says it. `listed`: what the engine lists."""
     wanted = Store(store.root, place(store.root, state)) if store.is_in_root else store
-    figures: Dict[str, Any] = {"folder": store.folder}
+    figures: Dict[str, Any] = {"folder": store.folder, "there": store.exists}
     if store.is_in_root:
         figures.update(moves_to=wanted.folder, scheduled=os.path.lexists(os.path.join(store.folder, PROGRAM)))
     lost = astray(store, engine, listed)

@@ -12,6 +12,7 @@ from remote.checks import state
 from remote.codec import decode
 from remote.scheduled import crontab, installation
 from remote.scheduled.settings import PROGRAM, SETTINGS, Installed, Settings, place
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import CRITICAL, Refusal
 
@@ -29,7 +30,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     if store.is_in_root:
         return _moved(request, settings, emit)
     _is_safe(store, settings)
-    store.create()
+    make(store)
     program = place(store, PROGRAM)
     before = crontab.read()
     block = crontab.block(settings.root, settings.every, sys.executable, program)

@@ -16,6 +16,7 @@ from remote.docker import StepFailed
 from remote.ends import claim
 from remote.offset import OffsetError
 from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from remote.state_make import make
 from remote.store import Store
 from remote.words import OffsetFile, Refusal, encode
 from runbook.errors import RunbookError
@@ -45,7 +46,7 @@ LINES: list[dict[str, Any]] = [
 
 def store_in(ground: Ground) -> Store:
     store = Store(str(ground.place("server")), str(ground.place("server") / "state"))
-    store.create()
+    make(store)
     return store
 
 

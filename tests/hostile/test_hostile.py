@@ -14,6 +14,7 @@ import pytest
 
 from remote import journal, lock, record, recover
 from remote.engine import LIMIT, EngineError
+from remote.state_make import make
 from remote.store import find_store
 from runbook import running
 from runbook.errors import BadInput, Defect, RolledBack
@@ -131,7 +132,7 @@ def test_a_line_of_a_log_is_the_engines_and_not_the_containers(ground: Ground) -
 
 def test_half_a_character_in_the_record_stops_no_run(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     entry = {"id": "r1", "at": "", "who": "\ud800", "outcome": "proven"}
     Path(store.record).write_text(json.dumps({"schema": 1, "current": "r1", "releases": [entry]}))
     known, problems = record.load(store)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from remote import files
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.swap import ConfigSwap, put_config_back
 from remote.words import Refusal
@@ -169,19 +170,19 @@ def test_what_a_death_leaves_of_a_config_is_taken_away_by_the_next_try(
 
 def test_a_folder_that_somebody_has_opened_is_ours_alone_again(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     for folder in (store.folder, store.runs, store.releases):
         Path(folder).chmod(0o755)
-    store.create()
+    make(store)
     assert [Path(folder).stat().st_mode & 0o777 for folder in (store.folder, store.runs, store.releases)] == [0o700] * 3
 
 
 def test_the_folder_is_ours_alone_and_its_salt_stays(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
     assert (store.exists, store.keyed_hash("hunter2")) == (False, "")
-    store.create()
+    make(store)
     hashed = store.keyed_hash("hunter2")
-    store.create()
+    make(store)
     assert (store.exists, store.keyed_hash("hunter2"), store.keyed_hash("hunter3") == hashed) == (True, hashed, False)
     assert len(hashed) == 16
     for folder in (store.folder, store.runs, store.releases):
@@ -192,27 +193,27 @@ def test_no_two_servers_hash_a_secret_alike(tmp_path: Path) -> None:
     stores = [Store(str(tmp_path / name), str(tmp_path / name / "state")) for name in ("one", "two")]
     for store in stores:
         Path(store.root).mkdir()
-        store.create()
+        make(store)
     assert stores[0].keyed_hash("hunter2") != stores[1].keyed_hash("hunter2")
 
 
 def test_the_folder_is_made_without_a_root_and_makes_none(tmp_path: Path) -> None:
     root = tmp_path / "azaion"
-    find_store(str(root), f"{tmp_path}/state").create()
+    make(find_store(str(root), f"{tmp_path}/state"))
     assert not root.exists()
 
 
 def test_the_folder_of_another_login_is_refused_by_name(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
     if os.geteuid() == 0:
-        store.create()
+        make(store)
         os.chown(store.folder, 1, 1)
     else:  # who cannot give a folder away points at one of root's
         Path(store.folder).parent.mkdir(parents=True)
         Path(store.folder).symlink_to("/")
     owner, login = ("daemon", "root") if os.geteuid() == 0 else ("root", pwd.getpwuid(os.geteuid()).pw_name)
     with pytest.raises(Refusal, match=f"belongs to {owner}, and this login is {login}"):
-        store.create()
+        make(store)
 
 
 def test_room_is_kept_aside_until_less_than_it_is_left(tmp_path: Path) -> None:

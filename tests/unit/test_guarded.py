@@ -40,6 +40,7 @@ from remote.envfile import EnvFile
 from remote.link_makers import Mount
 from remote.looks import Wanted
 from remote.plans import ConfigFile
+from remote.state_make import make
 from remote.store import Store
 from remote.swap import ConfigSwap
 from remote.words import OffsetFile, Refusal
@@ -65,9 +66,8 @@ def canary(root: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    (tmp_path / "state").mkdir()
-    store = Store(str(tmp_path / "state"))
-    store.create()
+    store = Store(str(tmp_path), str(tmp_path / "state"))
+    make(store)
     return store
 
 

@@ -13,6 +13,7 @@ from remote.codec import decode
 from remote.history import Change, Past
 from remote.journal import Journal
 from remote.plans import ConsumerStep, Plan, Spec, Watch
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import Refusal, encode
 from runbook.history import lines, shown, told
@@ -24,7 +25,7 @@ IMAGE = "registry.lan:5000/azaion/queue@sha256:"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

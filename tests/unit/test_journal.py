@@ -12,6 +12,7 @@ import pytest
 from remote import follow, journal
 from remote.journal import Journal
 from remote.plans import RunState
+from remote.state_make import make
 from remote.store import Store, find_store
 
 RUN = "20260420-101112-abcd"
@@ -20,7 +21,7 @@ RUN = "20260420-101112-abcd"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

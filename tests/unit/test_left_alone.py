@@ -19,6 +19,7 @@ from remote.journal import Journal
 from remote.lock import acquire
 from remote.plans import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
 from remote.stage import Site
+from remote.state_make import make
 from remote.store import Store
 from remote.swap import Swap, back, forward
 from remote.words import Refusal, encode
@@ -99,7 +100,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from remote import lock
 from remote.journal import Journal
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import Refusal
 
@@ -29,7 +30,7 @@ held = lock.acquire(find_store(sys.argv[1], sys.argv[1] + '/state'), json.loads(
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     yield store
 
 

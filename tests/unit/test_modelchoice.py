@@ -17,6 +17,7 @@ from remote.modelchoice import Choice, Choices, Verified
 from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
 from remote.models import Models
 from remote.plans import ConfigFile
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import Refusal, encode
 from runbook import models as laptop
@@ -80,7 +81,7 @@ def test_the_first_choice_remembers_what_the_config_said_before() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from remote import modelkey, record
 from remote.modelkey import Unplaceable
 from remote.plans import ConfigFile, Placed, Record, Release
+from remote.state_make import make
 from remote.store import Store, find_store
 from runbook.inventory import Host
 from runbook.render import read
@@ -196,7 +197,7 @@ def test_of_any_text_at_all_only_that_value_changes_or_nothing_does(text: str) -
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

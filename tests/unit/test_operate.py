@@ -9,6 +9,7 @@ import pytest
 
 from remote import meant, notes
 from remote.plans import MeantStop, Plan
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import WARNING, Check
 from runbook import operating, status, telling
@@ -27,7 +28,7 @@ def scene(tmp_path: Path) -> Scene:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

@@ -13,6 +13,7 @@ from remote.journal import Journal
 from remote.occupants import occupants
 from remote.ours import Known, Named, Ours, is_made, journalled, judge, recorded
 from remote.plans import BatchMarks, Placed, Record, Release, Spec
+from remote.state_make import make
 from remote.store import Store
 
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
@@ -106,7 +107,7 @@ def test_the_record_names_containers_with_the_release_in_force_first() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from remote import notes, pause, pausing
 from remote.plans import Pause
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import WARNING, Refusal
 from runbook import status
@@ -23,7 +24,7 @@ ANN = Pause("ann", "laptop", "2026-04-20T10:00:00Z", "2026-04-20T11:00:00Z", "th
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

@@ -13,6 +13,7 @@ from remote import record, surplus, tidy
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.plans import BatchMarks, BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.surplus import Known, Thing, brought, may_go
 from remote.words import Refusal, encode
@@ -133,7 +134,7 @@ def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

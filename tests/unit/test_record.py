@@ -9,6 +9,7 @@ import pytest
 
 from remote import record
 from remote.plans import Placed, Record, Release, Spec
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import encode
 
@@ -26,7 +27,7 @@ KNOWN = Record("r3", (release("r3"), release("r2", left="run-9"), release("r1"))
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

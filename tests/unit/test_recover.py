@@ -13,6 +13,7 @@ from remote.ends import claim
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.plans import Placed, Plan, Record, Release
+from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import OffsetFile, encode
 
@@ -23,7 +24,7 @@ PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     return store
 
 

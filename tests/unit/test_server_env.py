@@ -21,6 +21,7 @@ from remote.engine import Engine
 from remote.env import Compared
 from remote.envfile import Difference, EnvFile, compared, parse
 from remote.journal import Journal
+from remote.state_make import make
 from remote.store import find_store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING
 from runbook import serverenv
@@ -193,7 +194,7 @@ def test_a_variable_without_a_value_is_bad_input_for_a_push_and_told_by_a_diff()
 
 def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what_tells(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
-    store.create()
+    make(store)
     journal = Journal(store.journal("20260420-101112-abcd"))
     journal.write("begin", run="20260420-101112-abcd", action="env", who="ann")
     journal.close()

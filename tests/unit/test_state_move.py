@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from remote import journal as journals
-from remote import lock, meant, modelkey, pause, record, recover, state_move, store
+from remote import lock, meant, modelkey, pause, record, recover, state_move, state_moved, store
 from remote.codec import decode
 from remote.scheduled import crontab, installation
 from remote.scheduled import state as states
 from remote.scheduled.settings import Installed, place
+from remote.state_make import make
 from remote.store import Store, find_store, in_root
 from remote.words import Refusal
 from tests.data import old
@@ -98,7 +99,7 @@ def known(found: Store) -> dict[str, Any]:
         "runs": {
             run: journals.state(found, run)
             for run in journals.runs(found)
-            if journals.state(found, run).action != state_move.ACTION
+            if journals.state(found, run).action != state_moved.ACTION
         },
         "stopped": meant.load(found)[0],
         "pause": pause.load(found)[0],
@@ -346,7 +347,7 @@ def test_an_older_version_ends_in_a_refusal(root: str, base: str, tmp_path: Path
 
 def test_two_states_are_for_a_person(root: str, base: str) -> None:
     new = Store(root, store.place(root, base))
-    new.create()
+    make(new)
     Path(new.record).write_text("{}")
     with pytest.raises(Refusal, match="both hold a state; nothing was moved"):
         moved(root, base)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from remote import lock, store
-from remote.store import Marker, Store, file_system, find_store, in_root, place
+from remote import lock, state_make, store
+from remote.state_make import file_system, make
+from remote.store import Marker, Store, find_store, in_root, place
 from remote.words import Refusal, encode
 from runbook.errors import BadInput
 from runbook.inventory import load_inventory
@@ -60,18 +61,18 @@ def test_a_home_that_fits_no_crontab_is_refused_with_the_line_that_makes_another
 
 def test_it_is_made_for_this_login_alone_with_the_machine_it_was_made_on(tmp_path: Path, base: str) -> None:
     made = find_store(str(tmp_path), base)
-    made.create()
+    make(made)
     assert made.marked() == Marker(MACHINE)
     for path in (base, made.folder, made.runs, made.releases):
         assert oct(Path(path).stat().st_mode)[-4:] == "0700", path
     Path(made.folder).chmod(0o750)
-    made.create()
+    make(made)
     assert oct(Path(made.folder).stat().st_mode)[-4:] == "0700"
 
 
 def test_one_of_another_machine_is_refused_and_both_ways_on_are_named(tmp_path: Path, base: str) -> None:
     made = find_store(str(tmp_path), base)
-    made.create()
+    make(made)
     Path(made.marker).write_text(json.dumps(encode(Marker(OTHER))))
     with pytest.raises(Refusal, match="was made on another machine") as refused:
         made.check_owner()
@@ -86,13 +87,13 @@ def test_one_of_another_machine_is_refused_and_both_ways_on_are_named(tmp_path: 
 def test_what_does_not_hold_is_no_ground(
     tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch, kind: str, unfit: bool
 ) -> None:
-    monkeypatch.setattr(store, "file_system", lambda path: kind)
+    monkeypatch.setattr(state_make, "file_system", lambda path: kind)
     made = find_store(str(tmp_path), base)
     if not unfit:
-        made.create()
+        make(made)
         return
     with pytest.raises(Refusal, match=f"kind {kind}: what is written there does not hold") as refused:
-        made.create()
+        make(made)
     assert "install -d" in refused.value.hint
     assert not made.exists, "nothing is left behind"
 
@@ -101,9 +102,9 @@ def test_where_nothing_can_be_locked_is_no_ground(tmp_path: Path, base: str, mon
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(store.fcntl, "flock", no_locks)
+    monkeypatch.setattr(state_make.fcntl, "flock", no_locks)
     with pytest.raises(Refusal, match="takes no locks"):
-        find_store(str(tmp_path), base).create()
+        make(find_store(str(tmp_path), base))
 
 
 def test_the_kind_of_a_file_system_is_that_of_the_innermost_mount() -> None:
@@ -126,7 +127,7 @@ def test_as_long_as_nothing_was_moved_the_old_folder_is_in_force_and_that_is_sai
 def test_once_the_new_folder_is_whole_an_old_one_that_comes_back_is_nothing(tmp_path: Path, base: str) -> None:
     root = str(tmp_path / "azaion")
     new = find_store(root, base)
-    new.create()
+    make(new)
     in_root_of(root)  # as a container would make it
     assert find_store(root, base) == new
     Path(new.arriving).touch()
@@ -226,7 +227,7 @@ def test_a_server_is_asked_with_its_root_and_its_state(tmp_path: Path, host: str
 
 def test_a_marker_of_a_later_version_or_a_damaged_one_costs_nothing(tmp_path: Path, base: str) -> None:
     made = find_store(str(tmp_path), base)
-    made.create()
+    make(made)
     for text in ("", "{", '{"more": 1}', "[" * 9999):
         Path(made.marker).write_text(text)
         assert made.marked() == Marker()

@@ -1,0 +1,55 @@
+"""What is left to do once a state that was moved is in force: the same lines end a move that was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from typing import Any, Dict, Tuple
+
+from remote import files, notes
+from remote.scheduled import crontab
+from remote.scheduled.settings import PROGRAM, SETTINGS, Installed, place
+from remote.store import Store
+
+ACTION = "move-state"
+
+
+def aside(root: str, run: str) -> str:
+    """Where the old folder goes, for the moment until it is removed."""
+    return os.path.join(root, f".deploy.moved-{run}")
+
+
+def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
+    """What is left to do once the new folder is in force: the sentence of its end, and our block of the crontab.
+
+    `begin`: the journal's first line. What was not taken along stays, for a person to look at. May be repeated: whoever
+    finds a move that was cut off calls it again. Raises Refusal when cron takes no block.
+    """
+    old, run, keep = Store(new.root, str(begin["was"])), str(begin["run"]), bool(begin.get("left"))
+    if old.is_in_root:
+        _leave_word(old.folder, new.folder)
+        if not keep:
+            shutil.rmtree(aside(old.root, run), ignore_errors=True)
+    elif not keep:
+        shutil.rmtree(old.folder, ignore_errors=True)
+    files.remove(new.arriving)
+    installed, _ = notes.load(Installed, place(new, SETTINGS))
+    block = ""
+    if installed:
+        block = crontab.block(new.root, installed.settings.every, sys.executable, place(new, PROGRAM))
+        before = crontab.read()
+        after = crontab.with_block(before, new.root, block)
+        if after != before:
+            crontab.write(after, new.folder)
+    return f"the state moved from {old.folder} to {new.folder}", block
+
+
+def _leave_word(path: str, folder: str) -> None:
+    """A plain file where the folder was: whoever still looks for it there is told, and an older version ends there."""
+    text = f"gpu-runbook keeps its state in {folder} now, where no container can write.\n"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(OSError), open(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), 0o644)
