@@ -65,7 +65,7 @@ def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) ->
     return [*command, image, *spec.command]
 
 
-def labels(service: str, release: str, spec: str, config: str, state: str) -> Dict[str, str]:
+def labels(service: str, release: str, spec: str, config: str, state: str = "") -> Dict[str, str]:
     """What our containers say of themselves. `state`: the folder that knows them; it gives no right, see checks.state.
 
     Without one while that folder is still in the root: it is to move.

@@ -157,8 +157,9 @@ def _readable(old: Store, new: Store) -> None:
     try:
         os.listdir(old.folder)
     except OSError as error:
-        mine = f"{os.geteuid()}:{os.getegid()}"
-        hint = f"as root: cp -a {old.folder}/. {new.folder}/ && chown -R {mine} {new.folder}; then give it again"
+        mine, above = f"{os.geteuid()}:{os.getegid()}", os.path.dirname(new.folder)
+        copy = f"mkdir -p {above} && cp -aT {old.folder} {new.folder} && chown -R {mine} {above}"
+        hint = f"as root: {copy}; then {states.FORGET} gives up {old.folder}"
         raise Refusal(f"{old.folder} cannot be read: {error.strerror}; nothing was moved", hint) from error
 
 
@@ -199,7 +200,7 @@ def _prepare(
     make(new, arriving=True)
     lock.acquire(new, begin)
     if before:
-        crontab.write(crontab.with_block(before, old.root, ""), new.folder)
+        crontab.write(crontab.with_block(before, old.root, ""))
     _await_round(old)
     left = copied(old.folder, new.folder)
     _, damage = record.load(new)
@@ -251,8 +252,7 @@ def _take_back(new: Store, block: str) -> None:
         with contextlib.suppress(Refusal, OSError):
             now_there = crontab.read()
             if crontab.found(now_there, new.root) is None:
-                os.makedirs(os.path.dirname(new.folder), 0o700, exist_ok=True)
-                crontab.write(crontab.with_block(now_there, new.root, block), os.path.dirname(new.folder))
+                crontab.write(crontab.with_block(now_there, new.root, block))
 
 
 def _mark(new: Store) -> None:

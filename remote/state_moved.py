@@ -42,7 +42,7 @@ def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
         before = crontab.read()
         after = crontab.with_block(before, new.root, block)
         if after != before:
-            crontab.write(after, new.folder)
+            crontab.write(after)
     return f"the state moved from {old.folder} to {new.folder}", block
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 from collections.abc import Iterable
@@ -46,17 +47,23 @@ def make_ready(door: Door, inventory: Inventory, resolved: Resolved, rows: Itera
 
 
 def move(
-    door: Door, inventory: Inventory, resolved: Resolved, what: str, scheduled: bool, screen: Screen
+    door: Door, inventory: Inventory, resolved: Resolved, what: str, scheduled: bool | None, screen: Screen
 ) -> dict[str, Any]:
-    """One exchange. `scheduled`: the check is on the server too, and is laid down anew from hosts.yaml and .env."""
+    """One exchange. `scheduled`: the check is on the server too, and is laid down anew from hosts.yaml and .env.
+
+    None where that is not known: then it is, unless a variable that it needs is missing.
+    """
     server, host = door.host.name, resolved.host
+    install = None
+    with contextlib.suppress(*([Refused] if scheduled is None else [])):
+        install = _check_anew(server, inventory, resolved) if scheduled is not False else None
     request = {
         **host.place,
         "docker_host": host.docker_host or "",
         "who": getpass.getuser(),
         "laptop": socket.gethostname(),
         "what": what,
-        "install": _check_anew(server, inventory, resolved) if scheduled else None,
+        "install": install,
     }
     try:
         with screen.working(f"{server}: moving the state"):

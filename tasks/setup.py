@@ -46,7 +46,7 @@ def make(
         resolved = visit.resolved[door.host.name]
         if move_state or forget_state:
             what = moving.OTHER if move_state else moving.FORGET
-            return moving.move(door, visit.inventory, resolved, what, False, visit.screen)
+            return moving.move(door, visit.inventory, resolved, what, None if move_state else False, visit.screen)
         return settingup.set_up(door, visit.inventory, resolved, dry_run, visit.screen)
 
     results = visit.change_each(change)

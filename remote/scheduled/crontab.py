@@ -6,7 +6,7 @@ import os
 import re
 from typing import List, Optional, Tuple
 
-from remote import command, files
+from remote import command
 from remote.foreign_text import quoted
 from remote.processes import named
 from remote.words import Refusal
@@ -37,13 +37,16 @@ def read() -> str:
     raise Refusal(f"the crontab cannot be read: {why}", "see /etc/cron.allow and /etc/cron.deny", "server")
 
 
-def write(text: str, folder: str) -> None:
+def write(text: str) -> None:
     """Replace the crontab, and see that it is what it was to be. Raises Refusal with the old one still in place."""
-    staged = files.stage(os.path.join(folder, "crontab"), text.encode("utf-8", "surrogateescape"))
+    handle = os.memfd_create("crontab")  # what it holds is nobody else's to read, and needs no disk
     try:
-        ended = command.run(["crontab", staged], SECONDS)
+        with open(handle, "wb", closefd=False) as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+        os.lseek(handle, 0, os.SEEK_SET)
+        ended = command.run(["crontab", "-"], SECONDS, stdin=handle)
     finally:
-        os.unlink(staged)
+        os.close(handle)
     if not ended.ok:
         raise Refusal(f"cron does not take the crontab: {ended.complaint}", "see crontab -l on the server", "server")
     if read() != text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any, Callable, Dict
 
@@ -39,7 +38,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     changed = installation.lay_down(store, request)
     try:
         if after != before:
-            crontab.write(after, os.path.dirname(program))
+            crontab.write(after)
             changed.append("crontab")
     except Refusal:
         if known is None:

@@ -29,7 +29,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     before = _crontab()
     after = crontab.with_block(before, store.root, "")
     if after != before:
-        crontab.write(after, os.path.dirname(place(store, LOCK)))
+        crontab.write(after)
         removed.append("crontab")
     if os.path.isdir(os.path.dirname(place(store, LOCK))):
         _await_round(store)

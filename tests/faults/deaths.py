@@ -136,7 +136,7 @@ DEATHS = {
         ),
         Death(
             "disk full",
-            "the file system of the root fills up and takes nothing more until the run has come to rest",
+            "the file system of root and state fills up and takes nothing more until the run has come to rest",
             _disk,
             twice=UNSAVED,
             fills_disk=True,

@@ -41,8 +41,7 @@ class Table:
     def read(self) -> str:
         return self.text
 
-    def write(self, text: str, folder: str) -> None:
-        assert Path(folder).is_dir(), "cron reads it from a file there"
+    def write(self, text: str) -> None:
         self.text = text
 
     def block(self, root: str) -> str:
@@ -163,7 +162,7 @@ def test_a_crontab_that_cannot_be_written(
     """Before anything is moved nothing is; after that, the next command finishes it."""
     written: list[str] = []
 
-    def write(text: str, folder: str) -> None:
+    def write(text: str) -> None:
         written.append(text)
         if len(written) == (1 if when == "out" else 2):
             raise Refusal("cron does not take the crontab: a mood", "see crontab -l")
