@@ -108,7 +108,7 @@ def brought_back(path: Path, store: Store) -> object:
 READERS: dict[str, Callable[[Path, Store], object]] = {
     "offset": lambda path, store: offset.read(OffsetFile(str(path)), lambda seconds: None),
     "offset of a watch": lambda path, store: offset.upcoming(OffsetFile(str(path))),
-    "offset of a preflight": lambda path, store: ground.offset("row", wanted(path), NOWHERE, []),
+    "offset of a preflight": lambda path, store: ground.offset("row", wanted(path), NOWHERE, store, []),
     "offset at the swap": copied,
     "config of a preflight": lambda path, store: ground.config("row", wanted(path)),
     "config of a look": lambda path, store: (

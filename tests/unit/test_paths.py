@@ -120,27 +120,38 @@ PLACES = (
         "whether this login may write to a folder, which is for the words of a row alone",
         "as above",
         "by name; nothing is read or changed",
-        "ground.root ground.config setup._make_ours setup._unfit tree.may_make reach.writable",
+        "ground.root ground.config setup._unfit tree.may_make link_makers.writable",
     ),
     Places(
-        "the state folder: record, journals, releases, kept copies, salt, lock, notes, the scheduled check",
+        "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",
         "the login user (root with `sudo: true`) alone",
         OURS,
         """carry._enter choose._live choose._change ends.claim env._live env._keep files.make_folder files.room
         files.disk files.reserve files.give_up files.read follow.follow history._lines journal.Journal
-        journal.read journal.alive journal.runs lock.acquire lock.holder meant._save modelchoice.load
+        journal.read journal.alive journal.runs lock._opened lock._is_in_place lock.holder meant._save modelchoice.load
         modelchoice.save modelkey.chosen modelkey.point modelkey._rewrite_kept notes.load notes.save
         offset.position pause.admit pausing.answer process._live prune._live prune._remove prune._room
         record.load record.save release._placed release._take_config_along release.keep_failed replay.place
         replay.undo scheduled.act._carry_out scheduled.act._forget_old_runs scheduled.act._last_event
         scheduled.act._is_own scheduled.crontab.write scheduled.history.append scheduled.history.read
-        scheduled.history._trim scheduled.history._write_anew scheduled.install.answer
-        scheduled.install._write_program scheduled.main._sweep scheduled.main._alone scheduled.remove.answer
+        scheduled.history._trim scheduled.history._write_anew scheduled.installation.forget
+        scheduled.installation.lay_down scheduled.installation._write_program scheduled.main._sweep
+        scheduled.main._alone scheduled.remove.answer
         scheduled.remove._await_round scheduled.show.answer scheduled.state.save scheduled.state._read
         scheduled.state._overwrite scheduled.state._clear stage.stage stage._config_text stage._stage_config
         stage._keep_present stage.unstage_all store.Store surplus.find surplus._half_written surplus._size
         swap.put_config_back swap._link_back swap._copy swap._sync tidy.tidy tidy.sweep tidy.stale tidy._is_over
-        tidy._drop_folder""",
+        tidy._drop_folder checks.state.check checks.state.astray checks.state._unfit state_make.make state_make._fits
+        state_make._locks state_move._make_way state_move._prepare state_move._take_back state_move._write
+        state_move._copied state_move._copy_file state_move.forget state_moved.finish store.find_store""",
+    ),
+    Places(
+        "`.deploy` below the root, where version 0.1.0 kept the state, until it has moved",
+        "a container with a read-write mount of the root; the login user",
+        "by name, no link followed; moved from one descriptor to the next",
+        """state_move._live state_move._readable state_move._await_round state_move.copied state_move._copied
+        state_move._copy_file state_move._opened state_move._commit state_moved._leave_word state_moved.finish
+        store._are_folders store.is_old""",
     ),
     Places(
         "`~/.docker/config.json` and the contexts beside it",
@@ -152,15 +163,15 @@ PLACES = (
         "`/proc`: processes, their cgroups and open files, the mounts",
         "the kernel; a process chooses its own name and files",
         SYSTEM,
-        """batch.container_of checks.stuck.stuck checks.stuck._text modelfile.open_for_writing
+        """processes.named processes.text modelfile.open_for_writing reach.read_mounts state_make.file_system
         scheduled.crontab.is_running guarded._admit""",
     ),
     Places(
-        "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's socket, `/dev/null`, `/`",
+        "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's socket, `/dev`, links over the state, `/`",
         "root",
         SYSTEM,
         """detach._leave gpu_support._ways ground.sessions ground._kills_user_processes occupants.felled
-        wire._take_channel""",
+        wire._take_channel store.machine reach._is_disk reach._shows reach.directories reach.of_containers""",
     ),
 )
 
@@ -235,6 +246,10 @@ def table() -> str:
     """The list for people."""
     lines = ["| path on the server | who may write there | how it is opened |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {places.paths} | {places.writers} | {places.how} |" for places in PLACES)])
+
+
+def test_the_page_about_security_shows_the_list() -> None:
+    assert table() in (FOLDER.parent / "docs/security.md").read_text()
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def test_a_crontab_that_cannot_be_written(
 def finished(found: Store) -> None:
     """What the next command does first."""
     held = lock.acquire(found, {})
-    recover.cut_off_runs(found, NO_ENGINE, held)
+    recover.cut_off_runs(found, NO_ENGINE, held, ())
     os.close(held)
 
 
