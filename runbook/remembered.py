@@ -49,7 +49,7 @@ def recall(path: Path, mark: str) -> Any:
         if digest != _digest(mark, text):
             return None
         sources, inventory = json.loads(text)
-        if any(_written(file) != state for file, state in sources.items()):
+        if any(_written(file) != state for file, state in dict(sources).items()):
             return None
         kinds = _kinds()
         found = _value(inventory, kinds)

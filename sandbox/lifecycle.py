@@ -20,9 +20,7 @@ from sandbox.say import Say
 from sandbox.status import is_up
 
 SETTINGS = "sandbox.json"
-PRIVATE = (
-    0o700  # keys and passwords lie below; the machines' own users have a root of their own, and never come by here
-)
+PRIVATE = 0o700  # keys and passwords lie below; users of the machines have another root, and never come by here
 
 
 def found(directory: Path) -> Sandbox:

@@ -160,9 +160,10 @@ def test_a_damaged_memory_is_no_harm(hosts: Path, damage: bytes | None) -> None:
 def test_a_memory_of_another_shape_is_none(hosts: Path, inventory: object) -> None:
     load_inventory(hosts)
     mark = remembered.fingerprint(hosts)
-    text = json.dumps([{}, inventory]).encode()
-    kept(hosts).write_bytes(remembered._digest(mark, text) + text)
-    assert remembered.recall(hosts, mark) is None
+    for whole in ([{}, inventory], [inventory, {}], inventory):
+        text = json.dumps(whole).encode()
+        kept(hosts).write_bytes(remembered._digest(mark, text) + text)
+        assert remembered.recall(hosts, mark) is None
 
 
 def test_of_what_an_older_version_kept_nothing_is_run(hosts: Path) -> None:
