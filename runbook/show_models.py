@@ -33,10 +33,8 @@ def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
         if path is None:
             yield f"  {service}: its config is not in place yet, or names no model", "dim"
         elif path not in [model.path for model in found.models]:
-            yield (
-                f"  {service}: its config names {foreign_text.named(path) or 'another model'}, which is none of these",
-                "yellow",
-            )
+            other = foreign_text.named(path) or "another model"
+            yield f"  {service}: its config names {other}, which is none of these", "yellow"
     if found.others:
         more = f" and {len(found.others) - MOST} more" if len(found.others) > MOST else ""
         yield f"  names that are no dates: {', '.join(map(quoted, found.others[:MOST]))}{more}", "dim"

@@ -19,6 +19,8 @@ from remote.words import encode
 from runbook import logs
 from runbook.errors import Defect
 from runbook.looking import batch_marks
+from runbook.plain import clean
+from tests.unit.nasty import TEXTS, rows
 from tests.unit.scene import QUEUE, TRAINING, Scene, bare
 
 STAMP = "2026-04-20T10:11:12.000000001Z"
@@ -140,6 +142,15 @@ def test_of_a_first_line_that_began_before_no_end_of_a_secret_is_left(scene: Sce
 def test_a_secret_before_the_cut_is_covered_whole(scene: Scene) -> None:
     shown = Heard(scene, QUEUE).lines(f"x{PASSWORD}{'.' * 20}", cut=True)
     assert PASSWORD[:3] not in shown
+
+
+def test_a_log_has_lines_of_a_log_alone_whatever_a_server_calls_its_service(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE, TRAINING, follow=True)
+    for text in TEXTS.values():
+        heard.lines(clean(text)[:20_000], service=text)
+    lines = heard.out.getvalue().splitlines()
+    assert len(lines) == len(TEXTS)
+    assert all(" | " in line for line in lines) and rows(heard.out.getvalue()) == []
 
 
 def test_a_container_is_told_with_how_it_is(scene: Scene) -> None:
