@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from remote import command
 from remote.checks.say import several
-from remote.foreign_text import one_line, quoted
+from remote.foreign_text import named, one_line, quoted
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.errors import BadInput
 from runbook.gates import forges
@@ -131,7 +131,7 @@ def _names(results: list[Result]) -> str:
 
 
 def _named(results: list[Result]) -> str:
-    return few([f"{quoted(one.name, 50)} ({printable(one.word, 20)})" for one in results], width=80)
+    return few([f"{quoted(one.name, 50)} ({named(one_line(one.word, 20))})" for one in results], width=80)
 
 
 def _by_command(name: str, ci: Ci, target: Target, hidden: Sequence[str]) -> Check:
