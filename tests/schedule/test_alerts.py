@@ -93,7 +93,7 @@ def test_what_nobody_took_is_shown_and_tried_again_until_somebody_does(deployed:
     assert deployed.state["pending"][0]["why"] == 'answered with status 500: "out of order"'
     said = row(deployed.laptop.fab("health").out, "schedule")
     assert "critical" in said
-    assert "ops holds back 1 alert since 20" in said and "status 500" in said
+    assert "ops holds back 1 alert since 20" in said and 'status 500: "out of order"' in said
     deployed.hook.refuse()
     deployed.round()
     assert (deployed.state["pending"][0]["tries"], len(deployed.state["pending"])) == (2, 1)
