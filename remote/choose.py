@@ -49,9 +49,9 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
     something was written and not all.
     """
     store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
     guarded.prepare(request["root"], ours=record.containers(store))
     if request["dry_run"]:
-        store.check_owner()
         return {**_change(store, request, "").told, "run": ""}
     refuse_astray(store, request["docker_host"])
     make(store)
@@ -132,8 +132,7 @@ def _change(store: Store, request: Request, run: str) -> Change:
     for name, config in configs.items():
         present = _read(config.path)
         text = present[0].decode("utf-8", "surrogateescape") if present else None
-        raw = files.read(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
-        kept = raw.decode("utf-8", "surrogateescape") if raw is not None else None
+        kept = _kept(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
         if text is not None:
             _is_as_placed(store, config, text, placed.get(name), request["force"])
             before[config.path] = modelchoice.named_in(text, config.model_key, request["folder"]) or ""
@@ -187,6 +186,14 @@ def _as_placed(config: ConfigFile, placed: Optional[Placed]) -> ConfigFile:
     """With the key that the config in place has: hosts.yaml may name another one that was not deployed yet."""
     key = placed.config.model_key if placed and placed.config else ""
     return dataclasses.replace(config, model_key=key or config.model_key)
+
+
+def _kept(path: str) -> Optional[str]:
+    try:
+        raw = files.read(path)
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read: {error.strerror}", "let the login user own it") from error
+    return raw.decode("utf-8", "surrogateescape") if raw is not None else None
 
 
 def _read(path: str) -> Optional[Tuple[bytes, os.stat_result]]:

@@ -42,8 +42,8 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
     was written and not all.
     """
     store = find_store(request["root"], request["state"], emit)
-    guarded.prepare(request["root"], ours=record.containers(store))
     store.check_owner()
+    guarded.prepare(request["root"], ours=record.containers(store))
     wanted = [decode(EnvFile, entry, f"files[{at}]") for at, entry in enumerate(request["files"])]
     if not request["texts"]:
         found: Dict[str, Any] = encode(Compared(tuple(map(envfile.compared, wanted)), journals.last(store)))

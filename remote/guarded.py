@@ -42,7 +42,6 @@ class Outside(Unfit):
 Identity = Tuple[int, int, int]  # mode, uid and gid
 Folders = List[Tuple[str, os.stat_result]]  # with their paths without links
 
-
 _settled: Tuple[str, str, FrozenSet[str]] = ("", "", frozenset())  # as `prepare` was told
 _admitted: Set[Tuple[int, ...]] = set()  # links that were followed before: nobody has touched them since
 
@@ -278,12 +277,13 @@ def _go(path: str) -> Tuple[int, str, str, Folders]:
     at, real, names = os.open("/", _HOLD), "/", [name for name in path.split("/")[::-1] if name]
     above: Folders = []
     try:
-        while names and not stat.S_ISLNK(os.fstat(at).st_mode):
-            above.append((real, os.fstat(at)))
+        state = os.fstat(at)
+        while names and not stat.S_ISLNK(state.st_mode):
+            above.append((real, state))
             real = os.path.join(real, names[-1])
             inner = os.open(names.pop(), _HOLD, dir_fd=at)
             os.close(at)
-            at = inner
+            at, state = inner, os.fstat(inner)
     except OSError:
         os.close(at)
         raise

@@ -48,8 +48,8 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     is a Models. Raises Refusal when the folder cannot be read.
     """
     store = find_store(request["root"], request["state"], emit)
-    guarded.prepare(request["root"], ours=record.containers(store))
     store.check_owner()
+    guarded.prepare(request["root"], ours=record.containers(store))
     known, damaged = _choices(store)
     verify, folder, file = request["verify"], request["folder"], request["file"]
     writers = modelfile.open_for_writing(file)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from remote import memory
 from sandbox import Sandbox, down, up
 from sandbox.machine import can_be_root
 from sandbox.place import CHECKOUT
@@ -47,6 +48,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the tool remembers for the user who runs the tests is neither read nor written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unbound() -> Iterator[None]:
+    """A verb that a test calls in its own process does not bound the memory of all that the tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "LIMIT", 1 << 60)
         yield
 
 

@@ -126,7 +126,7 @@ PLACES = (
         "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",
         "the login user (root with `sudo: true`) alone",
         OURS,
-        """carry._enter choose._live choose._change ends.claim env._live env._keep files.make_folder files.room
+        """carry._enter choose._live choose._kept ends.claim env._live env._keep files.make_folder files.room
         files.disk files.reserve files.give_up files.read follow.follow history._lines journal.Journal
         journal.read journal.alive journal.runs lock._opened lock._is_in_place lock.holder meant._save modelchoice.load
         modelchoice.save modelkey.chosen modelkey.point modelkey._rewrite_kept notes.load notes.save
