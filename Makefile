@@ -29,7 +29,7 @@ lint: .venv/ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/vermin --quiet --no-tips --target=3.8- --violations remote
-	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations remote/plans.py remote/words.py remote/swap.py remote/checks/asked.py
+	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations remote/env.py remote/nextrun.py remote/setup.py $$(grep -rl "^from remote.forms import" remote)
 	@$(BIN)/python -m tests.standard_library remote
 
 bench: .venv/ready

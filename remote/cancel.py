@@ -6,7 +6,9 @@ import time
 from typing import Any, Callable, Dict
 
 from remote import journal as journals
+from remote.codec import decode
 from remote.ends import claim
+from remote.forms import RunId
 from remote.store import find_store
 
 PATIENCE = 15.0  # seconds a cancelled run has to put its things away
@@ -14,7 +16,7 @@ PATIENCE = 15.0  # seconds a cancelled run has to put its things away
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, state, run. The answer has cancelled: whether the run ends without having changed anything."""
-    store, run = find_store(request["root"], request["state"], emit), request["run"]
+    store, run = find_store(request["root"], request["state"], emit), decode(RunId, request["run"], "run")
     store.create()
     cancelled = claim(store.decision(run), "cancelled")
     until = time.monotonic() + PATIENCE

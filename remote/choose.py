@@ -13,6 +13,7 @@ from remote import journal as journals
 from remote.checks.state import refuse_astray
 from remote.codec import decode
 from remote.detach import Say, detached
+from remote.forms import MaybePlace, Place, RunId
 from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.modelchoice import Choice, Choices
@@ -36,23 +37,33 @@ class Change:
     absent: Tuple[str, ...]  # paths of configs that are not in place yet
     needed: bool  # whether anything has to be written at all
 
-    @property
-    def told(self) -> Dict[str, Any]:
-        return {"path": self.path, "before": self.before, "absent": list(self.absent), "needed": self.needed}
+    def told(self, run: str = "") -> Dict[str, Any]:
+        told: Dict[str, Any] = encode(Chosen(self.path, self.before, self.absent, self.needed, run))
+        return told
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a Change tells, and the run in which it was made; nothing when nothing was written."""
+
+    path: Place
+    before: Dict[Place, MaybePlace]
+    absent: Tuple[Place, ...]
+    needed: bool
+    run: RunId = ""
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, state, docker_host, folder, configs (service -> ConfigFile), model (a ModelFile that was read),
     back (whether it is the choice before), was (the path in force at the look), who, laptop, force, dry_run.
 
-    The answer is what a Change tells, and run, empty when nothing was written. Raises Refusal, of kind person when
-    something was written and not all.
+    The answer is a Chosen. Raises Refusal, of kind person when something was written and not all.
     """
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     guarded.prepare(request["root"], ours=record.containers(store))
     if request["dry_run"]:
-        return {**_change(store, request, "").told, "run": ""}
+        return _change(store, request, "").told()
     refuse_astray(store, request["docker_host"])
     make(store)
     return detached(partial(_live, request, store))
@@ -68,7 +79,7 @@ def _live(request: Request, store: Store, say: Say) -> None:
         raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
     change = _change(store, request, run)
     if not change.needed:
-        say({**change.told, "run": ""})
+        say(change.told())
         return
     journal = Journal(store.journal(run))
     configs = {service: encode(config) for service, config in change.configs.items()}
@@ -76,7 +87,7 @@ def _live(request: Request, store: Store, say: Say) -> None:
         files.remove(store.journal(run))
         raise Refusal(f"{store.folder} is full: nothing can be written down; nothing was changed", "make room on it")
     _carry_out(store, journal, run, change)
-    say({**change.told, "run": run})
+    say(change.told(run))
 
 
 def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None:

@@ -1,17 +1,20 @@
-"""Strict JSON to frozen values: unknown, missing or wrongly typed entries are named by their place."""
+"""Strict JSON to frozen values: unknown, missing and wrongly typed entries, and those without their form, are named."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from typing import Any, Dict, Type, TypeVar
 
 from remote.foreign_text import one_line
+from remote.forms import Form
 from remote.words import Malformed
 
 T = TypeVar("T")
 
 LONGEST_NAME = 60  # characters
+LARGEST = 1 << 64  # no number of ours is as large
 
 _hints: Dict[type, Dict[str, Any]] = {}
 
@@ -28,6 +31,11 @@ def decode(kind: Type[T], data: Any, place: str = "") -> T:
 def _decode(kind: Any, data: Any, place: str) -> Any:
     if kind is Any:
         return data
+    if isinstance(kind, Form):
+        found = _decode(kind.kind, data, place)
+        if not kind(found):
+            raise Malformed(f"{place}: not {kind.says}")
+        return found
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, data, place)
     origin = typing.get_origin(kind)
@@ -42,12 +50,14 @@ def _decode(kind: Any, data: Any, place: str) -> Any:
     if origin is dict:
         if not isinstance(data, dict):
             raise Malformed(f"{place}: a mapping was expected, not {_name(data)}")
-        inner = typing.get_args(kind)[1]
-        return {key: _decode(inner, item, _inner(place, key)) for key, item in data.items()}
+        name, inner = typing.get_args(kind)
+        return {_decode(name, key, _inner(place, key)): _decode(inner, data[key], _inner(place, key)) for key in data}
     if kind is float and type(data) is int and abs(data) < 1 << 53:  # a float holds these exactly
         return float(data)
     if type(data) is not kind:
         raise Malformed(f"{place}: {kind.__name__} was expected, not {_name(data)}")
+    if (kind is int and abs(data) >= LARGEST) or (kind is float and not math.isfinite(data)):
+        raise Malformed(f"{place}: a number that is too large")
     return data
 
 
@@ -63,7 +73,10 @@ def _dataclass(kind: Any, data: Any, place: str) -> Any:
     values = {}
     for entry in dataclasses.fields(kind):
         if entry.name in data:
-            values[entry.name] = _decode(hints[entry.name], data[entry.name], f"{place}.{entry.name}")
+            given, form = data[entry.name], hints[entry.name]
+            # What stands for nothing needs no form: a default that is written out.
+            same = isinstance(form, Form) and type(given) is form.kind and given == entry.default
+            values[entry.name] = given if same else _decode(form, given, f"{place}.{entry.name}")
         elif entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
             raise Malformed(f"{place}.{entry.name}: missing")
     return kind(**values)

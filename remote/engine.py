@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from remote.foreign_text import one_line
+from remote.forms import ContainerId, Form, ImageId, Time, has
 from remote.unix_http import Answer, request
 from remote.words import Refusal
 
@@ -23,18 +24,25 @@ LIMIT = 32 << 20  # bytes of one answer; logs are the longest
 LINE = 1 << 16  # bytes of one line of a pull's progress
 NONE = type(None)
 
-# What is relied upon in an answer, as `_fits` reads it.
+# What is relied upon in an answer, as `fits` reads it.
 CONTAINER = {
-    "Id": str,
+    "Id": ContainerId,
     "Name": str,
-    "Image": str,
+    "Image": ImageId,
     "RestartCount": int,
     "Config": {"Labels": (dict, NONE), "Image": (str, NONE)},
-    "State": {"Status": str, "Running": bool, "Restarting": bool, "ExitCode": int, "StartedAt": str, "FinishedAt": str},
+    "State": {
+        "Status": str,
+        "Running": bool,
+        "Restarting": bool,
+        "ExitCode": int,
+        "StartedAt": Time,
+        "FinishedAt": Time,
+    },
     "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
 }
-IMAGE = {"Id": str, "RepoTags": [str], "RepoDigests": [str], "Config": (NONE, {"Labels": (dict, NONE)})}
-LISTED = [{"Id": str, "Names": [str], "Labels": (dict, NONE), "State": str}]
+IMAGE = {"Id": ImageId, "RepoTags": [str], "RepoDigests": [str], "Config": (NONE, {"Labels": (dict, NONE)})}
+LISTED = [{"Id": ContainerId, "Names": [str], "Labels": (dict, NONE), "State": str}]
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
 
@@ -100,7 +108,7 @@ class Engine:
             data = json.loads(raw)
         except (ValueError, RecursionError):
             data = ...  # of no shape
-        if not _fits(shape, data):
+        if not fits(shape, data):
             raise EngineError(0, f"the docker engine at {self.address} gave an answer that cannot be read")
         return data
 
@@ -204,15 +212,15 @@ def _context() -> str:
         return ""  # no readable choice: the default it is, as for the docker command
 
 
-def _fits(shape: Any, data: Any) -> bool:
-    """A shape is a type, a mapping of what must be there, a list of it, which may be null, or several shapes."""
+def fits(shape: Any, data: Any) -> bool:
+    """A shape is a type, a form, a mapping of what must be there, a list of it, which may be null, or several."""
     if isinstance(shape, dict):
-        return isinstance(data, dict) and all(_fits(inner, data.get(key)) for key, inner in shape.items())
+        return isinstance(data, dict) and all(fits(inner, data.get(key)) for key, inner in shape.items())
     if isinstance(shape, list):
-        return data is None or (isinstance(data, list) and all(_fits(shape[0], entry) for entry in data))
+        return data is None or (isinstance(data, list) and all(fits(shape[0], entry) for entry in data))
     if isinstance(shape, tuple):
-        return any(_fits(one, data) for one in shape)
-    return isinstance(data, shape)
+        return any(fits(one, data) for one in shape)
+    return has(shape, data) if isinstance(shape, Form) else isinstance(data, shape)
 
 
 def _refused(answer: Answer) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Pattern, Tuple
 
 from remote import guarded
+from remote.forms import Annotated, EnvName, Owner, Path, ServiceName, text
 from remote.owners import ids
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
@@ -19,6 +20,8 @@ LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of
 THERE, MISSING, UNREADABLE = "there", "missing", "unreadable"
 PUSH = "fab env.diff shows it, fab env.push writes it as .env has it"
 NEWLINE, BOM = "\n", "\ufeff"
+
+FileState = Annotated[str, text("the state of a file", "there|missing|unreadable")]
 
 _ODD = {
     "\r": "ends as on Windows (CRLF); other readers take the CR for a part of the value",
@@ -38,10 +41,10 @@ _END = re.compile(r"(?:[^\S\n]*#[^\n]*)?[^\S\n]*(?:\n|\Z)")
 class EnvFile:
     """What a service's file is to hold. `unset` are names that belong into it and have no value on the laptop."""
 
-    service: str
-    path: str
-    variables: Dict[str, str] = field(repr=False)
-    owner: str = ""  # uid:gid, empty for the login user
+    service: ServiceName
+    path: Path
+    variables: Dict[EnvName, str] = field(repr=False)
+    owner: Owner = ""  # uid:gid, empty for the login user
     unset: Tuple[str, ...] = ()
 
 
@@ -49,9 +52,9 @@ class EnvFile:
 class Difference:
     """How a file is and how it should be, in names. `state` is there, missing or unreadable."""
 
-    service: str
-    path: str
-    state: str
+    service: ServiceName
+    path: Path
+    state: FileState
     same: Tuple[str, ...] = ()
     differs: Tuple[str, ...] = ()
     missing: Tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Dict, Tuple
 
 from remote import engine as engines
-from remote import registry
+from remote import pulling, registry
 from remote.engine import Engine, EngineError
 from remote.foreign_text import MOST, quoted
 from remote.words import Refusal
@@ -37,7 +37,7 @@ def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
     said = 0.0
     emit({"event": "pulling", "image": image, "done": 0, "total": 0})
     try:
-        for progress in registry.pull(engine, image, login):
+        for progress in pulling.pull(engine, image, login):
             detail = progress.get("progressDetail") or {}
             layer, sizes = progress.get("id", ""), (detail.get("current"), detail.get("total"))
             if progress.get("status") == "Downloading" and all(isinstance(size, int) for size in sizes):

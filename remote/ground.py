@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import pwd
+import shlex
 from typing import Any, Dict, List
 
 from remote import guarded, record
@@ -76,7 +77,7 @@ def sessions(name: str) -> Check:
     if not os.path.isdir("/run/systemd/system") or me == "root" or os.path.exists(f"/var/lib/systemd/linger/{me}"):
         return Check(name, OK, "a run goes on when the connection ends")
     if _kills_user_processes():
-        hint = f"once, as root: loginctl enable-linger {me}"
+        hint = f"once, as root: {shlex.join(['loginctl', 'enable-linger', me])}"
         return Check(
             "sessions", CRITICAL, f"logind here kills what {me} leaves behind (KillUserProcesses=yes)", hint=hint
         )

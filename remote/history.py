@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from remote import journal as journals
 from remote.codec import decode
+from remote.forms import Count, MaybeImage, MaybeTime, RunId, RunPhase, ServiceName
 from remote.plans import Plan
 from remote.store import Store, find_store
 from remote.words import Malformed, encode
@@ -20,11 +21,11 @@ Contents = Dict[str, Tuple[str, str]]  # service -> tag and image of a release
 class Change:
     """One service of a run: tag and image (repository@digest) before and after, empty where there was none."""
 
-    service: str
+    service: ServiceName
     tag_before: str
-    image_before: str
+    image_before: MaybeImage
     tag: str
-    image: str
+    image: MaybeImage
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,19 @@ class Past:
     `damaged` counts the lines of the journal that cannot be read.
     """
 
-    run: str
-    state: str  # of RUN_STATES
+    run: RunId
+    state: RunPhase
     action: str
     who: str
     laptop: str
-    at: str  # RFC 3339
+    at: MaybeTime
     outcome: str
     sentence: str
     seconds: Optional[float] = None
     outage: Optional[float] = None
     changes: Tuple[Change, ...] = ()
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
-    damaged: int = 0
+    damaged: Count = 0
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
 from remote import files
+from remote.forms import RunId, Time, has, kept
 from remote.plans import RunState
 from remote.store import ROOM, SPARE, Store
 from remote.words import Refusal
@@ -95,12 +96,13 @@ def alive(path: str) -> bool:
 
 
 def runs(store: Store) -> List[str]:
-    """The ids of all runs, oldest first."""
+    """The ids of all runs, oldest first; a file of another name is none of ours."""
     try:
         names = os.listdir(store.runs)
     except FileNotFoundError:
         return []
-    return sorted(name[: -len(".jsonl")] for name in names if name.endswith(".jsonl"))
+    ids = (name[: -len(".jsonl")] for name in names if name.endswith(".jsonl"))
+    return sorted(run for run in ids if has(RunId, run))
 
 
 def chosen(store: Store, run: str) -> str:
@@ -125,7 +127,7 @@ def state(store: Store, run: str) -> RunState:
         state="ended" if end else "under-way" if living else "cut-off",
         action=str(begin.get("action", "")),
         who=str(begin.get("who", "")),
-        since=str(begin.get("at", "")),
+        since=kept(Time, begin.get("at")),
         step=next((str(line["event"]) for line in reversed(lines) if line["event"] not in DETAILS), ""),
         outcome=str(end.get("outcome", "")) if end else "",
         sentence=str(end.get("sentence", "")) if end else "",

@@ -10,6 +10,7 @@ import time
 from typing import Any, Dict, Optional
 
 from remote.foreign_text import NAME, one_line
+from remote.forms import RunId, kept
 from remote.journal import runs, state
 from remote.store import Store
 from remote.words import Refusal
@@ -91,7 +92,7 @@ def _said(data: bytes) -> Dict[str, Any]:
 
 def _held(store: Store) -> Refusal:
     said = holder(store) or {}
-    run, action = said.get("run", ""), said.get("action", "a run")
+    run, action = kept(RunId, said.get("run")), said.get("action", "a run")
     step = state(store, run).step if run in runs(store) else ""
     return Refusal(
         f"{said.get('who', 'somebody')} holds the lock of this server since {said.get('since', 'just now')}: "

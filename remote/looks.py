@@ -7,15 +7,35 @@ from typing import Dict, Optional, Tuple
 
 from remote.checks import say
 from remote.foreign_text import quoted
+from remote.forms import (
+    Annotated,
+    ContainerId,
+    EnvName,
+    Image,
+    ImageId,
+    KeyedHash,
+    Kind,
+    Path,
+    Pinned,
+    Place,
+    Reference,
+    ServiceName,
+    Time,
+    maybe,
+    text,
+)
 from remote.plans import BatchMarks, ConfigFile, MeantStop, Occupant, Pause, Record, RunState
 from remote.words import Check, OffsetFile, StreamAddress
+
+MaybeImageId = Annotated[str, maybe(ImageId)]
+Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"))]
 
 
 @dataclass(frozen=True)
 class BatchState:
     """What is known of a batch service. `runs` are its running containers, each with the image it was started from."""
 
-    next_image: str = ""  # image id behind the local tag
+    next_image: ImageId = ""  # image id behind the local tag
     runs: Tuple[Occupant, ...] = ()
 
 
@@ -45,9 +65,9 @@ class Checkpoint:
 class Wanted:
     """What a laptop wants to know of one service. `text` is the rendered config: the value stays out of `repr`."""
 
-    service: str
-    kind: str  # consumer or batch
-    image: str = ""  # repository:tag to ask the registry for, empty to leave it alone
+    service: ServiceName
+    kind: Kind  # consumer or batch
+    image: Reference = ""  # repository:tag to ask the registry for, empty to leave it alone
     config: Optional[ConfigFile] = None
     text: str = field(default="", repr=False)
     offset: Optional[OffsetFile] = None
@@ -55,7 +75,7 @@ class Wanted:
     password: str = field(default="", repr=False)  # of the stream's user
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
     marks: Optional[BatchMarks] = None  # batch
-    checkpoints: str = ""  # batch: the folder where it saves its state
+    checkpoints: Path = ""  # batch: the folder where it saves its state
 
 
 @dataclass(frozen=True)
@@ -63,20 +83,22 @@ class Look:
     """One read-only view of a server: everything a task wants to know before it decides."""
 
     hostname: str
-    at: str  # RFC 3339, the server's clock
+    at: Time  # the server's clock
     user: str
     rows: Tuple[Check, ...] = ()
     record: Record = field(default_factory=Record)
     run: Optional[RunState] = None  # the last one
-    occupants: Dict[str, Tuple[Occupant, ...]] = field(default_factory=dict)
-    containers: Tuple[str, ...] = ()  # ids of all containers that exist
-    digests: Dict[str, str] = field(default_factory=dict)  # service -> repository@sha256:… in the registry
-    images: Dict[str, str] = field(default_factory=dict)  # image of a release -> local image id, empty when it is gone
-    revisions: Dict[str, str] = field(default_factory=dict)  # of digests that are here: the commit, empty without one
-    same_config: Dict[str, bool] = field(default_factory=dict)  # whether the wanted text is in place already
-    configs: Dict[str, str] = field(default_factory=dict)  # keyed hash of what is in place; nothing where nothing is
-    model: str = ""  # the path of the model that was chosen, empty when none was
-    batches: Dict[str, BatchState] = field(default_factory=dict)
-    variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value
+    occupants: Dict[ServiceName, Tuple[Occupant, ...]] = field(default_factory=dict)
+    containers: Tuple[ContainerId, ...] = ()  # ids of all containers that exist
+    digests: Dict[ServiceName, Pinned] = field(default_factory=dict)  # in the registry
+    images: Dict[Image, MaybeImageId] = field(
+        default_factory=dict
+    )  # of releases -> the local id, empty when it is gone
+    revisions: Dict[Image, Remark] = field(default_factory=dict)  # of digests that are here: what their label says
+    same_config: Dict[ServiceName, bool] = field(default_factory=dict)  # whether the wanted text is in place already
+    configs: Dict[ServiceName, KeyedHash] = field(default_factory=dict)  # of what is in place; nothing where nothing is
+    model: Place = ""  # the path of the model that was chosen, empty when none was
+    batches: Dict[ServiceName, BatchState] = field(default_factory=dict)
+    variables: Dict[EnvName, KeyedHash] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value
     pause: Optional[Pause] = None  # the one in force
-    stopped: Dict[str, MeantStop] = field(default_factory=dict)  # service -> as long as nobody has started it again
+    stopped: Dict[ServiceName, MeantStop] = field(default_factory=dict)  # as long as nobody has started it again

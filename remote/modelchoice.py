@@ -9,7 +9,8 @@ from typing import Dict, Optional, Tuple
 
 from remote import files, guarded, modelkey
 from remote.codec import decode
-from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
+from remote.forms import Count, MaybeTime, Place, RunId, Time
+from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile, Sha256
 from remote.plans import ConfigFile
 from remote.store import Store
 from remote.words import Malformed, Refusal, encode
@@ -21,31 +22,31 @@ MOST = 20  # choices that are remembered
 class Choice:
     """One model that was chosen. The oldest may be what the config said before anybody chose: it has no run."""
 
-    path: str
+    path: Place
     date: str  # the name of its directory, empty for one that lies elsewhere
-    run: str = ""
+    run: RunId = ""
     who: str = ""
-    at: str = ""  # RFC 3339
-    left: str = ""  # the run that went back from it, empty while it is good
+    at: Time = ""
+    left: RunId = ""  # the run that went back from it, empty while it is good
 
 
 @dataclass(frozen=True)
 class Verified:
     """A file as it was when all of it was read and found to be right."""
 
-    sha256: str
-    size: int
+    sha256: Sha256
+    size: Count
     mtime: int  # nanoseconds since 1970
-    at: str  # RFC 3339
+    at: MaybeTime
 
 
 @dataclass(frozen=True)
 class Choices:
     """The whole of model.json. `path` is the one in force; `choices` has every model once, the newest choice first."""
 
-    path: str = ""
+    path: Place = ""
     choices: Tuple[Choice, ...] = ()
-    verified: Dict[str, Verified] = field(default_factory=dict)  # by path
+    verified: Dict[Place, Verified] = field(default_factory=dict)  # by path
 
     def current(self) -> Optional[Choice]:
         return next((entry for entry in self.choices if entry.path == self.path), None)

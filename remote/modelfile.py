@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from typing import IO, Callable, ContextManager, List, Optional, Set, Tuple
 
 from remote import guarded
+from remote.forms import Annotated, Count, Place, Time, maybe, text
 
 ARCHIVES = (".pt", ".pth", ".zip", ".npz", ".keras")  # of any other file only size and checksum are judged
 BLOCK = 1 << 20  # bytes read at a time
@@ -35,6 +36,9 @@ _LOCAL = struct.Struct("<4s22xHH")  # a member's header in its place: signature,
 _END = b"PK\x05\x06"
 _END_SIZE = 22
 
+ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]
+Sha256 = Annotated[str, text("a sha256", "[0-9a-f]{64}")]
+MaybeSha256 = Annotated[str, maybe(Sha256)]
 Identity = Tuple[int, int]  # device and inode
 Reading = Callable[[int], None]  # hears of every so many bytes that were read
 
@@ -44,15 +48,15 @@ class ModelFile:
     """What is known of one model. `sha256` is empty as long as nobody has read all of it."""
 
     date: str  # the name of its directory; empty for one that lies elsewhere
-    path: str
-    state: str  # one of the six above
+    path: Place
+    state: ModelState
     sentence: str
-    size: int = 0
+    size: Count = 0
     mtime: int = 0  # nanoseconds since 1970
-    modified: str = ""  # the same as RFC 3339
-    sha256: str = ""
-    promised: Optional[str] = None  # what a file beside it says, as sha256sum writes them; empty when it says nothing
-    verified: str = ""  # when these bytes were found to be right, by size and time of the file; RFC 3339
+    modified: Time = ""  # the same
+    sha256: Sha256 = ""
+    promised: Optional[MaybeSha256] = None  # what a file beside it says, as sha256sum does; empty when it says nothing
+    verified: Time = ""  # when these bytes were found to be right, by size and time of the file
 
 
 def is_dated(name: str) -> bool:
@@ -74,7 +78,7 @@ def directories(folder: str) -> Tuple[List[str], List[str]]:
     return [name for name in names if is_dated(name)], [name for name in names if not is_dated(name)]
 
 
-def _is_directory(folder: str, entry: os.DirEntry[str]) -> bool:
+def _is_directory(folder: str, entry: os.DirEntry[str]) -> bool:  # novm: nobody evaluates that
     """Whether it is one, or a link to one in the folder; a dated link that leads out of it is told as a model."""
     if not entry.is_symlink():
         return entry.is_dir(follow_symlinks=False)

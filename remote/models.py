@@ -12,6 +12,7 @@ from remote import guarded, lock, modelchoice, modelfile, record
 from remote import journal as journals
 from remote.codec import decode
 from remote.foreign_text import one_line
+from remote.forms import MaybePlace, ServiceName
 from remote.journal import now
 from remote.modelchoice import Choices
 from remote.modelfile import ARCHIVES, WHOLE, ModelFile
@@ -35,7 +36,9 @@ class Models:
     others: Tuple[str, ...]  # directories whose names are no dates
     choices: Choices
     damaged: str  # what is wrong with the choices, usually nothing
-    points: Dict[str, Optional[str]]  # service -> the model in its config: empty for something else, None without a key
+    points: Dict[
+        ServiceName, Optional[MaybePlace]
+    ]  # the model in a config: empty for something else, None without a key
     target: Optional[ModelFile] = None  # the one that was asked for, read as a whole
     run: Optional[RunState] = None  # the last one
     leads: str = ""  # where the folder's path leads, if not to itself: words to stand behind it

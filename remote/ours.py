@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 from remote import journal as journals
-from remote.ids import is_release
+from remote.forms import ReleaseId, SpecHash, has, kept
 from remote.plans import Record
 from remote.store import Store
 from remote.words import LABEL
@@ -46,9 +46,9 @@ def judge(
     here = [one for one in named if one.service == service]
     given, handed_down = _labels(container), _labels(image)
     release = given.get(RELEASE)
-    if here and given.get(SERVICE) == service and release != handed_down.get(RELEASE) and is_release(release):
-        return Ours(str(release), str(given.get(SPEC, "")))
-    return next((Ours(one.release, made=False) for one in here if one.adopted and is_release(one.release)), None)
+    if here and given.get(SERVICE) == service and release != handed_down.get(RELEASE) and has(ReleaseId, release):
+        return Ours(str(release), kept(SpecHash, given.get(SPEC)))
+    return next((Ours(one.release, made=False) for one in here if one.adopted and has(ReleaseId, one.release)), None)
 
 
 def is_made(named: Sequence[Named], container: Dict[str, Any], image: Optional[Dict[str, Any]]) -> bool:

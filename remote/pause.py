@@ -17,11 +17,7 @@ RESUME = "fab resume ends the pause"
 
 def load(store: Store) -> Tuple[Optional[Pause], str]:
     """The pause that is written down, over or not, and what is wrong with it; a damaged one is none."""
-    found, problem = notes.load(Pause, store.pause)
-    try:
-        return found if found and moment(found.until) else None, problem
-    except ValueError:
-        return None, f"{store.pause} is damaged: it ends at no time"
+    return notes.load(Pause, store.pause)
 
 
 def current(store: Store, now: float) -> Optional[Pause]:

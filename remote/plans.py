@@ -10,30 +10,58 @@ import json
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+from remote.forms import (
+    Action,
+    Change,
+    ContainerId,
+    ContainerName,
+    Count,
+    EnvName,
+    Grace,
+    Image,
+    ImageId,
+    KeyedHash,
+    Kind,
+    MaybeImage,
+    MaybeRelease,
+    Mode,
+    Offset,
+    Outcome,
+    Owner,
+    Path,
+    Reference,
+    ReleaseId,
+    Restart,
+    RunId,
+    RunPhase,
+    ServiceName,
+    Span,
+    SpecHash,
+    Time,
+)
 from remote.words import OffsetFile, StreamAddress, encode
 
 SCHEMA = 1
 PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"  # what a watch says of a release
-RUN_STATES = ("under-way", "ended", "cut-off")
 
 
 @dataclass(frozen=True)
 class Spec:
     """What a container is created from. Holds no secret: it is recorded, printed and hashed."""
 
-    image: str  # repository@sha256:… or a local image id
+    image: Image  # repository@sha256:… or a local image id
     command: Tuple[str, ...] = ()
     user: str = ""
-    environment: Dict[str, str] = field(default_factory=dict)
+    environment: Dict[EnvName, str] = field(default_factory=dict)
     mounts: Tuple[str, ...] = ()  # source:target[:ro], directories only
     network: str = ""
     gpus: str = ""  # as docker's --gpus: "all", "2", "device=0,1"; empty for none
     memory: str = ""  # as docker's --memory: "8g"
-    restart: str = "unless-stopped"
+    restart: Restart = "unless-stopped"
     stop_signal: str = ""
-    stop_grace: int = 30  # seconds between the stop signal and SIGKILL
+    stop_grace: Grace = 30  # seconds between the stop signal and SIGKILL
     log_size: str = "10m"
-    log_files: int = 3
+    log_files: Count = 3
     labels: Dict[str, str] = field(default_factory=dict)
 
 
@@ -41,9 +69,9 @@ class Spec:
 class ConfigFile:
     """Where a rendered config.yaml goes. Its text is a secret and travels beside the plan, never in it."""
 
-    path: str
-    owner: str = ""  # uid:gid, empty for the login user
-    mode: int = 0o600
+    path: Path
+    owner: Owner = ""  # uid:gid, empty for the login user
+    mode: Mode = 0o600
     model_key: str = ""  # the key that names the model, keys joined by dots; empty when it names none
 
 
@@ -51,8 +79,8 @@ class ConfigFile:
 class Watch:
     """How a new release proves itself, in seconds; `failure_text` is searched for in its log, literally."""
 
-    settle: float = 15.0
-    window: float = 90.0
+    settle: Span = 15.0
+    window: Span = 90.0
     failure_text: Tuple[str, ...] = ()
 
 
@@ -60,16 +88,16 @@ class Watch:
 class Occupant:
     """The container that holds a service's place: it has its name, or works and is named for it by us."""
 
-    container: str  # 64 hex digits
-    name: str
-    image: str  # local image id, sha256:…
+    container: ContainerId
+    name: ContainerName
+    image: ImageId
     running: bool
-    started_at: str  # RFC 3339, as the engine writes it
-    restart: str
+    started_at: Time  # as the engine writes it
+    restart: Restart
     ours: bool  # as `remote.ours` judges
-    release: str = ""
-    spec: str = ""  # the spec_hash it was created with
-    took_over: Optional[int] = None  # the next offset to read when its release was put there
+    release: ReleaseId = ""
+    spec: SpecHash = ""  # the spec_hash it was created with
+    took_over: Optional[Offset] = None  # the next offset to read when its release was put there
     batch: str = ""  # how it is known for a run of a batch service, as `remote.recognise` says it; empty for none
 
 
@@ -81,19 +109,19 @@ class ConsumerStep:
     release whose kept config is put back; empty: the text travels beside the plan.
     """
 
-    service: str
-    change: str
+    service: ServiceName
+    change: Change
     tag: str
     watch: Watch
     spec: Optional[Spec] = None
     config: Optional[ConfigFile] = None
-    config_from: str = ""
+    config_from: ReleaseId = ""
     offset: Optional[OffsetFile] = None
     stream: Optional[StreamAddress] = None
     old: Optional[Occupant] = None
-    container: str = ""
-    restart: str = "unless-stopped"  # the policy once it is in its place
-    stop_grace: int = 30  # seconds
+    container: ContainerId = ""
+    restart: Restart = "unless-stopped"  # the policy once it is in its place
+    stop_grace: Grace = 30  # seconds
     reason: str = ""  # what differs, in words
     replay: bool = False  # put the offset back to where `old` took over, so that it is all read again
 
@@ -102,43 +130,43 @@ class ConsumerStep:
 class BatchMarks:
     """What the runs of a batch service are recognised by, and what the next one is started from."""
 
-    service: str
-    container: str  # the name of a run
+    service: ServiceName
+    container: ContainerName  # the name of a run
     label: str = ""  # key=value
-    image: str = ""  # the repository that runs are made from, empty where consumers are made from it as well
-    local_tag: str = ""  # repository:name
+    image: Reference = ""  # the repository that runs are made from, empty where consumers are made from it as well
+    local_tag: Reference = ""  # repository:name
 
 
 @dataclass(frozen=True)
 class BatchStep:
     """What a run does to one batch service: move the local tag its next run is started from, nothing else."""
 
-    service: str
-    change: str  # none or tag
+    service: ServiceName
+    change: Change  # none or tag
     tag: str
-    image: str  # repository@sha256:… or a local image id
-    local_tag: str  # repository:name
+    image: Image  # repository@sha256:… or a local image id
+    local_tag: Reference  # repository:name
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything a run will do to one server."""
 
-    id: str
-    action: str  # deploy, rollback, restart or stop
+    id: RunId
+    action: Action
     server: str
-    root: str
-    release: str  # the release that is in force afterwards
+    root: Path
+    release: MaybeRelease  # the release that is in force afterwards
     who: str
     laptop: str
     version: str
     consumers: Tuple[ConsumerStep, ...] = ()
     batches: Tuple[BatchStep, ...] = ()
-    leaves: str = ""  # the release in force before, empty for none
+    leaves: ReleaseId = ""  # the release in force before, empty for none
     docker_host: str = ""
-    state: str = ""  # where the state lies, as hosts.yaml says it; empty for the home of the login user
+    state: Path = ""  # where the state lies, as hosts.yaml says it; empty for the home of the login user
     undo_on_failure: bool = True
-    keep_releases: int = 5
+    keep_releases: Count = 5
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
     left_alone: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
     schema: int = SCHEMA
@@ -148,37 +176,37 @@ class Plan:
 class Placed:
     """One service of a release, as it was put on the server. `spec` is absent for an adopted container."""
 
-    kind: str  # consumer or batch
+    kind: Kind  # consumer or batch
     tag: str
-    image: str
-    image_id: str = ""
-    container: str = ""
+    image: MaybeImage
+    image_id: ImageId = ""
+    container: ContainerId = ""
     spec: Optional[Spec] = None
     config: Optional[ConfigFile] = None
-    config_hash: str = ""  # keyed with the server's salt
-    restart: str = ""
-    local_tag: str = ""
-    offset_at_swap: Optional[int] = None  # the next offset to read, when this release took over
+    config_hash: KeyedHash = ""  # keyed with the server's salt
+    restart: Restart = ""
+    local_tag: Reference = ""
+    offset_at_swap: Optional[Offset] = None  # the next offset to read, when this release took over
 
 
 @dataclass(frozen=True)
 class Release:
     """One entry of the record."""
 
-    id: str
-    at: str
+    id: ReleaseId
+    at: Time
     who: str
-    outcome: str  # proven, unproven or adopted
-    services: Dict[str, Placed] = field(default_factory=dict)
-    variables: Dict[str, str] = field(default_factory=dict)  # .env name -> keyed hash
-    left: str = ""  # the run that rolled back from it, empty while it is good
+    outcome: Outcome  # proven, unproven or adopted
+    services: Dict[ServiceName, Placed] = field(default_factory=dict)
+    variables: Dict[EnvName, KeyedHash] = field(default_factory=dict)  # .env name -> keyed hash
+    left: RunId = ""  # the run that rolled back from it, empty while it is good
 
 
 @dataclass(frozen=True)
 class Record:
     """previous-tags.json: the releases that were not failed, newest first, and the one in force."""
 
-    current: str = ""
+    current: ReleaseId = ""
     releases: Tuple[Release, ...] = ()
     schema: int = SCHEMA
 
@@ -190,11 +218,11 @@ class Record:
 class RunState:
     """A run as its journal tells it. `state` is under-way, ended or cut-off."""
 
-    id: str
-    state: str
+    id: RunId
+    state: RunPhase
     action: str = ""
     who: str = ""
-    since: str = ""
+    since: Time = ""
     step: str = ""  # the last thing the journal says
     outcome: str = ""
     sentence: str = ""
@@ -206,8 +234,8 @@ class Pause:
 
     who: str
     laptop: str
-    since: str
-    until: str
+    since: Time
+    until: Time
     reason: str = ""
 
 
@@ -216,7 +244,7 @@ class MeantStop:
     """Somebody stopped a consumer, and it is to stay so."""
 
     who: str
-    at: str  # RFC 3339, the server's clock
+    at: Time  # the server's clock
     reason: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Set, Tuple
 
@@ -16,6 +17,7 @@ from remote.checks.state import refuse_astray
 from remote.detach import Say, detached
 from remote.docker import Docker, StepFailed
 from remote.engine import Engine
+from remote.forms import Count, RunId
 from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.runs import marks_in
@@ -28,13 +30,22 @@ SLOW = 600.0  # seconds: an image of many gigabytes
 Request = Dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed (kind and id of each), the bytes that became free, and a sentence for each thing that stays."""
+
+    run: RunId = ""  # nothing where there was nothing to remove any more
+    removed: Tuple[Tuple[str, ...], ...] = ()
+    freed: Count = 0
+    notes: Tuple[str, ...] = ()
+
+
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, state, docker_host, keep, batches (BatchMarks each), and to remove something: agreed ([kind, id]
     each), who, laptop.
 
-    Without agreed, the answer has things (Thing each) and run, the last RunState or None. With it: run, the id or
-    nothing, removed ([kind, id] each), freed in bytes, and notes, a sentence for each thing that would not go. Raises
-    Refusal for a damaged record, while a run is under way, and after one that was cut off.
+    Without agreed, the answer has things (Thing each) and run, the last RunState or None; with it, it is a Pruned.
+    Raises Refusal for a damaged record, while a run is under way, and after one that was cut off.
     """
     engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
     if "agreed" in request:
@@ -67,7 +78,7 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
     agreed = {tuple(pair) for pair in request["agreed"]}
     things = [thing for thing in _find(request, store, engine) if (thing.kind, thing.id) in agreed]
     if not things:  # somebody was faster
-        say({"run": "", "removed": [], "freed": 0, "notes": []})
+        say(encode(Pruned()))
         return
     journal = Journal(store.journal(run))
     if not journal.write("begin", **holder, things=[encode(thing) for thing in things]):
@@ -81,7 +92,7 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
     removed, freed, notes = _remove_all(store, Docker(engine, journal, held, marks_in(request)), things)
     sentence = f"removed {len(removed)} of {len(things)} things that nothing needs; {size(freed)} are free again"
     journal.write("end", outcome="done", sentence=sentence, details={"notes": notes})
-    say({"run": run, "removed": removed, "freed": freed, "notes": notes})
+    say(encode(Pruned(run, tuple(removed), freed, tuple(notes))))
 
 
 def _forget(store: Store, releases: Set[str]) -> None:
@@ -92,10 +103,10 @@ def _forget(store: Store, releases: Set[str]) -> None:
         record.save(store, dataclasses.replace(known, releases=left))
 
 
-def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Tuple[List[List[str]], int, List[str]]:
+def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Tuple[List[Tuple[str, ...]], int, List[str]]:
     """What is gone, the bytes that became free, and a sentence for each thing that stays."""
     root = docker.engine.get("/info", shape={"DockerRootDir": str})["DockerRootDir"]
-    removed: List[List[str]] = []
+    removed: List[Tuple[str, ...]] = []
     notes: List[str] = []
     freed = 0
     for thing in things:
@@ -105,7 +116,7 @@ def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Tuple[List
         except (Refusal, StepFailed, OSError) as error:
             notes.append(f"{thing.name} stays: {error}")
             continue
-        removed.append([thing.kind, thing.id])
+        removed.append((thing.kind, thing.id))
         # Of an image only the layers go that no other one has; what else is written meanwhile must not count.
         freed += min(max(_room(root) - before, 0), thing.size) if thing.kind == IMAGE else thing.size
     return removed, freed, notes

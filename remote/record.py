@@ -8,6 +8,7 @@ from typing import Dict, FrozenSet, List, Tuple
 
 from remote import files
 from remote.codec import decode
+from remote.forms import ReleaseId, kept
 from remote.plans import SCHEMA, Placed, Record, Release
 from remote.store import Store
 from remote.words import Malformed, encode
@@ -31,7 +32,7 @@ def load(store: Store) -> Tuple[Record, Tuple[str, ...]]:
             releases.append(decode(Release, entry, f"releases[{index}]"))
         except Malformed as error:
             problems.append(f"{store.record} is damaged: {error}")
-    return Record(current=str(data.get("current", "")), releases=tuple(releases)), tuple(problems)
+    return Record(current=kept(ReleaseId, data.get("current")), releases=tuple(releases)), tuple(problems)
 
 
 def containers(store: Store) -> FrozenSet[str]:

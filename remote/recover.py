@@ -10,6 +10,7 @@ from remote import journal as journals
 from remote.codec import decode
 from remote.docker import Docker, LeftAlone
 from remote.engine import Engine
+from remote.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
 from remote.journal import Journal
 from remote.plans import UNPROVEN, BatchMarks, ConfigFile, Plan
 from remote.stage import unstage_all
@@ -19,7 +20,10 @@ from remote.words import Malformed
 
 Lines = List[Dict[str, Any]]
 
-NOTED = {"staging": ("service", "name", "config"), "staged": ("service", "container")}
+NOTED: Dict[str, Dict[str, Any]] = {
+    "staging": {"service": ServiceName, "name": ContainerName, "config": MaybePlace, "offset": MaybePlace},
+    "staged": {"service": ServiceName, "container": ContainerId},
+}
 # What needs no mending, by action.
 CUT = {
     "prune": "removed things; the next fab prune goes on",
@@ -74,7 +78,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         if begin.get("action") == state_moved.ACTION:
             return "done", state_moved.finish(store, begin)[0]
         if begin.get("action") == "model":
-            configs = decode(Dict[str, ConfigFile], begin["configs"], f"{run}.configs")
+            configs = decode(Dict[ServiceName, ConfigFile], begin["configs"], f"{run}.configs")
             if store.is_in_root:
                 journal_check.check_configs(store, run, configs)
             modelkey.point(store, run, configs)
@@ -84,10 +88,10 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
             return "done", f"run {run} was cut off while it {harmless}"
         plan = decode(Plan, begin["plan"], f"{run}.plan")
         swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
-        variables = decode(Dict[str, str], begin.get("variables", {}), f"{run}.variables")
+        variables = decode(Dict[EnvName, KeyedHash], begin.get("variables", {}), f"{run}.variables")
         for line in lines:
-            for key in NOTED.get(line["event"], ()):
-                decode(str, line[key], f"{run}.{key}")
+            for key, form in NOTED.get(line["event"], {}).items():
+                decode(form, line.get(key, "") if key == "offset" else line[key], f"{run}.{key}")
     except (Malformed, KeyError) as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
     docker = dataclasses.replace(docker, batches=(*docker.batches, *plan.left_alone))

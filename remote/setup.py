@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -157,7 +158,7 @@ def _make_ours(store: Store, rows: List[Check], dry_run: bool, done: List[str]) 
         return
     if not dry_run:
         make(store)
-    done.append(f"install -d -m 0700 {store.folder}")
+    done.append(shlex.join(["install", "-d", "-m", "0700", store.folder]))
 
 
 def _unfit(row: Check, store: Store) -> Iterator[Left]:
@@ -167,7 +168,7 @@ def _unfit(row: Check, store: Store) -> Iterator[Left]:
     if row.name != "root":
         yield Left(f"{row.name}: {row.sentence}", row.hint, False)
     elif os.path.isdir(store.root):
-        yield Left(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {store.root}", True)
+        yield Left(row.sentence, shlex.join(["chown", f"{os.geteuid()}:{os.getegid()}", store.root]), True)
 
 
 def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str], left: List[Left]) -> None:
@@ -176,7 +177,7 @@ def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str
     argv = ["docker", "login", "--username", user, "--password-stdin", server]
     known = _known(login)
     if dry_run:
-        done += [] if known else [" ".join(argv)]
+        done += [] if known else [shlex.join(argv)]
         return
     reader, writer = os.pipe()
     os.write(writer, login["password"].encode())
@@ -186,7 +187,7 @@ def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str
     finally:
         os.close(reader)
     if ended.ok:
-        done += [] if known else [" ".join(argv)]
+        done += [] if known else [shlex.join(argv)]
     elif DENIED.search(ended.complaint):
         hint = "check registry.username in hosts.yaml and REGISTRY_PASSWORD in .env"
         raise Refusal(f"the registry {server} refused the login of {user}; nothing was changed", hint)

@@ -15,9 +15,11 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
@@ -26,6 +28,7 @@ from remote import files, lock, notes, record
 from remote import journal as journals
 from remote.checks import state as states
 from remote.detach import Say, detached
+from remote.forms import RUN, Place, RunId
 from remote.ids import new_id
 from remote.journal import Journal, now
 from remote.scheduled import crontab, installation
@@ -39,7 +42,6 @@ from remote.words import CRITICAL, Refusal, encode
 PATIENCE = 300.0  # seconds for a round of the old check: it ends itself after 240
 MOST = 4096  # entries of one folder
 MIB = 1 << 20
-RUN = r"[0-9]{8}-[0-9]{6}(?:-[0-9a-f]{4}){1,60}"
 SERVICE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}"
 
 Content = Mapping[str, Union[int, Mapping[str, Any]]]
@@ -66,12 +68,30 @@ UNNEEDED = r"\..*|lock|spare|arriving|folder\.json|check\.pyz|settings\.json|sta
 Request = Dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Where the state lies now, where it lay (or what was given up, in words), and our block of the crontab.
+
+    `left`: names of what was not taken along. All but `folder` is empty where there is none.
+    """
+
+    folder: Place
+    was: str = ""
+    run: RunId = ""
+    left: Tuple[str, ...] = ()
+    crontab: str = ""
+
+    @property
+    def told(self) -> Dict[str, Any]:
+        told: Dict[str, Any] = encode(self)
+        return told
+
+
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, state, docker_host, who, laptop; what: root (out of the root), other (out of the folder that the
     containers name) or forget; install: what `scheduled.install` is asked, None where the laptop leaves no check.
 
-    The answer: folder, was (where it lay), run, left (names of what was not taken along), crontab (our block, empty
-    without one). Raises Refusal with everything as it was, and of kind person when only the crontab is left to do.
+    The answer is a Moved. Raises Refusal with everything as it was, and of kind person when only the crontab is left.
     """
     new = Store(request["root"], folder_for(request["root"], request["state"]))
     engine = engines.find(request["docker_host"])
@@ -79,10 +99,10 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
         return forget(new, engine)
     old = in_root(new.root) if request["what"] == "root" else _named(new, engine)
     if request["what"] == "root" and not is_old(old.folder):
-        return {"folder": new.folder, "was": "", "run": "", "left": [], "crontab": ""}
+        return Moved(new.folder).told
     if old.folder == new.folder:
         _mark(new)
-        return {"folder": new.folder, "was": new.folder, "run": "", "left": [], "crontab": ""}
+        return Moved(new.folder, new.folder).told
     row = states.check("state", old if old.is_in_root else new, request["state"], engine, engine.containers())
     if row.level == CRITICAL and (old.is_in_root or not row.figures.get("astray")):
         raise Refusal(f"{row.sentence}; nothing was moved", row.hint)
@@ -95,13 +115,13 @@ def forget(new: Store, engine: engines.Engine) -> Dict[str, Any]:
         aside = f"{new.folder}.of-another-machine-{int(time.time())}"
         os.rename(new.folder, aside)
         make(new)
-        return {"folder": new.folder, "was": aside, "run": "", "left": [], "crontab": ""}
+        return Moved(new.folder, aside).told
     lost = sorted({one.folder for one in states.astray(new, engine, engine.containers())})
     if lost:
         make(new)
         marked = new.marked()
         _write(new, dataclasses.replace(marked, forgotten=tuple(sorted({*marked.forgotten, *lost}))))
-    return {"folder": new.folder, "was": " and ".join(lost), "run": "", "left": [], "crontab": ""}
+    return Moved(new.folder, " and ".join(lost)).told
 
 
 def _named(new: Store, engine: engines.Engine) -> Store:
@@ -150,7 +170,7 @@ def _live(old: Store, new: Store, request: Request, say: Say) -> None:
     except Refusal as error:  # without an end it is finished by the next command
         raise Refusal(f"the state is in {new.folder} now, but {error.message}", error.hint, "person") from error
     journal.write("end", outcome="done", sentence=sentence)
-    say({"folder": new.folder, "was": old.folder, "run": run, "left": left, "crontab": wanted if settings else ""})
+    say(Moved(new.folder, old.folder, run, tuple(left), wanted if settings else "").told)
 
 
 def _readable(old: Store, new: Store) -> None:
@@ -158,13 +178,13 @@ def _readable(old: Store, new: Store) -> None:
         os.listdir(old.folder)
     except OSError as error:
         mine, above = f"{os.geteuid()}:{os.getegid()}", os.path.dirname(new.folder)
-        copy = f"mkdir -p {above} && cp -aT {old.folder} {new.folder} && chown -R {mine} {above}"
-        hint = f"as root: {copy}; then {states.FORGET} gives up {old.folder}"
+        steps = (["mkdir", "-p", above], ["cp", "-aT", old.folder, new.folder], ["chown", "-R", mine, above])
+        hint = f"as root: {' && '.join(map(shlex.join, steps))}; then {states.FORGET} gives up {old.folder}"
         raise Refusal(f"{old.folder} cannot be read: {error.strerror}; nothing was moved", hint) from error
 
 
 def _at_rest(old: Store) -> None:
-    for run in (run for run in journals.runs(old) if re.fullmatch(RUN, run)):
+    for run in journals.runs(old):
         found = journals.state(old, run)
         if found.state != "ended":
             raise Refusal(f"run {run} has not ended ({found.state}); nothing was moved", "fab status says more")
@@ -183,7 +203,7 @@ def _crontab() -> str:
 def _make_way(old: Store, new: Store) -> None:
     """The new place is empty: what a cut has left there, and a folder in which nothing was done yet, go."""
     if not os.access(old.root, os.W_OK | os.X_OK) and old.is_in_root:
-        hint = f"as root: chown {os.geteuid()}:{os.getegid()} {old.root}"
+        hint = f"as root: {shlex.join(['chown', f'{os.geteuid()}:{os.getegid()}', old.root])}"
         raise Refusal(f"{old.root} is not writable for this login; nothing was moved", hint)
     if new.exists:
         worked = os.path.exists(new.record) or os.listdir(new.runs) if os.path.isdir(new.runs) else False

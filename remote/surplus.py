@@ -16,6 +16,7 @@ from remote import journal as journals
 from remote import ours, record, tidy
 from remote.codec import decode
 from remote.engine import Engine
+from remote.forms import Annotated, ContainerId, Count, Place, has, text
 from remote.ours import Named, is_made, recorded
 from remote.plans import BatchMarks, Plan, Record, Release
 from remote.recognise import recognised
@@ -24,9 +25,12 @@ from remote.words import Malformed, Refusal
 
 OLD = 3600.0  # seconds before something that no release names counts as left behind
 AT_REST = ("created", "exited", "dead")
-LISTED = [{"Id": str, "Names": [str], "Labels": (dict, type(None)), "State": str, "ImageID": str, "Created": int}]
+LISTED = [
+    {"Id": ContainerId, "Names": [str], "Labels": (dict, type(None)), "State": str, "ImageID": str, "Created": int}
+]
 FOLDER, CONTAINER, IMAGE, JOURNAL, FILE, RELEASE = "folder", "container", "image", "journal", "file", "release"
 
+ThingKind = Annotated[str, text("a kind of thing", "folder|container|image|journal|file|release")]
 Listed = List[Dict[str, Any]]
 Lines = List[Dict[str, Any]]
 
@@ -36,10 +40,10 @@ class Thing:
     """One thing to remove. `id`: a release, a container, an image by digest, a run or a path. `size` in bytes; layers
     that an image shares with others count too, and stay."""
 
-    kind: str
+    kind: ThingKind
     id: str
     name: str
-    size: int
+    size: Count
     why: str
 
 
@@ -172,7 +176,7 @@ def _half_written(store: Store) -> Iterator[Thing]:
     """Files that were being written when the power failed."""
     for where, _, names in os.walk(store.folder):
         for path in (os.path.join(where, name) for name in names if name.startswith(".")):
-            if time.time() - os.lstat(path).st_mtime > OLD:
+            if has(Place, path) and time.time() - os.lstat(path).st_mtime > OLD:
                 yield Thing(FILE, path, path, _size(path), "half written")
 
 

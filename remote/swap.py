@@ -12,6 +12,7 @@ from typing import Optional
 
 from remote import files, guarded, offset, replay
 from remote.docker import Docker, StepFailed
+from remote.forms import ContainerId, ContainerName, Count, Grace, Mode, Path, Restart, ServiceName
 from remote.occupants import between_restarts, lives
 from remote.words import Refusal
 
@@ -25,34 +26,34 @@ class ConfigSwap:
     What was there stands aside as well, where it can: `guarded.aside(staged)`.
     """
 
-    path: str
-    staged: str
-    before: str = ""  # the kept copy, empty when there was no config
-    mode: int = 0o600
-    uid: int = 0
-    gid: int = 0
+    path: Path
+    staged: Path
+    before: Path = ""  # the kept copy, empty when there was no config
+    mode: Mode = 0o600
+    uid: Count = 0
+    gid: Count = 0
 
 
 @dataclass(frozen=True)
 class Swap:
     """What is exchanged. Names: the service's own, and the one each container has while it is not in force."""
 
-    service: str
-    name: str
-    new: str
-    new_parked: str
-    new_restart: str
-    old: str = ""
-    old_name: str = ""
-    old_parked: str = ""
-    old_restart: str = NEVER_RESTART
-    grace: int = 30  # seconds
+    service: ServiceName
+    name: ContainerName
+    new: ContainerId
+    new_parked: ContainerName
+    new_restart: Restart
+    old: ContainerId = ""
+    old_name: ContainerName = ""
+    old_parked: ContainerName = ""
+    old_restart: Restart = NEVER_RESTART
+    grace: Grace = 30  # seconds
     old_ran: bool = False
     config: Optional[ConfigSwap] = None
-    offset: str = ""  # the consumer's offset file, empty when it has none
-    offset_kept: str = ""  # where its copy at the swap goes
-    offset_left: str = ""  # where its copy goes when the new container has been stopped again
-    replay: str = ""  # an offset file staged beside its place, from which the new one is to begin
+    offset: Path = ""  # the consumer's offset file, empty when it has none
+    offset_kept: Path = ""  # where its copy at the swap goes
+    offset_left: Path = ""  # where its copy goes when the new container has been stopped again
+    replay: Path = ""  # an offset file staged beside its place, from which the new one is to begin
 
 
 def forward(swap: Swap, docker: Docker) -> str:

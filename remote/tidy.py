@@ -11,7 +11,9 @@ from typing import List, Sequence, Set, Tuple
 from remote import files
 from remote import journal as journals
 from remote import record as records
+from remote.codec import decode
 from remote.docker import QUICK, Docker, StepFailed
+from remote.forms import ContainerId, ReleaseId, ServiceName, has
 from remote.occupants import lives
 from remote.ours import Named, is_made, recorded
 from remote.plans import Record, Release
@@ -88,7 +90,8 @@ def _remove_container(docker: Docker, container: str, named: Sequence[Named]) ->
 def stale(store: Store, kept: Releases) -> List[str]:
     """Folders of releases that are neither kept nor among the newest failed ones, nor of a run that has not ended."""
     ids = {entry.id for entry in kept}
-    others = sorted((name for name in os.listdir(store.releases) if name not in ids), reverse=True)
+    names = [name for name in os.listdir(store.releases) if has(ReleaseId, name)]
+    others = sorted((name for name in names if name not in ids), reverse=True)
     failed = [name for name in others if os.path.exists(os.path.join(store.release(name), "failed.json"))]
     return [name for name in others if name not in failed[:KEEP_FAILED] and _is_over(store, name)]
 
@@ -103,7 +106,10 @@ def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
     notes: List[str] = []
     try:
         told = json.loads(note)["handled"] if note else []
-        handled = [(str(entry["container"]), Named(str(entry["service"]), name)) for entry in told]
+        handled = [
+            (decode(ContainerId, one["container"], "it"), Named(decode(ServiceName, one["service"], "it"), name))
+            for one in told
+        ]
     except (ValueError, LookupError, TypeError, RecursionError):
         handled, notes = [], [f"the note of release {name} is damaged; its containers are left to a person"]
     for container, named in handled:

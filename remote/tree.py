@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from remote import guarded
+from remote.forms import Mode, Owner, Path
 from remote.owners import ids, may_give
 from remote.words import CRITICAL, OK, SKIPPED, Check
 
@@ -19,9 +21,9 @@ MAKE, OWN, OPEN = "make", "own", "open"
 class Folder:
     """One directory. `owner` is uid:gid, empty for any; `mode` None for any."""
 
-    path: str
-    owner: str = ""
-    mode: Optional[int] = None
+    path: Path
+    owner: Owner = ""
+    mode: Optional[Mode] = None
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,16 @@ def lacks(folder: Folder) -> Iterator[Lack]:
         yield Lack(f"{path} cannot be seen: {error.strerror}")
         return
     if not stat.S_ISDIR(found.st_mode):
-        yield Lack(f"{path} is no directory", command=f"mv {path} {path}.old")
+        yield Lack(f"{path} is no directory", command=shlex.join(["mv", path, f"{path}.old"]))
         return
     mine, seen = os.geteuid() in (0, found.st_uid), (found.st_dev, found.st_ino)
     if owner is not None and (found.st_uid, found.st_gid) != owner:
         what = f"{path} belongs to {found.st_uid}:{found.st_gid} instead of {folder.owner}"
-        yield Lack(what, OWN, f"chown {folder.owner} {path}", mine and may_give(*owner), seen)
+        yield Lack(what, OWN, shlex.join(["chown", folder.owner, path]), mine and may_give(*owner), seen)
     mode = stat.S_IMODE(found.st_mode)
     if folder.mode is not None and mode != folder.mode:
         what = f"{path} has mode {mode:04o} instead of {folder.mode:04o}"
-        yield Lack(what, OPEN, f"chmod {folder.mode:04o} {path}", mine, seen)
+        yield Lack(what, OPEN, shlex.join(["chmod", f"{folder.mode:04o}", path]), mine, seen)
 
 
 def may_make(path: str) -> bool:
@@ -95,5 +97,6 @@ def hint(found: Sequence[Lack]) -> str:
 
 def _make(folder: Folder) -> str:
     owner = ids(folder.owner)
-    given = f" -o {owner[0]} -g {owner[1]}" if owner else ""
-    return f"install -d -m {MODE if folder.mode is None else folder.mode:04o}{given} {folder.path}"
+    given = ["-o", str(owner[0]), "-g", str(owner[1])] if owner else []
+    mode = MODE if folder.mode is None else folder.mode
+    return shlex.join(["install", "-d", "-m", f"{mode:04o}", *given, folder.path])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict
 
 from remote.foreign_text import LONGEST, one_line
+from remote.forms import Count, Level, Path, Port
 
 LABEL = "gpu-runbook"
 
@@ -40,7 +41,7 @@ class Check:
     """
 
     name: str
-    level: str
+    level: Level
     sentence: str
     figures: Dict[str, Any] = field(default_factory=dict)
     hint: str = ""
@@ -54,10 +55,10 @@ class Check:
 class OffsetFile:
     """A consumer's own note of its position. `means` is "next" (to read) or "last" (handled)."""
 
-    path: str
+    path: Path
     key: str = "offset"
     means: str = "next"
-    saved_every: int = 1
+    saved_every: Count = 1
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class StreamAddress:
     """A RabbitMQ stream and who may read it. The password travels beside the plan, never in it."""
 
     host: str
-    port: int
+    port: Port
     name: str
     user: str = ""
     vhost: str = "/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -241,11 +242,18 @@ class Call:
         return self._channel.exit_status if self._channel.exit_status >= 0 else None
 
     def complaint(self, seconds: float) -> str:
-        """At the end of the output: what the command said on standard error."""
-        self._channel.settimeout(seconds)
+        """At the end of the output: what the command has said on standard error, after so many seconds at most."""
+        until = time.monotonic() + seconds
         said = b""
-        while len(said) < COMPLAINT and (block := self._channel.recv_stderr(BLOCK)):
-            said += block
+        try:
+            while len(said) < COMPLAINT and (left := until - time.monotonic()) > 0:
+                self._channel.settimeout(left)
+                block = self._channel.recv_stderr(BLOCK)
+                if not block:
+                    break
+                said += block
+        except TimeoutError:
+            pass  # it goes on: what it has said until now is what there is
         return said.decode("utf-8", "replace")
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -147,10 +148,9 @@ def _of_a_consumer(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
     if not own.running:
         yield _stopped(name, look)
     if placed.restart and own.restart != placed.restart:
-        hint = f"docker update --restart {placed.restart} {name}"
-        yield Drift(
-            name, "restart-policy", f"its restart policy is {named(own.restart)}, and was {named(placed.restart)}", hint
-        )
+        said = f"its restart policy is {own.restart}, and was {placed.restart}"
+        hint = shlex.join(["docker", "update", "--restart", placed.restart, name])
+        yield Drift(name, "restart-policy", said, hint)
 
 
 def _stray(service: str, one: Occupant) -> str:
@@ -194,7 +194,7 @@ def _of_a_batch(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
     elif state.next_image != placed.image_id:
         now = named_image(name, look, state.next_image)
         said = f"{placed.local_tag} is {now}, and the release put {named_image(name, look, placed.image_id)} there"
-        yield Drift(name, "local-tag", said, f"docker tag {placed.image} {placed.local_tag}")
+        yield Drift(name, "local-tag", said, shlex.join(["docker", "tag", placed.image, placed.local_tag]))
 
 
 def _of_images(name: str, look: Look) -> Iterator[Drift]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from remote.checks.asked import Consumer, DiskLimits, Expected, Request
 from remote.codec import decode
-from remote.words import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
+from remote.forms import Time, has
+from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
 from runbook import exchange, inventory
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
@@ -79,19 +80,16 @@ def of_server(door: Door, request: Request) -> HealthReport:
 def read_report(server: str, answer: Mapping[str, Any]) -> HealthReport:
     """Raises Defect for an answer that is no report."""
     at, checks = answer.get("at"), answer.get("checks")
-    if not isinstance(at, str) or not isinstance(checks, list):
+    if not has(Time, at) or not isinstance(checks, list):
         raise Defect(f"{server}: the health report is not what it should be")
-    return HealthReport(server, at, tuple(_check(check, server) for check in checks))
+    return HealthReport(server, str(at), tuple(_check(check, server) for check in checks))
 
 
 def _check(data: Any, server: str) -> Check:
     try:
-        check = decode(Check, data)
+        return decode(Check, data)
     except Malformed as error:
         raise Defect(f"{server}: the health report is not what it should be ({error})") from error
-    if check.level not in LEVELS:
-        raise Defect(f"{server}: the health report is not what it should be ({check.name} has an unknown level)")
-    return check
 
 
 def _consumer(service: inventory.Consumer, resolved: Resolved) -> Consumer:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from remote.checks import say
-from remote.codec import decode
 from remote.foreign_text import LONGEST, named, one_line
 from remote.history import Change, Past
-from remote.words import Malformed, encode
+from remote.words import encode
 from runbook import telling
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
@@ -32,19 +32,17 @@ def of_run(door: Door, place: dict[str, str], run: str) -> tuple[Past, list[dict
         if isinstance(line, dict):
             journal.append(line)
 
-    (past,) = _ask(door, {**place, "show": run}, hear)
-    return past, journal
+    pasts = _ask(door, {**place, "show": run}, hear)
+    if len(pasts) != 1:
+        raise Defect(f"{door.host.name}: the history is not what it should be (runs: {len(pasts)} instead of 1)")
+    return pasts[0], journal
 
 
 def _ask(door: Door, request: dict[str, Any], hear: Callable[[dict[str, Any]], None] | None) -> tuple[Past, ...]:
-    server = door.host.name
     try:
-        runs = entry(server, ask(door, "history", request, hear), "runs", list)
-        return tuple(decode(Past, run) for run in runs)
+        return entry(door.host.name, ask(door, "history", request, hear), "runs", tuple[Past, ...])
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-    except Malformed as error:
-        raise Defect(f"{server}: the history is not what it should be ({error})") from error
 
 
 def lines(server: str, pasts: Sequence[Past]) -> Iterator[tuple[str, str]]:
@@ -118,7 +116,7 @@ def _text(line: dict[str, Any]) -> str:
     if event == "begin":
         return f"{line.get('action')} {line.get('run')} by {line.get('who')}@{line.get('laptop')}, {line.get('at')}"
     if event == "command":
-        return f"$ {' '.join(map(str, line.get('argv', ())))}{_status(line)}"
+        return f"$ {shlex.join(map(str, line.get('argv', ())))}{_status(line)}"
     if event == "end":
         return one_line(f"{line.get('outcome')}: {line.get('sentence')}", LONGEST)
     return telling.sentence(line) or telling.passing(line) or ""

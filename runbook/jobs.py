@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from remote.looks import Look
+from remote.forms import Image, ImageId
+from remote.looks import Look, Remark
 from remote.plans import Plan
+from remote.pulling import STILL
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
 from runbook import afterwards, checklist, gating, interrupts, looking, moving, pausing, plantext, telling
 from runbook.door import Door
 from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
-from runbook.exchange import ask, entry
+from runbook.exchange import DAY, SILENCE, Deadline, ask, entry
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
 from runbook.mending import mended
@@ -179,11 +181,13 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
     server = door.host.name
     with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
         try:
-            answer = ask(door, "fetch", request, teller(screen, passing, server))
+            deadline = Deadline(DAY, STILL + SILENCE)
+            answer = ask(door, "fetch", request, teller(screen, passing, server), deadline=deadline)
         except LostContact as error:
             raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
-    ids, revisions = (entry(server, answer, name, dict) for name in ("images", "revisions"))
-    return {str(image): (str(ids[image]), str(revisions.get(image, ""))) for image in ids}
+    ids = entry(server, answer, "images", dict[Image, ImageId])
+    revisions = entry(server, answer, "revisions", dict[Image, Remark])
+    return {image: (ids[image], revisions.get(image, "")) for image in ids}
 
 
 def run(

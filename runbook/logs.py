@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,28 +11,31 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from remote.checks import say
+from remote.engine import fits
 from remote.foreign_text import NAME, one_line, quoted
+from remote.forms import ContainerId, ContainerName, ServiceName, Time
 from remote.words import encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
-from runbook.exchange import ask
+from runbook.exchange import ANSWER, DAY, Deadline, ask
 from runbook.inventory import Batch, Host, Inventory, Service
 from runbook.looking import marks_of
 from runbook.plain import clean
 from runbook.resolve import Resolved
 from runbook.secret import DOTS, masked
+from runbook.spool import Spool
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
 SAID = 200  # characters of why a log cannot be read
 CUT = " … (cut here: the line is longer than 16 KiB)"
-SHAPES: dict[str, dict[str, type]] = {
-    "container": {"service": str, "container": str, "name": str, "state": dict, "at": str},
-    "lines": {"service": str, "container": str, "lines": list},
-    "none": {"service": str},
-    "unreadable": {"service": str, "message": str},
+SHAPES: dict[str, dict[str, Any]] = {
+    "container": {"service": ServiceName, "container": ContainerId, "name": ContainerName, "state": dict, "at": Time},
+    "lines": {"service": ServiceName, "container": ContainerId, "lines": list},
+    "none": {"service": ServiceName},
+    "unreadable": {"service": ServiceName, "message": str},
     "away": {"message": str},
 }
-STATE: dict[str, type] = {"Status": str, "ExitCode": int, "StartedAt": str, "FinishedAt": str}
+STATE: dict[str, Any] = {"Status": str, "ExitCode": int, "StartedAt": Time, "FinishedAt": Time}
 
 Say = Callable[[str], None]
 
@@ -73,8 +77,9 @@ def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: Wish, 
 
     Contact that is lost while following is that; before, and without it, it is a server that cannot be reached.
     """
+    deadline = Deadline(math.inf) if wish.follow else Deadline(DAY, ANSWER)
     try:
-        ask(door, "logs", wish.request(inventory, resolved.host), hear, endless=True)
+        ask(door, "logs", wish.request(inventory, resolved.host), hear, endless=True, deadline=deadline)
     except LostContact as error:
         if wish.follow and hear.heard:
             hint = "what runs there goes on; fab logs --follow takes it up again"
@@ -166,14 +171,15 @@ class ShowJson(Show):
 
     def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
         super().__init__(say, services, follow, out)
-        self.found: list[dict[str, str]] = []
+        self.found = Spool()
 
     def lines(self, lines: Sequence[Line]) -> None:
         objects = [vars(line) for line in lines]
         if self._follow:
             self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
         else:
-            self.found += objects
+            for one in objects:
+                self.found.add(one)
 
 
 def without_end(text: str, hidden: Sequence[str]) -> str:
@@ -190,10 +196,10 @@ def _place(inventory: Inventory, service: Service) -> dict[str, Any]:
     return {"service": service.name, "marks": marks}
 
 
-def _is(value: dict[str, Any], shape: dict[str, type] | None) -> bool:
-    """Whether the entries are those of the shape, beside the event's own name."""
-    given = {name: type(entry) for name, entry in value.items() if name != "event"}
-    return shape is not None and given == shape
+def _is(value: dict[str, Any], shape: dict[str, Any] | None) -> bool:
+    """Whether the entries are those of the shape, of a type or a form each, beside the event's own name."""
+    given = {name: entry for name, entry in value.items() if name != "event"}
+    return shape is not None and shape.keys() == given.keys() and all(fits(shape[name], given[name]) for name in shape)
 
 
 def _how(state: dict[str, Any], at: str) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from remote.codec import decode
 from remote.envfile import EnvFile
 from remote.looks import Look, Wanted
-from remote.occupants import moment
-from remote.plans import RUN_STATES, BatchMarks, ConfigFile
+from remote.plans import BatchMarks, ConfigFile
 from remote.tree import Folder
-from remote.words import CRITICAL, LEVELS, UNKNOWN, Malformed, OffsetFile, encode
+from remote.words import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
@@ -37,7 +35,8 @@ def look(
     login = login_request(resolved.login) if tags is not None else None
     request = _request(inventory, resolved, wanted) | {"login": login, "variables": reveal_all(resolved)}
     request["checklist"] = None if tags is None else _checklist(inventory, resolved, services)
-    return _ask(door, "look", request, () if tags is None else services)
+    asked = {} if tags is None else {service.name: full_image(inventory, service) for service in services}
+    return _ask(door, "look", request, asked)
 
 
 def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def status(door: Door, inventory: Inventory, resolved: Resolved, services: Seque
     """One exchange for how the server is now, with a row for each thing that a deploy ends with. Raises as `look`."""
     wanted = [_watched(resolved, service, _wanted(inventory, resolved, service, None)) for service in services]
     request = _request(inventory, resolved, wanted) | {"hidden": resolved.hidden, "variables": {}}
-    return _ask(door, "status", request, ())
+    return _ask(door, "status", request, {})
 
 
 def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted])
     }
 
 
-def _ask(door: Door, verb: str, request: dict[str, Any], asked: Sequence[Service]) -> Look:
+def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Look:
     try:
         found = decode(Look, ask(door, verb, request), "look")
         _see_through(found, asked)
@@ -100,26 +99,15 @@ def _ask(door: Door, verb: str, request: dict[str, Any], asked: Sequence[Service
         raise Defect(f"{door.host.name}: the look is not what it should be ({error})") from error
 
 
-def _see_through(look: Look, asked: Sequence[Service]) -> None:
-    """Raises Malformed for what has the right types and no meaning: a row of an unknown level would stop nobody.
-
-    `asked`: the services whose images the registry was asked for.
-    """
-    rows = [row for row in look.rows if row.level in LEVELS]
-    if len(rows) < len(look.rows):
-        raise Malformed("a row has an unknown level")
-    if look.run is not None and look.run.state not in RUN_STATES:
-        raise Malformed("the last run is in an unknown state")
-    occupants = [*chain(*look.occupants.values()), *chain(*(state.runs for state in look.batches.values()))]
-    try:
-        for text in (look.at, *(occupant.started_at for occupant in occupants if occupant.running)):
-            moment(text)
-    except ValueError:
-        raise Malformed("it holds a time that is none") from None
-    told = {row.name for row in rows if row.level in (CRITICAL, UNKNOWN)}
-    missing = [one.name for one in asked if one.name not in look.digests and f"{one.name} image" not in told]
-    if missing:
-        raise Malformed(f"the image of {missing[0]} is neither there nor missing")
+def _see_through(look: Look, asked: Mapping[str, str]) -> None:
+    """Raises Malformed for what has its form and no meaning. `asked`: the images that the registry was asked for."""
+    told = {row.name for row in look.rows if row.level in (CRITICAL, UNKNOWN)}
+    for service, image in asked.items():
+        pinned = look.digests.get(service, "")
+        if not pinned and f"{service} image" not in told:
+            raise Malformed(f"the image of {service} is neither there nor missing")
+        if pinned and pinned.partition("@")[0] != image:
+            raise Malformed(f"look.digests.{service}: not of the image that was asked for")
 
 
 def disk_limits(inventory: Inventory, resolved: Resolved) -> dict[str, Any]:

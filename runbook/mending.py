@@ -6,9 +6,11 @@ from remote.foreign_text import LONGEST, one_line
 from remote.words import encode
 from runbook.door import Door
 from runbook.errors import LostContact
-from runbook.exchange import ask, entry
+from runbook.exchange import Deadline, ask, entry
 from runbook.inventory import Host, Inventory
 from runbook.looking import batch_marks
+
+DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and back
 
 
 def mended(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
@@ -16,11 +18,12 @@ def mended(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> 
     batches = [encode(marks) for marks in batch_marks(inventory)]
     request = {**host.place, "docker_host": host.docker_host or "", "batches": batches, "who": who}
     try:
-        told = entry(door.host.name, ask(door, "mend", request), "mended", list)
+        answer = ask(door, "mend", request, deadline=Deadline(DONE))
+        told = entry(door.host.name, answer, "mended", tuple[str, ...])
     except KeyboardInterrupt:
         why = f"{door.host.name}: you left while run {run} was brought to an end"
     except LostContact as error:
         why = f"{error.message} while run {run} was brought to an end"
     else:
-        return [one_line(str(sentence), LONGEST) for sentence in told]
+        return [one_line(sentence, LONGEST) for sentence in told]
     raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote.checks import say
-from remote.codec import decode
+from remote.choose import Chosen
 from remote.modelfile import CHANGED, WHOLE, WRITING, ModelFile, is_dated
 from remote.models import PREVIOUS, Models
 from remote.plans import ConfigFile
-from remote.words import Malformed, encode
+from remote.words import encode
 from runbook import show_models
 from runbook.door import Door
-from runbook.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
-from runbook.exchange import ask, entry
+from runbook.errors import BadInput, Cancelled, CannotConnect, LostContact, Refused
+from runbook.exchange import DAY, Deadline, ask, read
 from runbook.inventory import Host, Inventory
 from runbook.looking import config_file
 from runbook.mending import mended
@@ -25,6 +25,7 @@ from runbook.screen import Screen
 from runbook.show_models import named
 
 KNOWN = 5  # names of models that an error tells
+STILL = 600.0  # seconds in which not a megabyte of a model was read: a disk that hangs
 ASK_AGAIN = "fab models says which one it is"
 
 
@@ -74,12 +75,12 @@ def listed(door: Door, place: dict[str, str], known: Terms, verify: str, passing
     """One exchange. `verify`: as in remote/models.py. Raises what `exchange.ask` raises."""
     configs = {name: encode(config) for name, config in known.configs.items()}
     request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
+    deadline = Deadline(DAY, STILL) if verify else Deadline()
     try:
-        return decode(Models, ask(door, "models", request, lambda event: passing(_progress(event))), "models")
+        answer = ask(door, "models", request, lambda event: passing(_progress(event)), deadline=deadline)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-    except Malformed as error:
-        raise Defect(f"{door.host.name}: the list of models is not what it should be ({error})") from error
+    return read(door.host.name, Models, answer, "models")
 
 
 def _progress(event: dict[str, Any]) -> str:
@@ -157,16 +158,9 @@ def _ask(door: Door, request: dict[str, Any]) -> dict[str, Any]:
     server = door.host.name
     try:
         answer = ask(door, "choose", request)
-        decode(dict[str, str], entry(server, answer, "before", dict), "before")
-        entry(server, answer, "absent", list)
-        entry(server, answer, "needed", bool)
-        entry(server, answer, "run", str)
-    except Malformed as error:
-        raise Defect(
-            f"{server}: the answer is not what it should be ({error})", "fab models says what is in force"
-        ) from error
     except KeyboardInterrupt:
         raise LostContact(f"{server}: you left before the answer; the model may be chosen", ASK_AGAIN) from None
     except LostContact as error:
         raise LostContact(f"{error.message}; the model may be chosen", ASK_AGAIN) from error
-    return answer
+    told: dict[str, Any] = encode(read(server, Chosen, answer, "choice", "fab models says what is in force"))
+    return told

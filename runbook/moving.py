@@ -8,15 +8,19 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
+from remote.foreign_text import LONGEST, named, one_line
+from remote.state_move import Moved
 from remote.words import Check
 from runbook.door import Door
 from runbook.errors import BadInput, LostContact, Refused
-from runbook.exchange import ask, entry
+from runbook.exchange import Deadline, ask, read
 from runbook.inventory import Inventory
 from runbook.resolve import Resolved, resolve
 from runbook.screen import Screen
 
 SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first
+DONE = 900.0  # seconds for all of it
+AGAIN = "run it again: what was begun is brought to its end"
 ROW = "state"
 ROOT, OTHER, FORGET = "root", "other", "forget"  # what is moved: out of the root, out of another folder; or given up
 
@@ -67,23 +71,24 @@ def move(
     }
     try:
         with screen.working(f"{server}: moving the state"):
-            answer = ask(door, "state_move", request, silence=SILENCE)
+            answer = ask(door, "state_move", request, silence=SILENCE, deadline=Deadline(DONE))
     except KeyboardInterrupt:
         message = f"{server}: you left while the state was moved; that goes on by itself"
         raise LostContact(message, "fab status") from None
     except LostContact as error:
-        raise LostContact(error.message, "run it again: what was begun is brought to its end") from error
-    folder, was = (entry(server, answer, name, str) for name in ("folder", "was"))
-    left = entry(server, answer, "left", list)
+        raise LostContact(error.message, AGAIN) from error
+    found = read(server, Moved, answer, "state", AGAIN)
+    was = one_line(found.was, LONGEST)
     if what == FORGET:
         said = f"{was} is given up; " if was else "there was nothing to give up; "
-        screen.say(f"{server}: {said}the state is in {folder}", "green")
+        screen.say(f"{server}: {said}the state is in {found.folder}", "green")
     elif was:
         door.notices.clear()
-        screen.say(f"{server}: the state moved from {was} to {folder}", "green")
-    if left:
-        screen.say(f"{server}: not taken along, since it is none of ours: {', '.join(map(str, left))}", "yellow")
-    return {"folder": folder, "was": was, "left": left, "run": str(answer.get("run", ""))}
+        screen.say(f"{server}: the state moved from {was} to {found.folder}", "green")
+    if found.left:
+        names = one_line(", ".join(map(named, found.left)), LONGEST)
+        screen.say(f"{server}: not taken along, since it is none of ours: {names}", "yellow")
+    return {"folder": found.folder, "was": found.was, "left": list(found.left), "run": found.run}
 
 
 def _check_anew(server: str, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from remote.docker import create_command, labels
@@ -22,7 +23,7 @@ def lines(plan: Plan, look: Look, with_commands: bool) -> Iterator[str]:
     for batch in plan.batches:
         yield from _batch(batch, look)
         if with_commands and batch.change != "none":
-            yield f"    $ docker tag {batch.image} {batch.local_tag}"
+            yield f"    $ {shlex.join(['docker', 'tag', batch.image, batch.local_tag])}"
 
 
 def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
@@ -30,20 +31,20 @@ def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
     new = parked(step.service, plan.release)
     if not step.container and step.spec:
         marks = labels(step.service, plan.release, spec_hash(step.spec), "…", "…")
-        yield " ".join(create_command(step.spec, new, step.spec.image, marks))
+        yield shlex.join(create_command(step.spec, new, step.spec.image, marks))
     if step.old:
         old = parked(step.service, old_release(step, plan.id))
-        yield f"docker update --restart no {step.old.name}"
-        yield f"docker rename {step.old.name} {old}"
-    yield f"docker rename {new} {step.service}"
+        yield shlex.join(["docker", "update", "--restart", "no", step.old.name])
+        yield shlex.join(["docker", "rename", step.old.name, old])
+    yield shlex.join(["docker", "rename", new, step.service])
     if step.old:
-        yield f"docker stop -t {step.stop_grace} {old}"
+        yield shlex.join(["docker", "stop", "-t", str(step.stop_grace), old])
     if step.replay and step.offset:
-        yield f"mv (the staged offset file) {step.offset.path}"
+        yield f"mv (the staged offset file) {shlex.quote(step.offset.path)}"
     if step.config:
-        yield f"mv (the staged config) {step.config.path}"
-    yield f"docker start {step.service}"
-    yield f"docker update --restart {step.restart} {step.service}"
+        yield f"mv (the staged config) {shlex.quote(step.config.path)}"
+    yield shlex.join(["docker", "start", step.service])
+    yield shlex.join(["docker", "update", "--restart", step.restart, step.service])
 
 
 def _consumer(step: ConsumerStep) -> Iterator[str]:

@@ -9,14 +9,14 @@ from itertools import groupby
 from typing import Any
 
 from remote.checks import say
-from remote.codec import decode
 from remote.foreign_text import LONGEST, one_line
 from remote.plans import RunState
+from remote.prune import SLOW, Pruned
 from remote.surplus import FILE, JOURNAL, Thing
-from remote.words import Malformed, encode
+from remote.words import encode
 from runbook.door import Door
-from runbook.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact
-from runbook.exchange import ask, entry
+from runbook.errors import BadInput, Cancelled, CannotConnect, LostContact
+from runbook.exchange import ANSWER, Deadline, ask, entry, read
 from runbook.inventory import Host, Inventory
 from runbook.looking import batch_marks
 from runbook.mending import mended
@@ -55,7 +55,7 @@ def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: boo
     with screen.working(f"{server}: removing"):
         answer = _removed(door, {**request, **agreed, **who})
     for note in answer["notes"]:
-        screen.say(one_line(str(note), LONGEST), "yellow")
+        screen.say(one_line(note, LONGEST), "yellow")
     gone = f"{len(answer['removed'])} of {say.several(len(things), 'thing')}"
     screen.say(f"{server}: removed {gone}; {say.size(answer['freed'])} are free again", "green")
     return _result(server, "done", things, answer)
@@ -83,26 +83,24 @@ def _ask(door: Door, request: dict[str, Any]) -> tuple[list[Thing], RunState | N
     server = door.host.name
     try:
         answer = ask(door, "prune", request)
-        things = [decode(Thing, thing, "thing") for thing in entry(server, answer, "things", list)]
-        return things, None if answer.get("run") is None else decode(RunState, answer["run"], "run")
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-    except Malformed as error:
-        raise Defect(f"{server}: the list is not what it should be ({error})") from error
+    things = list(entry(server, answer, "things", tuple[Thing, ...]))
+    return things, entry(server, answer, "run", RunState) if answer.get("run") is not None else None
 
 
 def _removed(door: Door, request: dict[str, Any]) -> dict[str, Any]:
     """Once asked, the server goes on, whether we hear of it or not."""
     server = door.host.name
     try:
-        answer = ask(door, "prune", request)
+        answer = ask(door, "prune", request, deadline=Deadline(ANSWER + 2 * SLOW * len(request["agreed"])))
     except KeyboardInterrupt:
         why = f"{server}: you left while things were removed"
     except LostContact as error:
         why = f"{error.message} while things were removed"
     else:
-        kinds: dict[str, Any] = {"run": str, "removed": list, "freed": int, "notes": list}
-        return {name: entry(server, answer, name, kind) for name, kind in kinds.items()}
+        told: dict[str, Any] = encode(read(server, Pruned, answer, "prune", "fab show says what became of it"))
+        return told
     raise LostContact(f"{why}; that goes on by itself", "fab show says what became of it")
 
 
@@ -136,7 +134,7 @@ def _result(server: str, outcome: str, things: Sequence[Thing], answer: dict[str
         "run": answer.get("run", ""),
         "things": [
             {"kind": one.kind, "id": one.id, "name": one.name, "bytes": one.size, "why": one.why}
-            | {"removed": [one.kind, one.id] in removed}
+            | {"removed": (one.kind, one.id) in removed}
             for one in things
         ],
         "freed": answer.get("freed", 0),

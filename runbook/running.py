@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from remote.codec import decode
+from remote.docker import PATIENCE, QUICK
 from remote.foreign_text import LONGEST, one_line
+from remote.forms import ReleaseId, RunId, has, kept
 from remote.plans import Plan
-from remote.words import encode
+from remote.words import Malformed, encode
 from runbook import interrupts
 from runbook.door import Door
 from runbook.errors import (
@@ -23,12 +26,17 @@ from runbook.errors import (
     RolledBack,
     RunbookError,
 )
-from runbook.exchange import ask, entry
+from runbook.exchange import DAY, Deadline, ask, entry
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
 COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
 STAGE = 5.0  # seconds for each stage of one try
+CANCEL = 60.0  # seconds for the one answer; the server itself waits 15 for the run to put its things away
 PAUSE = 1.0  # seconds between two of them
+
+MARGIN = 600.0  # seconds of a run that belong to none of its steps: staging, the record, what is no longer needed
+COMMANDS = 10  # of docker, beside the stops, that exchange one container and put it back
+UNPLANNED = 7200.0  # seconds for a run that has no plan, as one that removes images
 
 VERBS = {"restart": "operate", "stop": "operate"}  # by the plan's action; the others are the verb run
 
@@ -58,6 +66,7 @@ class Listener:
     """Hands each line of a journal on once, however often the journal is read from its beginning."""
 
     tell: Tell
+    deadline: Deadline = field(default_factory=Deadline)
     heard: int = field(default=0)
     run: str = ""  # as the journal's first line names it
     calls: int = field(default=0)
@@ -71,13 +80,28 @@ class Listener:
         self._at += 1
         if self._at > self.heard:
             self.heard = self._at
-            self.run = self.run or _run_of(event)
+            self._begin(event.get("line"))
             self.tell(event)
 
+    def _begin(self, line: Any) -> None:
+        """The first line of a journal says which run it is, and how long that may take."""
+        if not self.run and isinstance(line, dict) and has(RunId, line.get("run")):
+            self.run = line["run"]
+            self.deadline.allow(_longest_of(line))
 
-def _run_of(event: dict[str, Any]) -> str:
-    line = event.get("line")
-    return str(line.get("run", "")) if isinstance(line, dict) else ""
+
+def longest(plan: Plan) -> float:
+    """Seconds after which a run has come to its end, forward or back, however little its engine answers."""
+    steps = [step for step in plan.consumers if step.change != "none"]
+    there_and_back = sum(2 * (step.stop_grace + QUICK + PATIENCE) + COMMANDS * QUICK for step in steps)
+    return MARGIN + there_and_back + sum(step.watch.settle + step.watch.window for step in steps)
+
+
+def _longest_of(line: dict[str, Any]) -> float:
+    try:
+        return min(longest(decode(Plan, line.get("plan"), "plan")), DAY)
+    except Malformed:  # of another version, or a run without a plan
+        return UNPLANNED
 
 
 def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Ended:
@@ -88,7 +112,7 @@ def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> En
     """
     try:
         try:
-            return conclude(door, _heard_out(door, plan, secrets, Listener(tell)))
+            return conclude(door, _heard_out(door, plan, secrets, Listener(tell, Deadline(longest(plan)), run=plan.id)))
         except KeyboardInterrupt:
             raise _interrupted(door, plan) from None
     except KeyboardInterrupt:
@@ -110,7 +134,9 @@ def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Ended:
             answer = _ask_follow(door, place, run, listener)
         except LostContact as error:
             if not listener.run:
-                raise
+                raise LostContact(error.message, error.hint or "fab status says how the run is") from error
+            if listener.deadline.over:
+                raise _unended(error, listener.run) from error
             answer = _come_back(door, listener, error, listener.run, resume)
         return conclude(door, answer)
     except KeyboardInterrupt:
@@ -121,7 +147,8 @@ def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Ended:
 
 def conclude(door: Door, answer: dict[str, Any]) -> Ended:
     """What the last line of a journal means. Raises the error it stands for."""
-    server, run, end = door.host.name, str(answer.get("run", "")), answer.get("end")
+    server, end = door.host.name, answer.get("end")
+    run = entry(server, answer, "run", RunId)
     if end is None:
         raise NeedsPerson(
             f"{server}: run {run} was cut off: its process is gone and it has no end",
@@ -139,7 +166,7 @@ def conclude(door: Door, answer: dict[str, Any]) -> Ended:
             raise error
         if outcome == "done":
             notes = tuple(one_line(str(note), LONGEST) for note in details.get("notes", ()))
-            return Ended(run, str(details.get("release", "")), said, str(end.get("verdict", "")), notes)
+            return Ended(run, kept(ReleaseId, details.get("release")), said, str(end.get("verdict", "")), notes)
     except (KeyError, TypeError, AttributeError) as error:
         raise defect from error
     raise defect
@@ -159,8 +186,11 @@ def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listen
             raise LostContact(f"{anew.host.name}: run {plan.id} begins at this very moment") from None
 
     try:
-        return ask(door, VERBS.get(plan.action, "run"), {"plan": encode(plan), "secrets": secrets}, listener, SILENCE)
+        request = {"plan": encode(plan), "secrets": secrets}
+        return ask(door, VERBS.get(plan.action, "run"), request, listener, SILENCE, deadline=listener.deadline)
     except LostContact as error:
+        if listener.deadline.over:
+            raise _unended(error, plan.id) from error
         return _come_back(door, listener, error, plan.id, resume)
 
 
@@ -171,7 +201,7 @@ def place_of(plan: Plan) -> dict[str, str]:
 
 def _ask_follow(door: Door, place: dict[str, str], run: str, listener: Listener) -> dict[str, Any]:
     listener.again()
-    return ask(door, "follow", {**place, "run": run}, listener, SILENCE)
+    return ask(door, "follow", {**place, "run": run}, listener, SILENCE, deadline=listener.deadline)
 
 
 def _come_back(
@@ -185,7 +215,9 @@ def _come_back(
         try:
             with door.anew(min(STAGE, left)) as anew:
                 return resume(anew)
-        except (LostContact, CannotConnect):
+        except (LostContact, CannotConnect) as error:
+            if listener.deadline.over:
+                raise _unended(error, run) from error
             if listener.calls > calls:
                 until = time.monotonic() + COMING_BACK
             time.sleep(max(min(PAUSE, until - time.monotonic()), 0.0))
@@ -193,6 +225,12 @@ def _come_back(
         raise LostContact(f"{lost.message}; whether run {run} has begun is not known", "fab status says it") from lost
     hint = f"fab follow --run {run}, as soon as the server can be reached"
     raise LostContact(f"{lost.message}; the run goes on by itself", hint) from lost
+
+
+def _unended(error: RunbookError, run: str) -> LostContact:
+    """What it means that a run took longer than anything in it may take."""
+    said = f"{error.message}; the server does not bring run {run} to its end"
+    return LostContact(said, f"see what holds it there; fab follow --run {run} comes back to it")
 
 
 def _interrupted(door: Door, plan: Plan) -> RunbookError:
@@ -207,5 +245,5 @@ def _interrupted(door: Door, plan: Plan) -> RunbookError:
 
 
 def _cancel(door: Door, plan: Plan) -> bool:
-    answer = ask(door, "cancel", {**place_of(plan), "run": plan.id})
+    answer = ask(door, "cancel", {**place_of(plan), "run": plan.id}, deadline=Deadline(CANCEL))
     return entry(door.host.name, answer, "cancelled", bool)

@@ -26,14 +26,14 @@ WIDEST = 40  # characters of the column of names, whatever a server calls its ch
 Passing = Callable[[str], None]
 
 
-def put(text: str, out: TextIO | None = None) -> None:
-    """One line, on stdout unless it is said where.
+def put(text: str, out: TextIO | None = None, end: str = "\n") -> None:
+    """One line, on stdout unless it is said where; or, with another end, a piece of one.
 
     Where the reader has closed the pipe it goes nowhere: a deploy does not end because nobody reads on.
     """
     out = out or sys.stdout
     try:
-        print(text, file=out, flush=True)
+        print(text, file=out, flush=bool(end), end=end)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, out.fileno())

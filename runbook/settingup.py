@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from remote.checks import say
 from remote.codec import decode
 from remote.setup import Done
-from remote.words import LEVELS, Malformed, encode
+from remote.words import Malformed, encode
 from runbook import moving
 from runbook.door import Door
 from runbook.errors import BadInput, Defect, LostContact, NeedsPerson
@@ -18,6 +21,8 @@ from runbook.resolve import Resolved
 from runbook.screen import Screen
 from runbook.secrecy import REGISTRY_PASSWORD
 
+# What may be asked of root, and the words it takes beside a directory.
+FOR_ROOT = {"install": r"-[dmog]|[0-7]{4}|\d{1,10}", "chown": r"\d{1,10}:\d{1,10}", "chmod": "[0-7]{4}", "mv": "(?!)"}
 AGAIN = "run it again: it only makes what is missing"
 
 
@@ -70,7 +75,7 @@ def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) 
     }
     try:
         found = decode(Done, ask(door, "setup", request), "setup")
-        _see_through(found)
+        _see_through(found, [host.root, *(folder.path for folder in folders(inventory, host))])
         return found
     except KeyboardInterrupt:
         raise LostContact(f"{server}: you left before the answer", AGAIN) from None
@@ -80,9 +85,21 @@ def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) 
         raise Defect(f"{server}: the answer is not what it should be ({error})", "run it again") from error
 
 
-def _see_through(found: Done) -> None:
-    if any(row.level not in LEVELS for row in found.rows):
-        raise Malformed("a row has an unknown level")
+def _see_through(found: Done, paths: Sequence[str]) -> None:
+    """Raises Malformed for a line for root that does anything but what `fab setup` is there for."""
+    for at, one in enumerate(found.left):
+        if one.root and not _mends(one.hint, paths):
+            raise Malformed(f"setup.left[{at}].hint: not a line that puts a directory of hosts.yaml right")
+
+
+def _mends(line: str, paths: Sequence[str]) -> bool:
+    try:
+        program, *words = shlex.split(line)
+    except ValueError:  # a quote without an end, or no word at all
+        return False
+    known = {*paths, *(f"{path}.old" for path in paths)}
+    fits = all(word in known or re.fullmatch(FOR_ROOT.get(program, ""), word, re.ASCII) for word in words)
+    return program in FOR_ROOT and fits and line == shlex.join([program, *words])
 
 
 def _needs_person(server: str, found: Done, result: dict[str, Any]) -> NeedsPerson:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from remote.checks import say
@@ -24,7 +25,7 @@ def _sentence(line: Line) -> str | None:
         case "staged":
             return f"{service}: container and config are ready"
         case "command" if line.get("status") != 0:
-            return f"failed: {' '.join(map(str, line.get('argv', ())))} ({line.get('said', '')})"
+            return f"failed: {shlex.join(map(str, line.get('argv', ())))} ({line.get('said', '')})"
         case "unplaced":
             return f"{service}: its config has no place for the chosen model, and keeps its own"
         case "pointed":

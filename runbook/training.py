@@ -64,14 +64,11 @@ def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Bat
     host = resolved.host
     request = {**host.place, "docker_host": host.docker_host or "", "service": encode(entry)}
     try:
-        found = decode(NextRun, ask(door, "nextrun", request), "answer")
-        for one in (*found.look.batches.get(service.name, BatchState()).runs, *([found.named] if found.named else [])):
-            moment(one.started_at)
+        return decode(NextRun, ask(door, "nextrun", request), "answer")
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-    except (Malformed, ValueError) as error:
+    except Malformed as error:
         raise Defect(f"{host.name}: what it says of the next run is not what it should be ({error})") from error
-    return found
 
 
 def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, resume: bool | None) -> Launch:

@@ -73,9 +73,13 @@ def _show(error: Any, flags: Mapping[str, Any]) -> None:
     if flags.get("json"):
         import json
 
-        indent = None if flags.get("follow") else 2  # what is followed comes as JSON lines
+        from runbook.spool import pieces
+
         told = {"servers": error.results, "error": error.as_result()}
-        put(json.dumps(told, indent=indent, ensure_ascii=False))
+        lines = flags.get("follow")  # what is followed comes as JSON lines
+        for piece in [json.dumps(told, ensure_ascii=False)] if lines else pieces(told):
+            put(piece, end="")
+        put("")
     if flags.get("debug"):
         from runbook import backtrace
         from runbook.plain import clean

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from runbook.errors import BadInput, CannotConnect, RunbookError
 from runbook.inventory import Host, Inventory, Service, load_inventory
 from runbook.resolve import Purpose, Resolved, resolve
 from runbook.screen import Screen, put, show_error
+from runbook.spool import pieces
 
 if TYPE_CHECKING:
     from runbook.planning import Order
@@ -173,4 +173,6 @@ def _valid(tag: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    put(json.dumps(value, indent=2, ensure_ascii=False))
+    for piece in pieces(value):
+        put(piece, end="")
+    put("")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
+from remote.forms import ContainerName, Count, Path, ServiceName
 from remote.words import OffsetFile, StreamAddress
 
 
@@ -12,8 +13,8 @@ from remote.words import OffsetFile, StreamAddress
 class Consumer:
     """A consumer to ask about. The password is the monitoring user's; it is in no answer."""
 
-    service: str
-    container: str
+    service: ServiceName
+    container: ContainerName
     offset: Optional[OffsetFile] = None
     stream: Optional[StreamAddress] = None
     password: str = field(default="", repr=False)
@@ -32,7 +33,7 @@ class DiskLimits:
 class Expected:
     """How many GPUs the server must have, and from which degrees Celsius on they are too hot; None: any will do."""
 
-    count: int
+    count: Count
     warning: Optional[float] = None
     critical: Optional[float] = None
 
@@ -53,6 +54,6 @@ class Request:
     consumers: Tuple[Consumer, ...] = ()
     look_again: float = 3.0
     await_move: float = 3.0
-    root: str = ""
-    state: str = ""
+    root: Path = ""
+    state: Path = ""
     schedule: Optional[str] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from remote import engine as engines
 from remote import reach
 from remote.engine import Engine
+from remote.forms import Path, kept
 from remote.state_make import file_system, unfit
 from remote.store import Store, elsewhere, place
 from remote.words import CRITICAL, LABEL, OK, WARNING, Check, Refusal
@@ -70,7 +72,7 @@ def astray(store: Store, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Li
     for entry in listed:
         labels = entry.get("Labels") or {}
         names = [name.lstrip("/") for name in entry.get("Names") or ()]
-        folder, service = labels.get(LABEL_STATE), labels.get(f"{LABEL}.service")
+        folder, service = kept(Path, labels.get(LABEL_STATE)), labels.get(f"{LABEL}.service")
         if not folder or service not in names or folder in marked.forgotten or (folder in known and not empty):
             continue
         if _root_of(folder) == _root_of(store.folder) and _is_own(engine, entry["Id"]):
@@ -141,9 +143,11 @@ def _unfit(store: Store) -> Optional[Refusal]:
         return None
     if not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
-        return Refusal(f"{store.folder} has mode {mode} instead of 0700", f"chmod 0700 {store.folder}")
+        return Refusal(f"{store.folder} has mode {mode} instead of 0700", shlex.join(["chmod", "0700", store.folder]))
     for path in reach.directories(os.path.dirname(store.folder)):
         one = os.stat(path)
         if one.st_uid not in (0, os.geteuid()) or (one.st_mode & 0o022 and not one.st_mode & stat.S_ISVTX):
-            return Refusal(f"others may write to {path}, and so replace {store.folder}", f"chmod go-w {path}")
+            return Refusal(
+                f"others may write to {path}, and so replace {store.folder}", shlex.join(["chmod", "go-w", path])
+            )
     return None

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
+from remote.forms import Count, Level, Time
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 
 ATTEMPTS = 2  # rounds in a row that something must be wrong before anybody is told
@@ -17,9 +18,9 @@ NEW, WORSE, STILL, OVER = "new", "worse", "still", "over"
 class Alarm:
     """What is known of one row that is not well, and what was told of it."""
 
-    count: int = 0  # rounds in a row
-    since: str = ""  # RFC 3339: the first of them
-    told: str = ""  # the worst level that was told, empty while nobody was told anything
+    count: Count = 0  # rounds in a row
+    since: Time = ""  # the first of them
+    told: Level = ""  # the worst level that was told, empty while nobody was told anything
     quiet: float = 0.0  # seconds since somebody was told
 
 

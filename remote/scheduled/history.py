@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Dict, Iterator, Optional, Tuple
@@ -13,14 +12,13 @@ from typing import Any, BinaryIO, Dict, Iterator, Optional, Tuple
 from remote import files
 from remote.codec import decode
 from remote.scheduled.rounds import Round
-from remote.words import LEVELS, encode
+from remote.words import encode
 
 MOST = 20 << 20  # bytes, however little time that is
 LONGEST = 1 << 16  # bytes of a line
 DOUBTED = 12  # rounds after which even a clock that jumped is believed
 SLACK = 1.1  # the file is written anew when it holds this many times of what it is to hold
 
-_TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\dZ", re.ASCII)
 _EMPTY: Tuple[Any, ...] = ("", {}, [], (), None)
 
 
@@ -58,11 +56,6 @@ def read(path: str, since: str) -> Iterator[Tuple[Optional[Round], Dict[str, Any
                 yield line
 
 
-def is_sound(found: Round) -> bool:
-    """Whether a round has a time and known levels: whoever draws it relies on that."""
-    return bool(_TIME.fullmatch(found.at)) and set(found.levels.values()) <= set(LEVELS)
-
-
 def slim(value: Any) -> Any:
     """The same without what is empty anyway."""
     if isinstance(value, dict):
@@ -73,8 +66,7 @@ def slim(value: Any) -> Any:
 def _parsed(raw: bytes) -> Optional[Tuple[Round, Dict[str, Any]]]:
     try:
         line = json.loads(raw)
-        found = decode(Round, line, "line")
-        return (found, line) if is_sound(found) else None
+        return decode(Round, line, "line"), line
     except (ValueError, RecursionError):  # Malformed is one, too
         return None
 

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Dict
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from remote import engine as engines
 from remote import notes, state_move
 from remote.checks import state
 from remote.codec import decode
+from remote.forms import Place
 from remote.scheduled import crontab, installation
 from remote.scheduled.settings import PROGRAM, SETTINGS, Installed, Settings, place
 from remote.state_make import make
 from remote.store import Store, find_store
-from remote.words import CRITICAL, Refusal
+from remote.words import CRITICAL, Refusal, encode
+
+
+@dataclass(frozen=True)
+class Left:
+    """What was written (state, program, settings, crontab), our block of the crontab, and whether cron runs.
+
+    `running` is None where that cannot be seen. `moved`: from where to where the state was moved, empty for most.
+    """
+
+    changed: Tuple[str, ...]
+    crontab: str
+    running: Optional[bool]
+    moved: Tuple[Place, ...] = ()
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: settings, version, program (hash), sources (of each module by name, as JSON, compressed, in base64),
     who, laptop.
 
-    The answer: changed (what was written: state, program, settings, crontab), crontab (our block), running (whether
-    cron does, None when that cannot be seen), moved (from where to where the state was moved, empty for most). Raises
-    Refusal with the crontab as it was.
+    The answer is a Left. Raises Refusal with the crontab as it was.
     """
     settings = decode(Settings, request["settings"], "settings")
     store = find_store(settings.root, settings.state)
@@ -44,7 +57,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         if known is None:
             installation.forget(store)
         raise
-    return {"changed": changed, "crontab": block, "running": crontab.is_running(), "moved": []}
+    return _told(Left(tuple(changed), block, crontab.is_running()))
 
 
 def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -52,9 +65,13 @@ def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str
     asked = {"root": settings.root, "state": settings.state, "docker_host": settings.questions.docker_host}
     who = {"who": request["who"], "laptop": request["laptop"]}
     done = state_move.answer({**asked, **who, "what": "root", "install": request}, emit)
-    changed = ["state", "program", "settings", "crontab"]
-    moved = [done["was"], done["folder"]]
-    return {"changed": changed, "crontab": done["crontab"], "running": crontab.is_running(), "moved": moved}
+    changed = ("state", "program", "settings", "crontab")
+    return _told(Left(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
+
+
+def _told(left: Left) -> Dict[str, Any]:
+    told: Dict[str, Any] = encode(left)
+    return told
 
 
 def _is_safe(store: Store, settings: Settings) -> None:

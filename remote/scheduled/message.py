@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
 from remote.foreign_text import LONGEST, one_line
+from remote.forms import Level, Time
 from remote.scheduled import markup
 from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News, rank
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
@@ -38,8 +39,8 @@ class Message:
     """One alert. `rows` has an entry for each thing told: what, name, level, sentence, hint, since."""
 
     server: str
-    at: str  # RFC 3339, the server's clock
-    level: str
+    at: Time  # the server's clock
+    level: Level
     title: str
     text: str
     rows: Tuple[Dict[str, str], ...] = ()

@@ -6,20 +6,30 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import Any, Callable, Dict
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Tuple
 
 from remote import files
+from remote.forms import MaybePlace
 from remote.scheduled import crontab
 from remote.scheduled.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from remote.scheduled.state import SPARE
 from remote.store import Store, find_store
-from remote.words import Refusal
+from remote.words import Refusal, encode
 
 PATIENCE = 30.0  # seconds for a round that is under way
 
 
+@dataclass(frozen=True)
+class Removed:
+    """What was taken away (the crontab's block, and files by name), and where the history is, empty without one."""
+
+    removed: Tuple[str, ...]
+    history: MaybePlace
+
+
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state. The answer: removed (crontab and files, by name), history (its path, empty without one).
+    """`request`: root, state. The answer is a Removed.
 
     Raises Refusal with nothing changed when our block of the crontab is not whole.
     """
@@ -38,11 +48,12 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
                 files.remove(place(store, name))
                 removed.append(name)
     history = place(store, HISTORY)
-    if os.path.exists(history):
-        return {"removed": removed, "history": history}
-    with contextlib.suppress(OSError):  # something else lies in it
-        os.rmdir(os.path.dirname(history))
-    return {"removed": removed, "history": ""}
+    if not os.path.exists(history):
+        history = ""
+        with contextlib.suppress(OSError):  # something else lies in it
+            os.rmdir(os.path.dirname(place(store, HISTORY)))
+    answer: Dict[str, Any] = encode(Removed(tuple(removed), history))
+    return answer
 
 
 def _crontab() -> str:

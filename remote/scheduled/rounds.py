@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+from remote.forms import Count, Level, Offset, ServiceName, Time
+
 
 @dataclass(frozen=True)
 class Gpu:
     """One GPU's figures; None for what the card does not tell. Memory in bytes, use in percent, heat in Celsius."""
 
-    index: int
-    use: Optional[int] = None
-    memory: Optional[int] = None
-    memory_total: Optional[int] = None
+    index: Count
+    use: Optional[Count] = None
+    memory: Optional[Count] = None
+    memory_total: Optional[Count] = None
     temperature: Optional[int] = None
 
 
@@ -21,23 +23,23 @@ class Gpu:
 class Queue:
     """One consumer's figures; None for what could not be asked. `last` is the stream's last offset."""
 
-    offset: Optional[int] = None
-    last: Optional[int] = None
-    backlog: Optional[int] = None  # messages
-    restarts: Optional[int] = None  # by the engine, since the container was started by somebody
+    offset: Optional[Offset] = None
+    last: Optional[Offset] = None
+    backlog: Optional[Count] = None  # messages
+    restarts: Optional[Count] = None  # by the engine, since the container was started by somebody
 
 
 @dataclass(frozen=True)
 class Round:
     """One round. `levels` has every row; `said` has the sentence of those that are neither ok nor skipped."""
 
-    at: str  # RFC 3339, UTC, the server's clock
+    at: Time  # the server's clock
     seconds: float = 0.0  # how long it took
     silent: str = ""  # why nobody was told anything and nothing was done: a run, or a pause
-    levels: Dict[str, str] = field(default_factory=dict)
+    levels: Dict[str, Level] = field(default_factory=dict)
     said: Dict[str, str] = field(default_factory=dict)
-    disk: Dict[str, int] = field(default_factory=dict)  # path -> percent full
+    disk: Dict[str, Count] = field(default_factory=dict)  # path -> percent full
     gpus: Tuple[Gpu, ...] = ()
-    queues: Dict[str, Queue] = field(default_factory=dict)  # by service
+    queues: Dict[ServiceName, Queue] = field(default_factory=dict)  # by service
     actions: Tuple[str, ...] = ()  # a sentence for each
     alerts: Tuple[str, ...] = ()  # the title of each that was to be sent

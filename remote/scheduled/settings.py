@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
 from remote.checks.asked import Request
+from remote.forms import Count, Grace, Path, Port, ServiceName, Time
+from remote.forms import Restart as Policy
 from remote.plans import BatchMarks
 from remote.store import Store
 from remote.words import encode
@@ -43,7 +45,7 @@ class Mail:
 
     name: str
     host: str
-    port: int
+    port: Port
     sender: str
     recipients: Tuple[str, ...]
     security: str = "starttls"
@@ -77,9 +79,9 @@ class Channels:
 class Restart:
     """How a consumer is started again: one that is dead, or one that runs and does not get on with its stream."""
 
-    service: str
-    stop_grace: int = 30  # seconds
-    policy: str = "unless-stopped"
+    service: ServiceName
+    stop_grace: Grace = 30  # seconds
+    policy: Policy = "unless-stopped"
     dead: bool = True
     stuck: bool = False
 
@@ -89,13 +91,13 @@ class Settings:
     """Everything a round needs to know. Holds secrets: it rests in one file of mode 0600. Times in seconds."""
 
     server: str
-    root: str
-    every: int
+    root: Path
+    every: Count
     questions: Request
-    state: str = ""  # as in a Plan
-    stale_after: int = 1800  # so long an offset may stand still while messages wait
-    repeat: int = 14400  # an alert that lasts is told again after so long
-    keep: int = 30 * 86400  # how far back the history goes
+    state: Path = ""  # as in a Plan
+    stale_after: Count = 1800  # so long an offset may stand still while messages wait
+    repeat: Count = 14400  # an alert that lasts is told again after so long
+    keep: Count = 30 * 86400  # how far back the history goes
     restarts: Tuple[Restart, ...] = ()
     batches: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
     channels: Channels = field(default_factory=Channels)
@@ -122,7 +124,7 @@ class Installed:
     settings: Settings
     version: str
     program: str  # the hash of its sources, by which a laptop recognises its own
-    at: str  # RFC 3339
+    at: Time
     who: str
     laptop: str
     environment: Dict[str, str] = field(default_factory=dict)  # of the login, that cron does not have: PATH, a proxy

@@ -4,44 +4,106 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, Dict, Optional
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from remote import notes
 from remote.checks import scheduled
+from remote.forms import Count, Level, ServiceName, Time
 from remote.scheduled import crontab, history
 from remote.scheduled import state as states
+from remote.scheduled.alarm import Alarm
 from remote.scheduled.settings import HISTORY, PROGRAM, SETTINGS, STATE, Installed, place
 from remote.scheduled.state import State
 from remote.store import Store, find_store
-from remote.words import Refusal, encode
+from remote.words import Check, Refusal, encode
 
 NAME = "schedule"
 SHOWN = 5  # of the newest actions and alerts
 
 
+@dataclass(frozen=True)
+class Left:
+    """What was left there, by whom and when; `every` is in seconds, `channels` are names."""
+
+    version: str
+    program: str  # the hash of its sources
+    at: Time
+    who: str
+    laptop: str
+    every: Count
+    channels: Tuple[str, ...]
+    heartbeat: bool
+
+
+@dataclass(frozen=True)
+class Untold:
+    """An alert that a channel has not taken yet, and why."""
+
+    channel: str
+    why: str
+    since: Time
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the rounds remember, as `state.State` has it."""
+
+    at: Time = ""
+    level: Level = ""
+    silent: str = ""
+    rounds: Count = 0
+    alarms: Dict[str, Alarm] = field(default_factory=dict)
+    restarts: Dict[ServiceName, Tuple[Time, ...]] = field(default_factory=dict)
+    pending: Tuple[Untold, ...] = ()
+    troubles: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An action, or the title of an alert."""
+
+    at: Time
+    what: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that is known of the check on a server. Nothing in it is a secret."""
+
+    row: Check
+    crontab: str  # our block, empty without one
+    problem: str  # why the crontab cannot be read
+    running: Optional[bool]  # whether cron does, None when that cannot be seen
+    installed: Optional[Left]
+    there: bool  # whether the program is
+    state: Optional[Known]
+    told: Tuple[Told, ...]  # the newest actions and alerts, oldest first
+
+
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """`request`: root, state, key (with it the settings are hashed, for the laptop to compare; empty where it is not).
 
-    The answer: row (a Check), crontab (our block, empty without one), problem (why the crontab cannot be read), running
-    (whether cron does, None when that cannot be seen), installed (version, program, at, who, laptop, every, channels;
-    None without), there (whether the program is), state (State without what it wants to tell), told (the newest actions
-    and alerts, each with at). Nothing in it is a secret.
+    The answer is a Shown.
     """
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     block, problem = _block(store.root)
     installed, _ = notes.load(Installed, place(store, SETTINGS))
     state, _ = states.load(place(store, STATE))
-    return {
-        "row": encode(scheduled.check(NAME, store, request["key"], time.time())),
-        "crontab": block,
-        "problem": problem,
-        "running": crontab.is_running(),
-        "installed": _installed(installed),
-        "there": os.path.exists(place(store, PROGRAM)),
-        "state": _state(state),
-        "told": _told(store),
-    }
+    shown = Shown(
+        row=scheduled.check(NAME, store, request["key"], time.time()),
+        crontab=block,
+        problem=problem,
+        running=crontab.is_running(),
+        installed=_installed(installed) if installed else None,
+        there=os.path.exists(place(store, PROGRAM)),
+        state=_known(state) if state else None,
+        told=tuple(_told(store)),
+    )
+    answer: Dict[str, Any] = encode(shown)
+    return answer
 
 
 def _block(root: str) -> Any:
@@ -51,37 +113,24 @@ def _block(root: str) -> Any:
         return "", refusal.message
 
 
-def _installed(found: Optional[Installed]) -> Optional[Dict[str, Any]]:
-    if found is None:
-        return None
-    return {
-        "version": found.version,
-        "program": found.program,
-        "at": found.at,
-        "who": found.who,
-        "laptop": found.laptop,
-        "every": found.settings.every,
-        "channels": list(found.settings.channels.names),
-        "heartbeat": bool(found.settings.channels.heartbeat),
-    }
+def _installed(found: Installed) -> Left:
+    channels, every = found.settings.channels, found.settings.every
+    who = (found.at, found.who, found.laptop)
+    return Left(found.version, found.program, *who, every, channels.names, bool(channels.heartbeat))
 
 
-def _state(found: Optional[State]) -> Optional[Dict[str, Any]]:
-    if found is None:
-        return None
-    told = encode(found)
-    told["pending"] = [{"channel": one.channel, "why": one.why, "since": one.since} for one in found.pending]
-    return {
-        name: told[name] for name in ("at", "level", "silent", "rounds", "alarms", "restarts", "pending", "troubles")
-    }
+def _known(found: State) -> Known:
+    pending = tuple(Untold(one.channel, one.why, one.since) for one in found.pending)
+    rounds = (found.at, found.level, found.silent, found.rounds)
+    return Known(*rounds, found.alarms, found.restarts, pending, found.troubles)
 
 
-def _told(store: Store) -> Any:
+def _told(store: Store) -> List[Told]:
     """The newest of what rounds have done and said, oldest first."""
-    told = []
+    told: List[Told] = []
     for found, _ in history.read(place(store, HISTORY), ""):
         if found:
-            told += [{"at": found.at, "what": "action", "text": text} for text in found.actions]
-            told += [{"at": found.at, "what": "alert", "text": text} for text in found.alerts]
+            told += [Told(found.at, "action", text) for text in found.actions]
+            told += [Told(found.at, "alert", text) for text in found.alerts]
             del told[:-SHOWN]
     return told

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from remote.checks import say
+from remote.forms import Offset
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
 
 
@@ -17,7 +18,7 @@ class Standstill:
     The seconds are those between rounds that saw both: a clock that is set, or a night without power, adds nothing.
     """
 
-    offset: int
+    offset: Offset
     waiting: bool = False  # messages waited at the last round
     seconds: float = 0.0
 

@@ -9,6 +9,7 @@ from typing import Dict, Optional, Tuple
 
 from remote import files
 from remote.codec import decode
+from remote.forms import Count, Level, RunId, ServiceName, Time
 from remote.scheduled.alarm import Alarm
 from remote.scheduled.message import Message
 from remote.scheduled.standstill import Standstill
@@ -26,23 +27,23 @@ class Pending:
     channel: str
     message: Message
     why: str  # the last answer of the channel
-    since: str  # RFC 3339
-    tries: int = 1  # to hand over this one
+    since: Time
+    tries: Count = 1  # to hand over this one
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that is remembered from round to round. Times in seconds, moments as RFC 3339."""
+    """Everything that is remembered from round to round. Times in seconds."""
 
-    at: str = ""  # of the last round
-    level: str = ""  # the worst of its rows
+    at: Time = ""  # of the last round
+    level: Level = ""  # the worst of its rows
     silent: str = ""  # why it told nobody and did nothing
-    rounds: int = 0  # that were made since the check was installed, or since this file began anew
-    run: str = ""  # the newest run that had ended
+    rounds: Count = 0  # that were made since the check was installed, or since this file began anew
+    run: RunId = ""  # the newest run that had ended
     alarms: Dict[str, Alarm] = field(default_factory=dict)  # by row
-    standstills: Dict[str, Standstill] = field(default_factory=dict)  # by service
-    full: Dict[str, str] = field(default_factory=dict)  # path -> the level at which it alarms
-    restarts: Dict[str, Tuple[str, ...]] = field(default_factory=dict)  # service -> when it was started again
+    standstills: Dict[ServiceName, Standstill] = field(default_factory=dict)  # by service
+    full: Dict[str, Level] = field(default_factory=dict)  # path -> the level at which it alarms
+    restarts: Dict[ServiceName, Tuple[Time, ...]] = field(default_factory=dict)  # service -> when it was started again
     pending: Tuple[Pending, ...] = ()
     troubles: Dict[str, str] = field(default_factory=dict)  # of the check itself: what, and why
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from remote import command
 from remote.checks.say import several
 from remote.foreign_text import named, one_line, quoted
+from remote.forms import Annotated, has, text
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from runbook.errors import BadInput
 from runbook.gates import forges
@@ -19,7 +20,8 @@ from runbook.gates.target import Target
 from runbook.problems import printable
 from runbook.secret import Secret, masked, spellings
 
-_REVISION = re.compile(r"[0-9a-f]{7,64}")
+Revision = Annotated[str, text("a commit", "[0-9a-f]{7,64}")]
+
 _ELSEWHERE = "deploy an image that was built from a commit of that branch, or correct ci.branch"
 _STATES = (forges.RED, forges.RUNNING, forges.STRANGE, forges.SHAKY, forges.IDLE, forges.GREEN)
 
@@ -78,15 +80,21 @@ def _by_forge(name: str, ci: Ci, target: Target, token: Secret | None, hidden: S
 
 def _commit(forge: Forge, ci: Ci, target: Target) -> Commit:
     """The image's own commit when its label says one, else the head of the branch."""
-    revision = target.revision.strip().lower()
+    revision = _revision(target)
     if not revision:
         return Commit(forge.head(ci.branch), "branch", ci.branch)
-    if not _REVISION.fullmatch(revision):
+    return Commit(revision if len(revision) in (40, 64) else forge.whole(revision), "label", ci.branch)
+
+
+def _revision(target: Target) -> str:
+    """The commit that the image's label names, empty without one. Raises Unjudged for what is none."""
+    revision = target.revision.strip().lower()
+    if revision and not has(Revision, revision):
         raise Unjudged(
             f'the image says that it was built from "{printable(target.revision, 40)}", which is no commit',
             "build it with the label org.opencontainers.image.revision set to git rev-parse HEAD",
         )
-    return Commit(revision if len(revision) in (40, 64) else forge.whole(revision), "label", ci.branch)
+    return revision
 
 
 def judge(name: str, commit: Commit, results: list[Result], required: tuple[str, ...]) -> Check:
@@ -137,11 +145,12 @@ def _named(results: list[Result]) -> str:
 def _by_command(name: str, ci: Ci, target: Target, hidden: Sequence[str]) -> Check:
     """Exit status 0 is green, 1 to 125 is not; what was not found, killed or too slow said nothing."""
     argv = [target.fill("ci.command", word) for word in ci.command]
-    told = {"REVISION": target.revision, "BRANCH": ci.branch, "SERVICE": target.service, "IMAGE": target.image}
+    revision = _revision(target)
+    told = {"REVISION": revision, "BRANCH": ci.branch, "SERVICE": target.service, "IMAGE": target.image}
     ended = command.run(argv, ci.timeout, env=told)
     program = printable(argv[0])
     said = one_line(masked(ended.complaint, hidden), 200)
-    judged = f"commit {printable(target.revision[:8])}" if target.revision else f"branch {ci.branch}"
+    judged = f"commit {revision[:8]}" if revision else f"branch {ci.branch}"
     if ended.status == 0:
         return Check(name, OK, f"{judged}: {program} says that it is green", {"status": 0})
     if ended.status is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def check(name: str, scan: Scan, target: Target, now: datetime, hidden: Sequence
 def _from_file(scan: Scan, target: Target) -> Printed:
     path = Path(target.fill("scan.report", str(scan.report)))
     file = printable(str(path), 200)
-    again = f"trivy image --format json --output {file} {target.reference}"
+    again = shlex.join(["trivy", "image", "--format", "json", "--output", str(path), target.reference])
+    other = shlex.join(["grype", "-o", "json", "--file", str(path), target.reference])
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
@@ -70,7 +72,7 @@ def _from_file(scan: Scan, target: Target) -> Printed:
         with path.open("rb") as opened:
             return Printed(path.name, f"make it anew: {again}", opened.read(LIMIT + 1))
     except FileNotFoundError:
-        hint = f"make it: {again}, or: grype -o json --file {file} {target.reference}"
+        hint = f"make it: {again}, or: {other}"
         raise Unjudged(f"there is no report {file}", hint) from None
     except OSError as error:
         raise Unjudged(f"{file} cannot be read: {error.strerror}", "check scan.report and its permissions") from None

@@ -13,22 +13,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from remote.codec import decode
+from remote.forms import Count, Time
 from remote.history import Past
-from remote.scheduled.history import is_sound
+from remote.scheduled.install import Left
+from remote.scheduled.remove import Removed
 from remote.scheduled.rounds import Round
 from remote.scheduled.settings import Settings
-from remote.words import LEVELS, Check, Malformed
-from runbook import __version__, bundle
+from remote.scheduled.show import Shown
+from remote.words import Check, encode
+from runbook import __version__, bundle, moving
 from runbook.door import Door
-from runbook.errors import CannotConnect, Defect, LostContact
-from runbook.exchange import ask, entry
+from runbook.errors import CannotConnect, LostContact
+from runbook.exchange import Deadline, ask, entry, read
 from runbook.inventory import Inventory
 from runbook.problems import bad_input
 from runbook.resolve import Resolved
 from runbook.schedule import settings as making
 
 ENTRY = "scheduled.main"  # the module that a round begins with
+SEE = "fab schedule.show says what is there"
 SILENCE = 60.0  # seconds: a test alert may take as long as the slowest channel
 
 
@@ -59,7 +62,9 @@ def program() -> tuple[str, str]:
 
 def install(door: Door, settings: Settings) -> dict[str, Any]:
     """Leave the check there; what was written, and whether cron runs. Raises what `exchange.ask` raises."""
-    return _changing(door, "scheduled.install", installation(settings))
+    answer = _changing(door, "scheduled.install", installation(settings))
+    left: dict[str, Any] = encode(read(door.host.name, Left, answer, "schedule", SEE))
+    return left
 
 
 def installation(settings: Settings) -> dict[str, Any]:
@@ -71,24 +76,28 @@ def installation(settings: Settings) -> dict[str, Any]:
 
 def remove(door: Door, place: dict[str, str]) -> dict[str, Any]:
     """Take it away; what was removed. Raises what `exchange.ask` raises."""
-    return _changing(door, "scheduled.remove", place)
+    answer = _changing(door, "scheduled.remove", place)
+    removed: dict[str, Any] = encode(read(door.host.name, Removed, answer, "schedule", SEE))
+    return removed
 
 
 def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
     """What `remote.scheduled.show` answers, with `ours`: whether the program there is this laptop's."""
     key = making.comparison(inventory, resolved)
     answer = _only_asked(door, "scheduled.show", {**resolved.host.place, "key": key})
-    installed = answer.get("installed")
-    ours = isinstance(installed, dict) and installed.get("program") == program()[1]
-    row = making.compared(_row(door.host.name, answer.get("row")), inventory, resolved, key)
-    return answer | {"ours": ours, "row": row}
+    found = read(door.host.name, Shown, answer, "schedule")
+    ours = found.installed is not None and found.installed.program == program()[1]
+    return {**encode(found), "ours": ours, "row": making.compared(found.row, inventory, resolved, key)}
 
 
 def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
     """Send a test alert through every channel; a row for each. Raises what `exchange.ask` raises."""
     request = {"settings": making.as_json(settings), "who": getpass.getuser()}
-    answer = ask(door, "scheduled.trial", request, silence=SILENCE)
-    return tuple(_row(door.host.name, row) for row in entry(door.host.name, answer, "rows", list))
+    try:
+        answer = ask(door, "scheduled.trial", request, silence=SILENCE)
+    except LostContact as error:
+        raise LostContact(error.message, "whether the alerts were sent is not known: run it again") from error
+    return entry(door.host.name, answer, "rows", tuple[Check, ...])
 
 
 def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen:
@@ -96,28 +105,22 @@ def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen
     server, rounds = door.host.name, list[Round]()
 
     def hear(event: dict[str, Any]) -> None:
-        for line in entry(server, event, "rounds", list):
-            found = decode(Round, line, "round")
-            if not is_sound(found):
-                raise Malformed("a round without a time, or with an unknown level")
-            rounds.append(found)
+        rounds.extend(entry(server, event, "rounds", tuple[Round, ...]))
 
     try:
         answer = ask(door, "scheduled.past", {**place, "seconds": seconds, "runs": runs}, hear)
-        pasts = tuple(decode(Past, one, "run") for one in entry(server, answer, "runs", list))
-    except Malformed as error:
-        raise Defect(f"{server}: the history of the check is not what it should be ({error})") from error
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-    every, damaged = entry(server, answer, "every", int), entry(server, answer, "damaged", int)
-    return Seen(entry(server, answer, "at", str), every, damaged, tuple(rounds), pasts)
+    every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
+    pasts = entry(server, answer, "runs", tuple[Past, ...])
+    return Seen(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
 
 
 def _changing(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return ask(door, verb, request, silence=SILENCE)
+        return ask(door, verb, request, silence=SILENCE, deadline=Deadline(moving.DONE))
     except LostContact as error:
-        raise LostContact(error.message, "fab schedule.show says what is there") from error
+        raise LostContact(error.message, SEE) from error
 
 
 def _only_asked(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -125,13 +128,3 @@ def _only_asked(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any
         return ask(door, verb, request)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-
-
-def _row(server: str, data: Any) -> Check:
-    try:
-        row = decode(Check, data, "row")
-    except Malformed as error:
-        raise Defect(f"{server}: the answer is not what it should be ({error})") from error
-    if row.level not in LEVELS:
-        raise Defect(f"{server}: the answer is not what it should be ({row.name} has an unknown level)")
-    return row

@@ -17,16 +17,19 @@ CRON = "systemctl enable --now cron (or crond)"
 def installed(answer: dict[str, Any], alerts: int) -> Iterator[tuple[str, str]]:
     """What became of an install: (text, style) of each line."""
     changed = answer.get("changed") or []
-    line = next((one for one in str(answer.get("crontab", "")).splitlines() if not one.startswith("#")), "")
-    moved = answer.get("moved")
-    if isinstance(moved, list) and len(moved) == 2:
-        yield f"the state moved from {moved[0]} to {moved[1]}", "green"
+    if answer.get("moved"):
+        yield "the state moved from {} to {}".format(*answer["moved"]), "green"
     yield (f"left there: {', '.join(changed)}" if changed else "it is there already, nothing was changed"), "green"
-    yield f"  {line}", "dim"
+    yield f"  {_line(answer['crontab'])}", "dim"
     if answer.get("running") is False:
         yield f"  no cron daemon runs there: {CRON}", "yellow"
     if not alerts:
         yield "  nobody is told anything: hosts.yaml names no alerts under schedule", "yellow"
+
+
+def _line(block: str) -> str:
+    """The line of our block that cron reads."""
+    return next((one for one in block.splitlines() if not one.startswith("#")), "")
 
 
 def removed(answer: dict[str, Any]) -> str:
@@ -46,7 +49,7 @@ def rows(answer: dict[str, Any]) -> list[Check]:
         level = WARNING if found else SKIPPED
         made.append(Check("crontab", level, "it has no block of ours", hint="fab schedule.install"))
     else:
-        made.append(Check("crontab", OK, str(block).splitlines()[1]))
+        made.append(Check("crontab", OK, _line(block)))
     if running is False:
         made.append(Check("cron", WARNING, "no cron daemon runs there", hint=CRON))
     elif running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,15 @@ def test_braces_that_mean_nothing_are_named() -> None:
     for wrong in ({"command": ("x", "{{.Id}}")}, {"command": ("x\0",)}):
         with pytest.raises(ValueError, match="command: "):
             Ci(**wrong)
+
+
+@pytest.mark.parametrize("revision", ["--upload-pack=touch /tmp/owned", "$(id)", "main", "abcdef0; id", "abcdef0\n"])
+def test_a_command_is_not_asked_for_what_is_no_commit(tmp_path: Path, revision: str) -> None:
+    """An image says what it likes of itself, and a command may put it among the arguments of another one."""
+    asked = tmp_path / "asked"
+    row = by_command("sh", "-c", f'echo "$REVISION" > {asked}', revision=revision)
+    if revision.strip() == "abcdef0":  # cut out of its line
+        assert (row.level, asked.read_text()) == (OK, "abcdef0\n")
+        return
+    assert (row.level, asked.exists()) == (UNKNOWN, False)
+    assert "which is no commit" in row.sentence

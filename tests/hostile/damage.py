@@ -9,23 +9,33 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.hostile.forms import NEVER, RIGHT, WRONG
+
 # What no Python value writes into JSON; `as_json` puts the text in the place of the value.
 RAW = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 5000, "[" * 3000 + "]" * 3000, '"\\ud800"', "1e-999")
 
-texts = st.text(max_size=6) | st.sampled_from(
-    [
-        "",
-        "\x1b[2J",
-        "\u202e",
-        "\ud800",
-        "\n",
-        "\0",
-        "x" * 5000,
-        "../../etc/passwd",
-        "-rf",
-        "2026-04-20T10:11:12.5Z",
-        "no",
-    ]
+# Of one form and not of another, and of none: whoever takes a text for what it should be is found out.
+near = st.sampled_from(
+    sorted({one for each in (*RIGHT.values(), *WRONG.values(), NEVER) for one in each if isinstance(one, str)})
+)
+texts = (
+    st.text(max_size=6)
+    | near
+    | st.sampled_from(
+        [
+            "",
+            "\x1b[2J",
+            "\u202e",
+            "\ud800",
+            "\n",
+            "\0",
+            "x" * 5000,
+            "../../etc/passwd",
+            "-rf",
+            "2026-04-20T10:11:12.5Z",
+            "no",
+        ]
+    )
 )
 numbers = (
     st.integers()

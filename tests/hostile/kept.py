@@ -23,22 +23,25 @@ from runbook.errors import RunbookError
 from runbook.plain import clean
 from tests.hostile.conduct import nothing_done, well_said
 from tests.hostile.damage import RAW, as_json, damaged, documents, sometimes_torn
+from tests.hostile.forms import ONE, RUN
 from tests.hostile.properties import Ground, Property
 from tests.hostile.unix import answering, http
 
-RUN = "20260420-101112-abcd"
+AT = "2026-04-20T10:11:12.000Z"
+OLDER = "20260419-101112-abcd"
+IMAGE = f"azaion/queue@sha256:{ONE}"
 PLAN = Plan(
     *(RUN, "deploy", "gpu-1", "/nowhere", RUN, "ann", "laptop", "0.1.0"),
-    consumers=(ConsumerStep("annotation-queue", "place", "1.0", Watch(), Spec("azaion/queue@sha256:00")),),
+    consumers=(ConsumerStep("annotation-queue", "place", "1.0", Watch(), Spec(IMAGE)),),
 )
-SWAP = {"service": "annotation-queue", "name": "annotation-queue", "new": "c1", "new_parked": "p", "new_restart": "no"}
+SWAP = {"service": "annotation-queue", "name": "annotation-queue", "new": ONE, "new_parked": "p", "new_restart": "no"}
 LINES: list[dict[str, Any]] = [
-    {"event": "begin", "at": "2026-04-20T10:11:12.000Z", "who": "ann", "action": "deploy", "plan": encode(PLAN)},
+    {"event": "begin", "at": AT, "run": RUN, "who": "ann", "action": "deploy", "plan": encode(PLAN)},
     {"event": "staging", "service": "annotation-queue", "name": "p", "config": "", "hash": ""},
-    {"event": "staged", "service": "annotation-queue", "container": "c1"},
+    {"event": "staged", "service": "annotation-queue", "container": ONE},
     {"event": "swap", "swap": SWAP},
-    {"event": "command", "argv": ["docker", "start", "c1"], "status": 0},
-    {"event": "swapped", "service": "annotation-queue", "container": "c1", "outage": 0.5},
+    {"event": "command", "argv": ["docker", "start", ONE], "status": 0},
+    {"event": "swapped", "service": "annotation-queue", "container": ONE, "outage": 0.5},
     {"event": "recorded", "release": RUN},
     {"event": "end", "outcome": "done", "sentence": "release 1 is in force", "details": {}},
 ]
@@ -70,11 +73,9 @@ def the_record_is_read_as_far_as_it_can_be(content: bytes, ground: Ground) -> No
     assert not problems or Path(store.record + ".damaged").read_bytes() == content
 
 
-SPEC = Spec("azaion/queue@sha256:00", environment={"NAME": "größer"})
-QUEUE = Placed("consumer", "1.0", "azaion/queue@sha256:00", container="c1", spec=SPEC, offset_at_swap=7)
-TWO = Record(
-    "r2", tuple(Release(name, "2026", "ann", "proven", {"queue": QUEUE}, {"A": "ff"}) for name in ("r2", "r1"))
-)
+SPEC = Spec(IMAGE, environment={"NAME": "größer"})
+QUEUE = Placed("consumer", "1.0", IMAGE, container=ONE, spec=SPEC, offset_at_swap=7)
+TWO = Record(RUN, tuple(Release(name, AT, "ann", "proven", {"queue": QUEUE}, {"A": "f" * 16}) for name in (RUN, OLDER)))
 records = damaged(json.loads(json.dumps(encode(TWO)))).map(as_json).flatmap(sometimes_torn)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
+import re
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,25 +15,61 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote.looks import Look
+from remote.env import Compared
+from remote.envfile import Difference
+from remote.history import Change, Past
 from remote.modelchoice import Choice, Choices
 from remote.modelfile import ModelFile
 from remote.models import Models
+from remote.plans import Pause, RunState
+from remote.prune import Pruned
+from remote.scheduled import install as scheduled
+from remote.scheduled.alarm import Alarm
+from remote.scheduled.remove import Removed
+from remote.scheduled.rounds import Gpu, Queue, Round
+from remote.scheduled.show import Known, Left, Shown, Told
+from remote.setup import Done
+from remote.state_move import Moved
+from remote.surplus import Thing
 from remote.words import Check, encode
-from runbook import health, jobs, looking, mending, models, running, show_health, show_models, status
+from runbook import (
+    health,
+    history,
+    jobs,
+    logs,
+    looking,
+    mending,
+    models,
+    moving,
+    pausing,
+    pruning,
+    running,
+    serverenv,
+    settingup,
+    show_health,
+    show_models,
+    spool,
+    status,
+    training,
+)
 from runbook.door import Door
 from runbook.errors import Defect, RunbookError
 from runbook.jobs import Job
 from runbook.plain import clean
+from runbook.schedule import asking, showing, timeline
+from runbook.schedule.settings import settings_for
 from runbook.screen import Screen
 from tests.hostile.conduct import LONGEST_LINE
 from tests.hostile.damage import as_json, damaged, sometimes_torn
-from tests.hostile.kept import LINES, RUN
+from tests.hostile.forms import ONE, RUN
+from tests.hostile.kept import IMAGE, LINES
 from tests.hostile.properties import Ground, Property
 from tests.unit.scene import Scene, deployed, order
 
 Hears = Callable[[Door, Scene, Screen], Any]
 Message = dict[str, Any]
+
+PLACE = {"root": "/azaion", "state": ""}
 
 CHECKS = [
     Check("disk space", "ok", "12 % full", {"/": {"size": 7}}),
@@ -38,10 +77,10 @@ CHECKS = [
 ]
 REPORT = {"host": "gpu-1", "at": "2026-04-20T10:11:12Z", "checks": [encode(check) for check in CHECKS]}
 FETCHING: list[Message] = [
-    {"event": {"event": "pulling", "image": "team/queue@sha256:00", "done": 5, "total": 10}},
-    {"event": {"event": "fetched", "image": "team/queue@sha256:00"}},
+    {"event": {"event": "pulling", "image": IMAGE, "done": 5, "total": 10}},
+    {"event": {"event": "fetched", "image": IMAGE}},
     {"beat": 1},
-    {"answer": {"images": {"team/queue@sha256:00": "sha256:ff"}, "revisions": {"team/queue@sha256:00": "abc"}}},
+    {"answer": {"images": {IMAGE: f"sha256:{ONE}"}, "revisions": {IMAGE: "abcdef0"}}},
 ]
 
 
@@ -72,13 +111,13 @@ def is_well(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def follows(door: Door, scene: Scene, screen: Screen) -> Any:
-    ended = running.follow(door, {"root": "/azaion", "state": ""}, RUN, jobs.teller(screen, screen.say, "gpu-1"))
+    ended = running.follow(door, PLACE, RUN, jobs.teller(screen, screen.say, "gpu-1"))
     screen.say(ended.sentence)
     return dataclasses.asdict(ended)
 
 
 def fetches(door: Door, scene: Scene, screen: Screen) -> Any:
-    return jobs._fetch(door, _job(scene), ["team/queue@sha256:00"], screen)
+    return jobs._fetch(door, _job(scene), [IMAGE], screen)
 
 
 def mends(door: Door, scene: Scene, screen: Screen) -> Any:
@@ -87,9 +126,7 @@ def mends(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def lists(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = models.listed(
-        door, {"root": "/azaion", "state": ""}, models.Terms("/azaion/models", "best.pt", {}), "", screen.say
-    )
+    found = models.listed(door, PLACE, models.Terms("/azaion/models", "best.pt", {}), "", screen.say)
     for text, style in show_models.lines("gpu-1", "/azaion/models", found):
         screen.say(text, style)
     return show_models.as_result("gpu-1", "/azaion/models", found)
@@ -102,10 +139,108 @@ def chooses(door: Door, scene: Scene, screen: Screen) -> Any:
     return answer
 
 
-def a_look() -> Look:
-    """What the scene's server answers to a look."""
+def prunes(door: Door, scene: Scene, screen: Screen) -> Any:
+    return pruning.prune(door, scene.inventory, scene.resolved.host, 3, True, screen)
+
+
+def removes(door: Door, scene: Scene, screen: Screen) -> Any:
+    return pruning._removed(door, {"agreed": []})
+
+
+def tells_what_was(door: Door, scene: Scene, screen: Screen) -> Any:
+    pasts = history.of_server(door, PLACE, 10)
+    for text, style in history.lines("gpu-1", pasts):
+        screen.say(text, style)
+    return history.as_result("gpu-1", pasts)
+
+
+def shows_a_run(door: Door, scene: Scene, screen: Screen) -> Any:
+    past, journal = history.of_run(door, PLACE, RUN)
+    for text, style in history.shown(past, journal):
+        screen.say(text, style)
+    return journal
+
+
+def reads_logs(door: Door, scene: Scene, screen: Screen) -> Any:
+    wish = logs.Wish(scene.services, 10, 0, False)
+    shown = logs.ShowJson(screen.say, scene.services, False)
+    logs.of_server(door, scene.inventory, scene.resolved, wish, logs.Hearer("gpu-1", (), shown))
+    return json.loads("".join(spool.pieces({"lines": shown.found})))
+
+
+def starts_training(door: Door, scene: Scene, screen: Screen) -> Any:
+    service = training.chosen(scene.inventory, scene.services)
+    found = training.of_server(door, scene.inventory, scene.resolved, service)
+    launch = training.launch(scene.inventory, scene.resolved.host, service, found, None)
+    assert shlex.split(launch.line) == list(launch.command)
+    return training.as_result(launch)
+
+
+def sets_up(door: Door, scene: Scene, screen: Screen) -> Any:
+    return settingup.set_up(door, scene.inventory, scene.resolved, False, screen)
+
+
+def moves_the_state(door: Door, scene: Scene, screen: Screen) -> Any:
+    return moving.move(door, scene.inventory, scene.resolved, moving.OTHER, False, screen)
+
+
+def compares_files(door: Door, scene: Scene, screen: Screen) -> Any:
+    found = serverenv.compared(door, scene.resolved.host, [])
+    for text, style in serverenv.lines("gpu-1", found, []):
+        screen.say(text, style)
+    return serverenv.as_result("gpu-1", found)
+
+
+def pauses(door: Door, scene: Scene, screen: Screen) -> Any:
+    return pausing.pause(door, scene.resolved.host, 60, "")
+
+
+def shows_the_schedule(door: Door, scene: Scene, screen: Screen) -> Any:
+    answer = asking.show(door, scene.inventory, scene.resolved)
+    screen.rows(showing.rows(answer))
+    for text in showing.told(answer):
+        screen.say(text)
+    return answer | {"row": encode(answer["row"])}
+
+
+def schedules(door: Door, scene: Scene, screen: Screen) -> Any:
+    answer = asking.install(door, settings_for(scene.inventory, scene.resolved))
+    for text, style in showing.installed(answer, 0):
+        screen.say(text, style)
+    return answer
+
+
+def unschedules(door: Door, scene: Scene, screen: Screen) -> Any:
+    answer = asking.remove(door, PLACE)
+    screen.say(showing.removed(answer))
+    return answer
+
+
+def tries_alerts(door: Door, scene: Scene, screen: Screen) -> Any:
+    rows = asking.trial(door, settings_for(scene.inventory, scene.resolved))
+    screen.rows(rows)
+    return [encode(row) for row in rows]
+
+
+def tells_the_week(door: Door, scene: Scene, screen: Screen) -> Any:
+    seen = asking.seen(door, PLACE, 3600, 5)
+    for text, style in timeline.lines("gpu-1", seen, 3600):
+        screen.say(text, style)
+    return timeline.as_result("gpu-1", seen)
+
+
+def a_look() -> Any:
+    """What the scene's server answers to a look, with ids as a server has them in the place of the scene's names."""
     with tempfile.TemporaryDirectory() as folder:
-        return deployed(Path(folder), "r2", "r1").look
+        said = json.dumps(encode(deployed(Path(folder), "r2", "r1").look))
+    said = re.sub(r'"(annotation|second)-queue-r\d"', lambda name: f'"{_hex(name[0])}"', said)
+    said = re.sub(r'sha256:(\d|i|[a-z]+-r\d)(?=")', lambda name: f"sha256:{_hex(name[0])}", said)
+    said = re.sub(r'"r(\d)"', r'"2026042\1-101112-abcd"', said).replace('"aaaa"', f'"{"a" * 16}"')
+    return json.loads(said)
+
+
+def _hex(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 MODEL = ModelFile("2026-04-20", "/azaion/models/2026-04-20/best.pt", "whole", "whole", 7, 8, "2026-04-20T10:11:12Z")
@@ -118,7 +253,39 @@ CHOICE = {
     "needed": True,
     "run": RUN,
 }
-LOOK: list[Message] = [{"answer": json.loads(json.dumps(encode(a_look())))}]
+AT = "2026-04-20T10:11:12Z"
+CHANGED = Change("annotation-queue", "", "", "1.0", IMAGE)
+PAST = Past(
+    RUN, "ended", "deploy", "ann", "laptop", AT, "done", "it is in force", 12.5, 0.3, (CHANGED,), {"disk": "no"}
+)
+GPU, READ = Gpu(0, 50, 1 << 30, 1 << 33, 60), Queue(7, 9, 1, 0)
+ROUND = Round(AT, 1.5, "", {"disk space": "ok"}, {}, {"/": 12}, (GPU,), {"annotation-queue": READ}, ("a",), ("b",))
+SCHEDULE = Shown(
+    *(CHECKS[0], "# begin\n*/5 * * * * python3 check.pyz\n# end\n", "", True),
+    Left("0.1.0", "0123456789ab", AT, "ann", "laptop", 300, ("slack",), True),
+    True,
+    Known(AT, "ok", "", 7, {"disk space": Alarm(2, AT, "warning", 1.0)}, {"annotation-queue": (AT,)}, ()),
+    (Told(AT, "action", "annotation-queue was started again"),),
+)
+NEXT = {"look": a_look(), "command": ["python"], "checkpoint": None, "found": False}
+SEEN = {"at": AT, "every": 300, "damaged": 0, "runs": [encode(PAST)]}
+LINE = ["2026-04-20T10:11:12.000000001Z", "stdout", "it says", False]
+STATE = {"Status": "running", "ExitCode": 0, "StartedAt": AT, "FinishedAt": "0001-01-01T00:00:00Z"}
+CONTAINER = {"service": "annotation-queue", "container": ONE, "name": "annotation-queue", "state": STATE, "at": AT}
+LOGS: list[Message] = [
+    {"event": {"event": "container", **CONTAINER}},
+    {"event": {"event": "lines", "service": "annotation-queue", "container": ONE, "lines": [LINE, LINE]}},
+    {"event": {"event": "none", "service": "second-queue"}},
+    {"answer": {}},
+]
+DONE = Done(("install -d -m 0755 /azaion",), (), tuple(CHECKS))
+MOVED = Moved("/home/ann/.local/state/gpu-runbook/azaion@0123abcd", "/azaion/.deploy", RUN, ("notes.txt",))
+COMPARED = Compared(
+    (Difference("annotation-queue", "/azaion/queue.env", "there", ("A",), ("B",)),), RunState(RUN, "ended")
+)
+THING = Thing("container", ONE, "annotation-queue.r1", 7, "of no release that is kept")
+PAUSED = Pause("ann", "laptop", AT, "2026-04-20T11:11:12Z")
+LOOK: list[Message] = [{"answer": a_look()}]
 TOLD: list[Message] = [{"event": {"event": "journal", "line": line}} for line in LINES]
 SAID: dict[str, tuple[Hears, list[Message]]] = {
     "status": (looks, LOOK),
@@ -130,6 +297,21 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "models": (lists, [{"event": {"event": "reading", "done": 1, "total": 2}}, {"answer": encode(MODELS)}]),
     "choose": (chooses, [{"answer": CHOICE}]),
     "mend": (mends, [{"answer": {"mended": ["run 1 was undone"]}}]),
+    "prune": (prunes, [{"answer": {"things": [encode(THING)], "run": encode(RunState(RUN, "ended"))}}]),
+    "remove": (removes, [{"answer": encode(Pruned(RUN, (("container", ONE),), 7, ("one stays",)))}]),
+    "history": (tells_what_was, [{"answer": {"runs": [encode(PAST), encode(PAST)]}}]),
+    "show": (shows_a_run, [*TOLD, {"answer": {"runs": [encode(PAST)]}}]),
+    "logs": (reads_logs, LOGS),
+    "nextrun": (starts_training, [{"answer": NEXT}]),
+    "move": (moves_the_state, [{"answer": MOVED.told}]),
+    "setup": (sets_up, [{"answer": encode(DONE)}]),
+    "env": (compares_files, [{"answer": encode(COMPARED)}]),
+    "pause": (pauses, [{"answer": {"pause": encode(PAUSED), "before": None}}]),
+    "schedule": (shows_the_schedule, [{"answer": encode(SCHEDULE)}]),
+    "install": (schedules, [{"answer": encode(scheduled.Left(("program",), "# begin\n* * * * * x\n", None))}]),
+    "uninstall": (unschedules, [{"answer": encode(Removed(("crontab",), "/azaion/.deploy/health/history.jsonl"))}]),
+    "trial": (tries_alerts, [{"answer": {"rows": [encode(check) for check in CHECKS], "at": AT}}]),
+    "past": (tells_the_week, [{"event": {"event": "rounds", "rounds": [encode(ROUND)]}}, {"answer": SEEN}]),
 }
 ERROR: Message = {"error": {"kind": "refused", "message": "no", "hint": "", "debug": "Traceback"}}
 

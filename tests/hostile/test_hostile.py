@@ -23,10 +23,12 @@ from runbook.problems import MOST_LINES
 from runbook.screen import Screen
 from tests.hostile.__main__ import PROPERTIES, main
 from tests.hostile.conduct import well_said
-from tests.hostile.kept import LINES, PLAN, RUN, store_in
+from tests.hostile.forms import ONE, RUN
+from tests.hostile.kept import AT, LINES, PLAN, store_in
 from tests.hostile.properties import Ground, Property, try_out
 from tests.hostile.server import SAID, deploys, follows
 from tests.hostile.unix import answering, http
+from tests.unit.scene import QUEUE
 from tests.wire.sshd import sshd_program
 
 FEW = 20
@@ -133,24 +135,28 @@ def test_a_line_of_a_log_is_the_engines_and_not_the_containers(ground: Ground) -
 def test_half_a_character_in_the_record_stops_no_run(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
     make(store)
-    entry = {"id": "r1", "at": "", "who": "\ud800", "outcome": "proven"}
-    Path(store.record).write_text(json.dumps({"schema": 1, "current": "r1", "releases": [entry]}))
+    entry = {"id": RUN, "at": AT, "who": "\ud800", "outcome": "proven"}
+    Path(store.record).write_text(json.dumps({"schema": 1, "current": RUN, "releases": [entry]}))
     known, problems = record.load(store)
     assert problems == ()
     record.save(store, known)
     assert record.load(store) == (known, ())
-    book = journal.Journal(store.journal("r1"))
+    book = journal.Journal(store.journal(RUN))
     book.write("verdict", reason="\ud800")
     book.close()
-    assert [line["reason"] for line in journal.read(store.journal("r1"))] == ["\ud800"]
+    assert [line["reason"] for line in journal.read(store.journal(RUN))] == ["\ud800"]
 
 
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("rows", [{"name": "disk", "level": "fine", "sentence": ""}], "a row has an unknown level"),
-        ("run", {"id": "r", "state": "odd"}, "the last run is in an unknown state"),
-        ("at", "yesterday", "it holds a time that is none"),
+        ("rows", [{"name": "disk", "level": "fine", "sentence": ""}], r"look\.rows\[0\]\.level: not a level"),
+        ("run", {"id": RUN, "state": "odd"}, r"look\.run\.state: not the state of a run"),
+        ("run", {"id": "../x", "state": "ended"}, r"look\.run\.id: not a run id"),
+        ("at", "yesterday", r"look\.at: not a time"),
+        ("containers", ["--rm"], r"look\.containers\[0\]: not a container id"),
+        ("digests", {QUEUE: f"--x@sha256:{ONE}"}, r"look\.digests\.annotation-queue: not an image with its digest"),
+        ("digests", {QUEUE: f"evil.lan/q@sha256:{ONE}"}, r"digests\.annotation-queue: not of the image that was asked"),
         ("digests", {}, "the image of annotation-queue is neither there nor missing"),
     ],
 )
@@ -167,7 +173,7 @@ def test_what_a_server_says_beside_an_error_does_not_change_the_error(ground: Gr
         "sentence": "it failed",
         "details": {"outcome": "done", "exit_status": 0, "log": []},
     }
-    said = b"\x1e" + json.dumps({"answer": {"run": "r1", "end": end}}).encode() + b"\n"
+    said = b"\x1e" + json.dumps({"answer": {"run": RUN, "end": end}}).encode() + b"\n"
     with pytest.raises(RolledBack) as raised:
         follows(ground.speaks(said), ground.scene, Screen(out=io.StringIO()))
     result = raised.value.as_result()

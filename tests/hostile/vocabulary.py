@@ -9,8 +9,27 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote import health, plans, swap, words
+from remote import (
+    choose,
+    env,
+    history,
+    looks,
+    modelchoice,
+    modelfile,
+    models,
+    nextrun,
+    plans,
+    prune,
+    setup,
+    state_move,
+    store,
+    surplus,
+    swap,
+    words,
+)
+from remote.checks import asked
 from remote.codec import decode
+from remote.scheduled import alarm, install, message, remove, rounds, settings, show, standstill, state
 from remote.words import Malformed, encode
 from tests.hostile.conduct import nothing_done
 from tests.hostile.damage import damaged, documents
@@ -24,7 +43,11 @@ def kinds(*modules: ModuleType) -> list[type[Any]]:
     return [kind for module, kind in found if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__]
 
 
-KINDS = kinds(words, plans, swap, health)
+KINDS = [
+    *kinds(words, plans, looks, swap, history, modelfile, modelchoice, models, choose, prune, setup, env, nextrun),
+    *kinds(asked, alarm, install, message, remove, rounds, settings, show, standstill, state),
+    *(surplus.Thing, state_move.Moved, store.Marker),
+]
 
 
 @st.composite

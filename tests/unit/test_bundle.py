@@ -21,6 +21,7 @@ def test_a_small_verb_takes_little_along() -> None:
     assert list(bundle.program("ping")) == [
         "remote",
         "remote.foreign_text",
+        "remote.forms",
         "remote.ping",
         "remote.wire",
         "remote.words",

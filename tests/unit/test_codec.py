@@ -13,7 +13,7 @@ from remote.plans import ConsumerStep, Plan, Spec, Watch, spec_hash
 from remote.words import Check, Malformed, encode
 from tests.hostile.values import values
 
-SPEC = Spec("azaion/queue@sha256:00", mounts=("/azaion:/azaion",), environment={"TZ": "UTC"})
+SPEC = Spec(f"azaion/queue@sha256:{'0' * 64}", mounts=("/azaion:/azaion",), environment={"TZ": "UTC"})
 PLAN = Plan(
     *("20260420-101112-abcd", "deploy", "gpu-1", "/azaion", "20260420-101112-abcd", "ann", "laptop", "0.1.0"),
     consumers=(ConsumerStep("annotation-queue", "place", "1.0", Watch(), SPEC),),

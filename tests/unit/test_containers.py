@@ -28,6 +28,7 @@ FULL = Spec(
     stop_grace=45,
     labels={"team": "azaion"},
 )
+RUN, SPEC = "20260420-101112-abcd", "0123456789ab"
 NOWHERE = Engine("unix:///nonexistent/docker.sock")
 
 
@@ -38,7 +39,7 @@ def inspected(**state: Any) -> dict[str, Any]:
         "Name": "/annotation-queue",
         "Image": "sha256:11",
         "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z", **state},
-        "Config": {"Labels": labels("annotation-queue", "r1", "spec1", "hash1", "")},
+        "Config": {"Labels": labels("annotation-queue", RUN, SPEC, "0123456789abcdef", "")},
         "HostConfig": {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}},
     }
 
@@ -100,8 +101,8 @@ def test_a_container_lives_while_a_process_of_it_may_be_at_work(state: dict[str,
 
 
 def test_what_holds_a_place_is_told_with_its_release_where_it_is_ours() -> None:
-    ours = occupant(inspected(), Ours("r1", "spec1"))
-    assert (ours.ours, ours.release, ours.spec, ours.running) == (True, "r1", "spec1", True)
+    ours = occupant(inspected(), Ours(RUN, SPEC))
+    assert (ours.ours, ours.release, ours.spec, ours.running) == (True, RUN, SPEC, True)
     assert (ours.name, ours.restart, ours.batch) == ("annotation-queue", "unless-stopped", "")
     foreign = occupant(inspected(), None, "a run of training, by its name")
     assert (foreign.ours, foreign.release, foreign.spec) == (False, "", "")

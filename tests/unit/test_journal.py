@@ -16,6 +16,7 @@ from remote.state_make import make
 from remote.store import Store, find_store
 
 RUN = "20260420-101112-abcd"
+DAY = "20260420-101112-000"
 
 
 @pytest.fixture
@@ -143,13 +144,13 @@ def test_a_run_that_was_cut_off_is_not_hidden_by_those_that_were_refused_because
         found = journal.last(store)
         return found.id if found else ""
 
-    run("1")
-    run("2", outcome="refused")
-    run("3", outcome="refused")
-    assert last() == "1"
-    run("4", outcome="done")
-    run("5", outcome="refused")
-    assert last() == "5"
+    run(f"{DAY}1")
+    run(f"{DAY}2", outcome="refused")
+    run(f"{DAY}3", outcome="refused")
+    assert last() == f"{DAY}1"
+    run(f"{DAY}4", outcome="done")
+    run(f"{DAY}5", outcome="refused")
+    assert last() == f"{DAY}5"
 
 
 def test_a_server_without_our_folder_has_had_no_run(tmp_path: Path) -> None:

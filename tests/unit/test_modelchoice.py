@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote import choose, lock, modelchoice, models, recover
+from remote.codec import decode
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.modelchoice import Choice, Choices, Verified
@@ -31,6 +32,7 @@ from tests.unit.test_modelfile import model
 
 AT = "2026-04-20T10:11:12.123Z"
 FOLDER = "/azaion/models"
+RUN = "20260420-101112-000"
 
 
 def path(date: str) -> str:
@@ -41,11 +43,11 @@ def chosen(*dates: str, before: str = "") -> Choices:
     """After choices in this order."""
     known = Choices()
     for at, date in enumerate(dates):
-        known = modelchoice.with_choice(known, Choice(path(date), date, f"run-{at}", "ann", AT), before)
+        known = modelchoice.with_choice(known, Choice(path(date), date, f"{RUN}{at}", "ann", AT), before)
     return known
 
 
-def back(known: Choices, run: str = "back") -> Choices:
+def back(known: Choices, run: str = f"{RUN}f") -> Choices:
     target = modelchoice.previous(known)
     assert target is not None
     return modelchoice.gone_back(known, target.path, run)
@@ -54,22 +56,22 @@ def back(known: Choices, run: str = "back") -> Choices:
 def test_going_back_goes_further_back_each_time_and_never_to_what_was_left() -> None:
     known = chosen("a", "b", "c")
     assert known.path == path("c")
-    known = back(known, "back-1")
+    known = back(known, f"{RUN}d")
     assert known.path == path("b")
-    known = back(known, "back-2")
+    known = back(known, f"{RUN}e")
     assert (known.path, modelchoice.previous(known)) == (path("a"), None)
-    assert [(one.date, one.left) for one in known.choices] == [("c", "back-1"), ("b", "back-2"), ("a", "")]
-    known = modelchoice.with_choice(known, Choice(path("d"), "d", "run-d", "ann", AT), "")
+    assert [(one.date, one.left) for one in known.choices] == [("c", f"{RUN}d"), ("b", f"{RUN}e"), ("a", "")]
+    known = modelchoice.with_choice(known, Choice(path("d"), "d", f"{RUN}d", "ann", AT), "")
     assert back(known).path == path("a")
-    known = modelchoice.with_choice(known, Choice(path("c"), "c", "run-c", "ann", AT), "")
-    assert [(one.date, one.left) for one in known.choices] == [("c", ""), ("d", ""), ("b", "back-2"), ("a", "")]
+    known = modelchoice.with_choice(known, Choice(path("c"), "c", f"{RUN}c", "ann", AT), "")
+    assert [(one.date, one.left) for one in known.choices] == [("c", ""), ("d", ""), ("b", f"{RUN}e"), ("a", "")]
 
 
 def test_the_first_choice_remembers_what_the_config_said_before() -> None:
     known = chosen("a", "b", before=path("current"))
     assert [(one.path, one.run) for one in known.choices] == [
-        (path("b"), "run-1"),
-        (path("a"), "run-0"),
+        (path("b"), f"{RUN}1"),
+        (path("a"), f"{RUN}0"),
         (path("current"), ""),
     ]
     assert back(back(known)).path == path("current")
@@ -88,7 +90,7 @@ def store(tmp_path: Path) -> Store:
 def test_choices_are_read_back_and_a_damaged_file_is_named(store: Store) -> None:
     assert modelchoice.load(store) == Choices()
     known = dataclasses.replace(
-        chosen("a", "b"), verified={path("a"): Verified("00", 1, 1_700_000_000_123_456_789, AT)}
+        chosen("a", "b"), verified={path("a"): Verified("0" * 64, 1, 1_700_000_000_123_456_789, AT)}
     )
     modelchoice.save(store, known)
     assert modelchoice.load(store) == known
@@ -151,7 +153,7 @@ def listed(store: Store, verify: str = "") -> Models:
         "file": "best.pt",
         "configs": {"q": config},
     }
-    return laptop.decode(Models, json.loads(json.dumps(models.answer({**request, "verify": verify}, print))), "models")
+    return decode(Models, json.loads(json.dumps(models.answer({**request, "verify": verify}, print))), "models")
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +219,7 @@ def test_a_choice_is_made_once_and_taken_back_to_what_was_there_before(trained: 
 
 
 def cut_off(store: Store) -> None:
-    book = Journal(store.journal("9"))
+    book = Journal(store.journal(f"{RUN}9"))
     book.write("begin")
     book.close()
 
@@ -230,7 +232,7 @@ def cut_off(store: Store) -> None:
         (lambda store: Path(store.model).write_text("{"), "model.json is damaged"),
         (lambda store: modelchoice.save(store, chosen("b")), f"somebody has chosen {path('b')} meanwhile"),
         (lambda store: Path(store.root, "config.yaml").write_text("a: 1\n"), "takes no model: it has no model"),
-        (cut_off, "run 9 was cut off and has to be finished first"),
+        (cut_off, f"run {RUN}9 was cut off and has to be finished first"),
         (lambda store: lock.acquire(store, {"who": "bob"}), "bob holds the lock of this server"),
     ],
 )
@@ -321,7 +323,7 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
     old = dataclasses.replace(FILE, date="2026-03-02", path=path("2026-03-02"), size=3 << 20, modified=AT, verified=AT)
     bad = ModelFile("2026-04-20-b", path("2026-04-20-b"), DAMAGED, "it is empty", 0, 1, AT)
     known = back(chosen("2026-04-20-b", before=path("current")))
-    known = modelchoice.with_choice(known, Choice(path("2026-03-02"), "2026-03-02", "r", "bob", AT), "")
+    known = modelchoice.with_choice(known, Choice(path("2026-03-02"), "2026-03-02", f"{RUN}1", "bob", AT), "")
     points = {"q": path("2026-03-02"), "p": "", "n": None}
     found = Models((old, bad), ("current",), known, "", dict(points))
     out = io.StringIO()
@@ -360,13 +362,15 @@ def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Stor
         book.close()
         Path(trained.root, f".config.yaml.{run}").write_text("left behind in the middle of writing it")
 
-    cut("9", encode(config))
-    assert mended(trained) == ["run 9 was cut off; the model in force is as it was"]
+    cut(f"{RUN}9", encode(config))
+    assert mended(trained) == [f"run {RUN}9 was cut off; the model in force is as it was"]
     assert Path(config.path).read_text() == f"model: {trained.root}/models/current/best.pt\n"
     modelchoice.save(trained, chosen("a"))
-    cut("8", encode(config))
-    assert mended(trained) == [f"run 8 was cut off; the model in force is {path('a')}"]
+    cut(f"{RUN}8", encode(config))
+    assert mended(trained) == [f"run {RUN}8 was cut off; the model in force is {path('a')}"]
     assert Path(config.path).read_text() == f'model: "{path("a")}"\n'
     assert [one.name for one in Path(trained.root).glob(".config*")] == []
-    cut("7", 7)
-    assert mended(trained) == ["the journal of run 7 is damaged: 7.configs.q: a mapping was expected, not int"]
+    cut(f"{RUN}7", 7)
+    assert mended(trained) == [
+        f"the journal of run {RUN}7 is damaged: {RUN}7.configs.q: a mapping was expected, not int"
+    ]

@@ -194,6 +194,9 @@ def test_of_any_text_at_all_only_that_value_changes_or_nothing_does(text: str) -
         assert repr(yaml.safe_load(after)) == repr(with_leaf(before, key.split("."), NEW)), text
 
 
+R1, R2, OLD = "20260420-101112-0001", "20260420-101112-0002", "0123456789abcdef"
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
@@ -223,10 +226,10 @@ def test_the_chosen_model_goes_where_there_is_a_key_for_it(store: Store) -> None
 
 
 def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_record(store: Store) -> None:
-    old = Release("r1", "", "ann", "proven", {"q": Placed("consumer", "1", "i", config_hash="old")})
-    new = Release("r2", "", "ann", "proven", {"q": Placed("consumer", "2", "i", config_hash="old")})
-    record.save(store, Record("r1", (new, old)))
-    for name in ("r1", "r2"):
+    old = Release(R1, "2026-04-20T10:11:12Z", "ann", "proven", {"q": Placed("consumer", "1", "", config_hash=OLD)})
+    new = Release(R2, "2026-04-20T10:11:12Z", "ann", "proven", {"q": Placed("consumer", "2", "", config_hash=OLD)})
+    record.save(store, Record(R1, (new, old)))
+    for name in (R1, R2):
         Path(store.release(name, "q")).mkdir(parents=True)
         Path(store.release(name, "q"), "config.yaml").write_text(f"release: {name}\nmodel: x\n")
     place = Path(config(store).path)
@@ -237,12 +240,12 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
         modelkey.point(store, "run", {"q": config(store), "gone": ConfigFile(f"{store.root}/none", model_key="model")})
         assert place.read_text() == f'hand: made\nmodel: "{NEW}"\n'
         assert place.stat().st_mode & 0o777 == 0o640
-        kept = f'release: r1\nmodel: "{NEW}"\n'
-        assert Path(store.release("r1", "q"), "config.yaml").read_text() == kept
-        assert Path(store.release("r2", "q"), "config.yaml").read_text() == "release: r2\nmodel: x\n"
+        kept = f'release: {R1}\nmodel: "{NEW}"\n'
+        assert Path(store.release(R1, "q"), "config.yaml").read_text() == kept
+        assert Path(store.release(R2, "q"), "config.yaml").read_text() == f"release: {R2}\nmodel: x\n"
         known, _ = record.load(store)
         hashes = [entry.services["q"].config_hash for entry in known.releases]
-        assert (hashes, known.current) == (["old", store.keyed_hash(kept)], "r1")
+        assert (hashes, known.current) == ([OLD, store.keyed_hash(kept)], R1)
     assert sorted(entry.name for entry in Path(store.root).iterdir()) == ["config.yaml", "state"]
 
 

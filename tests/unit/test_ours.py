@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remote.engine import Engine
-from remote.ids import is_release
+from remote.forms import ReleaseId, has
 from remote.journal import Journal
 from remote.occupants import occupants
 from remote.ours import Known, Named, Ours, is_made, journalled, judge, recorded
@@ -19,11 +19,11 @@ from remote.store import Store
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
 ADOPTED = f"adopted-{R1}"
 MINE, OTHER, FOREIGN = "a" * 64, "b" * 64, "f" * 64
-HERE = Named("queue", R1)
+HERE, SPEC = Named("queue", R1), "5bec5bec5bec"
 
 
-def marked(release: Any = R1, service: str = "queue") -> dict[str, Any]:
-    return {"gpu-runbook.service": service, "gpu-runbook.release": release, "gpu-runbook.spec": "5bec"}
+def marked(release: Any = R1, service: str = "queue", spec: Any = SPEC) -> dict[str, Any]:
+    return {"gpu-runbook.service": service, "gpu-runbook.release": release, "gpu-runbook.spec": spec}
 
 
 def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queue") -> dict[str, Any]:
@@ -41,10 +41,10 @@ def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queu
 @pytest.mark.parametrize(
     ("named", "labels", "image", "ours"),
     [
-        ([HERE], marked(), None, Ours(R1, "5bec")),
-        ([HERE], marked(), {"role": "queue"}, Ours(R1, "5bec")),
-        ([HERE], marked(), marked(R0), Ours(R1, "5bec")),  # its image is a commit of an earlier consumer
-        ([Named("queue", R2), HERE], marked(), None, Ours(R1, "5bec")),  # a later release has taken it along
+        ([HERE], marked(), None, Ours(R1, SPEC)),
+        ([HERE], marked(), {"role": "queue"}, Ours(R1, SPEC)),
+        ([HERE], marked(), marked(R0), Ours(R1, SPEC)),  # its image is a commit of an earlier consumer
+        ([Named("queue", R2), HERE], marked(), None, Ours(R1, SPEC)),  # a later release has taken it along
         ([], marked(), None, None),  # a label alone gives no right
         ([HERE], marked(), marked(), None),  # handed down
         ([HERE], None, None, None),
@@ -53,6 +53,7 @@ def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queu
         ([HERE], {"gpu-runbook.service": "queue"}, None, None),
         ([HERE], marked("../../etc"), None, None),
         ([HERE], marked(7), None, None),
+        ([HERE], marked(spec="-rf"), None, Ours(R1)),
         ([Named("queue", ADOPTED, adopted=True)], None, None, Ours(ADOPTED, made=False)),
         ([Named("queue", ADOPTED, adopted=True)], marked(), marked(), Ours(ADOPTED, made=False)),
         ([Named("queue", R2), Named("queue", ADOPTED, adopted=True)], None, None, Ours(ADOPTED, made=False)),
@@ -88,7 +89,7 @@ def test_a_container_is_ours_by_its_id_and_by_labels_of_its_own(
     ],
 )
 def test_what_becomes_a_part_of_a_path_has_the_form_of_an_id(text: Any, is_one: bool) -> None:
-    assert is_release(text) == is_one
+    assert has(ReleaseId, text) == is_one
 
 
 def release(name: str, container: str, adopted: bool = False) -> Release:

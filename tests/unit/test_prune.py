@@ -23,6 +23,8 @@ from tests.unit.scene import deployed
 
 NOW = 1776682800.0
 HOUR = 3600
+RUN, ONE, TWO = "20260420-101112", "1" * 64, "2" * 64
+ENDS = {1: ["begin", "end"], 2: ["begin"], 3: ["begin", "end"]}
 TRAINING = BatchMarks("training", "training", "team=training", "registry/training", "registry/training:current")
 
 
@@ -118,15 +120,15 @@ def test_what_goes_was_made_by_us_and_is_no_training(shown: dict[str, Any], goes
 
 def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:
     plan = Plan(
-        *("r1", "deploy", "gpu-1", "/azaion", "r1", "ann", "laptop", "0.1"),
+        *(f"{RUN}-0001", "deploy", "gpu-1", "/azaion", f"{RUN}-0001", "ann", "laptop", "0.1"),
         consumers=(
-            ConsumerStep("q", "place", "1", Watch(), Spec("r/q@sha256:1")),
+            ConsumerStep("q", "place", "1", Watch(), Spec(f"r/q@sha256:{ONE}")),
             ConsumerStep("p", "stop", "1", Watch()),
         ),
-        batches=(BatchStep("t", "tag", "1", "r/t@sha256:2", "r/t:current"),),
+        batches=(BatchStep("t", "tag", "1", f"r/t@sha256:{TWO}", "r/t:current"),),
     )
     begin, end = {"event": "begin", "plan": encode(plan)}, {"event": "end"}
-    assert brought({"a": [begin, end]}) == {"r/q@sha256:1", "r/t@sha256:2"}
+    assert brought({"a": [begin, end]}) == {f"r/q@sha256:{ONE}", f"r/t@sha256:{TWO}"}
     assert brought({"a": [begin]}) == set()  # under way, or cut off
     assert brought({"a": [{"event": "begin", "plan": {"id": 7}}, end], "b": [end], "c": []}) == set()
 
@@ -155,19 +157,20 @@ def test_old_journals_and_half_written_files_go_and_those_of_open_runs_stay(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tidy, "KEEP_RUNS", 1)
-    for run, events in {"1": ["begin", "end"], "2": ["begin"], "3": ["begin", "end"]}.items():
+    first = f"{RUN}-0001"
+    for run, events in ((f"{RUN}-000{number}", ENDS[number]) for number in ENDS):
         book = Journal(store.journal(run))
         for event in events:
             book.write(event)
         book.close()
-    Path(store.decision("1")).write_text("go")
+    Path(store.decision(first)).write_text("go")
     old, young = (Path(store.folder, name) for name in (".record.1-2", ".record.3-4"))
     for path in (old, young):
         path.write_text("half")
     os.utime(old, (0, 0))
     found = [*surplus._journals(store), *surplus._half_written(store)]
-    sizes = Path(store.journal("1")).stat().st_size + len("go")
-    assert [(one.kind, one.id, one.size) for one in found] == [("journal", "1", sizes), ("file", str(old), 4)]
+    sizes = Path(store.journal(first)).stat().st_size + len("go")
+    assert [(one.kind, one.id, one.size) for one in found] == [("journal", first, sizes), ("file", str(old), 4)]
 
 
 def test_at_least_two_releases_stay(tmp_path: Path) -> None:

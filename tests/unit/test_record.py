@@ -13,15 +13,19 @@ from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import encode
 
-SPEC = Spec("azaion/queue@sha256:00", environment={"NAME": "größer"})
-QUEUE = Placed("consumer", "1.0", "azaion/queue@sha256:00", container="c1", spec=SPEC, offset_at_swap=7)
+FIRST, SECOND, THIRD = (digit * 64 for digit in "123")
+RUN = "20260420-101112-000"
+R1, R2, R3, R4 = (f"{RUN}{digit}" for digit in "1234")
+IMAGE = f"azaion/queue@sha256:{'0' * 64}"
+SPEC = Spec(IMAGE, environment={"NAME": "größer"})
+QUEUE = Placed("consumer", "1.0", IMAGE, container=FIRST, spec=SPEC, offset_at_swap=7)
 
 
 def release(name: str, **more: str) -> Release:
     return Release(name, "2026-04-20T10:11:12.000Z", "ann", "proven", {"annotation-queue": QUEUE}, **more)
 
 
-KNOWN = Record("r3", (release("r3"), release("r2", left="run-9"), release("r1")))
+KNOWN = Record(R3, (release(R3), release(R2, left=f"{RUN}9"), release(R1)))
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def test_a_person_can_read_it_and_nobody_else(store: Store) -> None:
     record.save(store, KNOWN)
     path = Path(store.record)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert '\n      "id": "r3",\n' in path.read_text()
+    assert f'\n      "id": "{R3}",\n' in path.read_text()
     assert "größer" in path.read_text()
 
 
@@ -69,8 +73,8 @@ def test_a_damaged_entry_is_named_and_the_others_serve(store: Store) -> None:
     data["releases"][0]["services"]["annotation-queue"]["spec"]["image"] = 7
     Path(store.record).write_text(json.dumps(data))
     known, problems = record.load(store)
-    assert [entry.id for entry in known.releases] == ["r2", "r1"]
-    assert known.current == "r3"
+    assert [entry.id for entry in known.releases] == [R2, R1]
+    assert known.current == R3
     (problem,) = problems
     assert "releases[0].services.annotation-queue.spec.image: str was expected, not int" in problem
 
@@ -83,27 +87,27 @@ def test_a_damaged_record_is_kept_beside_the_new_one(store: Store) -> None:
 
 
 def test_a_deploy_comes_first_and_is_in_force() -> None:
-    known = record.with_release(KNOWN, release("r4"))
-    assert (known.current, [entry.id for entry in known.releases]) == ("r4", ["r4", "r3", "r2", "r1"])
+    known = record.with_release(KNOWN, release(R4))
+    assert (known.current, [entry.id for entry in known.releases]) == (R4, [R4, R3, R2, R1])
 
 
 def test_a_deploy_that_is_entered_twice_stands_there_once() -> None:
-    known = record.with_release(record.with_release(KNOWN, release("r4")), release("r4"))
-    assert [entry.id for entry in known.releases] == ["r4", "r3", "r2", "r1"]
+    known = record.with_release(record.with_release(KNOWN, release(R4)), release(R4))
+    assert [entry.id for entry in known.releases] == [R4, R3, R2, R1]
 
 
 def test_a_rollback_marks_what_it_leaves_and_clears_what_it_goes_to() -> None:
-    known = record.rolled_back(KNOWN, "r2", "r3", "run-10", {})
-    assert known.current == "r2"
-    assert [(entry.id, entry.left) for entry in known.releases] == [("r3", "run-10"), ("r2", ""), ("r1", "")]
+    known = record.rolled_back(KNOWN, R2, R3, f"{RUN}a", {})
+    assert known.current == R2
+    assert [(entry.id, entry.left) for entry in known.releases] == [(R3, f"{RUN}a"), (R2, ""), (R1, "")]
 
 
 def test_a_rollback_to_what_is_in_force_on_record_marks_nothing() -> None:
-    known = record.rolled_back(KNOWN, "r3", "r3", "run-10", {})
+    known = record.rolled_back(KNOWN, R3, R3, f"{RUN}a", {})
     assert known == KNOWN
 
 
 def test_a_container_that_was_created_anew_takes_the_place_of_the_removed_one() -> None:
-    known = record.rolled_back(KNOWN, "r1", "r3", "run-10", {"annotation-queue": "c2", "other": "c3"})
+    known = record.rolled_back(KNOWN, R1, R3, f"{RUN}a", {"annotation-queue": SECOND, "other": THIRD})
     containers = {entry.id: entry.services["annotation-queue"].container for entry in known.releases}
-    assert containers == {"r3": "c1", "r2": "c1", "r1": "c2"}
+    assert containers == {R3: FIRST, R2: FIRST, R1: SECOND}

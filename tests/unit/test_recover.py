@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from remote.store import Store, find_store
 from remote.words import OffsetFile, encode
 
 RUN = "20260420-101112-abcd"
+OTHER = f"{RUN}-0f0f"
+A, B, C = (f"20260419-101112-000{digit}" for digit in "abc")
 PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")
 
 
@@ -64,39 +67,39 @@ def test_a_run_that_was_cut_off_before_its_swap_changed_nothing(store: Store, do
 
 
 def test_what_a_run_without_a_swap_kept_is_removed_since_it_holds_passwords(store: Store, docker: Docker) -> None:
-    for name in (RUN, "another"):
+    for name in (RUN, OTHER):
         Path(store.release(name, "q")).mkdir(parents=True)
         Path(store.release(name, "q"), "config.yaml").write_text("password: secret")
     cut_off(store, ("begin", {"plan": encode(PLAN)}))
     mended(store, docker)
-    assert listed(store.releases) == {"another"}
+    assert listed(store.releases) == {OTHER}
 
 
 def test_runs_that_ended_or_live_or_recover_themselves_are_left_alone(store: Store, docker: Docker) -> None:
-    cut_off(store, ("begin", {}), ("end", {"outcome": "done"}), run="a")
-    living = Journal(store.journal("b"))
-    cut_off(store, run="c")
-    assert mended(store, docker, "c") == []
+    cut_off(store, ("begin", {}), ("end", {"outcome": "done"}), run=A)
+    living = Journal(store.journal(B))
+    cut_off(store, run=C)
+    assert mended(store, docker, C) == []
     living.close()
-    assert journal.state(store, "c").state == "cut-off"
+    assert journal.state(store, C).state == "cut-off"
 
 
 def test_a_damaged_journal_needs_a_person_once(store: Store, docker: Docker) -> None:
-    cut_off(store, ("begin", {"plan": {"id": 7}}), run="a")
-    cut_off(store, ("begin", {"plan": encode(PLAN)}), ("swap", {"swap": {}}), run="b")
-    cut_off(store, ("begin", {}), run="c")
+    cut_off(store, ("begin", {"plan": {"id": 7}}), run=A)
+    cut_off(store, ("begin", {"plan": encode(PLAN)}), ("swap", {"swap": {}}), run=B)
+    cut_off(store, ("begin", {}), run=C)
     sentences = mended(store, docker)
     assert [sentence.split(": ")[0] for sentence in sentences] == [
-        f"the journal of run {run} is damaged" for run in "abc"
+        f"the journal of run {run} is damaged" for run in (A, B, C)
     ]
-    assert [journal.state(store, run).outcome for run in "abc"] == ["needs-person"] * 3
+    assert [journal.state(store, run).outcome for run in (A, B, C)] == ["needs-person"] * 3
     assert mended(store, docker) == []
 
 
 def test_several_cut_runs_are_ended_oldest_first(store: Store, docker: Docker) -> None:
-    for run in ("20260420-2", "20260420-1"):
+    for run in (B, A):
         cut_off(store, run=run)
-    assert [sentence.split()[1] for sentence in mended(store, docker)] == ["20260420-1", "20260420-2"]
+    assert [sentence.split()[1] for sentence in mended(store, docker)] == [A, B]
 
 
 def test_whoever_claims_first_decides(store: Store) -> None:
@@ -106,7 +109,9 @@ def test_whoever_claims_first_decides(store: Store) -> None:
 
 
 def releases(*ids: str) -> tuple[Release, ...]:
-    return tuple(Release(name, "", "ann", "proven", {"q": Placed("consumer", "1", "i")}) for name in ids)
+    return tuple(
+        Release(name, "2026-04-20T10:11:12Z", "ann", "proven", {"q": Placed("consumer", "1", "0" * 64)}) for name in ids
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,24 +139,37 @@ def test_the_release_that_a_rollback_would_go_to_is_kept_however_many_were_left(
 
 
 def test_folders_that_no_kept_release_needs_go_and_those_of_open_runs_stay(store: Store, docker: Docker) -> None:
-    record.save(store, Record("r1", releases("r1")))
-    for name in ("r1", "ended", "cut-off", "under-way", "adopted-gone", "so-old-that-its-journal-is-gone"):
+    old = "20200101-000000-0000"  # its journal is gone
+    record.save(store, Record(RUN, releases(RUN)))
+    for name in (RUN, A, B, C, f"adopted-{A}", old, "lost+found"):
         Path(store.release(name, "q")).mkdir(parents=True)
-    cut_off(store, ("end", {}), run="ended")
-    cut_off(store, ("begin", {}), run="cut-off")
-    living = Journal(store.journal("under-way"))
+    cut_off(store, ("end", {}), run=A)
+    cut_off(store, ("begin", {}), run=B)
+    living = Journal(store.journal(C))
     assert tidy.tidy(store, docker, keep=5) == []
     living.close()
-    assert listed(store.releases) == {"r1", "cut-off", "under-way"}
+    assert listed(store.releases) == {RUN, B, C, "lost+found"}
+
+
+@pytest.mark.parametrize("container", ["--volumes", "annotation-queue", 7, None])
+def test_a_note_that_names_no_container_leads_to_none(store: Store, docker: Docker, container: object) -> None:
+    """Such as somebody else may have written: there is no engine here that could be asked for it."""
+    for name in (A, B, C):
+        Path(store.release(name)).mkdir(parents=True)
+        note = {"handled": [{"container": container}]}
+        Path(store.release(name), "failed.json").write_text(json.dumps(note))
+    assert tidy.tidy(store, docker, keep=5) == [
+        f"the note of release {A} is damaged; its containers are left to a person"
+    ]
 
 
 def test_old_journals_go_with_their_decisions(store: Store, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tidy, "KEEP_RUNS", 2)
-    for run in ("1", "2", "3"):
+    for run in (A, B, C):
         cut_off(store, ("end", {}), run=run)
         claim(store.decision(run), "go")
     tidy.tidy(store, docker, keep=5)
-    assert listed(store.runs) == {"2.decision", "2.jsonl", "3.decision", "3.jsonl"}
+    assert listed(store.runs) == {f"{run}.{what}" for run in (B, C) for what in ("decision", "jsonl")}
 
 
 @pytest.mark.parametrize(("means", "expected"), [("next", 7), ("last", 8)])

@@ -37,9 +37,9 @@ def concluded(**end: Any) -> Ended:
 
 
 def test_a_run_that_went_well_is_a_result() -> None:
-    details = {"release": "r2", "notes": ["a note"]}
+    details = {"release": RUN, "notes": ["a note"]}
     assert concluded(outcome="done", verdict="proven", details=details) == Ended(
-        RUN, "r2", "gpu-1: so it was", "proven", ("a note",)
+        RUN, RUN, "gpu-1: so it was", "proven", ("a note",)
     )
 
 
