@@ -108,6 +108,12 @@ SUBJECTS = {
 
 # Places that hand on what others say, so that no sentence stands in them.
 HANDED_ON = {
+    ("remote.checks.state", "check"): "why the folder cannot lie there, as a row",
+    ("runbook.apart", "_understood"): "what the rendering of a template ended with",
+    ("runbook.moving", "move"): "why a move of the state was not heard to its end",
+    ("runbook.running", "follow"): "why a run was not followed to its end",
+    ("runbook.schedule.asking", "trial"): "why the test alerts were not heard to their end",
+    ("tasks.visit", "_show_notices"): "what a server says for a person to know",
     ("runbook.checklist", "env_row"): "the variables that are missing, joined",
     ("runbook.fields", "parse"): "the sentence of a kind of entry, each named under hosts.yaml",
     ("runbook.hostsfile", "load"): "a sentence of a kind of entry, or of the library that reads them",
@@ -128,7 +134,6 @@ HANDED_ON = {
     ("runbook.models", "_fit"): "what is wrong with a model",
     ("runbook.models", "_verified"): "how a run that was cut off has ended",
     ("runbook.resolve", "_read_envs"): "an error of .env, together with others",
-    ("runbook.apart", "_answers"): "what is wrong with a template, as the child process says it",
     ("runbook.templates", "_read"): "what is wrong with the place of a template, by the line of hosts.yaml",
     ("runbook.schedule.asking", "_changing"): "what the line says",
     ("runbook.schedule.showing", "rows"): "why the crontab cannot be read, as a row",
@@ -150,7 +155,7 @@ HANDED_ON = {
     ("remote.docker", "_asked"): "what the docker engine says",
     ("remote.engine", "_unreachable"): "what the docker engine says",
     ("remote.engine", "send"): "what the docker engine says",
-    ("remote.registry", "pull"): "what the docker engine says",
+    ("remote.pulling", "pull"): "what the docker engine says",
     ("remote.ground", "offset"): "why the offset file could not be read",
     ("remote.guarded", "_walk"): "what the operating system says of links that lead in a circle",
     ("remote.modelfile", "looked_at"): "the state of a model, in words that stand elsewhere",

@@ -28,7 +28,7 @@ from runbook.inventory import load_inventory
 
 EVERY = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 WRITTEN = [page for page in EVERY if page.name not in PAGES]  # by a person
-HANDED_ON = 50  # places that hand on what others say; one more has to be thought of, and not only listed
+HANDED_ON = 58  # places that hand on what others say; one more has to be thought of, and not only listed
 
 
 @pytest.fixture(scope="module")

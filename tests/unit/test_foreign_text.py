@@ -163,7 +163,7 @@ def a_pull(said: str, folder: Path) -> Any:
         yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch.registry, "pull", pull)
+        patch.setattr(fetch.pulling, "pull", pull)
         return refused(lambda: fetch._pull(Saying({}), "team/queue@sha256:00", None, lambda _: None))
 
 
@@ -291,11 +291,14 @@ def an_error_of_a_server(said: str, folder: Path) -> Any:
     return [exchange._error("gpu-1", content), exchange._not_run(Somewhere, 1, said.strip())]  # type: ignore[arg-type]
 
 
+RUN = "20260420-101112-abcd"
+
+
 def an_end_of_a_run(said: str, folder: Path) -> Any:
     end = {"outcome": "done", "sentence": said, "details": {"notes": [said]}}
-    ended = running.conclude(Somewhere, {"run": "r", "end": end})  # type: ignore[arg-type]
+    ended = running.conclude(Somewhere, {"run": RUN, "end": end})  # type: ignore[arg-type]
     failed = {"outcome": "rolled-back", "sentence": said, "hint": said}
-    error = refused(lambda: running.conclude(Somewhere, {"run": "r", "end": failed}), RunbookError)  # type: ignore[arg-type]
+    error = refused(lambda: running.conclude(Somewhere, {"run": RUN, "end": failed}), RunbookError)  # type: ignore[arg-type]
     return [ended.sentence, *ended.notes, error]
 
 

@@ -257,7 +257,7 @@ def test_every_docker_command_goes_through_the_one_place_that_refuses() -> None:
     posting = {
         file.name for file, node in calls() if isinstance(node, ast.Constant) and node.value in ("POST", "DELETE")
     }
-    assert posting == {"registry.py"}  # which pulls
+    assert posting == {"pulling.py"}  # which pulls
 
 
 def is_text(node: ast.AST, text: str) -> bool:
