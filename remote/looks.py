@@ -91,9 +91,7 @@ class Look:
     occupants: Dict[ServiceName, Tuple[Occupant, ...]] = field(default_factory=dict)
     containers: Tuple[ContainerId, ...] = ()  # ids of all containers that exist
     digests: Dict[ServiceName, Pinned] = field(default_factory=dict)  # in the registry
-    images: Dict[Image, MaybeImageId] = field(
-        default_factory=dict
-    )  # of releases -> the local id, empty when it is gone
+    images: Dict[Image, MaybeImageId] = field(default_factory=dict)  # of releases; empty for one that is gone
     revisions: Dict[Image, Remark] = field(default_factory=dict)  # of digests that are here: what their label says
     same_config: Dict[ServiceName, bool] = field(default_factory=dict)  # whether the wanted text is in place already
     configs: Dict[ServiceName, KeyedHash] = field(default_factory=dict)  # of what is in place; nothing where nothing is

@@ -36,9 +36,7 @@ class Models:
     others: Tuple[str, ...]  # directories whose names are no dates
     choices: Choices
     damaged: str  # what is wrong with the choices, usually nothing
-    points: Dict[
-        ServiceName, Optional[MaybePlace]
-    ]  # the model in a config: empty for something else, None without a key
+    points: Dict[ServiceName, Optional[MaybePlace]]  # what its config names: empty for no model, None without a key
     target: Optional[ModelFile] = None  # the one that was asked for, read as a whole
     run: Optional[RunState] = None  # the last one
     leads: str = ""  # where the folder's path leads, if not to itself: words to stand behind it

@@ -75,7 +75,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if begin is None:
         return "cancelled", f"run {run} was cut off before it began; nothing was changed"
     try:
-        if begin.get("action") == state_moved.ACTION:
+        if begin.get("action") == state_moved.ACTION and not store.is_in_root:  # it is written down in the new place
             return "done", state_moved.finish(store, begin)[0]
         if begin.get("action") == "model":
             configs = decode(Dict[ServiceName, ConfigFile], begin["configs"], f"{run}.configs")

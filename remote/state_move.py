@@ -226,6 +226,8 @@ def _prepare(
     _, damage = record.load(new)
     if len(damage) > len(record.load(old)[1]):
         raise Refusal(f"{old.record} changed while it was copied", "run it again")
+    if any(journals.state(new, run).state != "ended" for run in journals.runs(new)):
+        raise Refusal(f"{old.runs} changed while it was copied", "run it again")
     before_it = () if old.is_in_root else old.marked().was
     _write(new, dataclasses.replace(new.marked(), machine=machine(), was=(*before_it, old.folder)))
     installed = None

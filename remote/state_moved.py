@@ -9,6 +9,8 @@ import sys
 from typing import Any, Dict, Tuple
 
 from remote import files, notes
+from remote.codec import decode
+from remote.forms import Path, RunId
 from remote.scheduled import crontab
 from remote.scheduled.settings import PROGRAM, SETTINGS, Installed, place
 from remote.store import Store
@@ -25,14 +27,15 @@ def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
     """What is left to do once the new folder is in force: the sentence of its end, and our block of the crontab.
 
     `begin`: the journal's first line. What was not taken along stays, for a person to look at. May be repeated: whoever
-    finds a move that was cut off calls it again. Raises Refusal when cron takes no block.
+    finds a move that was cut off calls it again. Raises Refusal when cron takes no block, and Malformed.
     """
-    old, run, keep = Store(new.root, str(begin["was"])), str(begin["run"]), bool(begin.get("left"))
+    old, run = Store(new.root, decode(Path, begin["was"], "was")), decode(RunId, begin["run"], "run")
+    keep = bool(begin.get("left"))
     if old.is_in_root:
         _leave_word(old.folder, new.folder)
         if not keep:
             shutil.rmtree(aside(old.root, run), ignore_errors=True)
-    elif not keep:
+    elif not keep and old.folder in new.marked().was:  # the journal alone removes nothing
         shutil.rmtree(old.folder, ignore_errors=True)
     files.remove(new.arriving)
     installed, _ = notes.load(Installed, place(new, SETTINGS))

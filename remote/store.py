@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 from remote import files
 from remote.codec import decode
-from remote.forms import Annotated, Place, maybe, text
+from remote.forms import Place
 from remote.words import Malformed, Refusal
 
 SPARE, ROOM = "spare", 1 << 20  # bytes
@@ -29,14 +29,11 @@ MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _PATH = re.compile(r"(/[\w.@+,-]+)+", re.ASCII)
 
 
-MachineId = Annotated[str, maybe(text("a machine-id", "[0-9a-f]{32}"))]
-
-
 @dataclass(frozen=True)
 class Marker:
     """`folder.json`: which machine the folder was made on, where its content lay before, which folders are given up."""
 
-    machine: MachineId = ""  # empty where there is none
+    machine: str = ""  # the machine-id, empty where there is none
     was: Tuple[Place, ...] = ()
     forgotten: Tuple[Place, ...] = ()
 

@@ -15,12 +15,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from remote.codec import decode
 from remote.env import Compared
 from remote.envfile import Difference
 from remote.history import Change, Past
+from remote.looks import Checkpoint, Look
 from remote.modelchoice import Choice, Choices
 from remote.modelfile import ModelFile
 from remote.models import Models
+from remote.nextrun import NextRun
 from remote.plans import Pause, RunState
 from remote.prune import Pruned
 from remote.scheduled import install as scheduled
@@ -267,7 +270,7 @@ SCHEDULE = Shown(
     Known(AT, "ok", "", 7, {"disk space": Alarm(2, AT, "warning", 1.0)}, {"annotation-queue": (AT,)}, ()),
     (Told(AT, "action", "annotation-queue was started again"),),
 )
-NEXT = {"look": a_look(), "command": ["python"], "checkpoint": None, "found": False}
+NEXT = encode(NextRun(decode(Look, a_look()), ("python",), Checkpoint("epoch-7", 60.0)))
 SEEN = {"at": AT, "every": 300, "damaged": 0, "runs": [encode(PAST)]}
 LINE = ["2026-04-20T10:11:12.000000001Z", "stdout", "it says", False]
 STATE = {"Status": "running", "ExitCode": 0, "StartedAt": AT, "FinishedAt": "0001-01-01T00:00:00Z"}

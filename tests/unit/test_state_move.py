@@ -121,7 +121,7 @@ def test_all_that_was_remembered_is_remembered_and_the_check_goes_on(root: str, 
     assert not new.is_in_root and new.folder.startswith(base)
     assert known(new) == before
     assert new.marked().was == (f"{root}/.deploy",)
-    assert told[0]["folder"] == new.folder and not told[0]["left"]
+    assert told[0]["folder"] == new.folder and told[0]["left"] == ()
     assert f"{new.folder}/health/check.pyz" in table.block(root) and ".deploy" not in table.text
     assert "somebody" in table.text or len(table.text.splitlines()) > 3, "other people's lines stay"
     assert Path(place(new, "check.pyz")).read_text() == "the new program"
@@ -308,7 +308,7 @@ def test_what_is_none_of_ours_stays_behind_and_is_named(root: str, base: str) ->
     (evil / "runs/evil\nrow.jsonl").touch()
     told: list[dict[str, Any]] = []
     moved(root, base, said=told.append)
-    assert list(told[0]["left"]) == ["evil.sh", "releases/not an id", "runs/evil\nrow.jsonl"]
+    assert told[0]["left"] == ("evil.sh", "releases/not an id", "runs/evil\nrow.jsonl")
     (aside,) = Path(root).glob(".deploy.moved-*")
     assert (aside / "evil.sh").exists(), "it is a person's to look at"
 
@@ -356,3 +356,45 @@ def test_settings_of_the_move_are_those_of_the_laptop(root: str, base: str) -> N
     moved(root, base)
     found = json.loads(Path(place(find_store(root, base), "settings.json")).read_text())
     assert decode(Installed, found).settings.root == root
+
+
+@pytest.mark.parametrize("where", ["old", "new"])
+def test_a_journal_that_tells_of_a_move_removes_nothing(root: str, base: str, tmp_path: Path, where: str) -> None:
+    """Containers can write in the old folder, and what they have written there came along."""
+    kept = tmp_path / "models"
+    kept.mkdir()
+    if where == "new":
+        moved(root, base)
+        _let_go()
+    found, run = find_store(root, base), "20990101-000000-abcd"
+    forged = {"event": "begin", "action": state_moved.ACTION, "run": run, "was": str(kept)}
+    Path(found.journal(run)).write_text(json.dumps(forged) + "\n")
+    finished(found)
+    assert kept.is_dir()
+    assert journals.state(found, run).outcome == ("needs-person" if where == "old" else "done")
+
+
+@pytest.mark.parametrize("change", [{"run": "../../x"}, {"was": "models"}, {"was": None}])
+def test_a_move_without_ids_and_paths_is_for_a_person(root: str, base: str, change: dict[str, Any]) -> None:
+    moved(root, base)
+    _let_go()
+    found, run = find_store(root, base), "20990101-000000-abcd"
+    begin = {"event": "begin", "action": state_moved.ACTION, "run": run, "was": f"{root}/.deploy"}
+    Path(found.journal(run)).write_text(json.dumps({**begin, **change}) + "\n")
+    finished(found)
+    assert journals.state(found, run).sentence.startswith(f"the journal of run {run} is damaged: ")
+
+
+def test_a_journal_that_came_while_they_were_copied_is_not_taken_over(
+    root: str, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, run = state_move.copied, "20990101-000000-abcd"
+
+    def late(source: str, target: str) -> list[str]:
+        Path(in_root(root).journal(run)).write_text('{"event": "begin", "action": "deploy"}\n')
+        return copied(source, target)
+
+    monkeypatch.setattr(state_move, "copied", late)
+    with pytest.raises(Refusal, match=f"{root}/.deploy/runs changed while it was copied; nothing was moved"):
+        moved(root, base)
+    assert find_store(root, base).is_in_root
