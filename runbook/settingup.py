@@ -53,7 +53,7 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
         "left": [encode(one) for one in found.left],
         "rows": [encode(row) for row in found.rows],
     }
-    if not dry_run:
+    if not dry_run and moving.due(found.rows):
         moving.make_ready(door, inventory, resolved, found.rows, screen)
     if found.left and not dry_run:
         raise _needs_person(server, found, result)
