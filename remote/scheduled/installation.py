@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from remote import command, files, notes
 from remote.codec import decode
-from remote.scheduled.program import archive
+from remote.scheduled.program import archive, is_same
 from remote.scheduled.settings import KEPT, PROGRAM, SETTINGS, Installed, Settings, place
 from remote.store import Store
 from remote.words import Refusal, encode
@@ -46,7 +46,7 @@ def forget(store: Store) -> None:
 
 def _write_program(path: str, data: bytes) -> bool:
     """Put the program in its place once it has been seen to run here; whether it is another one than before."""
-    if files.read(path) == data:
+    if is_same(files.read(path) or b"", data):
         return False
     staged = files.stage(path, data, 0o600)
     ended = command.run([sys.executable, "-IS", staged, "version"], SECONDS)

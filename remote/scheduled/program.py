@@ -14,7 +14,8 @@ import sys
 
 importlib.import_module("remote.scheduled.main").main(sys.argv)
 """
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources make the same file
+EPOCH = (1980, 1, 1, 0, 0, 0)
+HEAD = 16  # bytes of a compiled module before its code: which Python made it, and of which source
 
 
 def archive(sources: Dict[str, str]) -> bytes:
@@ -31,6 +32,23 @@ def archive(sources: Dict[str, str]) -> bytes:
             file.writestr(zipfile.ZipInfo(path + ".py", EPOCH), source, zipfile.ZIP_DEFLATED)
             file.writestr(zipfile.ZipInfo(path + ".pyc", EPOCH), _compiled(path + ".py", source), zipfile.ZIP_DEFLATED)
     return content.getvalue()
+
+
+def is_same(one: bytes, other: bytes) -> bool:
+    """Whether both are whole, and made of the same sources by the same Python.
+
+    The code itself is not compared: in its bytes it also shows which words that process had met before.
+    """
+    try:
+        return _parts(one) == _parts(other)
+    except Exception:  # the bytes may be anything, and each kind of damage has an exception of its own
+        return False
+
+
+def _parts(data: bytes) -> Dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        found = {name: file.read(name) for name in file.namelist()}
+    return {name: content[:HEAD] if name.endswith(".pyc") else content for name, content in found.items()}
 
 
 def _compiled(path: str, source: str) -> bytes:
