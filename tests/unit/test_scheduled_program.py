@@ -34,6 +34,12 @@ def test_other_sources_and_another_python_make_another_program(monkeypatch: pyte
     assert not is_same(known, archive(SOURCES))
 
 
+def test_other_code_below_the_same_source_makes_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, dumps = archive(SOURCES), marshal.dumps
+    monkeypatch.setattr(marshal, "dumps", lambda code: dumps(compile("import os", "remote/one.py", "exec")))
+    assert not is_same(archive(SOURCES), known)
+
+
 def test_one_that_is_damaged_is_written_anew() -> None:
     known = archive(SOURCES)
     assert not is_same(b"", known)
