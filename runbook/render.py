@@ -9,7 +9,9 @@ it takes and what it uses is bounded by where it is rendered, in `apart`.
 
 from __future__ import annotations
 
+import codecs
 import functools
+import importlib
 import math
 import re
 import traceback
@@ -48,6 +50,9 @@ GLOBALS = ("dict", "namespace", "range")  # of jinja2's own; docs/hosts-yaml.md 
 
 TRIAL = "/models/2026-04-20/best.pt"  # put in and taken out again, to see that it can be
 ONE_LINE = 'Give the model a line of its own in the template: model: {{ root ~ "/models/current/best.pt" }}'
+
+# What jinja2 and its filters import when they come to use it.
+_USED_LATER = ("html", "jinja2.debug", "jinja2.meta", "jinja2.sandbox", "pprint", "textwrap")
 
 _CORRECT = "Correct the template."
 _LONG = f"it gives more than {LIMIT >> 20} MiB"
@@ -135,13 +140,8 @@ class Template:
 
 def read(path: Path) -> Template:
     """The template in a file, with what it takes to use it where nothing can be opened. Raises BadInput."""
-    import codecs
-    import textwrap  # noqa: F401  a filter's
-
-    import jinja2.debug
-    import jinja2.meta
-    import jinja2.sandbox  # noqa: F401
-
+    for name in _USED_LATER:
+        importlib.import_module(name)
     codecs.lookup("unicode-escape")  # how a template's texts are read
     return Template(path, read_text(path, MISSING))
 
