@@ -100,6 +100,7 @@ EnvName = Annotated[str, text("the name of a variable", r"[A-Za-z_]\w{0,254}")]
 KeyedHash = Annotated[str, maybe(text("a keyed hash", "[0-9a-f]{16}"))]  # nothing while a server has no salt
 SpecHash = Annotated[str, text("the hash of a spec", "[0-9a-f]{12}")]
 Level = Annotated[str, text("a level", "ok|warning|critical|unknown|skipped")]
+KeptLevel = Annotated[str, text("a level", "[a-z-]{1,20}")]  # as another version may have left it
 Kind = Annotated[str, text("a kind of service", "consumer|batch")]
 Action = Annotated[str, text("what a plan does", "deploy|rollback|restart|stop")]
 Change = Annotated[str, text("a change", "none|place|replace|restart|stop|tag")]

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
-from remote.forms import Count, Level, Time
+from remote.forms import Count, KeptLevel, Time
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 
 ATTEMPTS = 2  # rounds in a row that something must be wrong before anybody is told
@@ -20,7 +20,7 @@ class Alarm:
 
     count: Count = 0  # rounds in a row
     since: Time = ""  # the first of them
-    told: Level = ""  # the worst level that was told, empty while nobody was told anything
+    told: KeptLevel = ""  # the worst level that was told, empty while nobody was told anything
     quiet: float = 0.0  # seconds since somebody was told
 
 

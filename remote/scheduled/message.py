@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
 from remote.foreign_text import LONGEST, one_line
-from remote.forms import Level, Time
+from remote.forms import KeptLevel, Time
 from remote.scheduled import markup
 from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News, rank
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
@@ -40,7 +40,7 @@ class Message:
 
     server: str
     at: Time  # the server's clock
-    level: Level
+    level: KeptLevel
     title: str
     text: str
     rows: Tuple[Dict[str, str], ...] = ()

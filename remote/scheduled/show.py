@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from remote import notes
 from remote.checks import scheduled
-from remote.forms import Count, Level, ServiceName, Time
+from remote.forms import Count, KeptLevel, ServiceName, Time
 from remote.scheduled import crontab, history
 from remote.scheduled import state as states
 from remote.scheduled.alarm import Alarm
@@ -50,7 +50,7 @@ class Known:
     """What the rounds remember, as `state.State` has it."""
 
     at: Time = ""
-    level: Level = ""
+    level: KeptLevel = ""
     silent: str = ""
     rounds: Count = 0
     alarms: Dict[str, Alarm] = field(default_factory=dict)

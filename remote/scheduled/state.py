@@ -9,7 +9,7 @@ from typing import Dict, Optional, Tuple
 
 from remote import files
 from remote.codec import decode
-from remote.forms import Count, Level, RunId, ServiceName, Time
+from remote.forms import Count, KeptLevel, RunId, ServiceName, Time
 from remote.scheduled.alarm import Alarm
 from remote.scheduled.message import Message
 from remote.scheduled.standstill import Standstill
@@ -36,13 +36,13 @@ class State:
     """Everything that is remembered from round to round. Times in seconds."""
 
     at: Time = ""  # of the last round
-    level: Level = ""  # the worst of its rows
+    level: KeptLevel = ""  # the worst of its rows
     silent: str = ""  # why it told nobody and did nothing
     rounds: Count = 0  # that were made since the check was installed, or since this file began anew
     run: RunId = ""  # the newest run that had ended
     alarms: Dict[str, Alarm] = field(default_factory=dict)  # by row
     standstills: Dict[ServiceName, Standstill] = field(default_factory=dict)  # by service
-    full: Dict[str, Level] = field(default_factory=dict)  # path -> the level at which it alarms
+    full: Dict[str, KeptLevel] = field(default_factory=dict)  # path -> the level at which it alarms
     restarts: Dict[ServiceName, Tuple[Time, ...]] = field(default_factory=dict)  # service -> when it was started again
     pending: Tuple[Pending, ...] = ()
     troubles: Dict[str, str] = field(default_factory=dict)  # of the check itself: what, and why

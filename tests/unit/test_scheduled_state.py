@@ -57,6 +57,13 @@ def test_what_was_saved_is_loaded_and_for_this_login_alone(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_levels_of_another_version_cost_no_alert_that_is_owed(path: Path) -> None:
+    states.save(str(path), STATE)
+    path.write_text(path.read_text().replace('"critical"', '"panic"'))
+    found, damage = states.load(str(path))
+    assert found and (found.level, found.pending[0].message.level, damage) == ("panic", "panic", "")
+
+
 def test_a_file_that_is_cut_at_any_byte_begins_anew_and_is_said(path: Path) -> None:
     states.save(str(path), STATE)
     whole = path.read_bytes()
