@@ -111,8 +111,6 @@ HANDED_ON = {
     ("remote.checks.state", "check"): "why the folder cannot lie there, as a row",
     ("runbook.apart", "_understood"): "what the rendering of a template ended with",
     ("runbook.moving", "move"): "why a move of the state was not heard to its end",
-    ("runbook.running", "follow"): "why a run was not followed to its end",
-    ("runbook.schedule.asking", "trial"): "why the test alerts were not heard to their end",
     ("tasks.visit", "_show_notices"): "what a server says for a person to know",
     ("runbook.checklist", "env_row"): "the variables that are missing, joined",
     ("runbook.fields", "parse"): "the sentence of a kind of entry, each named under hosts.yaml",

@@ -20,9 +20,12 @@ pytestmark = pytest.mark.real
 # Answers one verb with what a file says, and leaves every other to the real interpreter.
 ODD_PYTHON = """\
 #!/usr/bin/python3 -IS
-import re, subprocess, sys
-data = sys.stdin.buffer.read()
-if re.search(rb'"verb": "([a-z]+)"', data)[1] == b"VERB":
+import json, subprocess, sys, zlib
+data = rest = sys.stdin.buffer.read()
+while rest:
+    size, _, rest = rest.partition(b"\\n")
+    block, rest = rest[: int(size)], rest[int(size) :]
+if json.loads(zlib.decompress(block))["verb"] == "VERB":
     sys.stdout.buffer.write(open("/run/odd-answer", "rb").read())
 else:
     subprocess.run(["/usr/bin/python3", *sys.argv[1:]], input=data)
