@@ -169,7 +169,7 @@ def _looked_after(life: Life) -> None:
         for _ in range(2):
             fire(life.sandbox)
         set_gpu(life.sandbox)
-        life.fab("schedule.show", "--json", "--debug", status=1)
+        life.fab("schedule.show", "--json", "--debug", status=2)
         life.fab("health", "--json", "--debug", status=None)
         life.fab("health", "--since", "1h", "--json", "--debug")
         life.fab("report", "--debug")
