@@ -90,7 +90,7 @@ def test_what_is_kept_of_it_when_it_goes_is_its_history(watchman: Watchman) -> N
     [
         (f"{BEGIN}\n*/5 * * * * {COMMAND}\n", "is not whole"),
         (f"*/5 * * * * {COMMAND}\n{END}\n", "is not whole"),
-        (f"{BEGIN}\n17 3 * * * backup\n{END}\n", "a line that is not ours: 17 3 * * * backup"),
+        (f"{BEGIN}\n17 3 * * * backup\n{END}\n", 'a line that is not ours: "17 3 * * * backup"'),
     ],
 )
 def test_a_block_that_is_not_whole_is_left_byte_for_byte(watchman: Watchman, left: str, said: str) -> None:
