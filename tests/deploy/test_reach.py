@@ -36,7 +36,8 @@ while True:
 """
 TIGHT = """
 import ctypes
-os.symlink("{home}", "/azaion/evil")
+if not os.path.lexists("/azaion/evil"):
+    os.symlink("{home}", "/azaion/evil")
 libc = ctypes.CDLL(None)
 while True:
     libc.renameat2(-100, b"/azaion/evil", -100, b"/azaion/config.yaml", 2)
@@ -139,7 +140,8 @@ def test_what_is_set_aside_is_gone_when_a_run_is_over(laptop: Laptop) -> None:
     watched(laptop, settle=1, window=6)
     assert laptop.fab("deploy", "--service", QUEUE, "--tag", "bad-exits").status == 13
     tree = server_snapshot(sandbox).tree
-    assert not [name for name in tree if name.endswith(".before") or "/." in name.replace(f"{ROOT}/.deploy", "")]
+    assert f"{ROOT}/offset.yaml" in tree
+    assert [name for name in tree if name.endswith(".before") or "/." in name.replace("/.local/", "/")] == []
 
 
 def as_root(sandbox: Sandbox, verb: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +154,15 @@ def as_root(sandbox: Sandbox, verb: str, request: dict[str, Any]) -> dict[str, A
 
 def set_up(sandbox: Sandbox, path: str) -> dict[str, Any]:
     folder = {"path": path, "owner": "1000:1000", "mode": 0o777}
-    request = {"root": ROOT, "docker_host": "", "gpus": 0, "tree": [folder], "login": None, "dry_run": False}
+    request = {
+        "root": ROOT,
+        "state": "/var/lib/gpu-runbook",
+        "docker_host": "",
+        "gpus": 0,
+        "tree": [folder],
+        "login": None,
+        "dry_run": False,
+    }
     return as_root(sandbox, "setup", request)
 
 
@@ -165,7 +175,7 @@ def test_setup_as_root_gives_nothing_away_that_a_link_leads_to(laptop: Laptop) -
     for path in (f"{ROOT}/data", f"{ROOT}/data/new"):
         told = set_up(sandbox, path)
         assert [why in one["what"] for one in told["left"]] == [True], told
-        assert [line for line in told["done"] if "/.deploy" not in line] == []
+        assert [line for line in told["done"] if "gpu-runbook" not in line] == []
     state = run_inside(sandbox, ["stat", "-c", "%a %u:%g", "/srv/secret"]).stdout.strip()
     assert (state, run_inside(sandbox, ["ls", "/srv/secret"]).stdout) == ("700 0:0", "")
     assert docker(sandbox, "ps", "--quiet", "--no-trunc") == training

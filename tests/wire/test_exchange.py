@@ -21,7 +21,7 @@ def gone(pid: int) -> bool:
     """Whether a process has ended; one that only waits to be collected has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
