@@ -104,5 +104,7 @@ def _run(called: Call) -> str:
     finally:
         os.close(reader)
     if not ended.ok:
-        raise Untaken(f"{argv[0]} ended with {ended.status}: {ended.complaint[:200]}")
+        spoke = ended.status is not None and (ended.err.strip() or ended.out.strip())
+        how = f"{argv[0]} ended with {ended.status}: " if spoke else ""  # the complaint says how it ended otherwise
+        raise Untaken(f"{how}{ended.complaint[:200]}")
     return f"{argv[0]} has taken it"

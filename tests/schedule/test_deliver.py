@@ -285,12 +285,14 @@ def test_a_command_gets_the_text_on_standard_input_and_words_as_arguments(tmp_pa
     [
         (("/nowhere/apprise",), "/nowhere/apprise ended with 127"),
         ((sys.executable, "-c", "import sys; sys.exit('no luck')"), "ended with 1: no luck"),
+        (("false",), "false ended with status 1"),
         ((sys.executable, "-c", "import time; time.sleep(60)"), "did not answer within"),
     ],
 )
 def test_a_command_that_fails_is_said(argv: tuple[str, ...], said: str) -> None:
     row = one_row(settings(programs=(Program("shell", argv),)))
     assert (row.level, said in row.sentence) == (CRITICAL, True), row.sentence
+    assert row.sentence.count("ended with") + row.sentence.count("did not answer") == 1, row.sentence
 
 
 def test_every_channel_is_tried_at_once_and_one_that_hangs_keeps_no_other(
