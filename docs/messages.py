@@ -157,7 +157,6 @@ HANDED_ON = {
     ("remote.engine", "send"): "what the docker engine says",
     ("remote.pulling", "pull"): "what the docker engine says",
     ("remote.ground", "offset"): "why the offset file could not be read",
-    ("remote.guarded", "_walk"): "what the operating system says of links that lead in a circle",
     ("remote.modelfile", "looked_at"): "the state of a model, in words that stand elsewhere",
     ("remote.scheduled.act", "_carry_out"): "how the start of a consumer ended",
     ("remote.scheduled.deliver", "_beat"): "why the heartbeat's address did not answer, as a row",

@@ -269,7 +269,7 @@ def _walk(path: str, rest: str = "") -> Tuple[int, str]:
         elif not led.startswith(f"{base}/"):
             raise Outside(f"it is a link that leads out of {path}")
         whole = os.path.join(led, left)
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    raise Unfit("its links lead in a circle")
 
 
 def _go(path: str) -> Tuple[int, str, str, Folders]:
