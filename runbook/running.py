@@ -134,7 +134,7 @@ def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Ended:
             answer = _ask_follow(door, place, run, listener)
         except LostContact as error:
             if not listener.run:
-                raise LostContact(error.message, error.hint or "fab status says how the run is") from error
+                raise LostContact(f"{error.message}; nothing was heard of it", "fab status says how it is") from error
             if listener.deadline.over:
                 raise _unended(error, listener.run) from error
             answer = _come_back(door, listener, error, listener.run, resume)

@@ -96,7 +96,7 @@ def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
     try:
         answer = ask(door, "scheduled.trial", request, silence=SILENCE)
     except LostContact as error:
-        raise LostContact(error.message, "whether the alerts were sent is not known: run it again") from error
+        raise LostContact(f"{error.message}; whether the alerts were sent is not known", "run it again") from error
     return entry(door.host.name, answer, "rows", tuple[Check, ...])
 
 
