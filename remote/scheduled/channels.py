@@ -103,8 +103,10 @@ def _run(called: Call) -> str:
         ended = command.run(argv, SECONDS, stdin=reader)
     finally:
         os.close(reader)
+    if ended.status is None:
+        raise Untaken(f"{argv[0]} did not answer within {ended.seconds:.0f} s")
+    if not ended.ok and not (ended.err.strip() or ended.out.strip()):
+        raise Untaken(f"{argv[0]} ended with {ended.status} and said nothing")
     if not ended.ok:
-        spoke = ended.status is not None and (ended.err.strip() or ended.out.strip())
-        how = f"{argv[0]} ended with {ended.status}: " if spoke else ""  # the complaint says how it ended otherwise
-        raise Untaken(f"{how}{ended.complaint[:200]}")
+        raise Untaken(f"{argv[0]} ended with {ended.status}: {ended.complaint[:200]}")
     return f"{argv[0]} has taken it"

@@ -285,7 +285,7 @@ def test_a_command_gets_the_text_on_standard_input_and_words_as_arguments(tmp_pa
     [
         (("/nowhere/apprise",), "/nowhere/apprise ended with 127"),
         ((sys.executable, "-c", "import sys; sys.exit('no luck')"), "ended with 1: no luck"),
-        (("false",), "false ended with status 1"),
+        (("false",), "false ended with 1 and said nothing"),
         ((sys.executable, "-c", "import time; time.sleep(60)"), "did not answer within"),
     ],
 )
