@@ -191,7 +191,7 @@ def put(sandbox: Sandbox, path: str, text: str) -> None:
 
 
 LEVELLED = (
-    '\x1e{"answer": {"hostname": "a", "at": "b", "user": "c", "rows": '
+    '\x1e{"answer": {"hostname": "a", "at": "2026-04-20T10:11:12Z", "user": "c", "rows": '
     '[{"name": "a", "level": "\\u001b[2J", "sentence": "b"}]}}\n'
 )
 
@@ -208,7 +208,7 @@ LEVELLED = (
             '\x1e{"error": {"kind": "refused", "message": "no \\u001b[2J\\u202e", "hint": "\\u0007"}}\n',
             *(Refused, "gpu-1: no \ufffd[2J\ufffd"),
         ),
-        (LEVELLED, Defect, "gpu-1: the look is not what it should be (a row has an unknown level)"),
+        (LEVELLED, Defect, "gpu-1: the look is not what it should be (look.rows[0].level: not a level)"),
     ],
     ids=["truncated", "empty", "huge", "noisy", "controls", "controls in an error", "no level"],
 )
@@ -224,8 +224,14 @@ def test_a_look_that_is_none(odd: Odd, answer: str, error: type[RunbookError], s
         ('\x1e{"event": {"event": "journal"}}\n', "gpu-1: an event is not what it should be"),
         ('\x1e{"event": {"event": "journal", "line": []}}\n', "gpu-1: an event is not what it should be"),
         ('\x1e{"event": {"event": "watching", "window": "x"}}\n', "gpu-1: an event is not what it should be"),
-        ('\x1e{"answer": {"run": "1", "end": {"outcome": "done"}}}\n', "the end of run 1 is not what it should be"),
-        ('\x1e{"answer": {"run": "1", "end": {"outcome": "odd", "sentence": ""}}}\n', "is not what it should be"),
+        (
+            '\x1e{"answer": {"run": "20260420-101112-abcd", "end": {"outcome": "done"}}}\n',
+            "the end of run 20260420-101112-abcd is not what it should be",
+        ),
+        (
+            '\x1e{"answer": {"run": "20260420-101112-abcd", "end": {"outcome": "odd", "sentence": ""}}}\n',
+            "is not what it should be",
+        ),
     ],
     ids=["no line", "no mapping", "no number", "no sentence", "no known outcome"],
 )

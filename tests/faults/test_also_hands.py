@@ -90,7 +90,7 @@ def whole_again(stage: Stage) -> list[str]:
     return whole.wrong(stage, before)
 
 
-ONE = rf"{QUEUE}(\.[\w-]+)? \(\w{{12}}, running\)"
+ONE = rf'"?{QUEUE}(\.[\w-]+)?"? \(\w{{12}}, running\)'
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ RESTS = (
     rf"{ROOT}/(config\.yaml|queue\.env)|/home/deploy/\.docker/config\.json|{re.escape(STATE)}/"
     rf"(releases/[\w-]+/{QUEUE}/(config|before)\.yaml|health/settings\.json|env/{QUEUE}\.previous)"
 )
-STAGED = rf"{ROOT}/\.config\.yaml\.[\w-]+"
+STAGED = rf"{ROOT}/\.config\.yaml\.[\w-]+(\.before)?"
 
 
 @pytest.fixture(scope="module")

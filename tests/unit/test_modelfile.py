@@ -299,12 +299,12 @@ CRAFTED = {
     long: "it is no model: it is longer than 4 TiB",
 }
 LOOKING = """
-import resource, sys
+import sys
 from remote import modelfile
 found = modelfile.seen(sys.argv[1], "2026-04-20", "best.pt", set())
 assert found.state == "damaged", found
 print(found.sentence)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
