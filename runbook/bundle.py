@@ -7,6 +7,8 @@ import json
 import re
 import shlex
 import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -31,10 +33,16 @@ _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 # One with a quote in it stays: the quote may be the end of a text that only looks like a comment.
 _INNER = r"(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*"  # between brackets, three deep
 _TYPE = rf"[\w.]+(?:\[{_INNER}\])?"
-_SIGNATURE = re.compile(r"^ *def [^\n]*:$", re.MULTILINE)
-_ARGUMENT = re.compile(rf"(?<=[(\s])(\**\w+): {_TYPE}(?=[,)]| = )")
+_SIGNATURE = re.compile(r"^ *def \w+\((?:[^()]|\([^()]*\))*\)[^()\n]*:$", re.MULTILINE)
+_ARGUMENT = re.compile(rf"(?<=[(\s])(\**\w+): {_TYPE}(?=[,)\n]| = )")
 _RESULT = re.compile(rf"\) -> {_TYPE}:$", re.MULTILINE)
-_COMMENT = re.compile(r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n"']*$""", re.MULTILINE)
+_BLOCK = re.compile(r"^(?=class |def )", re.MULTILINE)
+_LOCAL = re.compile(rf"^(?P<where> +(?:self\.)?\w+): {_TYPE} = ", re.MULTILINE)
+_FROM = re.compile(r"^(?P<from>from [\w.]+ import )(?P<names>\([^)]*\)|[^\n(]*)$", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_COMMENT = re.compile(
+    r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n]*$|(?<=\n)(?P<code>[^\n"'#]*[^\n"'# ]) +# [^\n]*$""", re.MULTILINE
+)
 
 
 def command_line(python: str, sudo: bool) -> str:
@@ -50,18 +58,22 @@ def pack(verb: str, request: dict[str, Any]) -> bytes:
 
 
 def program(verb: str) -> dict[str, str]:
-    """The source of every module that the verb can come to import, by module name."""
-    return {name: without_prose(source) for name, source in sources("wire", verb).items()}
+    """The source of every module that the verb can come to import, by module name; none for the sake of a type."""
+    return _gathered(("wire", verb), without_prose)
 
 
 def sources(*wanted: str) -> dict[str, str]:
     """The modules of `remote` so named and all that they can come to import, as they stand in their files."""
+    return _gathered(wanted, lambda source: source)
+
+
+def _gathered(wanted: Iterable[str], changed: Callable[[str], str]) -> dict[str, str]:
     found: dict[str, str] = {}
     names = [part for name in wanted for part in _with_packages(name)]
     while names:
         name = names.pop()
         if f"remote.{name}" not in found:
-            found[f"remote.{name}"] = _file(name).read_text()
+            found[f"remote.{name}"] = changed(_file(name).read_text())
             names.extend(imported(found[f"remote.{name}"]))
     return {"remote": "", **dict(sorted(found.items()))}
 
@@ -73,14 +85,39 @@ def _with_packages(name: str) -> set[str]:
 
 
 def without_prose(source: str) -> str:
-    """Without docstrings, comments and the types of functions, and indented by one: nearly half less to send.
+    """Without docstrings, comments, the types of functions and what was imported for these: nearly half less to send.
 
-    Every line keeps its number, so that a traceback still tells the truth. The fields of values keep their types, since
-    `remote.codec` reads them.
+    Indented by one; every line keeps its number, so that a traceback still tells the truth. The fields of values keep
+    their types, since `remote.codec` reads them.
     """
-    source = _INDENT.sub(lambda match: " " * (len(match[0]) // 4), _COMMENT.sub("", source))
+    source = _INDENT.sub(
+        lambda match: " " * (len(match[0]) // 4), _COMMENT.sub(lambda match: match["code"] or "", source)
+    )
     source = _RESULT.sub("):", _SIGNATURE.sub(lambda match: _ARGUMENT.sub(r"\1", match[0]), source))
-    return _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
+    source = _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
+    return _without_idle_imports("".join(map(_without_types_of_locals, _BLOCK.split(source))))
+
+
+def _without_types_of_locals(block: str) -> str:
+    """What is assigned in a function; in the body of a class, such a line is a field."""
+    if not block.startswith("class "):
+        return _LOCAL.sub(r"\g<where> = ", block)
+    return _LOCAL.sub(lambda match: match[0] if match[0][1] != " " else f"{match['where']} = ", block)
+
+
+def _without_idle_imports(source: str) -> str:
+    """The names that are imported on top and of which nothing more is said go."""
+    said = Counter(_WORD.findall(source)) - Counter(
+        word for match in _FROM.finditer(source) for word in _WORD.findall(match["names"])
+    )
+
+    def kept(match: re.Match[str]) -> str:
+        names = [name for name in re.split(r"[\s,()]+(?!as\b)(?<!\bas )", match["names"]) if name]
+        used = [name for name in names if name.split()[-1] in said]
+        lines = "\n" * match[0].count("\n")
+        return f"{match['from']}{','.join(used)}{lines}" if used else lines
+
+    return _FROM.sub(lambda match: match[0] if "__future__" in match[0] else kept(match), source)
 
 
 def _file(name: str) -> Path:

@@ -16,7 +16,6 @@ from tests.real import (
     published,
     running_intervals,
     wait_for_annotations,
-    written,
 )
 
 pytestmark = pytest.mark.real

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -59,8 +60,9 @@ def test_every_way_to_import_a_module_takes_it_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     (tmp_path / "box").mkdir()
-    modules = {"wire": "", "verb": line, "near": "", "far": "from remote import farther", "farther": ""}
-    boxed = {"box/__init__": "", "box/lid": "from remote import far"}
+    used = f"{line}\nnear, far, away, thing, lid"
+    modules = {"wire": "", "verb": used, "near": "", "far": "from remote import farther\nfarther", "farther": ""}
+    boxed = {"box/__init__": "", "box/lid": "from remote import far\nfar"}
     for name, text in {**modules, **boxed}.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.setattr(bundle, "FOLDER", tmp_path)
@@ -69,9 +71,41 @@ def test_every_way_to_import_a_module_takes_it_along(
     assert ("remote.near" in taken) == ("near" in line)
 
 
+class Typeless(ast.NodeTransformer):
+    """Makes of what is assigned with a type, inside a function, an assignment without one."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body = [self.plain(one) for one in node.body]
+        return self.generic_visit(node)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for name in () if isinstance(node, ast.ClassDef | ast.Module) else ("body", "orelse", "finalbody"):
+            if isinstance(getattr(node, name, None), list):
+                setattr(node, name, [self.plain(one) for one in getattr(node, name)])
+        return super().generic_visit(node)
+
+    def plain(self, node: ast.stmt) -> ast.stmt:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            return ast.copy_location(ast.Assign([node.target], node.value), node)
+        return node
+
+
+def imports(tree: ast.Module) -> list[ast.ImportFrom]:
+    """The imports of names on top of a module."""
+    return [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
+
+
+def bound(tree: ast.Module) -> dict[str, str]:
+    """What the imports on top bind: the name, and what it is."""
+    return {one.asname or one.name: f"{node.module}.{one.name}" for node in imports(tree) for one in node.names}
+
+
 def code(source: str) -> str:
-    """What a source means: its syntax tree with line numbers, every docstring empty, the functions without types."""
-    tree = ast.parse(source)
+    """What a source means: its syntax tree with line numbers, every docstring empty, the functions without types, and
+    without the imports on top.
+    """
+    tree = Typeless().visit(ast.parse(source))
+    tree.body = [node for node in tree.body if node not in imports(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None
@@ -85,20 +119,28 @@ def code(source: str) -> str:
 
 @pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
 def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
-    source = file.read_text()
-    assert code(bundle.without_prose(source)) == code(source)
+    source, travels = file.read_text(), bundle.without_prose(file.read_text())
+    assert code(travels) == code(source)
+    said = set(re.findall(r"\w+", re.sub(r"(?m)^from .* import .*$", "", travels)))
+    assert bound(ast.parse(travels)) == {name: of for name, of in bound(ast.parse(source)).items() if name in said}
 
 
 def test_functions_travel_without_types_and_values_with_theirs() -> None:
     method = "def f(self, y: Dict[str, Tuple[int, ...]], *z: int, w: str = ':') -> None:"
-    source = f"class A:\n    x: int = 1\n    {method}\n        u: int\n"
-    kept = "class A:\n x: int = 1\n def f(self, y, *z, w = ':'):\n  u: int\n"
+    function = "def g(\n    y: int,\n) -> int:\n    u: int = y\n"
+    source = f"class A:\n    x: int = 1\n    {method}\n        u: int = 2\n\n\n{function}"
+    kept = "class A:\n x: int = 1\n def f(self, y, *z, w = ':'):\n  u = 2\n\n\ndef g(\n y,\n):\n u = y\n"
     assert bundle.without_prose(source) == kept
 
 
 def test_comments_and_docstrings_stay_at_home() -> None:
-    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s kept\n'
-    assert bundle.without_prose(source) == '""\nA = "# no comment"\n\nB = 1  # it\'s kept\n'
+    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s gone\nC = ""  # it\'s kept\n'
+    assert bundle.without_prose(source) == '""\nA = "# no comment"\n\nB = 1\nC = ""  # it\'s kept\n'
+
+
+def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
+    source = "from a import (\n    b,\n    c as d,\n)\nfrom e import f, g\nfrom h import i\n\nx = d(g)\n"
+    assert bundle.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx = d(g)\n"
 
 
 @pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
