@@ -30,7 +30,7 @@ services:
     image: azaion/annotation-queue
     tag: "1.0"                              # in quotes: 1.0 without them is a number
     command: [python, consumer.py]
-    user: "1000:1000"
+    user: "2000:2000"
     environment: {SAVE_EVERY: "50"}
     mounts: [/azaion:/azaion]               # directories: a container does not see a single file renamed
     network: host
@@ -57,7 +57,7 @@ services:
     config:
       template: templates/config.yaml.j2
       path: /azaion/config.yaml
-      owner: "1000:1000"
+      owner: "1000:2000"
       mode: "0640"
       model_key: model
 """,
@@ -109,7 +109,8 @@ services:
     env_file:
       path: /azaion/queue.env
       variables: [RABBITMQ_HOST, RABBITMQ_PASSWORD]
-      owner: "1000:1000"
+      owner: "1000:2000"
+      mode: "0640"
 """,
     "services: a batch service": """
 services:
@@ -140,9 +141,9 @@ scan:
 """,
     "tree": """
 tree:
-  .: {owner: "1000:1000"}
-  models: {owner: "1000:1000", mode: "0755"}
-  annotations: {owner: "1000:1000"}
+  .: {owner: "1000:2000", mode: "2770"}
+  models: {owner: "1000:2000", mode: "2750"}
+  annotations: {owner: "1000:2000", mode: "2770"}
 """,
     "models": """
 models:

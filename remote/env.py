@@ -13,10 +13,10 @@ from remote import journal as journals
 from remote.checks.state import refuse_astray
 from remote.codec import decode
 from remote.detach import Say, detached
-from remote.envfile import MISSING, MODE, THERE, UNREADABLE, Difference, EnvFile
+from remote.envfile import MISSING, THERE, UNREADABLE, Difference, EnvFile
 from remote.ids import new_id
 from remote.journal import Journal, now
-from remote.owners import ids, may_give
+from remote.owners import ids, may_give, shared
 from remote.plans import RunState
 from remote.state_make import make
 from remote.store import Store, find_store
@@ -98,7 +98,8 @@ def _stage(changed: List[Tuple[EnvFile, Difference]], texts: Dict[str, str]) -> 
     try:
         for entry, found in changed:
             _may_write(entry, found)
-            staged.append(guarded.stage(entry.path, texts[entry.service].encode(), MODE, ids(entry.owner), SUFFIX))
+            text = texts[entry.service].encode()
+            staged.append(guarded.stage(entry.path, text, entry.mode, ids(entry.owner), SUFFIX))
     except Refusal as error:
         _give_up(staged)
         raise Refusal(f"{error.message}; nothing was changed", error.hint) from error
@@ -108,8 +109,7 @@ def _stage(changed: List[Tuple[EnvFile, Difference]], texts: Dict[str, str]) -> 
 def _may_write(entry: EnvFile, found: Difference) -> None:
     owner = ids(entry.owner)
     if owner and not may_give(*owner):
-        hint = f"let {owner[0]} be the login user, change env_file.owner, or set sudo: true for this server"
-        raise Refusal(f"this login cannot give {entry.path} to {entry.owner}", hint)
+        raise Refusal(f"this login cannot give {entry.path} to {entry.owner}", shared("env_file"))
     if found.state == UNREADABLE:
         hint = "let the login user own it: what is there is kept before it is replaced"
         raise Refusal(f"{entry.path} cannot be read: {found.problems[0]}", guarded.hint(found.problems[0], hint))

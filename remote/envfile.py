@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Pattern, Tuple
 
 from remote import guarded
-from remote.forms import Annotated, EnvName, Owner, Path, ServiceName, text
-from remote.owners import ids
+from remote.forms import Annotated, EnvName, Mode, Owner, Path, ServiceName, text
+from remote.owners import ids, may_read, shared
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
-MODE = 0o600
 LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of
 THERE, MISSING, UNREADABLE = "there", "missing", "unreadable"
 PUSH = "fab env.diff shows it, fab env.push writes it as .env has it"
@@ -46,6 +45,8 @@ class EnvFile:
     variables: Dict[EnvName, str] = field(repr=False)
     owner: Owner = ""  # uid:gid, empty for the login user
     unset: Tuple[str, ...] = ()
+    mode: Mode = 0o600
+    user: Owner = ""  # who the container runs as, empty where hosts.yaml gives no numbers
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,11 @@ def check(name: str, wanted: EnvFile) -> Check:
     if found.state == MISSING:
         return Check(name, CRITICAL, f"{wanted.path} is not there", figures, PUSH)
     place = wanted.path + guarded.leads(wanted.path)
+    mode, (uid, gid) = wanted.mode, ids(wanted.owner) or guarded.whose(wanted.path)[1:]
+    if wanted.user and not may_read(mode, (uid, gid), wanted.user):
+        why = f"{wanted.service} runs as {wanted.user} and could not read {wanted.path}"
+        why += f", which is to have owner {uid}:{gid} and mode {mode:04o}"
+        return Check(name, CRITICAL, why, figures, shared("env_file"))
     unset = [f"{name} has no value in .env" for name in wanted.unset]
     if found.fine and not unset:
         return Check(name, OK, f"{place} has all {len(found.same)} variables as they are in .env", figures)
@@ -149,9 +155,9 @@ def _read(wanted: EnvFile) -> Tuple[str, List[str]]:
     """The text with LF alone, as Python reads files, and what is wrong with the file itself. Raises OSError."""
     with guarded.opened(wanted.path) as file:
         raw, (mode, uid, gid) = guarded.content(file, LIMIT), guarded.identity(os.fstat(file.fileno()))
-    problems, owner = [], ids(wanted.owner) or (os.geteuid(), os.getegid())
-    if mode != MODE:
-        problems.append(f"its mode is {mode:04o} instead of {MODE:04o}")
+    problems, owner = [], ids(wanted.owner) or (os.geteuid(), gid)  # the group may be its folder's
+    if mode != wanted.mode:
+        problems.append(f"its mode is {mode:04o} instead of {wanted.mode:04o}")
     if (uid, gid) != owner:
         problems.append(f"it belongs to {uid}:{gid} instead of {owner[0]}:{owner[1]}")
     text = raw.decode("utf-8", "replace")

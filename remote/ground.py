@@ -6,7 +6,8 @@ import glob
 import os
 import pwd
 import shlex
-from typing import Any, Dict, List
+import stat
+from typing import Any, Dict, List, Tuple
 
 from remote import guarded, record
 from remote import offset as offsets
@@ -14,7 +15,7 @@ from remote.engine import Engine
 from remote.looks import Wanted
 from remote.occupants import occupants
 from remote.ours import Known
-from remote.owners import may_give
+from remote.owners import may_give, may_read, shared
 from remote.plans import owner
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, Check
@@ -38,20 +39,36 @@ def config(name: str, entry: Wanted) -> Check:
         return Check(name, CRITICAL, f"{folder} is not a folder this login may write to", hint="create it, or chown it")
     wanted = owner(entry.config)
     if wanted is not None and not may_give(*wanted):
-        hint = f"deploy as user {wanted[0]}, change config.owner, or set sudo: true for this server"
-        return Check(name, CRITICAL, f"this login cannot give {path} to {entry.config.owner}", hint=hint)
+        return Check(name, CRITICAL, f"this login cannot give {path} to {entry.config.owner}", hint=shared("config"))
     try:
+        will_be, mode = wanted or _own(guarded.found(folder)), entry.config.mode
         found = guarded.found(path)
         if not may_give(found.st_uid, found.st_gid):
             belongs = f"{path} belongs to {found.st_uid}:{found.st_gid}"
-            hint = f"chown it to {os.geteuid()}:{os.getegid()}, or set sudo: true for this server"
+            hint = f"chown it to {will_be[0]}:{will_be[1]}, or set sudo: true for this server"
             return Check(name, CRITICAL, f"{belongs}, and this login could not put it back as it was", hint=hint)
         guarded.read(path)
     except FileNotFoundError:
         pass  # the first deploy puts it there
     except OSError as error:
         return Check(name, CRITICAL, f"{path} cannot be read: {error.strerror}", hint=guarded.hint(error))
-    return Check(name, OK, f"{path}{guarded.leads(path)} can be replaced")
+    if entry.user and not may_read(mode, will_be, entry.user):
+        said = f"{entry.service} runs as {entry.user} and could not read {path}"
+        has = f"owner {will_be[0]}:{will_be[1]} and mode {mode:04o}"
+        return Check(name, CRITICAL, f"{said}, which is to have {has}", hint=shared("config"))
+    return Check(name, OK, f"{path}{guarded.leads(path)} can be replaced{_too_near(entry)}")
+
+
+def _own(folder: os.stat_result) -> Tuple[int, int]:
+    """Whose a file becomes that this login makes there: the group may be the folder's."""
+    return os.geteuid(), folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid()
+
+
+def _too_near(entry: Wanted) -> str:
+    """The remark that a container runs as somebody who can do more than it has to."""
+    uid = entry.user.partition(":")[0]
+    who = {"0": "root", str(os.geteuid()): f"this login ({uid})"}.get(uid)
+    return f"; {entry.service} runs as {who}: a user of its own could do less (docs/first-steps.md)" if who else ""
 
 
 def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> Check:

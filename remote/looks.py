@@ -15,6 +15,7 @@ from remote.forms import (
     ImageId,
     KeyedHash,
     Kind,
+    Owner,
     Path,
     Pinned,
     Place,
@@ -76,6 +77,7 @@ class Wanted:
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
     marks: Optional[BatchMarks] = None  # batch
     checkpoints: Path = ""  # batch: the folder where it saves its state
+    user: Owner = ""  # consumer: who it runs as, empty where hosts.yaml gives no numbers
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,14 @@ import os
 from typing import Optional, Tuple
 
 
+def shared(entry: str) -> str:
+    """How a container that is not this login comes to read a file that the login puts there, `entry` in hosts.yaml."""
+    return (
+        f'give {entry}.owner the uid of this login and a group that both are in, with {entry}.mode "0640" '
+        "(docs/first-steps.md); or set sudo: true for this server"
+    )
+
+
 def ids(owner: str) -> Optional[Tuple[int, int]]:
     """(uid, gid) of `1000:1000`; None for an empty one, which leaves it to the login user."""
     if not owner:
@@ -17,3 +25,24 @@ def ids(owner: str) -> Optional[Tuple[int, int]]:
 def may_give(uid: int, gid: int) -> bool:
     """Whether this login may make a file that belongs to them."""
     return os.geteuid() == 0 or (uid == os.geteuid() and gid in {os.getegid(), *os.getgroups()})
+
+
+def alike(mode: int, uid: int, gid: int) -> Tuple[int, int, int]:
+    """Mode and owner of a file to stand for one of these: the same, or what this login can give that serves as well.
+
+    Where a container runs as another user than this login, the group that both are in may do what its owner may.
+    """
+    me = os.geteuid()
+    if may_give(uid, gid) or not may_give(me, gid):
+        return mode, uid, gid
+    return mode | (mode & 0o600) >> 3, me, gid
+
+
+def may_read(mode: int, owner: Tuple[int, int], user: str) -> bool:
+    """Whether a container that runs as `user`, uid:gid or uid, may read such a file, as the kernel decides it."""
+    uid, _, gid = user.partition(":")
+    if int(uid) == 0:
+        return True
+    if int(uid) == owner[0]:
+        return bool(mode & 0o400)
+    return bool(mode & (0o040 if int(gid or 0) == owner[1] else 0o004))  # without a gid docker takes root's group

@@ -11,6 +11,7 @@ import os
 
 from remote import files, guarded, offset, stream
 from remote.docker import StepFailed
+from remote.owners import alike
 from remote.plans import ConsumerStep
 from remote.words import Refusal
 
@@ -36,7 +37,7 @@ def stage(step: ConsumerStep, password: str, run: str) -> str:
     except (offset.OffsetError, OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{step.offset.path} cannot be put back to {begin}: {error}") from error
     assert there is not None  # noqa: S101  without a file there is no position in it
-    mode, uid, gid = guarded.identity(there[1])
+    mode, uid, gid = alike(*guarded.identity(there[1]))
     return guarded.stage(step.offset.path, text.encode(), mode, (uid, gid), run)
 
 
@@ -61,7 +62,7 @@ def undo(staged: str, path: str, kept: str) -> None:
         raise StepFailed(f"{kept} is gone: {path} cannot be brought to where it was")
     if not guarded.bring_back(guarded.aside(staged), path, reached):
         try:
-            mode, uid, gid = guarded.whose(path)
+            mode, uid, gid = alike(*guarded.whose(path))
         except OSError as error:
             raise StepFailed(f"{path} cannot be brought to where it was: {error.strerror}") from error
         guarded.write(path, reached, mode, (uid, gid), "back")

@@ -93,6 +93,7 @@ class EnvFile(Strict):
     path: fields.AbsolutePath = field(metadata=about("The file on the server; below one of the mounts."))
     variables: tuple[fields.Variable, ...] = field(metadata=about("Names out of .env."))
     owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
+    mode: fields.Mode = field(default=0o600, metadata=about("File mode; nothing for others."))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
 from runbook.inventory import Batch, Consumer, Host, Inventory, Service, full_image
 from runbook.resolve import Login, Resolved
+
+NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a container; names are its image's own
 
 
 def look(
@@ -63,6 +66,8 @@ def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
             {name: values[name].reveal() for name in service.env_file.variables if values.get(name)},
             service.env_file.owner,
             tuple(name for name in service.env_file.variables if not values.get(name)),
+            service.env_file.mode,
+            _numbers(service),
         )
         for service in services
         if service.env_file
@@ -171,8 +176,14 @@ def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Ma
         )
     text = resolved.config(service) if tags is not None and not resolved.missing else None
     return Wanted(
-        service.name, "consumer", image, config_file(service), text.reveal() if text else "", offset_file(service)
+        *(service.name, "consumer", image, config_file(service), text.reveal() if text else "", offset_file(service)),
+        user=_numbers(service),
     )
+
+
+def _numbers(service: Service) -> str:
+    """Who a container of the service runs as, uid:gid or uid; empty where hosts.yaml gives none, or names."""
+    return service.user if NUMBERS.fullmatch(service.user) else ""
 
 
 def _watched(resolved: Resolved, service: Service, wanted: Wanted) -> Wanted:

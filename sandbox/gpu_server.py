@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from sandbox.place import LOGIN_USER, Sandbox
-from sandbox.roots import GROUPS, LOGIN, LOGIN_UID, SERVER_USERS, build, give_directory, give_file
+from sandbox.roots import GROUPS, LOGIN, LOGIN_UID, SERVER_USERS, SHARED_GID, build, give_directory, give_file
 
 PROGRAMS = Path(__file__).with_name("server")
 MODELS = ("2026-03-02", "2026-04-20")
@@ -47,10 +47,10 @@ def prepare(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     _install(sandbox, "stuck-driver", "sbin")
     _install(sandbox, "line", "sbin")
     azaion = sandbox.server.root / "azaion"
-    give_directory(azaion, LOGIN_UID)
+    give_directory(azaion, LOGIN_UID, 0o2770, SHARED_GID)
     for name in TREE:
         for path in reversed([azaion / name, *(azaion / name).parents][: name.count("/") + 1]):
-            give_directory(path, LOGIN_UID)
+            give_directory(path, LOGIN_UID, 0o2770, SHARED_GID)
     for model in MODELS:
         give_file(azaion / "models" / model / "best.pt", weights(model), LOGIN_UID)
 

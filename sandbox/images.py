@@ -69,10 +69,10 @@ def build(sandbox: Sandbox) -> None:
     _import_base(sandbox)
     container = _docker(sandbox, "create", BASE, "none").strip()
     for tag, behaviour in CONSUMERS.items():
-        changes = ["USER 1000:1000", f"ENV BEHAVIOUR={behaviour}", 'CMD ["python3", "-u", "/app/consumer.py"]']
+        changes = ["USER 2000:2000", f"ENV BEHAVIOUR={behaviour}", 'CMD ["python3", "-u", "/app/consumer.py"]']
         _commit(sandbox, container, CONSUMER_REPOSITORY, tag, changes)
     for tag in TRAININGS:
-        changes = ["USER 1000:1000", 'CMD ["python3", "-u", "/app/training.py"]']
+        changes = ["USER 2000:2000", 'CMD ["python3", "-u", "/app/training.py"]']
         _commit(sandbox, container, TRAINING_REPOSITORY, tag, changes)
     _docker(sandbox, "rm", container)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from sandbox.place import LOGIN_USER, Machine
 
 LOGIN_UID = 1000
+SHARED_GID = 2000  # of the group that the login user and the containers are in
 DIRECTORIES = (
     *("dev", "etc", "home", "opt", "proc", "root", "run", "sys", "tmp", "usr"),
     *("var/lib", "var/log", "var/cache", "var/tmp"),
@@ -40,7 +41,12 @@ SERVER_USERS = (ROOT, SSHD, LOGIN)
 SERVICE_USERS = (ROOT, RABBITMQ, REGISTRY)
 Groups = Mapping[str, tuple[int, str]]  # by name: the number, the members
 # Docker's number is one that no real machine's crontab has: those are counted up from 100, or down from 999.
-GROUPS: Groups = {"docker": (500, LOGIN_USER), "tty": (5, ""), "nogroup": (65534, "")}
+GROUPS: Groups = {
+    "docker": (500, LOGIN_USER),
+    "azaion": (SHARED_GID, LOGIN_USER),
+    "tty": (5, ""),
+    "nogroup": (65534, ""),
+}
 
 
 def build(machine: Machine, users: tuple[User, ...], groups: Groups = GROUPS) -> None:
@@ -62,10 +68,10 @@ def build(machine: Machine, users: tuple[User, ...], groups: Groups = GROUPS) ->
         give_directory(root / user.home.lstrip("/"), user.uid)
 
 
-def give_directory(path: Path, uid: int, mode: int = 0o755) -> None:
+def give_directory(path: Path, uid: int, mode: int = 0o755, gid: int | None = None) -> None:
     path.mkdir(parents=True, exist_ok=True)
+    os.chown(path, uid, uid if gid is None else gid)
     path.chmod(mode)
-    os.chown(path, uid, uid)
 
 
 def give_file(path: Path, content: str | bytes, uid: int = 0, mode: int = 0o644) -> None:

@@ -38,8 +38,8 @@ rm -rf /home/deploy/.local/*
 find /azaion -type f -not -name best.pt -delete
 find /azaion -mindepth 1 -maxdepth 1 -not -name annotations -not -name models -not -name checkpoints -exec rm -r {} +
 rm -rf /srv
-chown -R deploy:deploy /azaion
-chmod 755 /azaion /azaion/*
+chown -R deploy:azaion /azaion
+chmod 2770 /azaion /azaion/*
 """
 
 # One line per thing below the root and below the folder of states: what it is, who may do what with it, what is in it.

@@ -53,7 +53,7 @@ def test_the_sample_reads_and_its_server_is_the_sandbox() -> None:
     queue, training = inventory.services["annotation-queue"], inventory.services["training"]
     assert isinstance(queue, Consumer)
     assert queue.config is not None and queue.config.template == PROJECT / "templates/config.yaml.j2"
-    assert queue.config.mode == 0o600
+    assert (queue.config.owner, queue.config.mode) == ("1000:2000", 0o640)
     assert isinstance(training, Batch)
     assert full_image(inventory, training) == "127.0.0.1:24050/azaion/ai-training"
     assert inventory.health.offset.stale_after == 1800
