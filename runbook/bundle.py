@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -72,8 +71,9 @@ def _gathered(wanted: Iterable[str], changed: Callable[[str], str]) -> dict[str,
     names = [part for name in wanted for part in _with_packages(name)]
     while names:
         name = names.pop()
-        if f"remote.{name}" not in found:
-            found[f"remote.{name}"] = changed(_file(name).read_text())
+        file = _file(FOLDER, name)
+        if file and f"remote.{name}" not in found:
+            found[f"remote.{name}"] = changed(file.read_text())
             names.extend(imported(found[f"remote.{name}"]))
     return {"remote": "", **dict(sorted(found.items()))}
 
@@ -107,9 +107,7 @@ def _without_types_of_locals(block: str) -> str:
 
 def _without_idle_imports(source: str) -> str:
     """The names that are imported on top and of which nothing more is said go."""
-    said = Counter(_WORD.findall(source)) - Counter(
-        word for match in _FROM.finditer(source) for word in _WORD.findall(match["names"])
-    )
+    said = set(_WORD.findall(_FROM.sub("", source)))
 
     def kept(match: re.Match[str]) -> str:
         names = [name for name in re.split(r"[\s,()]+(?!as\b)(?<!\bas )", match["names"]) if name]
@@ -120,9 +118,12 @@ def _without_idle_imports(source: str) -> str:
     return _FROM.sub(lambda match: match[0] if "__future__" in match[0] else kept(match), source)
 
 
-def _file(name: str) -> Path:
-    path = FOLDER / name.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+@functools.cache
+def _file(folder: Path, name: str) -> Path | None:
+    """The file of a module of `remote`; None where there is none of that name."""
+    path = folder / name.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return file if file.exists() else None
 
 
 def size(verb: str) -> int:
@@ -157,4 +158,4 @@ def imported(source: str) -> set[str]:
         names = [f"{base}.{name.split()[0]}".lstrip(".") for name in listed if name.strip()]
         for name in (base, *names):
             found |= _with_packages(name)
-    return {name for name in found if name and _file(name).exists()}
+    return {name for name in found if name and _file(FOLDER, name)}
