@@ -130,6 +130,8 @@ class Finder:
                 _is_text(text)
             ):
                 self._told("part", [text], [], module)
+            case ast.keyword(arg="why", value=text) if _is_text(text):  # why a run has not come to its end
+                self._told("part", [text], [], module)
             case ast.keyword(arg="excuse", value=text) if _is_text(text):
                 self._told("unproven", [text], [], module)
             case ast.Yield(value=ast.JoinedStr() | ast.Constant(value=str()) as text) if module.name in YIELDING:
