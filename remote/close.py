@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Sequence
@@ -47,15 +48,15 @@ def _live(request: Request, store: Store, say: Say) -> None:
     if found.state != "cut-off":
         raise Refusal(f"run {run} has ended: {found.sentence}", "there is nothing to close", "input")
     lines = journals.read(store.journal(run))
-    journal = Journal(store.journal(run))
-    notes = _settled(request, store, held, journal, lines)
-    try:
-        leftovers.remove(store, run, lines)
-    except Refusal as error:
-        notes.append(error.message)
-    sentence = f"run {run} was closed by {who} at step {found.step or 'begin'}: {request['reason']}"
-    if not journal.write("end", **encode(End(NEEDS_PERSON, sentence, "see fab status", "", {"notes": notes}))):
-        raise Refusal(f"{store.folder} is full: the run cannot be closed", "make room on it")
+    with contextlib.closing(Journal(store.journal(run))) as journal:
+        notes = _settled(request, store, held, journal, lines)
+        try:
+            leftovers.remove(store, run, lines)
+        except Refusal as error:
+            notes.append(error.message)
+        sentence = f"run {run} was closed by {who} at step {found.step or 'begin'}: {request['reason']}"
+        if not journal.write("end", **encode(End(NEEDS_PERSON, sentence, "see fab status", "", {"notes": notes}))):
+            raise Refusal(f"{store.folder} is full: the run cannot be closed", "make room on it")
     say({"closed": sentence, "notes": notes})
 
 

@@ -24,10 +24,10 @@ from remote.store import Store
 from remote.swap import ConfigSwap, Swap, back, forward
 from remote.unfinished import unobeyed
 from remote.words import Refusal, encode
-from tests.unit.world import NEW, NOT_ENDED, OLD, RUN, World
+from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World
 
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
-HELD = Occupant(OLD, "queue", f"sha256:{'0' * 64}", True, "2026-04-20T10:11:12Z", "always", True)
+HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
 STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
 
 

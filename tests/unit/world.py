@@ -10,7 +10,7 @@ from remote.engine import Engine, EngineError
 from remote.occupants import moment
 
 RUN = "20260420-101112-abcd"
-OLD, NEW = "a" * 64, "b" * 64
+OLD, NEW, IMAGE = "a" * 64, "b" * 64, f"sha256:{'0' * 64}"
 DIALING = 'connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock"'
 NOT_ENDED = "cannot stop container: tried to kill container, but did not receive an exit event"
 DAY = moment("2026-04-20T12:00:00Z")
@@ -28,7 +28,12 @@ class World(Engine):
         super().__init__("unix:///nowhere")
         self.put(now=0.0, away_until=0.0, hangs=False, faults={}, undying={}, ran=[], _away_after=("", 0.0))
         self.put(living={OLD}, names={OLD: "queue", NEW: f"queue.{RUN}"}, policies={OLD: "always", NEW: "no"})
-        self.put(started={OLD: "2026-04-20T10:00:00Z", NEW: "0001-01-01T00:00:00Z"}, most_at_once=1, killed=set())
+        self.put(
+            started={OLD: "2026-04-20T10:00:00Z", NEW: "0001-01-01T00:00:00Z"},
+            most_at_once=1,
+            killed=set(),
+            exit_codes={},
+        )
 
     now: float
     away_until: float
@@ -42,6 +47,7 @@ class World(Engine):
     started: dict[str, str]
     most_at_once: int
     killed: set[str]
+    exit_codes: dict[str, int]
     _away_after: tuple[str, float]
 
     def put(self, **values: Any) -> None:
@@ -80,14 +86,14 @@ class World(Engine):
         return {
             "Id": found,
             "Name": f"/{self.names[found]}",
-            "Image": "sha256:i",
+            "Image": IMAGE,
             "RestartCount": 0,
             "Config": {"Labels": labels("queue", RUN, "5bec", "hash"), "Image": "team/queue"},
             "State": {
                 "Status": "running" if self.runs(found) else "exited",
                 "Running": self.runs(found),
                 "Restarting": False,
-                "ExitCode": 0,
+                "ExitCode": self.exit_codes.get(found, 0),
                 "StartedAt": self.started[found] or "0001-01-01T00:00:00Z",
                 "FinishedAt": "2026-04-20T10:00:00Z",
             },
@@ -95,10 +101,14 @@ class World(Engine):
         }
 
     def image(self, name: str) -> dict[str, Any] | None:
-        return {"Id": "sha256:i", "RepoTags": [], "Config": None}
+        return {"Id": IMAGE, "RepoTags": [], "Config": None}
 
     def containers(self) -> Any:
-        return [{"Id": one, "Names": [f"/{name}"], "State": "exited"} for one, name in self.names.items()]
+        states = {True: "running", False: "exited"}
+        return [
+            {"Id": one, "Names": [f"/{name}"], "Labels": None, "State": states[self.runs(one)]}
+            for one, name in self.names.items()
+        ]
 
     def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
         return ""
