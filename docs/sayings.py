@@ -40,6 +40,8 @@ RETURNING = {
     ("remote.scheduled.silence", "silence"),
     ("remote.scheduled.state", "_read"),
     ("remote.scheduled.waiting", "_held"),
+    ("remote.swap", "_start_again"),
+    ("remote.swap", "back"),
 }  # functions that give back a part of a row, alone or beside something else
 JOINING = ("remote.scheduled.restarts",)  # puts more behind the sentence of a row
 # Their pairs of texts are findings: a sentence of a row that warns, and a hint.

@@ -71,7 +71,8 @@ def _conclude(store: Store, engine: Engine, lock: int, batches: Sequence[BatchMa
         unfinished.note(path, begun, lines, str(error))
         kind = error.kind if isinstance(error, Refusal) else "person"
         said = f"run {run} was cut off and can neither be finished nor undone: {error}"
-        raise Refusal(said, ways_out(run), kind) from error
+        hints = (getattr(error, "hint", ""), ways_out(run))
+        raise Refusal(said, "; ".join(filter(None, hints)), kind) from error
 
 
 def _ended(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
