@@ -164,7 +164,10 @@ def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> Optiona
         return _undo(site, begun, reason, service)
     details: Dict[str, Any] = {"release": plan.release, "log": _log(site, begun, service)}
     if plan.action == "rollback":
-        details["notes"] = list(filter(None, [_enter(site, begun, UNPROVEN)]))
+        failure = _enter(site, begun, UNPROVEN)
+        if failure:
+            site.journal.write("unfinished", why=f"{reason}; {failure}")
+            return None
         return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
     meant.forget(site.store, [swap.service for swap in begun])
     return End(NEEDS_PERSON, f"{reason}; it was left running, as --no-rollback says", "fab rollback", "", details)

@@ -78,7 +78,9 @@ def _settled(request: Request, store: Store, held: int, journal: Journal, lines:
         _refuse_two(swaps, docker)
         notes = [f"{swap.service}: {note}" for swap in swaps for note in _one_left(swap, docker)]
         unstage_all(store, docker, run)
-        release.keep_failed(store, plan, swaps, "the run was closed")
+        failed = [swap for swap in swaps if not lives(docker.inspect(swap.new))]
+        if failed:
+            release.keep_failed(store, plan, failed, "the run was closed")
         return notes
     except (Malformed, LookupError) as error:  # it cannot be known what to do; nor what could run twice
         return [f"the journal of run {run} is damaged, and containers were left as they are: {error}"]

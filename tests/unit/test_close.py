@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import remote.docker
-from remote import close, journal, leftovers
+from remote import close, journal, leftovers, recover
 from remote import engine as engines
 from remote.journal import Journal
 from remote.plans import ConfigFile, ConsumerStep, OffsetFile, Plan, Watch
@@ -168,6 +168,16 @@ def test_what_other_ended_runs_have_left_goes_too_and_what_one_still_needs_stays
     book.close()
     leftovers.remove(store, OTHER, lines)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(kept)
+
+
+def test_whoever_brings_a_run_to_its_end_takes_away_what_it_has_left(
+    store: Store, world: World, tmp_path: Path
+) -> None:
+    cut_off(store, tmp_path)
+    half_swapped(world)
+    recover.cut_off_runs(store, world, -1, ())
+    assert world.runs(OLD)
+    assert [path.name for path in tmp_path.iterdir() if RUN in path.name] == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 import remote.docker
-from remote import carry, halt, journal, operate, recover, swap, watch
+from remote import carry, halt, journal, operate, process, recover, swap, watch
 from remote.docker import AtFault, Docker, Final, StepFailed
 from remote.ends import End
 from remote.engine import Engine, EngineError
@@ -26,6 +27,7 @@ from remote.unfinished import unobeyed
 from remote.words import Refusal, encode
 from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World
 
+LATER = "20260420-101113-abcd"
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
 HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
 STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
@@ -350,6 +352,8 @@ def test_a_restart_that_was_not_seen_to_end_is_gone_on_with(store: Store, world:
     assert operate._restart(here, OPERATED) is None
     here.journal.close()
     assert not world.runs(OLD)
+    with pytest.raises(Refusal, match="can neither be finished nor undone: docker start failed"):
+        mended(store, world)
     world.away_until = world.now
     assert mended(store, world) == [f"run {RUN} was cut off; queue runs again, unwatched"]
     assert world.runs(OLD)
@@ -372,3 +376,29 @@ def test_a_restart_that_was_cut_off_while_it_stopped_its_consumer_stops_it_first
     doing.unobeyed.add(OLD)
     halt.start(doing, OPERATED)
     assert [argv[1] for _, argv in world.ran][:2] == ["stop", "start"]
+
+
+def test_a_defect_in_the_middle_of_a_run_is_no_end(store: Store, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has seen how the server is: whoever comes next leads it back."""
+    plan = dataclasses.replace(site(store, world).plan, id=LATER, release=LATER)
+
+    def fails(here: Site) -> None:
+        here.journal.write("swap", swap=encode(SWAP))
+        world.living.discard(OLD)
+        raise KeyError(plan.who * 3)
+
+    secrets: dict[str, Any] = {"hidden": ()}
+    process._live(plan, secrets, store, world, fails, lambda said: None)
+    gc.collect()
+    lines = journal.read(store.journal(LATER))
+    assert lines[-1]["event"] == "unfinished" and lines[-1]["why"].startswith("a defect ended the run: KeyError in ")
+    assert "annannann" not in Path(store.journal(LATER)).read_text()
+
+
+def test_a_rollback_that_failed_and_could_not_be_recorded_has_no_end_yet(
+    store: Store, world: World, unwatched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site(store, world, action="rollback")
+    monkeypatch.setattr(carry, "_enter", lambda *arguments: "the record could not be written: no space")
+    assert carry._failed(here, [SWAP], "queue 1 failed its watch", "queue") is None
+    assert journal.read(store.journal(RUN))[-1]["why"].endswith("; the record could not be written: no space")
