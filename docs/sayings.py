@@ -40,6 +40,8 @@ RETURNING = {
     ("remote.scheduled.silence", "silence"),
     ("remote.scheduled.state", "_read"),
     ("remote.scheduled.waiting", "_held"),
+    ("remote.swap", "_start_again"),
+    ("remote.swap", "back"),
 }  # functions that give back a part of a row, alone or beside something else
 JOINING = ("remote.scheduled.restarts",)  # puts more behind the sentence of a row
 # Their pairs of texts are findings: a sentence of a row that warns, and a hint.
@@ -129,6 +131,8 @@ class Finder:
             case ast.Assign(targets=[ast.Subscript(value=ast.Name(id="troubles"))], value=ast.IfExp(body=text)) if (
                 _is_text(text)
             ):
+                self._told("part", [text], [], module)
+            case ast.keyword(arg="why", value=text) if _is_text(text):  # why a run has not come to its end
                 self._told("part", [text], [], module)
             case ast.keyword(arg="excuse", value=text) if _is_text(text):
                 self._told("unproven", [text], [], module)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from remote import files, meant, offset, ready, release, tidy, watch
-from remote.docker import KILLED, StepFailed
+from remote.docker import KILLED, LeftAlone, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
 from remote.occupants import felled, lives, moment
 from remote.plans import FAILED, UNPROVEN, ConsumerStep
-from remote.stage import Site, stage, unstage_all
+from remote.stage import Site, stage
 from remote.swap import Swap, back, close, forward
+from remote.unstage import unstage_all
 from remote.vigil import Verdict
 from remote.words import Refusal, encode
 
@@ -20,8 +21,8 @@ SEE = "see fab status; fab deploy puts a release in its place, once that is free
 def carry_out(site: Site) -> Optional[End]:
     """The whole run, under its lock. What may happen on a server is in the End, never raised.
 
-    None for a release that is in force and could not be recorded: without an end, the next command takes the run for
-    one that was cut off, and records it.
+    None where it was not seen how it ended: a release in force that could not be recorded, a swap that could not be
+    undone. Without an end, the next command takes the run for one that was cut off, and brings it to one.
     """
     plan = site.plan
     end = ready.refused(site)
@@ -157,31 +158,40 @@ def _enter(site: Site, swaps: List[Swap], outcome: str) -> str:
     return ""
 
 
-def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> End:
+def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> Optional[End]:
     plan = site.plan
     if plan.undo_on_failure and plan.action == "deploy":
         return _undo(site, begun, reason, service)
     details: Dict[str, Any] = {"release": plan.release, "log": _log(site, begun, service)}
     if plan.action == "rollback":
-        details["notes"] = list(filter(None, [_enter(site, begun, UNPROVEN)]))
+        failure = _enter(site, begun, UNPROVEN)
+        if failure:
+            site.journal.write("unfinished", why=f"{reason}; {failure}")
+            return None
         return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
     meant.forget(site.store, [swap.service for swap in begun])
     return End(NEEDS_PERSON, f"{reason}; it was left running, as --no-rollback says", "fab rollback", "", details)
 
 
-def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) -> End:
-    """Lead every swap back, newest first. The end says why, with the last lines of what failed."""
+def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) -> Optional[End]:
+    """Lead every swap back, newest first. The end says why, with the last lines of what failed.
+
+    None when one could not be led back: whoever comes next tries again.
+    """
     if not begun:
         _unstage(site)
         return End(REFUSED, f"{reason}; nothing was changed", "make room")
     site.journal.write("undoing", reason=reason)
-    trouble = []
+    trouble, undone = [], True
     for swap in reversed(begun):
         try:
             said = back(swap, site.docker)
-            trouble += [f"{swap.service}: {said}"] if said else []
         except (StepFailed, Refusal, OSError) as error:
-            trouble.append(f"{swap.service}: {error}")
+            said, undone = str(error), undone and isinstance(error, LeftAlone)
+        trouble += [f"{swap.service}: {said}"] if said else []
+    if not undone:
+        site.journal.write("unfinished", why=f"{reason}; and it is not undone yet: {'; '.join(trouble)}")
+        return None
     _unstage(site)
     handled = release.keep_failed(site.store, site.plan, begun, reason)
     details: Dict[str, Any] = {"handled": handled, "log": _log(site, begun, service)}
@@ -199,7 +209,8 @@ def _what_is_back(site: Site, begun: List[Swap]) -> str:
 def _range(handled: List[Dict[str, Any]]) -> str:
     """Which messages the failed release has had its hands on."""
     said = [
-        f"; {entry['service']} handled offsets {entry['first'] or 0} to {entry['end'] - 1} meanwhile"
+        f"; {entry['service']} handled offsets {'up' if entry['first'] is None else entry['first']} to "
+        f"{entry['end'] - 1} meanwhile"
         for entry in handled
         if entry["end"] is not None and entry["end"] > (entry["first"] or 0)
     ]

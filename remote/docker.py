@@ -1,7 +1,8 @@
 """The `docker` commands that change something, none of them a batch run, and the states they are to lead to.
 
 Each `ensure_…` leads one container to a state, whatever state it is in: a command that fails is held against what the
-engine says afterwards, and an engine that goes away in the middle is waited for. So every one may be repeated.
+engine says afterwards, and an engine that goes away in the middle, or answers and cannot act, is waited for. So every
+one may be repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from remote.plans import BatchMarks, Spec
 from remote.recognise import recognised
 from remote.words import LABEL
 
-PATIENCE = 90.0  # seconds an engine that went away is waited for
+PATIENCE = 90.0  # seconds an engine that went away, or cannot act, is waited for, and a container that does not end
+PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two tries of a command, doubled from one to the next
 KILLED = 137  # the exit status of a container whose grace period ran out
 QUICK = 60.0  # deadline of commands that only change the engine's own notes
 HARMLESS = ("create", "tag", "rmi")  # commands that touch no container which is there
@@ -30,8 +32,20 @@ class StepFailed(Exception):
     """A container could not be led to its state; the text says which and why."""
 
 
-class LeftAlone(StepFailed):
+class Final(StepFailed):
+    """It was seen how the container is, and that trying again at once would change nothing."""
+
+
+class LeftAlone(Final):
     """A container is a run of a batch service, and nothing was done to it."""
+
+
+class AtFault(Final):
+    """The engine can act, and cannot do this to this container."""
+
+
+class StillRuns(Final):
+    """A container was told to stop, then killed, and has not ended: it may do so at any moment."""
 
 
 def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
@@ -84,13 +98,15 @@ def labels(service: str, release: str, spec: str, config: str, state: str = "") 
 class Docker:
     """Changes containers of one engine on behalf of one run; `lock` is inherited by every child.
 
-    `batches`: the services of whose runs none is ever changed.
+    `batches`: the services of whose runs none is ever changed. `unobeyed`: ids of containers that were told to stop and
+    have not been seen to: they may end at any moment, and the engine then leaves them so.
     """
 
     engine: Engine
     journal: Journal
     lock: int
     batches: Sequence[BatchMarks]
+    unobeyed: Set[str] = field(default_factory=set, compare=False)
     _spared: Set[str] = field(default_factory=set, init=False, compare=False)  # ids that may be changed
 
     def change(self, argv: List[str], deadline: float, sync: bool = True) -> Ended:
@@ -165,9 +181,20 @@ class Docker:
             self._lead(container, ["docker", "rename", container, name], named, QUICK)
 
     def ensure_stopped(self, container: str, grace: int, sync: bool = True) -> None:
-        """Stop a container with its grace period, and be sure that it is. One that is gone counts as stopped."""
-        command = ["docker", "stop", "-t", str(grace), container]
-        self._lead(container, command, lambda found: not lives(found), grace + QUICK, sync)
+        """Stop a container with its grace period, and be sure that it is. One that is gone counts as stopped.
+
+        Raises StillRuns when it has not ended after all patience.
+        """
+        command, until = ["docker", "stop", "-t", str(grace), container], time.monotonic() + PATIENCE
+        self.unobeyed.add(container)
+        try:
+            self._lead(container, command, lambda found: not lives(found), grace + QUICK, sync)
+        except AtFault as error:
+            while lives(self.inspect(container)):
+                if time.monotonic() > until:
+                    raise StillRuns(f"{error}; it still runs, and may end at any moment") from error
+                time.sleep(PAUSE)
+        self.unobeyed.discard(container)
 
     def ensure_started(self, container: str, sync: bool = True) -> None:
         """Start a container. What becomes of it then is for the watch to judge."""
@@ -185,10 +212,21 @@ class Docker:
         deadline: float,
         sync: bool = True,
     ) -> None:
-        """Run a command until the container is where it is to be: twice at most, since the engine may go away."""
-        for last in (False, True):
+        """Run a command until the container is where it is to be.
+
+        What fails twice though the engine can act is the container's own fault: AtFault is raised at once, since a
+        consumer may be down. Whatever else fails is tried again until all patience is spent.
+        """
+        until, pause, faults = time.monotonic() + PATIENCE, PAUSE, 0
+        while True:
             ended = self.change(command, deadline, sync)
             if ended.ok or there(self.inspect(container)):
                 return
-            if last:
-                raise StepFailed(f"docker {command[1]} failed: {ended.complaint}")
+            said = f"docker {command[1]} failed: {ended.complaint}"
+            faults = faults + 1 if ended.status is not None and self.engine.acts() else 0
+            if faults > 1:
+                raise AtFault(said)
+            if time.monotonic() > until:
+                raise StepFailed(said)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

@@ -42,6 +42,7 @@ CONTAINER = {
     "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
 }
 IMAGE = {"Id": ImageId, "RepoTags": [str], "RepoDigests": [str], "Config": (NONE, {"Labels": (dict, NONE)})}
+ABLE = {"ContainerdCommit": (NONE, {"ID": str})}
 LISTED = [{"Id": ContainerId, "Names": [str], "Labels": (dict, NONE), "State": str}]
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
@@ -84,6 +85,14 @@ class Engine:
     def containers(self) -> Any:
         """What `docker ps --all` lists."""
         return self.get("/containers/json", {"all": "1"}, shape=LISTED) or []
+
+    def acts(self) -> bool:
+        """Whether it can do anything to a container. While its containerd is away it answers all the same."""
+        try:
+            told = self.get("/info", shape=ABLE).get("ContainerdCommit")
+        except EngineError as error:
+            return error.status in (403, 404)  # one that does not tell
+        return not told or told["ID"] != "N/A"
 
     def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
         """The log of a container, both streams in order; all of it when `tail` is 0, bounded to its last MiB."""

@@ -14,7 +14,10 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: root, state, run (empty for the newest). The answer has run and end, None when the run was cut off."""
+    """`request`: root, state, run (empty for the newest). The answer has run and end.
+
+    Where there is no end the run was cut off, or could not be brought to one: then `why` is there as well.
+    """
     store = find_store(request["root"], request["state"], emit)
     store.check_owner()
     return follow(store, journals.chosen(store, request["run"]), emit)
@@ -24,7 +27,7 @@ def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:
     """Emit every line as {"event": "journal", "line": …} until the run has ended or its process is gone."""
     path = store.journal(run)
     with open(path, "rb") as file:
-        torn = b""
+        torn, why = b"", ""
         while True:
             living = journals.alive(path)  # asked before reading: what a dying run wrote last is still read
             for raw in file.read().splitlines(keepends=True):
@@ -35,8 +38,9 @@ def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:
                 if line is None:
                     continue
                 emit({"event": "journal", "line": line})
+                why = line.get("why", why)
                 if line["event"] == "end":
                     return {"run": run, "end": line}
             if not living:
-                return {"run": run, "end": None}
+                return {"run": run, "end": None, "why": why}
             time.sleep(PAUSE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Tuple
 
 from remote import meant
-from remote.docker import Docker, StepFailed
+from remote.docker import Docker, Final
 from remote.plans import ConsumerStep, MeantStop, Plan
 from remote.store import Store
 
@@ -20,13 +20,18 @@ def stop(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, at: str) 
 
 
 def start(docker: Docker, step: ConsumerStep) -> None:
-    """Start it, with the restart policy that it is to have. May be repeated. Raises StepFailed."""
+    """Start it, with the restart policy that it is to have. May be repeated. Raises StepFailed.
+
+    One that was told to stop and was not seen to is stopped first: it would end later, with nobody to start it.
+    """
+    if step.container in docker.unobeyed:
+        docker.ensure_stopped(step.container, step.stop_grace)
     docker.ensure_started(step.container)
     docker.ensure_restart(step.container, step.restart)
 
 
 def finish(store: Store, docker: Docker, plan: Plan, at: str) -> Tuple[str, str]:
-    """Lead a stop or restart that was cut off to its end; (outcome, sentence). Raises StepFailed without an engine."""
+    """Lead a stop or restart that was cut off to its end; (outcome, sentence). Raises StepFailed to be tried again."""
     step = plan.consumers[0]
     found, named = docker.inspect(step.container), docker.inspect(step.service)
     cut = f"run {plan.id} was cut off"
@@ -37,8 +42,7 @@ def finish(store: Store, docker: Docker, plan: Plan, at: str) -> Tuple[str, str]
             stop(store, docker, plan, step, at)
             return "done", f"{cut}; {step.service} is stopped, as it was meant"
         start(docker, step)
-    except StepFailed as error:
-        docker.inspect(step.container)  # raises while the engine is away: then it is tried again
+    except Final as error:
         return "needs-person", f"{cut}, and its {step.change} of {step.service} failed: {error}"
     meant.forget(store, [step.service])
     return "done", f"{cut}; {step.service} runs again, unwatched"

@@ -15,7 +15,7 @@ from remote.plans import RunState
 from remote.store import ROOM, SPARE, Store
 from remote.words import Refusal
 
-DETAILS = ("command", "seen")  # what happens within a step
+DETAILS = ("command", "seen", "unfinished")  # what happens within a step, or could not be
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -122,6 +122,7 @@ def state(store: Store, run: str) -> RunState:
     lines = read(path)
     begin = next((line for line in lines if line["event"] == "begin"), {})
     end = next((line for line in reversed(lines) if line["event"] == "end"), None)
+    why = next((line.get("why") for line in reversed(lines) if line["event"] == "unfinished"), "")
     return RunState(
         id=run,
         state="ended" if end else "under-way" if living else "cut-off",
@@ -130,7 +131,7 @@ def state(store: Store, run: str) -> RunState:
         since=kept(Time, begin.get("at")),
         step=next((str(line["event"]) for line in reversed(lines) if line["event"] not in DETAILS), ""),
         outcome=str(end.get("outcome", "")) if end else "",
-        sentence=str(end.get("sentence", "")) if end else "",
+        sentence=str(end.get("sentence", "") if end else why),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional
 
 from remote import halt, meant, offset, process, ready, watch
-from remote.docker import KILLED, StepFailed
+from remote.docker import KILLED, Final, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
 from remote.journal import now
 from remote.occupants import moment
@@ -22,7 +22,10 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 
 def carry_out(site: Site) -> Optional[End]:
-    """The whole run, under its lock. What may happen on a server is in the End, never raised."""
+    """The whole run, under its lock. What may happen on a server is in the End, never raised.
+
+    None where it was not seen how the consumer is: whoever comes next brings the run to its end.
+    """
     end = ready.refused(site)
     if end:
         return end
@@ -38,12 +41,15 @@ def carry_out(site: Site) -> Optional[End]:
         return End(REFUSED, f"{error.message}; nothing was changed", error.hint)
 
 
-def _stop(site: Site, step: ConsumerStep) -> End:
+def _stop(site: Site, step: ConsumerStep) -> Optional[End]:
     try:
         halt.stop(site.store, site.docker, site.plan, step, now())
         found = site.docker.inspect(step.container)
     except StepFailed as error:
-        return End(NEEDS_PERSON, f"{step.service} could not be stopped: {error}", "see fab status, and docker there")
+        why = f"{step.service} could not be stopped: {error}"
+        if _is_open(site, error, why):
+            return None
+        return End(NEEDS_PERSON, why, "see fab status, and docker there")
     again = f"fab restart {step.service} starts it"
     if not (step.old and step.old.running):
         return End(DONE, f"{step.service} was stopped already; from now on it is meant to be: {again}")
@@ -51,7 +57,7 @@ def _stop(site: Site, step: ConsumerStep) -> End:
     return End(DONE, f"{step.service} is stopped and stays so: {again}", "", "", {"notes": notes})
 
 
-def _restart(site: Site, step: ConsumerStep) -> End:
+def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
     meant.forget(site.store, [step.service])
     try:
         site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
@@ -60,7 +66,8 @@ def _restart(site: Site, step: ConsumerStep) -> End:
         halt.start(site.docker, step)
         after = site.docker.inspect(step.container) or {}
     except StepFailed as error:
-        return _failed(site, step, f"{step.service} could not be restarted: {error}")
+        why = f"{step.service} could not be restarted: {error}"
+        return None if _is_open(site, error, why) else _failed(site, step, why)
     started, said, notes = moment(after["State"]["StartedAt"]), f"{step.service} was started", []
     fields: Dict[str, Any] = {"service": step.service, "container": step.container, "offset": position}
     if step.old and step.old.running:
@@ -79,6 +86,14 @@ def _restart(site: Site, step: ConsumerStep) -> End:
 
 def _failed(site: Site, step: ConsumerStep, reason: str) -> End:
     return End(NEEDS_PERSON, reason, BACK, "", {"log": watch.tail(site.docker.engine, step.container)})
+
+
+def _is_open(site: Site, error: StepFailed, why: str) -> bool:
+    """Whether it was not seen how the consumer is: then the run has no end yet, and its journal says why."""
+    if isinstance(error, Final):
+        return False
+    site.journal.write("unfinished", why=why)
+    return True
 
 
 def _grace(step: ConsumerStep) -> int:

@@ -216,7 +216,10 @@ class Record:
 
 @dataclass(frozen=True)
 class RunState:
-    """A run as its journal tells it. `state` is under-way, ended or cut-off."""
+    """A run as its journal tells it. `state` is under-way, ended or cut-off.
+
+    `sentence`: how it ended; of one that was cut off, why it could not be brought to its end yet, where that was tried.
+    """
 
     id: RunId
     state: RunPhase

@@ -11,7 +11,7 @@ from remote import engine, files, follow, guarded, lock, pause, wire
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker
-from remote.ends import NEEDS_PERSON, End
+from remote.ends import End
 from remote.journal import Journal, now
 from remote.plans import Plan
 from remote.stage import Site
@@ -57,9 +57,8 @@ def _live(
     site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
         end = carry_out(site)
-    except Exception as error:  # a defect must not pass for a cut: the journal says what happened
-        known = wire.defect(error)
-        sentence = f"a defect ended the run: {known['message']}"
-        end = End(NEEDS_PERSON, sentence, "see fab status", details={"debug": known["debug"]})
+    except Exception as error:  # nobody has seen how it ended: the journal says what happened
+        known, end = wire.defect(error), None
+        journal.write("unfinished", why=f"a defect ended the run: {known['message']}", debug=known["debug"])
     if end:
         journal.write("end", **encode(end))

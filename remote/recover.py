@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-from remote import halt, journal_check, modelkey, release, state_moved
+from remote import halt, journal_check, leftovers, modelkey, release, state_moved, unfinished
 from remote import journal as journals
 from remote.codec import decode
-from remote.docker import Docker, LeftAlone
+from remote.docker import Docker, LeftAlone, StepFailed
 from remote.engine import Engine
 from remote.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
 from remote.journal import Journal
+from remote.occupants import lives
 from remote.plans import UNPROVEN, BatchMarks, ConfigFile, Plan
-from remote.stage import unstage_all
 from remote.store import Store
-from remote.swap import Swap, back, close, finished
-from remote.words import Malformed
+from remote.swap import Swap, back, close
+from remote.unstage import unstage_all
+from remote.ways import ways_out
+from remote.words import Malformed, Refusal
 
 Lines = List[Dict[str, Any]]
 
@@ -38,7 +41,8 @@ def cut_off_runs(
 
     `batches`: whose runs are left alone, beside those that the plan of a run names.
 
-    Raises StepFailed when one can neither be finished nor undone: it then stays cut off, for the next try.
+    Raises Refusal when one can neither be finished nor undone: it then stays cut off, for the next try, and so do those
+    that began after it.
     """
     sentences = []
     for run in journals.runs(store):
@@ -52,14 +56,23 @@ def cut_off_runs(
 
 
 def _conclude(store: Store, engine: Engine, lock: int, batches: Sequence[BatchMarks], run: str, lines: Lines) -> str:
-    journal = Journal(store.journal(run))
-    journal.write("recovering")
+    path = store.journal(run)
+    begun, journal = os.path.getsize(path), Journal(path)
     try:
-        outcome, sentence = _ended(store, Docker(engine, journal, lock, batches), run, lines)
-        journal.write("end", outcome=outcome, sentence=sentence)
-        return sentence
-    finally:
-        journal.close()
+        try:
+            journal.write("recovering")
+            outcome, sentence = _ended(store, Docker(engine, journal, lock, batches), run, lines)
+            leftovers.remove(store, run, lines)
+            journal.write("end", outcome=outcome, sentence=sentence)
+            return sentence
+        finally:
+            journal.close()
+    except (StepFailed, Refusal, OSError) as error:
+        unfinished.note(path, begun, lines, str(error))
+        kind = error.kind if isinstance(error, Refusal) else "person"
+        said = f"run {run} was cut off and can neither be finished nor undone: {error}"
+        hints = (getattr(error, "hint", ""), ways_out(run))
+        raise Refusal(said, "; ".join(filter(None, hints)), kind) from error
 
 
 def _ended(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
@@ -94,7 +107,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
                 decode(form, line.get(key, "") if key == "offset" else line[key], f"{run}.{key}")
     except (Malformed, KeyError) as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
-    docker = dataclasses.replace(docker, batches=(*docker.batches, *plan.left_alone))
+    marks = (*docker.batches, *plan.left_alone)
+    docker = dataclasses.replace(docker, batches=marks, unobeyed=unfinished.unobeyed(lines, swaps))
     if store.is_in_root:  # a container may have written all of that
         journal_check.check(store, docker, plan, swaps, lines)
     if any(_events(lines, action) for action in ("restart", "stop")):
@@ -103,8 +117,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if not swaps:
         unstage_all(store, docker, run)
         return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
-    wanted_back = bool(_events(lines, "undoing"))
-    if not wanted_back and len(swaps) == len(planned) and all(finished(swap, docker) for swap in swaps):
+    undoing = _events(lines, "undoing")
+    if not undoing and len(swaps) == len(planned) and all(finished(swap, docker) for swap in swaps):
         for swap in swaps:
             docker.ensure_restart(swap.new, swap.new_restart)
         if not _events(lines, "recorded"):
@@ -116,10 +130,18 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
     _close(swaps)
-    release.keep_failed(store, plan, swaps, "the run was cut off")
+    release.keep_failed(store, plan, swaps, str(undoing[0].get("reason")) if undoing else "the run was cut off")
     if trouble:
         return "needs-person", f"run {run} was cut off in its swap, and not all of it could be undone: {trouble}"
     return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
+
+
+def finished(swap: Swap, docker: Docker) -> bool:
+    """Whether the new container is in force: running, under the service's name, and the old one is not."""
+    new = docker.inspect(swap.new)
+    if new is None or not lives(new) or new["Name"].lstrip("/") != swap.name:
+        return False
+    return not (swap.old and lives(docker.inspect(swap.old)))
 
 
 def _close(swaps: List[Swap]) -> None:

@@ -10,9 +10,9 @@ from remote import files, meant, modelkey, offset, record
 from remote.docker import QUICK, Docker
 from remote.journal import now
 from remote.plans import BatchStep, ConfigFile, ConsumerStep, Placed, Plan, Record, Release
-from remote.stage import ADOPTED
 from remote.store import Store
 from remote.swap import Swap
+from remote.unstage import ADOPTED
 from remote.words import Refusal
 
 

@@ -1,25 +1,24 @@
-"""Prepares the swap of one consumer while the old one works on: config, container, kept copies. All can be undone."""
+"""Prepares the swap of one consumer while the old one works on: config, container, kept copies. All can be undone.
+
+What undoes it is in `remote.unstage`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from remote import files, guarded, modelkey, replay
-from remote import journal as journals
+from remote import files, guarded, modelkey, rewind
 from remote.docker import Docker, StepFailed, labels
 from remote.journal import Journal
-from remote.ours import Named, judge
 from remote.plans import ConsumerStep, Plan, owner, spec_hash
 from remote.recognise import recognised
 from remote.store import Store
 from remote.swap import ConfigSwap, Swap
+from remote.unstage import ADOPTED, is_of
 from remote.words import Refusal
-
-ADOPTED = "adopted-"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     again = files.staged_name(step.offset.path, site.plan.id) if step.replay and step.offset else ""
     site.journal.write("staging", service=step.service, name=name, config=staged, offset=again, hash=hashed)
     if again:
-        replay.stage(step, site.secrets["passwords"].get(step.service, ""), site.plan.id)
+        rewind.stage(step, site.secrets["passwords"].get(step.service, ""), site.plan.id)
     config = _stage_config(site, step, text, staged) if step.config and text is not None else None
     if step.offset:
         guarded.leads(os.path.dirname(step.offset.path))  # its links are asked about now, and not in the gap
@@ -122,7 +121,7 @@ def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
     state = "" if site.store.is_in_root else site.store.folder
     marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash, state)
     new = site.docker.create(step.spec, name, step.spec.image, marks)
-    if not _is_of(site.docker, step.service, site.plan.release, site.docker.inspect(new)):
+    if not is_of(site.docker, step.service, site.plan.release, site.docker.inspect(new)):
         raise StepFailed(f"{name} is the name of a container that this tool did not make ({new[:12]})")
     return new
 
@@ -135,12 +134,6 @@ def _refuse_look_alike(docker: Docker, step: ConsumerStep, name: str) -> None:
     if known:
         hint = "correct container:, label: or image: in hosts.yaml; an image of both stands as image: in both"
         raise Refusal(f"a container of {step.service} would be known for {known}", hint)
-
-
-def _is_of(docker: Docker, service: str, release: str, found: Optional[Dict[str, Any]]) -> bool:
-    """Whether a container was made for a release: one whose id, or before that its name, this run has written down."""
-    ours = judge(service, [Named(service, release)], found, docker.image(found["Image"])) if found else None
-    return ours is not None and ours.release == release
 
 
 def old_release(step: ConsumerStep, run: str) -> str:
@@ -168,27 +161,3 @@ def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config
         offset_kept=os.path.join(folder, "offset.yaml"),
         offset_left=os.path.join(folder, "offset-left.yaml"),
     )
-
-
-def unstage_all(store: Store, docker: Docker, run: str) -> None:
-    """Remove what a run staged for services whose swap it never began, and its folder when it began none."""
-    lines = journals.read(store.journal(run))
-    begun = {line["swap"]["service"] for line in lines if line["event"] == "swap"}
-    created = {line["service"]: line["container"] for line in lines if line["event"] == "staged"}
-    for line in lines:
-        if line["event"] == "staging" and line["service"] not in begun:
-            container = created.get(line["service"], "")
-            staged = (line["config"], str(line.get("offset", "")))
-            _unstage(docker, run, line["service"], container or line["name"], staged)
-    if not begun:
-        shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
-
-
-def _unstage(docker: Docker, run: str, service: str, container: str, staged: Sequence[str]) -> None:
-    """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
-    for path in filter(None, staged):
-        guarded.remove(path)
-        guarded.remove(guarded.aside(path))
-    found = docker.inspect(container)
-    if found and _is_of(docker, service, run, found):
-        docker.ensure_gone(found["Id"])

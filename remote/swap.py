@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from remote import files, guarded, offset, replay
-from remote.docker import Docker, StepFailed
+from remote.docker import AtFault, Docker, StepFailed, StillRuns
 from remote.forms import ContainerId, ContainerName, Count, Grace, Mode, Path, Restart, ServiceName
-from remote.occupants import between_restarts, lives
+from remote.occupants import between_restarts, lives, moment
 from remote.words import Refusal
 
 NEVER_RESTART = "no"
@@ -88,15 +88,16 @@ def forward(swap: Swap, docker: Docker) -> str:
 def back(swap: Swap, docker: Docker) -> str:
     """New out, old in again, as if nothing had been. The old one starts only when the new one is known to be stopped.
 
-    Gives what somebody did meanwhile that keeps it from being as it was, usually nothing. Raises StepFailed or Refusal
-    when it could not be done, and may be tried again.
+    Gives what was seen to keep it from being as it was, usually nothing: what somebody did meanwhile, or the fault of
+    the old one. Raises StepFailed or Refusal when it could not be done, and may be tried again.
     """
     for container in filter(None, (swap.new, swap.old)):  # before anything: half an undoing is worse than none
         docker.refuse_run(container)
     if docker.inspect(swap.new) is not None:
         docker.ensure_restart(swap.new, NEVER_RESTART)
         docker.ensure_stopped(swap.new, swap.grace)
-        _copy(swap.offset, swap.offset_left)
+        if _began(swap, docker):
+            _copy(swap.offset, swap.offset_left)
         docker.ensure_name(swap.new, swap.new_parked)
     if swap.replay and not (swap.old and lives(docker.inspect(swap.old))):
         replay.undo(swap.replay, swap.offset, swap.offset_kept)
@@ -110,18 +111,34 @@ def back(swap: Swap, docker: Docker) -> str:
     if other is None or other["Id"] == swap.old:
         docker.ensure_name(swap.old, swap.old_name)
         other = None
+    said = f"somebody made another {swap.old_name} ({other['Id'][:12]}) meanwhile" if other else ""
     if swap.old_ran and not lives(other):
-        docker.ensure_started(swap.old)
+        said = _start_again(swap, docker) or said
     docker.ensure_restart(swap.old, swap.old_restart)
-    return f"somebody made another {swap.old_name} ({other['Id'][:12]}) meanwhile" if other else ""
+    return said
 
 
-def finished(swap: Swap, docker: Docker) -> bool:
-    """Whether the new container is in force: running, under the service's name, and the old one is not."""
-    new = docker.inspect(swap.new)
-    if new is None or not lives(new) or new["Name"].lstrip("/") != swap.name:
-        return False
-    return not (swap.old and lives(docker.inspect(swap.old)))
+def _start_again(swap: Swap, docker: Docker) -> str:
+    """Start the old one; what is seen to keep it from running, or from going on to, usually nothing.
+
+    One that was told to stop and was not seen to is stopped first: it would end later, with nobody to start it.
+    """
+    try:
+        if swap.old in docker.unobeyed:
+            docker.ensure_stopped(swap.old, swap.grace)
+        docker.ensure_started(swap.old)
+    except StillRuns:
+        return f"the one it was to replace ({swap.old[:12]}) was killed and still runs: it may end at any moment"
+    except AtFault as error:
+        return f"the one it replaced ({swap.old[:12]}) does not start: {error}"
+    return ""
+
+
+def _began(swap: Swap, docker: Docker) -> bool:
+    """Whether the new container was ever started by this swap: the old one, where it runs, began before it."""
+    new, old = docker.inspect(swap.new), docker.inspect(swap.old) if swap.old else None
+    started = [moment(found["State"]["StartedAt"]) if found else 0.0 for found in (new, old)]
+    return started[0] > max(started[1], 0.0)
 
 
 def put_config_back(config: ConfigSwap) -> None:
@@ -144,9 +161,10 @@ def put_config_back(config: ConfigSwap) -> None:
 
 
 def close(swap: Swap) -> None:
-    """Remove what only the way back needs. Raises Refusal."""
+    """Remove what only the way there and back needs: it may hold passwords. Raises Refusal."""
     for staged in (swap.config.staged if swap.config else "", swap.replay):
         if staged:
+            guarded.remove(staged)
             guarded.remove(guarded.aside(staged))
 
 

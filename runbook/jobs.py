@@ -15,11 +15,11 @@ from remote.pulling import STILL
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
 from runbook import afterwards, checklist, gating, interrupts, looking, moving, pausing, plantext, telling
 from runbook.door import Door
-from runbook.errors import Cancelled, CannotConnect, Defect, LostContact, Refused
+from runbook.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
 from runbook.exchange import DAY, SILENCE, Deadline, ask, entry
 from runbook.going_back import rollback_plan
 from runbook.inventory import Inventory, Service
-from runbook.mending import mended
+from runbook.mending import closed, mended
 from runbook.planning import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from runbook.resolve import Resolved
 from runbook.running import Ended, carry_out
@@ -68,14 +68,31 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
 
 
 def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
-    """One look; a run that was cut off is brought to an end first, and the server is looked at again."""
+    """One look; a run that was cut off is brought to an end first, or closed, and the server is looked at again."""
     with undisturbed(door), screen.working(f"{door.host.name}: looking"):
         look = looking.look(door, job.inventory, job.resolved, job.services, tags)
+    if job.order.supersede:
+        look = _superseded(door, job, screen, look, tags)
     if look.run is None or look.run.state != "cut-off" or job.dry_run:
         return look
     screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
     for sentence in mended(door, job.inventory, job.resolved.host, job.order.who, look.run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
+    with undisturbed(door):
+        return looking.look(door, job.inventory, job.resolved, job.services, tags)
+
+
+def _superseded(door: Door, job: Job, screen: Screen, look: Look, tags: Any) -> Look:
+    """Close the run that was named; what there is then."""
+    server, run = door.host.name, job.order.supersede
+    if look.run is None or look.run.id != run or look.run.state != "cut-off":
+        hint = "leave --supersede out; fab history names what there was"
+        raise BadInput(f"{server}: no run {run} waits there for its end", hint)
+    if job.dry_run:
+        return dataclasses.replace(look, run=None)
+    who, reason = job.order.who, "a deploy goes ahead without it"
+    for sentence in closed(door, job.inventory, job.resolved.host, who, run, reason, deploys=True):
+        screen.say(f"{server}: {sentence}", "yellow")
     with undisturbed(door):
         return looking.look(door, job.inventory, job.resolved, job.services, tags)
 

@@ -1,6 +1,8 @@
-"""Has a server bring a run to an end that was cut off."""
+"""Has a server bring a run to an end that was cut off, or close it without."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from remote.foreign_text import LONGEST, one_line
 from remote.words import encode
@@ -15,10 +17,8 @@ DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and bac
 
 def mended(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
-    batches = [encode(marks) for marks in batch_marks(inventory)]
-    request = {**host.place, "docker_host": host.docker_host or "", "batches": batches, "who": who}
     try:
-        answer = ask(door, "mend", request, deadline=Deadline(DONE))
+        answer = ask(door, "mend", _request(inventory, host, who), deadline=Deadline(DONE))
         told = entry(door.host.name, answer, "mended", tuple[str, ...])
     except KeyboardInterrupt:
         why = f"{door.host.name}: you left while run {run} was brought to an end"
@@ -27,3 +27,21 @@ def mended(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> 
     else:
         return [one_line(sentence, LONGEST) for sentence in told]
     raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")
+
+
+def closed(door: Door, inventory: Inventory, host: Host, who: str, run: str, reason: str, deploys: bool) -> list[str]:
+    """A sentence that the run was closed, and one for each thing that was left as it is.
+
+    `deploys`: whether a deploy is to follow. Raises BadInput for a run that is not there or has ended, NeedsPerson
+    where no deploy could follow.
+    """
+    request = {**_request(inventory, host, who), "run": run, "reason": reason, "deploys": deploys}
+    answer = ask(door, "close", request, deadline=Deadline(DONE))
+    server = door.host.name
+    told = (entry(server, answer, "closed", str), *entry(server, answer, "notes", tuple[str, ...]))
+    return [one_line(sentence, LONGEST) for sentence in told]
+
+
+def _request(inventory: Inventory, host: Host, who: str) -> dict[str, Any]:
+    batches = [encode(marks) for marks in batch_marks(inventory)]
+    return {**host.place, "docker_host": host.docker_host or "", "batches": batches, "who": who}

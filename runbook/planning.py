@@ -38,6 +38,7 @@ class Order:
     adopt: bool = False
     undo_on_failure: bool = True
     to: str = ""  # rollback: the release to go to
+    supersede: str = ""  # deploy: a run that was cut off, and is closed without being brought to its end
     replay: bool = False  # rollback: read again what the release that is left has handled
     skips: Mapping[str, str] = field(default_factory=dict)  # row of the preflight -> why it is gone past
 

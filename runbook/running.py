@@ -93,7 +93,8 @@ class Listener:
 def longest(plan: Plan) -> float:
     """Seconds after which a run has come to its end, forward or back, however little its engine answers."""
     steps = [step for step in plan.consumers if step.change != "none"]
-    there_and_back = sum(2 * (step.stop_grace + QUICK + PATIENCE) + COMMANDS * QUICK for step in steps)
+    stops = sum(2 * (step.stop_grace + QUICK + PATIENCE) for step in steps)
+    there_and_back = stops + len(steps) * COMMANDS * (QUICK + PATIENCE)
     return MARGIN + there_and_back + sum(step.watch.settle + step.watch.window for step in steps)
 
 
@@ -150,9 +151,10 @@ def conclude(door: Door, answer: dict[str, Any]) -> Ended:
     server, end = door.host.name, answer.get("end")
     run = entry(server, answer, "run", RunId)
     if end is None:
+        why = str(answer.get("why") or "its process is gone and it has no end")
         raise NeedsPerson(
-            f"{server}: run {run} was cut off: its process is gone and it has no end",
-            "fab deploy or fab rollback finishes or undoes it first",
+            one_line(f"{server}: run {run} was cut off: {why}", LONGEST),
+            "fab deploy or fab rollback finishes or undoes it first, and so does the scheduled check",
         )
     defect = Defect(f"{server}: the end of run {run} is not what it should be")
     try:

@@ -12,6 +12,7 @@ from remote.looks import BatchState, Look
 from remote.occupants import moment
 from remote.pause import RESUME, said
 from remote.plans import MeantStop, Occupant, Placed, Release, RunState
+from remote.ways import ways_out
 from remote.words import WARNING, Check, encode
 from runbook.inventory import Batch, Service
 
@@ -168,6 +169,8 @@ def _run(run: RunState) -> str:
     if run.state == "under-way":
         return f"{head} is under way since {run.since}, at step {run.step}: fab follow --run {run.id}"
     if run.state == "cut-off":
+        if run.sentence:
+            return one_line(f"{head} was cut off at step {run.step}: {run.sentence}; {ways_out(run.id)}", LONGEST)
         return f"{head} was cut off at step {run.step}: the next fab deploy or fab rollback finishes or undoes it"
     return one_line(f"{head}: {run.outcome}: {run.sentence}", LONGEST)
 

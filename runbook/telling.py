@@ -48,6 +48,9 @@ def _sentence(line: Line) -> str | None:
             return f"going back: {line.get('reason')}"
         case "undone":
             return "everything is as it was before" if not line.get("trouble") else None
+        case "unfinished":
+            times = f", tried {say.several(line['tries'], 'time')}" if line.get("tries") else ""
+            return f"not brought to its end yet{times}: {line.get('why')}"
         case "recorded":
             return f"recorded as release {line.get('release')}"
         case "unrecorded":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "force": "replace the container even if nothing differs; bypasses no check",
         "adopt": "replace a container this tool did not make, and keep it as the previous release",
         "no-rollback": "leave a release that fails its watch running, for a person to look at",
+        "supersede": "a run that can neither be finished nor undone: close it, and deploy all the same",
         "skip": "a row of the preflight to go past, such as 'training CI'; may be given again",
         "reason": "why, for the journal; with --skip",
         "json": front.JSON,
@@ -40,6 +41,7 @@ def deploy(
     force: bool = False,
     adopt: bool = False,
     no_rollback: bool = False,
+    supersede: str | None = None,
     json: bool = False,
     skip: list[str] | None = None,
     reason: str | None = None,
@@ -47,13 +49,15 @@ def deploy(
 ) -> None:
     """Put the images of hosts.yaml on the servers; a release that fails its watch is rolled back by itself."""
     from runbook import checklist, jobs
-    from tasks.visit import Visit, given, order, tags_for
+    from tasks.visit import Visit, given, order, run_id, tags_for
 
+    unfinished = run_id("--supersede", supersede)
     visit = Visit(context, hosts, service, json, purpose="deploy")
     visit.warn()
     tags = tags_for(visit.services, tag)
     skips = checklist.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
-    asked = order(tags, force=force, adopt=adopt, undo_on_failure=not no_rollback, skips=skips)
+    wishes = {"force": force, "adopt": adopt, "undo_on_failure": not no_rollback, "supersede": unfinished}
+    asked = order(tags, skips=skips, **wishes)
     carry_out(visit, asked, jobs.deploy, dry_run, json)
 
 
@@ -86,15 +90,34 @@ def rollback(
     carry_out(visit, asked, jobs.rollback, dry_run, json)
 
 
-@task(help={"run": "the run's id; without it the newest", "hosts": front.HOSTS, "debug": front.DEBUG})
+@task(
+    help={
+        "run": "the run's id; without it the newest",
+        "close": "a run that can neither be finished nor undone: give it an end as it is, and do nothing else",
+        "reason": "why, for whoever reads it; with --close",
+        "hosts": front.HOSTS,
+        "debug": front.DEBUG,
+    }
+)
 @front.guarded
-def follow(context: Any, run: str | None = None, hosts: str | None = None, debug: bool = False) -> None:
+def follow(
+    context: Any,
+    run: str | None = None,
+    close: str | None = None,
+    reason: str | None = None,
+    hosts: str | None = None,
+    debug: bool = False,
+) -> None:
     """Come back to a run: what it has done, what it does, and how it ends."""
     from runbook import jobs, running
     from tasks.visit import Visit, given
 
-    visit, wanted = Visit(context, hosts, None, machine=False, purpose="ask"), given("--run", run) or ""
+    wanted, closing = given("--run", run) or "", _closing(run, close, reason)
+    visit = Visit(context, hosts, None, machine=False, purpose="ask")
     for door in visit.doors():
+        if closing:
+            _close(visit, door, *closing)
+            continue
         place = visit.resolved[door.host.name].host.place
         with visit.screen.working(f"{door.host.name}: following") as passing:
             lines: list[dict[str, Any]] = []
@@ -102,6 +125,32 @@ def follow(context: Any, run: str | None = None, hosts: str | None = None, debug
             ended = running.follow(door, place, wanted, tell)
         visit.screen.say(ended.sentence, "green")
         jobs.show_after(visit.inventory, door.host.name, lines, visit.screen)
+
+
+def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[str, str] | None:
+    """The run that is to be closed and why, None where one is to be followed. Raises BadInput."""
+    from runbook.errors import BadInput
+    from tasks.visit import given, run_id
+
+    wanted, why = run_id("--close", close), given("--reason", reason)
+    if not wanted and why:
+        raise BadInput("--reason is taken with --close alone", "to follow a run: fab follow --run RUN")
+    if wanted and run is not None:
+        raise BadInput("--run and --close cannot go together", f"fab follow --close {wanted} --reason …")
+    if wanted and not why:
+        hint = f"fab follow --close {wanted} --reason …, for whoever reads fab history"
+        raise BadInput("--close is given without a --reason", hint)
+    return (wanted, why) if wanted and why else None
+
+
+def _close(visit: Visit, door: Door, run: str, reason: str) -> None:
+    import getpass
+
+    from runbook.mending import closed
+
+    host = visit.resolved[door.host.name].host
+    for sentence in closed(door, visit.inventory, host, getpass.getuser(), run, reason, deploys=False):
+        visit.screen.say(f"{door.host.name}: {sentence}", "yellow")
 
 
 def carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from remote.forms import RunId, has
 from runbook.door import Door, host_from_context, options_from_context
 from runbook.errors import BadInput, CannotConnect, RunbookError
 from runbook.inventory import Host, Inventory, Service, load_inventory
@@ -122,6 +123,15 @@ def given(flag: str, value: str | None) -> str | None:
     if value is not None and not value.strip():
         raise BadInput(f"{flag} is given without a value", f"leave {flag} out, or say what it is to be")
     return value
+
+
+def run_id(flag: str, value: str | None) -> str:
+    """A flag's run, nothing without the flag. Raises BadInput."""
+    if given(flag, value) is None:
+        return ""
+    if not has(RunId, value):
+        raise BadInput(f"{flag} {value!r} is no run", "fab history names them, such as 20260420-101112-abcd")
+    return str(value)
 
 
 def whole_number(flag: str, value: str) -> int:

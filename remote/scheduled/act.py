@@ -13,9 +13,9 @@ import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from remote import engine as engines
-from remote import files, halt, lock, meant, pause, record, recover, tidy
+from remote import files, halt, lock, meant, pause, record, recover, tidy, unfinished
 from remote import journal as journals
-from remote.docker import Docker, StepFailed
+from remote.docker import Docker, Final, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
 from remote.journal import Journal, now
@@ -24,6 +24,7 @@ from remote.ours import Known
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
+from remote.ways import ways_out
 from remote.words import CRITICAL, Check, Refusal, encode
 
 WHO = "the scheduled check"
@@ -37,27 +38,32 @@ DEAD, STUCK = "dead", "stuck"
 def mend(installed: Installed, store: Store) -> List[str]:
     """Finish or undo the runs that were cut off, as the next deploy would; a sentence for each.
 
-    None while somebody else is at work. Raises Refusal when it cannot be done now, as without docker.
+    None while somebody else is at work. Raises Refusal when it cannot be done now, as without docker, and while what
+    was tried often enough within the hour is let be. An engine that cannot act is no try.
     """
-    if not _cut_off(store):
+    waiting = _cut_off(store)
+    if not waiting:
         return []
     with _lock(store, "mend") as held:
         if held is None:
             return []
-        try:
-            settings = installed.settings
-            engine = engines.find(settings.questions.docker_host)
-            sentences = recover.cut_off_runs(store, engine, held, settings.batches)
-            tidy.sweep(store)
-            return sentences
-        except StepFailed as error:
-            raise Refusal(f"it can neither be finished nor undone: {error}", "see fab status", "person") from error
+        settings = installed.settings
+        engine = engines.find(settings.questions.docker_host)
+        lines = journals.read(store.journal(waiting[0]))
+        if len(unfinished.recently(lines, time.time())) >= unfinished.MOST:
+            why = f"{lines[-1].get('why')} (tried {lines[-1].get('tries')} times)"
+            raise Refusal(f"run {waiting[0]}: {why}", ways_out(waiting[0]), "person")
+        if not engine.acts():
+            raise unfinished.cannot_act()
+        sentences = recover.cut_off_runs(store, engine, held, settings.batches)
+        tidy.sweep(store)
+        return sentences
 
 
-def _cut_off(store: Store) -> bool:
-    """Whether any run has neither an end nor a process that writes it; quick, as an end is a journal's last line."""
+def _cut_off(store: Store) -> List[str]:
+    """The runs without an end or a process that writes it, oldest first; quick, as an end is a journal's last line."""
     unended = (run for run in journals.runs(store) if _last_event(store.journal(run)) != "end")
-    return any(journals.state(store, run).state == "cut-off" for run in unended)
+    return [run for run in unended if journals.state(store, run).state == "cut-off"]
 
 
 def _last_event(path: str) -> str:
@@ -79,10 +85,13 @@ def row(refusal: Refusal) -> Check:
 def start_again(installed: Installed, store: Store, restart: Restart, why: str) -> str:
     """Start a consumer that is dead, or stop and start one that is stuck; what was done, as a sentence.
 
-    Empty when it is as it is on purpose, or is no longer as it was seen. Raises Refusal when it could not be done.
+    Empty when it is as it is on purpose, or is no longer as it was seen, and while a run has not come to its end: it
+    may be what that run is to undo. Raises Refusal when it could not be done.
     """
     with _lock(store, "restart") as held:
-        if held is None or pause.current(store, time.time()) or restart.service in meant.load(store)[0]:
+        if held is None or _cut_off(store) or pause.current(store, time.time()):
+            return ""
+        if restart.service in meant.load(store)[0]:
             return ""
         settings, engine = installed.settings, engines.find(installed.settings.questions.docker_host)
         known = Known(store, record.load(store)[0])
@@ -168,6 +177,10 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
             raise Refusal(f"{store.folder} is full: nothing can be written down; {step.service} was left alone")
         end = _exchange(Docker(engine, journal, held, settings.batches), step)
         journal.write("end", **encode(end))
+    except StepFailed as error:  # it was not seen how the consumer is: the next round goes on
+        why = f"{step.service} could not be started again: {error}"
+        journal.write(unfinished.EVENT, why=why)
+        raise Refusal(why, "the next round tries again; see fab status") from error
     finally:
         journal.close()
     if end.outcome != DONE:
@@ -176,6 +189,7 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
 
 
 def _exchange(docker: Docker, step: ConsumerStep) -> End:
+    """Raises StepFailed when it was not seen how the consumer is."""
     running = bool(step.old and step.old.running)
     docker.journal.write("restart", service=step.service, container=step.container, grace=step.stop_grace * running)
     try:
@@ -183,7 +197,7 @@ def _exchange(docker: Docker, step: ConsumerStep) -> End:
         before = docker.inspect(step.container) or {}
         halt.start(docker, step)
         after = docker.inspect(step.container)
-    except StepFailed as error:
+    except Final as error:
         return End(NEEDS_PERSON, f"{step.service} could not be started again: {error}", "see fab logs and fab status")
     fields: Dict[str, Any] = {"service": step.service, "container": step.container}
     ended: Optional[int] = before["State"]["ExitCode"] if before else None

@@ -39,14 +39,11 @@ def restart_what_is_down(
             continue
         try:
             done = act.start_again(installed, store, restart, why)
-        except Refusal as refusal:
+        except Refusal as refusal:  # it was not started, and so does not count
             rows[row] = _with(rows[row], refusal.message, refusal.hint)
-            done = ""
-        else:
-            if not done:
-                continue
-        restarts[restart.service] = (*times, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
+            continue
         if done:
+            restarts[restart.service] = (*times, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
             rows[health.alive_name(restart.service)] = _again(asked, consumer)
             actions.append(f"{done}; now: {rows[health.alive_name(restart.service)].sentence}")
     return [rows[check.name] for check in checks], {name: times for name, times in restarts.items() if times}, actions

@@ -172,7 +172,7 @@ def test_following_a_run_that_was_cut_off_ends_without_an_end(store: Store) -> N
     path = written(store, "begin")
     with path.open("ab") as file:
         file.write(b'{"event": "end", "outcome": "do')
-    assert follow.follow(store, RUN, lambda event: None) == {"run": RUN, "end": None}
+    assert follow.follow(store, RUN, lambda event: None) == {"run": RUN, "end": None, "why": ""}
 
 
 def test_nobody_else_may_read_a_journal(store: Store) -> None:

@@ -61,16 +61,17 @@ PLACES = (
         "`config.path` of a consumer, and beside it `.<name>.<run>`, `.<name>.<run>.before` and `.<name>.back`",
         "a container with a read-write mount of the folder; `config.owner`; the login user",
         FOREIGN,
-        """ground.config view._present stage._stage_config stage._keep_present stage._unstage swap.forward
+        """ground.config view._present stage._stage_config stage._keep_present unstage._unstage swap.forward
         swap.put_config_back swap.close swap._link_back swap._is_there swap._sync modelchoice.named
-        modelkey._present modelkey.point choose._try_to_write choose._read""",
+        modelkey._present modelkey.point choose._try_to_write choose._read leftovers._listed
+        leftovers.remove""",
     ),
     Places(
         "`offset.file` of a consumer, and for a replay beside it the same three",
         "a container with a read-write mount of the folder; the login user",
         FOREIGN,
-        """offset._content ground.offset stage.stage stage._unstage swap._copy swap.close replay.stage replay.place
-        replay.undo""",
+        """offset._content ground.offset stage.stage unstage._unstage swap._copy swap.close rewind.stage replay.place
+        replay.undo leftovers._listed leftovers.remove""",
     ),
     Places(
         "`env_file.path` of a service, and beside it `.<name>.new`",
@@ -131,19 +132,20 @@ PLACES = (
         journal.read journal.alive journal.runs lock._opened lock._is_in_place lock.holder meant._save modelchoice.load
         modelchoice.save modelkey.chosen modelkey.point modelkey._rewrite_kept notes.load notes.save
         offset.position pause.admit pausing.answer process._live prune._live prune._remove prune._room
-        record.load record.save release._placed release._take_config_along release.keep_failed replay.place
-        replay.undo scheduled.act._carry_out scheduled.act._forget_old_runs scheduled.act._last_event
+        record.load record.save recover._conclude release._placed release._take_config_along release.keep_failed
+        replay.place replay.undo scheduled.act._carry_out scheduled.act._forget_old_runs scheduled.act._last_event
         scheduled.act._is_own scheduled.crontab.write scheduled.history.append scheduled.history.read
         scheduled.history._trim scheduled.history._write_anew scheduled.installation.forget
         scheduled.installation.lay_down scheduled.installation._write_program scheduled.main._sweep
         scheduled.main._alone scheduled.remove.answer
         scheduled.remove._await_round scheduled.show.answer scheduled.state.save scheduled.state._read
         scheduled.state._overwrite scheduled.state._clear stage.stage stage._config_text stage._stage_config
-        stage._keep_present stage.unstage_all store.Store surplus.find surplus._half_written surplus._size
+        stage._keep_present unstage.unstage_all store.Store surplus.find surplus._half_written surplus._size
         swap.put_config_back swap._link_back swap._copy swap._sync tidy.tidy tidy.sweep tidy.stale tidy._is_over
         tidy._drop_folder checks.state.check checks.state.astray checks.state._unfit state_make.make state_make._fits
         state_make._locks state_move._make_way state_move._prepare state_move._take_back state_move._write
-        state_move._copied state_move._copy_file state_move.forget state_moved.finish store.find_store""",
+        state_move._copied state_move._copy_file state_move.forget state_moved.finish store.find_store
+        unfinished.note""",
     ),
     Places(
         "`.deploy` below the root, where version 0.1.0 kept the state, until it has moved",

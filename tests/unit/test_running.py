@@ -59,6 +59,14 @@ def test_a_run_without_an_end_was_cut_off() -> None:
         conclude(DOOR, {"run": RUN, "end": None})
 
 
+def test_a_run_that_could_not_be_brought_to_its_end_says_why() -> None:
+    with pytest.raises(NeedsPerson, match=rf"gpu-1: run {RUN} was cut off: docker. is away$"):
+        conclude(DOOR, {"run": RUN, "end": None, "why": "docker\x1b is away"})
+    told = {"event": "unfinished", "why": "docker is away"}
+    assert telling.sentence(told) == "not brought to its end yet: docker is away"
+    assert telling.sentence({**told, "tries": 2}) == "not brought to its end yet, tried 2 times: docker is away"
+
+
 @pytest.mark.parametrize(
     "end",
     [

@@ -57,16 +57,19 @@ def test_the_model_that_was_chosen_is_named(scene: Scene) -> None:
     ("state", "sentence"),
     [
         ("under-way", "deploy r9 by bob is under way since 10:00, at step watching: fab follow --run r9"),
-        (
-            "cut-off",
-            "deploy r9 by bob was cut off at step watching: the next fab deploy or fab rollback finishes or undoes it",
-        ),
+        ("cut-off", "deploy r9 by bob was cut off at step watching: it failed; it is tried again by the next command"),
         ("ended", "deploy r9 by bob: rolled-back: it failed"),
     ],
 )
 def test_the_last_run_is_told_in_each_state(scene: Scene, state: str, sentence: str) -> None:
     run = RunState("r9", state, "deploy", "bob", "10:00", "watching", "rolled-back", "it failed")
     assert any(line.startswith(f"  last run: {sentence}") for line in said(scene.seeing(run=run)))
+
+
+def test_a_run_that_was_cut_off_and_not_yet_taken_up_says_who_does(scene: Scene) -> None:
+    run = RunState("r9", "cut-off", "deploy", "bob", "10:00", "watching")
+    told = "deploy r9 by bob was cut off at step watching: the next fab deploy or fab rollback finishes or undoes it"
+    assert f"  last run: {told}" in said(scene.seeing(run=run))
 
 
 def test_what_is_not_as_recorded_stands_out(scene: Scene) -> None:

@@ -1,0 +1,404 @@
+"""An engine that answers and cannot act, one that stays away, and a container that does not end when it is told to."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import remote.docker
+from remote import carry, halt, journal, operate, process, recover, swap, watch
+from remote.docker import AtFault, Docker, Final, StepFailed
+from remote.ends import End
+from remote.engine import Engine, EngineError
+from remote.journal import Journal
+from remote.plans import ConsumerStep, Occupant, Plan, Watch
+from remote.stage import Site
+from remote.state_make import make
+from remote.store import Store
+from remote.swap import ConfigSwap, Swap, back, forward
+from remote.unfinished import unobeyed
+from remote.words import Refusal, encode
+from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World
+
+LATER = "20260420-101113-abcd"
+SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
+HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
+STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path), f"{tmp_path}/state")
+    make(store)
+    return store
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Two containers and a clock, both of which the commands and the waiting move on."""
+    world = World()
+    monkeypatch.setattr(remote.docker, "run", world.run)
+    monkeypatch.setattr(remote.docker.time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
+    yield world
+
+
+def docker(store: Store, world: World) -> Docker:
+    return Docker(world, Journal(store.journal(RUN)), -1, ())
+
+
+def site(store: Store, world: World, step: ConsumerStep = STEP, action: str = "deploy") -> Site:
+    plan = Plan(RUN, action, "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
+    doing = docker(store, world)
+    doing.journal.write("begin", action=action, plan=encode(plan))
+    return Site(plan, {}, store, doing, doing.journal)
+
+
+VERBS: dict[str, Callable[[Docker], None]] = {
+    "start": lambda doing: doing.ensure_started(NEW),
+    "stop": lambda doing: doing.ensure_stopped(OLD, 4),
+    "update": lambda doing: doing.ensure_restart(OLD, "no"),
+    "rename": lambda doing: doing.ensure_name(OLD, "other"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_an_engine_cannot_do_for_ten_seconds_is_tried_until_it_can(store: Store, world: World, verb: str) -> None:
+    world.away_until = world.now + 10
+    VERBS[verb](docker(store, world))
+    tries = [at for at, argv in world.ran if argv[1] == verb]
+    assert 10 < tries[-1] < 15 and len(tries) < 12, tries
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses == sorted(pauses), "the pauses do not grow"
+
+
+def test_an_engine_that_hangs_cannot_act_either(store: Store, world: World) -> None:
+    world.away_until, world.hangs = world.now + 30, True
+    docker(store, world).ensure_started(NEW)
+    assert world.runs(NEW)
+
+
+def test_what_no_patience_helps_is_tried_no_longer(store: Store, world: World) -> None:
+    world.away_until = world.now + 1000
+    with pytest.raises(StepFailed, match="docker start failed: connection error") as raised:
+        docker(store, world).ensure_started(NEW)
+    assert not isinstance(raised.value, Final)
+    assert remote.docker.PATIENCE < world.now < remote.docker.PATIENCE + 10
+
+
+def test_a_container_that_is_itself_at_fault_is_given_up_at_once(store: Store, world: World) -> None:
+    """The consumer may be down meanwhile."""
+    world.faults[NEW] = "OCI runtime create failed: exec: no such file or directory"
+    with pytest.raises(AtFault, match="docker start failed: OCI runtime"):
+        docker(store, world).ensure_started(NEW)
+    assert world.now < 1.0
+    assert [argv[1] for _, argv in world.ran] == ["start", "start"]
+
+
+def test_a_fault_after_an_absence_is_one_all_the_same(store: Store, world: World) -> None:
+    world.away_until, world.faults[NEW] = world.now + 5, "no such device"
+    with pytest.raises(AtFault, match="no such device"):
+        docker(store, world).ensure_started(NEW)
+    assert world.now < 15
+
+
+@pytest.mark.parametrize(
+    ("answer", "acts"),
+    [
+        ({"ContainerdCommit": {"ID": "1.6.20", "Expected": "1.6.20"}}, True),
+        ({"ContainerdCommit": {"ID": "N/A", "Expected": "N/A"}}, False),
+        ({"ContainerdCommit": {"ID": "N/A"}}, False),
+        ({"ContainerdCommit": {"ID": ""}}, True),
+        ({"ContainerdCommit": None}, True),
+        ({}, True),
+        ({"ContainerdCommit": 7}, False),
+        (EngineError(0, "it does not answer"), False),
+        (EngineError(500, "a fault"), False),
+        (EngineError(403, "a proxy says no"), True),
+        (EngineError(404, "no such path"), True),
+    ],
+)
+def test_whether_an_engine_can_act_is_told_by_no_words(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, acts: bool
+) -> None:
+    def ask(self: Engine, method: str, path: str, query: object, **more: object) -> bytes:
+        assert path == "/info"
+        if isinstance(answer, EngineError):
+            raise answer
+        return json.dumps(answer).encode()
+
+    monkeypatch.setattr(Engine, "ask", ask)
+    assert Engine("unix:///nowhere").acts() is acts
+
+
+def test_a_swap_that_meets_an_absent_containerd_goes_forward(store: Store, world: World) -> None:
+    doing = docker(store, world)
+    world.away_after("stop", seconds=8)
+    assert forward(SWAP, doing) == ""
+    assert world.runs(NEW) and not world.runs(OLD)
+    assert world.most_at_once == 1
+
+
+def test_a_swap_whose_new_one_cannot_start_is_undone_at_once(store: Store, world: World) -> None:
+    world.faults[NEW] = "invalid mount config"
+    end = exchanged(site(store, world))
+    assert end and end.outcome == "rolled-back"
+    assert world.runs(OLD) and world.policies[OLD] == "always" and world.names[OLD] == "queue"
+    assert world.now < 3.0
+
+
+def exchanged(here: Site) -> End | None:
+    return carry._exchange(here, list(here.plan.consumers), [SWAP])
+
+
+def test_a_swap_that_cannot_be_undone_has_no_end_and_is_undone_by_whoever_comes_next(
+    store: Store, world: World
+) -> None:
+    here = site(store, world)
+    world.away_after("stop", seconds=1000)
+    assert exchanged(here) is None
+    here.journal.close()
+    assert not world.runs(OLD) and not world.runs(NEW)
+    found = journal.state(store, RUN)
+    assert (found.state, found.step) == ("cut-off", "undoing")
+    assert "could not be exchanged: docker start failed" in found.sentence
+    assert "and it is not undone yet: queue: docker" in found.sentence
+
+    world.away_until = world.now
+    (sentence,) = mended(store, world)
+    assert sentence == f"run {RUN} was cut off in its swap and undone: the server is as it was before"
+    assert world.runs(OLD) and world.names[OLD] == "queue" and world.policies[OLD] == "always"
+    assert journal.state(store, RUN).outcome == "rolled-back"
+    assert world.most_at_once == 1
+
+
+def mended(store: Store, world: World) -> list[str]:
+    return recover.cut_off_runs(store, world, -1, ())
+
+
+def test_however_often_it_is_tried_the_journal_stays_as_long_as_it_is(store: Store, world: World) -> None:
+    here = site(store, world)
+    world.away_after("stop", seconds=100_000)
+    assert exchanged(here) is None
+    here.journal.close()
+    sizes = []
+    for tries in range(1, 6):
+        with pytest.raises(Refusal, match=f"run {RUN} was cut off and can neither be finished nor undone: ") as raised:
+            mended(store, world)
+        assert raised.value.kind == "person"
+        assert f"fab deploy --supersede {RUN}" in raised.value.hint
+        assert f"fab follow --close {RUN} --reason" in raised.value.hint
+        lines = journal.read(store.journal(RUN))
+        assert [line["event"] for line in lines].count("unfinished") == 1
+        assert (lines[-1]["event"], lines[-1]["tries"]) == ("unfinished", tries)
+        assert len(lines[-1]["tried"]) == min(tries, 3)
+        sizes.append(Path(store.journal(RUN)).stat().st_size)
+    assert sizes[2] == sizes[3] == sizes[4]
+
+
+def test_a_run_that_cannot_be_finished_does_not_hide_what_it_was_undone_for(store: Store, world: World) -> None:
+    here = site(store, world)
+    Path(here.folder("queue")).mkdir(parents=True)
+    world.away_after("stop", seconds=1000)
+    exchanged(here)
+    here.journal.close()
+    world.away_until = world.now
+    mended(store, world)
+    note = (Path(store.release(RUN)) / "failed.json").read_text()
+    assert "queue could not be exchanged: docker start failed" in note
+
+
+def test_an_old_one_that_does_not_start_is_seen_and_said(store: Store, world: World) -> None:
+    """Its fault outlasts any patience: there is an end, and a deploy may go on at once."""
+    world.faults |= {NEW: "no such device", OLD: "no such file or directory"}
+    end = exchanged(site(store, world))
+    assert end and end.outcome == "needs-person"
+    said = f"the one it replaced ({OLD[:12]}) does not start: docker start failed: no such file or directory"
+    assert end.sentence.endswith(f"; and it could not be undone: queue: {said}")
+    assert world.policies[OLD] == "always" and world.names[OLD] == "queue"
+
+
+def test_one_that_cannot_be_killed_is_not_said_to_be_back(store: Store, world: World) -> None:
+    world.undying[OLD] = float("inf")
+    end = exchanged(site(store, world))
+    assert end and end.outcome == "needs-person", end
+    assert f"docker stop failed: {NOT_ENDED}; it still runs, and may end at any moment" in end.sentence
+    left = f"the one it was to replace ({OLD[:12]}) was killed and still runs: it may end at any moment"
+    assert end.sentence.endswith(f"; and it could not be undone: queue: {left}")
+    assert world.runs(OLD) and not world.runs(NEW)
+    assert world.policies[OLD] == "always" and world.names[OLD] == "queue"
+    assert world.now > remote.docker.PATIENCE
+
+
+def test_one_that_ends_while_it_is_watched_is_replaced_all_the_same(store: Store, world: World) -> None:
+    world.undying[OLD] = world.now + 85  # the engine has given up twice by then
+    doing = docker(store, world)
+    assert forward(SWAP, doing) == ""
+    assert world.runs(NEW) and world.most_at_once == 1
+    assert doing.unobeyed == set()
+
+
+def test_one_that_ends_during_the_undoing_is_started_again(store: Store, world: World) -> None:
+    world.undying[OLD] = world.now + remote.docker.PATIENCE + 60
+    end = exchanged(site(store, world))
+    assert end and end.outcome == "rolled-back", end
+    assert world.runs(OLD) and [at for at, argv in world.ran if argv[1:] == ["start", OLD]]
+
+
+def test_one_that_was_told_to_stop_by_a_run_that_died_is_stopped_before_it_counts_as_back(
+    store: Store, world: World
+) -> None:
+    """It would end a moment later, with nobody to start it."""
+    here = site(store, world)
+    here.journal.write("swap", swap=encode(SWAP))
+    here.docker.ensure_restart(OLD, "no")
+    here.docker.ensure_name(OLD, SWAP.old_parked)
+    here.docker.ensure_name(NEW, "queue")
+    here.journal.close()
+    mended(store, world)
+    after = [argv[1:] for _, argv in world.ran]
+    assert after.index(["stop", "-t", "30", OLD]) < after.index(["start", OLD])
+    assert world.runs(OLD)
+
+
+def line(*argv: str, status: int = 0) -> dict[str, Any]:
+    return {"event": "command", "argv": ["docker", *argv], "status": status}
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([], set()),
+        ([line("rename", OLD, "queue.r0")], set()),
+        ([line("rename", NEW, "queue")], {OLD}),
+        ([line("rename", NEW, "queue"), line("stop", "-t", "30", OLD)], set()),
+        ([line("rename", NEW, "queue"), line("stop", "-t", "30", OLD, status=1)], {OLD}),
+        ([line("stop", "-t", "30", OLD, status=1), line("start", OLD)], set()),
+        ([line("stop", "-t", "30", OLD, status=1), line("start", OLD, status=1)], {OLD}),
+        ([{"event": "restart", "container": OLD, "grace": 30}], {OLD}),
+        ([{"event": "restart", "container": OLD, "grace": 0}], set()),
+        ([{"event": "restart", "container": OLD, "grace": 30}, line("stop", "-t", "30", OLD)], set()),
+        ([{"event": "command", "argv": "docker"}, {"event": "command"}, line("stop")], set()),
+    ],
+)
+def test_who_was_told_to_stop_and_not_seen_to_stands_in_the_journal(
+    lines: list[dict[str, Any]], told: set[str]
+) -> None:
+    assert unobeyed(lines, [SWAP]) == told
+
+
+STARTED = "2026-04-20T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "began"),
+    [
+        ("0001-01-01T00:00:00Z", STARTED, False),
+        ("2026-04-20T09:00:00Z", STARTED, False),  # of a release that ran before: a rollback would start it again
+        ("2026-04-20T10:00:00.5Z", STARTED, True),
+        (STARTED, "", True),
+        ("0001-01-01T00:00:00Z", "", False),
+    ],
+)
+def test_offsets_are_those_of_a_release_that_did_start(
+    store: Store, world: World, tmp_path: Path, new: str, old: str, began: bool
+) -> None:
+    place, left = tmp_path / "offset.yaml", tmp_path / "left.yaml"
+    place.write_text("offset: 31975\n")
+    world.started |= {NEW: new, OLD: old}
+    world.living.discard(OLD)
+    swap = dataclasses.replace(
+        SWAP, old=OLD if old else "", old_ran=bool(old), offset=str(place), offset_kept="/none", offset_left=str(left)
+    )
+    back(swap, docker(store, world))
+    assert left.exists() == began
+
+
+def test_a_first_offset_that_is_not_known_is_not_made_up() -> None:
+    entry = {"service": "queue", "first": None, "end": 31975}
+    assert carry._range([entry]) == "; queue handled offsets up to 31974 meanwhile"
+    assert carry._range([{**entry, "end": None}]) == ""
+    assert carry._range([{**entry, "first": 100}]) == "; queue handled offsets 100 to 31974 meanwhile"
+
+
+def test_what_was_staged_and_not_placed_goes_with_the_run(tmp_path: Path) -> None:
+    """It may hold passwords."""
+    for name in ("staged", "staged.before", "again", "again.before"):
+        (tmp_path / name).write_text("password: secret")
+    config = ConfigSwap(str(tmp_path / "config.yaml"), str(tmp_path / "staged"))
+    swap.close(dataclasses.replace(SWAP, config=config, replay=str(tmp_path / "again")))
+    assert list(tmp_path.iterdir()) == []
+
+
+OPERATED = dataclasses.replace(STEP, container=OLD, change="restart", old=HELD, stop_grace=4)
+
+
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "tail", lambda *arguments: [])
+
+
+def test_a_restart_that_was_not_seen_to_end_is_gone_on_with(store: Store, world: World, unwatched: None) -> None:
+    here = site(store, world, OPERATED, "restart")
+    here.journal.write("restart", service="queue", container=OLD, grace=4)
+    world.away_after("stop", seconds=1000)
+    assert operate._restart(here, OPERATED) is None
+    here.journal.close()
+    assert not world.runs(OLD)
+    with pytest.raises(Refusal, match="can neither be finished nor undone: docker start failed"):
+        mended(store, world)
+    world.away_until = world.now
+    assert mended(store, world) == [f"run {RUN} was cut off; queue runs again, unwatched"]
+    assert world.runs(OLD)
+
+
+@pytest.mark.parametrize("change", ["restart", "stop"])
+def test_an_operation_on_one_that_cannot_be_killed_says_so(
+    store: Store, world: World, unwatched: None, change: str
+) -> None:
+    world.undying[OLD] = float("inf")
+    step = dataclasses.replace(OPERATED, change=change)
+    here = site(store, world, step, change)
+    end = operate._restart(here, step) if change == "restart" else operate._stop(here, step)
+    assert end and end.outcome == "needs-person"
+    assert end.sentence.endswith("; it still runs, and may end at any moment")
+
+
+def test_a_restart_that_was_cut_off_while_it_stopped_its_consumer_stops_it_first(store: Store, world: World) -> None:
+    doing = docker(store, world)
+    doing.unobeyed.add(OLD)
+    halt.start(doing, OPERATED)
+    assert [argv[1] for _, argv in world.ran][:2] == ["stop", "start"]
+
+
+def test_a_defect_in_the_middle_of_a_run_is_no_end(store: Store, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has seen how the server is: whoever comes next leads it back."""
+    plan = dataclasses.replace(site(store, world).plan, id=LATER, release=LATER)
+
+    def fails(here: Site) -> None:
+        here.journal.write("swap", swap=encode(SWAP))
+        world.living.discard(OLD)
+        raise KeyError(plan.who * 3)
+
+    secrets: dict[str, Any] = {"hidden": ()}
+    process._live(plan, secrets, store, world, fails, lambda said: None)
+    gc.collect()
+    lines = journal.read(store.journal(LATER))
+    assert lines[-1]["event"] == "unfinished" and lines[-1]["why"].startswith("a defect ended the run: KeyError in ")
+    assert "annannann" not in Path(store.journal(LATER)).read_text()
+
+
+def test_a_rollback_that_failed_and_could_not_be_recorded_has_no_end_yet(
+    store: Store, world: World, unwatched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site(store, world, action="rollback")
+    monkeypatch.setattr(carry, "_enter", lambda *arguments: "the record could not be written: no space")
+    assert carry._failed(here, [SWAP], "queue 1 failed its watch", "queue") is None
+    assert journal.read(store.journal(RUN))[-1]["why"].endswith("; the record could not be written: no space")

@@ -1,0 +1,150 @@
+"""What a round does by itself about runs that were cut off and consumers that are dead, and how often."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import remote.docker
+from remote import engine as engines
+from remote import health, journal, record
+from remote.checks.asked import Consumer, DiskLimits, Expected, Request
+from remote.journal import Journal
+from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from remote.scheduled import act, restarts
+from remote.scheduled.settings import Installed, Restart, Settings
+from remote.state_make import make
+from remote.store import Store
+from remote.swap import Swap
+from remote.words import CRITICAL, Check, Refusal, encode
+from tests.unit.world import NEW, OLD, RUN, World
+
+AT = "2026-04-20T10:11:12Z"
+RESTART = Restart("queue", 4)
+ASKED = Request(DiskLimits(()), Expected(0), consumers=(Consumer("queue", "queue"),))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path), f"{tmp_path}/state")
+    make(store)
+    placed = Placed("consumer", "1", "0" * 64, container=OLD, spec=Spec("0" * 64), restart="always")
+    record.save(store, Record(RUN, (Release(RUN, AT, "ann", "proven", {"queue": placed}),)))
+    return store
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = World()
+    monkeypatch.setattr(remote.docker, "run", world.run)
+    monkeypatch.setattr(remote.docker.time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
+    monkeypatch.setattr(engines, "find", lambda address: world)
+    yield world
+
+
+@pytest.fixture
+def installed(store: Store) -> Installed:
+
+    return Installed(Settings("gpu-1", store.root, 300, ASKED, restarts=(RESTART,)), "0.1.0", "", AT, "ann", "laptop")
+
+
+def cut_off(store: Store) -> None:
+    """In its swap: the old one is stopped, the new one was not started."""
+    step = ConsumerStep("queue", "replace", "1", Watch(), container=NEW)
+    plan = Plan(RUN, "deploy", "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
+    swap = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
+    book = Journal(store.journal(RUN))
+    book.write("begin", action="deploy", plan=encode(plan))
+    book.write("swap", swap=encode(swap))
+    book.close()
+
+
+def refused(installed: Installed, store: Store) -> Refusal:
+    with pytest.raises(Refusal) as raised:
+        act.mend(installed, store)
+    return raised.value
+
+
+def test_a_run_is_tried_three_times_an_hour_and_then_let_be(
+    store: Store, world: World, installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(store)
+    monkeypatch.setattr(World, "acts", lambda self: True)  # it says that it can, and cannot
+    world.living.discard(OLD)
+    world.names.update({OLD: "queue.r0", NEW: "queue"})
+    world.away_until = 1e9
+    for tries in (1, 2, 3):
+        assert "can neither be finished nor undone" in refused(installed, store).message
+        assert journal.read(store.journal(RUN))[-1]["tries"] == tries
+    ran = len(world.ran)
+    late = refused(installed, store)
+    assert len(world.ran) == ran and "(tried 3 times)" in late.message
+    assert f"fab follow --close {RUN}" in late.hint
+    later = time.time() + restarts.HOUR + 1
+    monkeypatch.setattr(act.time, "time", lambda: later)
+    world.away_until = 0.0
+    assert act.mend(installed, store) == [
+        f"run {RUN} was cut off in its swap and undone: the server is as it was before"
+    ]
+    assert world.runs(OLD)
+
+
+def test_an_engine_that_cannot_act_is_no_try(store: Store, world: World, installed: Installed) -> None:
+    cut_off(store)
+    before = Path(store.journal(RUN)).read_bytes()
+    world.away_until = 1e9
+    assert "answers and cannot act" in refused(installed, store).message
+    assert Path(store.journal(RUN)).read_bytes() == before and world.ran == []
+
+
+def test_nothing_is_started_beside_a_run_that_has_not_come_to_its_end(
+    store: Store, world: World, installed: Installed
+) -> None:
+    """It may be what that run is to undo."""
+    cut_off(store)
+    world.living.clear()
+    world.exit_codes[OLD] = 137
+    assert act.start_again(installed, store, RESTART, act.DEAD) == ""
+    assert world.ran == []
+
+
+def dead(world: World) -> list[Check]:
+    world.living.clear()
+    world.exit_codes[OLD] = 137
+    alive, offset = (
+        health.alive_name("queue"),
+        health.offset_name(ASKED, "queue"),
+    )
+    return [Check(alive, CRITICAL, "it is exited", {"status": "exited"}), Check(offset, "ok", "so it is")]
+
+
+def test_a_start_that_failed_does_not_count_among_the_three_of_an_hour(
+    store: Store, world: World, installed: Installed
+) -> None:
+    checks, known = dead(world), {}
+    world.faults[OLD] = "no such device"
+    for _ in range(5):
+        rows, known, actions = restarts.restart_what_is_down(installed, store, known, checks, 1e9)
+        assert (known, actions) == ({}, [])
+        assert "could not be started again: docker start failed: no such device" in rows[0].sentence
+    del world.faults[OLD]
+    _, known, actions = restarts.restart_what_is_down(installed, store, known, checks, 1e9)
+    assert len(known["queue"]) == len(actions) == 1 and world.runs(OLD)
+
+
+def test_a_start_that_no_patience_helped_is_gone_on_with_by_the_next_round(
+    store: Store, world: World, installed: Installed
+) -> None:
+    checks = dead(world)
+    world.away_until = world.now + 1000
+    _, known, _ = restarts.restart_what_is_down(installed, store, {}, checks, 1e9)
+    assert known == {} and not world.runs(OLD)
+    run = journal.runs(store)[-1]
+    assert journal.state(store, run).state == "cut-off"
+    world.away_until = world.now
+    assert act.mend(installed, store) == [f"run {run} was cut off; queue runs again, unwatched"]
+    assert world.runs(OLD)

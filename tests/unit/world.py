@@ -1,0 +1,153 @@
+"""An engine with an old and a new consumer that its commands really start, stop and rename, on a clock of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remote.command import Ended
+from remote.docker import labels
+from remote.engine import Engine, EngineError
+from remote.occupants import moment
+
+RUN = "20260420-101112-abcd"
+OLD, NEW, IMAGE = "a" * 64, "b" * 64, f"sha256:{'0' * 64}"
+DIALING = 'connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock"'
+NOT_ENDED = "cannot stop container: tried to kill container, but did not receive an exit event"
+DAY = moment("2026-04-20T12:00:00Z")
+KILL = 10.0  # seconds after which the engine gives up waiting for the end of what it has killed
+
+
+class World(Engine):
+    """`now`: seconds. While it is away its containerd does nothing; `hangs`: nor does the engine answer for it.
+
+    `faults`: why a container does not start. `undying`: until when a container does not end. `ran`: each command, and
+    when.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("unix:///nowhere")
+        self.put(now=0.0, away_until=0.0, hangs=False, faults={}, undying={}, ran=[], _away_after=("", 0.0))
+        self.put(living={OLD}, names={OLD: "queue", NEW: f"queue.{RUN}"}, policies={OLD: "always", NEW: "no"})
+        self.put(
+            started={OLD: "2026-04-20T10:00:00Z", NEW: "0001-01-01T00:00:00Z"},
+            most_at_once=1,
+            killed=set(),
+            exit_codes={},
+        )
+
+    now: float
+    away_until: float
+    hangs: bool
+    faults: dict[str, str]
+    undying: dict[str, float]
+    ran: list[tuple[float, list[str]]]
+    living: set[str]
+    names: dict[str, str]
+    policies: dict[str, str]
+    started: dict[str, str]
+    most_at_once: int
+    killed: set[str]
+    exit_codes: dict[str, int]
+    _away_after: tuple[str, float]
+
+    def put(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An Engine is frozen; the world is not."""
+        object.__setattr__(self, name, value)
+
+    def away_after(self, word: str, seconds: float) -> None:
+        """Containerd goes away once a command of that name was carried out."""
+        self._away_after = word, seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def runs(self, container: str) -> bool:
+        if container in self.killed and self.now >= self.undying.get(container, 0.0):
+            self.living.discard(container)
+            self.killed.discard(container)
+        return container in self.living
+
+    def acts(self) -> bool:
+        if self.now < self.away_until and self.hangs:
+            self.now += 10
+        return self.now >= self.away_until
+
+    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any] | None:
+        found = next((one for one, name in self.names.items() if name_or_id in (one, name)), None)
+        if found is None:
+            return None
+        if self.now < self.away_until and self.hangs:
+            self.now += 10
+            raise EngineError(0, "the docker engine does not answer")
+        return {
+            "Id": found,
+            "Name": f"/{self.names[found]}",
+            "Image": IMAGE,
+            "RestartCount": 0,
+            "Config": {"Labels": labels("queue", RUN, "5bec", "hash"), "Image": "team/queue"},
+            "State": {
+                "Status": "running" if self.runs(found) else "exited",
+                "Running": self.runs(found),
+                "Restarting": False,
+                "ExitCode": self.exit_codes.get(found, 0),
+                "StartedAt": self.started[found] or "0001-01-01T00:00:00Z",
+                "FinishedAt": "2026-04-20T10:00:00Z",
+            },
+            "HostConfig": {"RestartPolicy": {"Name": self.policies[found]}},
+        }
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        return {"Id": IMAGE, "RepoTags": [], "Config": None}
+
+    def containers(self) -> Any:
+        states = {True: "running", False: "exited"}
+        return [
+            {"Id": one, "Names": [f"/{name}"], "Labels": None, "State": states[self.runs(one)]}
+            for one, name in self.names.items()
+        ]
+
+    def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
+        return ""
+
+    def run(self, argv: list[str], deadline: float, **more: Any) -> Ended:
+        """What `docker` comes to."""
+        self.now += 0.05
+        self.ran.append((self.now, argv))
+        if self.now < self.away_until:
+            self.now += 60.0 if self.hangs else 0.0
+            return Ended(tuple(argv), None if self.hangs else 1, "", DIALING, 0.1)
+        said = getattr(self, f"_{argv[1]}")(argv)
+        if not said and argv[1] == self._away_after[0]:
+            self.away_until, self._away_after = self.now + self._away_after[1], ("", 0.0)
+        self.most_at_once = max(self.most_at_once, len(self.living))
+        return Ended(tuple(argv), 1 if said else 0, "", said, 0.1)
+
+    def _start(self, argv: list[str]) -> str:
+        if self.runs(argv[-1]) or argv[-1] in self.faults:
+            return self.faults.get(argv[-1], "")
+        self.living.add(argv[-1])
+        self.started[argv[-1]] = "2026-04-20T12:00:00Z"
+        return ""
+
+    def _stop(self, argv: list[str]) -> str:
+        self.killed.add(argv[-1])
+        if not self.runs(argv[-1]):
+            return ""
+        self.now += float(argv[3]) + KILL
+        return NOT_ENDED if self.runs(argv[-1]) else ""
+
+    def _rename(self, argv: list[str]) -> str:
+        self.names[argv[2]] = argv[3]
+        return ""
+
+    def _update(self, argv: list[str]) -> str:
+        self.policies[argv[-1]] = argv[3]
+        return ""
+
+    def _rm(self, argv: list[str]) -> str:
+        self.names.pop(argv[-1])
+        return ""
