@@ -147,7 +147,7 @@ def _past(path: Path, line: str, days: float) -> Path:
     number = int(days * 86400 / EVERY)
     for ago in reversed(range(number)):
         at = moment(found.at) - timedelta(seconds=ago * EVERY)
-        why = history.append(str(path), replace(found, at=at.strftime("%Y-%m-%dT%H:%M:%SZ")), days * 86400)
+        why = history.append(str(path), replace(found, at=at.strftime("%Y-%m-%dT%H:%M:%SZ")), days * 86400, EVERY)
         if why:
             raise Defect(why)
     return path

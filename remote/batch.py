@@ -61,7 +61,7 @@ def check(
     if entry.checkpoints:
         last = newest(entry.checkpoints)
         said.append(last.told(entry.checkpoints))
-        figures.update({"checkpoint": last.name, "age": last.age} if last.name else {})
+        figures.update({"checkpoint": last.name, "age": max(last.age, 0.0)} if last.name else {})
     if processes is None:
         said += ["what is on the GPUs could not be asked"]
         return Check(name, UNKNOWN, "; ".join(said), figures, "see nvidia-smi on the server")
@@ -139,7 +139,7 @@ def newest(folder: str) -> Checkpoint:
         return Checkpoint(leads=leads)
     modified, path = found
     name = one_line(os.path.relpath(path, folder))
-    return Checkpoint(name, round(max(time.time() - modified, 0.0), 1), leads=leads)
+    return Checkpoint(name, round(time.time() - modified, 1), leads=leads)
 
 
 def _files(folder: str) -> Iterator[Tuple[float, str]]:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 from remote import files, meant, offset, ready, release, tidy, watch
 from remote.docker import KILLED, LeftAlone, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
-from remote.occupants import felled, lives, moment
+from remote.occupants import felled, lives, moment, outage
 from remote.plans import FAILED, UNPROVEN, ConsumerStep
 from remote.stage import Site, stage
 from remote.swap import Swap, back, close, forward
@@ -82,9 +82,8 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
     fields["offset"] = offset.position(step.offset, swap.offset_kept)
     killed = False
     if old and new and swap.old_ran:
-        down = moment(new["State"]["StartedAt"]) - moment(old["State"]["FinishedAt"])
         killed = old["State"]["ExitCode"] == KILLED
-        fields.update(outage=round(down, 3), old_exit=old["State"]["ExitCode"])
+        fields.update(outage=outage(old, new, site.journal.age), old_exit=old["State"]["ExitCode"])
     site.journal.write("swapped", **fields)
     notes = _left_behind(site, step, fields["offset"])
     if not killed:

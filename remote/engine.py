@@ -167,8 +167,8 @@ class Engine:
             raise EngineError(answer.status, _refused(answer))
 
 
-def find(wanted: str = "") -> Engine:
-    """The engine a `docker` command of this user would talk to, or the one hosts.yaml names.
+def find(wanted: str = "", seconds: float = SECONDS) -> Engine:
+    """The engine a `docker` command of this user would talk to, or the one hosts.yaml names; it has to answer in time.
 
     Raises Refusal (kind server) when it is not there or may not be used.
     """
@@ -181,7 +181,7 @@ def find(wanted: str = "") -> Engine:
         )
     engine = Engine(address)
     try:
-        engine.get("/version")
+        engine.get("/version", seconds=seconds)
     except EngineError as error:
         raise _unreachable(engine, error) from error
     return engine

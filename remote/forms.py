@@ -72,7 +72,7 @@ def _may_own(text: str) -> bool:
 
 
 _HEX = "[0-9a-f]{64}"
-RUN = r"[0-9]{8}-[0-9]{6}(-[0-9a-f]{4}){1,46}"  # one more with each run that begins while the newest one lies ahead
+RUN = r"[0-9]{8}-[0-9]{6}(-[0-9a-f]{4}){1,46}"  # one group; more by an older version and a clock set back
 _NAME = r"[a-zA-Z0-9][\w.-]"
 _REPOSITORY = r"[a-zA-Z0-9][\w./:-]{0,400}"
 _PLACE = r"/[^\0-\x1f\x7f-\x9f]{0,4095}"

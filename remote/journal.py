@@ -34,9 +34,14 @@ class Journal:
         self._begun = time.monotonic()
         self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
 
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened, by a clock that is never set."""
+        return time.monotonic() - self._begun
+
     def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
         """Append one line; whether it is on disk. Before a disk is quite full, the room kept aside is given up."""
-        line = {"at": now(), "t": round(time.monotonic() - self._begun, 3), "event": event, **fields}
+        line = {"at": now(), "t": round(self.age, 3), "event": event, **fields}
         text = ("\n" if self._torn else "") + json.dumps(line, ensure_ascii=False) + "\n"
         data = text.encode("utf-8", "backslashreplace")
         files.give_up(self._spare, ROOM)

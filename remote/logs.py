@@ -10,12 +10,14 @@ import calendar
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from remote import engine as engines
 from remote import record
 from remote.codec import decode
 from remote.engine import Engine, EngineError
+from remote.forms import ContainerId, Count, Time
 from remote.occupants import AT_WORK, has_name
 from remote.ours import Known
 from remote.plans import BatchMarks
@@ -38,19 +40,23 @@ Services = Dict[str, Optional[BatchMarks]]  # by name; a consumer has no marks
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, services, tail (0 for all), since (seconds), follow.
+    """`request`: root, state, docker_host, services, tail (0 for all), since (seconds), follow, after.
 
-    Each service has its name, and marks: its BatchMarks, None for a consumer.
+    Each service has its name, and marks: its BatchMarks, None for a consumer. `after` is None, or takes up a following
+    whose connection was lost: by container the Mark of what was heard; of a container that is not in it, all is read.
 
-    Events: `container` before the lines of one, `lines` with stamp, stream, text and whether it was cut, `none` for a
-    service without a container, `unreadable` and `away` when following. Secrets are for the laptop to cover: it knows
-    them all. Raises Refusal when no service has a container.
+    Events: `container` before the lines of one, and whether they are the whole log; `lines` with stamp, stream, text
+    and whether it was cut; `none` for a service without a container; `unreadable` and `away` when following. Secrets
+    are for the laptop to cover: it knows them all. Raises Refusal when no service has a container.
     """
     engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
     store.check_owner()
-    reader = Reader(engine, emit, request["tail"], request["since"])
+    heard = None if request["after"] is None else decode(Dict[ContainerId, Mark], request["after"], "after")
+    reader = Reader(engine, emit, request["tail"], request["since"], heard or {})
     services = {one["service"]: _marks(one["marks"]) for one in request["services"]}
     held = holders(engine, store, services)
+    if heard is not None:
+        Following(reader, store, services, first=False).go_on()
     if not any(held.values()):
         names = " and ".join(held)
         hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
@@ -65,6 +71,14 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     if follow:
         Following(reader, store, services).go_on()
     return {}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The newest line of a container's log that was said: the engine's stamp, and how many lines have that one."""
+
+    at: Time
+    count: Count = 0
 
 
 def _marks(given: Any) -> Optional[BatchMarks]:
@@ -94,26 +108,28 @@ def _belongs(engine: Engine, known: Known, service: str, marks: Optional[BatchMa
 class Reader:
     """Reads logs from where they were left, and says them: whole lines, of bounded length."""
 
-    def __init__(self, engine: Engine, emit: Emit, tail: int, since: float) -> None:
+    def __init__(self, engine: Engine, emit: Emit, tail: int, since: float, heard: Dict[str, Mark]) -> None:
         self.engine = engine
         self.emit = emit
         self._first = {"tail": str(tail) if tail else "all"}
         if since:
             self._first["since"] = f"{time.time() - since:.9f}"
-        self._marks: Dict[str, Tuple[str, int]] = {}  # container -> its newest stamp, and how many lines have it
+        self._marks = dict(heard)  # by container
 
-    def announce(self, service: str, found: Dict[str, Any]) -> None:
+    def announce(self, service: str, found: Dict[str, Any], whole: bool = False) -> None:
         state = {key: found["State"][key] for key in ("Status", "ExitCode", "StartedAt", "FinishedAt")}
         about = {"container": found["Id"], "name": found["Name"].lstrip("/"), "state": state}
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.emit(dict(about, event="container", service=service, at=now))
+        self.emit(dict(about, event="container", service=service, at=now, whole=whole))
 
     def query(self, container: str, follow: bool, whole: bool = False) -> Dict[str, str]:
         """What the engine is asked for: what came since the last reading, or as was wished, or the `whole` log."""
         asked = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
-        stamp = self._marks.get(container, ("", 0))[0]
-        if stamp:
-            return dict(asked, since=f"{_seconds(stamp)}.{stamp[20:29]}")
+        mark = self._marks.get(container)
+        if mark and _seconds(mark.at) > time.time() + 1:  # the clock was set back: what comes now has earlier stamps
+            return dict(asked, tail="0")
+        if mark:
+            return dict(asked, since=f"{_seconds(mark.at)}.{mark.at[20:29]}")
         return asked if whole else dict(asked, **self._first)
 
     def read(self, service: str, found: Dict[str, Any], query: Dict[str, str]) -> None:
@@ -139,14 +155,13 @@ class Reader:
 
     def _new(self, container: str, found: Iterator[Line]) -> Iterator[Line]:
         """The lines that were not said yet: the engine gives those of the newest stamp again."""
-        before, said = self._marks.get(container, ("", 0))
+        before = self._marks.get(container, Mark(""))
+        said = before.count
         for stamp, stream, raw in found:
-            if stamp == before and said:
+            if stamp == before.at and said:
                 said -= 1
                 continue
-            newest, times = self._marks.get(container, ("", 0))
-            if stamp >= newest:
-                self._marks[container] = (stamp, times + 1 if stamp == newest else 1)
+            self._marks[container] = newer(self._marks.get(container), stamp)
             yield stamp, stream, raw
 
     def _say(self, service: str, container: str, batch: List[Tuple[str, str, str, bool]]) -> None:
@@ -154,10 +169,17 @@ class Reader:
             self.emit({"event": "lines", "service": service, "container": container, "lines": batch})
 
 
+def newer(known: Optional[Mark], stamp: str) -> Mark:
+    """The mark after one more line."""
+    if known is None or stamp > known.at:
+        return Mark(stamp, 1)
+    return Mark(known.at, known.count + 1) if stamp == known.at else known
+
+
 class Following:
     """Hears every container that holds one of the places, whichever does, until nobody listens any more."""
 
-    def __init__(self, reader: Reader, store: Store, services: Services) -> None:
+    def __init__(self, reader: Reader, store: Store, services: Services, first: bool = True) -> None:
         self._reader = reader
         self._store = store
         self._services = services
@@ -165,17 +187,17 @@ class Following:
         self._said: Set[Tuple[str, str]] = set()  # container and start that were announced
         self._ended: Set[Tuple[str, str]] = set()  # those that have nothing more to say
         self._failure: Optional[Exception] = None
+        self._first = first  # whether nobody has heard anything yet
 
     def go_on(self) -> None:
         """Ends with wire.Gone, or with what an engine that stays away is called."""
         away = 0.0
-        first = True
         while True:
             try:
                 for service, found in holders(self._reader.engine, self._store, self._services).items():
                     for container in found:
-                        self._hear(service, container, first)
-                away, first = 0.0, False
+                        self._hear(service, container)
+                away, self._first = 0.0, False
             except EngineError as error:
                 if not away:
                     self._reader.emit({"event": "away", "message": error.message})
@@ -186,15 +208,15 @@ class Following:
             if self._failure:
                 raise self._failure
 
-    def _hear(self, service: str, found: Dict[str, Any], first: bool) -> None:
+    def _hear(self, service: str, found: Dict[str, Any]) -> None:
         life = (found["Id"], found["State"]["StartedAt"])
         heard = self._threads.get(found["Id"])
         if life in self._ended or (heard and heard.is_alive()):
             return
         if life not in self._said:
             self._said.add(life)
-            self._reader.announce(service, found)
-        query = self._reader.query(found["Id"], True, whole=not first)
+            self._reader.announce(service, found, whole=not self._first)
+        query = self._reader.query(found["Id"], True, whole=not self._first)
         self._threads[found["Id"]] = thread = threading.Thread(
             target=self._listen, args=(service, found, life, query), daemon=True
         )

@@ -20,6 +20,7 @@ from remote.forms import (
     Pinned,
     Place,
     Reference,
+    RunId,
     ServiceName,
     Time,
     maybe,
@@ -28,6 +29,7 @@ from remote.forms import (
 from remote.plans import BatchMarks, ConfigFile, MeantStop, Occupant, Pause, Record, RunState
 from remote.words import Check, OffsetFile, StreamAddress
 
+MaybeRun = Annotated[str, maybe(RunId)]
 MaybeImageId = Annotated[str, maybe(ImageId)]
 Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"))]
 
@@ -89,7 +91,8 @@ class Look:
     user: str
     rows: Tuple[Check, ...] = ()
     record: Record = field(default_factory=Record)
-    run: Optional[RunState] = None  # the last one
+    run: Optional[RunState] = None  # the last one, or one that was cut off before it
+    newest: MaybeRun = ""  # the greatest id of a run
     occupants: Dict[ServiceName, Tuple[Occupant, ...]] = field(default_factory=dict)
     containers: Tuple[ContainerId, ...] = ()  # ids of all containers that exist
     digests: Dict[ServiceName, Pinned] = field(default_factory=dict)  # in the registry

@@ -63,6 +63,15 @@ def moment(text: str) -> float:
     return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or '0'}")
 
 
+def outage(before: Dict[str, Any], after: Dict[str, Any], most: float) -> float:
+    """Seconds from the end of one container to the start of another, by a clock that may be set between the two.
+
+    `most`: how long that can have been by a clock that is never set.
+    """
+    down = moment(after["State"]["StartedAt"]) - moment(before["State"]["FinishedAt"])
+    return round(min(max(down, 0.0), most), 3)
+
+
 def lives(container: Optional[Dict[str, Any]]) -> bool:
     """Whether a process of the container may be at work: a paused one and one between restarts count too."""
     state = container["State"] if container else {}

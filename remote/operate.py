@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
-from remote import halt, meant, offset, process, ready, watch
+from remote import docker_disk, halt, meant, offset, process, ready, watch
 from remote.docker import KILLED, Final, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
 from remote.journal import now
-from remote.occupants import moment
+from remote.occupants import moment, outage
 from remote.plans import FAILED, ConsumerStep
 from remote.stage import Site
 from remote.words import Refusal
@@ -26,10 +26,10 @@ def carry_out(site: Site) -> Optional[End]:
 
     None where it was not seen how the consumer is: whoever comes next brings the run to its end.
     """
-    end = ready.refused(site)
+    (step,) = site.plan.consumers
+    end = ready.refused(site) or _unstartable(site, step)
     if end:
         return end
-    (step,) = site.plan.consumers
     if not claim(site.store.decision(site.plan.id), "go"):
         return End(CANCELLED, "cancelled, nothing changed")
     if not site.journal.write(step.change, service=step.service, container=step.container, grace=_grace(step)):
@@ -39,6 +39,15 @@ def carry_out(site: Site) -> Optional[End]:
         return _stop(site, step) if step.change == "stop" else _restart(site, step)
     except Refusal as error:
         return End(REFUSED, f"{error.message}; nothing was changed", error.hint)
+
+
+def _unstartable(site: Site, step: ConsumerStep) -> Optional[End]:
+    """What runs is not stopped where docker could not start it again."""
+    if step.change == "stop" or not (step.old and step.old.running):
+        return None
+    why = docker_disk.trouble(site.docker.engine)
+    said = f"{step.service} was not stopped: it could not be started again, as {why}; nothing was changed"
+    return End(REFUSED, said, docker_disk.MEND) if why else None
 
 
 def _stop(site: Site, step: ConsumerStep) -> Optional[End]:
@@ -71,8 +80,8 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
     started, said, notes = moment(after["State"]["StartedAt"]), f"{step.service} was started", []
     fields: Dict[str, Any] = {"service": step.service, "container": step.container, "offset": position}
     if step.old and step.old.running:
-        down, code = started - moment(before["State"]["FinishedAt"]), before["State"]["ExitCode"]
-        fields.update(outage=round(down, 3), old_exit=code)
+        down, code = outage(before, after, site.journal.age), before["State"]["ExitCode"]
+        fields.update(outage=down, old_exit=code)
         said, notes = f"{step.service} was restarted, down for {down:.2f} s", _killed(step, code)
     site.journal.write("restarted", **fields)
     password = site.secrets.get("passwords", {}).get(step.service, "")

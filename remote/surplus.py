@@ -110,7 +110,7 @@ def may_go(entry: Dict[str, Any], known: Known, now: float) -> bool:
         return False
     if entry["Id"] in recorded(Record(releases=known.dropped)):
         return True
-    return entry["Id"] in _staged(known.journals) and now - entry["Created"] > OLD
+    return entry["Id"] in _staged(known.journals) and abs(now - entry["Created"]) > OLD  # or the clock was set back
 
 
 def _staged(told: Dict[str, Lines]) -> Dict[str, List[Named]]:
@@ -176,7 +176,7 @@ def _half_written(store: Store) -> Iterator[Thing]:
     """Files that were being written when the power failed."""
     for where, _, names in os.walk(store.folder):
         for path in (os.path.join(where, name) for name in names if name.startswith(".")):
-            if has(Place, path) and time.time() - os.lstat(path).st_mtime > OLD:
+            if has(Place, path) and abs(time.time() - os.lstat(path).st_mtime) > OLD:
                 yield Thing(FILE, path, path, _size(path), "half written")
 
 

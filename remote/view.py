@@ -38,7 +38,7 @@ def view(
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
     stopped, problem = meant.load(store)
-    rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store)[1]) if said]
+    rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store, time.time())[1]) if said]
     model = modelkey.chosen(store)
     rows += [_unreadable(store)] if model is None else []
     batches = marks_in(request)
@@ -54,6 +54,7 @@ def view(
         rows=tuple(rows),
         record=known,
         run=journals.last(store),
+        newest=(journals.runs(store) or [""])[-1],
         occupants=held,
         containers=tuple(entry["Id"] for entry in listed),
         digests=digests,

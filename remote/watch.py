@@ -131,9 +131,11 @@ def _lifted(docker: Docker, entry: Watched, found: Dict[str, Any]) -> bool:
 
 def _failure(engine: Engine, entry: Watched) -> str:
     """The first new line of the log that has one of the failure texts."""
-    failure = ""
+    failure, now = "", time.time()
+    if now < entry.log_since:  # the clock was set back: what comes now has earlier stamps than what was read
+        entry.log_since, entry.log_stamp = now - PAUSE, ""
     for stamp, line in engine.stamped_logs(entry.container, since=entry.log_since):
-        if stamp <= entry.log_stamp:  # read before: the engine counts `since` in
+        if stamp <= entry.log_stamp or moment(stamp) > now + 1:  # read before: the engine counts `since` in
             continue
         entry.log_stamp, entry.log_since = stamp, moment(stamp) - 1e-6
         if not failure and any(bad in line for bad in entry.step.watch.failure_text):
@@ -168,6 +170,7 @@ def _say(journal: Journal, entry: Watched, seen: Seen) -> None:
         "seen",
         sync=False,
         service=entry.step.service,
+        engine=seen.engine,
         running=seen.running,
         restarts=seen.restarts,
         offset=seen.position,

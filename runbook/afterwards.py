@@ -29,6 +29,9 @@ def rows(lines: Sequence[Line], limits: DiskHealth) -> list[Check]:
 def _of_line(line: Line, limits: DiskHealth) -> list[Check]:
     if line.get("event") == "verdict" and "seen" in line:
         name, seen = str(line.get("service")), line["seen"]
+        if not seen.get("engine", True):
+            said, hint = "docker did not answer at the end of the watch", "fab status looks again"
+            return [Check(f"{name} {what}", UNKNOWN, said, hint=hint) for what in ("container", "log", "offset")]
         return [_container(name, seen), _log(name, line), _offset(name, line["before"], seen)]
     if line.get("event") == "recorded" and "disk" in line:
         return [_disk(line["disk"], limits)]

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 
 from remote.foreign_text import named
+from remote.ids import following
 from remote.looks import Look
 from remote.plans import BatchStep, ConfigFile, ConsumerStep, Occupant, Placed, Plan, Release
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Batch, Consumer, Inventory, Service
 from runbook.looking import config_file
-from runbook.planning import Order, frame, new_id, occupant, step_today
+from runbook.planning import Order, frame, occupant, step_today
 from runbook.resolve import Resolved
 
 
@@ -22,7 +23,7 @@ def rollback_plan(
     target = _target(resolved, services, look, order)
     placed = [(service, target.services[service.name]) for service in services if service.name in target.services]
     return dataclasses.replace(
-        frame(inventory, resolved, look, order, new_id(look)),
+        frame(inventory, resolved, look, order, following(look.at, look.newest)),
         action="rollback",
         release=target.id,
         consumers=tuple(

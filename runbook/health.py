@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,7 +11,7 @@ from remote.checks.asked import Consumer, DiskLimits, Expected, Request
 from remote.codec import decode
 from remote.forms import Time, has
 from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
-from runbook import exchange, inventory
+from runbook import clocks, exchange, inventory
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.inventory import Host, Inventory, Service
@@ -71,7 +71,8 @@ def ask_health(door: Door, request: Request, on_check: Callable[[Check], None] |
 def of_server(door: Door, request: Request) -> HealthReport:
     """The same for whoever watches: a server that cannot be reached is a critical answer, and hides no other server."""
     try:
-        return ask_health(door, request)
+        found = ask_health(door, request)
+        return replace(found, checks=(*found.checks, *clocks.rows(found.at)))
     except (CannotConnect, LostContact) as error:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
         return HealthReport(door.host.name, now, (Check("connection", CRITICAL, error.message, hint=error.hint),))

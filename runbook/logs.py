@@ -14,6 +14,7 @@ from remote.checks import say
 from remote.engine import fits
 from remote.foreign_text import NAME, one_line, quoted
 from remote.forms import ContainerId, ContainerName, ServiceName, Time
+from remote.logs import Mark, newer
 from remote.words import encode
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
@@ -22,6 +23,7 @@ from runbook.inventory import Batch, Host, Inventory, Service
 from runbook.looking import marks_of
 from runbook.plain import clean
 from runbook.resolve import Resolved
+from runbook.running import SILENCE, come_back
 from runbook.secret import DOTS, masked
 from runbook.spool import Spool
 
@@ -29,7 +31,14 @@ LEAST = 4  # characters of a secret's end that are recognised where a line may h
 SAID = 200  # characters of why a log cannot be read
 CUT = " … (cut here: the line is longer than 16 KiB)"
 SHAPES: dict[str, dict[str, Any]] = {
-    "container": {"service": ServiceName, "container": ContainerId, "name": ContainerName, "state": dict, "at": Time},
+    "container": {
+        "service": ServiceName,
+        "container": ContainerId,
+        "name": ContainerName,
+        "state": dict,
+        "at": Time,
+        "whole": bool,
+    },
     "lines": {"service": ServiceName, "container": ContainerId, "lines": list},
     "none": {"service": ServiceName},
     "unreadable": {"service": ServiceName, "message": str},
@@ -58,6 +67,7 @@ class Wish:
             "tail": self.tail,
             "since": self.since,
             "follow": self.follow,
+            "after": None,
         }
 
 
@@ -75,16 +85,43 @@ class Line:
 def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: Wish, hear: Hearer) -> None:
     """One exchange, which a wish to follow makes endless. Raises what `exchange.ask` raises.
 
-    Contact that is lost while following is that; before, and without it, it is a server that cannot be reached.
+    A following whose contact is lost is taken up again behind the last line that was heard; where that cannot be, it is
+    lost contact. Before anything was heard, and without a following, it is a server that cannot be reached.
     """
-    deadline = Deadline(math.inf) if wish.follow else Deadline(DAY, ANSWER)
+    request = wish.request(inventory, resolved.host)
+    if wish.follow:
+        _follow(door, request, hear)
+        return
     try:
-        ask(door, "logs", wish.request(inventory, resolved.host), hear, endless=True, deadline=deadline)
+        ask(door, "logs", request, hear, endless=True, deadline=Deadline(DAY, ANSWER))
     except LostContact as error:
-        if wish.follow and hear.heard:
-            hint = "what runs there goes on; fab logs --follow takes it up again"
-            raise LostContact(error.message, hint) from error
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+        raise _unreached(error) from error
+
+
+def _follow(door: Door, request: dict[str, Any], hear: Hearer) -> None:
+    lost: list[LostContact] = []
+
+    def listen(at: Door) -> dict[str, Any]:
+        calls, after = hear.calls, hear.marks() if hear.calls else None
+        try:
+            return ask(at, "logs", {**request, "after": after}, hear, SILENCE, True, Deadline(math.inf))
+        except LostContact as error:
+            if hear.calls > calls:
+                lost.append(error)
+                hear.lost(error)
+            raise
+
+    try:
+        listen(door)
+    except LostContact as error:
+        if not hear.calls:
+            raise _unreached(error) from error
+        come_back(door, listen, lambda: hear.calls)
+        raise LostContact(lost[-1].message, "what runs there goes on; fab logs --follow takes it up again") from error
+
+
+def _unreached(error: LostContact) -> CannotConnect:
+    return CannotConnect(f"{error.message}; the server was only looked at", "run it again")
 
 
 class Hearer:
@@ -96,17 +133,27 @@ class Hearer:
         self._margin = max(map(len, self._hidden), default=0)
         self._show = show
         self._begun: set[tuple[str, str]] = set()  # container and stream of which a line was shown
-        self.heard = False
+        self._lives: set[tuple[str, str]] = set()  # container and start of which it was said that it comes now
+        self._marks: dict[str, Mark] = {}  # by container, up to which its log was shown
+        self.calls = 0  # how many events came
+
+    def marks(self) -> dict[str, Any]:
+        """Up to where each container's log was shown, as the server takes it."""
+        return {container: encode(mark) for container, mark in self._marks.items()}
+
+    def lost(self, error: LostContact) -> None:
+        """Say that contact was lost."""
+        self._show.say(f"{error.message.removeprefix(f'{self._server}: ')}; trying to come back to the last line")
 
     def __call__(self, event: dict[str, Any]) -> None:
-        self.heard = True
+        self.calls += 1
         kind = event.get("event")
         if not _is(event, SHAPES.get(str(kind))):
             raise Defect(f"{self._server}: what it says of a log is not what it should be ({kind})")
         if kind == "lines":
             self._show.lines([self._line(event, entry) for entry in event["lines"]])
         elif kind == "container":
-            self._show.container(event["service"], *self._about(event))
+            self._container(event)
         elif kind == "none":
             self._show.say(f"{event['service']}: no container, and so no log")
         elif kind == "unreadable":
@@ -124,7 +171,18 @@ class Hearer:
             text = without_end(text, self._hidden)
         if cut:  # the end goes too: it may be the first half of a secret
             text = text[: max(len(text) - self._margin, 0)] + CUT
+        self._marks[event["container"]] = newer(self._marks.get(event["container"]), at)
         return Line(one_line(event["service"], NAME), event["container"], stream, at, text)
+
+    def _container(self, event: dict[str, Any]) -> None:
+        """Say whose log comes now, once for each of its starts."""
+        container, about = self._about(event)
+        if not event["whole"]:  # should it say nothing, what comes from now on is new
+            self._marks.setdefault(container, Mark(f"{event['at'][:19]}.000000000Z"))
+        life = container, event["state"]["StartedAt"]
+        if life not in self._lives:
+            self._lives.add(life)
+            self._show.container(event["service"], container, about)
 
     def _about(self, event: dict[str, Any]) -> tuple[str, str]:
         """The container's id, and how it is."""

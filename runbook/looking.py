@@ -14,6 +14,7 @@ from remote.looks import Look, Wanted
 from remote.plans import BatchMarks, ConfigFile
 from remote.tree import Folder
 from remote.words import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
+from runbook import clocks
 from runbook.door import Door
 from runbook.errors import CannotConnect, Defect, LostContact
 from runbook.exchange import ask
@@ -97,7 +98,7 @@ def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str
     try:
         found = decode(Look, ask(door, verb, request), "look")
         _see_through(found, asked)
-        return found
+        return dataclasses.replace(found, rows=(*found.rows, *clocks.rows(found.at)))
     except LostContact as error:  # with a look alone nothing has begun that could go on
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:

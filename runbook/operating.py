@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from remote.foreign_text import named
+from remote.ids import following
 from remote.looks import Look
 from remote.plans import Occupant, Plan
 from remote.words import CRITICAL, WARNING, encode
@@ -14,7 +15,7 @@ from runbook import jobs, pausing, status
 from runbook.door import Door
 from runbook.errors import BadInput, Refused
 from runbook.inventory import Consumer, Inventory, Service
-from runbook.planning import Order, frame, new_id, occupant, step_today
+from runbook.planning import Order, frame, occupant, step_today
 from runbook.resolve import Resolved
 from runbook.screen import Screen
 
@@ -90,9 +91,9 @@ def operation_plan(
         restart=_policy(old, placed.restart if placed and placed.container == old.container else ""),
         reason=reason,
     )
-    current = look.record.current
+    run, current = following(look.at, look.newest), look.record.current
     return dataclasses.replace(
-        frame(inventory, resolved, look, order, new_id(look)), action=change, release=current, consumers=(step,)
+        frame(inventory, resolved, look, order, run), action=change, release=current, consumers=(step,)
     )
 
 

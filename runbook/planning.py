@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remote.foreign_text import named, quoted
+from remote.ids import following
 from remote.looks import Look
 from remote.plans import (
     BatchStep,
@@ -47,7 +47,7 @@ def deploy_plan(
     inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
 ) -> Plan:
     """The plan of a deploy. Raises Refused for a place that somebody else's container holds."""
-    run = new_id(look)
+    run = following(look.at, look.newest)
     consumers = [
         _consumer_step(inventory, resolved, service, look, order)
         for service in services
@@ -74,16 +74,6 @@ def images_to_fetch(plan: Plan, look: Look) -> list[str]:
     wanted = [step.spec.image for step in plan.consumers if step.spec and step.change != "none" and not step.container]
     wanted += [step.image for step in plan.batches if step.change != "none"]
     return [image for image in dict.fromkeys(wanted) if "@" in image and not look.images.get(image)]
-
-
-def new_id(look: Look) -> str:
-    """A run's id: the server's time, so that ids sort, and four random digits, so that two laptops never share one.
-
-    One that begins in the same second as the last run sorts behind it all the same.
-    """
-    stamp = look.at[:19].replace("-", "").replace(":", "").replace("T", "-")
-    digits = secrets.token_hex(2)
-    return max(f"{stamp}-{digits}", f"{look.run.id}-{digits}" if look.run else "")
 
 
 def make_spec(service: Consumer, image: str) -> Spec:

@@ -209,24 +209,44 @@ def _ask_follow(door: Door, place: dict[str, str], run: str, listener: Listener)
 def _come_back(
     door: Door, listener: Listener, lost: LostContact, run: str, resume: Callable[[Door], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Take up the following again over new connections; time begins anew whenever something was heard."""
+    """Take up the following again."""
     listener.tell({"event": "lost", "why": lost.message})
-    until = time.monotonic() + COMING_BACK
-    while (left := until - time.monotonic()) > 0:
-        calls = listener.calls
-        try:
-            with door.anew(min(STAGE, left)) as anew:
-                return resume(anew)
-        except (LostContact, CannotConnect) as error:
-            if listener.deadline.over:
-                raise _unended(error, run) from error
-            if listener.calls > calls:
-                until = time.monotonic() + COMING_BACK
-            time.sleep(max(min(PAUSE, until - time.monotonic()), 0.0))
+    try:
+        answer = come_back(door, resume, lambda: listener.calls, lambda: listener.deadline.over)
+    except (LostContact, CannotConnect) as error:
+        raise _unended(error, run) from error
+    if answer is not None:
+        return answer
     if not listener.heard:
         raise LostContact(f"{lost.message}; whether run {run} has begun is not known", "fab status says it") from lost
     hint = f"fab follow --run {run}, as soon as the server can be reached"
     raise LostContact(f"{lost.message}; the run goes on by itself", hint) from lost
+
+
+def come_back(
+    door: Door,
+    resume: Callable[[Door], dict[str, Any]],
+    calls: Callable[[], int],
+    is_over: Callable[[], bool] = lambda: False,
+) -> dict[str, Any] | None:
+    """Take up a call whose connection was lost, over new connections; its answer, None when nobody answers any more.
+
+    Time begins anew whenever `calls`, which counts what was heard, has grown. Raises the error of a try after which it
+    `is_over`.
+    """
+    until = time.monotonic() + COMING_BACK
+    while (left := until - time.monotonic()) > 0:
+        before = calls()
+        try:
+            with door.anew(min(STAGE, left)) as anew:
+                return resume(anew)
+        except (LostContact, CannotConnect):
+            if is_over():
+                raise
+            if calls() > before:
+                until = time.monotonic() + COMING_BACK
+            time.sleep(max(min(PAUSE, until - time.monotonic()), 0.0))
+    return None
 
 
 def _unended(error: RunbookError, run: str) -> LostContact:

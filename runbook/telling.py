@@ -84,7 +84,8 @@ def _swapped(line: Line) -> str:
 
 
 def _seen(line: Line) -> str:
-    state = "running" if line.get("running") else "not running"
+    silent = not line.get("engine", True)
+    state = "docker does not answer" if silent else "running" if line.get("running") else "not running"
     parts = [f"{line.get('service')}: {state}"]
     if line.get("offset") is not None:
         parts.append(f"offset {line['offset']}")

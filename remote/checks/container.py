@@ -19,7 +19,7 @@ def check(name: str, container: str, docker_host: str, look_again: float) -> Che
     """Look once; again after `look_again` seconds at a container so young that it has proved nothing yet."""
     docker = engine.find(docker_host)
     found = docker.container(container)
-    if found is not None and found["State"]["Status"] == "running" and _age(found) < LOOP and not found["RestartCount"]:
+    if found is not None and found["State"]["Status"] == "running" and not found["RestartCount"] and _is_young(found):
         time.sleep(look_again)
         found = docker.container(container)
     return judge(name, container, found, time.time())
@@ -33,14 +33,14 @@ def judge(name: str, container: str, found: Optional[Dict[str, Any]], now: float
     age = now - started_at(found)
     figures = {"status": state["Status"], "restarts": restarts, "exit_status": state["ExitCode"]}
     if state["Status"] == "running":
-        figures["up"] = round(age, 1)
+        figures["up"] = round(max(age, 0.0), 1)
     hint = f"see docker logs --tail 20 {container} on the server"
-    if state["Restarting"] or (state["Status"] == "running" and restarts and age < LOOP):
+    if state["Restarting"] or (state["Status"] == "running" and restarts and -LOOP < age < LOOP):
         sentence = f"crash loop: the engine has started {container} again {say.several(restarts, 'time')}"
         return Check(name, CRITICAL, sentence + _ending(state), figures, hint)
     if state["Status"] != "running":
         return Check(name, CRITICAL, f"{container} is {named(state['Status'])}{_ending(state)}", figures, hint)
-    if restarts and age < RECENT:
+    if restarts and -LOOP < age < RECENT:
         sentence = f"the engine has started {container} again {say.several(restarts, 'time')}, {say.span(age)} ago"
         return Check(name, WARNING, sentence, figures, hint)
     return Check(name, OK, f"running for {say.span(age)}", figures)
@@ -51,8 +51,9 @@ def started_at(found: Dict[str, Any]) -> float:
     return float(calendar.timegm(time.strptime(found["State"]["StartedAt"][:19], "%Y-%m-%dT%H:%M:%S")))
 
 
-def _age(found: Dict[str, Any]) -> float:
-    return time.time() - started_at(found)
+def _is_young(found: Dict[str, Any]) -> bool:
+    """A start that lies farther ahead is one before the clock was set back."""
+    return -LOOP < time.time() - started_at(found) < LOOP
 
 
 def _ending(state: Dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
 SECONDS = 5.0
+ASKED = 4.0  # seconds for docker: one that hangs hides no other disk
 CLEARS = 2.0  # percent below its threshold at which a file system that alarms is well again
 _WORSE = (OK, WARNING, CRITICAL)
 _COLUMNS = "size,used,avail,pcent,ipcent,target"  # the mount point last: it is the one that may hold blanks
@@ -125,7 +126,8 @@ def _level(share: int, warning: float, critical: float, before: str) -> str:
 
 def _docker_root(docker_host: str) -> Union[str, Trouble]:
     try:
-        path = str(engine.find(docker_host).get("/info", shape={"DockerRootDir": str})["DockerRootDir"])
+        found = engine.find(docker_host, ASKED).get("/info", seconds=ASKED, shape={"DockerRootDir": str})
+        path = str(found["DockerRootDir"])
     except Refusal as error:
         return Trouble("docker", UNKNOWN, f"docker's own disk is not known: {error.message}")
     if one_line(path) != path:

@@ -71,7 +71,7 @@ def judge_place(name: str, file: OffsetFile, position: Position, bounds: Bounds)
 def judge_movement(name: str, pursuit: Pursuit, before: Position, after: Position, bounds: Bounds, now: float) -> Check:
     """Two looks at the file, with the stream's bounds from between them; `now` in seconds since 1970."""
     waiting = offset.backlog(pursuit.file, after.value, bounds.last)
-    unchanged = max(now - after.written_at, 0.0)
+    unchanged = now - after.written_at
     figures = dict(_figures(after, bounds), backlog=waiting, moved=after.value - before.value)
     if after.value < before.value:
         hint = "as after a restore of the file; what lies between is handled a second time"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+SLACK = 60.0  # seconds ahead that are taken for none
+
 
 def span(seconds: float) -> str:
-    """A length of time in its largest fitting unit: `40 s`, `12 min`, `3 h`, `5 days`."""
+    """A length of time in its largest fitting unit: `40 s`, `12 min`, `3 h`, `5 days`.
+
+    What began ahead of the clock, before that was set back, has lasted nobody knows how long.
+    """
+    if seconds < -SLACK:
+        return "an unknown time"
     for unit, length, up_to in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
         if seconds < up_to:
             return f"{max(seconds, 0) / length:.0f} {unit}"

@@ -15,6 +15,7 @@ from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
 
 LATE = 2.5  # intervals after which the next round is overdue
 INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
+CRON = "see that cron runs: systemctl status cron"
 
 Findings = List[Tuple[str, str, str]]  # the level, a sentence, and what to do about it
 
@@ -28,8 +29,10 @@ def check(name: str, store: Store, key: str, now: float) -> Check:
         return Check(name, SKIPPED, f"nothing looks after this server by itself: {INSTALL} changes that")
     state, damage = states.load(place(store, STATE))
     found, damaged = state or State(), [(WARNING, damage, "")] if damage else []
-    since = max(now - (moment_of(found.at) or moment_of(installed.at) or now), 0.0)
-    figures: Dict[str, Any] = {"every": installed.settings.every, "since_last": round(since), "rounds": found.rounds}
+    begun = moment_of(found.at)
+    since = now - begun if begun else max(now - (moment_of(installed.at) or now), 0.0)
+    figures: Dict[str, Any] = {"every": installed.settings.every, "since_last": round(max(since, 0.0))}
+    figures["rounds"] = found.rounds
     every = installed.settings.every
     findings = [*((CRITICAL, text, TRY) for text in held_back(found, every, now).values()), *damaged]
     findings += [*_late(since, every), *((WARNING, why, "") for why in found.troubles.values())]
@@ -56,7 +59,10 @@ def _last_round(state: State, since: float) -> str:
 
 
 def _late(since: float, every: int) -> Findings:
+    if since < -every:
+        ahead = f"that is {say.span(-since)} ahead of this server's clock, and whether it is overdue is not known"
+        return [(WARNING, ahead, CRON)]
     if since <= LATE * every:
         return []
     overdue = f"it is to look every {say.span(every)}, and is overdue"
-    return [(WARNING, overdue, "see that cron runs: systemctl status cron")]
+    return [(WARNING, overdue, CRON)]

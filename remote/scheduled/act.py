@@ -12,14 +12,14 @@ import socket
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
+from remote import docker_disk, files, halt, lock, meant, pause, record, recover, tidy, unfinished
 from remote import engine as engines
-from remote import files, halt, lock, meant, pause, record, recover, tidy, unfinished
 from remote import journal as journals
 from remote.docker import Docker, Final, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
 from remote.journal import Journal, now
-from remote.occupants import felled, moment, occupants
+from remote.occupants import felled, occupants, outage
 from remote.ours import Known
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
@@ -103,6 +103,9 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str) 
             raise Refusal(f"the container {found[0].name} is {found[0].batch}: it is left alone", "fab status")
         if not found[0].ours:
             raise Refusal(f"{restart.service} was not made by this tool and is left alone", "fab deploy --adopt")
+        trouble = docker_disk.trouble(engine) if why == STUCK else ""
+        if trouble:
+            raise Refusal(f"it is not stopped: it could not be started again, as {trouble}", docker_disk.MEND)
         sentence = _carry_out(installed, store, engine, held, _step(store, restart, found[0], why))
         _forget_old_runs(store)
         return sentence
@@ -202,8 +205,7 @@ def _exchange(docker: Docker, step: ConsumerStep) -> End:
     fields: Dict[str, Any] = {"service": step.service, "container": step.container}
     ended: Optional[int] = before["State"]["ExitCode"] if before else None
     if running and before and after:
-        down = moment(after["State"]["StartedAt"]) - moment(before["State"]["FinishedAt"])
-        fields.update(outage=round(down, 3), old_exit=ended)
+        fields.update(outage=outage(before, after, docker.journal.age), old_exit=ended)
     docker.journal.write("restarted", **fields)
     how = "stopped and started again" if running else f"started again (it had ended with {ended})"
     return End(DONE, f"{step.service} was {how}: {step.reason}")

@@ -22,8 +22,11 @@ SLACK = 1.1  # the file is written anew when it holds this many times of what it
 _EMPTY: Tuple[Any, ...] = ("", {}, [], (), None)
 
 
-def append(path: str, found: Round, keep: float) -> str:
-    """Add a line, and drop what is older than `keep` seconds now and then; why that failed, usually nothing."""
+def append(path: str, found: Round, keep: float, every: float) -> str:
+    """Add a line, and drop what is older than `keep` seconds now and then; why that failed, usually nothing.
+
+    `every`: seconds between two rounds. As many as make `keep` stay, however old a clock that was set makes them.
+    """
     line = json.dumps(slim(encode(found)), ensure_ascii=False, separators=(",", ":")) + "\n"
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -38,7 +41,7 @@ def append(path: str, found: Round, keep: float) -> str:
             os.close(handle)
         # By the rounds before, too: a clock that is far ahead for a while must not make a month too old.
         earlier = filter(None, map(_moment, before.splitlines()[-DOUBTED:]))
-        _trim(path, min(found.at, *earlier), keep)
+        _trim(path, min(found.at, *earlier), keep, keep / every)
     except OSError as error:
         return f"{path} cannot be written: {error.strerror}"
     return ""
@@ -71,18 +74,24 @@ def _parsed(raw: bytes) -> Optional[Tuple[Round, Dict[str, Any]]]:
         return None
 
 
-def _trim(path: str, at: str, keep: float) -> None:
-    """Write the file anew without what is too old or too much, once that is worth it."""
+def _trim(path: str, at: str, keep: float, least: float) -> None:
+    """Write the file anew without what is too old or too much, once that is worth it. `least`: lines that stay."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        if size <= MOST and _moment(file.readline(LONGEST)) >= _before(at, keep * SLACK):
+        first = _moment(file.readline(LONGEST))
+        if size <= MOST and first >= _before(at, keep * SLACK):
+            return
+        file.seek(0)
+        left = sum(1 for _ in file)
+        if size <= MOST and first and left <= least * SLACK:
             return
         since, offset = _before(at, keep), 0
         file.seek(0)
         for raw in file:
-            if _moment(raw) >= since and (size - offset) * SLACK <= MOST:
+            moment = _moment(raw)
+            if moment and (left <= least or moment >= since) and (size - offset) * SLACK <= MOST:
                 break
-            offset += len(raw)
+            offset, left = offset + len(raw), left - 1
         file.seek(offset)
         _write_anew(path, file)
 

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from remote import guarded, notes, wire
+from remote import guarded, lock, notes, wire
 from remote.scheduled import deliver
 from remote.scheduled import state as states
 from remote.scheduled.alarm import NEW, News
@@ -69,9 +69,9 @@ def _round(program: str) -> int:
     guarded.prepare(installed.settings.root, installed.settings.questions.docker_host)
     store = Store(installed.settings.root, os.path.dirname(os.path.dirname(os.path.abspath(program))))
     store.check_owner()
-    held, since = _alone(store)
+    held, taken = _alone(store)
     if held is None:
-        return _overlapping(installed, since)
+        return _overlapping(installed, taken)
     _sweep(os.path.dirname(place(store, LOCK)))
     signal.alarm(int(min(SHARE * installed.settings.every, MOST)))
     _, checks = make(installed, store)
@@ -85,7 +85,7 @@ def _sweep(folder: str) -> None:
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         with contextlib.suppress(OSError):
-            if name.startswith(".") and time.time() - os.lstat(path).st_mtime > OLD:
+            if name.startswith(".") and abs(time.time() - os.lstat(path).st_mtime) > OLD:  # or the clock was set back
                 os.unlink(path)
 
 
@@ -97,38 +97,39 @@ def _installed(path: str) -> Installed:
 
 
 def _alone(store: Store) -> Tuple[Optional[int], float]:
-    """A descriptor that keeps other rounds away, None when another one is at work; and since when that is, or now.
+    """A descriptor that keeps other rounds away, None when another one is at work; and for how many seconds it is.
 
-    In seconds since 1970. No child inherits the descriptor: one that cannot be ended must not keep later rounds away.
+    No child inherits the descriptor: one that cannot be ended must not keep later rounds away.
     """
-    now = time.time()
+    up = lock.up()
     try:
         handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:  # a disk that takes nothing, as one that was made read-only: that has to be told
-        return NO_LOCK, now
+        return NO_LOCK, 0.0
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return None, _since(os.pread(handle, 100, 0), now)
+        return None, _taken(os.pread(handle, 100, 0), up)
     try:
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"since": now, "pid": os.getpid()}).encode(), 0)
+        os.pwrite(handle, json.dumps({"up": up, "pid": os.getpid()}).encode(), 0)
     except OSError:
         pass  # a full disk: the lock is held all the same, only nobody learns since when
-    return handle, now
+    return handle, 0.0
 
 
-def _since(raw: bytes, now: float) -> float:
+def _taken(raw: bytes, up: float) -> float:
+    """By the clock that nobody sets; 0 where a round has not said yet, or is one of an older version."""
     try:
-        return min(float(json.loads(raw)["since"]), now)
+        return max(up - float(json.loads(raw)["up"]), 0.0)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return now
+        return 0.0
 
 
-def _overlapping(installed: Installed, since: float) -> int:
+def _overlapping(installed: Installed, taken: float) -> int:
     """Another round is at work. One that hangs is told now and then: by whoever comes after it, as it cannot itself."""
     settings, now = installed.settings, time.time()
-    missed = int((now - since) // settings.every)
+    missed, since = int(taken // settings.every), now - taken
     again = max(settings.repeat // settings.every, 1)
     if missed == STUCK or (missed > STUCK and missed % again == 0):
         sentence = f"the round that began at {stamp(since)} has not ended: this server is not looked after"

@@ -24,7 +24,7 @@ from remote.scheduled.rounds import Round
 from remote.scheduled.settings import HISTORY, STATE, Channels, Installed, Settings, place
 from remote.scheduled.standstill import Standstill
 from remote.scheduled.state import Pending, State
-from remote.scheduled.waiting import kept
+from remote.scheduled.waiting import kept, redated
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 
@@ -62,6 +62,7 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
         standstills=standstills,
         full=_full(known, checks),
         restarts=restarts,
+        pending=tuple(redated(known.pending, _since(known, now) - step)),
     )
     found = dataclasses.replace(of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks))
     message = noted(settings, after, store, checks, message)
@@ -94,8 +95,13 @@ def worst(checks: Sequence[Check]) -> str:
 
 def _step(known: State, now: float, every: int) -> float:
     """Seconds since the last round, as far as rounds stood for them: a clock that is set or a night off adds little."""
+    return min(max(_since(known, now), 0.0), 2.0 * every)
+
+
+def _since(known: State, now: float) -> float:
+    """The same by the clock alone: less than nothing after it was set back."""
     try:
-        return min(max(now - moment(known.at), 0.0), 2.0 * every) if known.at else 0.0
+        return now - moment(known.at) if known.at else 0.0
     except ValueError:
         return 0.0
 
@@ -186,7 +192,7 @@ def _tell(
     after = dataclasses.replace(after, pending=left)
     titles = (message.title,) if message else ()
     found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3), alerts=titles)
-    troubles = {"history": history.append(place(store, HISTORY), found, settings.keep)}
+    troubles = {"history": history.append(place(store, HISTORY), found, settings.keep, settings.every)}
     heartbeat = [check for check in sent if check.name == deliver.HEARTBEAT and check.level != OK]
     troubles["heartbeat"] = f"the heartbeat's address {heartbeat[0].sentence}" if heartbeat else ""
     holding = {deliver.HEARTBEAT, *(one.channel for one in left)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from remote import lock, pause
 from remote.checks import say
@@ -27,15 +27,16 @@ def silence(store: Store, now: float) -> Tuple[str, Optional[Check]]:
     if holder is None:
         return "", None
     action, who = holder.get("action", "a run"), holder.get("who", "somebody")
-    taken = now - _begun(holder.get("since", ""), now)
+    taken = _taken(holder, now)
     if taken < LONGEST:
         return f"{action} by {who} is under way", None
     sentence = f"{action} by {who} has held the lock of this server for {say.span(taken)}"
     return "", Check(RUN, WARNING, sentence, {"seconds": round(taken)}, "see fab status; fab follow shows what it does")
 
 
-def _begun(since: str, now: float) -> float:
+def _taken(holder: Dict[str, str], now: float) -> float:
+    """For how many seconds somebody has held the lock; an older version says it by a clock that may be set."""
     try:
-        return moment(since)
+        return lock.up() - float(holder["up"]) if "up" in holder else now - moment(holder.get("since", ""))
     except ValueError:  # who holds it has not said yet
-        return now
+        return 0.0

@@ -55,7 +55,7 @@ def load(path: str) -> Tuple[Optional[State], str]:
     """
     found, damage = _read(path)
     spare, _ = _read(_spare(path))
-    if spare and (found is None or spare.at > found.at):
+    if spare and (found is None or spare.rounds > found.rounds):  # by no clock, which may be set
         return spare, ""
     return found, damage
 

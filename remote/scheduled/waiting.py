@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Dict, List, Optional, Sequence
 
 from remote.checks import say
@@ -14,6 +15,7 @@ from remote.words import CRITICAL, WARNING
 DROPPED = "dropped"  # in a row of an alert, in the place of new or over: that this says how many others were dropped
 HINT = "fab health --since 7d has the titles of all alerts"
 SEE = "; see fab health"
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
 ABOUT, SAID = 60, 200  # characters of what a dropped alert was about, and of why a channel took nothing
 
 
@@ -31,6 +33,17 @@ def kept(waiting: Sequence[Pending], server: str, now: float) -> List[Pending]:
     young = [one for one in alerts if now - (moment_of(one.since) or now) <= LONGEST_PENDING][-MOST_PENDING:]
     gone = [one for one in alerts if not any(one is other for other in young)]
     return without(waiting, gone, server)
+
+
+def redated(waiting: Sequence[Pending], ahead: float) -> List[Pending]:
+    """What waits, after the clock was set by so many seconds: by the clock alone it would all be too old, or never be.
+
+    As long as nothing is too old by it, times stay as they were: a server may have been off meanwhile.
+    """
+    if abs(ahead) <= LONGEST_PENDING:
+        return list(waiting)
+    moved = ((one, (moment_of(one.since) or 0.0) + ahead) for one in waiting)
+    return [dataclasses.replace(one, since=time.strftime(STAMP, time.gmtime(max(at, 0.0)))) for one, at in moved]
 
 
 def without(waiting: Sequence[Pending], gone: Sequence[Pending], server: str) -> List[Pending]:

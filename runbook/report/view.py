@@ -103,7 +103,7 @@ def _sentence(rows: list[Check], found: str) -> str:
 def _past(report: ServerReport, axis: Course) -> Past:
     strips, trouble, left_out = timeline.strips(report, axis)
     runs, before = happened.runs(report.runs, axis)
-    events = happened.events(axis)
+    drawn, events = [run for run in runs if axis.holds(run.at)], happened.events(axis)
     found = figures(axis)
     return Past(
         axis=axis,
@@ -114,11 +114,11 @@ def _past(report: ServerReport, axis: Course) -> Past:
         trouble=listed(trouble),
         ticks=clock.ticks(axis),
         runs=listed(runs),
-        drawn=runs[:MOST_ROWS],
+        drawn=drawn[:MOST_ROWS],
         before=before,
         events=listed(events, MOST_EVENTS),
         marks=happened.marks(events, axis),
-        data={"start": axis.start, "end": axis.end, "runs": _drawn(runs), **as_json(found)},
+        data={"start": axis.start, "end": axis.end, "runs": _drawn(drawn), **as_json(found)},
     )
 
 

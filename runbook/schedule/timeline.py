@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ APART = 8  # cells from one mark of the clock to the next, at least
 DAY = 86400  # seconds
 STEPS = (300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 7 * DAY, 30 * DAY)  # between two marks
 
+SLACK = 60.0  # seconds by which a round may be newer than the answer that has it
+
 Line = tuple[str, str]  # text and style
 
 
@@ -40,6 +43,11 @@ class Spell:
 
 def lines(server: str, seen: Seen, seconds: int, cells: int = CELLS) -> Iterator[Line]:
     """(text, style) of each line; `seconds`: how far back was asked."""
+    past = tuple(one for one in seen.rounds if (moment(one.at) - moment(seen.at)).total_seconds() <= SLACK)
+    ahead, seen = len(seen.rounds) - len(past), dataclasses.replace(seen, rounds=past)
+    if ahead:
+        count = say.several(ahead, "round")
+        yield f"{server}: {count} ahead of its clock, which was set back since: --json has them all", "yellow"
     if not seen.rounds:
         hint = "" if seen.every else ": fab schedule.install has them made"
         yield f"{server}: no rounds in the last {say.span(seconds)}{hint}", "yellow"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO
 
 import pytest
@@ -48,6 +49,12 @@ for _ in range(400):
 while True:
     print("done")
     time.sleep(0.1)
+"""
+COUNTS = """
+import itertools, time
+for number in itertools.count():
+    print(number)
+    time.sleep(0.05)
 """
 CALL = "^python3 -IS -c import sys"  # how the server's end of every call begins
 MOST = 48 << 10  # KiB that a process may come to hold, however much there is to read
@@ -101,6 +108,15 @@ class Following:
 
     def hears(self, text: str, times: int = 1, seconds: float = 20) -> None:
         wait_until(lambda: "".join(self.out + self.err).count(text) >= times, seconds, f"log ({times} x {text!r})")
+
+    def goes_on(self) -> None:
+        """Wait for some more lines."""
+        enough = len(self.out) + 20
+        wait_until(lambda: len(self.out) >= enough, 20, "log (more lines)")
+
+    def said(self, count: int) -> bool:
+        """Whether so many lines were said beside those of the log."""
+        return len(self.err) >= count
 
     def ended(self) -> int:
         return self.process.wait(timeout=30)
@@ -190,15 +206,39 @@ def test_an_engine_that_goes_away_is_waited_for(laptop: Laptop) -> None:
     assert heard.out == [f"{line}\n" for line in log(laptop, QUEUE)]
 
 
-def test_a_lost_connection_is_said_and_leaves_nothing_behind(laptop: Laptop) -> None:
+def test_a_line_that_is_cut_or_silent_is_taken_up_behind_the_last_line(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    talker(laptop, COUNTS)
+    with following(laptop, TALKER) as heard:
+        for state, lost in (
+            ("reset", "the connection ended before the answer"),
+            ("dead", "nothing was heard for 10 s"),
+            ("reset", "the connection ended before the answer"),
+        ):
+            heard.goes_on()
+            told = len(heard.err) + 1
+            set_line(sandbox, state=state)
+            wait_until(partial(heard.said, told), 20, "laptop (what it says of its line)")
+            assert heard.err[-1] == f"gpu-1: {lost}; trying to come back to the last line\n"
+            set_line(sandbox)
+        heard.goes_on()
+        heard.process.send_signal(signal.SIGINT)
+        assert heard.ended() == 0, heard.err
+    assert [line.strip() for line in heard.out] == [str(number) for number in range(len(heard.out))]
+    assert len(heard.err) == 4, heard.err
+    wait_until(lambda: not calls(sandbox), 40, "server (without a call)")
+
+
+def test_a_line_that_stays_silent_is_said_and_leaves_nothing_behind(laptop: Laptop) -> None:
     training = started_training(laptop.sandbox)
     with following(laptop, "training", "--json") as heard:
         heard.hears("training from epoch 1")
         assert [json.loads(line)["container"] for line in heard.out] == [training] * len(heard.out)
-        set_line(laptop.sandbox, state="reset")
-        assert heard.ended() == LostContact.exit_code, heard.err
-    assert "gpu-1: the connection ended before the answer" in "".join(heard.err)
+        set_line(laptop.sandbox, state="dead")
+        assert heard.process.wait(timeout=40) == LostContact.exit_code, heard.err
+    assert "gpu-1: nothing was heard for 10 s" in "".join(heard.err)
     assert json.loads(heard.out[-1])["error"]["exit_status"] == LostContact.exit_code
+    set_line(laptop.sandbox, state="reset")
     wait_until(lambda: not calls(laptop.sandbox), 10, "server (without a call)")
 
 

@@ -127,6 +127,21 @@ def test_a_deploy_and_a_rollback_forget_a_stop_and_one_that_is_undone_does_not(d
     assert (note(sandbox, STOPPED), state(sandbox)["Running"]) == (None, True)
 
 
+def test_where_docker_could_start_nothing_a_restart_stops_nothing(deployed: Laptop) -> None:
+    sandbox = deployed.sandbox
+    root = docker(sandbox, "info", "--format", "{{.DockerRootDir}}")
+    before = standing(sandbox), state(sandbox)
+    run_inside(sandbox, ["sh", "-ec", f"mount --rbind {root} {root}; mount -o remount,bind,ro {root}"])
+    try:
+        said = says_no(deployed, Refused, "restart", QUEUE)
+        why = f"it could not be started again, as docker's own disk ({root}) is read-only; nothing was changed"
+        assert f"{QUEUE} was not stopped: {why}" in said.err
+        assert (standing(sandbox), state(sandbox)) == before
+    finally:
+        run_inside(sandbox, ["umount", "--lazy", root])
+    assert deployed.fab("restart", QUEUE).status == 0
+
+
 def test_what_cannot_be_operated_is_one_sentence_and_nothing_changed(laptop: Laptop) -> None:
     watched(laptop, settle=0, window=2)
     for change in ("restart", "stop"):

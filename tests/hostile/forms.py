@@ -33,6 +33,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "RunId": (RUN, f"{RUN}-0f0f", GROWN),
     "ReleaseId": (RUN, f"adopted-{RUN}", f"adopted-{GROWN}"),
     "MaybeRelease": (RUN, f"adopted-{RUN}", ""),
+    "MaybeRun": (RUN, GROWN, ""),
     "Restart": ("no", "always", "unless-stopped", "on-failure", "on-failure:3"),
     "Time": (f"{STAMP}Z", f"{STAMP}.123Z", f"{STAMP}.123456789Z", "0001-01-01T00:00:00Z"),
     "MaybeTime": (f"{STAMP}Z", ""),
@@ -86,6 +87,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "RunId": ("", "r1", f"adopted-{RUN}", f"{RUN}/..", RUN[:-1], f"{RUN}\n", RUN.upper(), f"{GROWN}-0f0f"),
     "ReleaseId": ("", "r1", f"adopted-adopted-{RUN}", f"{RUN}/../../x", "adopted-", f"adopted-{RUN}/x"),
     "MaybeRelease": ("r1", f"{RUN}/../../x"),
+    "MaybeRun": ("r1", f"adopted-{RUN}", f"{RUN}/../../x"),
     "Restart": ("", "never", "on-failure:", "on-failure:-1", "always --privileged", "no\n"),
     "Time": (
         *("", "yesterday", STAMP, f"{STAMP}+02:00", f"{STAMP}Z\n"),

@@ -274,7 +274,8 @@ NEXT = encode(NextRun(decode(Look, a_look()), ("python",), Checkpoint("epoch-7",
 SEEN = {"at": AT, "every": 300, "damaged": 0, "runs": [encode(PAST)]}
 LINE = ["2026-04-20T10:11:12.000000001Z", "stdout", "it says", False]
 STATE = {"Status": "running", "ExitCode": 0, "StartedAt": AT, "FinishedAt": "0001-01-01T00:00:00Z"}
-CONTAINER = {"service": "annotation-queue", "container": ONE, "name": "annotation-queue", "state": STATE, "at": AT}
+ABOUT = {"container": ONE, "name": "annotation-queue", "state": STATE, "whole": True}
+CONTAINER = {"service": "annotation-queue", "at": AT, **ABOUT}
 LOGS: list[Message] = [
     {"event": {"event": "container", **CONTAINER}},
     {"event": {"event": "lines", "service": "annotation-queue", "container": ONE, "lines": [LINE, LINE]}},

@@ -92,7 +92,7 @@ def test_two_rounds_never_run_at_once_and_one_that_hangs_is_told(deployed: Watch
     script = "import fcntl, os, sys, time; f = os.open(sys.argv[1], os.O_RDWR); fcntl.flock(f, 2); print(1, flush=True)"
     script += "; os.ftruncate(f, 0); os.pwrite(f, sys.argv[2].encode(), 0); time.sleep(float(sys.argv[3]))"
     for ago, titles in ((0, []), (EVERY * 3 + 10, ["gpu-1: critical: scheduled check"])):
-        held = json.dumps({"since": time.time() - ago, "pid": 1})
+        held = json.dumps({"up": time.clock_gettime(time.CLOCK_BOOTTIME) - ago, "pid": 1})
         hold = f"python3 -c '{script}' {FOLDER}/lock '{held}' 4 >/tmp/held 2>&1 &"
         run_inside(
             sandbox, ["sh", "-c", f"{hold} while ! test -s /tmp/held; do sleep 0.05; done; sleep 0.1"], user="deploy"

@@ -53,5 +53,12 @@ def test_each_row_has_its_levels(line: dict[str, Any], row: str, level: str, sen
     assert (found.level, sentence in found.sentence) == (level, True), found
 
 
+def test_of_what_docker_did_not_answer_for_nothing_is_said_to_be_so() -> None:
+    found = rows(verdict(engine=False, running=False, position=None, started_at=""))
+    assert {name: (row.level, row.sentence) for name, row in found.items()} == dict.fromkeys(
+        ("q container", "q log", "q offset"), (UNKNOWN, "docker did not answer at the end of the watch")
+    )
+
+
 def test_a_journal_without_evidence_has_no_rows() -> None:
     assert rows({"event": "verdict", "service": "q", "verdict": "proven"}, {"event": "recorded", "release": "r"}) == {}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -62,14 +63,14 @@ def test_a_free_lock_has_no_holder(store: Store) -> None:
 
 def test_whoever_comes_second_is_told_who_holds_it(store: Store) -> None:
     held = lock.acquire(store, ANN)
-    assert lock.holder(store) == ANN
+    assert lock.holder(store) == {**ANN, "up": ANY}
     with pytest.raises(Refusal) as caught:
         lock.acquire(store, {"who": "bob"})
     assert caught.value.message == (
         "ann holds the lock of this server since 2026-04-20T10:11:12.000Z: deploy 20260420-101112-abcd is at step begin"
     )
     assert caught.value.hint == "wait for it, or watch it: fab follow --run 20260420-101112-abcd"
-    assert lock.holder(store) == ANN
+    assert lock.holder(store) == {**ANN, "up": ANY}
     os.close(held)
     os.close(lock.acquire(store, {"who": "bob"}))
 
@@ -97,7 +98,7 @@ def test_a_holder_without_a_run_is_named_too(store: Store) -> None:
 def test_a_shorter_holder_leaves_nothing_of_the_one_before(store: Store) -> None:
     os.close(lock.acquire(store, ANN))
     held = lock.acquire(store, {"who": "b"})
-    assert lock.holder(store) == {"who": "b"}
+    assert lock.holder(store) == {"who": "b", "up": ANY}
     os.close(held)
 
 
@@ -114,7 +115,7 @@ def test_a_holder_that_has_not_said_yet_who_it_is_holds_it_all_the_same(store: S
 def test_the_lock_ends_with_its_process_however_that_ends(store: Store) -> None:
     with process(store, "print('held', flush=True); input()") as holder:
         assert said(holder) == "held"
-        assert lock.holder(store) == ANN
+        assert lock.holder(store) == {**ANN, "up": ANY}
         holder.kill()
     assert lock.holder(store) is None
 
@@ -129,7 +130,7 @@ input()
         child = int(said(parent))
         parent.kill()
     try:
-        assert lock.holder(store) == ANN
+        assert lock.holder(store) == {**ANN, "up": ANY}
         with pytest.raises(Refusal, match="ann holds the lock"):
             lock.acquire(store, {"who": "bob"})
     finally:

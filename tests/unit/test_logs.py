@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 
 from remote import logs as verb
+from remote.codec import decode
+from remote.engine import Engine
+from remote.forms import ContainerId
 from remote.unix_http import Answer, Broken
 from remote.words import encode
-from runbook import logs
-from runbook.errors import Defect
+from runbook import logs, running
+from runbook.errors import CannotConnect, Defect, LostContact
+from runbook.inventory import Host
 from runbook.looking import batch_marks
 from runbook.plain import clean
 from tests.unit.nasty import TEXTS, rows
@@ -110,7 +114,14 @@ class Heard:
     def container(self, service: str = QUEUE, name: str = QUEUE, container: str = "c" * 64, **state: Any) -> str:
         times = {"StartedAt": "2026-04-20T10:00:00.5Z", "FinishedAt": "2026-04-20T10:05:00.5Z"}
         about = {"Status": "running", "ExitCode": 137, **times, **state}
-        event = {"service": service, "container": container, "name": name, "state": about, "at": "2026-04-20T10:10:00Z"}
+        event = {
+            "service": service,
+            "container": container,
+            "name": name,
+            "state": about,
+            "at": "2026-04-20T10:10:00Z",
+            "whole": False,
+        }
         self.hear({"event": "container", **event})
         return self.said[-1]
 
@@ -160,9 +171,12 @@ def test_a_container_is_told_with_how_it_is(scene: Scene) -> None:
     heard = Heard(scene, QUEUE)
     assert heard.container() == f"{QUEUE} runs for 10 min, container cccccccccccc"
     ended = "it ended 5 min ago with exit status 137"
-    assert heard.container(Status="exited") == f"{QUEUE} does not run ({ended}); its last log, container cccccccccccc"
-    assert heard.container(Status="created") == f"{QUEUE} was never started, container cccccccccccc"
-    other = heard.container(name=f"{QUEUE}.r1", Status="restarting")
+    assert (
+        Heard(scene, QUEUE).container(Status="exited")
+        == f"{QUEUE} does not run ({ended}); its last log, container cccccccccccc"
+    )
+    assert Heard(scene, QUEUE).container(Status="created") == f"{QUEUE} was never started, container cccccccccccc"
+    other = Heard(scene, QUEUE).container(name=f"{QUEUE}.r1", Status="restarting")
     assert other == f'{QUEUE} ("{QUEUE}.r1") is restarting, container cccccccccccc'
     assert heard.out.getvalue() == ""
 
@@ -211,3 +225,111 @@ def test_a_server_is_told_what_the_runs_of_a_batch_service_are_recognised_by(sce
     (marks,) = batch_marks(scene.inventory)
     assert asked["services"] == [{"service": QUEUE, "marks": None}, {"service": TRAINING, "marks": encode(marks)}]
     assert asked["root"] == "/azaion"
+
+
+CONTAINER = "c" * 64
+SAID = [
+    (f"2026-04-20T10:11:1{second}.00000000{nano}Z", number)
+    for number, (second, nano) in enumerate([(2, 1), (2, 1), (2, 2), (3, 0), (3, 0), (3, 0), (5, 7)])
+]
+
+
+def events(begin: int, end: int, whole: bool = False) -> list[dict[str, Any]]:
+    """What a server says of a container and of the lines from one on and before another."""
+    times = {"StartedAt": "2026-04-20T10:00:00.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}
+    about = {
+        "service": QUEUE,
+        "container": CONTAINER,
+        "name": QUEUE,
+        "state": {"Status": "running", "ExitCode": 0, **times},
+    }
+    lines = [[stamp, "stdout", f"line {number}", False] for stamp, number in SAID[begin:end]]
+    return [
+        {"event": "container", **about, "at": "2026-04-20T10:11:12Z", "whole": whole},
+        *({"event": "lines", "service": QUEUE, "container": CONTAINER, "lines": [line]} for line in lines),
+    ]
+
+
+@pytest.mark.parametrize("heard", range(len(SAID) + 1))
+def test_a_following_that_is_taken_up_again_repeats_no_line_and_loses_none(scene: Scene, heard: int) -> None:
+    first = Heard(scene, QUEUE, follow=True)
+    for event in events(0, heard):
+        first.hear(event)
+    after = decode(dict[ContainerId, verb.Mark], first.hear.marks(), "after")
+    reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, after)
+    whole, _, nanoseconds = reader.query(CONTAINER, True, whole=True)["since"].partition(".")
+    since = f"2026-04-20T10:11:{int(whole) % 60:02}.{nanoseconds}Z"  # the engine counts it in
+    again = ((stamp, "stdout", b"%d" % number) for stamp, number in SAID if stamp >= since)
+    assert [int(text) for _, _, text in reader._new(CONTAINER, again)] == list(range(heard, len(SAID)))
+
+
+def test_of_a_container_that_came_later_and_said_nothing_yet_all_is_read(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE, follow=True)
+    heard.hear(events(0, 0, whole=True)[0])
+    assert heard.hear.marks() == {}
+
+
+def test_a_log_whose_last_line_lies_ahead_of_the_clock_goes_on_from_now() -> None:
+    ahead = verb.Mark("2999-04-20T10:11:12.000000001Z", 1)
+    reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, {CONTAINER: ahead})
+    assert reader.query(CONTAINER, True, whole=True)["tail"] == "0"
+
+
+class Line:
+    """A line to a server: each try to ask over it hears some events, and is lost."""
+
+    def __init__(self, *heard: list[dict[str, Any]] | None) -> None:
+        self.host = Host(name="gpu-1", address="gpu-1.lan", root="/azaion")
+        self.tries, self.asked = list(heard), list[Any]()
+
+    @contextlib.contextmanager
+    def anew(self, seconds: float) -> Iterator[Line]:
+        if self.tries and self.tries[0] is None:
+            self.tries.pop(0)
+            raise CannotConnect("gpu-1: 127.0.0.1 port 22 refuses")
+        yield self
+
+    def ask(self, door: Any, verb: str, request: Any, hear: Any, *more: Any) -> dict[str, Any]:
+        self.asked.append(request["after"])
+        for event in (self.tries.pop(0) if self.tries else []) or []:
+            hear(event)
+        raise LostContact("gpu-1: nothing was heard for 10 s")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "COMING_BACK", 0.3)
+    monkeypatch.setattr(running, "PAUSE", 0.02)
+
+
+def followed(scene: Scene, line: Line, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "ask", line.ask)
+    wish = logs.Wish(scene.only(QUEUE), 100, 0, True)
+    logs.of_server(line, scene.inventory, scene.resolved, wish, heard.hear)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_silent_line_is_taken_up_behind_the_last_line_and_said_once_for_each_silence(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(events(0, 3), None, None, [], events(3, 5), events(5, 7))
+    heard = Heard(scene, QUEUE, follow=True)
+    with pytest.raises(LostContact) as caught:
+        followed(scene, line, heard, monkeypatch)
+    assert caught.value.message == "gpu-1: nothing was heard for 10 s"
+    assert caught.value.hint == "what runs there goes on; fab logs --follow takes it up again"
+    assert heard.out.getvalue().split("\n")[:-1] == [f"line {number}" for number in range(len(SAID))]
+    lost = "nothing was heard for 10 s; trying to come back to the last line"
+    assert heard.said[1:] == [lost] * 3
+    marks = [one and one[CONTAINER] for one in line.asked]
+    third, fifth = ({"at": SAID[at][0], "count": count} for at, count in ((2, 1), (4, 2)))
+    assert marks[:4] == [None, third, third, fifth]
+    assert set(map(str, marks[4:])) == {str({"at": SAID[6][0], "count": 1})}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_of_which_nothing_was_heard_is_out_of_reach(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line([])
+    with pytest.raises(CannotConnect, match="nothing was heard for 10 s; the server was only looked at"):
+        followed(scene, line, Heard(scene, QUEUE, follow=True), monkeypatch)
+    assert line.asked == [None]

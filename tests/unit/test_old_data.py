@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_of_the_settled_server_a_chosen_model_and_a_pause_and_a_stop_are_known(s
     current, previous = choices.current(), modelchoice.previous(choices)
     assert current and previous and (current.date, previous.date) == ("2026-04-20", "2026-03-02")
     assert set(choices.verified) == {current.path, previous.path}
-    found, problem = pause.load(settled)
+    found, problem = pause.load(settled, time.time())
     assert (problem, encode(found)) == ("", told(old.SETTLED)["pause"])
     stops, problem = meant.load(settled)
     assert (problem, encode(stops[QUEUE])) == ("", told(old.SETTLED)["services"][QUEUE]["stopped"])

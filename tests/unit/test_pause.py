@@ -72,7 +72,7 @@ def test_a_pause_is_in_force_until_its_end(store: Store) -> None:
 def test_a_damaged_pause_is_none_and_is_named(store: Store, text: str) -> None:
     Path(store.pause).write_text(text, encoding="latin-1")
     assert pause.current(store, 0.0) is None
-    assert pause.load(store)[1].startswith(f"{store.pause} is damaged: ")
+    assert pause.load(store, UNTIL)[1].startswith(f"{store.pause} is damaged: ")
     pause.admit(store, "deploy")
     assert Path(store.pause).exists(), "nobody would learn of it any more"
 

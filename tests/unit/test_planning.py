@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from remote.looks import BatchState
-from remote.plans import Plan, RunState
+from remote.plans import Plan
 from runbook import plantext
 from runbook.errors import Refused
-from runbook.planning import changed_variables, deploy_plan, images_to_fetch, new_id, nothing_to_do
+from runbook.planning import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
 
@@ -141,15 +141,6 @@ def test_a_batch_service_is_only_ever_tagged(scene: Scene) -> None:
     assert (changes(plan), plan.consumers) == ({TRAINING: "tag"}, ())
     assert plan.batches[0].local_tag == "registry.lan:5000/azaion/training:current"
     assert images_to_fetch(plan, moved.look) == []
-
-
-def test_ids_sort_by_the_clock_of_the_server_and_are_never_shared(scene: Scene) -> None:
-    ids = {new_id(scene.look) for _ in range(50)}
-    assert len(ids) > 1
-    assert {name[:16] for name in ids} == {"20260420-101112-"}
-    assert max(ids) < new_id(dataclasses.replace(scene.look, at="2026-04-20T10:11:13.000Z"))
-    last = RunState("20260420-101112-ffff", "ended")  # of the same second
-    assert new_id(dataclasses.replace(scene.look, run=last)) > last.id
 
 
 def test_without_hashes_on_record_no_variable_is_said_to_differ(scene: Scene) -> None:

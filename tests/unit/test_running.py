@@ -129,6 +129,9 @@ def test_a_line_of_a_journal_is_a_sentence(line: dict[str, Any], said: str | Non
 def test_what_is_seen_passes_by() -> None:
     seen = {"event": "seen", "service": "q", "running": True, "offset": 7, "backlog": 1, "broker": ""}
     assert telling.passing(seen) == "q: running, offset 7, 1 message waiting"
+    assert telling.passing({**seen, "running": False}) == "q: not running, offset 7, 1 message waiting"
+    silent = {"event": "seen", "service": "q", "engine": False, "running": False, "offset": None, "backlog": None}
+    assert telling.passing(silent) == "q: docker does not answer"
     pulling = {"event": "pulling", "image": "r/q@sha256:00", "done": 1 << 20, "total": 3 << 20}
     assert telling.passing(pulling) == "pulling r/q 1.0 MiB of 3.0 MiB"
     assert telling.passing({"event": "begin"}) is None

@@ -10,7 +10,7 @@ import pytest
 from remote.scheduled import history
 from remote.scheduled.rounds import Gpu, Queue, Round
 
-DAY = 86400.0
+DAY, EVERY = 86400.0, 300.0
 BEGIN = 1_776_600_000  # 2026-04-19
 
 
@@ -42,7 +42,7 @@ def rounds(path: Path, since: str = "") -> list[Round | None]:
 
 def test_rounds_come_back_as_they_were_zeros_included(path: Path) -> None:
     for number in range(3):
-        assert history.append(str(path), found(300 * number), 30 * DAY) == ""
+        assert history.append(str(path), found(300 * number), 30 * DAY, EVERY) == ""
     assert rounds(path) == [found(300 * number) for number in range(3)]
     assert rounds(path, at(300)) == [found(300), found(600)]
     assert path.stat().st_mode & 0o777 == 0o600
@@ -67,25 +67,25 @@ def test_without_a_file_there_is_nothing(path: Path) -> None:
     ],
 )
 def test_a_broken_line_costs_no_other(path: Path, broken: bytes) -> None:
-    history.append(str(path), found(0), 30 * DAY)
+    history.append(str(path), found(0), 30 * DAY, EVERY)
     path.write_bytes(path.read_bytes() + broken)
-    history.append(str(path), found(300), 30 * DAY)
+    history.append(str(path), found(300), 30 * DAY, EVERY)
     assert rounds(path) == [found(0), None, found(300)]
 
 
 def test_a_line_torn_at_any_byte_is_followed_by_a_whole_one(path: Path) -> None:
-    history.append(str(path), found(0), 30 * DAY)
+    history.append(str(path), found(0), 30 * DAY, EVERY)
     whole = path.read_bytes()
     for length in range(1, len(whole)):
         path.write_bytes(whole + whole[:length])
-        history.append(str(path), found(300), 30 * DAY)
+        history.append(str(path), found(300), 30 * DAY, EVERY)
         seen = rounds(path)
         assert (seen[0], seen[-1]) == (found(0), found(300)), f"torn at {length}"
 
 
 def test_what_is_too_old_goes_and_nothing_else(path: Path) -> None:
     for number in range(300):
-        history.append(str(path), found(number * 300), DAY / 2)
+        history.append(str(path), found(number * 300), DAY / 2, EVERY)
     left = rounds(path)
     assert left == [found(number * 300) for number in range(300 - len(left), 300)]
     assert 144 <= len(left) <= 144 * history.SLACK + history.DOUBTED + 1
@@ -95,7 +95,7 @@ def test_what_is_too_old_goes_and_nothing_else(path: Path) -> None:
 def test_what_is_too_much_goes_the_oldest_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MOST", 4000)
     for number in range(50):
-        history.append(str(path), found(number), 30 * DAY)
+        history.append(str(path), found(number), 30 * DAY, EVERY)
         assert path.stat().st_size <= 4000 + 500
     left = rounds(path)
     assert left == [found(number) for number in range(50 - len(left), 50)]
@@ -105,25 +105,38 @@ def test_what_is_too_much_goes_the_oldest_first(path: Path, monkeypatch: pytest.
 def test_a_broken_first_line_does_not_have_the_file_written_anew_every_time(path: Path) -> None:
     path.write_bytes(b"nonsense\n")
     for number in range(3):
-        history.append(str(path), found(number), 30 * DAY)
+        history.append(str(path), found(number), 30 * DAY, EVERY)
     assert rounds(path) == [found(number) for number in range(3)]
 
 
 def test_a_clock_that_is_set_back_costs_nothing(path: Path) -> None:
     for seconds in (0.0, 300.0, -40 * DAY, 600.0):
-        history.append(str(path), found(seconds), 30 * DAY)
+        history.append(str(path), found(seconds), 30 * DAY, EVERY)
     assert len(rounds(path)) == 4
 
 
-def test_a_clock_that_is_far_ahead_for_an_hour_costs_nothing_and_is_believed_then(path: Path) -> None:
-    wrong = [365 * DAY + number * 300 for number in range(12)]
-    for seconds in [number * 300.0 for number in range(20)] + wrong:
-        history.append(str(path), found(seconds), DAY)
-    assert len(rounds(path)) == 20 + len(wrong)
-    history.append(str(path), found(366 * DAY), DAY)
-    assert rounds(path) == [found(seconds) for seconds in (*wrong, 366 * DAY)]
+def test_a_clock_that_is_far_ahead_for_ever_costs_no_round_that_is_young(path: Path) -> None:
+    right = [number * 300.0 for number in range(288)]
+    for seconds in right:
+        history.append(str(path), found(seconds), DAY, EVERY)
+    wrong = []
+    for number in range(288):
+        wrong.append(365 * DAY + number * 300)
+        history.append(str(path), found(wrong[-1]), DAY, EVERY)
+        left = rounds(path)
+        assert left == [found(seconds) for seconds in (right + wrong)[-len(left) :]]
+        assert 288 <= len(left) <= 288 * history.SLACK + 1
+
+
+def test_a_clock_that_is_far_ahead_has_nothing_written_anew_every_round(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.append(str(path), found(0), DAY, EVERY)
+    monkeypatch.delattr(history, "_write_anew")
+    for number in range(20):
+        assert history.append(str(path), found(365 * DAY + number * 300), DAY, EVERY) == ""
 
 
 def test_a_full_disk_is_said(path: Path) -> None:
-    assert "cannot be written" in history.append("/dev/full", found(0), DAY)
-    assert "cannot be written" in history.append(str(path / "nowhere" / "history.jsonl"), found(0), DAY)
+    assert "cannot be written" in history.append("/dev/full", found(0), DAY, EVERY)
+    assert "cannot be written" in history.append(str(path / "nowhere" / "history.jsonl"), found(0), DAY, EVERY)

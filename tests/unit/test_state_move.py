@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def known(found: Store) -> dict[str, Any]:
             if journals.state(found, run).action != state_moved.ACTION
         },
         "stopped": meant.load(found)[0],
-        "pause": pause.load(found)[0],
+        "pause": pause.load(found, time.time())[0],
         "model": modelkey.chosen(found),
         "salt": Path(found.salt).read_bytes(),
         "alerts": [one.message for one in (states.load(place(found, "state.json"))[0] or states.State()).pending],

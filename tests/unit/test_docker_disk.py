@@ -1,0 +1,140 @@
+"""Nothing is stopped that docker could not start again: a person's run and a round look at its own disk first."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from remote import docker_disk, operate, ready
+from remote.docker_disk import trouble
+from remote.engine import Engine, EngineError
+from remote.plans import ConsumerStep, Occupant, Plan, Watch
+from remote.scheduled import act
+from remote.scheduled.act import DEAD, STUCK
+from remote.scheduled.settings import Installed, Restart, Settings
+from remote.stage import Site
+from remote.state_make import make
+from remote.store import Store, find_store
+from remote.words import Refusal
+
+QUEUE, ID = "annotation-queue", "c" * 64
+ROOT = "/var/lib/docker"
+FINE = {"f_flag": 0, "f_bfree": 1 << 20, "f_frsize": 4096, "f_files": 1000, "f_ffree": 900}
+READ_ONLY, FULL, NO_INODES = {"f_flag": os.ST_RDONLY}, {"f_bfree": 15}, {"f_ffree": 0}
+SAID = {"read-only": READ_ONLY, "full": FULL, "out of inodes": NO_INODES}
+
+
+class Docker(Engine):
+    """An engine that says where its files are."""
+
+    def get(self, *asked: Any, **more: Any) -> Any:
+        return {"DockerRootDir": ROOT}
+
+
+class Away(Engine):
+    def get(self, *asked: Any, **more: Any) -> Any:
+        raise EngineError(0, "it does not answer")
+
+
+def disk(monkeypatch: pytest.MonkeyPatch, **state: int) -> None:
+    """Docker's own disk as it is."""
+    real = os.statvfs
+    made = SimpleNamespace(**{**FINE, **state})
+    monkeypatch.setattr(os, "statvfs", lambda path: made if path == ROOT else real(path))
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_a_disk_that_takes_nothing_is_named(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, **SAID[what])
+    assert trouble(Docker("unix:///x")) == f"docker's own disk ({ROOT}) is {what}"
+
+
+@pytest.mark.parametrize("state", [{}, {"f_bfree": 16}, {"f_files": 0, "f_ffree": 0}], ids=["fine", "nearly", "btrfs"])
+def test_a_disk_that_takes_what_a_start_writes_is_none(state: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, **state)
+    assert trouble(Docker("unix:///x")) == ""
+
+
+def test_what_cannot_be_seen_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trouble(Away("unix:///x")) == ""
+    monkeypatch.setattr(docker_disk.os, "statvfs", lambda path: os.lstat("/nowhere"))
+    assert trouble(Docker("unix:///x")) == ""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = find_store(str(tmp_path), f"{tmp_path}/state")
+    make(store)
+    return store
+
+
+def step(change: str, running: bool = True) -> ConsumerStep:
+    old = Occupant(ID, QUEUE, f"sha256:{ID}", running, "2026-04-20T10:11:12Z", "unless-stopped", True)
+    return ConsumerStep(QUEUE, change, "1.0", Watch(), old=old, container=ID)
+
+
+def carried_out(store: Store, monkeypatch: pytest.MonkeyPatch, one: ConsumerStep) -> Any:
+    """How a run of one step ends, that would stop or start something only where it says so."""
+    monkeypatch.setattr(ready, "refused", lambda site: None)
+    for name in ("_stop", "_restart"):
+        monkeypatch.setattr(operate, name, lambda site, step: "carried out")
+    run = "20260420-101112-abcd"
+    plan = Plan(run, one.change, "gpu-1", store.root, "", "ann", "laptop", "0", consumers=(one,))
+    book = SimpleNamespace(write=lambda *line, **fields: True)
+    docker = SimpleNamespace(engine=Docker("unix:///x"))
+    return operate.carry_out(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_a_restart_stops_nothing_that_could_not_be_started_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    disk(monkeypatch, **SAID[what])
+    end = carried_out(store, monkeypatch, step("restart"))
+    said = f"it could not be started again, as docker's own disk ({ROOT}) is {what}"
+    assert (end.outcome, end.sentence) == ("refused", f"{QUEUE} was not stopped: {said}; nothing was changed")
+    assert end.hint == docker_disk.MEND
+
+
+@pytest.mark.parametrize(("change", "running"), [("stop", True), ("stop", False), ("restart", False)])
+def test_a_stop_and_a_start_need_no_look_at_the_disk(
+    store: Store, monkeypatch: pytest.MonkeyPatch, change: str, running: bool
+) -> None:
+    disk(monkeypatch, **FULL)
+    assert carried_out(store, monkeypatch, step(change, running)) == "carried out"
+
+
+def test_on_a_disk_that_is_fine_a_restart_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch)
+    assert carried_out(store, monkeypatch, step("restart")) == "carried out"
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    disk(monkeypatch, **SAID[what])
+    state = {"Running": True, "Restarting": False, "Status": "running", "ExitCode": 0}
+    engine = SimpleNamespace(
+        address="unix:///x",
+        containers=list,
+        container=lambda one: {"Id": one, "State": state},
+        get=lambda *asked, **more: {"DockerRootDir": ROOT},
+    )
+    monkeypatch.setattr(act.engines, "find", lambda host: engine)
+    occupant = dataclasses.replace(step("restart").old, release="r1")  # type: ignore[type-var]
+    monkeypatch.setattr(act, "occupants", lambda *asked: (occupant,))
+    monkeypatch.setattr(act, "_carry_out", lambda *asked: "it was stopped")
+    asked = SimpleNamespace(docker_host="")
+    settings = Settings("gpu-1", store.root, 300, asked)  # type: ignore[arg-type]
+    installed = Installed(settings, "0", "0", "2026-04-20T10:11:12Z", "ann", "laptop")
+    restart = Restart(QUEUE, stuck=True)
+    with pytest.raises(Refusal, match="it is not stopped: it could not be started again, as docker's own disk"):
+        act.start_again(installed, store, restart, STUCK)
+    state.update(Running=False, Status="exited", ExitCode=1)
+    assert act.start_again(installed, store, restart, DEAD) == "it was stopped"
