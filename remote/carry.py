@@ -47,7 +47,8 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
     notes: List[str] = []
     for step, swap in zip(steps, swaps):
         if not site.journal.write("swap", swap=encode(swap)):  # nobody could undo what nobody knows of
-            return _undo(site, begun, f"{site.store.folder} is full: the swap cannot be written down", None)
+            why = f"the swap cannot be written down in {site.store.folder}: {site.journal.why}"
+            return _undo(site, begun, why, None)
         begun.append(swap)
         try:
             notes += filter(None, [forward(swap, site.docker)])
@@ -218,7 +219,7 @@ def _tag(steps: List[ConsumerStep], service: str) -> str:
 def _unstage(site: Site) -> None:
     try:
         unstage_all(site.store, site.docker, site.plan.id)
-    except (StepFailed, Refusal) as error:
+    except (StepFailed, Refusal, OSError) as error:
         site.journal.write("unstaging", failed=str(error))
 
 

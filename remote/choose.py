@@ -83,9 +83,7 @@ def _live(request: Request, store: Store, say: Say) -> None:
         return
     journal = Journal(store.journal(run))
     configs = {service: encode(config) for service, config in change.configs.items()}
-    if not journal.write("begin", **holder, configs=configs, model=change.path):
-        files.remove(store.journal(run))
-        raise Refusal(f"{store.folder} is full: nothing can be written down; nothing was changed", "make room on it")
+    journal.begin(**holder, configs=configs, model=change.path)
     _carry_out(store, journal, run, change)
     say(change.told(run))
 

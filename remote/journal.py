@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -28,11 +30,27 @@ class Journal:
     """Appends to `runs/<id>.jsonl`. While it is open, a flock on it says that its run is alive."""
 
     def __init__(self, path: str) -> None:
+        """Raises Refusal where the file cannot be opened to be written."""
+        self.why = os.strerror(errno.ENOSPC)  # a line could not be written
+        self._path, self._begun = path, time.monotonic()
         self._spare = os.path.join(os.path.dirname(os.path.dirname(path)), SPARE)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
-        self._begun = time.monotonic()
-        self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
+        except OSError as error:
+            raise self._refusal(error.strerror) from error
+
+    def begin(self, **fields: Any) -> None:
+        """Write the first line. Raises Refusal, with no journal left, where that cannot be: nobody could finish it."""
+        if not self.write("begin", **fields):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            raise self._refusal(self.why)
+
+    def _refusal(self, why: Optional[str]) -> Refusal:
+        said = f"no run can be written down in {os.path.dirname(self._path)}: {why}; nothing was changed"
+        return Refusal(said, f"fab prune makes room; {files.SEE}")
 
     def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
         """Append one line; whether it is on disk. Before a disk is quite full, the room kept aside is given up."""
@@ -44,7 +62,8 @@ class Journal:
             self._torn = os.write(self._handle, data) < len(data)
             if sync:
                 os.fsync(self._handle)
-        except OSError:
+        except OSError as error:
+            self.why = str(error.strerror)
             return False
         return not self._torn
 

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional
 
-from remote import engine, files, follow, guarded, lock, pause, wire
+from remote import engine, follow, guarded, lock, pause, wire
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker
@@ -16,7 +16,7 @@ from remote.journal import Journal, now
 from remote.plans import Plan
 from remote.stage import Site
 from remote.store import Store, find_store
-from remote.words import Refusal, encode
+from remote.words import encode
 
 CarryOut = Callable[[Site], Optional[End]]
 
@@ -50,16 +50,14 @@ def _live(
     pause.admit(store, plan.action)
     journal = Journal(store.journal(plan.id))
     hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
-    if not journal.write("begin", True, **holder, plan=encode(plan), variables=hashes):
-        files.remove(store.journal(plan.id))
-        raise Refusal(f"{store.folder} is full: no run can be written down; nothing was changed", "make room on it")
+    journal.begin(**holder, plan=encode(plan), variables=hashes)
     say({})
     site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
         end = carry_out(site)
     except Exception as error:  # a defect must not pass for a cut: the journal says what happened
-        known = wire.defect(error)
-        sentence = f"a defect ended the run: {known['message']}"
-        end = End(NEEDS_PERSON, sentence, "see fab status", details={"debug": known["debug"]})
+        failed = wire.failure(error)
+        what = "a defect" if failed["kind"] == wire.DEFECT else "an error"
+        end = End(NEEDS_PERSON, f"{what} ended the run: {failed['message']}", "see fab status", details=failed)
     if end:
         journal.write("end", **encode(end))
