@@ -32,7 +32,7 @@ def carry_out(site: Site) -> Optional[End]:
         swaps = [stage(site, step) for step in steps]
     except (Refusal, StepFailed, OSError) as error:
         _unstage(site)
-        return End(REFUSED, f"{error}; nothing was changed", getattr(error, "hint", ""))
+        return End(REFUSED, f"{files.why(error)}; nothing was changed", getattr(error, "hint", ""))
     if not claim(site.store.decision(plan.id), "go"):
         _unstage(site)
         return End(CANCELLED, "cancelled, nothing changed")
@@ -54,7 +54,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
             notes += filter(None, [forward(swap, site.docker)])
             notes += _note_swap(site, step, swap)
         except (StepFailed, Refusal, OSError) as error:
-            return _undo(site, begun, f"{step.service} could not be exchanged: {error}", None)
+            return _undo(site, begun, f"{step.service} could not be exchanged: {files.why(error)}", None)
     verdicts = _watch(site, steps, swaps)
     failed = next((service for service, found in verdicts.items() if found.outcome == FAILED), None)
     if failed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from dataclasses import dataclass
@@ -93,13 +94,16 @@ def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None
     try:
         _try_to_write(change, run)
     except Refusal as refusal:
+        for path in change.before:
+            with contextlib.suppress(Refusal):
+                guarded.remove(files.staged_name(path, run))
         journal.write("end", outcome="refused", sentence=f"{refusal.message}; nothing was changed")
         raise
     try:
         modelchoice.save(store, change.choices)
         modelkey.point(store, run, change.configs)
     except (Refusal, OSError) as error:  # the journal keeps no end: the next command finishes it
-        said = f"the model could not be put everywhere: {error}"
+        said = f"the model could not be put everywhere: {files.why(error)}"
         raise Refusal(said, "make room; the next fab models.use or fab deploy finishes it", "person") from error
     for service, config in change.configs.items():
         if config.path in change.before:

@@ -91,11 +91,12 @@ def place(staged: str, path: str, opener: Opener = _folder) -> None:
 
 
 def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, int]] = None, suffix: str = "") -> None:
-    """Stage, place and sync in one go. Raises Refusal."""
+    """Stage, place and sync in one go. Raises Refusal with the file as it was, unless the last sync fails."""
     staged = stage(path, data, mode, owner, suffix)
     try:
-        place(staged, path)
-        sync_folder(os.path.dirname(path))
+        with _folder(os.path.dirname(path)) as at:
+            os.replace(os.path.basename(staged), os.path.basename(path), src_dir_fd=at, dst_dir_fd=at)
+            os.fsync(at)
     except OSError as error:
         _forget(staged)
         raise refusal(path, "written", error) from error
@@ -172,6 +173,11 @@ def remove(path: str, opener: Opener = _folder) -> bool:
     except OSError as error:
         raise refusal(path, "removed", error) from error
     return True
+
+
+def why(error: Exception) -> str:
+    """What an error says, as a person reads it."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def refusal(path: str, what: str, error: OSError) -> Refusal:

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional
 
-from remote import engine, follow, guarded, lock, pause, wire
+from remote import engine, files, follow, guarded, lock, pause, wire
 from remote.codec import decode
 from remote.detach import Say, detached
 from remote.docker import Docker
@@ -16,7 +16,7 @@ from remote.journal import Journal, now
 from remote.plans import Plan
 from remote.stage import Site
 from remote.store import Store, find_store
-from remote.words import encode
+from remote.words import Refusal, encode
 
 CarryOut = Callable[[Site], Optional[End]]
 
@@ -32,7 +32,11 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
     store.create()
     guarded.prepare(plan.root, found.address)
     detached(partial(_live, plan, request["secrets"], store, found, carry_out))
-    return follow.follow(store, plan.id, emit)
+    try:
+        return follow.follow(store, plan.id, emit)
+    except OSError as error:
+        said = f"run {plan.id} goes on by itself, and cannot be followed: {files.why(error)}"
+        raise Refusal(said, f"fab follow --run {plan.id}", "person") from error
 
 
 def _live(

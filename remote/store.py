@@ -215,9 +215,7 @@ def machine() -> str:
 
 
 def unmade(folder: str, error: OSError) -> Refusal:
-    """Another place helps where this login may not write, and nowhere else."""
-    hint = elsewhere() if isinstance(error, PermissionError) else files.SEE
-    return Refusal(f"{folder} cannot be made: {error.strerror}", hint)
+    return Refusal(f"{folder} cannot be made: {error.strerror}", f"{files.SEE}; or {elsewhere()}")
 
 
 def elsewhere() -> str:

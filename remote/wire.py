@@ -25,7 +25,7 @@ BEAT = 3.0  # seconds of silence after which a beat says that the work goes on
 GRACE = 5.0  # seconds a verb has for ending its children when nobody listens any more
 DEFECT = "defect"
 # What a file system or a limit of the login may say of any file: no defect of ours.
-UNUSABLE = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS)
+UNUSABLE = ["EACCES", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOSPC", "EROFS"]
 
 
 class Gone(BaseException):
@@ -124,8 +124,8 @@ def failure(error: Exception) -> Dict[str, Any]:
 
     The text of a defect stays here: it may quote a secret out of the request.
     """
-    if isinstance(error, OSError) and error.errno in UNUSABLE:
-        said = f"{error.filename or 'a file'} cannot be used: {os.strerror(error.errno)}"
+    if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNUSABLE:
+        said = f"{error.filename or 'a file'} cannot be used: {error.strerror}"
         error = Refusal(said, "see df, df -i and the mount on the server")
     if isinstance(error, Refusal):
         return {"kind": error.kind, "message": error.message, "hint": error.hint}

@@ -43,6 +43,22 @@ def every_new_file(number: int, name: str, writes: bool) -> bool:
     return name.startswith(("new ", "mkdir "))
 
 
+class Inodes:
+    """As on a disk that has so many inodes left: what is removed makes room for what is made."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+    def __call__(self, number: int, name: str, writes: bool) -> bool:
+        what = name.partition(" ")[0]
+        if what in ("new", "mkdir"):
+            if not self.free:
+                return True
+            self.free -= 1
+        self.free += what in ("unlink", "rmdir", "replace")
+        return False
+
+
 class Disk:
     """Every call of this process. Nothing waits for the real disk: what is synced is counted, and that is all."""
 
@@ -81,9 +97,13 @@ class Disk:
 def _told(name: str, words: tuple[Any, ...], more: dict[str, Any]) -> tuple[str, bool]:
     """A call's name with its path, and whether it is one that writes."""
     path = words[0]
+    if name == "mkdir" and _is_there(path, more.get("dir_fd")):
+        return f"there {path}", False  # which is said before a disk is asked
+    if name in ("unlink", "rmdir") and not _is_there(path, more.get("dir_fd")):
+        return f"absent {path}", False
     if name != "open":
         there = Path(f"/proc/self/fd/{path}").readlink() if isinstance(path, int) else path
-        return f"{name} {there}", name not in READS
+        return f"{name} {there}", name not in READS and words[1:2] != ("rb",)
     flags = words[1]
     is_new = bool(flags & os.O_CREAT) and not _is_there(path, more.get("dir_fd"))
     return f"{'new' if is_new else 'open'} {path}", bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
