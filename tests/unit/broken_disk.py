@@ -88,7 +88,8 @@ class Disk:
                 self.calls.append(told)
                 self.writes.append(writes)
                 if fails(len(self.calls) - 1, told, writes):
-                    raise OSError(self._error, os.strerror(self._error), words[0])
+                    named = None if isinstance(words[0], int) else words[0]  # as Python has it
+                    raise OSError(self._error, os.strerror(self._error), named)
             return real(*words, **more)
 
         return counted

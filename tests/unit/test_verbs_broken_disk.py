@@ -18,6 +18,7 @@ import pytest
 from remote import (
     choose,
     env,
+    files,
     guarded,
     lock,
     operate,
@@ -32,12 +33,13 @@ from remote import (
 )
 from remote import journal as journals
 from remote import run as running
+from remote.checks.together import Question, ask_all
 from remote.modelfile import ModelFile
 from remote.plans import ConfigFile, ConsumerStep, Occupant, Placed, Plan, Record, Spec, Watch
 from remote.scheduled import crontab, remove
 from remote.store import Store, find_store
 from remote.vigil import Verdict
-from remote.words import encode
+from remote.words import UNKNOWN, Check, encode
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
 from tests.unit.standing_docker import BEFORE, ID, IMAGE, PARKED, QUEUE, RECORD, RELEASE, Docker
@@ -330,3 +332,23 @@ def test_a_room_for_a_run_that_is_kept_aside_and_cannot_be_made_refuses_nothing(
     Path(site.store.spare).unlink()
     site.disk.fail(broken_disk.every_new_file, errno.ENOSPC)
     site.store.create()
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_file_that_cannot_be_used_is_no_defect_wherever_it_was(error: int) -> None:
+    def ask(name: str) -> Check:
+        raise OSError(error, os.strerror(error), "/azaion/x")
+
+    (row,) = ask_all([Question("a row", ask)], lambda check: None)
+    said = f"/azaion/x cannot be used: {os.strerror(error)}"
+    assert (row.level, row.sentence, row.hint) == (UNKNOWN, said, files.SEE)
+    assert wire.failure(OSError(error, os.strerror(error)))["kind"] == "refused"
+
+
+def test_every_other_error_is_a_defect_and_its_text_is_not_told() -> None:
+    def ask(name: str) -> Check:
+        raise OSError(errno.EBADF, "a secret")
+
+    (row,) = ask_all([Question("a row", ask)], lambda check: None)
+    assert (row.level, row.hint) == (UNKNOWN, "a defect of this check: please report it")
+    assert row.sentence.startswith("this check failed by itself (OSError in ") and "secret" not in row.sentence
