@@ -162,7 +162,7 @@ class Finder:
             return [self.statuses[name]]
         if name in ("Refusal", "End") and module.name in OF_A_ROUND:
             return ["part"]
-        if name in ("Refusal", "EngineError"):
+        if name in ("Refusal", "EngineError", "Held"):
             kind = _argument(call, places, "kind")
             words = (
                 self.texts.of(kind, module) if kind is not None else ("server" if name == "EngineError" else "refused",)

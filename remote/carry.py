@@ -33,7 +33,7 @@ def carry_out(site: Site) -> Optional[End]:
         swaps = [stage(site, step) for step in steps]
     except (Refusal, StepFailed, OSError) as error:
         _unstage(site)
-        return End(REFUSED, f"{error}; nothing was changed", getattr(error, "hint", ""))
+        return End(REFUSED, f"{files.why(error)}; nothing was changed", getattr(error, "hint", ""))
     if not claim(site.store.decision(plan.id), "go"):
         _unstage(site)
         return End(CANCELLED, "cancelled, nothing changed")
@@ -48,13 +48,14 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
     notes: List[str] = []
     for step, swap in zip(steps, swaps):
         if not site.journal.write("swap", swap=encode(swap)):  # nobody could undo what nobody knows of
-            return _undo(site, begun, f"{site.store.folder} is full: the swap cannot be written down", None)
+            why = f"the swap cannot be written down in {site.store.folder}: {site.journal.why}"
+            return _undo(site, begun, why, None)
         begun.append(swap)
         try:
             notes += filter(None, [forward(swap, site.docker)])
             notes += _note_swap(site, step, swap)
         except (StepFailed, Refusal, OSError) as error:
-            return _undo(site, begun, f"{step.service} could not be exchanged: {error}", None)
+            return _undo(site, begun, f"{step.service} could not be exchanged: {files.why(error)}", None)
     verdicts = _watch(site, steps, swaps)
     failed = next((service for service, found in verdicts.items() if found.outcome == FAILED), None)
     if failed is not None:
@@ -228,7 +229,7 @@ def _tag(steps: List[ConsumerStep], service: str) -> str:
 def _unstage(site: Site) -> None:
     try:
         unstage_all(site.store, site.docker, site.plan.id)
-    except (StepFailed, Refusal) as error:
+    except (StepFailed, Refusal, OSError) as error:
         site.journal.write("unstaging", failed=str(error))
 
 

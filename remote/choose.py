@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from dataclasses import dataclass
@@ -83,9 +84,7 @@ def _live(request: Request, store: Store, say: Say) -> None:
         return
     journal = Journal(store.journal(run))
     configs = {service: encode(config) for service, config in change.configs.items()}
-    if not journal.write("begin", **holder, configs=configs, model=change.path):
-        files.remove(store.journal(run))
-        raise Refusal(f"{store.folder} is full: nothing can be written down; nothing was changed", "make room on it")
+    journal.begin(**holder, configs=configs, model=change.path)
     _carry_out(store, journal, run, change)
     say(change.told(run))
 
@@ -95,13 +94,16 @@ def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None
     try:
         _try_to_write(change, run)
     except Refusal as refusal:
+        for path in change.before:
+            with contextlib.suppress(Refusal):
+                guarded.remove(files.staged_name(path, run))
         journal.write("end", outcome="refused", sentence=f"{refusal.message}; nothing was changed")
         raise
     try:
         modelchoice.save(store, change.choices)
         modelkey.point(store, run, change.configs)
     except (Refusal, OSError) as error:  # the journal keeps no end: the next command finishes it
-        said = f"the model could not be put everywhere: {error}"
+        said = f"the model could not be put everywhere: {files.why(error)}"
         raise Refusal(said, "make room; the next fab models.use or fab deploy finishes it", "person") from error
     for service, config in change.configs.items():
         if config.path in change.before:

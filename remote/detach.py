@@ -54,9 +54,8 @@ def _live(life: Callable[[Say], None], writer: int) -> None:
 
     try:
         life(say)
-    except Refusal as refusal:
-        say({"refusal": [refusal.message, refusal.hint, refusal.kind]})
     except Exception as error:
-        say({"refusal": [wire.defect(error)["message"], "", "defect"]})
+        failed = wire.failure(error)
+        say({"refusal": [failed[part] for part in ("message", "hint", "kind")]})
     finally:
         os._exit(0)

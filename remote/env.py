@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from dataclasses import dataclass
@@ -73,19 +74,26 @@ def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> No
         say(encode(told))
         return
     staged = _stage(changed, request["texts"])
-    journal = Journal(store.journal(run))
-    if not journal.write("begin", **holder, files=[encode(found) for _, found in changed]):
+    try:
+        journal = Journal(store.journal(run))
+        journal.begin(**holder, files=[encode(found) for _, found in changed])
+    except Refusal:
         _give_up(staged)
-        files.remove(store.journal(run))
-        raise Refusal(f"{store.folder} is full: nothing can be written down; nothing was changed", "make room on it")
+        raise
+    written = False
     try:
         for (entry, found), path in zip(changed, staged):
             _keep(store, entry, found)
             guarded.place(path, entry.path)
+            written = True
             guarded.sync(entry.path)
     except (Refusal, OSError) as error:
         _give_up(staged)
-        said = f"not every env file could be written: {error}"
+        why = f"{entry.path}: {error.strerror}" if isinstance(error, OSError) else error.message
+        if not written:
+            journal.write("end", outcome="refused", sentence=f"{why}; nothing was changed")
+            raise Refusal(f"{why}; nothing was changed", files.SEE) from error
+        said = f"not every env file could be written: {why}"
         journal.write("end", outcome="needs-person", sentence=said)
         raise Refusal(said, "fab env.diff says which; then run it again", "person") from error
     journal.write("end", outcome="done", sentence="; ".join(_sentence(found) for _, found in changed))
@@ -117,7 +125,8 @@ def _may_write(entry: EnvFile, found: Difference) -> None:
 
 def _give_up(staged: List[str]) -> None:
     for path in staged:
-        guarded.remove(path)
+        with contextlib.suppress(Refusal):  # the next push takes it away
+            guarded.remove(path)
 
 
 def _keep(store: Store, entry: EnvFile, found: Difference) -> None:

@@ -13,6 +13,7 @@ from typing import Callable, ContextManager, Iterator, List, Optional, Tuple
 from remote.words import Refusal
 
 Opener = Callable[[str], ContextManager[int]]  # gives a descriptor of the folder of that path
+SEE = "see df, df -i and the mount on the server"
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def stage(
 ) -> str:
     """Write `data`, synced and with its final mode and owner, beside `path`; give the name to `place` it from.
 
-    Raises Refusal (kind server) when the folder is not writable, the disk is full, or the owner cannot be given.
+    Raises Refusal when the folder is not writable, the disk is full, or the owner cannot be given.
     """
     staged = staged_name(path, suffix or f"{os.getpid()}-{threading.get_ident()}")
     try:
@@ -51,12 +52,9 @@ def stage(
         raise Refusal(
             f"{path} cannot be written with mode {mode:04o} and owner {owner or 'of the login user'}: {error.strerror}",
             "let the login user own the folder and be that owner, or set sudo: true for this server",
-            "server",
         ) from error
     except OSError as error:
-        raise Refusal(
-            f"{path} cannot be written: {error.strerror}", "see df and the mount on the server", "server"
-        ) from error
+        raise refusal(path, "written", error) from error
     return staged
 
 
@@ -93,9 +91,15 @@ def place(staged: str, path: str, opener: Opener = _folder) -> None:
 
 
 def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, int]] = None, suffix: str = "") -> None:
-    """Stage, place and sync in one go."""
-    place(stage(path, data, mode, owner, suffix), path)
-    sync_folder(os.path.dirname(path))
+    """Stage, place and sync in one go. Raises Refusal with the file as it was, unless the last sync fails."""
+    staged = stage(path, data, mode, owner, suffix)
+    try:
+        with _folder(os.path.dirname(path)) as at:
+            os.replace(os.path.basename(staged), os.path.basename(path), src_dir_fd=at, dst_dir_fd=at)
+            os.fsync(at)
+    except OSError as error:
+        _forget(staged)
+        raise refusal(path, "written", error) from error
 
 
 def keep(path: str, data: bytes) -> None:
@@ -106,13 +110,11 @@ def keep(path: str, data: bytes) -> None:
 
 
 def make_folder(path: str) -> None:
-    """A folder for the login user alone, where there is none. Raises Refusal (kind server) when that cannot be."""
+    """A folder for the login user alone, where there is none. Raises Refusal when that cannot be."""
     try:
         os.makedirs(path, 0o700, exist_ok=True)
     except OSError as error:
-        raise Refusal(
-            f"{path} cannot be made: {error.strerror}", "see df and the mount on the server", "server"
-        ) from error
+        raise refusal(path, "made", error) from error
 
 
 def room(path: str) -> int:
@@ -129,13 +131,14 @@ def disk(path: str) -> List[int]:
 
 def reserve(path: str, size: int) -> None:
     """Make a file that takes up so many bytes, or none."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(handle, 0, size)
-    except OSError:
-        _forget(path)
-    finally:
-        os.close(handle)
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, size)
+        except OSError:
+            _forget(path)
+        finally:
+            os.close(handle)
 
 
 def give_up(path: str, size: int) -> None:
@@ -160,7 +163,7 @@ def read(path: str) -> Optional[bytes]:
 
 
 def remove(path: str, opener: Opener = _folder) -> bool:
-    """Remove a file; whether it was there at all. Raises Refusal (kind server) when that cannot be."""
+    """Remove a file; whether it was there at all. Raises Refusal when that cannot be."""
     try:
         with opener(os.path.dirname(path)) as at:
             os.unlink(os.path.basename(path), dir_fd=at)
@@ -168,7 +171,15 @@ def remove(path: str, opener: Opener = _folder) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise Refusal(
-            f"{path} cannot be removed: {error.strerror}", "see the folder and the mount on the server", "server"
-        ) from error
+        raise refusal(path, "removed", error) from error
     return True
+
+
+def why(error: Exception) -> str:
+    """What an error says, as a person reads it."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
+def refusal(path: str, what: str, error: OSError) -> Refusal:
+    """In words, what an error means for a file that was to be made, written or removed."""
+    return Refusal(f"{path} cannot be {what}: {error.strerror}", SEE)

@@ -180,9 +180,7 @@ def write(path: str, data: bytes, mode: int, owner: Tuple[int, int], suffix: str
         place(staged, path)
         sync(path)
     except OSError as error:
-        raise Refusal(
-            f"{path} cannot be replaced: {error.strerror}", "see the folder on the server", "server"
-        ) from error
+        raise files.refusal(path, "replaced", error) from error
 
 
 def sync(path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -28,11 +29,28 @@ class Journal:
     """Appends to `runs/<id>.jsonl`. While it is open, a flock on it says that its run is alive."""
 
     def __init__(self, path: str) -> None:
+        """Raises Refusal where the file cannot be opened to be written."""
+        self.why = "No space left on device"  # where a line could not be written, or not all of it
+        self._path, self._begun = path, time.monotonic()
         self._spare = os.path.join(os.path.dirname(os.path.dirname(path)), SPARE)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
-        self._begun = time.monotonic()
-        self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            self._torn = not _ends_whole(self._handle)  # what a cut tore is not continued by the first new line
+        except OSError as error:
+            self.why = str(error.strerror)
+            raise self._refusal() from error
+
+    def begin(self, **fields: Any) -> None:
+        """Write the first line. Raises Refusal, with no journal left, where that cannot be: nobody could finish it."""
+        if not self.write("begin", **fields):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            raise self._refusal()
+
+    def _refusal(self) -> Refusal:
+        said = f"no run can be written down in {os.path.dirname(self._path)}: {self.why}; nothing was changed"
+        return Refusal(said, f"fab prune makes room; {files.SEE}")
 
     @property
     def age(self) -> float:
@@ -40,18 +58,27 @@ class Journal:
         return time.monotonic() - self._begun
 
     def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
-        """Append one line; whether it is on disk. Before a disk is quite full, the room kept aside is given up."""
+        """Append one line; whether it is on disk. One that may not be is taken back: nobody is to act on it.
+
+        Before a disk is quite full, the room kept aside is given up.
+        """
         line = {"at": now(), "t": round(self.age, 3), "event": event, **fields}
         text = ("\n" if self._torn else "") + json.dumps(line, ensure_ascii=False) + "\n"
         data = text.encode("utf-8", "backslashreplace")
         files.give_up(self._spare, ROOM)
+        torn, size = self._torn, os.fstat(self._handle).st_size
         try:
             self._torn = os.write(self._handle, data) < len(data)
             if sync:
                 os.fsync(self._handle)
-        except OSError:
-            return False
-        return not self._torn
+            if not self._torn:
+                return True
+        except OSError as error:
+            self.why = str(error.strerror)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._handle, size)
+            self._torn = torn
+        return False
 
     def close(self) -> None:
         os.close(self._handle)

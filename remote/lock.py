@@ -9,6 +9,7 @@ import os
 import time
 from typing import Any, Dict, Optional
 
+from remote import files
 from remote.foreign_text import NAME, one_line
 from remote.forms import RunId, kept
 from remote.journal import runs, state
@@ -18,8 +19,15 @@ from remote.words import Refusal
 PATIENCE = 1.0  # seconds: whoever only looks holds the lock for a moment
 
 
+class Held(Refusal):
+    """Somebody else holds the lock."""
+
+
 def acquire(store: Store, holder: Dict[str, Any], patience: Optional[float] = None) -> int:
-    """Take the lock and write `holder` into it; give the descriptor that keeps it. Raises Refusal naming the holder."""
+    """Take the lock and write `holder` into it; give the descriptor that keeps it. Raises Held naming the holder.
+
+    It holds on a disk that takes nothing, too. Raises Refusal where it cannot be had at all.
+    """
     handle = _opened(store)
     until = time.monotonic() + (PATIENCE if patience is None else patience)
     while True:
@@ -31,6 +39,9 @@ def acquire(store: Store, holder: Dict[str, Any], patience: Optional[float] = No
                 os.close(handle)
                 raise _held(store) from None
             time.sleep(0.05)
+        except OSError as error:
+            os.close(handle)
+            raise _unopened(store, error) from error
     if not _is_in_place(store, handle):
         os.close(handle)
         raise _moved(store)
@@ -62,14 +73,15 @@ def holder(store: Store) -> Optional[Dict[str, Any]]:
 
 def _opened(store: Store) -> int:
     """The lock's file; a link or a pipe in its place is somebody else's."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(store.lock, flags, 0o600)
+        return os.open(store.lock, flags | os.O_RDWR | os.O_CREAT, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         raise _moved(store) from None
     except OSError as error:
-        said = f"{store.lock} cannot be opened: {error.strerror}; nothing was changed"
-        raise Refusal(said, "see the folder and the mount on the server") from error
+        with contextlib.suppress(OSError):  # where it may only be read, it holds as well
+            return os.open(store.lock, flags)
+        raise _unopened(store, error) from error
 
 
 def _is_in_place(store: Store, handle: int) -> bool:
@@ -80,6 +92,10 @@ def _is_in_place(store: Store, handle: int) -> bool:
         return False
     held = os.fstat(handle)
     return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+
+def _unopened(store: Store, error: OSError) -> Refusal:
+    return Refusal(f"{store.lock} cannot be opened: {error.strerror}; nothing was changed", files.SEE)
 
 
 def _moved(store: Store) -> Refusal:
@@ -95,11 +111,11 @@ def _said(data: bytes) -> Dict[str, Any]:
     return {key: one_line(text, NAME) for key, text in texts if isinstance(text, str)}
 
 
-def _held(store: Store) -> Refusal:
+def _held(store: Store) -> Held:
     said = holder(store) or {}
     run, action = kept(RunId, said.get("run")), said.get("action", "a run")
     step = state(store, run).step if run in runs(store) else ""
-    return Refusal(
+    return Held(
         f"{said.get('who', 'somebody')} holds the lock of this server since {said.get('since', 'just now')}: "
         + (f"{action} {run} is at step {step or 'begin'}" if run else action),
         f"wait for it, or watch it: fab follow --run {run}" if run else "wait for it",

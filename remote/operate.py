@@ -33,7 +33,7 @@ def carry_out(site: Site) -> Optional[End]:
     if not claim(site.store.decision(site.plan.id), "go"):
         return End(CANCELLED, "cancelled, nothing changed")
     if not site.journal.write(step.change, service=step.service, container=step.container, grace=_grace(step)):
-        why = f"{site.store.folder} is full: nothing can be written down"
+        why = f"nothing can be written down in {site.store.folder}: {site.journal.why}"
         return End(REFUSED, f"{why}; nothing was changed", "make room")
     try:
         return _stop(site, step) if step.change == "stop" else _restart(site, step)

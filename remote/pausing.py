@@ -12,7 +12,7 @@ from remote.journal import now
 from remote.plans import Pause
 from remote.state_make import make
 from remote.store import find_store
-from remote.words import encode
+from remote.words import Refusal, encode
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -34,6 +34,8 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
             notes.save(store.pause, found)
         else:
             files.remove(store.pause)
+    except Refusal as error:
+        raise Refusal(f"{error.message}; nothing was changed", error.hint) from error
     finally:
         os.close(handle)
     return {"pause": found and encode(found), "before": before and encode(before)}

@@ -32,7 +32,11 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
     store.create()
     guarded.prepare(plan.root, found.address)
     detached(partial(_live, plan, request["secrets"], store, found, carry_out))
-    return follow.follow(store, plan.id, emit)
+    try:
+        return follow.follow(store, plan.id, emit)
+    except OSError as error:
+        said = f"run {plan.id} goes on by itself, and cannot be followed: {files.why(error)}"
+        raise Refusal(said, f"fab follow --run {plan.id}", "person") from error
 
 
 def _live(
@@ -50,15 +54,14 @@ def _live(
     pause.admit(store, plan.action)
     journal = Journal(store.journal(plan.id))
     hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
-    if not journal.write("begin", True, **holder, plan=encode(plan), variables=hashes):
-        files.remove(store.journal(plan.id))
-        raise Refusal(f"{store.folder} is full: no run can be written down; nothing was changed", "make room on it")
+    journal.begin(**holder, plan=encode(plan), variables=hashes)
     say({})
     site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
         end = carry_out(site)
     except Exception as error:  # nobody has seen how it ended: the journal says what happened
-        known, end = wire.defect(error), None
-        journal.write("unfinished", why=f"a defect ended the run: {known['message']}", debug=known["debug"])
+        failed, end = wire.failure(error), None
+        what = "a defect" if failed["kind"] == wire.DEFECT else "an error"
+        journal.write("unfinished", why=f"{what} ended the run: {failed['message']}", debug=failed.get("debug", ""))
     if end:
         journal.write("end", **encode(end))

@@ -1,7 +1,13 @@
-"""Verb: lists what nothing needs any more, and removes what was listed, in a process of its own and under the lock."""
+"""Verb: lists what nothing needs any more, and removes what was listed, in a process of its own and under the lock.
+
+It makes room on a disk that takes nothing more: the room kept aside makes way for the record and the journal, what is
+of no release on record goes even if the record cannot be written, and it does without a journal where there can be
+none. A removal that is cut off leaves nothing to finish: the next `fab prune` finds what is left.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -19,10 +25,13 @@ from remote.docker import Docker, StepFailed
 from remote.engine import Engine
 from remote.forms import Count, RunId
 from remote.ids import new_id
-from remote.journal import Journal, now
+from remote.journal import now
+from remote.ours import recorded
+from remote.plans import Record
 from remote.runs import marks_in
 from remote.store import Store, find_store
 from remote.surplus import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Thing
+from remote.unkept import Unkept, begun
 from remote.words import Refusal, encode
 
 SLOW = 600.0  # seconds: an image of many gigabytes
@@ -34,7 +43,7 @@ Request = Dict[str, Any]
 class Pruned:
     """What was removed (kind and id of each), the bytes that became free, and a sentence for each thing that stays."""
 
-    run: RunId = ""  # nothing where there was nothing to remove any more
+    run: RunId = ""  # nothing where there was nothing to remove any more, or the run could not be written down
     removed: Tuple[Tuple[str, ...], ...] = ()
     freed: Count = 0
     notes: Tuple[str, ...] = ()
@@ -45,14 +54,14 @@ def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str
     each), who, laptop.
 
     Without agreed, the answer has things (Thing each) and run, the last RunState or None; with it, it is a Pruned.
-    Raises Refusal for a damaged record, while a run is under way, and after one that was cut off.
+    Raises Refusal for a damaged record, while a run is under way, after one that was cut off, and where nothing can be
+    removed.
     """
     engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
+    store.check_owner()
     if "agreed" in request:
         refuse_astray(store, request["docker_host"])
-        store.create()
         return detached(partial(_live, request, store, engine))
-    store.check_owner()
     last = journals.last(store)
     things = _find(request, store, engine)
     return {"things": [encode(thing) for thing in things], "run": encode(last) if last else None}
@@ -80,31 +89,55 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
     if not things:  # somebody was faster
         say(encode(Pruned()))
         return
-    journal = Journal(store.journal(run))
-    if not journal.write("begin", **holder, things=[encode(thing) for thing in things]):
-        files.remove(store.journal(run))
-        raise Refusal(f"{store.folder} is full: no run can be written down; nothing was removed", "make room on it")
-    try:
-        _forget(store, {thing.id for thing in things if thing.kind == RELEASE})
-    except Refusal as error:
-        journal.write("end", outcome="refused", sentence=f"{error.message}; nothing was removed")
-        raise
-    removed, freed, notes = _remove_all(store, Docker(engine, journal, held, marks_in(request)), things)
-    sentence = f"removed {len(removed)} of {len(things)} things that nothing needs; {size(freed)} are free again"
-    journal.write("end", outcome="done", sentence=sentence, details={"notes": notes})
-    say(encode(Pruned(run, tuple(removed), freed, tuple(notes))))
+    begin = {**holder, "things": [encode(thing) for thing in things]}
+    releases = {thing.id for thing in things if thing.kind == RELEASE}
+    bound = _bound(store, releases, things)
+    journal, why = begun(store.journal(run), **begin), _forget(store, releases)
+    if why or isinstance(journal, Unkept):  # the record comes first: it gives back what it takes
+        with contextlib.suppress(OSError):
+            os.unlink(store.spare)
+        why = _forget(store, releases)
+        journal = begun(store.journal(run), **begin) if isinstance(journal, Unkept) else journal
+    docker = Docker(engine, journal, held, marks_in(request))
+    done = _remove_all(store, docker, [thing for thing in things if not (why and thing in bound)])
+    if why:
+        why = _forget(store, releases)  # there may be room now
+        stays = tuple(f"{thing.name} stays: {why}" for thing in bound)
+        rest = Pruned(notes=stays) if why else _remove_all(store, docker, bound)
+        done = Pruned("", done.removed + rest.removed, done.freed + rest.freed, done.notes + rest.notes)
+    if not done.removed and (why or isinstance(journal, Unkept)):
+        said = f"{done.notes[0]}; nothing was removed"
+        journal.write("end", outcome="refused", sentence=said)
+        raise Refusal(said, files.SEE)
+    gone = f"removed {len(done.removed)} of {len(things)} things that nothing needs"
+    sentence = f"{gone}; {size(done.freed)} are free again"
+    journal.write("end", outcome="done", sentence=sentence, details={"notes": done.notes})
+    if isinstance(journal, Unkept):
+        run, untold = "", f"fab history does not tell of it: {journal.why}"
+        done = dataclasses.replace(done, notes=(*done.notes, untold))
+    say(encode(dataclasses.replace(done, run=run)))
 
 
-def _forget(store: Store, releases: Set[str]) -> None:
-    """Take releases out of the record before anything of theirs is gone: none stands there that cannot be gone to."""
+def _bound(store: Store, releases: Set[str], things: List[Thing]) -> List[Thing]:
+    """The things that stay as long as these releases stand in the record: it names none that cannot be gone to."""
+    dropped = Record(releases=tuple(entry for entry in record.load(store)[0].releases if entry.id in releases))
+    images = {placed.image for entry in dropped.releases for placed in entry.services.values()}
+    return [thing for thing in things if thing.id in {*releases, *recorded(dropped), *images}]
+
+
+def _forget(store: Store, releases: Set[str]) -> str:
+    """Take releases out of the record before anything of theirs is gone; why that could not be, usually nothing."""
     known, _ = record.load(store)
-    if releases:
-        left = tuple(entry for entry in known.releases if entry.id not in releases)
-        record.save(store, dataclasses.replace(known, releases=left))
+    left = tuple(entry for entry in known.releases if entry.id not in releases)
+    try:
+        if len(left) < len(known.releases):
+            record.save(store, dataclasses.replace(known, releases=left))
+    except Refusal as error:
+        return error.message
+    return ""
 
 
-def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Tuple[List[Tuple[str, ...]], int, List[str]]:
-    """What is gone, the bytes that became free, and a sentence for each thing that stays."""
+def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Pruned:
     root = docker.engine.get("/info", shape={"DockerRootDir": str})["DockerRootDir"]
     removed: List[Tuple[str, ...]] = []
     notes: List[str] = []
@@ -114,12 +147,12 @@ def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Tuple[List
         try:
             _remove(store, docker, thing)
         except (Refusal, StepFailed, OSError) as error:
-            notes.append(f"{thing.name} stays: {error}")
+            notes.append(f"{thing.name} stays: {error.strerror if isinstance(error, OSError) else error}")
             continue
         removed.append((thing.kind, thing.id))
         # Of an image only the layers go that no other one has; what else is written meanwhile must not count.
         freed += min(max(_room(root) - before, 0), thing.size) if thing.kind == IMAGE else thing.size
-    return removed, freed, notes
+    return Pruned("", tuple(removed), freed, tuple(notes))
 
 
 def _remove(store: Store, docker: Docker, thing: Thing) -> None:

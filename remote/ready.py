@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from remote import files, record
 from remote import journal as journals
-from remote import record
 from remote.docker import StepFailed
 from remote.ends import REFUSED, End
 from remote.foreign_text import named
@@ -17,17 +17,17 @@ from remote.words import Refusal
 
 def refused(site: Site) -> Optional[End]:
     """The end of a run that must not begin, None for one that may. The caller holds the lock."""
-    earlier = (run for run in journals.runs(site.store) if run != site.plan.id)
-    cut_off = next((run for run in earlier if journals.state(site.store, run).state == "cut-off"), None)
-    if cut_off:  # since the look, after which it would have been brought to an end
-        return End(REFUSED, f"run {cut_off} was cut off since the look; nothing was changed", "run it again")
     try:
+        earlier = (run for run in journals.runs(site.store) if run != site.plan.id)
+        cut_off = next((run for run in earlier if journals.state(site.store, run).state == "cut-off"), None)
+        if cut_off:  # since the look, after which it would have been brought to an end
+            return End(REFUSED, f"run {cut_off} was cut off since the look; nothing was changed", "run it again")
         _check_starting_point(site)
         _refuse_runs(site)
     except Refusal as error:
         return End(REFUSED, str(error), error.hint)
-    except StepFailed as error:
-        return End(REFUSED, f"{error}; nothing was changed")
+    except (StepFailed, OSError) as error:
+        return End(REFUSED, f"{files.why(error)}; nothing was changed")
     return None
 
 

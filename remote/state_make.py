@@ -10,7 +10,7 @@ import re
 from typing import Any, Callable, Dict
 
 from remote import files
-from remote.store import Marker, Store, elsewhere, find_store, machine
+from remote.store import Marker, Store, elsewhere, find_store, machine, unmade
 from remote.words import Refusal, encode
 
 # Without locks that hold, or gone with the power.
@@ -45,7 +45,7 @@ def make(store: Store, arriving: bool = False) -> None:
         if arriving:  # before anything else: what is not whole must not be in force
             files.write(store.arriving, b"")
     except OSError as error:
-        raise Refusal(f"{store.folder} cannot be made: {error.strerror}", elsewhere(), "server") from error
+        raise unmade(store.folder, error) from error
     store.create()
     if not os.path.exists(store.marker):
         files.write(store.marker, json.dumps(encode(Marker(machine()))).encode())

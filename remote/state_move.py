@@ -157,7 +157,8 @@ def _live(old: Store, new: Store, request: Request, say: Say) -> None:
         _commit(old, new, run)
     except Refusal as error:
         _take_back(new, block)
-        raise Refusal(f"{error.message}; nothing was moved", error.hint) from error
+        said = error.message.replace("; nothing was changed", "")
+        raise Refusal(f"{said}; nothing was moved", error.hint) from error
     except OSError as error:
         _take_back(new, block)
         said = f"{error.filename or old.folder}: {error.strerror}"
@@ -235,8 +236,7 @@ def _prepare(
         installation.lay_down(new, request["install"])
         installed, _ = notes.load(Installed, place(new, SETTINGS))
     journal = Journal(new.journal(begin["run"]))
-    if not journal.write("begin", **begin, root=old.root, was=old.folder, left=left):
-        raise Refusal(f"{new.folder} is full", "make room")
+    journal.begin(**begin, root=old.root, was=old.folder, left=left)
     for folder, _, _ in os.walk(new.folder):
         files.sync_folder(folder)
     return journal, left, installed

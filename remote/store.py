@@ -152,11 +152,12 @@ class Store:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(folder, 0o700)
             for folder in (self.folder, self.runs, self.releases):
-                os.chmod(folder, 0o700)  # also when somebody has opened it, or a backup was put back
+                if stat.S_IMODE(os.stat(folder).st_mode) != 0o700:  # somebody opened it, or a backup was put back
+                    os.chmod(folder, 0o700)
+            if files.read(self.salt) is None:
+                files.write(self.salt, os.urandom(32))
         except OSError as error:
-            raise Refusal(f"{self.folder} cannot be made: {error.strerror}", elsewhere(), "server") from error
-        if files.read(self.salt) is None:
-            files.write(self.salt, os.urandom(32))
+            raise unmade(self.folder, error) from error
         if not os.path.exists(self.spare) and files.room(self.folder) > 2 * ROOM:
             files.reserve(self.spare, ROOM)
 
@@ -211,6 +212,10 @@ def machine() -> str:
             if found:
                 return found[0]
     return ""
+
+
+def unmade(folder: str, error: OSError) -> Refusal:
+    return Refusal(f"{folder} cannot be made: {error.strerror}", f"{files.SEE}; or {elsewhere()}")
 
 
 def elsewhere() -> str:

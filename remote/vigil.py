@@ -99,10 +99,10 @@ def _fault(vigil: Vigil, seen: Seen) -> str:
     if seen.failure:
         return f"its log says: {seen.failure}"
     if seen.restarts > vigil.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
-        times = seen.restarts - vigil.restarts
+        count = seen.restarts - vigil.restarts
         # While it runs again, the engine no longer knows how it ended.
         ending = "" if seen.running and not seen.restarting else f", with exit status {seen.exit_code}"
-        return f"it ended by itself and was restarted {times} time{'s' * (times > 1)}{ending}"
+        return f"it ended by itself and was restarted {count} time{'' if count == 1 else 's'}{ending}"
     if not seen.running and not vigil.excuse:
         return f"it ended by itself with exit status {seen.exit_code}"
     return ""

@@ -6,6 +6,7 @@ Messages to the laptop are JSON text sequences (RFC 7464), so that what a login 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -22,6 +23,9 @@ from remote.words import Refusal
 
 BEAT = 3.0  # seconds of silence after which a beat says that the work goes on
 GRACE = 5.0  # seconds a verb has for ending its children when nobody listens any more
+DEFECT = "defect"
+# What a file system or a limit of the login may say of any file: no defect of ours.
+UNUSABLE = ["EACCES", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOSPC", "EROFS"]
 
 
 class Gone(BaseException):
@@ -110,17 +114,23 @@ def _outcome(verb: str, request: Dict[str, Any], line: Line) -> Dict[str, Any]:
     try:
         answer = importlib.import_module("remote." + verb).answer(request, line.emit)
         json.dumps(answer, allow_nan=False)
-    except Refusal as refusal:
-        return {"error": {"kind": refusal.kind, "message": refusal.message, "hint": refusal.hint}}
     except Exception as error:
-        return {"error": defect(error)}
+        return {"error": failure(error)}
     return {"answer": answer}
 
 
-def defect(error: Exception) -> Dict[str, Any]:
-    """What went wrong and where. The error's own text stays here: it may quote a secret out of the request."""
+def failure(error: Exception) -> Dict[str, Any]:
+    """What went wrong and where: a refusal, a file of the server that could not be used, or a defect.
+
+    The text of a defect stays here: it may quote a secret out of the request.
+    """
+    if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNUSABLE:
+        said = f"{error.filename or 'a file'} cannot be used: {error.strerror}"
+        error = Refusal(said, "see df, df -i and the mount on the server")
+    if isinstance(error, Refusal):
+        return {"kind": error.kind, "message": error.message, "hint": error.hint}
     frames = traceback.extract_tb(sys.exc_info()[2])
     place = next((frame for frame in reversed(frames) if frame.filename.startswith("remote/")), frames[-1])
     message = f"{type(error).__name__} in {place.filename} line {place.lineno}"
     debug = "".join(traceback.format_list(frames)) + type(error).__name__
-    return {"kind": "defect", "message": message, "hint": "", "debug": debug}
+    return {"kind": DEFECT, "message": message, "hint": "", "debug": debug}

@@ -39,6 +39,8 @@ _BLOCK = re.compile(r"^(?=class |def )", re.MULTILINE)
 _LOCAL = re.compile(rf"^(?P<where> +(?:self\.)?\w+): {_TYPE} = ", re.MULTILINE)
 _FROM = re.compile(r"^(?P<from>from [\w.]+ import )(?P<names>\([^)]*\)|[^\n(]*)$", re.MULTILINE)
 _WORD = re.compile(r"\w+")
+_TEXT = re.compile(r"""([rbf]{0,2}(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))""", re.IGNORECASE)
+_SPACED = re.compile(r"(?:(?<=\S)|\A) ?([-+*/%|&=!<>]?=|->|[-+*/%<>,:|&]) (?=\S|\Z)")  # an operator between blanks
 _COMMENT = re.compile(
     r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n]*$|(?<=\n)(?P<code>[^\n"'#]*[^\n"'# ]) +# [^\n]*$""", re.MULTILINE
 )
@@ -95,7 +97,14 @@ def without_prose(source: str) -> str:
     )
     source = _RESULT.sub("):", _SIGNATURE.sub(lambda match: _ARGUMENT.sub(r"\1", match[0]), source))
     source = _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
-    return _without_idle_imports("".join(map(_without_types_of_locals, _BLOCK.split(source))))
+    return _without_blanks(_without_idle_imports("".join(map(_without_types_of_locals, _BLOCK.split(source)))))
+
+
+def _without_blanks(source: str) -> str:
+    """Without the blanks around operators; those in texts stay."""
+    parts = _TEXT.split(source)
+    parts[::2] = (_SPACED.sub(r"\1", part) for part in parts[::2])
+    return "".join(parts)
 
 
 def _without_types_of_locals(block: str) -> str:

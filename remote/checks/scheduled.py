@@ -8,7 +8,7 @@ from remote import notes
 from remote.checks import say
 from remote.scheduled import state as states
 from remote.scheduled.settings import SETTINGS, STATE, Installed, keyed_hash, place
-from remote.scheduled.state import State
+from remote.scheduled.state import ROUND, State
 from remote.scheduled.waiting import held, moment_of
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
@@ -16,6 +16,7 @@ from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
 LATE = 2.5  # intervals after which the next round is overdue
 INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
 CRON = "see that cron runs: systemctl status cron"
+DISK = "see dmesg and the mount on the server: a disk with faults is made read-only"
 
 Findings = List[Tuple[str, str, str]]  # the level, a sentence, and what to do about it
 
@@ -35,7 +36,10 @@ def check(name: str, store: Store, key: str, now: float) -> Check:
     figures["rounds"] = found.rounds
     every = installed.settings.every
     findings = [*((CRITICAL, text, TRY) for text in held_back(found, every, now).values()), *damaged]
-    findings += [*_late(since, every), *((WARNING, why, "") for why in found.troubles.values())]
+    unwritable = states.unwritable(place(store, STATE))
+    if unwritable:
+        findings.append((CRITICAL, f"nothing can be remembered: {unwritable}", DISK))
+    findings += [*_late(since, every), *(_trouble(what, why) for what, why in found.troubles.items())]
     if key:
         figures["settings"] = keyed_hash(installed.settings, key)
     sentence = _last_round(found, since)
@@ -44,6 +48,11 @@ def check(name: str, store: Store, key: str, now: float) -> Check:
     level = CRITICAL if any(level == CRITICAL for level, _, _ in findings) else WARNING
     hint = next((hint for _, _, hint in findings if hint), "")
     return Check(name, level, "; ".join([sentence, *(text for _, text, _ in findings)]), figures, hint)
+
+
+def _trouble(what: str, why: str) -> Tuple[str, str, str]:
+    """A round that failed is worse than a file that only people look at."""
+    return (CRITICAL, why, "") if what == ROUND else (WARNING, why, "")
 
 
 def held_back(state: State, every: int, now: float) -> Dict[str, str]:

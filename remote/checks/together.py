@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from remote.words import UNKNOWN, Check, Refusal
+from remote import wire
+from remote.words import UNKNOWN, Check
 
 DEADLINE = 10.0  # seconds
 
@@ -48,26 +48,15 @@ def ask_all(questions: Sequence[Question], tell: Callable[[Check], None]) -> Lis
 def _ask(index: int, question: Question, answers: queue.Queue[Tuple[int, Check]]) -> None:
     try:
         check = question.ask(question.name)
-    except Refusal as refusal:
-        check = Check(question.name, UNKNOWN, refusal.message, hint=refusal.hint)
     except Exception as error:  # the other checks are worth having: this one says what happened
-        check = Check(
-            question.name,
-            UNKNOWN,
-            f"this check failed by itself ({_origin(error)})",
-            hint="a defect of this check: please report it",
-        )
+        failed = wire.failure(error)
+        if failed["kind"] == wire.DEFECT:
+            sentence = f"this check failed by itself ({failed['message']})"
+            check = Check(question.name, UNKNOWN, sentence, hint="a defect of this check: please report it")
+        else:
+            check = Check(question.name, UNKNOWN, failed["message"], hint=failed["hint"])
     answers.put((index, check))
 
 
 def _overdue(question: Question) -> Check:
     return Check(question.name, UNKNOWN, f"gave no answer within {question.deadline:.0f} s")
-
-
-def _origin(error: Exception) -> str:
-    """The kind of an exception and where it was raised; its text is left out, since it may quote a secret."""
-    trace = sys.exc_info()[2]
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "" if trace is None else f" in {trace.tb_frame.f_globals.get('__name__')} line {trace.tb_lineno}"
-    return type(error).__name__ + place

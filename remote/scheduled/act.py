@@ -10,20 +10,23 @@ import os
 import signal
 import socket
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from remote import docker_disk, files, halt, lock, meant, pause, record, recover, tidy, unfinished
 from remote import engine as engines
 from remote import journal as journals
+from remote.checks import say
+from remote.checks.container import started_at
 from remote.docker import Docker, Final, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
-from remote.journal import Journal, now
+from remote.journal import now
 from remote.occupants import felled, occupants, outage
 from remote.ours import Known
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
+from remote.unkept import Unkept, begun
 from remote.ways import ways_out
 from remote.words import CRITICAL, Check, Refusal, encode
 
@@ -31,6 +34,7 @@ WHO = "the scheduled check"
 LONGEST = 1 << 16  # bytes of a journal's line
 MOST_RUNS = 20  # journals of its own that are kept: those of deploys must not be crowded out by a bad night
 CUT_OFF = "run that was cut off"
+APART = 1200.0  # seconds between two starts of a consumer of which nothing is remembered: three an hour, as otherwise
 
 DEAD, STUCK = "dead", "stuck"
 
@@ -56,7 +60,8 @@ def mend(installed: Installed, store: Store) -> List[str]:
         if not engine.acts():
             raise unfinished.cannot_act()
         sentences = recover.cut_off_runs(store, engine, held, settings.batches)
-        tidy.sweep(store)
+        with contextlib.suppress(Refusal, OSError):  # they have ended; the next one sweeps
+            tidy.sweep(store)
         return sentences
 
 
@@ -82,11 +87,12 @@ def row(refusal: Refusal) -> Check:
     return Check(CUT_OFF, CRITICAL, sentence, hint=refusal.hint)
 
 
-def start_again(installed: Installed, store: Store, restart: Restart, why: str) -> str:
+def start_again(installed: Installed, store: Store, restart: Restart, why: str, remember: Callable[[], bool]) -> str:
     """Start a consumer that is dead, or stop and start one that is stuck; what was done, as a sentence.
 
-    Empty when it is as it is on purpose, or is no longer as it was seen, and while a run has not come to its end: it
-    may be what that run is to undo. Raises Refusal when it could not be done.
+    `remember` writes down that it was, and is called before; where it cannot, the engine has to know when it was
+    started last. Empty when it is as it is on purpose, or is no longer as it was seen, and while a run has not come to
+    its end: it may be what that run is to undo. Raises Refusal when it could not be done.
     """
     with _lock(store, "restart") as held:
         if held is None or _cut_off(store) or pause.current(store, time.time()):
@@ -106,17 +112,36 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str) 
         trouble = docker_disk.trouble(engine) if why == STUCK else ""
         if trouble:
             raise Refusal(f"it is not stopped: it could not be started again, as {trouble}", docker_disk.MEND)
+        if not remember():
+            _refuse_unremembered(restart, why, container)
         sentence = _carry_out(installed, store, engine, held, _step(store, restart, found[0], why))
-        _forget_old_runs(store)
+        with contextlib.suppress(Refusal, OSError):  # it runs; the next one forgets more
+            _forget_old_runs(store)
         return sentence
+
+
+def _refuse_unremembered(restart: Restart, why: str, container: Dict[str, Any]) -> None:
+    """Nobody knows how often it was started again but the engine, which knows the last time: Raises Refusal too soon.
+
+    A clock that was set so that it lies ahead of now holds nothing back.
+    """
+    ago = abs(time.time() - started_at(container))
+    if why == STUCK:
+        raise Refusal(f"{restart.service} was left alone: nothing can be remembered")
+    if ago < APART:
+        again = f"nothing can be remembered, so that it is tried again after {say.span(APART)} only"
+        raise Refusal(f"it was started {say.span(ago)} before; {again}")
 
 
 @contextlib.contextmanager
 def _lock(store: Store, action: str) -> Iterator[Optional[int]]:
-    """The lock of the server, None when somebody has it. What is done under it is not ended by the round's deadline."""
+    """The lock of the server, None when somebody has it. What is done under it is not ended by the round's deadline.
+
+    Raises Refusal where it cannot be had at all.
+    """
     try:
         held = lock.acquire(store, _holder(action), patience=0.0)
-    except Refusal:
+    except lock.Held:
         yield None
         return
     left = signal.alarm(0)
@@ -156,7 +181,12 @@ def _step(store: Store, restart: Restart, old: Occupant, why: str) -> ConsumerSt
 
 
 def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held: int, step: ConsumerStep) -> str:
-    """A run as every other, with a journal: one that is cut off is led to its end by the next command or round."""
+    """A run as every other, with a journal: one that is cut off is led to its end by the next command or round.
+
+    Where no journal can be written, what runs is left alone: cut off after its stop it would stay down, and nobody
+    would know why. One that is down can only gain: its policy is set first, then it is started, and a round that is cut
+    off between the two leaves what the next one finds, a consumer that is down.
+    """
     run, holder, settings = new_id(store), _holder("restart"), installed.settings
     told, _ = record.load(store)
     plan = Plan(
@@ -172,13 +202,13 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
         consumers=(step,),
         docker_host=settings.questions.docker_host,
     )
-    journal = Journal(store.journal(run))
+    line = {**holder, "run": run, "laptop": plan.laptop, "plan": encode(plan), "variables": {}}
+    journal = begun(store.journal(run), **line)
+    docker, unkept = Docker(engine, journal, held, settings.batches), isinstance(journal, Unkept)
+    if unkept and step.old and step.old.running:
+        raise Refusal(f"{step.service} was left alone: {journal.why}", files.SEE)
     try:
-        begun = journal.write("begin", True, **holder, run=run, laptop=plan.laptop, plan=encode(plan), variables={})
-        if not begun and step.old and step.old.running:  # cut off now, it would stay down and nobody would know why
-            files.remove(store.journal(run))
-            raise Refusal(f"{store.folder} is full: nothing can be written down; {step.service} was left alone")
-        end = _exchange(Docker(engine, journal, held, settings.batches), step)
+        end = _exchange(docker, step, first_policy=unkept)
         journal.write("end", **encode(end))
     except StepFailed as error:  # it was not seen how the consumer is: the next round goes on
         why = f"{step.service} could not be started again: {error}"
@@ -188,14 +218,16 @@ def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held:
         journal.close()
     if end.outcome != DONE:
         raise Refusal(end.sentence, end.hint)
-    return end.sentence
+    return f"{end.sentence}; fab history does not tell of it: {journal.why}" if unkept else end.sentence
 
 
-def _exchange(docker: Docker, step: ConsumerStep) -> End:
+def _exchange(docker: Docker, step: ConsumerStep, first_policy: bool) -> End:
     """Raises StepFailed when it was not seen how the consumer is."""
     running = bool(step.old and step.old.running)
     docker.journal.write("restart", service=step.service, container=step.container, grace=step.stop_grace * running)
     try:
+        if first_policy:
+            docker.ensure_restart(step.container, step.restart)
         docker.ensure_stopped(step.container, step.stop_grace, sync=False)
         before = docker.inspect(step.container) or {}
         halt.start(docker, step)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from typing import Any, Callable, List, Sequence, Tuple
+from urllib.parse import urlsplit, urlunsplit
 
 from remote.checks.together import Question, ask_all
 from remote.scheduled import channels, waiting
@@ -27,15 +28,18 @@ class Unwritten(Untaken):
     """An alert that nobody was given, by a defect or by data that nobody thought of."""
 
 
-def deliver(settings: Settings, pending: Sequence[Pending]) -> Tuple[Tuple[Pending, ...], List[Check]]:
-    """Hand every channel what waits for it, and call the heartbeat.
+def deliver(
+    settings: Settings, pending: Sequence[Pending], failed: bool = False
+) -> Tuple[Tuple[Pending, ...], List[Check]]:
+    """Hand every channel what waits for it, and call the heartbeat; `failed`: to say that the check itself is not well.
 
     What is left, and a row for each channel that was tried; the heartbeat's is the last one.
     """
     turns = {name: _Turn(settings, name, channel, pending) for name, channel in channels.of(settings).items()}
     asked = [Question(name, turn.empty, DEADLINE) for name, turn in turns.items() if turn.queue]
     if settings.channels.heartbeat:
-        asked.append(Question(HEARTBEAT, partial(_beat, settings.channels.heartbeat), DEADLINE))
+        url = settings.channels.heartbeat
+        asked.append(Question(HEARTBEAT, partial(_beat, failing(url) if failed else url), DEADLINE))
     checks = [dataclasses.replace(one, sentence=settings.covered(one.sentence)) for one in ask_all(asked, _nobody)]
     said = {check.name: check.sentence for check in checks}
     left = [dataclasses.replace(one, why=said[name]) for name, turn in turns.items() for one in list(turn.queue)]
@@ -80,6 +84,8 @@ class _Turn:
             self.said = self.channel.send(write(legible(message)))
         except Untaken:
             raise
+        except OSError as error:  # of this server, as when no file can be opened any more: the alert is not at fault
+            raise Untaken(f"could not be called from here: {error.strerror}", UNREAD) from error
         except Exception as error:  # whatever it is, it must not keep later alerts from those who are to be told
             said = f"could not be written as {self.name} wants it: {type(error).__name__}"
             raise Unwritten(said, REFUSED) from error
@@ -118,6 +124,15 @@ class _Turn:
         if isinstance(error, Unwritten):
             return str(error)
         return f"was not taken: {self.settings.covered(str(error))}"
+
+
+def failing(url: str) -> str:
+    """The address that says a job has failed, as Healthchecks and its like have it.
+
+    Who does not know it answers with an error, and takes it for the silence that he waits for.
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
 
 
 def _beat(url: str, name: str) -> Check:

@@ -53,8 +53,11 @@ def _write_program(path: str, data: bytes) -> bool:
     if not ended.ok:
         os.unlink(staged)
         raise Refusal(f"the check does not run on {sys.executable}: {ended.complaint}", "say python: in hosts.yaml")
-    files.place(staged, path)
-    files.sync_folder(os.path.dirname(path))
+    try:
+        files.place(staged, path)
+        files.sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise files.refusal(path, "written", error) from error
     return True
 
 

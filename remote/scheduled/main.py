@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -14,11 +13,10 @@ from typing import List, Optional, Tuple
 
 from remote import guarded, lock, notes, wire
 from remote.scheduled import deliver
-from remote.scheduled import state as states
 from remote.scheduled.alarm import NEW, News
 from remote.scheduled.message import compose
-from remote.scheduled.round import make, stamp, worst
-from remote.scheduled.settings import LOCK, SETTINGS, STATE, Installed, place
+from remote.scheduled.round import make, stamp, tell_failure, worst
+from remote.scheduled.settings import LOCK, SETTINGS, Installed, place
 from remote.scheduled.state import Pending
 from remote.store import Store
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
@@ -36,23 +34,13 @@ def main(argv: List[str]) -> None:
     status = EXIT_STATUS[UNKNOWN]
     try:
         status = _version(argv[0]) if argv[1:] == ["version"] else _round(argv[0])
-    except Refusal as refusal:
-        print(refusal.message, refusal.hint, sep="\n")
     except Exception as error:
-        _note_defect(os.path.dirname(os.path.abspath(argv[0])), error)
+        failed = wire.failure(error)
+        print(failed["message"], failed["hint"], sep="\n")
     finally:
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # nobody reads what cron throws away
+            sys.stdout.flush()
         os._exit(status)
-
-
-def _note_defect(folder: str, error: Exception) -> None:
-    """Leave a word for `fab health`: cron throws away what a round prints."""
-    sentence = f"the last round failed by itself: {wire.defect(error)['message']}"
-    print(sentence)
-    path = os.path.join(folder, STATE)
-    known, _ = states.load(path)
-    if known:
-        states.save(path, dataclasses.replace(known, troubles={**known.troubles, "round": sentence}))
 
 
 def _version(program: str) -> int:
@@ -66,8 +54,18 @@ def _round(program: str) -> int:
     os.nice(NICE)
     installed = _installed(os.path.join(os.path.dirname(os.path.abspath(program)), SETTINGS))
     os.environ.update(installed.environment)
-    guarded.prepare(installed.settings.root, installed.settings.questions.docker_host)
     store = Store(installed.settings.root, os.path.dirname(os.path.dirname(os.path.abspath(program))))
+    try:
+        return _looked_after(installed, store)
+    except Refusal:
+        raise  # the check does not belong here
+    except Exception as error:
+        tell_failure(installed, store, error)
+        raise
+
+
+def _looked_after(installed: Installed, store: Store) -> int:
+    guarded.prepare(installed.settings.root, installed.settings.questions.docker_host)
     store.check_owner()
     held, taken = _alone(store)
     if held is None:
@@ -82,9 +80,9 @@ def _round(program: str) -> int:
 
 def _sweep(folder: str) -> None:
     """What a round that was killed was writing at that moment; what is young may be an install at work."""
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the next round sweeps what this one cannot
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
             if name.startswith(".") and abs(time.time() - os.lstat(path).st_mtime) > OLD:  # or the clock was set back
                 os.unlink(path)
 
@@ -99,17 +97,22 @@ def _installed(path: str) -> Installed:
 def _alone(store: Store) -> Tuple[Optional[int], float]:
     """A descriptor that keeps other rounds away, None when another one is at work; and for how many seconds it is.
 
-    No child inherits the descriptor: one that cannot be ended must not keep later rounds away.
+    No child inherits the descriptor: one that cannot be ended must not keep later rounds away. On a disk that takes
+    nothing the file may only be read, or not be there at all: that has to be told all the same.
     """
-    up = lock.up()
-    try:
-        handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:  # a disk that takes nothing, as one that was made read-only: that has to be told
+    up, handle = lock.up(), NO_LOCK
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        with contextlib.suppress(OSError):
+            handle = os.open(place(store, LOCK), flags | os.O_CLOEXEC, 0o600)
+            break
+    if handle == NO_LOCK:
         return NO_LOCK, 0.0
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return None, _taken(os.pread(handle, 100, 0), up)
+        return None, _taken(handle, up)
+    except OSError:
+        return NO_LOCK, 0.0
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"up": up, "pid": os.getpid()}).encode(), 0)
@@ -118,11 +121,11 @@ def _alone(store: Store) -> Tuple[Optional[int], float]:
     return handle, 0.0
 
 
-def _taken(raw: bytes, up: float) -> float:
+def _taken(handle: int, up: float) -> float:
     """By the clock that nobody sets; 0 where a round has not said yet, or is one of an older version."""
     try:
-        return max(up - float(json.loads(raw)["up"]), 0.0)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return max(up - float(json.loads(os.pread(handle, 100, 0))["up"]), 0.0)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0.0
 
 

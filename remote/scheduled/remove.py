@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from remote import files
 from remote.forms import MaybePlace
@@ -43,10 +43,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         removed.append("crontab")
     if os.path.isdir(os.path.dirname(place(store, LOCK))):
         _await_round(store)
-        for name in (PROGRAM, SETTINGS, STATE, SPARE, LOCK):
-            if os.path.lexists(place(store, name)):
-                files.remove(place(store, name))
-                removed.append(name)
+        removed += _remove_files(store, bool(removed))
     history = place(store, HISTORY)
     if not os.path.exists(history):
         history = ""
@@ -54,6 +51,17 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
             os.rmdir(os.path.dirname(place(store, HISTORY)))
     answer: Dict[str, Any] = encode(Removed(tuple(removed), history))
     return answer
+
+
+def _remove_files(store: Store, was_installed: bool) -> List[str]:
+    """The names of those that were there. Raises Refusal, of kind person where cron starts nothing any more."""
+    try:
+        return [name for name in (PROGRAM, SETTINGS, STATE, SPARE, LOCK) if files.remove(place(store, name))]
+    except Refusal as refusal:
+        if not was_installed:
+            raise
+        said = f"cron starts no check any more, but {refusal.message}"
+        raise Refusal(said, "run it again once the disk takes changes", "person") from refusal
 
 
 def _crontab() -> str:
@@ -69,7 +77,7 @@ def _crontab() -> str:
 def _await_round(store: Store) -> None:
     """A round that is under way would write its state anew. Raises Refusal when it does not come to its end."""
     try:
-        handle = os.open(place(store, LOCK), os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(place(store, LOCK), os.O_RDONLY | os.O_CLOEXEC)  # to be locked, also on a read-only disk
     except FileNotFoundError:
         return
     until = time.monotonic() + PATIENCE

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from remote import health
-from remote.checks.asked import Consumer, Request
+from remote.checks.asked import Request
 from remote.checks.together import ask_all
 from remote.occupants import moment
 from remote.scheduled import act
+from remote.scheduled.attempts import Attempts
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
 from remote.words import CRITICAL, Check, Refusal
@@ -21,30 +23,46 @@ Restarts = Dict[str, Tuple[str, ...]]  # service -> when, as RFC 3339
 
 
 def restart_what_is_down(
-    installed: Installed, store: Store, known: Restarts, checks: Sequence[Check], now: float
+    installed: Installed,
+    store: Store,
+    known: Restarts,
+    checks: Sequence[Check],
+    now: float,
+    attempts: Attempts,
+    remember: Callable[[Restarts], bool],
 ) -> Tuple[List[Check], Restarts, List[str]]:
-    """Start again what is dead, and what is stuck if that is wanted; the rows after that, when, and what was done."""
+    """Start again what is dead, and what is stuck if that is wanted; the rows after that, when, and what was done.
+
+    `remember` writes the restarts down, and says whether it could: each before it is made, so that no round that is cut
+    off forgets it.
+    """
     rows = {check.name: check for check in checks}
     restarts = {service: recent(times, now) for service, times in known.items()}
     actions: List[str] = []
     asked = installed.settings.questions
     for restart in installed.settings.restarts:
-        consumer = next(one for one in asked.consumers if one.service == restart.service)
-        row, why = _fault(restart, asked, rows)
+        what = f"the restart of {restart.service}"
+        row, why = attempts.make(what, partial(_fault, restart, asked, rows), ("", ""))
         if not why:
             continue
         times = restarts.get(restart.service, ())
         if len(times) >= MOST:
             rows[row] = _with(rows[row], f"it was started again {MOST} times within the hour, and is left to a person")
             continue
+        after = {**restarts, restart.service: (*times, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))}
         try:
-            done = act.start_again(installed, store, restart, why)
+            done = act.start_again(installed, store, restart, why, partial(remember, after))
         except Refusal as refusal:  # it was not started, and so does not count
             rows[row] = _with(rows[row], refusal.message, refusal.hint)
+            if isinstance(refusal.__cause__, OSError):  # no second round is to be waited for
+                attempts.note(what, refusal)
+            continue
+        except Exception as error:  # the other consumers are to be started all the same
+            rows[row] = _with(rows[row], f"it could not be started again: {attempts.note(what, error)}")
             continue
         if done:
-            restarts[restart.service] = (*times, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
-            rows[health.alive_name(restart.service)] = _again(asked, consumer)
+            restarts = after
+            rows[health.alive_name(restart.service)] = _again(asked, restart.service)
             actions.append(f"{done}; now: {rows[health.alive_name(restart.service)].sentence}")
     return [rows[check.name] for check in checks], {name: times for name, times in restarts.items() if times}, actions
 
@@ -74,8 +92,9 @@ def _fault(restart: Restart, asked: Request, rows: Dict[str, Check]) -> Tuple[st
     return alive, ""
 
 
-def _again(asked: Request, consumer: Consumer) -> Check:
+def _again(asked: Request, service: str) -> Check:
     """Ask once more, after it was started."""
+    consumer = next(one for one in asked.consumers if one.service == service)
     (check,) = ask_all([health.alive(asked, consumer, None)], lambda check: None)
     return check
 

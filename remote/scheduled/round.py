@@ -1,13 +1,19 @@
 """One round of the scheduled check: look, do the one thing it is there for, tell whoever is to be told, write it down.
 
-Whatever is wrong with the server, a round comes to its end and says what it can: a state that is damaged begins anew, a
-disk that is full takes no history, a channel that does not answer is tried again by the next round.
+Whatever is wrong with the server, a round comes to its end and says what it can: a part that fails is a row, a state
+that is damaged begins anew, a disk that is full takes no history, a channel that does not answer is tried again by the
+next round. Where nothing can be written, the round goes on in memory.
+
+What nobody remembers is told by the clock. Nothing is remembered anywhere else: what lies in /tmp or /dev/shm, a
+container may have written, and an alert that it has marked as told would never come.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from remote import health
@@ -17,11 +23,13 @@ from remote.foreign_text import LONGEST, one_line
 from remote.occupants import moment
 from remote.scheduled import act, alarm, deliver, history, metrics, silence, standstill
 from remote.scheduled import state as states
+from remote.scheduled.attempts import NAME as FAILED
+from remote.scheduled.attempts import Attempts, row
 from remote.scheduled.figures import of_checks
 from remote.scheduled.message import Message, compose
 from remote.scheduled.restarts import Restarts, restart_what_is_down
 from remote.scheduled.rounds import Round
-from remote.scheduled.settings import HISTORY, STATE, Channels, Installed, Settings, place
+from remote.scheduled.settings import HISTORY, STATE, Installed, Settings, place
 from remote.scheduled.standstill import Standstill
 from remote.scheduled.state import Pending, State
 from remote.scheduled.waiting import kept, redated
@@ -32,24 +40,29 @@ UNTRIED = "it was not tried yet"
 HOUR = 3600.0  # seconds
 DISK = "see dmesg and the mount on the server: a disk with faults is made read-only"
 WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
+NO_SILENCE: Tuple[str, Optional[Check]] = ("", None)  # where that cannot be seen: whoever acts takes the lock first
 
 
 def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
     """Make one round; what it saw and did, and its rows."""
-    begun, now, settings = time.monotonic(), time.time(), installed.settings
+    begun, now, settings, attempts = time.monotonic(), time.time(), installed.settings, Attempts()
     before, damage = states.load(place(store, STATE))
     known = before or State()
     at, step = stamp(now), _step(known, now, settings.every)
-    quiet, checks, mended = _look(installed, store, known, now)
-    last = journals.last(store)
-    run = last.id if last and last.state == "ended" else ""
+    quiet, checks, mended = _look(installed, store, known, now, attempts)
+    run = attempts.make("the journals", partial(_ended, store), known.run)
     checks, standstills = _moved(settings, known if run == known.run else None, checks, step)
     restarts: Restarts = known.restarts
     actions: List[str] = []
     if not quiet:
-        checks, restarts, actions = restart_what_is_down(installed, store, restarts, checks, now)
-    checks = [_covered(settings, check) for check in checks]
-    remarks = [one_line(settings.covered(text), LONGEST) for text in (*filter(None, [damage]), *mended, *actions)]
+
+        def remember(made: Restarts) -> bool:
+            return not states.save(place(store, STATE), dataclasses.replace(known, at=at, restarts=made))
+
+        checks, restarts, actions = restart_what_is_down(installed, store, restarts, checks, now, attempts, remember)
+    checks = [_covered(settings, check) for check in (*checks, *attempts.rows())]
+    did = [one_line(settings.covered(text), LONGEST) for text in (*mended, *actions)]
+    remarks = [*filter(None, [damage]), *did]
     alarms, message = (known.alarms, None) if quiet else _news(settings, known, checks, remarks, at, step)
     after = dataclasses.replace(
         known,
@@ -65,22 +78,52 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
         pending=tuple(redated(known.pending, _since(known, now) - step)),
     )
     found = dataclasses.replace(of_checks(at, checks, settings.questions), silent=quiet, actions=tuple(remarks))
-    message = noted(settings, after, store, checks, message)
-    return _tell(installed, store, after, found, message, begun), checks
+    told = noted(settings, known, after, store, checks, message, did)
+    found = _tell(installed, store, found, told, attempts.failed, begun)
+    return found, [*checks, *told.unremembered]
 
 
-def _look(installed: Installed, store: Store, known: State, now: float) -> Tuple[str, List[Check], List[str]]:
+def tell_failure(installed: Installed, store: Store, error: Exception) -> None:
+    """What a round that failed as a whole still does: it tells that, as any other alarm, and leaves it to be seen."""
+    settings, now = installed.settings, time.time()
+    known = states.load(place(store, STATE))[0] or State()
+    at, attempts = stamp(now), Attempts()
+    attempts.note("all of it", error)
+    quiet, _ = attempts.make("the lock", partial(silence.silence, store, now), NO_SILENCE)
+    checks = [_covered(settings, check) for check in attempts.rows()]
+    known_of_it = {name: one for name, one in known.alarms.items() if name == FAILED}
+    alarms, news = alarm.judge(known_of_it, checks, at, _step(known, now, settings.every), settings.repeat, {FAILED})
+    message = compose(settings.server, at, news, []) if news and not quiet else None
+    alarms = known.alarms if quiet else {**known.alarms, **alarms}
+    after = dataclasses.replace(known, at=at, level=CRITICAL, silent=quiet, rounds=known.rounds + 1, alarms=alarms)
+    told = noted(settings, known, after, store, checks, message, [])
+    found = Round(at, levels={check.name: check.level for check in checks}, silent=quiet)
+    _tell(installed, store, found, told, attempts.failed, time.monotonic())
+
+
+def _look(
+    installed: Installed, store: Store, known: State, now: float, attempts: Attempts
+) -> Tuple[str, List[Check], List[str]]:
     """Why this round is silent, empty when it is not; its rows; and what became of runs that were cut off."""
-    quiet, unending = silence.silence(store, now)
+    quiet, unending = attempts.make("the lock", partial(silence.silence, store, now), NO_SILENCE)
     beside, mended = [unending] if unending else [], []
     if not quiet:
         try:
             mended = act.mend(installed, store)
         except Refusal as refusal:
             beside.append(act.row(refusal))
+        except Exception as error:
+            attempts.note("runs that were cut off", error)
     checks = ask_all(health.questions(installed.settings.questions, store, known.full), lambda check: None)
-    quiet = quiet or silence.silence(store, time.time())[0]  # whoever began meanwhile may be what was seen
+    if not quiet:  # whoever began meanwhile may be what was seen
+        quiet, _ = attempts.make("the lock", partial(silence.silence, store, time.time()), NO_SILENCE)
     return quiet, [*checks, *beside], mended
+
+
+def _ended(store: Store) -> str:
+    """The newest run, if it has ended."""
+    last = journals.last(store)
+    return last.id if last and last.state == "ended" else ""
 
 
 def stamp(now: float) -> str:
@@ -126,7 +169,7 @@ def _news(
 ) -> Tuple[alarm.Alarms, Optional[Message]]:
     asked = settings.questions
     offsets = [health.offset_name(asked, one.service) for one in asked.consumers]
-    at_once = {health.DISK, *offsets}
+    at_once = {health.DISK, FAILED, *offsets}
     levels = {check.name: check.level for check in checks}
     frozen = {
         name
@@ -151,21 +194,62 @@ def _covered(settings: Settings, check: Check) -> Check:
     return dataclasses.replace(check, sentence=settings.covered(check.sentence), hint=settings.covered(check.hint))
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a round is to tell. `unremembered`: a row where the state cannot be written, else nothing."""
+
+    after: State  # what waits for a channel and is not handed over this time is in it
+    message: Optional[Message]  # what is new
+    now: Tuple[Pending, ...]  # what is handed over
+    unremembered: Tuple[Check, ...] = ()
+
+
 def noted(
-    settings: Settings, after: State, store: Store, checks: Sequence[Check], message: Optional[Message]
-) -> Optional[Message]:
+    settings: Settings,
+    known: State,
+    after: State,
+    store: Store,
+    checks: Sequence[Check],
+    message: Optional[Message],
+    did: Sequence[str],
+) -> Told:
     """Write the state, what is to be sent included: an alert may come twice when the power fails, and is not forgotten.
 
-    Where it cannot be written, nothing is remembered: then all that is critical is told once an hour.
+    Where it cannot be written, all that is critical is told at once, and then once an hour, and what was done with it
+    when it is. What was judged counts for nothing then: the next round that is remembered judges from the last one.
     """
-    why = states.save(place(store, STATE), dataclasses.replace(after, pending=_waiting(settings, after, message)))
+    waiting = _waiting(settings, after, message)
+    why = states.save(place(store, STATE), dataclasses.replace(after, pending=waiting))
     if not why:
-        return message
-    if after.silent or moment(after.at) % HOUR >= settings.every:
-        return None
-    notes = Check("notes of the check", CRITICAL, f"cannot be written, so that nothing is remembered: {why}", hint=DISK)
-    found = [alarm.News(alarm.NEW, check, after.at) for check in (notes, *checks) if check.level == CRITICAL]
-    return compose(settings.server, after.at, found, [])
+        kept, given = (waiting, ()) if after.silent else ((), waiting)
+        return Told(dataclasses.replace(after, pending=kept), message, given)
+    check = Check("notes of the check", CRITICAL, f"cannot be written, so that nothing is remembered: {why}", hint=DISK)
+    first, due = _by_the_clock(known, settings.every)
+    after = dataclasses.replace(after, alarms=known.alarms)
+    if after.silent:
+        return Told(after, None, (), (check,))
+    critical = [one for one in (check, *checks) if one.level == CRITICAL] if due else []
+    news = [alarm.News(alarm.NEW, one, after.at) for one in critical]
+    message = compose(settings.server, after.at, news, did) if news or did else None
+    # What waits is tried once, and then when a channel's answer can be remembered again: it would come every round.
+    tried, kept = (after.pending, ()) if first else ((), after.pending)
+    given = _waiting(settings, dataclasses.replace(after, pending=tried), message)
+    return Told(dataclasses.replace(after, pending=kept), message, given, (check,))
+
+
+def _by_the_clock(known: State, every: int) -> Tuple[bool, bool]:
+    """Whether a round is the first of which nothing is remembered, and whether such a round is to tell anything.
+
+    That is so in the first one since the last state or the server's boot, and in one of each hour from then on.
+    """
+    up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    try:
+        ago = time.time() - moment(known.at) if known.at else up
+    except ValueError:
+        ago = up
+    since = min(ago, up) if ago >= 0 else up  # one that lies ahead is of a clock that was set
+    first = since < 1.5 * every
+    return first, first or (since - every / 2) % HOUR < every
 
 
 def _waiting(settings: Settings, after: State, message: Optional[Message]) -> Tuple[Pending, ...]:
@@ -178,29 +262,23 @@ def _waiting(settings: Settings, after: State, message: Optional[Message]) -> Tu
     return tuple(waiting)
 
 
-def _tell(
-    installed: Installed, store: Store, after: State, found: Round, message: Optional[Message], begun: float
-) -> Round:
-    """Send, and write down what became of it."""
-    settings, path = installed.settings, place(store, STATE)
-    waiting = _waiting(settings, after, message)
-    if after.silent:
-        only = dataclasses.replace(settings, channels=Channels(heartbeat=settings.channels.heartbeat))
-        left, (_, sent) = waiting, deliver.deliver(only, ())
-    else:
-        left, sent = deliver.deliver(settings, waiting)
-    after = dataclasses.replace(after, pending=left)
-    titles = (message.title,) if message else ()
+def _tell(installed: Installed, store: Store, found: Round, told: Told, failed: Sequence[str], begun: float) -> Round:
+    """Send, and write down what became of it. `failed`: what of the round did; the heartbeat says that, too."""
+    settings, path, whole = installed.settings, place(store, STATE), not (failed or told.unremembered)
+    left, sent = deliver.deliver(settings, told.now, not whole)
+    after = dataclasses.replace(told.after, pending=(*told.after.pending, *left))
+    titles = (told.message.title,) if told.message else ()
     found = dataclasses.replace(found, seconds=round(time.monotonic() - begun, 3), alerts=titles)
     troubles = {"history": history.append(place(store, HISTORY), found, settings.keep, settings.every)}
     heartbeat = [check for check in sent if check.name == deliver.HEARTBEAT and check.level != OK]
-    troubles["heartbeat"] = f"the heartbeat's address {heartbeat[0].sentence}" if heartbeat else ""
+    troubles["heartbeat"] = f"the heartbeat's address {heartbeat[0].sentence}" if heartbeat and whole else ""
     holding = {deliver.HEARTBEAT, *(one.channel for one in left)}
     for check in sent:
         lost = check.level == CRITICAL and check.name not in holding
         troubles[f"alerts of {check.name}"] = f"{check.name}: {check.sentence}; it was dropped" if lost else ""
     if settings.textfile:
         troubles["textfile"] = metrics.write(settings.textfile, settings.server, found, after)
-    told = {what: why for what, why in troubles.items() if why}
-    states.save(path, dataclasses.replace(after, troubles=told))
+    troubles[states.ROUND] = settings.covered(row("; ".join(failed)).sentence) if failed else ""
+    there = {what: why for what, why in troubles.items() if why}
+    states.save(path, dataclasses.replace(after, troubles=there))
     return found

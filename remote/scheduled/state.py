@@ -17,6 +17,7 @@ from remote.words import Refusal, encode
 
 SPARE = "state.spare"  # beside the state: written in place, which takes no room on a disk that is full
 ROOM = 1 << 16  # bytes of it
+ROUND = "round"  # among the troubles: that the last one failed
 MOST_PENDING, LONGEST_PENDING = 20, 3 * 86400.0  # alerts, and seconds, kept for one channel that takes none
 
 
@@ -72,6 +73,24 @@ def save(path: str, state: State) -> str:
         return "" if _overwrite(_spare(path), data) else str(error)
     _clear(_spare(path))
     return ""
+
+
+def unwritable(path: str) -> str:
+    """Why no round could leave anything to the next one, usually nothing. Asked of the file, which is left as it is."""
+    for one in (_spare(path), path):
+        try:
+            handle = os.open(one, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.fsync(handle)  # a file system that gave up writing says so here
+            finally:
+                os.close(handle)
+            return ""
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return f"{one} cannot be written: {error.strerror}"
+    folder = os.path.dirname(path)  # no round has come so far
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable for this login"
 
 
 def _read(path: str) -> Tuple[Optional[State], str]:

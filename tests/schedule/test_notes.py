@@ -10,7 +10,7 @@ from sandbox import run_inside, start, stop
 from tests.deploy.laptop import QUEUE
 from tests.real import fire, published
 from tests.schedule.test_rounds import stall
-from tests.schedule.watchman import EVERY, FOLDER, HISTORY, OK, SETTINGS, STATE, UNKNOWN, Watchman
+from tests.schedule.watchman import CRITICAL, EVERY, FOLDER, HISTORY, OK, SETTINGS, STATE, Watchman
 
 pytestmark = pytest.mark.real
 
@@ -75,9 +75,12 @@ def test_a_round_that_fails_by_itself_leaves_a_word_for_fab_health(deployed: Wat
     broken = json.loads(whole)
     broken["settings"]["restarts"][0]["service"] = "nobody"  # which no laptop would write
     deployed.write(SETTINGS, json.dumps(broken))
-    assert deployed.round() == UNKNOWN
-    said = deployed.laptop.fab("health").out
-    assert "the last round failed by itself: StopIteration in remote/scheduled/restarts.py line" in said
+    assert deployed.round() == CRITICAL
+    said = deployed.laptop.fab("health")
+    failed = "a round failed in part: the restart of nobody: KeyError in remote/scheduled/restarts.py line"
+    assert said.status == CRITICAL and failed in said.out, said.all
+    assert f"critical: scheduled check: {failed}" in deployed.told[0].text
     deployed.write(SETTINGS, whole)
     assert deployed.round() == OK
-    assert "failed by itself" not in deployed.laptop.fab("health").out
+    assert "failed in part" not in deployed.laptop.fab("health").out
+    assert deployed.told[-1].title == "gpu-1: over: scheduled check"

@@ -129,18 +129,18 @@ def test_functions_travel_without_types_and_values_with_theirs() -> None:
     method = "def f(self, y: Dict[str, Tuple[int, ...]], *z: int, w: str = ':') -> None:"
     function = "def g(\n    y: int,\n) -> int:\n    u: int = y\n"
     source = f"class A:\n    x: int = 1\n    {method}\n        u: int = 2\n\n\n{function}"
-    kept = "class A:\n x: int = 1\n def f(self, y, *z, w = ':'):\n  u = 2\n\n\ndef g(\n y,\n):\n u = y\n"
+    kept = "class A:\n x:int=1\n def f(self,y,*z,w=':'):\n  u=2\n\n\ndef g(\n y,\n):\n u=y\n"
     assert bundle.without_prose(source) == kept
 
 
 def test_comments_and_docstrings_stay_at_home() -> None:
     source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s gone\nC = ""  # it\'s kept\n'
-    assert bundle.without_prose(source) == '""\nA = "# no comment"\n\nB = 1\nC = ""  # it\'s kept\n'
+    assert bundle.without_prose(source) == '""\nA="# no comment"\n\nB=1\nC=""  # it\'s kept\n'
 
 
 def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
     source = "from a import (\n    b,\n    c as d,\n)\nfrom e import f, g\nfrom h import i\n\nx = d(g)\n"
-    assert bundle.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx = d(g)\n"
+    assert bundle.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx=d(g)\n"
 
 
 @pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)

@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -
     path = tmp_path / "config.yaml"
     path.write_bytes(b"old")
     ended = subprocess.run([sys.executable, "-c", WITHOUT_ROOM, str(path)], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == f"{path} cannot be written: File too large server"
+    assert ended.stdout.strip() == f"{path} cannot be written: File too large refused"
     assert (path.read_bytes(), listed(tmp_path)) == (b"old", {"config.yaml"})
 
 
@@ -91,7 +91,7 @@ def test_an_owner_that_cannot_be_given_leaves_nothing_behind() -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"nowhere/config\.yaml cannot be written: No such file or directory") as caught:
         files.write(str(tmp_path / "nowhere" / "config.yaml"), b"")
-    assert caught.value.kind == "server"
+    assert caught.value.kind == "refused"
 
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:

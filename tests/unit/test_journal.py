@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ from remote.journal import Journal
 from remote.plans import RunState
 from remote.state_make import make
 from remote.store import Store, find_store
+from remote.words import Refusal
+from tests.unit.broken_disk import ERRORS, Disk, every_write
 
 RUN = "20260420-101112-abcd"
 DAY = "20260420-101112-000"
@@ -76,8 +80,37 @@ print(*noted)
         [sys.executable, "-c", program, store.journal(RUN)], check=True, capture_output=True, text=True
     )
     assert said.stdout.split() == ["True", "False", "False", "False", "True"]
-    assert Path(store.journal(RUN)).stat().st_size > 150
     assert events(Path(store.journal(RUN))) == ["begin", "end"]
+    assert len(Path(store.journal(RUN)).read_bytes().splitlines()) == 2, "what was torn is taken back"
+
+
+def test_a_line_that_may_not_be_on_disk_is_taken_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise whoever cleans up after the run would take a swap for begun, and leave its config where it is."""
+    book = Journal(store.journal(RUN))
+    assert book.write("begin")
+    with monkeypatch.context() as patch:
+        Disk(patch).fail(every_write, errno.EIO)
+        assert not book.write("swap")
+    with monkeypatch.context() as patch:
+        Disk(patch).fail(lambda number, name, writes: name.startswith("fsync "), errno.EIO)
+        assert not book.write("swap")
+    assert book.why == "Input/output error"
+    book.close()
+    assert events(Path(store.journal(RUN))) == ["begin"]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_run_that_cannot_be_written_down_is_refused_and_leaves_no_journal(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    said = f"no run can be written down in {store.runs}: {os.strerror(error)}; nothing was changed"
+    for fails in (every_write, lambda number, name, writes: name.startswith("fsync ")):
+        with monkeypatch.context() as patch:
+            Disk(patch).fail(fails, error)
+            with pytest.raises(Refusal) as refused:
+                Journal(store.journal(RUN)).begin(run=RUN)
+        assert (refused.value.message, refused.value.kind) == (said, "refused")
+        assert not Path(store.journal(RUN)).exists()
 
 
 def test_a_journal_lives_as_long_as_the_process_that_writes_it(store: Store) -> None:

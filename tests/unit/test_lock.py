@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from remote.journal import Journal
 from remote.state_make import make
 from remote.store import Store, find_store
 from remote.words import Refusal
+from tests.unit.broken_disk import Disk, every_write
 
 ANN = {"run": "20260420-101112-abcd", "action": "deploy", "who": "ann", "since": "2026-04-20T10:11:12.000Z"}
 HOLD = """
@@ -186,3 +188,30 @@ while lock.holder(find_store(sys.argv[1], sys.argv[1] + '/state')) is None:
         for _ in range(20):
             os.close(lock.acquire(store, {}))
         looker.kill()
+
+
+def test_on_a_disk_that_takes_nothing_the_lock_holds_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.close(lock.acquire(store, ANN))
+    with monkeypatch.context() as patch:
+        Disk(patch).fail(every_write, errno.EROFS)
+        held = lock.acquire(store, ANN)
+        with pytest.raises(lock.Held):
+            lock.acquire(store, ANN)
+    with pytest.raises(lock.Held):
+        lock.acquire(store, ANN)
+    os.close(held)
+    os.close(lock.acquire(store, ANN))
+
+
+def test_a_lock_that_cannot_be_had_is_not_said_to_be_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for call in ("new ", "open ", "flock "):
+        with monkeypatch.context() as patch:
+            Disk(patch).fail(lambda number, name, writes, call=call: name.startswith(call), errno.EIO)
+            if call == "new ":
+                Path(store.lock).unlink(missing_ok=True)
+            with pytest.raises(Refusal, match="lock cannot be opened: Input/output error; nothing was changed") as said:
+                lock.acquire(store, ANN)
+        assert not isinstance(said.value, lock.Held)
+        os.close(lock.acquire(store, ANN))

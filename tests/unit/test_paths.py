@@ -37,6 +37,8 @@ OS_PATH = ("exists", "lexists", "isdir", "isfile", "islink", "ismount", "realpat
 WHOLE = ("shutil", "glob", "tempfile", "pathlib", "fileinput")  # modules all of whose functions touch files
 HARMLESS = {
     "files.staged_name",
+    "files.why",
+    "files.refusal",
     "guarded.prepare",
     "guarded.hint",
     "guarded.aside",
@@ -127,19 +129,20 @@ PLACES = (
         "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",
         "the login user (root with `sudo: true`) alone",
         OURS,
-        """carry._enter choose._live choose._kept ends.claim env._live env._keep files.make_folder files.room
+        """carry._enter choose._carry_out choose._kept ends.claim env._live env._keep files.make_folder files.room
         files.disk files.reserve files.give_up files.read follow.follow history._lines journal.Journal
         journal.read journal.alive journal.runs lock._opened lock._is_in_place lock.holder meant._save modelchoice.load
         modelchoice.save modelkey.chosen modelkey.point modelkey._rewrite_kept notes.load notes.save
-        offset.position pause.admit pausing.answer process._live prune._live prune._remove prune._room
+        offset.position pause.admit pausing.answer prune._live prune._remove prune._room
         record.load record.save recover._conclude release._placed release._take_config_along release.keep_failed
-        replay.place replay.undo scheduled.act._carry_out scheduled.act._forget_old_runs scheduled.act._last_event
+        replay.place replay.undo scheduled.act._forget_old_runs scheduled.act._last_event
         scheduled.act._is_own scheduled.crontab.write scheduled.history.append scheduled.history.read
         scheduled.history._trim scheduled.history._write_anew scheduled.installation.forget
         scheduled.installation.lay_down scheduled.installation._write_program scheduled.main._sweep
         scheduled.main._alone scheduled.remove.answer
         scheduled.remove._await_round scheduled.show.answer scheduled.state.save scheduled.state._read
-        scheduled.state._overwrite scheduled.state._clear stage.stage stage._config_text stage._stage_config
+        scheduled.state._overwrite scheduled.state._clear scheduled.state.unwritable scheduled.remove._remove_files
+        files.write stage.stage stage._config_text stage._stage_config
         stage._keep_present unstage.unstage_all store.Store surplus.find surplus._half_written surplus._size
         swap.put_config_back swap._link_back swap._copy swap._sync tidy.tidy tidy.sweep tidy.stale tidy._is_over
         tidy._drop_folder checks.state.check checks.state.astray checks.state._unfit state_make.make state_make._fits
@@ -167,6 +170,12 @@ PLACES = (
         SYSTEM,
         """processes.named processes.text modelfile.open_for_writing reach.read_mounts state_make.file_system
         scheduled.crontab.is_running guarded._admit""",
+    ),
+    Places(
+        "docker's own folder, as the engine names it: how full its disk is, and nothing in it",
+        "root",
+        SYSTEM,
+        "docker_disk.trouble",
     ),
     Places(
         "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's socket, `/dev`, links over the state, `/`",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import random
 import smtplib
 import socket
@@ -353,3 +355,34 @@ def test_whatever_a_service_has_against_some_alerts_the_others_come_in_time(serv
         assert not overdue, f"in round {number}"
     assert all(rows[about(one)] for one in pending), "only what the service does not take is left"
     assert deliver.deliver(settings(), (*pending, *waiting("the last")))[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://hc.lan/ping/uuid", "https://hc.lan/ping/uuid/fail"),
+        ("https://hc.lan/ping/uuid/", "https://hc.lan/ping/uuid/fail"),
+        ("https://kuma.lan:8443/api/push/k?status=up&msg=OK", "https://kuma.lan:8443/api/push/k/fail?status=up&msg=OK"),
+        ("http://ping.lan", "http://ping.lan/fail"),
+    ],
+)
+def test_a_heartbeat_says_failed_behind_its_own_path(url: str, said: str) -> None:
+    assert deliver.failing(url) == said
+
+
+def test_an_alert_is_not_at_fault_where_this_server_cannot_call_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when no file can be opened any more: it waits, however often that is so, and nothing is put in its place."""
+
+    def pipe() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", pipe)
+    settings = Settings(
+        *("gpu-1", "/azaion", 300, Request(DiskLimits(()), Expected(0))),
+        channels=Channels(programs=(Program("pager", ("/bin/cat",)),)),
+    )
+    waiting: tuple[Pending, ...] = (Pending("pager", Message("gpu-1", AT, CRITICAL, "a title", "a text"), "", AT, 0),)
+    for _ in range(TRIES + 2):
+        waiting, (row,) = deliver.deliver(settings, waiting)
+        assert (row.level, row.sentence) == (CRITICAL, "could not be called from here: Too many open files")
+    assert [one.message.title for one in waiting] == ["a title"]

@@ -126,7 +126,8 @@ def test_an_alert_is_written_down_before_it_is_sent(tmp_path: Path) -> None:
     Path(place(store, "state.json")).parent.mkdir(parents=True)
     channels = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),))
     settings = Settings("gpu-1", str(tmp_path), 300, Request(DiskLimits(()), Expected(0)), channels=channels)
-    assert round_.noted(settings, STATE, store, [], MESSAGE) == MESSAGE
+    told = round_.noted(settings, STATE, STATE, store, [], MESSAGE, [])
+    assert (told.message, [one.message for one in told.now], told.after.pending) == (MESSAGE, [MESSAGE, MESSAGE], ())
     found, _ = states.load(place(store, "state.json"))
     assert found is not None and found.alarms == STATE.alarms
     assert [(one.channel, one.message, one.tries) for one in found.pending] == [

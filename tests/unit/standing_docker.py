@@ -1,0 +1,140 @@
+"""A docker engine that knows a few containers, and does what it is told to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from remote import docker
+from remote import engine as engines
+from remote.command import Ended
+from remote.engine import Engine
+from remote.plans import Placed, Record, Release, Spec
+from remote.words import LABEL
+
+QUEUE, IMAGE = "annotation-queue", "sha256:" + "1" * 64
+RELEASE, BEFORE = "20260420-090000-abcd", "20260419-090000-abcd"
+ID, PARKED = "c" * 64, "d" * 64  # of the consumer in its place, and of the one of the release before
+
+
+def release(name: str, container: str) -> Release:
+    placed = Placed("consumer", "1.0", IMAGE, IMAGE, container, Spec(IMAGE), restart="unless-stopped")
+    return Release(name, "2026-04-20T09:00:00Z", "ann", "proven", {QUEUE: placed})
+
+
+RECORD = Record(RELEASE, (release(RELEASE, ID), release(BEFORE, PARKED)))
+
+
+def stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+@dataclass(frozen=True)
+class Asked(Engine):
+    """What the docker engine answers."""
+
+    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def containers(self) -> Any:
+        return [
+            {
+                "Id": one["Id"],
+                "Names": [one["Name"]],
+                "Labels": one["Config"]["Labels"],
+                "State": one["State"]["Status"],
+                "ImageID": IMAGE,
+                "Created": 0,
+            }
+            for one in self.known.values()
+        ]
+
+    def container(self, name_or_id: str, seconds: float = 0.0) -> dict[str, Any] | None:
+        named = (one for one in self.known.values() if one["Name"] == f"/{name_or_id}")
+        found = self.known.get(name_or_id) or next(named, None)
+        return {**found, "State": dict(found["State"])} if found else None
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        return {"Id": IMAGE, "Config": {}, "Size": 1 << 20} if name == IMAGE else self.images.get(name)
+
+    def get(self, path: str, *_: Any, **__: Any) -> Any:
+        if path == "/containers/json":
+            return self.containers()
+        return self.container(path.split("/")[2]) if path.startswith("/containers/") else {"DockerRootDir": "/"}
+
+    def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
+        return ""
+
+
+class Docker:
+    """The consumer in its place, the one before it, and the commands that were given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.commands: list[list[str]] = []
+        self.engine = Asked("unix:///nowhere/docker.sock")
+        self.begin_anew()
+        monkeypatch.setattr(engines, "find", lambda docker_host: self.engine)
+        monkeypatch.setattr(docker, "run", self.run)
+
+    @property
+    def known(self) -> dict[str, dict[str, Any]]:
+        return self.engine.known
+
+    def begin_anew(self) -> None:
+        self.commands.clear()
+        self.known.clear()
+        self.engine.images.clear()
+        self._make(ID, QUEUE, RELEASE)
+        self._make(PARKED, f"{QUEUE}.{BEFORE}", BEFORE)
+        self.be("running", 0.0)
+
+    def _make(self, container: str, name: str, made_by: str) -> None:
+        labels = {f"{LABEL}.service": QUEUE, f"{LABEL}.release": made_by}
+        policy = {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}}
+        config = {"Labels": labels, "Image": IMAGE}
+        made = {"Id": container, "Name": f"/{name}", "Image": IMAGE, "RestartCount": 0, "HostConfig": policy}
+        self.known[container] = {**made, "Config": config, "State": {}}
+        self.be("exited", 0.0, container=container)
+
+    def be(self, status: str, started: float, code: int = 0, container: str = ID) -> None:
+        """A container is so from now on; `started` in seconds since 1970."""
+        runs = {"Running": status == "running", "Restarting": False, "Paused": False, "Status": status}
+        times = {"StartedAt": stamp(started), "FinishedAt": stamp(started + 1)}
+        self.known[container]["State"] = {**runs, "ExitCode": code, "Error": "", "OOMKilled": False, "Pid": 0, **times}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Of the consumer."""
+        found: dict[str, Any] = self.known[ID]["State"]
+        return found
+
+    @property
+    def runs(self) -> bool:
+        return bool(self.state["Running"])
+
+    @property
+    def running(self) -> list[str]:
+        return [container for container, found in self.known.items() if found["State"]["Running"]]
+
+    def run(self, argv: Sequence[str], *_: Any, **__: Any) -> Ended:
+        """What the `docker` command does."""
+        self.commands.append(list(argv))
+        found = self.known.get(argv[2] if argv[1] == "rename" else argv[-1])
+        match argv[1], found:
+            case "start", dict():
+                self.be("running", time.time(), container=found["Id"])
+            case "stop", dict() if found["State"]["Running"]:
+                self.be("exited", time.time(), container=found["Id"])
+            case "rename", dict():
+                found["Name"] = f"/{argv[3]}"
+            case "update", dict():
+                found["HostConfig"]["RestartPolicy"]["Name"] = argv[3]
+            case "rm", dict():
+                del self.known[found["Id"]]
+            case "rmi", _:
+                self.engine.images.pop(argv[2], None)
+        return Ended(tuple(argv), 0, "", "", 0.0)
