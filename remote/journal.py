@@ -50,7 +50,7 @@ class Journal:
 
     def _refusal(self) -> Refusal:
         said = f"no run can be written down in {os.path.dirname(self._path)}: {self.why}; nothing was changed"
-        return Refusal(said, f"fab prune makes room; {files.SEE}")
+        return Refusal(said, "fab prune makes room; " + files.SEE)
 
     def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
         """Append one line; whether it is on disk. One that may not be is taken back: nobody is to act on it.
