@@ -27,7 +27,7 @@ def root(name: str, store: Store) -> Check:
     if not os.path.isdir(store.root):
         return Check(name, CRITICAL, f"{store.root} does not exist", hint=f"create it and let {me} own it")
     if not os.access(store.root, os.W_OK | os.X_OK):
-        hint = f"let {me} own {store.root}; or see dmesg, if its mount became read-only"
+        hint = f"let {me} own {store.root}, or see why it is read-only"
         return Check(name, CRITICAL, f"{store.root} is not writable for {me}", hint=hint)
     return Check(name, OK, f"{store.root}{guarded.leads(store.root)} is there and writable")
 

@@ -50,7 +50,7 @@ class Journal:
 
     def _refusal(self) -> Refusal:
         said = f"no run can be written down in {os.path.dirname(self._path)}: {self.why}; nothing was changed"
-        return Refusal(said, f"fab prune makes room; {files.SEE}")
+        return Refusal(said, "fab prune makes room; " + files.SEE)
 
     @property
     def age(self) -> float:

@@ -50,11 +50,10 @@ def _ask(index: int, question: Question, answers: queue.Queue[Tuple[int, Check]]
         check = question.ask(question.name)
     except Exception as error:  # the other checks are worth having: this one says what happened
         failed = wire.failure(error)
+        said, hint = failed["message"], failed["hint"]
         if failed["kind"] == wire.DEFECT:
-            sentence = f"this check failed by itself ({failed['message']})"
-            check = Check(question.name, UNKNOWN, sentence, hint="a defect of this check: please report it")
-        else:
-            check = Check(question.name, UNKNOWN, failed["message"], hint=failed["hint"])
+            said, hint = f"this check failed by itself ({said})", "a defect of this check: please report it"
+        check = Check(question.name, UNKNOWN, said, hint=hint)
     answers.put((index, check))
 
 
