@@ -147,6 +147,7 @@ HANDED_ON = {
     ("remote.ready", "refused"): "what refused the run before it began",
     ("remote.setup", "_engine"): "what the docker engine says",
     ("remote.tree", "check"): "what is wrong with each directory, joined",
+    ("remote.carry", "_failed"): "why a rollback failed, and why that could not be recorded",
     ("remote.checks.broker", "check"): "what the stream's protocol came to",
     ("remote.checks.disk", "judge"): "the findings of each file system, joined",
     ("remote.checks.disk", "look"): "what df says",

@@ -226,7 +226,7 @@ class Docker:
             faults = faults + 1 if ended.status is not None and self.engine.acts() else 0
             if faults > 1:
                 raise AtFault(said)
-            if time.monotonic() > until:
+            if not faults and time.monotonic() > until:
                 raise StepFailed(said)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

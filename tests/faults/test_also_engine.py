@@ -199,6 +199,7 @@ def thaw(stage: Stage) -> None:
         state.write_text("THAWED")
 
 
+@pytest.mark.timeout(600)  # the engine gives up twice there and twice back
 def test_a_consumer_that_cannot_be_killed_is_not_said_to_be_back_and_is_started_by_a_round(
     stage: Stage, impatient: Laptop
 ) -> None:

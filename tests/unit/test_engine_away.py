@@ -14,7 +14,7 @@ import pytest
 
 import remote.docker
 from remote import carry, halt, journal, operate, process, recover, swap, watch
-from remote.docker import AtFault, Docker, Final, StepFailed
+from remote.docker import AtFault, Docker, Final, StepFailed, StillRuns
 from remote.ends import End
 from remote.engine import Engine, EngineError
 from remote.journal import Journal
@@ -235,6 +235,12 @@ def test_one_that_cannot_be_killed_is_not_said_to_be_back(store: Store, world: W
     assert world.runs(OLD) and not world.runs(NEW)
     assert world.policies[OLD] == "always" and world.names[OLD] == "queue"
     assert world.now > remote.docker.PATIENCE
+
+
+def test_a_grace_that_is_longer_than_all_patience_leaves_nothing_unseen(store: Store, world: World) -> None:
+    world.undying[OLD] = float("inf")
+    with pytest.raises(StillRuns, match="it still runs, and may end at any moment"):
+        docker(store, world).ensure_stopped(OLD, 200)
 
 
 def test_one_that_ends_while_it_is_watched_is_replaced_all_the_same(store: Store, world: World) -> None:
