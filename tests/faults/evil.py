@@ -12,11 +12,12 @@ from random import Random
 
 from runbook.plain import clean
 from sandbox import Sandbox, run_inside
+from sandbox.gpu_server import give_tree
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.faults import liars
 from tests.faults.evil_consumer import TRICKS
-from tests.faults.helpers import not_judged
+from tests.faults.helpers import JUDGED, history
 from tests.faults.kept import Outcome
 from tests.faults.servers import BARE, Case, Track
 from tests.faults.story import Stage
@@ -36,6 +37,7 @@ CANARIES = {
 }
 FORGED = "annotation-queue CI"  # the row that every forged line claims to be; nothing of this name is checked here
 
+PAGE = "page.html"
 TARGETS = ("config.yaml", "offset.yaml", "models/2026-04-20/best.pt", "models/2026-04-20", "checkpoints/last.ckpt")
 ROUND = ("a round",)
 CHANGES = (
@@ -45,7 +47,7 @@ CHANGES = (
 )
 LOOKS = (
     *(("status",), ("status", "--json"), ("health",), ("health", "--json"), ("preflight",), ("diff",), ("models",)),
-    *(("logs",), ("history",), ("show",), ("training.command",), ("schedule.show",), ("report", "--out", "page.html")),
+    *(("logs",), ("history",), ("show",), ("training.command",), ("schedule.show",), ("report", "--out", PAGE)),
     *(("health", "--since", "1h"), ROUND),
 )
 VERBS = (*CHANGES, *LOOKS)
@@ -53,6 +55,7 @@ ASK_BROKER = (("health",), ("status",), ("preflight",), ("deploy", "--service", 
 ASK_REGISTRY = (("deploy", "--service", QUEUE, "--tag", "2.0"), ("preflight",), ("diff",))
 ASK_SERVER = tuple(verb for verb in VERBS if verb != ROUND and "--out" not in verb)
 SAID_NO = (10, 11, 12, 13, 14, 16)  # exit statuses with a sentence
+UNKNOWN = 3  # of a round: also where a row could not be asked
 BROKEN = 17  # an answer that the code did not expect: of a server that tells lies, and of nobody else
 
 Verb = tuple[str, ...]
@@ -95,6 +98,7 @@ def consumer(trick: str, target: str, verb: Verb, seed: int = 0) -> Case:
             wait_until(lambda: _there(stage.sandbox, f"{ROOT}/.begun"), 10, "trick")
             wrong = _round(stage) if verb == ROUND else _verb(laptop, verb, before)
         wrong += _touched(stage.sandbox)
+        _give_tree_back(stage.sandbox)
         return Outcome(trick, "evil consumer", tuple(wrong))
 
     return Case(f"{target}: {trick}, while: {_named(verb)}", "evil consumer", played)
@@ -158,7 +162,11 @@ def _verb(laptop: Laptop, verb: Verb, before: list[str], also: tuple[int, ...] =
     begun = time.monotonic()
     said = laptop.fab(*verb, seconds=DEADLINE)
     taken = time.monotonic() - begun
-    wrong = _on_screen(verb, said)
+    wrong = _shown(said.all)
+    page = laptop.folder / PAGE
+    if page.exists():
+        wrong += [f"{CANARY!r} is on the page"] * (CANARY in page.read_text())
+        page.unlink()
     fit = ((0, 1, 2, 3) if verb in LOOKS else (0,)) + SAID_NO + also
     if said.status not in fit or "Traceback" in said.all:
         wrong.append(f"{_named(verb)} ended with {said.status} after {taken:.0f} s: {said.all[-300:]}")
@@ -185,19 +193,23 @@ def _done(sandbox: Sandbox, verb: Verb, said: Said, before: list[str]) -> list[s
     return []
 
 
-def _on_screen(verb: Verb, said: Said) -> list[str]:
-    wrong = [f"{part!r} is on the screen" for part in (CANARY,) if part in said.all]
-    if said.all != clean(said.all):
-        wrong.append("the screen was steered")
-    forged = [line for line in rows(said.all) if line.split(maxsplit=1)[1].startswith(FORGED)]
+def _shown(screen: str) -> list[str]:
+    """What is on a screen and may not be: the mark, what steers a terminal, a row that is none of ours."""
+    wrong = [f"{CANARY!r} is on the screen"] * (CANARY in screen)
+    wrong += ["the screen was steered"] * (screen != clean(screen))
+    forged = [line for line in rows(screen) if line.split(maxsplit=1)[1].startswith(FORGED)]
     return wrong + [f"a forged row: {line}" for line in forged]
 
 
 def _round(stage: Stage) -> list[str]:
-    begun = time.monotonic()
-    wrong = [text for ended in fire(stage.sandbox) for text in not_judged(ended)]
+    """A round has looked, and has written down what it saw; it ends as unknown where it could not read something."""
+    known, begun = len(history(stage.sandbox)), time.monotonic()
+    (ended,) = fire(stage.sandbox)
     taken = time.monotonic() - begun
-    return wrong + ([f"a round took {taken:.0f} s"] if taken > DEADLINE else [])
+    wrong = [f"a round took {taken:.0f} s"] if taken > DEADLINE else []
+    if ended.returncode not in (*JUDGED, UNKNOWN) or len(history(stage.sandbox)) != known + 1:
+        wrong.append(f"a round ended with {ended.returncode}, and has written nothing down")
+    return wrong + _shown(ended.stdout + ended.stderr)
 
 
 def _running(sandbox: Sandbox) -> list[str]:
@@ -235,6 +247,12 @@ def _touched(sandbox: Sandbox) -> list[str]:
         wrong += [] if state == f"{mode} {owner} 1 {size}" else [f"{path} is {state}"]
     ran = run_inside(sandbox, ["find", "/home", "/tmp", "/root", ROOT, "-name", "ran"], check=False).stdout.split()
     return wrong + [f"{path} was made" for path in ran]
+
+
+def _give_tree_back(sandbox: Sandbox) -> None:
+    """Below the root stands what stood there when the sandbox came up, whatever was put in its place."""
+    run_inside(sandbox, ["find", ROOT, "-mindepth", "1", "-delete"])
+    give_tree(sandbox)
 
 
 def _liar_on(sandbox: Sandbox, said: bytes) -> str:

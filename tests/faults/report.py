@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import fill
 
 from tests.faults.deaths import DEATHS
 from tests.faults.kept import Outcome, Results
@@ -83,7 +84,7 @@ LONGEST = 400  # characters of what was wrong with one case
 
 def page(parts: Sequence[Results], missing: Sequence[tuple[str, str]] = ()) -> str:
     """The whole page, in Markdown. `missing`: name and subject of the parts of which nothing is known yet."""
-    told = "".join(f"- **{name}**: {one.what}\n" for name, one in {**DEATHS, **TROUBLES}.items())
+    told = "".join(_entry(f"**{name}**: {one.what}") for name, one in {**DEATHS, **TROUBLES}.items())
     outcomes = [one for part in parts for one in part.outcomes if one.came]
     struck, others = _apart(outcomes, lambda one: one.row.count(" | ") == 2)
     tables = [of_parts(parts, missing), struck_at_points(struck), of_the_rest(others)]
@@ -135,6 +136,10 @@ def of_the_rest(outcomes: Sequence[Outcome]) -> str:
         for row, found in _groups(outcomes).items()
     ]
     return "\n".join(["| what else | cases | wrong |", "|---|---|---|", *rows]) if rows else ""
+
+
+def _entry(text: str) -> str:
+    return f"{fill(text, 120, initial_indent='- ', subsequent_indent='  ', break_on_hyphens=False)}\n"
 
 
 def _wrong(outcomes: Iterable[Outcome]) -> str:
