@@ -31,7 +31,9 @@ KNOWN = Results("line", "abc1234", 7, "2026-11-28T08:00:00Z", 90.0, 2, True, (WH
 
 @pytest.fixture
 def commit(monkeypatch: pytest.MonkeyPatch) -> str:
+    """That which this is taken to be; whatever goes past a check brings no server up."""
     monkeypatch.setattr(kept, "commit", lambda: "abc1234")
+    monkeypatch.setattr(faults, "play_all", lambda *given: pytest.fail("it was played"))
     return "abc1234"
 
 
