@@ -300,9 +300,8 @@ def _account(day: Day, before: whole.Before) -> int:
     handled = [line.offset for line in parsed_annotations(seen.annotations)]
     twice = len(handled) - len(set(handled))
     day.wrong += [f"{len(left)} offsets of {len(published)} were never handled"] if left else []
-    day.wrong += [f"{len(set(handled) - published)} offsets were handled and never published"] * bool(
-        set(handled) - published
-    )
+    strange = set(handled) - published
+    day.wrong += [f"{len(strange)} offsets were handled and never published"] if strange else []
     day.wrong += [f"{twice} messages twice"] if twice > day.repeats else []
     day.wrong += witness.not_whole(before.seen, seen, felled=True)
     day.wrong += witness.never_two(before.seen.running, [*day.events, *seen.events])

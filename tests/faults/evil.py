@@ -81,7 +81,7 @@ def consumer(trick: str, target: str, verb: Verb, seed: int = 0) -> Case:
     def played(stage: Stage) -> Outcome:
         laptop = stage.laptop
         _lay_canaries(stage.sandbox)
-        with _as_it_was(laptop):
+        with _as_it_was(laptop), _tree_as_it_was(stage.sandbox):
             laptop.queue["watch"] |= {"settle": 0, "window": 1}
             laptop.queue["stop_grace"] = 2
             laptop.save()
@@ -97,8 +97,7 @@ def consumer(trick: str, target: str, verb: Verb, seed: int = 0) -> Case:
             run_inside(stage.sandbox, ["touch", f"{ROOT}/.begin"], user="deploy")
             wait_until(lambda: _there(stage.sandbox, f"{ROOT}/.begun"), 10, "trick")
             wrong = _round(stage) if verb == ROUND else _verb(laptop, verb, before)
-        wrong += _touched(stage.sandbox)
-        _give_tree_back(stage.sandbox)
+            wrong += _touched(stage.sandbox)
         return Outcome(trick, "evil consumer", tuple(wrong))
 
     return Case(f"{target}: {trick}, while: {_named(verb)}", "evil consumer", played)
@@ -165,12 +164,12 @@ def _verb(laptop: Laptop, verb: Verb, before: list[str], also: tuple[int, ...] =
     wrong = _shown(said.all)
     page = laptop.folder / PAGE
     if page.exists():
-        wrong += [f"{CANARY!r} is on the page"] * (CANARY in page.read_text())
+        wrong += [f"{CANARY!r} is on the page"] if CANARY in page.read_text() else []
         page.unlink()
     fit = ((0, 1, 2, 3) if verb in LOOKS else (0,)) + SAID_NO + also
     if said.status not in fit or "Traceback" in said.all:
         wrong.append(f"{_named(verb)} ended with {said.status} after {taken:.0f} s: {said.all[-300:]}")
-    elif said.status >= 10 and not 1 <= len(said.err.strip().splitlines()[-2:]) <= 2:
+    elif said.status >= 10 and not said.err.strip():
         wrong.append(f"{_named(verb)} ended with {said.status} and no sentence")
     return wrong + _done(laptop.sandbox, verb, said, before)
 
@@ -195,8 +194,8 @@ def _done(sandbox: Sandbox, verb: Verb, said: Said, before: list[str]) -> list[s
 
 def _shown(screen: str) -> list[str]:
     """What is on a screen and may not be: the mark, what steers a terminal, a row that is none of ours."""
-    wrong = [f"{CANARY!r} is on the screen"] * (CANARY in screen)
-    wrong += ["the screen was steered"] * (screen != clean(screen))
+    wrong = [f"{CANARY!r} is on the screen"] if CANARY in screen else []
+    wrong += [] if screen == clean(screen) else ["the screen was steered"]
     forged = [line for line in rows(screen) if line.split(maxsplit=1)[1].startswith(FORGED)]
     return wrong + [f"a forged row: {line}" for line in forged]
 
@@ -235,8 +234,7 @@ def _touched(sandbox: Sandbox) -> list[str]:
 
     The tricks are over then: one could put a link in the place of what is looked at.
     """
-    kill = "docker ps --quiet --filter label=gpu-runbook.service | xargs --no-run-if-empty docker kill"
-    run_inside(sandbox, ["sh", "-c", kill])
+    _end_tricks(sandbox)
     places = f"{ROOT} /home/deploy /etc /tmp"
     search = f"find {places} -type f -size -1024k -print0 | xargs -0 grep -lsFZ {CANARY}"
     found = set(run_inside(sandbox, ["sh", "-c", search], check=False).stdout.split("\0")) - {"", *CANARIES}
@@ -249,10 +247,20 @@ def _touched(sandbox: Sandbox) -> list[str]:
     return wrong + [f"{path} was made" for path in ran]
 
 
-def _give_tree_back(sandbox: Sandbox) -> None:
-    """Below the root stands what stood there when the sandbox came up, whatever was put in its place."""
-    run_inside(sandbox, ["find", ROOT, "-mindepth", "1", "-delete"])
-    give_tree(sandbox)
+def _end_tricks(sandbox: Sandbox) -> None:
+    kill = "docker ps --quiet --filter label=gpu-runbook.service | xargs --no-run-if-empty docker kill"
+    run_inside(sandbox, ["sh", "-c", kill])
+
+
+@contextmanager
+def _tree_as_it_was(sandbox: Sandbox) -> Iterator[None]:
+    """Below the root stands in the end what stood there when the sandbox came up, whatever was put in its place."""
+    try:
+        yield
+    finally:
+        _end_tricks(sandbox)
+        run_inside(sandbox, ["find", ROOT, "-mindepth", "1", "-delete"])
+        give_tree(sandbox)
 
 
 def _liar_on(sandbox: Sandbox, said: bytes) -> str:
