@@ -10,7 +10,7 @@ help:
 	@echo "make test       all tests, on the same real parts (needs root or sudo)"
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
-	@echo "make faults     every death at every point of a run; writes docs/reliability.md (an hour or two)"
+	@echo "make faults     whatever may go wrong on a server, in parts; goes on where it stopped; writes docs/reliability.md"
 	@echo "make docs       the pages that are made from the code: docs/hosts-yaml.md and docs/messages.md"
 	@echo "make lock       requirements*.lock from requirements*.txt: all packages with their hashes, which is what is installed"
 	@echo "make lint       style, types, and what the server's half may use"
@@ -36,8 +36,7 @@ bench: .venv/ready
 	@$(BIN)/python -m bench
 
 faults: .venv/ready
-	@$(BIN)/python -m tests.hostile --cases 10000
-	@$(BIN)/python -m tests.faults --write docs/reliability.md
+	@$(BIN)/python -m tests.faults --all --replace
 
 schema: .venv/ready
 	@$(BIN)/python -m runbook.inventory --schema > hosts.schema.json

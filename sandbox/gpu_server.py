@@ -46,6 +46,11 @@ def prepare(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     _install(sandbox, "nvidia-smi", "bin")
     _install(sandbox, "stuck-driver", "sbin")
     _install(sandbox, "line", "sbin")
+    give_tree(sandbox)
+
+
+def give_tree(sandbox: Sandbox) -> None:
+    """Lay /azaion out; doing it again changes nothing."""
     azaion = sandbox.server.root / "azaion"
     give_directory(azaion, LOGIN_UID, 0o2770, SHARED_GID)
     for name in TREE:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from runbook.errors import BadInput, Refused, RunbookError
@@ -83,12 +84,16 @@ def down(sandbox: Sandbox, say: Say) -> None:
     say("the sandbox is gone")
 
 
-def reboot(sandbox: Sandbox, say: Say) -> None:
-    """Pull the server's plug and boot it again; the engine starts by itself what its restart policies say."""
+def reboot(sandbox: Sandbox, say: Say, booted: Callable[[], None] = lambda: None) -> None:
+    """Pull the server's plug and boot it again; the engine starts by itself what its restart policies say.
+
+    `booted` is called before any part is started, as an administrator's own disks are mounted then.
+    """
     rtt = line.round_trip(sandbox)
     _thaw(sandbox)
     end(sandbox.server)
     boot(sandbox.server)
+    booted()
     for name in SERVER_PARTS:
         start(sandbox, name)
     line.set_line(sandbox, rtt)

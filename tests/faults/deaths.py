@@ -23,9 +23,11 @@ class Death:
     """`strike` gives what ends the trouble, where something does; `story.py` says when that is.
 
     ends_by_itself: the run must end without anybody's help. twice: so many messages may be handled again.
-    fells_engine: with all its containers, training included, whatever a run does. fills_disk: the root is a file
-    system of its own. outlasts: the trouble is over only after somebody has helped. tears_files: it strikes in the
-    middle of writing a file, too.
+    fells_engine: with all its containers, training included, whatever a run does. ground: what the server has to stand
+    on. serves: one consumer runs all the same while the trouble lasts. outlasts: the trouble is over only after
+    somebody has helped. tears_files: it strikes in the middle of writing a file, too. blinds: while it lasts nothing
+    can be seen of the server. reboots: a reboot is what ends it. ends: the exit statuses of a laptop whose run it
+    struck, where not all are fit. seconds: what the run may take to come to rest, where that is long.
     """
 
     name: str
@@ -34,9 +36,14 @@ class Death:
     ends_by_itself: bool = False
     twice: int = 0
     fells_engine: bool = False
-    fills_disk: bool = False
+    ground: str = disk.PLAIN
+    serves: bool = False
     outlasts: bool = False
     tears_files: bool = False
+    blinds: bool = False
+    reboots: bool = False
+    ends: tuple[int, ...] = ()
+    seconds: float = 90.0
 
     @property
     def needs_help(self) -> bool:
@@ -139,14 +146,16 @@ DEATHS = {
             "the file system of root and state fills up and takes nothing more until the run has come to rest",
             _disk,
             twice=UNSAVED,
-            fills_disk=True,
+            ground=disk.OWN,
+            serves=True,
         ),
         Death(
             "disk stays full",
             "the same file system fills up once, and whoever helps does so while it is still full",
             _full_disk,
             twice=UNSAVED,
-            fills_disk=True,
+            ground=disk.OWN,
+            serves=True,
             outlasts=True,
         ),
     )

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sandbox import finish, run_inside, start_publishing
@@ -14,13 +13,12 @@ from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Said, finished
 from tests.deploy.standing import journal, runs
 from tests.faults import shim, whole
-from tests.faults.shim import WHENS, Point
+from tests.faults.shim import Point
 from tests.faults.story import RATE, Stage
 from tests.real import ROOT, STATE, consumer_image, inspected, server_snapshot
 
 LOAD = 100  # messages that are published while one case goes on
 AGAIN = 0.3  # seconds between two Ctrl-C
-MOST = 60  # points of one kind in one run; a run has far fewer
 PULLING = "pulling 1 image"
 SPOKEN = ("looking", PULLING, "deploy under way")  # by the laptop, before the run has a journal
 
@@ -40,25 +38,11 @@ class Pressed:
     wrong: tuple[str, ...] = ()
 
 
-def interrupts(stage: Stage, points: Sequence[Point | str] = (), times: int = 1) -> Iterator[Pressed]:
-    """Ctrl-C at each of the points, or at all there are, one deploy after the other, on a server that is whole.
+def press(stage: Stage, point: Point | str, times: int = 1) -> Pressed:
+    """One deploy on a server that is whole, and Ctrl-C at one point of it.
 
     A point is one of the shim's, or what the laptop says just before. `times` 2: a second Ctrl-C comes soon after.
     """
-    if points:
-        yield from (press(stage, point, times) for point in points)
-        return
-    yield from (press(stage, spoken, times) for spoken in SPOKEN)
-    for when in WHENS:
-        for number in range(1, MOST):
-            pressed = press(stage, Point(when, number), times)
-            if not pressed.came:
-                break
-            yield pressed
-
-
-def press(stage: Stage, point: Point | str, times: int = 1) -> Pressed:
-    """One deploy, and Ctrl-C at one point of it."""
     sandbox = stage.laptop.sandbox
     tag = stage.next_tag()
     if point == PULLING:

@@ -1,4 +1,4 @@
-"""Two laptops that deploy at the same instant, again and again: one wins, the other is told by whom, since when."""
+"""Two laptops that deploy at the same instant: one wins, the other is told by whom, since when."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ LOSING = (
 )
 
 
-def rounds(stage: Stage, folder: Path, count: int) -> list[str]:
-    """So many rounds on a server that is whole; a sentence for everything that went wrong. `folder` is an empty one."""
+def one_round(stage: Stage, folder: Path, number: int) -> list[str]:
+    """A round on a server that is whole; a sentence for everything that went wrong. `folder` is an empty one.
+
+    number: from 0 up; every fourth begins at the same instant, the others a little apart.
+    """
     rivals = {"ann": stage.laptop, "bob": new_laptop(folder, stage.laptop.sandbox)}
     rivals["bob"].queue["watch"] |= stage.laptop.queue["watch"]
     rivals["bob"].save()
-    return [f"round {number}: {said}" for number in range(1, count + 1) for said in _round(stage, rivals, number)]
-
-
-def _round(stage: Stage, rivals: dict[str, Laptop], number: int) -> list[str]:
     sandbox = stage.laptop.sandbox
     before, known = whole.before(stage), _ends(stage)
     producer = start_publishing(sandbox, LOAD, RATE, stage.published + 1)

@@ -57,7 +57,11 @@ def install(sandbox: Sandbox) -> None:
     """Put the shims in front of docker and python3; `remove` takes them away."""
     run_inside(
         sandbox,
-        ["sh", "-ec", f"mkdir -p {HERE}; cd {HERE}; : >log; : >at; echo 0 >count; : >synced; chmod -R 777 {HERE}"],
+        [
+            "sh",
+            "-ec",
+            f"mkdir -p {HERE}; cd {HERE}; : >log; : >at; echo 0 >count; echo 0 >clock; : >synced; chmod -R 777 {HERE}",
+        ],
     )
     for program, source in SHIMS.items():
         run_inside(sandbox, ["tee", f"{PLACE}/{program}"], input=Path(__file__).with_name(source).read_text())
@@ -74,8 +78,18 @@ def arm(sandbox: Sandbox, point: Point) -> None:
     run_inside(sandbox, ["sh", "-ec", script])
 
 
+def set_clock(sandbox: Sandbox, seconds: float = 0.0) -> None:
+    """Everything of ours on the server takes it to be so much later than it is, until this is called again."""
+    run_inside(sandbox, ["sh", "-c", f"echo {seconds} >{HERE}/clock"])
+
+
 def let_go(sandbox: Sandbox) -> None:
     run_inside(sandbox, ["sh", "-ec", f": >{HERE}/at; : >{HERE}/go"])
+
+
+def go_on(sandbox: Sandbox, seconds: float) -> None:
+    """Let whoever is halted go on, and then halt the next who comes to the point that was armed since."""
+    run_inside(sandbox, ["sh", "-ec", f": >{HERE}/go; sleep {seconds}; rm {HERE}/go"])
 
 
 def wait_for_point(sandbox: Sandbox, point: Point, ended: Callable[[], bool], seconds: float = 40) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sandbox import Sandbox, docker_events, finish, keep_publishing, renew_stream, run_inside
 from sandbox.machine import wait_until
@@ -18,7 +19,7 @@ from tests.faults.shim import Point
 from tests.faults.witness import ENGINE_DIED, Witness
 from tests.real import ROOT, STATE, clean, docker, started_training
 
-SECONDS = 90.0  # what a run may take to come to rest after a death
+SECONDS = 90.0  # what a laptop may take to end once its run has
 PATIENCE = 30.0  # and what consumers may take for the messages that wait then
 RATE = 80  # messages a second that are published while a case goes on
 ACTIONS = ("first deploy", "deploy", "rollback")
@@ -38,11 +39,11 @@ rm -rf {STATE} {ROOT}/config.yaml {ROOT}/offset.yaml {ROOT}/offset.tmp {ROOT}/an
 class Stage:
     """A server on which case follows case: what was published so far, and which tag comes next.
 
-    `ready`: None for a server on which nothing is certain, else whether it stands on a disk that can be filled.
+    `ready`: empty for a server on which nothing is certain, else what it stands on.
     """
 
     laptop: Laptop
-    ready: bool | None = None
+    ready: str = ""
     published: int = 0
     configs: int = 0
     tags: list[str] = field(default_factory=lambda: ["1.0", "1.1"])
@@ -83,11 +84,13 @@ class Played:
         return f"{self.action}, {self.death} {self.point}{by}"
 
 
-def new_server(stage: Stage, full: bool = False) -> None:
-    """A server on which nothing was deployed yet, and a training runs. `full`: on a disk that can be filled."""
+def new_server(stage: Stage, ground: str = disk.PLAIN) -> None:
+    """A server on which nothing was deployed yet, and a training runs."""
     leave(stage)
-    if full:
+    if ground == disk.OWN:
         disk.mount(stage.sandbox)
+    elif ground == disk.ENGINES:
+        disk.mount_engines(stage.sandbox)
     shim.install(stage.sandbox)
     stage.published = 0
     started_training(stage.sandbox)
@@ -95,46 +98,59 @@ def new_server(stage: Stage, full: bool = False) -> None:
 
 def leave(stage: Stage) -> None:
     """A server as it came up, for whoever has it next."""
-    stage.ready = None
+    stage.ready = ""
     clean(stage.sandbox)
     if disk.is_mounted(stage.sandbox):
         disk.unmount(stage.sandbox)
         clean(stage.sandbox)
+    elif disk.is_engines_mounted(stage.sandbox):
+        disk.unmount_engines(stage.sandbox)
+        clean(stage.sandbox)
     shim.remove(stage.sandbox)
 
 
-def make_ready(stage: Stage, full: bool) -> None:
+def make_ready(stage: Stage, ground: str = disk.PLAIN) -> None:
     """A whole server with one release on it; nothing is done where it is so already."""
-    if stage.ready != full:
-        new_server(stage, full)
+    if stage.ready != ground:
+        new_server(stage, ground)
         stage.laptop.deployed("--tag", stage.next_tag())
-        stage.ready = full
+        stage.ready = ground
 
 
 def play(stage: Stage, action: str, point: Point, death: Death, helper: str = COMMAND) -> Played:
     """Play one case on a server that is ready, and leave it ready if nothing went wrong."""
-    begun, ready = time.monotonic(), stage.ready
-    stage.ready = None
-    if action == "first deploy":
+    begun = time.monotonic()
+    came, case = carry_out(Case(stage, action, point, death, helper))
+    taken = time.monotonic() - begun
+    return Played(action, point, death.name, came, tuple(case.wrong), case.twice, case.helped, taken, helper)
+
+
+AnyCase = TypeVar("AnyCase", bound="Case")
+
+
+def carry_out(case: AnyCase) -> tuple[bool, AnyCase]:
+    """Play a case from its first message to its last; whether it came to its point, and what was found out."""
+    stage, ready = case.stage, case.stage.ready
+    stage.ready = ""
+    if case.action == "first deploy":
         run_inside(stage.sandbox, ["sh", "-ec", _BARE])
         renew_stream(stage.sandbox)
         stage.published = 0
     else:
         # A consumer appends: what earlier cases have written need not be counted again.
         run_inside(stage.sandbox, ["truncate", "--size=0", f"{ROOT}/annotations.log"])
-    if helper == ROUND:
+    if case.helper == ROUND:
         look_after(stage.laptop)
     first = stage.published + 1
     with _published(stage):
-        if action == "rollback":
+        if case.action == "rollback":
             stage.laptop.deployed("--force", "--tag", stage.next_tag())
-        case = _Case(stage, action, point, death, helper)
+        case.begin()
         came = case.run()
     if came:
         case.read_on(first)
-    stage.ready = None if case.wrong else ready
-    taken = time.monotonic() - begun
-    return Played(action, point, death.name, came, tuple(case.wrong), case.twice, case.helped, taken, helper)
+    stage.ready = "" if case.wrong else ready
+    return came, case
 
 
 @contextmanager
@@ -148,7 +164,7 @@ def _published(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def _started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
+def started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A `fab` under way, which does not outlive an error."""
     laptop = stage.laptop.start(*words)
     try:
@@ -159,48 +175,62 @@ def _started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
         raise
 
 
-class _Case:
+class Case:
     """What is found out in the course of one case."""
 
-    def __init__(self, stage: Stage, action: str, point: Point, death: Death, helper: str) -> None:
+    before: Witness
+    events_until: float
+
+    def __init__(self, stage: Stage, action: str, point: Point, death: Death, helper: str = COMMAND) -> None:
         self.stage, self.action, self.point, self.death, self.helper = stage, action, point, death, helper
         self.sandbox = stage.sandbox
-        self.begun = time.time()
-        self.before = witness.look(self.sandbox, self.begun)
         self.events: list[dict[str, object]] = []
-        self.events_until = self.begun
         self.wrong: list[str] = []
         self.twice = 0
         self.helped = False
         self.ended_well = False
+        self.fells_engine = death.fells_engine or death.reboots
+        self.may_repeat = death.twice
+
+    def begin(self) -> None:
+        """From here on everything is held against what stands now."""
+        self.events_until = time.time()
+        self.before = witness.look(self.sandbox, self.events_until)
 
     def run(self) -> bool:
         """The run, the death and what helps; False when the run ended without coming to the point.
 
         Of trouble that outlasts the help, a command may say that it can do nothing: it is given again then.
         """
-        tag = self.stage.next_tag() if self.action != "rollback" else ""
-        again = self._deploy("--force", "--tag", tag) if tag else ["rollback"]
-        words = self._deploy("--force", "--tag", BAD) if self.action == UNDONE else again
+        words, again = self.words()
         shim.arm(self.sandbox, self.point)
-        with _started(self.stage, words) as laptop:
+        with started(self.stage, words) as laptop:
+            relieve = None
             try:
                 came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
-                relieve = self._strike(laptop) if came else None
+                relieve = self.strike(self.death, laptop) if came else None
             finally:
                 shim.let_go(self.sandbox)
             try:
-                self._come_to_rest(laptop)
-                if came:
-                    self._see_at_rest()
+                self.come_to_rest(laptop)
+                if came and not self.death.blinds and not self.death.reboots:
+                    self.see_at_rest()
                     if self.death.outlasts:
-                        self._help(again, NOTHING_CHANGED)
+                        self.help(again, NOTHING_CHANGED)
             finally:
                 if relieve:
-                    relieve()
+                    self._relieve(relieve)
+        if came and (self.death.blinds or self.death.reboots):
+            self.see_at_rest()
         if came and not self.ended_well:
-            self._help(again)
+            self.help(again)
         return came
+
+    def words(self) -> tuple[list[str], list[str]]:
+        """The command that is struck, and the one that is given again."""
+        tag = self.stage.next_tag() if self.action != "rollback" else ""
+        again = self._deploy("--force", "--tag", tag) if tag else ["rollback"]
+        return (self._deploy("--force", "--tag", BAD) if self.action == UNDONE else again), again
 
     def read_on(self, first: int) -> None:
         """Let the consumer read what is left, and judge what stands then. `first`: the number of the first message."""
@@ -211,11 +241,11 @@ class _Case:
             time.sleep(0.3)
             seen = self._look()
         lost, self.twice = found
-        self.wrong += witness.not_whole(self.before, seen, self.death.fells_engine and self.helped)
+        self.wrong += witness.not_whole(self.before, seen, self.fells_engine and self.helped)
         self.wrong += witness.never_two(self.before.running, [*self.events, *seen.events])
         self.wrong += [f"{lost} messages lost"] if lost else []
-        self.wrong += [f"{self.twice} messages twice"] if self.twice > self.death.twice else []
-        if self.death.fells_engine:
+        self.wrong += [f"{self.twice} messages twice"] if self.twice > self.may_repeat else []
+        if self.fells_engine:
             docker(self.sandbox, "start", "training")
         elif seen.training != self.before.training:
             self.wrong.append("training was touched")
@@ -226,35 +256,43 @@ class _Case:
     def _look(self) -> Witness:
         return witness.look(self.sandbox, self.events_until)
 
-    def _strike(self, laptop: subprocess.Popen[str]) -> Relief | None:
-        """An engine that dies forgets what happened: it is asked before."""
-        if self.death.fells_engine:
-            self.events = [*docker_events(self.sandbox, self.begun), {"Action": ENGINE_DIED}]
-            self.events_until = time.time()
-        return self.death.strike(self.sandbox, laptop)
+    def strike(self, death: Death, laptop: subprocess.Popen[str]) -> Relief | None:
+        if death.fells_engine:
+            self._ask_what_was()
+        return death.strike(self.sandbox, laptop)
 
-    def _come_to_rest(self, laptop: subprocess.Popen[str]) -> None:
+    def _relieve(self, relieve: Relief) -> None:
+        if self.death.reboots:
+            self._ask_what_was()
+        relieve()
+
+    def _ask_what_was(self) -> None:
+        """An engine that dies forgets what happened: it is asked before."""
+        self.events += [*docker_events(self.sandbox, self.events_until), {"Action": ENGINE_DIED}]
+        self.events_until = time.time()
+
+    def come_to_rest(self, laptop: subprocess.Popen[str]) -> None:
         """Wait until nobody holds the lock: the run has ended, or died with all that it started."""
-        wait_until(lambda: shim.is_free(self.sandbox), SECONDS, "run (its end)")
+        wait_until(lambda: shim.is_free(self.sandbox), self.death.seconds, "run (its end)")
         killed = laptop.poll() is not None and laptop.returncode < 0
         said = finished(laptop, SECONDS)
         if not killed:
-            self._in_words("the laptop", said, FIT_TO_END)
+            self._in_words("the laptop", said, self.death.ends or FIT_TO_END)
 
-    def _see_at_rest(self) -> None:
+    def see_at_rest(self) -> None:
         """What is to be so before anybody helps, and whether `fab status` tells it."""
         seen = self._look()
-        felled = self.death.fells_engine and not seen.running  # docker does not always start again what fell with it
+        felled = self.fells_engine and not seen.running  # docker does not always start again what fell with it
         if self.death.ends_by_itself and not felled:
             self.ended_well = True
             self.wrong += [f"before any help: {text}" for text in witness.not_whole(self.before, seen)]
-        elif self.death.fills_disk and self.before.running:
+        elif self.death.serves and self.before.running:
             self.wrong += [f"on the full disk: {text}" for text in witness.not_serving(seen)]
         said = self._in_words("fab status", self.stage.laptop.fab("status"), (0,))
         if ("was cut off at step" in said.out) != bool(seen.cut_off):
             self.wrong.append(f"fab status {'does not name the' if seen.cut_off else 'names a'} run that was cut off")
 
-    def _help(self, words: list[str], refusals: tuple[int, ...] = ()) -> None:
+    def help(self, words: list[str], refusals: tuple[int, ...] = ()) -> None:
         """A round decides nothing: where it has left no release in force, a deploy is given again all the same."""
         self.helped = True
         if self.helper == COMMAND or not self._round(bool(refusals)):
@@ -265,7 +303,7 @@ class _Case:
         self.wrong += not_judged(make_round(self.sandbox))
         seen = self._look()
         if seen.record["current"]:
-            self.ended_well = not list(witness.not_whole(self.before, seen, self.death.fells_engine))
+            self.ended_well = not list(witness.not_whole(self.before, seen, self.fells_engine))
         elif not may_fail:
             self.wrong += [f"after the round: {text}" for text in witness.not_bare(seen)]
         return bool(seen.record["current"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.interrupts import interrupts, press
+from tests.faults.interrupts import press
 from tests.faults.shim import Point
 from tests.faults.story import Stage
 
@@ -24,7 +24,7 @@ CASES = (
 
 
 def test_ctrl_c_has_one_answer_at_every_step_and_it_is_true(stage: Stage) -> None:
-    pressed = list(interrupts(stage, [point for point, _ in CASES]))
+    pressed = [press(stage, point) for point, _ in CASES]
     assert [one.point for one in pressed if not one.came] == []
     assert [(one.point, one.wrong) for one in pressed if one.wrong] == []
     told = [answer in one.answer for one, (_, answer) in zip(pressed, CASES, strict=True)]

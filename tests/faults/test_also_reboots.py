@@ -29,7 +29,7 @@ NOBODY_COMES_BACK = Point("after", 12)  # the old one runs again, and has no res
 
 @pytest.mark.parametrize("point", [BETWEEN_STOP_AND_START, IN_THE_WATCH], ids=["swap", "watch"])
 def test_a_reboot_in_a_deploy_leaves_one_consumer_and_loses_nothing(stage: Stage, point: Point) -> None:
-    make_ready(stage, full=False)
+    make_ready(stage)
     played = play(stage, "deploy", point, DEATHS["reboot"])
     assert played.came, "the run never came to that point"
     assert played.wrong == ()
@@ -39,7 +39,7 @@ def test_a_reboot_in_a_deploy_leaves_one_consumer_and_loses_nothing(stage: Stage
 def test_a_reboot_in_the_undoing_of_a_bad_release_leaves_one_consumer_and_loses_nothing(
     stage: Stage, point: Point
 ) -> None:
-    make_ready(stage, full=False)
+    make_ready(stage)
     sandbox, begun, first = stage.sandbox, time.time(), stage.published + 1
     # A consumer appends: what earlier tests have written need not be counted again.
     run_inside(sandbox, ["truncate", "--size=0", f"{ROOT}/annotations.log"])

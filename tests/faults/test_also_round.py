@@ -33,7 +33,7 @@ BETWEEN_STOP_AND_START = Point("after", 5)
 @pytest.fixture(autouse=True)
 def told(stage: Stage) -> Iterator[None]:
     """The check is there, and tells somebody."""
-    make_ready(stage, full=False)
+    make_ready(stage)
     stage.laptop.hosts["schedule"] = {"alerts": {"ops": {"kind": "command", "command": ["tee", "-a", TOLD]}}}
     stage.laptop.queue["watch"] |= {"settle": SETTLE}
     stage.laptop.save()

@@ -13,8 +13,8 @@ from runbook.errors import Refused
 from sandbox import run_inside
 from tests.deploy.refused import says_no
 from tests.faults import disk, witness
-from tests.faults.deaths import DEATHS
 from tests.faults.helpers import COMMAND, ROUND
+from tests.faults.matrix import ALL
 from tests.faults.shim import Point
 from tests.faults.story import UNDONE, Stage, make_ready, play
 from tests.real import STATE, published, wait_for_annotations
@@ -43,6 +43,7 @@ CASES = [
     ("first deploy", Point("before", 3), "process", COMMAND),
     ("deploy", Point("after", 5), "disk full", COMMAND),
     ("deploy", Point("after", 5), "disk full", ROUND),
+    ("deploy", Point("before", 6), "no inode left", COMMAND),
     ("rollback", Point("before", 1), "disk stays full", COMMAND),
     ("deploy", Point("at line", 1), "disk stays full", COMMAND),
 ]
@@ -52,8 +53,8 @@ CASES = [
 def test_whatever_dies_the_server_ends_in_one_piece(
     stage: Stage, action: str, point: Point, death: str, helper: str
 ) -> None:
-    make_ready(stage, DEATHS[death].fills_disk)
-    played = play(stage, action, point, DEATHS[death], helper)
+    make_ready(stage, ALL[death].ground)
+    played = play(stage, action, point, ALL[death], helper)
     assert played.came, "the run never came to that point"
     assert played.wrong == ()
     assert played.helped or helper == COMMAND, "it ended by itself, and the round had nothing to do"
@@ -75,7 +76,7 @@ def kept_aside(stage: Stage) -> int:
 
 
 def test_a_rollback_needs_no_free_disk(stage: Stage) -> None:
-    make_ready(stage, full=True)
+    make_ready(stage, disk.OWN)
     stage.laptop.deployed("--force", "--tag", stage.next_tag())
     assert kept_aside(stage) >= 1 << 20
     before = witness.look(stage.sandbox, time.time())
@@ -93,7 +94,7 @@ def test_a_rollback_needs_no_free_disk(stage: Stage) -> None:
 
 
 def test_where_somebody_else_takes_every_byte_that_is_freed_it_is_refused_in_a_sentence(stage: Stage) -> None:
-    make_ready(stage, full=True)
+    make_ready(stage, disk.OWN)
     stage.laptop.deployed("--force", "--tag", stage.next_tag())
     before = witness.look(stage.sandbox, time.time())
     with full(stage, greedy=True):
