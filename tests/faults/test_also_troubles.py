@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import disk, matrix, twice
+from tests.faults import away, clock, disk, matrix, twice
 from tests.faults.deaths import DEATHS
 from tests.faults.helpers import ROUND
 from tests.faults.servers import Case
@@ -26,6 +26,9 @@ CASES = (
         helper=ROUND,
     ),
     matrix.case_of("deploy", Point("before", 5), matrix.ALL["engine absent"]),
+    matrix.case_of("deploy", Point("before", 6), matrix.ALL["containerd absent"]),
+    away.impatient(matrix.case_of("deploy", Point("after", 5), matrix.ALL["engine away"])),
+    clock.story("deployed then, rolled back now", "a year ahead"),
 )
 
 
