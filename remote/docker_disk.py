@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from remote.engine import Engine, EngineError
+from remote.foreign_text import named
 
 LEAST = 1 << 16  # bytes: what a start writes down
 
@@ -18,8 +19,9 @@ def trouble(engine: Engine) -> str:
         found = os.statvfs(root)
     except (EngineError, OSError, ValueError):
         return ""
+    own = f"docker's own disk ({named(root)})"
     if found.f_flag & os.ST_RDONLY:
-        return f"docker's own disk ({root}) is read-only"
+        return f"{own} is read-only"
     if found.f_bfree * found.f_frsize < LEAST:  # root's reserve is docker's, too
-        return f"docker's own disk ({root}) is full"
-    return f"docker's own disk ({root}) is out of inodes" if found.f_files and not found.f_ffree else ""
+        return f"{own} is full"
+    return f"{own} is out of inodes" if found.f_files and not found.f_ffree else ""

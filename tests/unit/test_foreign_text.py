@@ -12,13 +12,14 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from email.message import Message as Headers
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote import batch, fetch, gpu_support, lock, look, models, setup, stream, view, watch
+from remote import batch, docker_disk, fetch, gpu_support, lock, look, models, setup, stream, view, watch
 from remote import engine as engines
 from remote.checks import broker, container, disk, gpu, logtail
 from remote.checks.asked import Expected
@@ -234,11 +235,18 @@ def a_drivers_complaint(said: str, folder: Path) -> Any:
 
 def a_disk(said: str, folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk.engine, "find", lambda _: Saying({"DockerRootDir": said}))
+        patch.setattr(disk.engine, "find", lambda *_: Saying({"DockerRootDir": said}))
         trouble = disk._docker_root("")
     out = f"size\n100 50 50 50% 1% {said}"
     ended = [disk.look("/data", lambda *_: Ended((), 0, out, "", 0.0)), disk.look("/data", lambda *_: complained(said))]
     return disk.judge("disk space", [*ended, *([] if isinstance(trouble, str) else [trouble])], 80, 90)
+
+
+def dockers_own_disk(said: str, folder: Path) -> Any:
+    full = SimpleNamespace(f_flag=0, f_bfree=0, f_frsize=4096)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(docker_disk.os, "statvfs", lambda path: full)
+        return docker_disk.trouble(Saying({"DockerRootDir": said}))
 
 
 def complained(said: str) -> Ended:
@@ -357,6 +365,7 @@ ENTRIES: dict[str, Entry] = {
     "a driver": a_driver,
     "a driver's complaint": a_drivers_complaint,
     "a disk": a_disk,
+    "docker's own disk": dockers_own_disk,
     "docker's version": dockers_version,
     "a line of a log": a_log,
     "a webhook's answer": a_webhook,
