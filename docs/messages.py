@@ -143,7 +143,6 @@ HANDED_ON = {
     ("remote.batch", "check"): "how each run of training is, joined",
     ("remote.envfile", "check"): "what is wrong with a file of variables, joined",
     ("remote.prune", "_remove"): "what the docker engine says",
-    ("remote.carry", "_failed"): "why a release failed, and why the record could not be written",
     ("remote.ready", "refused"): "what refused the run before it began",
     ("remote.setup", "_engine"): "what the docker engine says",
     ("remote.tree", "check"): "what is wrong with each directory, joined",

@@ -38,7 +38,7 @@ PARTS = ("fabfile.py", "remote", "runbook", "tasks", "sandbox")
 @pytest.fixture(autouse=True)
 def able(stage: Stage) -> Iterator[None]:
     """Whatever a test leaves away, frozen or halted comes back."""
-    make_ready(stage, full=False)
+    make_ready(stage)
     yield
     shim.let_go(stage.sandbox)
     thaw(stage)
@@ -155,7 +155,7 @@ def test_a_run_that_could_not_be_undone_is_closed_by_a_person(stage: Stage, impa
     assert (told.status, "the disk is changed tonight" in told.err) == (14, True), told.all
     again = impatient.fab("follow", "--close", run, "--reason", "once more")
     assert again.status == 10 and f"run {run} has ended" in again.err, again.all
-    stage.ready = None  # names are as the run left them
+    stage.ready = ""  # names are as the run left them
 
 
 def test_a_deploy_goes_past_a_run_that_could_not_be_undone(stage: Stage, impatient: Laptop) -> None:

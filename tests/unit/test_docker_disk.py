@@ -135,6 +135,6 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
     installed = Installed(settings, "0", "0", "2026-04-20T10:11:12Z", "ann", "laptop")
     restart = Restart(QUEUE, stuck=True)
     with pytest.raises(Refusal, match="it is not stopped: it could not be started again, as docker's own disk"):
-        act.start_again(installed, store, restart, STUCK)
+        act.start_again(installed, store, restart, STUCK, lambda: True)
     state.update(Running=False, Status="exited", ExitCode=1)
-    assert act.start_again(installed, store, restart, DEAD) == "it was stopped"
+    assert act.start_again(installed, store, restart, DEAD, lambda: True) == "it was stopped"

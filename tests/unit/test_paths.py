@@ -181,7 +181,7 @@ PLACES = (
         "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's socket, `/dev`, links over the state, `/`",
         "root",
         SYSTEM,
-        """detach._leave docker_disk.trouble gpu_support._ways ground.sessions ground._kills_user_processes
+        """detach._leave gpu_support._ways ground.sessions ground._kills_user_processes
         occupants.felled wire._take_channel store.machine reach._is_disk reach._shows reach.directories
         reach.of_containers""",
     ),

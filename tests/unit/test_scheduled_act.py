@@ -15,6 +15,7 @@ from remote.checks.asked import Consumer, DiskLimits, Expected, Request
 from remote.journal import Journal
 from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
 from remote.scheduled import act, restarts
+from remote.scheduled.attempts import Attempts
 from remote.scheduled.settings import Installed, Restart, Settings
 from remote.state_make import make
 from remote.store import Store
@@ -108,8 +109,15 @@ def test_nothing_is_started_beside_a_run_that_has_not_come_to_its_end(
     cut_off(store)
     world.living.clear()
     world.exit_codes[OLD] = 137
-    assert act.start_again(installed, store, RESTART, act.DEAD) == ""
+    assert act.start_again(installed, store, RESTART, act.DEAD, lambda: True) == ""
     assert world.ran == []
+
+
+def round_of(
+    installed: Installed, store: Store, known: restarts.Restarts, checks: list[Check]
+) -> tuple[list[Check], restarts.Restarts, list[str]]:
+    """What a round that can remember starts again."""
+    return restarts.restart_what_is_down(installed, store, known, checks, 1e9, Attempts(), lambda restarts: True)
 
 
 def dead(world: World) -> list[Check]:
@@ -128,11 +136,11 @@ def test_a_start_that_failed_does_not_count_among_the_three_of_an_hour(
     checks, known = dead(world), {}
     world.faults[OLD] = "no such device"
     for _ in range(5):
-        rows, known, actions = restarts.restart_what_is_down(installed, store, known, checks, 1e9)
+        rows, known, actions = round_of(installed, store, known, checks)
         assert (known, actions) == ({}, [])
         assert "could not be started again: docker start failed: no such device" in rows[0].sentence
     del world.faults[OLD]
-    _, known, actions = restarts.restart_what_is_down(installed, store, known, checks, 1e9)
+    _, known, actions = round_of(installed, store, known, checks)
     assert len(known["queue"]) == len(actions) == 1 and world.runs(OLD)
 
 
@@ -141,7 +149,7 @@ def test_a_start_that_no_patience_helped_is_gone_on_with_by_the_next_round(
 ) -> None:
     checks = dead(world)
     world.away_until = world.now + 1000
-    _, known, _ = restarts.restart_what_is_down(installed, store, {}, checks, 1e9)
+    _, known, _ = round_of(installed, store, {}, checks)
     assert known == {} and not world.runs(OLD)
     run = journal.runs(store)[-1]
     assert journal.state(store, run).state == "cut-off"
