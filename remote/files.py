@@ -62,9 +62,10 @@ def _stage(name: str, at: int, data: bytes, mode: int, owner: Optional[Tuple[int
     _forget(name, at)  # of a process of that number that was killed
     try:
         with os.fdopen(_new(name, at), "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            if owner is not None and owner != (os.geteuid(), os.getegid()):
+            made = os.fstat(file.fileno())
+            if owner is not None and owner != (made.st_uid, made.st_gid):  # the group may be its folder's
                 os.fchown(file.fileno(), *owner)
+            os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -24,7 +24,7 @@ NAMES = ["RABBITMQ_HOST", "RABBITMQ_PASSWORD", "TOKEN"]
 @pytest.fixture
 def laptop(laptop: Laptop) -> Laptop:
     """With a consumer that reads a file of three variables."""
-    laptop.queue["env_file"] = {"path": PATH, "variables": NAMES, "owner": "1000:1000"}
+    laptop.queue["env_file"] = {"path": PATH, "variables": NAMES, "owner": "1000:2000", "mode": "0640"}
     laptop.variables["TOKEN"] = "plain"
     watched(laptop, settle=0, window=1)
     return laptop
@@ -40,7 +40,7 @@ def on_server(sandbox: Sandbox, path: str = PATH) -> str:
     return run_inside(sandbox, ["cat", path], check=False).stdout
 
 
-def put(sandbox: Sandbox, text: str, mode: str = "600") -> None:
+def put(sandbox: Sandbox, text: str, mode: str = "640") -> None:
     """Somebody has edited the file at the server."""
     run_inside(sandbox, ["tee", PATH], user="deploy", input=text)
     run_inside(sandbox, ["chmod", mode, PATH])
@@ -74,7 +74,7 @@ def test_a_file_is_written_whole_told_in_names_and_its_previous_one_is_kept(lapt
     pushed = laptop.fab("env.push")
     assert pushed.status == 0, pushed.all
     assert f"what runs has read the old one: fab restart {QUEUE}" in pushed.out
-    assert server_snapshot(sandbox).tree[PATH][:3] == ["-rw-------", 1000, 1000]
+    assert server_snapshot(sandbox).tree[PATH][:3] == ["-rw-r-----", 1000, 2000]
     assert [line.partition("=")[0] for line in on_server(sandbox).splitlines()] == NAMES
     assert row(laptop)[0] == "ok" and state(laptop)["up_to_date"]
     first = on_server(sandbox)
@@ -106,7 +106,7 @@ def test_what_a_person_has_done_to_the_file_is_told_and_put_in_order(laptop: Lap
     put(sandbox, edited, "644")
     found = state(laptop)
     assert (found["same"], found["differs"], found["unknown"]) == (NAMES[:2], ["TOKEN"], ["EXTRA"])
-    assert found["problems"][0] == "its mode is 0644 instead of 0600"
+    assert found["problems"][0] == "its mode is 0644 instead of 0640"
     assert found["problems"][1].startswith("line 4 cannot be read")
     assert found["problems"][2] == "line 6: TOKEN stands twice, first in line 5"
     assert "s3cret-value" not in laptop.fab("env.diff").all
@@ -128,7 +128,7 @@ def test_what_cannot_be_written_is_one_sentence_and_changes_nothing(laptop: Lapt
 
     laptop.queue["env_file"]["owner"] = "1234:1234"
     refused(12, f"this login cannot give {PATH} to 1234:1234; nothing was changed")
-    laptop.queue["env_file"] |= {"owner": "1000:1000", "path": f"{ROOT}/none/queue.env"}
+    laptop.queue["env_file"] |= {"owner": "1000:2000", "path": f"{ROOT}/none/queue.env"}
     refused(12, f"{ROOT}/none/queue.env cannot be written: No such file or directory; nothing was changed")
     laptop.queue["env_file"] |= {"path": PATH, "variables": [*NAMES, "NOT_SET"]}
     laptop.host["port"], port = 1, laptop.host["port"]  # nobody is asked
@@ -136,7 +136,7 @@ def test_what_cannot_be_written_is_one_sentence_and_changes_nothing(laptop: Lapt
     del laptop.queue["env_file"]
     refused(10, "gives none of these services an env_file")
     laptop.host["port"] = port
-    laptop.queue["env_file"] = {"path": PATH, "variables": NAMES, "owner": "1000:1000"}
+    laptop.queue["env_file"] = {"path": PATH, "variables": NAMES, "owner": "1000:2000", "mode": "0640"}
     with held(sandbox):
         refused(12, "holds the lock of this server")
 

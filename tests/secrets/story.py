@@ -125,7 +125,12 @@ def _looks(life: Life) -> None:
 def _housekeeping(life: Life) -> None:
     """Everything else that is given secrets, or comes by them; a service reads some from a file of its own."""
     names = ["AZAION_API_URL", "AZAION_API_PASSWORD"]
-    life.laptop.queue["env_file"] = {"path": f"{ROOT}/queue.env", "variables": names, "owner": "1000:1000"}
+    life.laptop.queue["env_file"] = {
+        "path": f"{ROOT}/queue.env",
+        "variables": names,
+        "owner": "1000:2000",
+        "mode": "0640",
+    }
     life.save()
     life.fab("setup", "--json", "--debug")
     for words in (("env.diff", "--json"), ("env.push", "--dry-run"), ("env.push",), ("env.diff",)):

@@ -11,7 +11,7 @@ import pytest
 from runbook.bundle import LOADER
 from runbook.secret import DOTS
 from sandbox import Sandbox
-from sandbox.roots import LOGIN_UID
+from sandbox.roots import LOGIN_UID, SHARED_GID
 from tests.deploy.laptop import QUEUE, new_laptop
 from tests.real import ROOT, STATE, clean
 from tests.secrets.life import Life
@@ -75,7 +75,10 @@ def test_on_the_server_secrets_rest_in_configs_for_the_login_user_alone(life: Li
     }
     allowed = f"{RESTS}|{STAGED}" if when == "cut off" else RESTS
     assert [path for path in resting if not re.fullmatch(allowed, path)] == []
-    assert set(resting.values()) == {f"0600 {LOGIN_UID}:{LOGIN_UID}"}
+    in_root = {owned for path, owned in resting.items() if path.startswith(f"{ROOT}/")}
+    assert in_root == {f"0640 {LOGIN_UID}:{SHARED_GID}"}  # which the consumer reads
+    elsewhere = {owned for path, owned in resting.items() if not path.startswith(f"{ROOT}/")}
+    assert elsewhere <= {f"0600 {LOGIN_UID}:{LOGIN_UID}"}
     assert f"{ROOT}/config.yaml" in resting
     assert any(re.fullmatch(STAGED, path) for path in resting) == (when == "cut off")
 

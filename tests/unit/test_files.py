@@ -78,6 +78,17 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -
     assert (path.read_bytes(), listed(tmp_path)) == (b"old", {"config.yaml"})
 
 
+def test_an_owner_is_given_where_the_folder_hands_down_another_group(tmp_path: Path) -> None:
+    """What the folder hands down is not what was wanted, though it is this login who makes the file."""
+    given: list[tuple[int, ...]] = []
+    mine = os.geteuid(), os.getegid() + 1  # as if the folder had given the file another group than this one
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fchown", lambda handle, *owner: given.append(owner))
+        patch.setattr(os, "getegid", lambda: mine[1])
+        files.write(str(tmp_path / "file"), b"text", owner=mine)
+    assert given == [mine]
+
+
 def test_an_owner_that_cannot_be_given_leaves_nothing_behind() -> None:
     with tempfile.TemporaryDirectory() as folder:  # not below tmp_path, which nobody but root may enter
         Path(folder).chmod(0o777)
