@@ -40,20 +40,22 @@ def each(tasks: Sequence[Task]) -> list[str | BadInput | None]:
     What a function raises beside BadInput is no answer. What it needs has to be imported before: it can open nothing.
     """
     reading, writing = os.pipe()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C ends the child by way of its parent
+    child = 0
     try:
-        child = _forked()
-        if not child:
-            _serve(tasks, writing)
-    finally:
-        os.close(writing)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    try:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C ends the child by way of its parent
+        try:
+            child = _forked()
+            if not child:
+                _serve(tasks, writing)
+        finally:
+            os.close(writing)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # raises what was pressed meanwhile
         return [*_answers(reading, len(tasks))]
     finally:
         os.close(reading)
-        os.kill(child, signal.SIGKILL)  # it is a zombie at most, since nobody else waits for it
-        os.waitpid(child, 0)
+        if child:
+            os.kill(child, signal.SIGKILL)  # it is a zombie at most, since nobody else waits for it
+            os.waitpid(child, 0)
 
 
 def _forked() -> int:
