@@ -9,6 +9,7 @@ bounded where the system can do so (Linux); elsewhere time alone bounds it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -96,6 +97,7 @@ def _understood(line: bytes) -> str | BadInput | None:
 
 def _serve(tasks: Sequence[Task], writing: int) -> NoReturn:
     """The child's whole life."""
+    gc.freeze()  # what came with the fork is not looked through again and again, which would copy it
     try:
         _confine(writing)
         for task in tasks:
