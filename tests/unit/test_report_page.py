@@ -137,7 +137,7 @@ def test_every_vendored_file_is_listed_with_its_hash_and_none_else() -> None:
     assert listed == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in there}
 
 
-@pytest.mark.parametrize("where", [0, 4444, MONTH - 1])
+@pytest.mark.parametrize("where", [0, 1, 4444, MONTH - 2, MONTH - 1])
 def test_a_single_critical_round_of_thirty_days_is_never_lost(where: int) -> None:
     levels = [CRITICAL if number == where else (OK, WARNING, SKIPPED)[number % 3] for number in range(MONTH)]
     times = [made.END - STEP * (MONTH - number) for number in range(MONTH)]
