@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,8 +28,11 @@ class Module:
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for node in ast.walk(self.tree):
-            self.parents.update((child, node) for child in ast.iter_child_nodes(node))
+        nodes: list[ast.AST] = [self.tree]
+        for node in nodes:
+            children = [*ast.iter_child_nodes(node)]
+            self.parents.update(dict.fromkeys(children, node))
+            nodes += children
             if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     self.imports[alias.asname or alias.name] = (node.module, alias.name)
@@ -50,6 +54,7 @@ class Module:
         return next((outer for outer in self.around(node) if isinstance(outer, Function)), None)
 
 
+@cache
 def modules() -> dict[str, Module]:
     """Every module that may say something to a person, by its dotted name."""
     found = {}

@@ -9,6 +9,7 @@ bounded where the system can do so (Linux); elsewhere time alone bounds it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -40,20 +41,22 @@ def each(tasks: Sequence[Task]) -> list[str | BadInput | None]:
     What a function raises beside BadInput is no answer. What it needs has to be imported before: it can open nothing.
     """
     reading, writing = os.pipe()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C ends the child by way of its parent
+    child = 0
     try:
-        child = _forked()
-        if not child:
-            _serve(tasks, writing)
-    finally:
-        os.close(writing)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    try:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C ends the child by way of its parent
+        try:
+            child = _forked()
+            if not child:
+                _serve(tasks, writing)
+        finally:
+            os.close(writing)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # raises what was pressed meanwhile
         return [*_answers(reading, len(tasks))]
     finally:
         os.close(reading)
-        os.kill(child, signal.SIGKILL)  # it is a zombie at most, since nobody else waits for it
-        os.waitpid(child, 0)
+        if child:
+            os.kill(child, signal.SIGKILL)  # it is a zombie at most, since nobody else waits for it
+            os.waitpid(child, 0)
 
 
 def _forked() -> int:
@@ -94,6 +97,7 @@ def _understood(line: bytes) -> str | BadInput | None:
 
 def _serve(tasks: Sequence[Task], writing: int) -> NoReturn:
     """The child's whole life."""
+    gc.freeze()  # what came with the fork is not looked through again and again, which would copy it
     try:
         _confine(writing)
         for task in tasks:

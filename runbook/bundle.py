@@ -86,6 +86,7 @@ def _with_packages(name: str) -> set[str]:
     return {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
 
 
+@functools.cache
 def without_prose(source: str) -> str:
     """Without docstrings, comments, the types of functions and what was imported for these: nearly half less to send.
 

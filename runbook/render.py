@@ -105,11 +105,14 @@ class Template:
         stream: Any = self._compiled.generate(context)  # a generator, though it is declared as less
         pieces, size = [], 0
         try:
-            for piece in stream:
-                pieces.append(piece)
-                size += len(piece)
-                if size > LIMIT:
-                    stream.throw(BadInput(_LONG))  # where the template stands, so that its line is known
+            try:
+                for piece in stream:
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > LIMIT:
+                        stream.throw(BadInput(_LONG))  # where the template stands, so that its line is known
+            except TooLong as late:
+                stream.throw(late)  # the same, for one between two pieces
         except TooLong:
             self._environment.handle_exception()  # raises it with the template's own lines, as jinja2 an Exception
         return "".join(pieces)

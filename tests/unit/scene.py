@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +72,28 @@ def order(**more: Any) -> Order:
 
 def bare(folder: Path) -> Scene:
     """A server on which nothing has been deployed; its registry holds digest 11 of everything."""
+    inventory = _project(folder)
+    host = inventory.hosts["gpu-1"]
+    resolved = dataclasses.replace(_resolved(), host=host, env=dataclasses.replace(_resolved().env, path=host.env_file))
+    digests = {QUEUE: image("queue", "11"), SECOND: image("queue", "11"), TRAINING: image("training", "11")}
+    look = Look("gpu-1", "2026-04-20T10:11:12.123Z", "deploy", digests=digests, same_config={QUEUE: False})
+    return Scene(inventory, resolved, look)
+
+
+def _project(folder: Path) -> Inventory:
     (folder / "hosts.yaml").write_text(HOSTS)
     (folder / "config.yaml.j2").write_text("password: {{ QUEUE_PASSWORD }}\n")
     (folder / ".env").write_text(ENV)
     (folder / ".env").chmod(0o600)
-    inventory = load_inventory(folder / "hosts.yaml")
-    services = list(inventory.services.values())
-    resolved = resolve(inventory, list(inventory.hosts.values()), services)["gpu-1"]
-    digests = {QUEUE: image("queue", "11"), SECOND: image("queue", "11"), TRAINING: image("training", "11")}
-    look = Look("gpu-1", "2026-04-20T10:11:12.123Z", "deploy", digests=digests, same_config={QUEUE: False})
-    return Scene(inventory, resolved, look)
+    return load_inventory(folder / "hosts.yaml")
+
+
+@functools.cache
+def _resolved() -> Resolved:
+    """What is sent, wherever the folder is: a template is rendered in a process of its own, which takes its time."""
+    with tempfile.TemporaryDirectory() as folder:
+        inventory = _project(Path(folder))
+        return resolve(inventory, list(inventory.hosts.values()), list(inventory.services.values()))["gpu-1"]
 
 
 def deployed(folder: Path, *releases: str) -> Scene:

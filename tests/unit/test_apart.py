@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -133,6 +133,15 @@ def test_ctrl_c_reaches_the_child_by_its_parent_alone() -> None:
     assert apart.each([pressed]) == ["heard nothing"]
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C means something, which it does not where the shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "KILLED_AFTER", 60.0)
 
@@ -144,3 +153,20 @@ def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         apart.each([pressed])
     assert children() == had
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_while_it_is_made_leaves_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked = apart._forked
+
+    def pressed() -> int:
+        child = forked()
+        if child:
+            os.kill(os.getpid(), signal.SIGINT)  # is blocked, and comes when it no longer is
+        return child
+
+    monkeypatch.setattr(apart, "_forked", pressed)
+    opened, had = len([*Path("/proc/self/fd").iterdir()]), children()
+    with pytest.raises(KeyboardInterrupt):
+        apart.each([deaf])
+    assert (len([*Path("/proc/self/fd").iterdir()]), children()) == (opened, had)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import json
 import re
@@ -100,12 +101,13 @@ def bound(tree: ast.Module) -> dict[str, str]:
     return {one.asname or one.name: f"{node.module}.{one.name}" for node in imports(tree) for one in node.names}
 
 
-def code(source: str) -> str:
+def code(tree: ast.Module) -> str:
     """What a source means: its syntax tree with line numbers, every docstring empty, the functions without types, and
-    without the imports on top.
+    without the imports on top. The tree is changed.
     """
-    tree = Typeless().visit(ast.parse(source))
-    tree.body = [node for node in tree.body if node not in imports(tree)]
+    tree = Typeless().visit(tree)
+    left_out = imports(tree)
+    tree.body = [node for node in tree.body if node not in left_out]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None
@@ -113,16 +115,20 @@ def code(source: str) -> str:
             node.annotation = None
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             assert isinstance(node.body[0], ast.Expr)
-            node.body[0].value = ast.Constant("")
-    return "\n".join(f"{getattr(node, 'lineno', 0)} {ast.dump(node)}" for node in ast.walk(tree))
+            node.body[0].value = ast.Constant("", lineno=node.body[0].lineno)
+        for place in ("col_offset", "end_lineno", "end_col_offset"):
+            vars(node).pop(place, None)
+    return ast.dump(tree, include_attributes=True)
 
 
 @pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
 def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
-    source, travels = file.read_text(), bundle.without_prose(file.read_text())
-    assert code(travels) == code(source)
+    source = file.read_text()
+    travels = bundle.without_prose(source)
+    here, there = ast.parse(source), ast.parse(travels)
     said = set(re.findall(r"\w+", re.sub(r"(?m)^from .* import .*$", "", travels)))
-    assert bound(ast.parse(travels)) == {name: of for name, of in bound(ast.parse(source)).items() if name in said}
+    assert bound(there) == {name: of for name, of in bound(here).items() if name in said}
+    assert code(there) == code(here)
 
 
 def test_functions_travel_without_types_and_values_with_theirs() -> None:
@@ -157,6 +163,7 @@ def test_the_scan_agrees_with_the_grammar(file: Path) -> None:
     assert {f"remote.{name}" for name in bundle.imported(file.read_text())} == (modules | packages) - {"remote", ""}
 
 
+@functools.cache
 def importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None

@@ -114,7 +114,7 @@ LINES = st.lists(
 
 
 @given(LINES)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_values_are_those_of_python_dotenv_without_interpolation(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     try:
@@ -128,7 +128,7 @@ def test_the_values_are_those_of_python_dotenv_without_interpolation(tmp_path: P
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=6, max_size=12).map("s3{}".format), LINES)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_message_ever_holds_a_value(tmp_path: Path, secret: str, text: str) -> None:
     path = write(
         tmp_path, text.replace("=x", f"={secret}") + f"\nZ='{secret}\nZ={secret} #{secret}\nZ=${{{secret}\n{secret}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -233,9 +234,10 @@ def test_a_run_that_was_cut_off_with_a_training_in_it_is_left_to_a_person_and_en
     assert ran == []
 
 
-def calls() -> Iterator[tuple[Path, ast.AST]]:
-    for file in sorted(FOLDER.rglob("*.py")):
-        yield from ((file, node) for node in ast.walk(ast.parse(file.read_text())))
+@functools.cache
+def calls() -> list[tuple[Path, ast.AST]]:
+    parsed = [(file, ast.parse(file.read_text())) for file in sorted(FOLDER.rglob("*.py"))]
+    return [(file, node) for file, tree in parsed for node in ast.walk(tree)]
 
 
 def test_every_docker_command_goes_through_the_one_place_that_refuses() -> None:

@@ -12,7 +12,6 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,7 +121,7 @@ def test_every_flipped_bit_of_the_content_is_found_by_reading(tmp_path: Path) ->
     start = WHOLE.index(b"PK\x01\x02")  # from here on stands the directory, of which some bits say nothing
     path = model(tmp_path, WHOLE)
     names = {at for name in (b"best/", b"FB") for at in range(start) if WHOLE[at:].startswith(name)}
-    for at in range(0, start, 7):
+    for at in range(0, start, 29):
         if any(header - 30 <= at < header + 30 for header in names):
             continue  # a local header repeats what the directory says
         path.write_bytes(WHOLE[:at] + bytes([WHOLE[at] ^ 0x10]) + WHOLE[at + 1 :])
@@ -134,7 +133,7 @@ def test_no_flipped_bit_anywhere_is_more_than_damage(tmp_path: Path) -> None:
     """Nor does any of them change the checksum of the whole without being seen."""
     path = model(tmp_path, WHOLE)
     right = hashlib.sha256(WHOLE).hexdigest()
-    for at in range(0, len(WHOLE), 3):
+    for at in range(0, len(WHOLE), 11):
         path.write_bytes(WHOLE[:at] + bytes([WHOLE[at] ^ (1 << at % 8)]) + WHOLE[at + 1 :])
         os.utime(path, (OLD, OLD))
         found = verified(tmp_path)
@@ -264,8 +263,8 @@ def many(path: Path) -> None:
 
 
 def bomb(path: Path) -> None:
-    """200 MB of zeros in 200 KB."""
-    packer, zeros = zlib.compressobj(9, zlib.DEFLATED, -15), bytes(1 << 20)
+    """200 MB of zeros in 1 MB."""
+    packer, zeros = zlib.compressobj(1, zlib.DEFLATED, -15), bytes(1 << 20)
     data = b"".join(packer.compress(zeros) for _ in range(200)) + packer.flush()
     first = part(b"0", data, 8, 200 << 20)
     told = listing(b"0", 8, len(data), 200 << 20, 0)
@@ -299,28 +298,29 @@ CRAFTED = {
     long: "it is no model: it is longer than 4 TiB",
 }
 LOOKING = """
-import sys
+import sys, time
 from remote import modelfile
-found = modelfile.seen(sys.argv[1], "2026-04-20", "best.pt", set())
-assert found.state == "damaged", found
-print(found.sentence)
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+for folder in sys.argv[1:]:
+    begun = time.monotonic()
+    found = modelfile.seen(folder, "2026-04-20", "best.pt", set())
+    assert found.state == "damaged", found
+    most = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print(f"{most}:{time.monotonic() - begun}:{found.sentence}")
 """
 
 
-@pytest.mark.parametrize("crafted", CRAFTED, ids=lambda crafted: crafted.__name__)
-def test_an_archive_that_was_made_to_take_all_memory_or_all_day_takes_neither(
-    tmp_path: Path, crafted: Callable[[Path], None]
-) -> None:
-    path = model(tmp_path, b"")
-    crafted(path)
-    os.utime(path, (OLD, OLD))
-    begun = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", LOOKING, str(tmp_path)], capture_output=True, text=True, check=True)
-    sentence, kibibytes = ended.stdout.splitlines()
-    assert sentence == CRAFTED[crafted]
-    assert int(kibibytes) < 200_000, kibibytes
-    assert time.monotonic() - begun < 20
+def test_an_archive_that_was_made_to_take_all_memory_or_all_day_takes_neither(tmp_path: Path) -> None:
+    folders = []
+    for crafted in CRAFTED:
+        folders.append(tmp_path / crafted.__name__)
+        folders[-1].mkdir()
+        path = model(folders[-1], b"")
+        crafted(path)
+        os.utime(path, (OLD, OLD))
+    ended = subprocess.run([sys.executable, "-c", LOOKING, *folders], capture_output=True, text=True, check=True)
+    for line, (crafted, said) in zip(ended.stdout.splitlines(), CRAFTED.items(), strict=True):
+        kibibytes, seconds, sentence = line.split(":", 2)
+        assert (sentence, int(kibibytes) < 200_000, float(seconds) < 20) == (said, True, True), crafted.__name__
 
 
 def test_a_model_that_grows_for_ever_is_read_as_far_as_it_was_seen(tmp_path: Path) -> None:

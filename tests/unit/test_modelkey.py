@@ -138,9 +138,7 @@ VALUES = st.text() | st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "api", "z-1", "b b", "n"]), VALUES), max_size=6), VALUES, st.booleans())
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_template_renders_only_the_model_changes(
     tmp_path: Path, entries: list[tuple[str, str]], model: str, nested: bool
 ) -> None:
@@ -177,7 +175,7 @@ SCRAPS = [
 
 
 @given(st.lists(st.sampled_from(SCRAPS), max_size=14).map("".join))
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_of_any_text_at_all_only_that_value_changes_or_nothing_does(text: str) -> None:
     """Such as somebody writes by hand: every text that YAML can read and that is not refused."""
     try:

@@ -10,6 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runbook import render
+from runbook.apart import TooLong
 from runbook.errors import BadInput
 from runbook.inventory import Host
 from runbook.render import read
@@ -107,7 +109,7 @@ def test_an_awkward_value_survives(tmp_path: Path, value: str) -> None:
         st.from_regex(r"[A-Z][A-Z_]{0,6}", fullmatch=True), st.text() | st.sampled_from(AWKWARD), max_size=5
     )
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_values_survive(tmp_path: Path, values: dict[str, str]) -> None:
     text = "".join(f'"{name}": {{{{ {name} }}}}\n' for name in values) + "end: 1\n"
     assert rendered(tmp_path, text, **values) == {**values, "end": 1}
@@ -157,3 +159,15 @@ def test_a_template_that_is_missing_or_binary_is_refused(tmp_path: Path) -> None
     (tmp_path / "binary.j2").write_bytes(b"\x00\x01")
     with pytest.raises(BadInput, match="is a binary file"):
         read(tmp_path / "binary.j2")
+
+
+def test_what_is_stopped_between_two_pieces_is_told_by_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping:
+        def __lt__(self, size: int) -> bool:
+            raise TooLong
+
+    monkeypatch.setattr(render, "LIMIT", Stopping())
+    said = complaint(tmp_path, "a: 1\nb:\n{% for i in [1] %}\n- {{ i }}\n{% endfor %}\n")
+    assert said.endswith("config.yaml.j2:1 does not render: it takes longer than 5 s.")

@@ -119,7 +119,7 @@ class TestStrips:
         found = stretches(CHECK, course(report(*steady(12), *levels((0, "critical")))))
         assert found[-1].level == "critical"
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(some.integers(), some.integers(timeline.FINEST, 2000))
     def test_what_is_drawn_as_one_is_as_bad_as_its_worst(self, seed: int, count: int) -> None:
         chance = random.Random(seed)  # noqa: S311

@@ -30,7 +30,7 @@ class TestLines:
         found = thin([0.0, 300.0, 3000.0], [[1, 2, 3], [4, 5, 6]], 750)
         assert (found.times, found.columns) == ([0, 300, 1650, 3000], [[1, 2, None, 3], [4, 5, None, 6]])
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(some.integers(), some.integers(MOST_POINTS - 100, 3 * MOST_POINTS))
     def test_many_points_become_few_and_the_extremes_stay(self, seed: int, count: int) -> None:
         chance = random.Random(seed)  # noqa: S311

@@ -341,7 +341,7 @@ def some_refused(chance: random.Random, count: int) -> dict[str, Against | None]
     return rows
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(12))
 def test_whatever_a_service_has_against_some_alerts_the_others_come_in_time(service: Service, seed: int) -> None:
     rows = some_refused(random.Random(seed), 15)  # noqa: S311
     service.refuses = lambda said: next((error for one in rows.values() if one and (error := one(said))), None)

@@ -1,4 +1,4 @@
-"""A week of rounds in a few seconds: what they leave stays small, and comes back as it was written."""
+"""Days of rounds in a few seconds: what they leave stays small, and comes back as it was written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from remote.scheduled.state import SPARE, Pending, State
 from remote.words import CRITICAL, OK, WARNING, Check
 
 DAY, EVERY = 86400.0, 300.0
-WEEK = int(7 * DAY / EVERY)
+A_DAY = int(DAY / EVERY)  # rounds
+WEEK = 7 * A_DAY
 BEGIN = 1_776_600_000  # 2026-04-19
 QUEUE, GIB = "annotation-queue", 1 << 30
 ROWS = (f"{QUEUE} alive", "RabbitMQ reachable", "GPU available", "disk space", "offset advancing")
@@ -85,10 +86,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "history.jsonl"
 
 
-def week(path: Path, keep: float, clock: Mapping[int, float] = ON_TIME) -> Iterator[Round]:
-    """Each round of a week, once it is appended; `clock`: from which round on it is so many seconds ahead."""
+def made_of(path: Path, rounds: int, keep: float, clock: Mapping[int, float] = ON_TIME) -> Iterator[Round]:
+    """Each of so many rounds, once it is appended; `clock`: from which round on it is so many seconds ahead."""
     ahead = 0.0
-    for number in range(WEEK):
+    for number in range(rounds):
         ahead = clock.get(number, ahead)
         one = seen(at(number * EVERY + ahead), rows(number))
         assert history.append(str(path), one, keep, EVERY) == ""
@@ -99,22 +100,22 @@ def read(path: Path, since: str = "") -> list[Round | None]:
     return [one for one, _ in history.read(str(path), since)]
 
 
-def test_a_week_of_rounds_comes_back_line_by_line_and_each_is_short(path: Path) -> None:
-    made = list(week(path, 30 * DAY))
+def test_rounds_come_back_line_by_line_and_each_is_short(path: Path) -> None:
+    made = list(made_of(path, 2 * A_DAY, 30 * DAY))
     assert read(path) == made
-    assert path.stat().st_size < BYTES_OF_A_ROUND * WEEK
-    assert read(path, at((WEEK - 1) * EVERY - DAY)) == made[-289:]
+    assert path.stat().st_size < BYTES_OF_A_ROUND * len(made)
+    assert read(path, at((len(made) - 1) * EVERY - DAY)) == made[-A_DAY - 1 :]
 
 
 def test_what_is_to_be_kept_is_kept_to_the_round_and_little_more(path: Path) -> None:
-    keep = 2 * DAY
+    keep = DAY / 2
     made, longest = [], 0
-    for one in week(path, keep):
+    for one in made_of(path, 2 * A_DAY, keep):
         made.append(one)
         longest = max(longest, path.read_bytes().count(b"\n"))
     kept = int(keep / EVERY) + 1
     assert kept < longest <= kept * history.SLACK + history.DOUBTED
-    assert read(path, at((WEEK - 1) * EVERY - keep)) == made[-kept:]
+    assert read(path, at((len(made) - 1) * EVERY - keep)) == made[-kept:]
     left = read(path)
     assert left == made[-len(left) :]
     assert [other.name for other in path.parent.iterdir()] == [path.name]
@@ -122,11 +123,11 @@ def test_what_is_to_be_kept_is_kept_to_the_round_and_little_more(path: Path) -> 
 
 @pytest.mark.parametrize(
     "clock",
-    [{500: 2 * DAY, 510: 0.0, 900: -40 * DAY, 910: 0.0}, {0: -1500 * DAY, 3: 0.0}],
+    [{50: 40 * DAY, 60: 0.0, 90: -40 * DAY, 100: 0.0}, {0: -1500 * DAY, 3: 0.0}],
     ids=["forward and back", "wrong at first"],
 )
 def test_a_clock_that_is_set_costs_no_line(path: Path, clock: dict[int, float]) -> None:
-    made = list(week(path, 30 * DAY, clock))
+    made = list(made_of(path, A_DAY, 30 * DAY, clock))
     assert read(path) == made
 
 

@@ -44,7 +44,7 @@ def by_dotenv(raw: bytes) -> dict[str, str | None]:
     return dict(dotenv_values(stream=as_a_file(raw), interpolate=False))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 @example("export\tA=1\n")
 @example("export =1\n")
@@ -139,7 +139,7 @@ def test_mode_owner_and_absence_are_told(place: Path) -> None:
     assert compared(entry(place.parent)).state == "unreadable"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(["A", "B_1", "PASSWORD"]), st.text(max_size=12).filter(bool), min_size=1))
 @example({"A": "a\\", "B_1": "'", "PASSWORD": "x'y"})
 @example({"A": "a\\\\'b\\", "B_1": " # \n"})

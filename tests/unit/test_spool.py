@@ -22,7 +22,7 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(documents)
 def test_a_document_is_written_as_json_writes_it(value: Any) -> None:
     assert "".join(pieces(value)) == json.dumps(value, indent=2, ensure_ascii=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,9 @@ from remote.link_makers import Mount
 
 CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
 EXCHANGE = 2  # of renameat2
+# Functions of C that take a name or are of an entry of a folder.
+NAMING = {"open", "stat", "lstat", "readlink", "listdir", "scandir", "is_dir", "is_file", "mkdir", "chmod", "chown"}
+NAMING |= {"rename", "replace", "link", "unlink", "rmdir", "utime", "truncate", "access"}
 
 Trick = Callable[[Path, Path], None]  # what is put where, with the path of the canary
 
@@ -92,6 +97,37 @@ def within(seconds: float, act: Callable[[], object]) -> object:
     thread.join(seconds)
     assert given, f"it took longer than {seconds} s"
     return given[0]
+
+
+def changed_at_any_moment(one: Path, lay: Callable[[Path, Path], None], act: Callable[[], object]) -> Iterator[object]:
+    """What a call gives when a name becomes another before one of the system calls in which it may be named, before
+    each of them in turn. `lay` puts there what is looked at first, and beside it the other.
+    """
+    other, libc = one.with_name("other"), ctypes.CDLL(None)
+    moment = calls = 0
+
+    def before(frame: object, event: str, function: object) -> None:
+        nonlocal calls
+        if event == "c_call" and getattr(function, "__name__", "") in NAMING:
+            if calls == moment:
+                libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE)
+            calls += 1
+
+    def watched() -> object:
+        sys.setprofile(before)
+        try:
+            return act()
+        finally:
+            sys.setprofile(None)
+
+    while moment <= calls:
+        for name in (one, other):
+            shutil.rmtree(name) if name.is_dir() and not name.is_symlink() else name.unlink(missing_ok=True)
+        lay(one, other)
+        calls = 0
+        yield within(5, watched)
+        moment += 1
+    assert moment > 1, "it looks at nothing"
 
 
 @contextlib.contextmanager
