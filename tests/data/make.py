@@ -68,6 +68,7 @@ def main() -> int:
             for name, make in SCENES.items():
                 say(f"making {name}")
                 real.clean(sandbox)
+                real.as_it_was(sandbox)
                 Path(folder, name).mkdir()
                 laptop = new_laptop(Path(folder, name), sandbox, source)
                 _keep(laptop, name, make(laptop))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import yaml
 from sandbox import Sandbox
 from sandbox.passwords import read
 from sandbox.place import CHECKOUT
+from tests import real
 
 FABRIC = [sys.executable, "-m", "fabric", "--search-root"]
 FAB = [*FABRIC, str(CHECKOUT)]
@@ -105,6 +107,19 @@ def finished(process: subprocess.Popen[str], seconds: float = 120) -> Said:
         out, err = process.communicate()
         raise AssertionError(f"fab took longer than {seconds} s:\n{out}{err}") from None
     return Said(process.returncode, out, err)
+
+
+def older_laptop(folder: Path, laptop: Laptop, source: Path) -> Laptop:
+    """A laptop with an older version in front of the same server, which is as that version had it.
+
+    The other one has the same services and directories from now on: who upgrades has not changed them.
+    """
+    older = new_laptop(folder, laptop.sandbox, source)
+    for key in ("services", "tree"):
+        laptop.hosts[key] = copy.deepcopy(older.hosts[key])
+    laptop.save()
+    real.as_it_was(laptop.sandbox)
+    return older
 
 
 def new_laptop(folder: Path, sandbox: Sandbox, source: Path = CHECKOUT) -> Laptop:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import old
-from tests.deploy.laptop import QUEUE, Laptop, new_laptop
+from tests.deploy.laptop import QUEUE, Laptop, older_laptop
 from tests.deploy.standing import journal, standing, wait_for_offset, watched
 from tests.real import ROOT, inspected, lost_and_twice, messages, published, started_training, wait_for_annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 def test_a_release_of_an_older_version_is_seen_and_gone_back_to(laptop: Laptop, tmp_path: Path) -> None:
     sandbox, folder = laptop.sandbox, tmp_path / "older"
     folder.mkdir()
-    older = new_laptop(folder, sandbox, old.unpacked(tmp_path / "source"))
+    older = older_laptop(folder, laptop, old.unpacked(tmp_path / "source"))
     for one in (older, laptop):
         watched(one, settle=0, window=2)
     training = inspected(sandbox, started_training(sandbox))["State"]

@@ -64,4 +64,4 @@ def test_a_config_that_could_not_be_given_back_to_its_owner_is_refused(laptop: L
     before = server_snapshot(laptop.sandbox)
     refused = laptop.fab("deploy", "--service", QUEUE)
     assert (refused.status, server_snapshot(laptop.sandbox)) == (12, before), refused.all
-    assert f"{ROOT}/config.yaml belongs to 0:0, and this login could not put it back as it was" in refused.err
+    assert f"{ROOT}/config.yaml belongs to 0:2000, and this login could not put it back as it was" in refused.err

@@ -11,7 +11,7 @@ from runbook.errors import CannotConnect, Defect, NeedsPerson, Refused
 from sandbox import Sandbox, run_inside
 from sandbox.place import LOGIN_USER
 from tests.data import old
-from tests.deploy.laptop import QUEUE, Laptop, new_laptop
+from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.refused import DEPLOY, refused, says_no
 from tests.deploy.standing import ran_together, standing, wait_for_offset, watched
 from tests.real import ROOT, STATE, docker, fire, inspected, logged_in, published, started_training, training_image
@@ -27,7 +27,7 @@ def older(laptop: Laptop, tmp_path: Path) -> Laptop:
     """A laptop with version 0.1.0 in front of the same server."""
     folder = tmp_path / "older"
     folder.mkdir()
-    made = new_laptop(folder, laptop.sandbox, old.unpacked(tmp_path / "source"))
+    made = older_laptop(folder, laptop, old.unpacked(tmp_path / "source"))
     for one in (made, laptop):
         watched(one, settle=0, window=10)
     return made
