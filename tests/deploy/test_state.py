@@ -11,7 +11,7 @@ from runbook.errors import CannotConnect, Defect, NeedsPerson, Refused
 from sandbox import Sandbox, run_inside
 from sandbox.place import LOGIN_USER
 from tests.data import old
-from tests.deploy.laptop import QUEUE, Laptop
+from tests.deploy.laptop import QUEUE, Laptop, older_laptop
 from tests.deploy.refused import DEPLOY, refused, says_no
 from tests.deploy.standing import ran_together, standing, wait_for_offset, watched
 from tests.real import ROOT, STATE, docker, fire, inspected, logged_in, published, started_training, training_image
