@@ -184,7 +184,7 @@ def test_setup_as_root_gives_nothing_away_that_a_link_leads_to(laptop: Laptop) -
 def test_an_administrators_link_is_followed_and_the_row_says_where_it_leads(laptop: Laptop) -> None:
     sandbox = laptop.sandbox
     laptop.hosts["models"] = {"folder": "/srv/models", "file": "best.pt"}
-    laptop.hosts["tree"] = {"/srv/models": {"owner": "1000:1000"}}
+    laptop.hosts["tree"] = {"/srv/models": {"owner": "1000:2000"}}
     laptop.save()
     run_inside(sandbox, ["mkdir", "-p", "/srv", "/srv/disk"])
     run_inside(sandbox, ["cp", "-a", f"{ROOT}/models", "/srv/disk/models"])

@@ -131,7 +131,7 @@ def test_a_root_that_is_not_there(laptop: Laptop) -> None:
 
 
 def test_a_root_that_the_login_may_not_write_to(laptop: Laptop) -> None:
-    with changed(laptop.sandbox, f"chown root {ROOT}", f"chown deploy {ROOT}"):
+    with changed(laptop.sandbox, f"chown root:root {ROOT}", f"chown deploy:azaion {ROOT}"):
         assert f"{ROOT} is not a folder this login may write to" in refused(laptop, Refused).err
 
 

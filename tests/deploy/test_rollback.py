@@ -139,7 +139,7 @@ def test_settings_and_config_go_back_as_they_were(hasty: Laptop) -> None:
     assert "SAVE_EVERY=20" in back["Config"]["Env"]
     assert back["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
     assert text(sandbox, f"{ROOT}/config.yaml") == config
-    assert listed(sandbox, f"{ROOT}/config.yaml") == ["600 deploy"]
+    assert listed(sandbox, f"{ROOT}/config.yaml") == ["640 deploy"]
     published(sandbox, 100, first=101)
     assert lost_and_twice(wait_for_annotations(sandbox, 200), messages(200)) == ([], [])
 

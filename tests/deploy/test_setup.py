@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import Sandbox, run_inside
 from tests.deploy.laptop import Laptop, Said
-from tests.real import ROOT, STATE, server_snapshot, started_training
+from tests.real import ROOT, STATE, as_it_was, server_snapshot, started_training
 
 pytestmark = pytest.mark.real
 
@@ -41,7 +41,7 @@ def test_what_is_missing_is_made_once_and_nothing_else_is_touched(laptop: Laptop
     sandbox = laptop.sandbox
     laptop.hosts["tree"] = TREE
     laptop.save()
-    run_inside(sandbox, ["chmod", "755", f"{ROOT}/models"])
+    as_it_was(sandbox)
     row = tree_row(laptop)
     assert (row["level"], row["hint"]) == ("critical", "fab setup")
     assert "has mode 0755 instead of 0750" in row["sentence"] and f"{ROOT}/scratch is missing" in row["sentence"]
