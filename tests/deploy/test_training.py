@@ -65,7 +65,7 @@ def test_a_training_run_goes_on_through_deploys_a_failure_and_a_rollback(laptop:
 
 
 def test_two_consumers_swap_in_order_and_one_failure_takes_both_back(laptop: Laptop) -> None:
-    run_inside(laptop.sandbox, ["mkdir", f"{ROOT}/second"], user="deploy")
+    run_inside(laptop.sandbox, ["mkdir", "--mode=2770", f"{ROOT}/second"], user="deploy")
     laptop.hosts["services"][SECOND] = laptop.queue | {
         "mounts": [f"{ROOT}/second:{ROOT}"],
         "config": laptop.queue["config"] | {"path": f"{ROOT}/second/config.yaml"},
