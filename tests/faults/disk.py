@@ -64,7 +64,9 @@ def mount(sandbox: Sandbox) -> None:
         {_MOUNT}
         mkdir {TOP}/root {TOP}/home
         for name in annotations models checkpoints; do mkdir {TOP}/root/$name; done
-        chown -R deploy:deploy {TOP}/root {TOP}/home {HOME}
+        chown -R deploy:azaion {TOP}/root
+        chmod 2770 {TOP}/root {TOP}/root/*
+        chown -R deploy:deploy {TOP}/home {HOME}
         {_BIND}
     """
     run_inside(sandbox, ["sh", "-ec", script])
