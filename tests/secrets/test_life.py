@@ -17,7 +17,7 @@ from tests.real import ROOT, STATE, clean
 from tests.secrets.life import Life
 from tests.secrets.story import lived
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]  # the whole life is lived in the first one
 
 # Where a secret may lie on the server; the second only while a run is under way or was cut off.
 RESTS = (
