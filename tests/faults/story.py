@@ -45,6 +45,7 @@ class Stage:
     laptop: Laptop
     ready: str = ""
     published: int = 0
+    first: int = 1  # the number of the first message that annotations.log still tells of
     configs: int = 0
     tags: list[str] = field(default_factory=lambda: ["1.0", "1.1"])
 
@@ -92,7 +93,7 @@ def new_server(stage: Stage, ground: str = disk.PLAIN) -> None:
     elif ground == disk.ENGINES:
         disk.mount_engines(stage.sandbox)
     shim.install(stage.sandbox)
-    stage.published = 0
+    stage.published, stage.first = 0, 1
     started_training(stage.sandbox)
 
 
@@ -135,10 +136,11 @@ def carry_out(case: AnyCase) -> tuple[bool, AnyCase]:
     if case.action == "first deploy":
         run_inside(stage.sandbox, ["sh", "-ec", _BARE])
         renew_stream(stage.sandbox)
-        stage.published = 0
+        stage.published, stage.first = 0, 1
     else:
         # A consumer appends: what earlier cases have written need not be counted again.
         run_inside(stage.sandbox, ["truncate", "--size=0", f"{ROOT}/annotations.log"])
+        stage.first = stage.published + 1
     if case.helper == ROUND:
         look_after(stage.laptop)
     first = stage.published + 1

@@ -28,10 +28,11 @@ def wrong(stage: Stage, since: Before, twice: int = 0, felled: bool = False) -> 
 
     `felled`: something had left the consumer stopped before a run found it.
     """
-    _, repeated_before = witness.lost_and_repeated(since.seen, 1, 0)
+    first, count = stage.first, stage.published - stage.first + 1
+    _, repeated_before = witness.lost_and_repeated(since.seen, first, 0)
     until = time.monotonic() + PATIENCE
     seen = witness.look(stage.sandbox, since.at)
-    while (found := witness.lost_and_repeated(seen, 1, stage.published))[0] and time.monotonic() < until:
+    while (found := witness.lost_and_repeated(seen, first, count))[0] and time.monotonic() < until:
         time.sleep(0.3)
         seen = witness.look(stage.sandbox, since.at)
     lost, repeated = found
