@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from sandbox import Sandbox, docker_events, publish, renew_stream, run_inside, set_gpu, set_line, start, status
+from sandbox.gpu_server import MODELS
 from sandbox.machine import wait_until
 from sandbox.passwords import read
 from sandbox.place import CONSUMER_REPOSITORY, LOGIN_USER, STREAM, TRAINING_REPOSITORY
@@ -36,6 +37,7 @@ rm -rf /home/deploy/.docker /azaion/.deploy*
 mountpoint -q /home/deploy/.local || rm -rf /home/deploy/.local
 rm -rf /home/deploy/.local/*
 find /azaion -type f -not -name best.pt -delete
+test ! -d /azaion/models || find /azaion/models -mindepth 1 -maxdepth 1 MODELS -exec rm -rf {} +
 find /azaion -mindepth 1 -maxdepth 1 -not -name annotations -not -name models -not -name checkpoints -exec rm -r {} +
 rm -rf /srv
 chown -R deploy:azaion /azaion
@@ -93,7 +95,8 @@ def clean(sandbox: Sandbox) -> None:
             start(sandbox, name)
     set_line(sandbox)
     set_gpu(sandbox)
-    run_inside(sandbox, ["sh", "-ec", _CLEAN])
+    ours = " ".join(f"-not -name {name}" for name in MODELS)
+    run_inside(sandbox, ["sh", "-ec", _CLEAN.replace("MODELS", ours)])
     renew_stream(sandbox)
 
 
