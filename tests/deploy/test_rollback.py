@@ -120,8 +120,11 @@ def test_settings_and_config_go_back_as_they_were(hasty: Laptop) -> None:
     sandbox = hasty.sandbox
     published(sandbox, 100)
     hasty.queue["environment"] = {"SAVE_EVERY": "20"}
+    hasty.queue["watch"]["window"] = 10  # while messages wait, however busy this machine is
     hasty.save()
     first = released(hasty)
+    hasty.queue["watch"]["window"] = 1
+    hasty.save()
     container, config = inspected(sandbox, QUEUE), text(sandbox, f"{ROOT}/config.yaml")
     old_password = hasty.variables["AZAION_API_PASSWORD"]
     hasty.queue["environment"] = {"SAVE_EVERY": "30"}

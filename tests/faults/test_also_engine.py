@@ -24,7 +24,7 @@ from tests.faults.story import BAD, Stage, make_ready
 from tests.faults.test_also_round import published_meanwhile
 from tests.real import ROOT, docker, exists, inspected, published
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # a case is many commands
 
 FORCED = ("deploy", "--service", QUEUE, "--force", "--tag")
 STOPPED = Point("after", 5)  # the old one is stopped, the new one does not run yet

@@ -10,7 +10,7 @@ from tests.faults import day, evil
 from tests.faults.servers import Case
 from tests.faults.story import Stage, leave
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # a case is many commands
 
 HOME = 1  # a seed for which the link leads to a file of the login's own
 ROUNDS = (

@@ -11,7 +11,7 @@ from tests.faults.servers import Case
 from tests.faults.shim import Point
 from tests.faults.story import Stage, make_ready
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # a case is many commands
 
 # The calls of a deploy: create, update, rename, rename, stop, start, update.
 BETWEEN_STOP_AND_START = Point("after", 5)
