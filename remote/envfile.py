@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Pattern, Tuple
 
 from remote import guarded
 from remote.forms import Annotated, EnvName, Mode, Owner, Path, ServiceName, text
-from remote.owners import ids, may_read, shared
+from remote.owners import ids, shared, unread
 from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
 LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of
@@ -133,10 +133,9 @@ def check(name: str, wanted: EnvFile) -> Check:
     if found.state == MISSING:
         return Check(name, CRITICAL, f"{wanted.path} is not there", figures, PUSH)
     place = wanted.path + guarded.leads(wanted.path)
-    mode, (uid, gid) = wanted.mode, ids(wanted.owner) or guarded.whose(wanted.path)[1:]
-    if wanted.user and not may_read(mode, (uid, gid), wanted.user):
-        why = f"{wanted.service} runs as {wanted.user} and could not read {wanted.path}"
-        why += f", which is to have owner {uid}:{gid} and mode {mode:04o}"
+    owner = ids(wanted.owner) or guarded.whose(wanted.path)[1:]
+    why = unread(wanted.service, wanted.user, wanted.path, wanted.mode, owner)
+    if why:
         return Check(name, CRITICAL, why, figures, shared("env_file"))
     unset = [f"{name} has no value in .env" for name in wanted.unset]
     if found.fine and not unset:

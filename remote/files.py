@@ -95,7 +95,7 @@ def write(path: str, data: bytes, mode: int = 0o600, owner: Optional[Tuple[int, 
     """Stage, place and sync in one go. Raises Refusal with the file as it was, unless the last sync fails."""
     staged = stage(path, data, mode, owner, suffix)
     try:
-        with _folder(os.path.dirname(path)) as at:
+        with _folder(os.path.dirname(path)) as at:  # once, for both: a failure to open it comes before the change
             os.replace(os.path.basename(staged), os.path.basename(path), src_dir_fd=at, dst_dir_fd=at)
             os.fsync(at)
     except OSError as error:

@@ -15,7 +15,7 @@ from remote.engine import Engine
 from remote.looks import Wanted
 from remote.occupants import occupants
 from remote.ours import Known
-from remote.owners import may_give, may_read, shared
+from remote.owners import may_give, shared, unread
 from remote.plans import owner
 from remote.store import Store
 from remote.words import CRITICAL, OK, SKIPPED, Check
@@ -41,8 +41,8 @@ def config(name: str, entry: Wanted) -> Check:
     wanted = owner(entry.config)
     if wanted is not None and not may_give(*wanted):
         return Check(name, CRITICAL, f"this login cannot give {path} to {entry.config.owner}", hint=shared("config"))
+    will_be = wanted or _own(folder)
     try:
-        will_be, mode = wanted or _own(guarded.found(folder)), entry.config.mode
         found = guarded.found(path)
         if not may_give(found.st_uid, found.st_gid):
             belongs = f"{path} belongs to {found.st_uid}:{found.st_gid}"
@@ -53,22 +53,22 @@ def config(name: str, entry: Wanted) -> Check:
         pass  # the first deploy puts it there
     except OSError as error:
         return Check(name, CRITICAL, f"{path} cannot be read: {error.strerror}", hint=guarded.hint(error))
-    if entry.user and not may_read(mode, will_be, entry.user):
-        said = f"{entry.service} runs as {entry.user} and could not read {path}"
-        has = f"owner {will_be[0]}:{will_be[1]} and mode {mode:04o}"
-        return Check(name, CRITICAL, f"{said}, which is to have {has}", hint=shared("config"))
+    why = unread(entry.service, entry.user, path, entry.config.mode, will_be)
+    if why:
+        return Check(name, CRITICAL, why, hint=shared("config"))
     return Check(name, OK, f"{path}{guarded.leads(path)} can be replaced{_too_near(entry)}")
 
 
-def _own(folder: os.stat_result) -> Tuple[int, int]:
+def _own(folder: str) -> Tuple[int, int]:
     """Whose a file becomes that this login makes there: the group may be the folder's."""
-    return os.geteuid(), folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid()
+    found = guarded.found(folder)
+    return os.geteuid(), found.st_gid if found.st_mode & stat.S_ISGID else os.getegid()
 
 
 def _too_near(entry: Wanted) -> str:
     """The remark that a container runs as somebody who can do more than it has to."""
     uid = entry.user.partition(":")[0]
-    who = {"0": "root", str(os.geteuid()): f"this login ({uid})"}.get(uid)
+    who = {str(os.geteuid()): f"this login ({uid})", "0": "root"}.get(uid)
     return f"; {entry.service} runs as {who}: a user of its own could do less (docs/first-steps.md)" if who else ""
 
 

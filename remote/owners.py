@@ -39,10 +39,23 @@ def alike(mode: int, uid: int, gid: int) -> Tuple[int, int, int]:
 
 
 def may_read(mode: int, owner: Tuple[int, int], user: str) -> bool:
-    """Whether a container that runs as `user`, uid:gid or uid, may read such a file, as the kernel decides it."""
+    """Whether a container that runs as `user`, uid:gid or uid, may read such a file, as the kernel decides it.
+
+    Without a gid its group is whichever the image gives it: then it may where any group could.
+    """
     uid, _, gid = user.partition(":")
     if int(uid) == 0:
         return True
     if int(uid) == owner[0]:
         return bool(mode & 0o400)
-    return bool(mode & (0o040 if int(gid or 0) == owner[1] else 0o004))  # without a gid docker takes root's group
+    if not gid:
+        return bool(mode & 0o044)
+    return bool(mode & (0o040 if int(gid) == owner[1] else 0o004))
+
+
+def unread(service: str, user: str, path: str, mode: int, owner: Tuple[int, int]) -> str:
+    """What is said of a container that could not read a file which is to have that mode and owner; usually nothing."""
+    if not user or may_read(mode, owner, user):
+        return ""
+    has = f"owner {owner[0]}:{owner[1]} and mode {mode:04o}"
+    return f"{service} runs as {user} and could not read {path}, which is to have {has}"

@@ -153,19 +153,18 @@ def _live(old: Store, new: Store, request: Request, say: Say) -> None:
     _make_way(old, new)
     run = new_id(old)
     try:
-        journal, left, settings = _prepare(old, new, request, {**holder, "run": run}, before if block else "")
-        _commit(old, new, run)
+        try:
+            journal, left, settings = _prepare(old, new, request, {**holder, "run": run}, before if block else "")
+            _commit(old, new, run)
+        except Exception:  # whatever it was, it is told below
+            _take_back(new, block)
+            raise
     except Refusal as error:
-        _take_back(new, block)
         said = error.message.replace("; nothing was changed", "")
         raise Refusal(f"{said}; nothing was moved", error.hint) from error
     except OSError as error:
-        _take_back(new, block)
         said = f"{error.filename or old.folder}: {error.strerror}"
         raise Refusal(f"the state could not be moved ({said}); nothing was moved", "see df there") from error
-    except Exception:
-        _take_back(new, block)
-        raise
     try:
         sentence, wanted = finish(new, {"was": old.folder, "run": run, "left": left})
     except Refusal as error:  # without an end it is finished by the next command

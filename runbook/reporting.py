@@ -50,7 +50,7 @@ def write(path: Path, servers: Sequence[ServerReport]) -> None:
                     file.write(text)
                 _refuse_what_is_no_file(path, folder)
                 os.replace(beside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: half a report stays nowhere, and it is raised again
                 os.unlink(beside, dir_fd=folder)
                 raise
     except OSError as error:

@@ -171,7 +171,7 @@ def started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
     laptop = stage.laptop.start(*words)
     try:
         yield laptop
-    except BaseException:
+    except BaseException:  # a test that is interrupted leaves no laptop behind, and is interrupted all the same
         laptop.kill()
         laptop.communicate()
         raise

@@ -36,8 +36,8 @@ def login(monkeypatch: pytest.MonkeyPatch) -> None:
         ("1000:2000", 0o040, (1000, 2000), False),  # the owner's bits alone count for the owner
         ("2000:2000", 0o604, (1000, 2000), False),  # and the group's for the group
         ("0:0", 0o600, (1000, 1000), True),
-        ("2000", 0o640, (1000, 0), True),
-        ("2000", 0o640, (1000, 2000), False),
+        ("2000", 0o640, (1000, 2000), True),  # its group is the image's secret
+        ("2000", 0o600, (1000, 2000), False),
     ],
 )
 def test_who_may_read_is_decided_as_the_kernel_does_it(user: str, mode: int, owner: tuple[int, int], may: bool) -> None:
@@ -99,6 +99,11 @@ def test_a_container_that_runs_as_somebody_who_can_do_more_is_remarked(
     level, sentence, _ = config(tmp_path, user)
     assert (level, f"queue runs as {who}: a user of its own could do less" in sentence) == (OK, True)
     assert "could do less" not in config(tmp_path, "2000:2000", "1000:2000", 0o640)[1]
+
+
+def test_root_is_called_root_where_it_is_the_login_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "queue runs as root: a user of its own" in config(tmp_path, "0:0")[1]
 
 
 def test_an_env_file_that_the_container_could_not_read_is_critical(tmp_path: Path) -> None:
