@@ -44,9 +44,7 @@ def deploy(door: Door, job: Job, screen: Screen) -> Result:
     """Raises what ends it early; the result is what --json prints."""
     look = looked(door, job, screen, job.order.tags)
     with undisturbed(door):
-        found = [*gating.absent(job.inventory), *look.rows, checklist.env_row(job.resolved, look)]
-        found += pausing.rows(look, CRITICAL)
-        rows = checklist.ordered(found, job.services)
+        rows = _preflight(job, look)
         _refuse_beside(door, look)
         skipped = _gate(door, job, look, rows, screen)
         plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
@@ -67,6 +65,12 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
     return _carry_out(door, job, plan, look, screen, look.rows)
 
 
+def _preflight(job: Job, look: Look) -> list[Check]:
+    """What is to be known before a deploy, in the order in which it is shown."""
+    found = [*gating.absent(job.inventory), *look.rows, checklist.env_row(job.resolved, look)]
+    return checklist.ordered([*found, *pausing.rows(look, CRITICAL)], job.services)
+
+
 def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
     """One look; a run that was cut off is brought to an end first, or closed, and the server is looked at again."""
     with undisturbed(door), screen.working(f"{door.host.name}: looking"):
@@ -83,13 +87,14 @@ def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
 
 
 def _superseded(door: Door, job: Job, screen: Screen, look: Look, tags: Any) -> Look:
-    """Close the run that was named; what there is then."""
+    """Close the run that was named, unless the deploy is held back anyhow; what there is then."""
     server, run = door.host.name, job.order.supersede
     if look.run is None or look.run.id != run or look.run.state != "cut-off":
-        hint = "leave --supersede out; fab history names what there was"
+        hint = "name its server with --hosts, or leave --supersede out; fab history names what there was"
         raise BadInput(f"{server}: no run {run} waits there for its end", hint)
     if job.dry_run:
         return dataclasses.replace(look, run=None)
+    _refuse_held_back(door, job, look, checklist.with_skips(_preflight(job, look), job.order.skips))
     who, reason = job.order.who, "a deploy goes ahead without it"
     for sentence in closed(door, job.inventory, job.resolved.host, who, run, reason, deploys=True):
         screen.say(f"{server}: {sentence}", "yellow")
@@ -101,10 +106,14 @@ def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Scree
     """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
     shown = checklist.with_skips(rows, job.order.skips)
     screen.rows(shown)
+    _refuse_held_back(door, job, look, shown)
+    return checklist.gone_past(rows, job.order.skips)
+
+
+def _refuse_held_back(door: Door, job: Job, look: Look, shown: Sequence[Check]) -> None:
     wrong = checklist.blocking(shown, job.services, look)
     # In a dry run the image need not be on the server, by whose id alone some reports can be told apart.
     _refuse_for(door, [_with_a_way_out(row, job) for row in wrong if not (job.dry_run and row.figures.get("awaits"))])
-    return checklist.gone_past(rows, job.order.skips)
 
 
 def _with_a_way_out(row: Check, job: Job) -> Check:
