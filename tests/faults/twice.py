@@ -28,8 +28,8 @@ FURTHER = 3  # calls after the first death
 LET_GO = 0.2  # seconds: ten turns of whoever is halted
 
 
-class TwoDeaths(Story):
-    """A run that outlives its first death, and meets a second one at a later point."""
+class Twice(Story):
+    """Two deaths, each at a point: what both kinds of it have."""
 
     def __init__(self, stage: Stage, action: str, first: tuple[Point, Death], second: tuple[Point, Death], helper: str):
         super().__init__(stage, action, *first, helper)
@@ -37,7 +37,8 @@ class TwoDeaths(Story):
         self.fells_engine |= self.next_death.fells_engine
         self.may_repeat += self.next_death.twice
 
-    def run(self) -> bool:
+    def struck_once(self) -> tuple[bool, subprocess.Popen[str], list[str]]:
+        """Whether the first death came, the laptop that it met, and the command that helps."""
         words, again = self.words()
         shim.arm(self.sandbox, self.point)
         with started(self.stage, words) as laptop:
@@ -45,15 +46,26 @@ class TwoDeaths(Story):
                 came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
                 if came:
                     self.strike(self.death, laptop)
-                    self._second(laptop)
+                    self.while_halted(laptop)
             finally:
                 shim.let_go(self.sandbox)
             self.come_to_rest(laptop)
+        return came, laptop, again
+
+    def while_halted(self, laptop: subprocess.Popen[str]) -> None:
+        """What is done before whoever was halted at the first point goes on."""
+
+
+class TwoDeaths(Twice):
+    """A run that outlives its first death, and meets a second one at a later point."""
+
+    def run(self) -> bool:
+        came, _, again = self.struck_once()
         if came:
             self.help(again)
         return came
 
-    def _second(self, laptop: subprocess.Popen[str]) -> None:
+    def while_halted(self, laptop: subprocess.Popen[str]) -> None:
         """The run goes on to its next point, where it has one; a run that has ended by then has nothing to fear."""
         shim.arm(self.sandbox, self.next_point)
         shim.go_on(self.sandbox, LET_GO)
@@ -61,26 +73,11 @@ class TwoDeaths(Story):
             self.strike(self.next_death, laptop)
 
 
-class HelperDies(Story):
+class HelperDies(Twice):
     """A run that is cut off; whoever helps then is struck at a point of that, too, and a second one has to help."""
 
-    def __init__(self, stage: Stage, action: str, first: tuple[Point, Death], second: tuple[Point, Death], helper: str):
-        super().__init__(stage, action, *first, helper)
-        self.next_point, self.next_death = second
-        self.fells_engine |= self.next_death.fells_engine
-        self.may_repeat += self.next_death.twice
-
     def run(self) -> bool:
-        words, again = self.words()
-        shim.arm(self.sandbox, self.point)
-        with started(self.stage, words) as laptop:
-            try:
-                came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
-                if came:
-                    self.strike(self.death, laptop)
-            finally:
-                shim.let_go(self.sandbox)
-            self.come_to_rest(laptop)
+        came, laptop, again = self.struck_once()
         if not came:
             return False
         shim.arm(self.sandbox, self.next_point)

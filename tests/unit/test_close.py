@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import remote.docker
 from remote import close, journal, leftovers, recover
-from remote import engine as engines
 from remote.journal import Journal
 from remote.plans import ConfigFile, ConsumerStep, OffsetFile, Plan, Watch
 from remote.state_make import make
@@ -21,7 +18,7 @@ from remote.words import Refusal, encode
 from runbook.errors import BadInput
 from tasks.deploy import _closing
 from tasks.visit import run_id
-from tests.unit.world import NEW, OLD, RUN, World
+from tests.unit.world import NEW, OLD, RUN, World, placed
 
 OTHER = "20260420-101113-abcd"
 
@@ -34,13 +31,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
-    monkeypatch.setattr(remote.docker, "run", world.run)
-    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
-    monkeypatch.setattr(engines, "find", lambda address: world)
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(close.lock, "acquire", lambda store, holder: -1)  # each ends with a process of its own
-    yield world
+    return placed(monkeypatch)
 
 
 def cut_off(store: Store, tmp_path: Path, run: str = RUN) -> Swap:

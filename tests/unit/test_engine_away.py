@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from remote.store import Store
 from remote.swap import ConfigSwap, Swap, back, forward
 from remote.unfinished import unobeyed
 from remote.words import Refusal, encode
-from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World
+from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World, placed
 
 LATER = "20260420-101113-abcd"
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
@@ -41,13 +41,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Two containers and a clock, both of which the commands and the waiting move on."""
-    world = World()
-    monkeypatch.setattr(remote.docker, "run", world.run)
-    monkeypatch.setattr(remote.docker.time, "monotonic", lambda: world.now)
-    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
-    yield world
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return placed(monkeypatch)
 
 
 def docker(store: Store, world: World) -> Docker:

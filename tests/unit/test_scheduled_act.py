@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import remote.docker
-from remote import engine as engines
 from remote import health, journal, record
 from remote.checks.asked import Consumer, DiskLimits, Expected, Request
 from remote.journal import Journal
@@ -21,7 +18,7 @@ from remote.state_make import make
 from remote.store import Store
 from remote.swap import Swap
 from remote.words import CRITICAL, Check, Refusal, encode
-from tests.unit.world import NEW, OLD, RUN, World
+from tests.unit.world import NEW, OLD, RUN, World, placed
 
 AT = "2026-04-20T10:11:12Z"
 RESTART = Restart("queue", 4)
@@ -38,13 +35,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
-    monkeypatch.setattr(remote.docker, "run", world.run)
-    monkeypatch.setattr(remote.docker.time, "monotonic", lambda: world.now)
-    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
-    monkeypatch.setattr(engines, "find", lambda address: world)
-    yield world
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return placed(monkeypatch)
 
 
 @pytest.fixture

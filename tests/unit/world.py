@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+import remote.docker
+from remote import engine as engines
 from remote.command import Ended
 from remote.docker import labels
 from remote.engine import Engine, EngineError
@@ -151,3 +155,13 @@ class World(Engine):
     def _rm(self, argv: list[str]) -> str:
         self.names.pop(argv[-1])
         return ""
+
+
+def placed(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose engine everybody finds, whose commands docker's are, and whose clock moves where one waits."""
+    world = World()
+    monkeypatch.setattr(remote.docker, "run", world.run)
+    monkeypatch.setattr(remote.docker.time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
+    monkeypatch.setattr(engines, "find", lambda address: world)
+    return world
