@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 from remote import engine as engines
 from remote import files, lock, record, surplus
 from remote import journal as journals
-from remote.checks.say import size
+from remote.checks.say import several, size
 from remote.checks.state import refuse_astray
 from remote.detach import Say, detached
 from remote.docker import Docker, StepFailed
@@ -109,7 +109,7 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
         said = f"{done.notes[0]}; nothing was removed"
         journal.write("end", outcome="refused", sentence=said)
         raise Refusal(said, files.SEE)
-    gone = f"removed {len(done.removed)} of {len(things)} things that nothing needs"
+    gone = f"removed {len(done.removed)} of {several(len(things), 'thing')} that nothing needs"
     sentence = f"{gone}; {size(done.freed)} are free again"
     journal.write("end", outcome="done", sentence=sentence, details={"notes": done.notes})
     if isinstance(journal, Unkept):

@@ -15,6 +15,7 @@ import os
 import resource
 import select
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -43,20 +44,35 @@ def each(tasks: Sequence[Task]) -> list[str | BadInput | None]:
     reading, writing = os.pipe()
     child = 0
     try:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C ends the child by way of its parent
-        try:
-            child = _forked()
-            if not child:
-                _serve(tasks, writing)
-        finally:
-            os.close(writing)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # raises what was pressed meanwhile
+        with _unpressed():
+            try:
+                child = _forked()
+                if not child:
+                    _serve(tasks, writing)
+            finally:
+                os.close(writing)
         return [*_answers(reading, len(tasks))]
     finally:
         os.close(reading)
         if child:
             os.kill(child, signal.SIGKILL)  # it is a zombie at most, since nobody else waits for it
             os.waitpid(child, 0)
+
+
+@contextlib.contextmanager
+def _unpressed() -> Iterator[None]:
+    """Ctrl-C waits until the end. A mask would be this thread's alone, and Python hears of what another one takes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other is ever interrupted
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _forked() -> int:
@@ -118,6 +134,7 @@ def _serve(tasks: Sequence[Task], writing: int) -> NoReturn:
 def _confine(writing: int) -> None:
     """Without files, and within bounds; whoever gets out of a template finds a process that can do nothing."""
     signal.signal(signal.SIGALRM, _interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends this by way of its parent
     os.closerange(0, writing)
     os.closerange(writing + 1, 1 << 10)
     seconds = int(INTERRUPTED_AFTER * 20)  # for all answers, should nobody be there to kill it

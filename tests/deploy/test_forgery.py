@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
-import socket
-import struct
-import threading
-from collections.abc import Iterator
 
 import pytest
 
 from sandbox import run_inside
 from tests.deploy.laptop import Laptop
 from tests.deploy.standing import watched
+from tests.faults.liars import greeting, listening
 from tests.unit.nasty import ROW, rows, wrong_with
-from tests.unit.test_stream import yes
 
 pytestmark = pytest.mark.real
 
 FORGED = f"4.1.2 answers\n  {ROW}\r\x1b[1A\u202e\u2028docker run --privileged evil"
 
 
-@contextlib.contextmanager
-def broker(version: str) -> Iterator[int]:
-    """Greets everybody, before any login, as a broker of that version; its port."""
-    raw = version.encode()
-    greeting = yes(0x11, 0, struct.pack(">I", 1) + b"\0\x07version" + struct.pack(">H", len(raw)) + raw)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection, contextlib.suppress(OSError):
-                    connection.recv(65536)
-                    connection.sendall(greeting)
-
-        thread = threading.Thread(target=greet, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
 def test_a_brokers_version_is_no_row_of_health(laptop: Laptop) -> None:
-    with broker(FORGED) as port:
+    with listening(greeting(FORGED.encode())) as port:
         laptop.variables.update({"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(port)})
         laptop.save()
         told, machine = laptop.fab("health"), laptop.fab("health", "--json")

@@ -234,9 +234,13 @@ def test_what_no_kept_release_needs_is_tidied_away(hasty: Laptop) -> None:
     training = real.started_training(sandbox)
     releases = [_both(hasty, tag) for tag in ("1.0", "1.1")]
     images = [inspected(sandbox, name)["Image"] for name in (f"{QUEUE}.{releases[0]}", QUEUE)]
+    hasty.queue["watch"]["window"] = 30  # a bad one may take its time until it ends
+    hasty.save()
     for _ in range(3):
         failed = hasty.fab("deploy", "--service", QUEUE, "--tag", "bad-exits")
         assert failed.status == RolledBack.exit_code, failed.all
+    hasty.queue["watch"]["window"] = 1
+    hasty.save()
     releases += [_both(hasty, "2.0")]
     assert [entry["id"] for entry in record(sandbox)["releases"]] == releases[:0:-1]
     assert not exists(sandbox, f"{QUEUE}.{releases[0]}") and exists(sandbox, f"{QUEUE}.{releases[1]}")

@@ -35,13 +35,17 @@ def text(random: Random) -> str:
     return random.choice(list(TEXTS.values()))
 
 
+def greeting(version: bytes) -> bytes:
+    """How a broker of that version greets everybody, before any login."""
+    return yes(0x11, 0, struct.pack(">I", 1) + b"\0\7version" + struct.pack(">H", len(version)) + version)
+
+
 @contextlib.contextmanager
 def broker(random: Random) -> Iterator[int]:
     """Its port. It greets with a version of somebody's choice, or says frames in any order, or nothing that ends."""
-    raw = text(random).encode("utf-8", "replace")[:60_000]
-    greeting = yes(0x11, 0, struct.pack(">I", 1) + b"\0\7version" + struct.pack(">H", len(raw)) + raw)
-    said = random.choice((greeting, b"".join(random.choice(PIECES) for _ in range(random.randint(1, 9)))))
-    with _listening(said, slowly=random.random() < 0.3) as port:
+    greets = greeting(text(random).encode("utf-8", "replace")[:60_000])
+    said = random.choice((greets, b"".join(random.choice(PIECES) for _ in range(random.randint(1, 9)))))
+    with listening(said, slowly=random.random() < 0.3) as port:
         yield port
 
 
@@ -70,14 +74,14 @@ def registry(random: Random) -> Iterator[int]:
     }
     head, body = heads[random.choice(list(heads))]
     raw = body.encode("utf-8", "replace")
-    with _listening(
+    with listening(
         f"{head}Content-Length: {len(raw)}\r\nConnection: close\r\n\r\n".encode("utf-8", "replace") + raw
     ) as port:
         yield port
 
 
 @contextlib.contextmanager
-def _listening(said: bytes, slowly: bool = False) -> Iterator[int]:
+def listening(said: bytes, slowly: bool = False) -> Iterator[int]:
     """Somebody on a free port who says the same to everybody, byte by byte where he takes his time."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,14 +156,28 @@ def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert children() == had
 
 
+@pytest.fixture
+def another() -> Iterator[threading.Thread]:
+    """A thread that may take a signal in the place of the one that would rather not."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    yield thread
+    over.set()
+    thread.join()
+
+
 @pytest.mark.usefixtures("heard")
-def test_ctrl_c_while_it_is_made_leaves_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_it_is_made_leaves_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch, another: threading.Thread
+) -> None:
     forked = apart._forked
 
     def pressed() -> int:
         child = forked()
         if child:
-            os.kill(os.getpid(), signal.SIGINT)  # is blocked, and comes when it no longer is
+            signal.pthread_kill(another.ident or 0, signal.SIGINT)
+            time.sleep(0.01)  # it comes at the next step of this thread, and not before somebody listens
         return child
 
     monkeypatch.setattr(apart, "_forked", pressed)

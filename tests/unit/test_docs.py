@@ -49,7 +49,7 @@ def test_nothing_is_said_that_the_page_of_messages_cannot_read(finder: Finder) -
 
 
 def test_every_class_of_error_has_sentences_on_the_page(finder: Finder) -> None:
-    statuses = {str(cls.exit_code) for cls in errors.RunbookError.__subclasses__()}
+    statuses = {str(cls.exit_code) for cls in vars(errors).values() if hasattr(cls, "exit_code")}
     assert statuses <= {saying.kind for saying in finder.sayings}
     assert all(f"| {status} |" in (PROJECT / "docs/exit-statuses.md").read_text() for status in statuses)
 
