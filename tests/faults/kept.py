@@ -116,11 +116,18 @@ def commit() -> str:
     """
     newest = _git("log", "-1", "--format=%h", "--", *TRIED).strip()
     changed = _git("diff", "HEAD", "--", *TRIED)
-    others = _git("ls-files", "--others", "--exclude-standard", "--", *TRIED).splitlines()
+    others = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *TRIED).split("\0")[:-1]
     digest = hashlib.sha256(changed.encode())
     for name in others:
-        digest.update(name.encode() + (CHECKOUT / name).read_bytes())
+        digest.update(name.encode() + _content(CHECKOUT / name))
     return f"{newest}+{digest.hexdigest()[:8]}" if changed or others else newest
+
+
+def _content(path: Path) -> bytes:
+    """What git would keep of it; of a repository of its own, nothing."""
+    if path.is_symlink():
+        return os.fsencode(path.readlink())
+    return b"" if path.is_dir() else path.read_bytes()
 
 
 def _git(*words: str) -> str:

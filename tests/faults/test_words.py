@@ -195,6 +195,9 @@ def test_a_commit_is_that_of_the_code_and_says_when_something_was_changed_since(
     assert changed.startswith(f"{first}+")
     (tmp_path / "other.py").write_text("3")
     assert kept.commit() not in (first, changed)
+    (tmp_path / "é link").symlink_to("docs")
+    git("init", "--quiet", "within")
+    assert kept.commit() not in (first, changed)
 
 
 def test_every_part_has_cases_of_names_of_their_own() -> None:
