@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
+import importlib.util
 import json
+import os
 import re
 import shlex
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
@@ -27,23 +32,6 @@ _IMPORT = re.compile(
     r"|from[ \t]+remote(?:\.(?P<package>[\w.]+))?[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*))",
     re.MULTILINE,
 )
-_DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
-_INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
-# One with a quote in it stays: the quote may be the end of a text that only looks like a comment.
-_INNER = r"(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*"  # between brackets, three deep
-_TYPE = rf"[\w.]+(?:\[{_INNER}\])?"
-_SIGNATURE = re.compile(r"^ *def \w+\((?:[^()]|\([^()]*\))*\)[^()\n]*:$", re.MULTILINE)
-_ARGUMENT = re.compile(rf"(?<=[(\s])(\**\w+): {_TYPE}(?=[,)\n]| = )")
-_RESULT = re.compile(rf"\) -> {_TYPE}:$", re.MULTILINE)
-_BLOCK = re.compile(r"^(?=class |def )", re.MULTILINE)
-_LOCAL = re.compile(rf"^(?P<where> +(?:self\.)?\w+): {_TYPE} = ", re.MULTILINE)
-_FROM = re.compile(r"^(?P<from>from [\w.]+ import )(?P<names>\([^)]*\)|[^\n(]*)$", re.MULTILINE)
-_WORD = re.compile(r"\w+")
-_TEXT = re.compile(r"""([rbf]{0,2}(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))""", re.IGNORECASE)
-_SPACED = re.compile(r"(?:(?<=\S)|\A) ?([-+*/%|&=!<>]?=|->|[-+*/%<>,:|&]) (?=\S|\Z)")  # an operator between blanks
-_COMMENT = re.compile(
-    r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n]*$|(?<=\n)(?P<code>[^\n"'#]*[^\n"'# ]) +# [^\n]*$""", re.MULTILINE
-)
 
 
 def command_line(python: str, sudo: bool) -> str:
@@ -60,7 +48,7 @@ def pack(verb: str, request: dict[str, Any]) -> bytes:
 
 def program(verb: str) -> dict[str, str]:
     """The source of every module that the verb can come to import, by module name; none for the sake of a type."""
-    return _gathered(("wire", verb), without_prose)
+    return _gathered(("wire", verb), _minified)
 
 
 def sources(*wanted: str) -> dict[str, str]:
@@ -87,48 +75,6 @@ def _with_packages(name: str) -> set[str]:
 
 
 @functools.cache
-def without_prose(source: str) -> str:
-    """Without docstrings, comments, the types of functions and what was imported for these: nearly half less to send.
-
-    Indented by one; every line keeps its number, so that a traceback still tells the truth. The fields of values keep
-    their types, since `remote.codec` reads them.
-    """
-    source = _INDENT.sub(
-        lambda match: " " * (len(match[0]) // 4), _COMMENT.sub(lambda match: match["code"] or "", source)
-    )
-    source = _RESULT.sub("):", _SIGNATURE.sub(lambda match: _ARGUMENT.sub(r"\1", match[0]), source))
-    source = _DOCSTRING.sub(lambda match: match["indent"] + '""' + "\n" * match[0].count("\n"), source)
-    return _without_blanks(_without_idle_imports("".join(map(_without_types_of_locals, _BLOCK.split(source)))))
-
-
-def _without_blanks(source: str) -> str:
-    """Without the blanks around operators; those in texts stay."""
-    parts = _TEXT.split(source)
-    parts[::2] = (_SPACED.sub(r"\1", part) for part in parts[::2])
-    return "".join(parts)
-
-
-def _without_types_of_locals(block: str) -> str:
-    """What is assigned in a function; in the body of a class, such a line is a field."""
-    if not block.startswith("class "):
-        return _LOCAL.sub(r"\g<where> = ", block)
-    return _LOCAL.sub(lambda match: match[0] if match[0][1] != " " else f"{match['where']} = ", block)
-
-
-def _without_idle_imports(source: str) -> str:
-    """The names that are imported on top and of which nothing more is said go."""
-    said = set(_WORD.findall(_FROM.sub("", source)))
-
-    def kept(match: re.Match[str]) -> str:
-        names = [name for name in re.split(r"[\s,()]+(?!as\b)(?<!\bas )", match["names"]) if name]
-        used = [name for name in names if name.split()[-1] in said]
-        lines = "\n" * match[0].count("\n")
-        return f"{match['from']}{','.join(used)}{lines}" if used else lines
-
-    return _FROM.sub(lambda match: match[0] if "__future__" in match[0] else kept(match), source)
-
-
-@functools.cache
 def _file(folder: Path, name: str) -> Path | None:
     """The file of a module of `remote`; None where there is none of that name."""
     path = folder / name.replace(".", "/")
@@ -143,13 +89,64 @@ def size(verb: str) -> int:
 
 @functools.lru_cache
 def _bootstrap() -> bytes:
-    return zlib.compress(without_prose((FOLDER / "bootstrap.py").read_text()).encode(), 9)
+    source = FOLDER / "bootstrap.py"
+    return _kept("bootstrap", lambda: zlib.compress(_minified(source.read_text()).encode(), 9))
 
 
 @functools.lru_cache
 def _compressed(verb: str) -> bytes:
+    return _kept(verb, lambda: _packed(program(verb)))
+
+
+def _minified(source: str) -> str:
+    from runbook.minify import minified  # only where something has to be made
+
+    return minified(source)
+
+
+def _kept(name: str, make: Callable[[], bytes]) -> bytes:
+    """What was made of the files of `remote`: once, until one of them or what makes it is another.
+
+    It stands where Python keeps what it compiled of them, and is trusted as that and they are.
+    """
+    mark, place = (
+        _mark(FOLDER),
+        Path(importlib.util.cache_from_source(str(FOLDER / f"{name}.py"))).with_suffix(".packed"),
+    )
+    with contextlib.suppress(OSError):
+        found = place.read_bytes()
+        if found.startswith(mark):
+            return found[len(mark) :]
+    made = make()
+    if not sys.dont_write_bytecode:
+        with contextlib.suppress(OSError):
+            _write(place, mark + made)
+    return made
+
+
+@functools.lru_cache
+def _mark(folder: Path) -> bytes:
+    """A digest of all that what is sent is made of."""
+    files = [*folder.rglob("*.py"), Path(__file__), Path(__file__).with_name("minify.py")]
+    found = [(str(file), file.stat()) for file in sorted(files)]
+    states = [(name, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for name, one in found]
+    return hashlib.sha256(repr((sys.version, zlib.ZLIB_RUNTIME_VERSION, states)).encode()).digest()
+
+
+def _write(place: Path, content: bytes) -> None:
+    """The whole file or none of it. Raises OSError."""
+    place.parent.mkdir(exist_ok=True)
+    beside = place.with_name(f"{place.name}.{os.urandom(8).hex()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(place)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _packed(modules: dict[str, str]) -> bytes:
     """Modules of one layer side by side, as they have most in common, and all the memory there is."""
-    modules = program(verb)
     uses = {name: sorted(f"remote.{used}" for used in imported(text)) for name, text in modules.items()}
     texts = [text for name in TopologicalSorter(uses).static_order() for text in (name, modules[name])]
     packer = zlib.compressobj(9, memLevel=9)

@@ -6,16 +6,21 @@ import ast
 import functools
 import importlib.util
 import json
-import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_urlsafe
 
 import pytest
 
+from remote.codec import decode
+from remote.plans import Plan
 from runbook import bundle
+from runbook.secret import Secret, spellings
 
+PROJECT = Path(__file__).parents[2]
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "ksh", "tcsh", "fish") if shutil.which(shell)]
 
 
@@ -37,9 +42,102 @@ VERBS = sorted(
 )
 
 
+TWO_FLIGHTS = 40_000  # bytes that a new connection takes in two round trips
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_program_is_longer_than_what_a_new_connection_takes_in_two_round_trips(verb: str) -> None:
-    assert len(bundle.pack(verb, {})) < 40_000
+    assert len(bundle.pack(verb, {})) < TWO_FLIGHTS - 1_000  # what a question is at most
+
+
+def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
+    """A plan of two services, a config, a whole .env, and everything by which its secrets are recognised."""
+    variables = {name: token_urlsafe(9) + '$x} #"&: @ü' + token_urlsafe(9) for name in "ABCDEFGHIJK"}
+    secret = [*variables.values()][:4]
+    config = (PROJECT / "templates/config.yaml.j2").read_text() + "".join(secret)
+    secrets = {
+        "configs": {"annotation-queue": config},
+        "passwords": {"annotation-queue": secret[0]},
+        "variables": variables,
+        "hidden": spellings([Secret(text) for text in secret]),
+    }
+    plan = json.loads((PROJECT / "tests/data/plan.json").read_text())
+    assert decode(Plan, plan, "plan").consumers
+    assert len(bundle.pack("run", {"plan": plan, "secrets": secrets})) < TWO_FLIGHTS
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A server's half that is small."""
+    for name in ("wire", "ping", "bootstrap"):
+        (tmp_path / f"{name}.py").write_text("1\n")
+    monkeypatch.setattr(bundle, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    another_process()
+    yield tmp_path
+    another_process()
+
+
+def another_process() -> None:
+    """What this one knows already is forgotten."""
+    for known in (bundle._mark, bundle._bootstrap, bundle._compressed):
+        known.cache_clear()
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("__pycache__/*"))
+
+
+def test_what_is_sent_is_made_once_and_kept_as_python_keeps_what_it_compiled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bundle.pack("ping", {})
+    tag = sys.implementation.cache_tag
+    assert [file.name for file in kept(folder)] == [f"bootstrap.{tag}.packed", f"ping.{tag}.packed"]
+    another_process()
+    monkeypatch.setattr(bundle, "_minified", None)
+    assert bundle.pack("ping", {}) == first
+
+
+@pytest.mark.parametrize("change", ["a file", "another file", "the same bytes anew", "damage"])
+def test_it_is_made_anew_when_anything_is_another(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    first = bundle.pack("ping", {})
+    if change == "a file":
+        (folder / "wire.py").write_text("2\n")
+    elif change == "another file":
+        (folder / "far.py").write_text("2\n")
+    elif change == "the same bytes anew":
+        (folder / "new").write_text("1\n")
+        (folder / "new").replace(folder / "wire.py")
+    else:
+        for file in kept(folder):
+            file.write_bytes(file.read_bytes()[1:])
+    another_process()
+    made: list[str] = []
+    monkeypatch.setattr(bundle, "_minified", lambda source: made.append(source) or source)
+    again = bundle.pack("ping", {})
+    assert made and (again == first) == (change != "a file")
+
+
+@pytest.mark.parametrize("obstacle", ["no bytecode", "a file", "a folder"])
+def test_where_nothing_can_be_kept_it_is_made_each_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    (folder / "__pycache__").mkdir()
+    tag = sys.implementation.cache_tag
+    if obstacle == "no bytecode":
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    elif obstacle == "a file":
+        (folder / "__pycache__").rmdir()
+        (folder / "__pycache__").write_text("x")
+    else:
+        for name in ("ping", "bootstrap"):
+            (folder / f"__pycache__/{name}.{tag}.packed/x").mkdir(parents=True)
+    had = kept(folder)
+    first = bundle.pack("ping", {})
+    another_process()
+    assert bundle.pack("ping", {}) == first
+    assert kept(folder) == had
 
 
 @pytest.mark.parametrize(
@@ -70,83 +168,6 @@ def test_every_way_to_import_a_module_takes_it_along(
     taken = bundle.program("verb")
     assert {"remote.far", "remote.farther"} <= set(taken)
     assert ("remote.near" in taken) == ("near" in line)
-
-
-class Typeless(ast.NodeTransformer):
-    """Makes of what is assigned with a type, inside a function, an assignment without one."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.body = [self.plain(one) for one in node.body]
-        return self.generic_visit(node)
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        for name in () if isinstance(node, ast.ClassDef | ast.Module) else ("body", "orelse", "finalbody"):
-            if isinstance(getattr(node, name, None), list):
-                setattr(node, name, [self.plain(one) for one in getattr(node, name)])
-        return super().generic_visit(node)
-
-    def plain(self, node: ast.stmt) -> ast.stmt:
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            return ast.copy_location(ast.Assign([node.target], node.value), node)
-        return node
-
-
-def imports(tree: ast.Module) -> list[ast.ImportFrom]:
-    """The imports of names on top of a module."""
-    return [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
-
-
-def bound(tree: ast.Module) -> dict[str, str]:
-    """What the imports on top bind: the name, and what it is."""
-    return {one.asname or one.name: f"{node.module}.{one.name}" for node in imports(tree) for one in node.names}
-
-
-def code(tree: ast.Module) -> str:
-    """What a source means: its syntax tree with line numbers, every docstring empty, the functions without types, and
-    without the imports on top. The tree is changed.
-    """
-    tree = Typeless().visit(tree)
-    left_out = imports(tree)
-    tree.body = [node for node in tree.body if node not in left_out]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.returns = None
-        if isinstance(node, ast.arg):
-            node.annotation = None
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            assert isinstance(node.body[0], ast.Expr)
-            node.body[0].value = ast.Constant("", lineno=node.body[0].lineno)
-        for place in ("col_offset", "end_lineno", "end_col_offset"):
-            vars(node).pop(place, None)
-    return ast.dump(tree, include_attributes=True)
-
-
-@pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
-def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
-    source = file.read_text()
-    travels = bundle.without_prose(source)
-    here, there = ast.parse(source), ast.parse(travels)
-    said = set(re.findall(r"\w+", re.sub(r"(?m)^from .* import .*$", "", travels)))
-    assert bound(there) == {name: of for name, of in bound(here).items() if name in said}
-    assert code(there) == code(here)
-
-
-def test_functions_travel_without_types_and_values_with_theirs() -> None:
-    method = "def f(self, y: Dict[str, Tuple[int, ...]], *z: int, w: str = ':') -> None:"
-    function = "def g(\n    y: int,\n) -> int:\n    u: int = y\n"
-    source = f"class A:\n    x: int = 1\n    {method}\n        u: int = 2\n\n\n{function}"
-    kept = "class A:\n x:int=1\n def f(self,y,*z,w=':'):\n  u=2\n\n\ndef g(\n y,\n):\n u=y\n"
-    assert bundle.without_prose(source) == kept
-
-
-def test_comments_and_docstrings_stay_at_home() -> None:
-    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s gone\nC = ""  # it\'s kept\n'
-    assert bundle.without_prose(source) == '""\nA="# no comment"\n\nB=1\nC=""  # it\'s kept\n'
-
-
-def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
-    source = "from a import (\n    b,\n    c as d,\n)\nfrom e import f, g\nfrom h import i\n\nx = d(g)\n"
-    assert bundle.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx=d(g)\n"
 
 
 @pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)

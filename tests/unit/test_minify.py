@@ -1,0 +1,168 @@
+"""What travels of a source does and is what stands in its file, line by line; it is only shorter."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook import bundle, minify
+
+FILES = pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
+
+
+class Typeless(ast.NodeTransformer):
+    """Makes of what is assigned with a type, inside a function, an assignment without one."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body = [self.plain(one) for one in node.body]
+        return self.generic_visit(node)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for name in () if isinstance(node, ast.ClassDef | ast.Module) else ("body", "orelse", "finalbody"):
+            if isinstance(getattr(node, name, None), list):
+                setattr(node, name, [self.plain(one) for one in getattr(node, name)])
+        return super().generic_visit(node)
+
+    def plain(self, node: ast.stmt) -> ast.stmt:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            return ast.copy_location(ast.Assign([node.target], node.value), node)
+        return node
+
+
+def imports(tree: ast.Module) -> list[ast.ImportFrom]:
+    """The imports of names on top of a module."""
+    return [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
+
+
+def bound(tree: ast.Module) -> dict[str, str]:
+    """What the imports on top bind: the name, and what it is."""
+    return {one.asname or one.name: f"{node.module}.{one.name}" for node in imports(tree) for one in node.names}
+
+
+def code(tree: ast.Module) -> str:
+    """What a source means: its syntax tree with line numbers, every docstring empty or gone, the functions without
+    types, and without the imports on top. The tree is changed.
+    """
+    tree = Typeless().visit(tree)
+    left_out = imports(tree)
+    tree.body = [node for node in tree.body if node not in left_out]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            assert isinstance(node.body[0], ast.Expr)
+            node.body[0].value = ast.Constant("", lineno=node.body[0].lineno)
+            del node.body[: len(node.body) > 1]
+        for place in ("col_offset", "end_lineno", "end_col_offset"):
+            vars(node).pop(place, None)
+    return ast.dump(tree, include_attributes=True)
+
+
+@FILES
+def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
+    source = file.read_text()
+    travels = minify.without_prose(source)
+    here, there = ast.parse(source), ast.parse(travels)
+    said = set(re.findall(r"\w+", re.sub(r"(?m)^from .* import .*$", "", travels)))
+    assert bound(there) == {name: of for name, of in bound(here).items() if name in said}
+    assert code(there) == code(here)
+
+
+def test_functions_travel_without_types_and_values_with_theirs() -> None:
+    method = "def f(self, y: Dict[str, Tuple[int, ...]], *z: int, w: str = ':') -> None:"
+    function = "def g(\n    y: int,\n) -> int:\n    u: int = y\n"
+    source = f"class A:\n    x: int = 1\n    {method}\n        u: int = 2\n\n\n{function}"
+    kept = "class A:\n x:int=1\n def f(self,y,*z,w=':'):\n  u=2\n\n\ndef g(\n y,\n):\n u=y\n"
+    assert minify.without_prose(source) == kept
+
+
+def test_comments_and_docstrings_stay_at_home() -> None:
+    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s gone\nC = ""  # it\'s kept\n'
+    assert minify.without_prose(source) == '\nA="# no comment"\n\nB=1\nC=""  # it\'s kept\n'
+
+
+def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
+    source = "from a import (\n    b,\n    c as d,\n)\nfrom e import f, g\nfrom h import i\n\nx = d(g)\n"
+    assert minify.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx=d(g)\n"
+
+
+def names(function: ast.AST) -> list[tuple[ast.AST, str]]:
+    """Every name in it that is one of a variable, with its place."""
+    return [
+        (node, node.id if isinstance(node, ast.Name) else node.arg)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name | ast.arg)
+    ]
+
+
+@FILES
+def test_short_names_change_nothing_but_the_names_of_variables(file: Path) -> None:
+    source = minify.without_prose(file.read_text())
+    here, there = ast.parse(source), ast.parse(minify.with_short_names(source))
+    outside = {name for name, symbol in symbols(source) if symbol.is_global()} | {*dir(builtins)}
+    for old, new in zip(ast.walk(here), ast.walk(there), strict=True):
+        if not isinstance(old, ast.FunctionDef):
+            continue
+        pairs = {(before, after) for (_, before), (_, after) in zip(names(old), names(new), strict=True)}
+        assert len(pairs) == len({before for before, _ in pairs}) == len({after for _, after in pairs}), old.name
+        assert not {before for before, after in pairs if before != after} & outside, old.name
+    for (old, _), (new, name) in zip(names(here), names(there), strict=True):
+        if isinstance(old, ast.Name):
+            old.id = name
+        assert type(old) is type(new)
+    assert code(here) == code(there)
+
+
+def symbols(source: str) -> Iterator[tuple[str, symtable.Symbol]]:
+    """What each function of a source knows by a name, but not what stands in a comprehension."""
+    tables = [symtable.symtable(source, "", "exec")]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        if isinstance(table, symtable.Function) and not table.get_name().endswith(("comp", "expr")):
+            yield from ((symbol.get_name(), symbol) for symbol in table.get_symbols())
+
+
+@pytest.mark.parametrize(
+    "source, short",
+    [
+        ("def f(given):\n one=given\n return one\n", "def f(given):\n a=given\n return a\n"),
+        ("def f():\n for one,two in g(one=1):h(two.one,f'{one}{{two}}')\n", None),
+        ("def f():\n a,one=g();é='é';return é,one\n", "def f():\n a,b=g();é='é';return é,b\n"),
+        ("def f():\n one=1\n def g():return one\n return g\n", ""),
+        ("def f():\n one=1\n return lambda two:one+two\n", ""),
+        ("def f():\n class one:two=1\n two=one\n return two\n", ""),
+        ("one=1\ndef f():\n global one\n one=2\n", ""),
+        ("import one\ndef f():return [one for one in one.g]\n", ""),
+        ("def f():\n print=g\n return print\n", ""),
+        ("def f():\n import one\n one=one\n", ""),
+        ("def f():\n try:one=g\n except E as one:pass\n", ""),
+        ("def f():\n if(one:=g()):return one\n", "def f():\n if(a:=g()):return a\n"),
+        ("def f():\n one=1;del one\n", "def f():\n a=1;del a\n"),
+    ],
+)
+def test_a_variable_has_a_letter_where_nobody_else_knows_its_name(source: str, short: str | None) -> None:
+    if short is None:
+        short = source.replace("one,two in", "a,b in").replace("two.one", "b.one").replace("{one}", "{a}")
+    assert minify.with_short_names(source) == (short or source)
+
+
+def test_where_the_places_of_names_are_wrong_all_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "def f():\n one=1;return one\n"
+    tree = ast.parse(source.replace("return one", "return  one"))
+    monkeypatch.setattr(minify.ast, "parse", lambda text: tree)  # type: ignore[attr-defined]
+    assert minify.with_short_names(source) == source
+
+
+def test_more_variables_than_letters_keep_their_names() -> None:
+    source = "def f():\n" + "".join(f" long{number}={number}\n" for number in range(30))
+    short = minify.with_short_names(source)
+    assert " a=0\n" in short and " z=24\n long25=25\n" in short
