@@ -34,14 +34,15 @@ from remote.journal import Journal, now
 from remote.scheduled import crontab, installation
 from remote.scheduled.settings import LOCK, PROGRAM, SETTINGS, Installed, place
 from remote.state_make import make
-from remote.state_moved import ACTION, aside, finish
-from remote.store import Store, in_root, is_old, machine
+from remote.state_moved import ACTION, aside, finish, is_aside, leave_word
+from remote.store import Store, identity, in_root, is_old, machine
 from remote.store import place as folder_for
 from remote.words import CRITICAL, Refusal, encode
 
 PATIENCE = 300.0  # seconds for a round of the old check: it ends itself after 240
 MOST = 4096  # entries of one folder
 MIB = 1 << 20
+HERE, EXCHANGE = -100, 2  # of renameat2: paths are as they stand, and both have to be there
 SERVICE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}"
 
 Content = Mapping[str, Union[int, Mapping[str, Any]]]
@@ -211,6 +212,10 @@ def _make_way(old: Store, new: Store) -> None:
             hint = f"{states.FORGET} gives up {old.folder}; move {new.folder} away to take {old.folder} over"
             raise Refusal(f"{old.folder} and {new.folder} both hold a state; nothing was moved", hint)
         shutil.rmtree(new.folder)
+    for name in os.listdir(old.root) if old.is_in_root else ():
+        if is_aside(name):
+            with contextlib.suppress(OSError):  # a container may have put it there
+                os.unlink(os.path.join(old.root, name))
 
 
 def _prepare(
@@ -238,6 +243,7 @@ def _prepare(
     journal.begin(**begin, root=old.root, was=old.folder, left=left)
     for folder, _, _ in os.walk(new.folder):
         files.sync_folder(folder)
+    files.write(new.arriving, identity(old.folder))
     return journal, left, installed
 
 
@@ -260,10 +266,26 @@ def _await_round(old: Store) -> None:
 
 def _commit(old: Store, new: Store, run: str) -> None:
     """One rename, after which the new folder is in force."""
-    if old.is_in_root:
-        os.rename(old.folder, aside(old.root, run))
-    else:
+    if not old.is_in_root:
         os.unlink(new.arriving)
+        return
+    going = aside(old.root, run)
+    leave_word(going, new.folder)
+    if not _exchanged(old.folder, going):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(going)
+        os.rename(old.folder, going)
+
+
+def _exchanged(one: str, other: str) -> bool:
+    """Let two take each other's place, at no moment of which either is missing; False where the system cannot."""
+    try:
+        import ctypes  # some systems' smallest Python has none
+
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (ImportError, OSError, AttributeError):
+        return False
+    return bool(renameat2(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0)
 
 
 def _take_back(new: Store, block: str) -> None:

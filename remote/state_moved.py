@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from typing import Any, Dict, Tuple
 
 from remote import files, notes
 from remote.codec import decode
-from remote.forms import Path, RunId
+from remote.forms import RUN, Path, RunId
 from remote.scheduled import crontab
 from remote.scheduled.settings import PROGRAM, SETTINGS, Installed, place
 from remote.store import Store
 
 ACTION = "move-state"
+ASIDE = ".deploy.moved-"
 
 
 def aside(root: str, run: str) -> str:
-    """Where the old folder goes, for the moment until it is removed."""
-    return os.path.join(root, f".deploy.moved-{run}")
+    """Where the old folder goes, for the moment until it is removed; before it, there stands what takes its place."""
+    return os.path.join(root, f"{ASIDE}{run}")
+
+
+def is_aside(name: str) -> bool:
+    return re.fullmatch(re.escape(ASIDE) + RUN, name) is not None
 
 
 def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
@@ -31,13 +37,13 @@ def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
     """
     old, run = Store(new.root, decode(Path, begin["was"], "was")), decode(RunId, begin["run"], "run")
     keep = bool(begin.get("left"))
+    files.remove(new.arriving)  # before what it names goes, and another folder can be of that number
     if old.is_in_root:
-        _leave_word(old.folder, new.folder)
+        leave_word(old.folder, new.folder)
         if not keep:
             shutil.rmtree(aside(old.root, run), ignore_errors=True)
     elif not keep and old.folder in new.marked().was:  # the journal alone removes nothing
         shutil.rmtree(old.folder, ignore_errors=True)
-    files.remove(new.arriving)
     installed, _ = notes.load(Installed, place(new, SETTINGS))
     block = ""
     if installed:
@@ -49,7 +55,7 @@ def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
     return f"the state moved from {old.folder} to {new.folder}", block
 
 
-def _leave_word(path: str, folder: str) -> None:
+def leave_word(path: str, folder: str) -> None:
     """A plain file where the folder was: whoever still looks for it there is told, and an older version ends there."""
     text = f"gpu-runbook keeps its state in {folder} now, where no container can write.\n"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

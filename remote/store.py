@@ -87,7 +87,7 @@ class Store:
 
     @property
     def arriving(self) -> str:
-        """There as long as the content is still being copied here: until then the old folder is in force."""
+        """There until the move is over. It is empty while the content is copied, and then names the old folder."""
         return os.path.join(self.folder, "arriving")
 
     @property
@@ -173,12 +173,24 @@ def find_store(root: str, state: str, emit: Optional[Callable[[Dict[str, Any]], 
     As long as nothing was moved, the one in the root that version 0.1.0 has left; `emit` then hears of it.
     """
     new, old = Store(root, place(root, state)), in_root(root)
-    if not is_old(old.folder) or (os.path.exists(new.marker) and not os.path.exists(new.arriving)):
+    if not is_old(old.folder) or (os.path.exists(new.marker) and _is_whole(new, old)):
         return new
     if emit:
         text = f"its state still lies in {old.folder}, where containers can write; it belongs in {new.folder}: "
         emit({"event": "notice", "text": text + "fab deploy, fab setup and fab schedule.install move it there"})
     return old
+
+
+def _is_whole(new: Store, old: Store) -> bool:
+    """Whether the content has come here: the folder that it was copied from is no longer there, whatever else is."""
+    copied = files.read(new.arriving)
+    return copied is None or copied not in (b"", identity(old.folder))
+
+
+def identity(folder: str) -> bytes:
+    """Which folder it is, by what nobody can give to another as long as it is there. Raises OSError."""
+    found = os.lstat(folder)
+    return b"%d:%d" % (found.st_dev, found.st_ino)
 
 
 def in_root(root: str) -> Store:

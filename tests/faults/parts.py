@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults import away, clock, day, evil, people, twice
+from tests.faults import away, clock, day, evil, moving, people, twice
 from tests.faults.helpers import COMMAND, HELPERS
 from tests.faults.kept import Outcome
 from tests.faults.matrix import rows, tracks
@@ -59,6 +59,16 @@ class HostilePart(Part):
         """A ground is as good as new."""
 
 
+class MovePart(Part):
+    """Its servers are those of an older version."""
+
+    def host(self, port_base: int) -> Host:
+        return moving.host(port_base)
+
+    def prepare(self, scene: Any, ground: str) -> None:
+        moving.prepare(scene)
+
+
 def _deaths(name: str, what: str, cases: int, deaths: Sequence[str]) -> Part:
     return Part(name, what, cases, lambda seed: tracks(rows(deaths)), counted=False)
 
@@ -97,6 +107,7 @@ PARTS = {
         Part("absent", "the engine or containerd is away for 5 s", 58, _absences, counted=False),
         Part("away", "the engine is away for long, or a consumer cannot be killed", 26, away.tracks),
         Part("limits", "docker's disk is full, no inode is left, the root is read-only", 130, _limits, counted=False),
+        MovePart("move", "the state moves out of an older version's folder", 400, moving.tracks, counted=False),
         Part("clock", "the server's clock is a year off", 16, clock.tracks),
         Part("people", "Ctrl-C at every point, and two laptops at once", 57, people.tracks, counted=False),
         HostilePart("hostile", "hostile and broken input", HOSTILE, _hostile, servers=1, counted=False),

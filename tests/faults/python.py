@@ -1,5 +1,6 @@
 #!/usr/bin/python3 -IS
-"""Stands in front of python3 on the server: halts a run at a line of its journal, or before another file is synced.
+"""Stands in front of python3 on the server: halts a run at a line of its journal, before another file is synced, or
+before it changes anything of the state.
 
 It notes how much of the journal is synced, and tells a run another time than it is. A round of the scheduled check is
 halted at its runs' lines, too. Everything else that is asked of python3 goes to the real one as it is.
@@ -20,7 +21,7 @@ MOST = 60.0  # seconds a run is halted when nobody tells it to go on
 
 write, fsync = os.write, os.fsync
 now, gmtime, localtime, strftime = time.time, time.gmtime, time.localtime, time.strftime
-lines = syncs = 0
+lines = syncs = changes = 0
 
 
 def opened(handle: int) -> Path:
@@ -68,6 +69,28 @@ def halting_fsync(handle: int) -> None:
         note(handle, os.fstat(handle).st_size)
 
 
+CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "subprocess.Popen")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def halting_change(event: str, words: tuple[Any, ...]) -> None:
+    """A hook for Python's audit events. What has no whole path is named within a folder that was opened before."""
+    global changes
+    if event == "open":
+        if not isinstance(words[2], int) or not words[2] & WRITING:
+            return
+    elif event not in CHANGES:
+        return
+    name = os.fsdecode(words[0]) if isinstance(words[0], (str, bytes)) else ""
+    if event == "subprocess.Popen":
+        if not name.endswith("crontab"):
+            return
+    elif name.startswith("/") and "/.deploy" not in name and "/.local" not in name:
+        return
+    changes += 1
+    halt(f"at change {changes}")
+
+
 def move_clock(seconds: float) -> None:
     """Let this process take it to be so much later than it is. No process has a clock of its own; Python's can be."""
 
@@ -85,6 +108,8 @@ def move_clock(seconds: float) -> None:
 
 def take_over() -> None:
     os.write, os.fsync = halting_write, halting_fsync  # type: ignore[assignment]
+    if (HERE / "at").read_text().startswith("at change"):
+        sys.addaudithook(halting_change)
     seconds = float((HERE / "clock").read_text())
     if seconds:
         move_clock(seconds)

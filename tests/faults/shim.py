@@ -37,11 +37,13 @@ print(json.dumps(family))
 
 WHENS = ("before", "after", "at line")
 SYNC = "at sync"  # of any other file than the journal: in the middle of writing it
+CHANGE = "at change"  # before a file or directory of the state, or the crontab, is changed
 
 
 @dataclass(frozen=True)
 class Point:
-    """Before or after the nth call of docker that changes something, when the journal has n lines, or at the nth sync.
+    """Before or after the nth call of docker that changes something, when the journal has n lines, at the nth sync, or
+    at the nth change of the state.
 
     The run is halted there: whatever strikes, strikes exactly at that point. A line is written then, but not synced.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -166,14 +166,14 @@ def _published(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def started(stage: Stage, words: list[str]) -> Iterator[subprocess.Popen[str]]:
+def started(laptop: Laptop, words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """A `fab` under way, which does not outlive an error."""
-    laptop = stage.laptop.start(*words)
+    process = laptop.start(*words)
     try:
-        yield laptop
+        yield process
     except BaseException:  # a test that is interrupted leaves no laptop behind, and is interrupted all the same
-        laptop.kill()
-        laptop.communicate()
+        process.kill()
+        process.communicate()
         raise
 
 
@@ -206,7 +206,7 @@ class Case:
         """
         words, again = self.words()
         shim.arm(self.sandbox, self.point)
-        with started(self.stage, words) as laptop:
+        with started(self.stage.laptop, words) as laptop:
             relieve = None
             try:
                 came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)

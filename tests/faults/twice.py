@@ -41,7 +41,7 @@ class Twice(Story):
         """Whether the first death came, the laptop that it met, and the command that helps."""
         words, again = self.words()
         shim.arm(self.sandbox, self.point)
-        with started(self.stage, words) as laptop:
+        with started(self.stage.laptop, words) as laptop:
             try:
                 came = shim.wait_for_point(self.sandbox, self.point, lambda: laptop.poll() is not None)
                 if came:
@@ -88,7 +88,7 @@ class HelperDies(Twice):
         return struck
 
     def _by_command(self, words: list[str]) -> bool:
-        with started(self.stage, words) as laptop:
+        with started(self.stage.laptop, words) as laptop:
             try:
                 struck = self._struck(laptop, lambda: laptop.poll() is not None)
             finally:

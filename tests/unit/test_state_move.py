@@ -226,9 +226,23 @@ def cut_points(root: str, base: str, monkeypatch: pytest.MonkeyPatch, at: int) -
     return count
 
 
+@contextlib.contextmanager
+def made_again(folder: Path) -> Iterator[None]:
+    """A container, or a laptop of the older version, makes a folder where the old one was."""
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    (folder / "runs").mkdir(parents=True)
+    yield
+    shutil.rmtree(folder)
+    kept.rename(folder)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
 def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
-    root: str, base: str, table: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    root: str, base: str, table: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exchanges: bool
 ) -> None:
+    if not exchanges:  # which is true of some file systems
+        monkeypatch.setattr(state_move, "_exchanged", lambda one, other: False)
     Path(root, ".deploy/health/check.pyz").write_text("")
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # which costs most of the time, and is not what is tried
     shutil.copytree(root, tmp_path / "kept", symlinks=True)
@@ -245,6 +259,11 @@ def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
         _let_go()
         found = find_store(root, base)
         assert known(found) == whole, f"cut at change {at}"
+        place = Path(root, ".deploy")
+        assert not exchanges or place.exists(), "an older laptop never comes to a root where nothing is"
+        if place.is_file():
+            with made_again(place):
+                assert known(find_store(root, base)) == whole, f"after a cut at change {at}"
         if found.is_in_root:
             stayed += 1
             moved(root, base)
