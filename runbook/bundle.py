@@ -147,11 +147,11 @@ def _write(place: Path, content: bytes) -> None:
 
 
 def _packed(modules: dict[str, str]) -> bytes:
-    """Modules of one layer side by side, as they have most in common, and all the memory there is."""
+    """Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best."""
     uses = {name: sorted(f"remote.{used}" for used in imported(text)) for name, text in modules.items()}
     texts = [text for name in TopologicalSorter(uses).static_order() for text in (name, modules[name])]
-    packer = zlib.compressobj(9, memLevel=9)
-    return packer.compress("\0".join(texts).encode()) + packer.flush()
+    packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]
+    return min((packer.compress("\0".join(texts).encode()) + packer.flush() for packer in packers), key=len)
 
 
 def imported(source: str) -> set[str]:

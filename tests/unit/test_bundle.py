@@ -18,6 +18,7 @@ import pytest
 from remote.codec import decode
 from remote.plans import Plan
 from runbook import bundle
+from runbook.envfile import load_env
 from runbook.secret import Secret, spellings
 
 PROJECT = Path(__file__).parents[2]
@@ -52,8 +53,9 @@ def test_no_program_is_longer_than_what_a_new_connection_takes_in_two_round_trip
 
 def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
     """A plan of two services, a config, a whole .env, and everything by which its secrets are recognised."""
-    variables = {name: token_urlsafe(9) + '$x} #"&: @ü' + token_urlsafe(9) for name in "ABCDEFGHIJK"}
-    secret = [*variables.values()][:4]
+    secret = [token_urlsafe(9) + '$x} #"&: @ü' + token_urlsafe(9) for _ in range(4)]
+    variables = {name: f"{name.lower()}.example.com" for name in load_env(PROJECT / ".env.example").values}
+    variables |= zip([name for name in variables if "PASSWORD" in name], secret, strict=True)
     config = (PROJECT / "templates/config.yaml.j2").read_text() + "".join(secret)
     secrets = {
         "configs": {"annotation-queue": config},
