@@ -38,10 +38,10 @@ class Bad:
 
 
 BAD = (
-    Bad("bad-exits", 1, 6, "it ended by itself and was restarted", "cannot start: this version is a bad one"),
-    Bad("bad-idle", 1, 6, "100 messages wait and its offset has not moved for", "waiting for work"),
-    Bad("bad-idle-stubborn", 1, 6, "100 messages wait and its offset has not moved for", "waiting for work"),
-    Bad("bad-crashes", 12, 15, "it ended by itself", "consuming azaion-annotations from offset"),
+    Bad("bad-exits", 1, 60, "it ended by itself and was restarted", "cannot start: this version is a bad one"),
+    Bad("bad-idle", 1, 12, "100 messages wait and its offset has not moved for", "waiting for work"),
+    Bad("bad-idle-stubborn", 1, 12, "100 messages wait and its offset has not moved for", "waiting for work"),
+    Bad("bad-crashes", 12, 60, "it ended by itself", "consuming azaion-annotations from offset"),
 )
 
 
@@ -79,6 +79,7 @@ def test_the_offsets_that_an_image_handled_while_it_lost_messages_are_named(lapt
     laptop.deployed()
     wait_for_annotations(laptop.sandbox, 101)
     before = standing(laptop.sandbox)
+    watched(laptop, settle=1, window=60)  # until its log says so
     process = laptop.start("deploy", "--service", QUEUE, "--tag", "bad-drops", "--json")
     run = wait_for_step(laptop.sandbox, 2, "watching")
     published(laptop.sandbox, 100, first=102)
@@ -115,7 +116,7 @@ def test_one_that_will_not_stop_is_killed_and_at_most_an_unsaved_batch_is_read_a
 
 
 def test_a_first_deploy_that_fails_leaves_nothing_running_and_no_config(laptop: Laptop) -> None:
-    watched(laptop, settle=1, window=6)
+    watched(laptop, settle=1, window=60)  # it may take its time until it ends
     said = laptop.fab("deploy", "--tag", f"{QUEUE}=bad-exits")
     assert said.status == 13, said.all
     assert "nothing runs, as before" in said.err

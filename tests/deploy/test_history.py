@@ -7,6 +7,7 @@ import pytest
 from runbook.errors import BadInput
 from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop
+from tests.deploy.standing import watched
 from tests.real import STATE, published
 
 pytestmark = pytest.mark.real
@@ -19,12 +20,13 @@ def recorded(laptop: Laptop) -> dict[str, str]:
 
 
 def test_a_deploy_a_bad_one_and_a_rollback_are_told_newest_first(laptop: Laptop) -> None:
-    laptop.queue["watch"] |= {"settle": 1, "window": 2}
-    laptop.save()
+    watched(laptop, settle=1, window=2)
     published(laptop.sandbox, 100)
     laptop.deployed("--tag", "1.0")
     laptop.deployed("--tag", "1.1")
+    watched(laptop, settle=1, window=60)  # it may take its time until it ends
     assert laptop.fab("deploy", "--service", QUEUE, "--tag", "bad-exits").status == 13
+    watched(laptop, settle=1, window=2)
     assert laptop.fab("rollback").status == 0
 
     said = laptop.fab("history", "--json")

@@ -115,7 +115,7 @@ def test_a_deploy_and_a_rollback_forget_a_stop_and_one_that_is_undone_does_not(d
     docker(sandbox, "stop", "--time=2", QUEUE)
     said = deployed.fab("stop", QUEUE)
     assert (said.status, "was stopped already; from now on it is meant to be" in said.out) == (0, True), said.all
-    watched(deployed, settle=1, window=6)
+    watched(deployed, settle=1, window=60)  # it may take its time until it ends
     failed = deployed.fab("deploy", "--service", QUEUE, "--tag", "bad-exits")
     assert failed.status == 13, failed.all
     assert QUEUE in note(sandbox, STOPPED) and not state(sandbox)["Running"]

@@ -54,6 +54,7 @@ def test_a_foreign_container_that_is_stopped_holds_its_place_too(laptop: Laptop)
     refused = laptop.fab("deploy", "--service", QUEUE)
     assert (refused.status, server_snapshot(laptop.sandbox)) == (12, before), refused.all
     assert "stopped" in refused.err
+    watched(laptop, settle=1, window=60)  # it may take its time until it ends
     failed = laptop.fab("deploy", "--service", QUEUE, "--adopt", "--tag", "bad-exits")
     assert failed.status == 13, failed.all
     assert standing(laptop.sandbox) == kept

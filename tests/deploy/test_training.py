@@ -51,7 +51,7 @@ def test_a_training_run_goes_on_through_deploys_a_failure_and_a_rollback(laptop:
     assert "training 2.0: for the next run only; training runs on untouched" in moved.out
     new = image_id(laptop, current)
     assert new != old == inspected(laptop.sandbox, training)["Image"]
-    watched(laptop, settle=1, window=6)
+    watched(laptop, settle=1, window=60)  # it may take its time until it ends
     failed = laptop.fab("deploy", "--tag", f"{QUEUE}=bad-exits,training=1.0")
     assert (failed.status, image_id(laptop, current)) == (13, new), failed.all
     status = laptop.fab("status").out
@@ -78,6 +78,9 @@ def test_two_consumers_swap_in_order_and_one_failure_takes_both_back(laptop: Lap
     assert done.status == 0, done.all
     assert done.out.index(f"{QUEUE}: starting") < done.out.index(f"{SECOND}: starting")
     before = [standing(laptop.sandbox), standing(laptop.sandbox, SECOND, f"{ROOT}/second/config.yaml")]
+    for service in (QUEUE, SECOND):
+        laptop.hosts["services"][service]["watch"] |= {"window": 60}  # it may take its time until it ends
+    laptop.save()
     failed = laptop.fab("deploy", *both, "--tag", f"{QUEUE}=1.1,{SECOND}=bad-exits")
     assert failed.status == 13, failed.all
     assert f"{SECOND} bad-exits failed its watch" in failed.err
