@@ -155,8 +155,8 @@ PLACES = (
         "a container with a read-write mount of the root; the login user",
         "by name, no link followed; moved from one descriptor to the next",
         """state_move._live state_move._readable state_move._await_round state_move.copied state_move._copied
-        state_move._copy_file state_move._opened state_move._commit state_moved._leave_word state_moved.finish
-        store._are_folders store.is_old""",
+        state_move._copy_file state_move._opened state_move._commit state_moved.leave_word state_moved.finish
+        store._are_folders store.is_old store._is_whole store.identity""",
     ),
     Places(
         "`~/.docker/config.json` and the contexts beside it",
