@@ -1,6 +1,6 @@
 """What a call executes first on the server: opens the program that travelled along and hands over to it.
 
-Standard input holds this text, the program and the request, compressed, each after a line with its length in bytes.
+Standard input holds this text with the program, and the request, compressed, each after a line with its length.
 A Python that is too old has to get as far as saying so, therefore nothing here is newer than Python 3.5.
 """
 
@@ -47,19 +47,15 @@ def block() -> bytes:
     return data
 
 
-def main() -> None:
+def main(program: "list[str]") -> None:
+    """`program`: name and source, one module after the other."""
     if sys.version_info[:2] < NEEDED:
         message = sys.executable + " is Python " + ".".join(map(str, sys.version_info[:3])) + "; 3.8 or newer is needed"
         hint = "install a newer one beside it and name it as python: in hosts.yaml"
         print("\x1e" + json.dumps({"error": {"kind": "server", "message": message, "hint": hint}}))
         return
-    texts = zlib.decompress(block()).decode().split("\0")  # name and source, one module after the other
-    sys.meta_path.insert(0, Program(dict(zip(texts[::2], texts[1::2]))))
+    sys.meta_path.insert(0, Program(dict(zip(program[::2], program[1::2]))))
     request = json.loads(zlib.decompress(block()).decode())
     from remote import wire
 
     wire.serve(request["verb"], request["request"])
-
-
-if __name__ == "__main__":
-    main()

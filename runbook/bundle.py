@@ -20,11 +20,12 @@ from typing import Any
 import remote
 
 FOLDER = Path(remote.__file__).parent
-# exec of as many bytes as the first line says: short, and without a character that any login shell would touch. What
-# every program imports is imported while those bytes are still on their way; Python 3.5 has all of it.
+# Reads as many bytes as the first line says, and runs the first text in them with the others: short, and without a
+# character that any login shell would touch. What every program imports is imported while those bytes are still on
+# their way; Python 3.5 has all of it.
 LOADER = (
     "import sys,json,zlib,inspect,traceback,typing,socket,subprocess,threading;"
-    "r=sys.stdin.buffer;exec(zlib.decompress(r.read(int(r.readline()))))"
+    "r=sys.stdin.buffer;p=zlib.decompress(r.read(int(r.readline()))).decode().split(chr(0));exec(p[0]);main(p[1:])"
 )
 
 _IMPORT = re.compile(
@@ -42,7 +43,7 @@ def command_line(python: str, sudo: bool) -> str:
 def pack(verb: str, request: dict[str, Any]) -> bytes:
     """Everything a call writes to standard input. It may hold secrets, so it goes nowhere else."""
     asked = json.dumps({"verb": verb, "request": request}).encode()
-    blocks = (_bootstrap(), _compressed(verb), zlib.compress(asked, 9))
+    blocks = (_compressed(verb), zlib.compress(asked, 9))
     return b"".join(b"%d\n%b" % (len(block), block) for block in blocks)
 
 
@@ -88,14 +89,9 @@ def size(verb: str) -> int:
 
 
 @functools.lru_cache
-def _bootstrap() -> bytes:
-    source = FOLDER / "bootstrap.py"
-    return _kept("bootstrap", lambda: zlib.compress(_minified(source.read_text()).encode(), 9))
-
-
-@functools.lru_cache
 def _compressed(verb: str) -> bytes:
-    return _kept(verb, lambda: _packed(program(verb)))
+    bootstrap = FOLDER / "bootstrap.py"
+    return _kept(verb, lambda: _packed(_minified(bootstrap.read_text()), program(verb)))
 
 
 @functools.cache
@@ -146,12 +142,17 @@ def _write(place: Path, content: bytes) -> None:
         raise
 
 
-def _packed(modules: dict[str, str]) -> bytes:
-    """Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best."""
+def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
+    """The bootstrap, then name and source of each module.
+
+    Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best.
+    """
     uses = {name: sorted(f"remote.{used}" for used in imported(text)) for name, text in modules.items()}
     texts = [text for name in TopologicalSorter(uses).static_order() for text in (name, modules[name])]
     packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]
-    return min((packer.compress("\0".join(texts).encode()) + packer.flush() for packer in packers), key=len)
+    return min(
+        (packer.compress("\0".join([bootstrap, *texts]).encode()) + packer.flush() for packer in packers), key=len
+    )
 
 
 def imported(source: str) -> set[str]:

@@ -28,6 +28,7 @@ _COMMENT = re.compile(
 )
 
 _SCOPES = ast.FunctionDef, ast.Lambda, ast.ClassDef
+_Named = ast.Name | ast.arg
 
 
 def minified(source: str) -> str:
@@ -85,7 +86,7 @@ def _without_idle_imports(source: str) -> str:
 
 def with_short_names(source: str) -> str:
     """A letter for each variable of a function, where nobody can tell: not for what a caller, a function or class
-    within, a module or Python itself may know by its name. Tracebacks name no variables.
+    within, a module or Python itself may know by its name. `self` is never given by name. Tracebacks name no variables.
     """
     tree = ast.parse(source)
     lines = source.encode().split(b"\n")  # columns are counted in bytes
@@ -93,7 +94,7 @@ def with_short_names(source: str) -> str:
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
     letters = {node: letter for function in functions for node, letter in _letters(function, known)}
     for node in sorted(letters, key=_place, reverse=True):
-        line, name = lines[node.lineno - 1], node.id.encode()
+        line, name = lines[node.lineno - 1], _name(node).encode()
         before, after = line[: node.col_offset], line[node.col_offset + len(name) :]
         if before + name + after != line:  # an older Python errs about places in a text that is put together
             return source
@@ -101,25 +102,28 @@ def with_short_names(source: str) -> str:
     return b"\n".join(lines).decode()
 
 
-def _letters(function: ast.FunctionDef, known: set[str]) -> Iterator[tuple[ast.Name, str]]:
+def _letters(function: ast.FunctionDef, known: set[str]) -> Iterator[tuple[_Named, str]]:
     """Every place where a variable of the function is named that may have a letter, and the letter."""
     nodes = [*ast.walk(function)]
-    names = sorted(
-        (node for node in nodes if isinstance(node, ast.Name)), key=lambda node: (node.lineno, node.col_offset)
-    )
-    fixed = known.union(*map(_fixed, nodes))
+    itself = [one for one in function.args.args[:1] if one.arg == "self"]
+    names: list[_Named] = [*itself, *(node for node in nodes if isinstance(node, ast.Name))]
+    names.sort(key=_place)
+    fixed = known.union(*(_fixed(node) for node in nodes if node not in itself))
     fixed |= {name.id for node in nodes if isinstance(node, _SCOPES) and node is not function for name in _within(node)}
-    taken = fixed | {name.id for name in names}
+    taken = fixed | {*map(_name, names)}
     free = (letter for letter in string.ascii_lowercase if letter not in taken)
-    set_here = dict.fromkeys(name.id for name in names if isinstance(name.ctx, ast.Store))
-    letters = dict(
-        zip((name for name in set_here if name not in fixed and len(name) > 1), free, strict=False)
-    )  # more variables than letters keep their names
-    return ((name, letters[name.id]) for name in names if name.id in letters)
+    set_here = dict.fromkeys(_name(one) for one in names if isinstance(one, ast.arg) or isinstance(one.ctx, ast.Store))
+    long = (name for name in set_here if name not in fixed and len(name) > 1)
+    letters = dict(zip(long, free, strict=False))  # there may be more of them than letters
+    return ((one, letters[_name(one)]) for one in names if _name(one) in letters)
 
 
-def _place(name: ast.Name) -> tuple[int, int]:
-    return name.lineno, name.col_offset
+def _name(node: _Named) -> str:
+    return node.id if isinstance(node, ast.Name) else node.arg
+
+
+def _place(node: _Named) -> tuple[int, int]:
+    return node.lineno, node.col_offset
 
 
 def _within(scope: ast.AST) -> Iterator[ast.Name]:

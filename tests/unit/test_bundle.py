@@ -82,7 +82,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def another_process() -> None:
     """What this one knows already is forgotten."""
-    for known in (bundle._mark, bundle._bootstrap, bundle._compressed):
+    for known in (bundle._mark, bundle._compressed):
         known.cache_clear()
 
 
@@ -95,7 +95,7 @@ def test_what_is_sent_is_made_once_and_kept_as_python_keeps_what_it_compiled(
 ) -> None:
     first = bundle.pack("ping", {})
     tag = sys.implementation.cache_tag
-    assert [file.name for file in kept(folder)] == [f"bootstrap.{tag}.packed", f"ping.{tag}.packed"]
+    assert [file.name for file in kept(folder)] == [f"ping.{tag}.packed"]
     another_process()
     monkeypatch.setattr(bundle, "_minified", None)
     assert bundle.pack("ping", {}) == first
@@ -133,8 +133,7 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(
         (folder / "__pycache__").rmdir()
         (folder / "__pycache__").write_text("x")
     else:
-        for name in ("ping", "bootstrap"):
-            (folder / f"__pycache__/{name}.{tag}.packed/x").mkdir(parents=True)
+        (folder / f"__pycache__/ping.{tag}.packed/x").mkdir(parents=True)
     had = kept(folder)
     first = bundle.pack("ping", {})
     another_process()

@@ -117,6 +117,8 @@ def test_short_names_change_nothing_but_the_names_of_variables(file: Path) -> No
     for (old, _), (new, name) in zip(names(here), names(there), strict=True):
         if isinstance(old, ast.Name):
             old.id = name
+        elif isinstance(old, ast.arg):
+            old.arg = name
         assert type(old) is type(new)
     assert code(here) == code(there)
 
@@ -147,6 +149,9 @@ def symbols(source: str) -> Iterator[tuple[str, symtable.Symbol]]:
         ("def f():\n try:one=g\n except E as one:pass\n", ""),
         ("def f():\n if(one:=g()):return one\n", "def f():\n if(a:=g()):return a\n"),
         ("def f():\n one=1;del one\n", "def f():\n a=1;del a\n"),
+        ("def f(self,x):return self.x(x)\n", "def f(a,x):return a.x(x)\n"),
+        ("def f(self):return lambda:self\n", ""),
+        ("def f(x,self):return self\n", ""),
     ],
 )
 def test_a_variable_has_a_letter_where_nobody_else_knows_its_name(source: str, short: str | None) -> None:
