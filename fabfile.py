@@ -6,6 +6,7 @@ from tasks import (
     deploy,
     diff,
     env,
+    front,
     health,
     history,
     logs,
@@ -20,6 +21,7 @@ from tasks import (
     training,
 )
 
+front.quiet_when_closed()
 namespace = Collection(
     *(setup.make, preflight.check),
     *(diff.show, deploy.deploy, deploy.rollback, deploy.follow),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
+import sys
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any, ParamSpec
 
 from invoke.exceptions import Exit
@@ -15,6 +18,19 @@ HOSTS = "servers or groups of hosts.yaml, comma-separated; all without it"
 SERVICE = "services of hosts.yaml, comma-separated; all without it"
 JSON = "JSON on stdout; what a person reads goes to stderr"
 DEBUG = "show the traceback of an error"
+
+
+def quiet_when_closed() -> None:
+    """What Fabric prints by itself, as in `fab --list | head`, ends quietly too: whoever closes the pipe has read enough."""
+    shown = sys.excepthook
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python has not written yet would be refused at its end
+        else:
+            shown(kind, error, trace)
+
+    sys.excepthook = end
 
 
 def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
@@ -64,8 +80,6 @@ def _unexpected(error: Exception) -> Any:
 
 def _show(error: Any, flags: Mapping[str, Any]) -> None:
     """For a person on stderr; for a script on stdout as well, with what was done before it."""
-    import sys
-
     from runbook import interrupts
     from runbook.screen import put, show_error
 

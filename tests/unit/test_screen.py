@@ -100,3 +100,12 @@ def test_a_command_whose_reader_leaves_ends_as_it_would_have() -> None:
     words = f'{sys.executable} -c "$1" | head -1; exit ${{PIPESTATUS[0]}}'
     ended = subprocess.run(["bash", "-c", words, "bash", work], cwd=CHECKOUT, capture_output=True, text=True)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("x" * 99 + "\n", "", 7)
+
+
+def test_a_list_of_which_enough_was_read_ends_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "fabric", "--search-root", str(CHECKOUT), "--list"]
+    with os.fdopen(writing) as closed:
+        ended = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "")
