@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
-from remote import docker_disk, halt, meant, offset, process, ready, watch
+from remote import halt, meant, offset, process, ready, watch
 from remote.docker import KILLED, Final, StepFailed
 from remote.ends import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
 from remote.journal import now
@@ -27,7 +27,7 @@ def carry_out(site: Site) -> Optional[End]:
     None where it was not seen how the consumer is: whoever comes next brings the run to its end.
     """
     (step,) = site.plan.consumers
-    end = ready.refused(site) or _unstartable(site, step)
+    end = ready.refused(site)
     if end:
         return end
     if not claim(site.store.decision(site.plan.id), "go"):
@@ -39,15 +39,6 @@ def carry_out(site: Site) -> Optional[End]:
         return _stop(site, step) if step.change == "stop" else _restart(site, step)
     except Refusal as error:
         return End(REFUSED, f"{error.message}; nothing was changed", error.hint)
-
-
-def _unstartable(site: Site, step: ConsumerStep) -> Optional[End]:
-    """What runs is not stopped where docker could not start it again."""
-    if step.change == "stop" or not (step.old and step.old.running):
-        return None
-    why = docker_disk.trouble(site.docker.engine)
-    said = f"{step.service} was not stopped: it could not be started again, as {why}; nothing was changed"
-    return End(REFUSED, said, docker_disk.MEND) if why else None
 
 
 def _stop(site: Site, step: ConsumerStep) -> Optional[End]:

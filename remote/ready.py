@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from remote import files, record
+from remote import docker_disk, files, record
 from remote import journal as journals
 from remote.docker import StepFailed
 from remote.ends import REFUSED, End
@@ -28,6 +28,16 @@ def refused(site: Site) -> Optional[End]:
         return End(REFUSED, str(error), error.hint)
     except (StepFailed, OSError) as error:
         return End(REFUSED, f"{files.why(error)}; nothing was changed")
+    return _unstartable(site)
+
+
+def _unstartable(site: Site) -> Optional[End]:
+    """What runs is not stopped where docker could not start it again, nor what is to take its place."""
+    for step in site.plan.consumers:
+        if step.change not in ("none", "stop") and step.old and step.old.running:
+            why = docker_disk.trouble(site.docker.engine)
+            said = f"{step.service} was not stopped: it could not be started again, as {why}; nothing was changed"
+            return End(REFUSED, said, docker_disk.MEND) if why else None
     return None
 
 

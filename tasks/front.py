@@ -21,7 +21,7 @@ DEBUG = "show the traceback of an error"
 
 
 def quiet_when_closed() -> None:
-    """What Fabric prints by itself, as in `fab --list | head`, ends quietly too: whoever closes the pipe has read enough."""
+    """What Fabric prints by itself, as in `fab --list | head`: whoever closes the pipe has read enough."""
     shown = sys.excepthook
 
     def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remote import docker_disk, operate, ready
+from remote import carry, docker_disk, operate, ready
 from remote.docker_disk import trouble
 from remote.engine import Engine, EngineError
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
@@ -78,30 +78,39 @@ def step(change: str, running: bool = True) -> ConsumerStep:
     return ConsumerStep(QUEUE, change, "1.0", Watch(), old=old, container=ID)
 
 
-def carried_out(store: Store, monkeypatch: pytest.MonkeyPatch, one: ConsumerStep) -> Any:
-    """How a run of one step ends, that would stop or start something only where it says so."""
-    monkeypatch.setattr(ready, "refused", lambda site: None)
+def carried_out(store: Store, monkeypatch: pytest.MonkeyPatch, *steps: ConsumerStep) -> Any:
+    """How a run ends, that would stop or start something only where it says so."""
+    for name in ("_check_starting_point", "_refuse_runs"):
+        monkeypatch.setattr(ready, name, lambda site: None)
     for name in ("_stop", "_restart"):
         monkeypatch.setattr(operate, name, lambda site, step: "carried out")
-    run = "20260420-101112-abcd"
-    plan = Plan(run, one.change, "gpu-1", store.root, "", "ann", "laptop", "0", consumers=(one,))
+    monkeypatch.setattr(carry, "stage", lambda site, step: None)
+    monkeypatch.setattr(carry, "_exchange", lambda site, steps, swaps: "carried out")
+    monkeypatch.setattr(carry, "_close", lambda site, swaps: None)
+    run, action = "20260420-101112-abcd", steps[-1].change
+    plan = Plan(run, action, "gpu-1", store.root, "", "ann", "laptop", "0", consumers=steps)
     book = SimpleNamespace(write=lambda *line, **fields: True)
     docker = SimpleNamespace(engine=Docker("unix:///x"))
-    return operate.carry_out(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
+    carry_out = operate.carry_out if action in ("restart", "stop") else carry.carry_out
+    return carry_out(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("change", ["restart", "replace"])
 @pytest.mark.parametrize("what", SAID)
-def test_a_restart_stops_nothing_that_could_not_be_started_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch, what: str
+def test_nothing_is_stopped_that_could_not_be_started_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, what: str, change: str
 ) -> None:
     disk(monkeypatch, **SAID[what])
-    end = carried_out(store, monkeypatch, step("restart"))
+    others = [] if change == "restart" else [step("none"), step("replace", running=False)]
+    end = carried_out(store, monkeypatch, *others, step(change))
     said = f"it could not be started again, as docker's own disk ({ROOT}) is {what}"
     assert (end.outcome, end.sentence) == ("refused", f"{QUEUE} was not stopped: {said}; nothing was changed")
     assert end.hint == docker_disk.MEND
 
 
-@pytest.mark.parametrize(("change", "running"), [("stop", True), ("stop", False), ("restart", False)])
+@pytest.mark.parametrize(
+    ("change", "running"), [("stop", True), ("stop", False), ("restart", False), ("replace", False), ("none", True)]
+)
 def test_a_stop_and_a_start_need_no_look_at_the_disk(
     store: Store, monkeypatch: pytest.MonkeyPatch, change: str, running: bool
 ) -> None:
@@ -109,9 +118,10 @@ def test_a_stop_and_a_start_need_no_look_at_the_disk(
     assert carried_out(store, monkeypatch, step(change, running)) == "carried out"
 
 
-def test_on_a_disk_that_is_fine_a_restart_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("change", ["restart", "replace"])
+def test_on_a_disk_that_is_fine_it_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     disk(monkeypatch)
-    assert carried_out(store, monkeypatch, step("restart")) == "carried out"
+    assert carried_out(store, monkeypatch, step(change)) == "carried out"
 
 
 @pytest.mark.parametrize("what", SAID)
