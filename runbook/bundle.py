@@ -98,7 +98,6 @@ def _compressed(verb: str) -> bytes:
     return _kept(verb, lambda: _packed(program(verb)))
 
 
-@functools.cache
 def _minified(source: str) -> str:
     from runbook.minify import minified  # only where something has to be made
 
