@@ -54,6 +54,7 @@ BECOMES = {
     "Lack": "critical",
 }  # what has no kind of its own among its arguments
 BUILT_IN = {"ValueError", "OSError", "TimeoutError", "SSHException", "EOFError", "ConnectionError"}
+SAYING = (ast.Call, ast.Raise, ast.Tuple, ast.Yield, ast.Return, ast.Assign, ast.keyword)  # all that `_look_at` knows
 WORST = ("critical", "unknown", "warning", "skipped")
 
 
@@ -88,7 +89,8 @@ class Finder:
         self.handed: dict[Handed, None] = {}
         for module in modules.values():
             for node in list(module.parents):
-                self._look_at(node, module)
+                if isinstance(node, SAYING):
+                    self._look_at(node, module)
 
     def _look_at(self, node: ast.AST, module: Module) -> None:
         match node:

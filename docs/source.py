@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 READ = ("runbook", "remote", "tasks", "sandbox")
 LEFT_OUT = ("sandbox/image", "sandbox/server")  # programs that run in the sandbox's containers, in place of others'
 
+WITHOUT_PARTS = (ast.expr_context, ast.operator, ast.cmpop)  # of which nobody asks where they stand
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Value = tuple[ast.expr, int | None]  # an expression, or one element of what it gives
 
@@ -30,7 +31,7 @@ class Module:
     def __post_init__(self) -> None:
         nodes: list[ast.AST] = [self.tree]
         for node in nodes:
-            children = [*ast.iter_child_nodes(node)]
+            children = [one for one in ast.iter_child_nodes(node) if not isinstance(one, WITHOUT_PARTS)]
             self.parents.update(dict.fromkeys(children, node))
             nodes += children
             if isinstance(node, ast.ImportFrom) and node.module:

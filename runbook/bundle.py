@@ -94,7 +94,6 @@ def _compressed(verb: str) -> bytes:
     return _kept(verb, lambda: _packed(_minified(bootstrap.read_text()), program(verb)))
 
 
-@functools.cache
 def _minified(source: str) -> str:
     from runbook.minify import minified  # only where something has to be made
 

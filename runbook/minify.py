@@ -84,6 +84,7 @@ def _without_idle_imports(source: str) -> str:
     return _FROM.sub(lambda match: match[0] if "__future__" in match[0] else kept(match), source)
 
 
+@functools.cache
 def with_short_names(source: str) -> str:
     """A letter for each variable of a function, where nobody can tell: not for what a caller, a function or class
     within, a module or Python itself may know by its name. `self` is never given by name. Tracebacks name no variables.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -31,7 +32,11 @@ NEED_ROOT = "these tests need root or passwordless sudo; `make test-unit` runs t
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Said before the tests are shared out: a process that has its share can no longer say it in one sentence."""
+    """Said before the tests are shared out: a process that has its share can no longer say it in one sentence.
+
+    The tests, too, are compiled once and kept: it takes ten seconds, and some images of Python forbid it.
+    """
+    sys.dont_write_bytecode = False
     if config.getoption("numprocesses", None) and not can_be_root():
         raise pytest.UsageError(NEED_ROOT)
 

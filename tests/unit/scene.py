@@ -81,11 +81,41 @@ def bare(folder: Path) -> Scene:
 
 
 def _project(folder: Path) -> Inventory:
-    (folder / "hosts.yaml").write_text(HOSTS)
     (folder / "config.yaml.j2").write_text("password: {{ QUEUE_PASSWORD }}\n")
     (folder / ".env").write_text(ENV)
     (folder / ".env").chmod(0o600)
-    return load_inventory(folder / "hosts.yaml")
+    return loaded(folder / "hosts.yaml", HOSTS)
+
+
+def loaded(path: Path, text: str) -> Inventory:
+    """A hosts.yaml with this text, as `load_inventory` reads it: each text once, since that takes its time."""
+    path.write_text(text)
+    there, inventory = _loaded(path.name, text)
+    return _elsewhere(inventory, there, path.parent)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _loaded(name: str, text: str) -> tuple[Path, Inventory]:
+    """Where it was read, and what it says there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_text(text)
+        return path.parent, load_inventory(path)
+
+
+def _elsewhere(value: Any, there: Path, here: Path) -> Any:
+    """The same, but for the paths below one folder, which are below the other."""
+    match value:
+        case Path() if value.is_relative_to(there):
+            return here / value.relative_to(there)
+        case tuple() | list():
+            return type(value)(_elsewhere(item, there, here) for item in value)
+        case dict():
+            return {key: _elsewhere(item, there, here) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        entries = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
+        return dataclasses.replace(value, **{name: _elsewhere(item, there, here) for name, item in entries.items()})
+    return value
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,20 +14,22 @@ from typing import Any
 
 import pytest
 
-from remote import files, health, ids, journal, lock, notes, occupants, pause, pausing, tidy, watch
+from remote import health, ids, journal, lock, notes, occupants, pause, pausing, tidy, watch
 from remote import history as pasts
-from remote.checks import container, progress, say, scheduled
+from remote.checks import container, disk, progress, say, scheduled
 from remote.checks.asked import DiskLimits, Expected, Request
+from remote.checks.together import Question
 from remote.engine import Engine
 from remote.journal import Journal
 from remote.offset import Position
 from remote.plans import Watch as WatchTerms
-from remote.scheduled import main, restarts, silence
+from remote.scheduled import channels, deliver, main, restarts, silence
 from remote.scheduled import round as one_round
 from remote.scheduled import state as states
 from remote.scheduled.alarm import STILL
 from remote.scheduled.settings import HISTORY, LOCK, SETTINGS, STATE, Channels, Installed, Program, Settings, place
 from remote.scheduled.state import State
+from remote.scheduled.untaken import Untaken
 from remote.scheduled.waiting import LONGEST_PENDING
 from remote.state_make import make
 from remote.store import Store, find_store
@@ -69,7 +72,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(journal, "now", clock.text)
     monkeypatch.setattr(pausing, "datetime", SimpleNamespace(now=lambda zone: datetime.fromtimestamp(clock.now, zone)))
     monkeypatch.setattr(lock, "up", lambda: clock.up)
-    monkeypatch.setattr(files.os, "fsync", lambda handle: None)
     return clock
 
 
@@ -108,7 +110,10 @@ def test_a_life_of_runs_keeps_its_order_and_its_dates_whatever_becomes_of_the_cl
 
 
 @each_jump
-def test_of_many_runs_the_oldest_go_and_never_one_that_is_young(store: Store, clock: Clock, jump: float) -> None:
+def test_of_many_runs_the_oldest_go_and_never_one_that_is_young(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    monkeypatch.setattr(tidy, "KEEP_RUNS", 30)
     made = [ran(store) for _ in range(tidy.KEEP_RUNS)]
     clock.is_set(jump)
     made += [ran(store) for _ in range(20)]
@@ -176,6 +181,10 @@ class Rounds:
         Path(place(store, STATE)).parent.mkdir()
         notes.save(place(store, SETTINGS), self.installed)
 
+    def change(self, **settings: int) -> None:
+        self.settings = dataclasses.replace(self.settings, **settings)  # type: ignore[arg-type]
+        self.installed = dataclasses.replace(self.installed, settings=self.settings)
+
     def made(self, count: int = 1) -> list[Check]:
         checks: list[Check] = []
         for _ in range(count):
@@ -204,8 +213,27 @@ def rounds(store: Store, clock: Clock) -> Rounds:
     return Rounds(store, clock)
 
 
+@pytest.fixture
+def many_rounds(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    """Without threads and without the processes of the channel and of df, which would take most of the time."""
+
+    def away(message: Any) -> str:
+        raise Untaken("ended with status 1")
+
+    def in_turn(questions: Sequence[Question], tell: Any) -> list[Check]:
+        return [question.ask(question.name) for question in questions]
+
+    monkeypatch.setattr(channels, "of", lambda settings: {"ops": channels.Channel(str, str, away)})
+    monkeypatch.setattr(disk, "look", lambda path: disk.Room(path, "/", 100, 50, 50, 50, 1))
+    for module in (one_round, deliver):
+        monkeypatch.setattr(module, "ask_all", in_turn)
+    return rounds
+
+
 @each_jump
-def test_rounds_go_on_under_a_clock_that_was_set(rounds: Rounds, clock: Clock, jump: float) -> None:
+def test_rounds_go_on_under_a_clock_that_was_set(many_rounds: Rounds, clock: Clock, jump: float) -> None:
+    rounds = many_rounds
+    rounds.change(repeat=SELDOM, keep=SELDOM)
     rounds.made(3)
     (waiting,) = rounds.state.pending
     clock.is_set(jump)
@@ -225,11 +253,11 @@ def test_rounds_go_on_under_a_clock_that_was_set(rounds: Rounds, clock: Clock, j
 
 @each_jump
 def test_what_waits_for_a_channel_is_dropped_after_three_days_of_rounds_and_not_by_a_clock(
-    rounds: Rounds, clock: Clock, jump: float
+    many_rounds: Rounds, clock: Clock, jump: float
 ) -> None:
+    rounds = many_rounds
     rounds.made(2)
-    rounds.settings = dataclasses.replace(rounds.settings, every=SELDOM, repeat=int(YEAR))
-    rounds.installed = dataclasses.replace(rounds.installed, settings=rounds.settings)
+    rounds.change(every=SELDOM, repeat=int(YEAR))
     clock.is_set(jump)
     counts = []
     for _ in range(int((LONGEST_PENDING + DAY) / SELDOM) + 2):

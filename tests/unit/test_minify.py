@@ -8,31 +8,13 @@ import re
 import symtable
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook import bundle, minify
 
 FILES = pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
-
-
-class Typeless(ast.NodeTransformer):
-    """Makes of what is assigned with a type, inside a function, an assignment without one."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.body = [self.plain(one) for one in node.body]
-        return self.generic_visit(node)
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        for name in () if isinstance(node, ast.ClassDef | ast.Module) else ("body", "orelse", "finalbody"):
-            if isinstance(getattr(node, name, None), list):
-                setattr(node, name, [self.plain(one) for one in getattr(node, name)])
-        return super().generic_visit(node)
-
-    def plain(self, node: ast.stmt) -> ast.stmt:
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            return ast.copy_location(ast.Assign([node.target], node.value), node)
-        return node
 
 
 def imports(tree: ast.Module) -> list[ast.ImportFrom]:
@@ -45,25 +27,34 @@ def bound(tree: ast.Module) -> dict[str, str]:
     return {one.asname or one.name: f"{node.module}.{one.name}" for node in imports(tree) for one in node.names}
 
 
-def code(tree: ast.Module) -> str:
+IMPLIED = {"ctx", "type_comment", "type_ignores", "kind"}  # by where a name stands, or by nothing that is written here
+
+
+def code(node: Any, is_local: bool = False) -> Any:
     """What a source means: its syntax tree with line numbers, every docstring empty or gone, the functions without
-    types, and without the imports on top. The tree is changed.
+    types, and without the imports on top.
     """
-    tree = Typeless().visit(tree)
-    left_out = imports(tree)
-    tree.body = [node for node in tree.body if node not in left_out]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.returns = None
-        if isinstance(node, ast.arg):
-            node.annotation = None
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            assert isinstance(node.body[0], ast.Expr)
-            node.body[0].value = ast.Constant("", lineno=node.body[0].lineno)
-            del node.body[: len(node.body) > 1]
-        for place in ("col_offset", "end_lineno", "end_col_offset"):
-            vars(node).pop(place, None)
-    return ast.dump(tree, include_attributes=True)
+    kind = type(node)
+    if kind is ast.Name:  # as most of all nodes are
+        return kind, node.lineno, node.id
+    if kind is list:
+        return [code(one, is_local) for one in node]
+    if kind is ast.Constant:
+        return kind, node.lineno, repr(node.value)
+    if not isinstance(node, ast.AST):
+        return node
+    if kind is ast.AnnAssign and is_local and node.value is not None:  # type: ignore[attr-defined]
+        return code(ast.copy_location(ast.Assign([node.target], node.value), node))  # type: ignore[attr-defined]
+    held = {name: value for name, value in ast.iter_fields(node) if name not in IMPLIED}
+    for annotation in {ast.FunctionDef: ("returns",), ast.arg: ("annotation",)}.get(kind, ()):
+        held[annotation] = None
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        held["body"] = node.body[1:] or ["an empty one", node.body[0].lineno]
+    if isinstance(node, ast.Module):
+        left_out = imports(node)
+        held["body"] = [one for one in held["body"] if one not in left_out]
+    is_local = kind not in (ast.ClassDef, ast.Module)
+    return kind, getattr(node, "lineno", 0), [code(value, is_local) for value in held.values()]
 
 
 @FILES
@@ -94,13 +85,10 @@ def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
     assert minify.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx=d(g)\n"
 
 
-def names(function: ast.AST) -> list[tuple[ast.AST, str]]:
-    """Every name in it that is one of a variable, with its place."""
-    return [
-        (node, node.id if isinstance(node, ast.Name) else node.arg)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name | ast.arg)
-    ]
+def names(function: ast.AST) -> list[str]:
+    """Every name in it that is one of a variable, as often as it stands there."""
+    found = (node for node in ast.walk(function) if isinstance(node, ast.Name | ast.arg))
+    return [node.id if isinstance(node, ast.Name) else node.arg for node in found]
 
 
 @FILES
@@ -109,18 +97,29 @@ def test_short_names_change_nothing_but_the_names_of_variables(file: Path) -> No
     here, there = ast.parse(source), ast.parse(minify.with_short_names(source))
     outside = {name for name, symbol in symbols(source) if symbol.is_global()} | {*dir(builtins)}
     for old, new in zip(ast.walk(here), ast.walk(there), strict=True):
+        if isinstance(old, ast.arg) and old.arg == "self":
+            old.arg = new.arg  # that it is so wherever it is named, the pairs tell
+        assert alone(old) == alone(new)
         if not isinstance(old, ast.FunctionDef):
             continue
-        pairs = {(before, after) for (_, before), (_, after) in zip(names(old), names(new), strict=True)}
+        pairs = {*zip(names(old), names(new), strict=True)}
         assert len(pairs) == len({before for before, _ in pairs}) == len({after for _, after in pairs}), old.name
         assert not {before for before, after in pairs if before != after} & outside, old.name
-    for (old, _), (new, name) in zip(names(here), names(there), strict=True):
-        if isinstance(old, ast.Name):
-            old.id = name
-        elif isinstance(old, ast.arg):
-            old.arg = name
-        assert type(old) is type(new)
-    assert code(here) == code(there)
+
+
+def alone(node: ast.AST) -> object:
+    """What a node is, without the name of a variable: its line, what it says itself, and the kinds of its parts.
+
+    Two trees of which all nodes are so alike, one after the other, are alike.
+    """
+    if isinstance(node, ast.Name):
+        return ast.Name, node.lineno, type(node.ctx)
+    parts = [[*map(_kind, value)] if isinstance(value, list) else _kind(value) for _, value in ast.iter_fields(node)]
+    return type(node), getattr(node, "lineno", 0), parts
+
+
+def _kind(value: object) -> object:
+    return type(value) if isinstance(value, ast.AST) else repr(value)
 
 
 def symbols(source: str) -> Iterator[tuple[str, symtable.Symbol]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -16,7 +17,7 @@ from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
 from runbook.report import clock, page, timeline
 from runbook.report.figures import figures
 from runbook.report.thin import MOST_POINTS
-from runbook.report.values import ServerReport, course
+from runbook.report.values import Course, ServerReport, course
 from tests.report import made
 
 ROW, STEP, MONTH = "disk space", 300, 8640
@@ -137,13 +138,26 @@ def test_every_vendored_file_is_listed_with_its_hash_and_none_else() -> None:
     assert listed == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in there}
 
 
-@pytest.mark.parametrize("where", [0, 1, 4444, MONTH - 2, MONTH - 1])
-def test_a_single_critical_round_of_thirty_days_is_never_lost(where: int) -> None:
-    levels = [CRITICAL if number == where else (OK, WARNING, SKIPPED)[number % 3] for number in range(MONTH)]
+@pytest.fixture(scope="module")
+def calm_month() -> tuple[ServerReport, Course]:
+    """One without a critical round, and its axis, which holds every round of it."""
     times = [made.END - STEP * (MONTH - number) for number in range(MONTH)]
-    rounds = tuple(Round(clock.iso(when), levels={ROW: level}) for when, level in zip(times, levels, strict=True))
+    levels = itertools.cycle((OK, WARNING, SKIPPED))
+    rounds = tuple(Round(clock.iso(when), levels={ROW: level}) for when, level in zip(times, levels, strict=False))
     held = ServerReport("gpu-1", made.AT, (), rounds, (), STEP, 30 * 86400, 0)
-    (strip,), trouble, _ = timeline.strips(held, course(held))
+    axis = course(held)
+    assert axis.rounds == tuple(zip(times, rounds, strict=True))
+    return held, axis
+
+
+@pytest.mark.parametrize("where", [0, 1, 4444, MONTH - 2, MONTH - 1])
+def test_a_single_critical_round_of_thirty_days_is_never_lost(
+    where: int, calm_month: tuple[ServerReport, Course]
+) -> None:
+    held, axis = calm_month
+    rounds, times = [*axis.rounds], [at for at, _ in axis.rounds]
+    rounds[where] = (times[where], Round(held.rounds[where].at, levels={ROW: CRITICAL}))
+    (strip,), trouble, _ = timeline.strips(held, dataclasses.replace(axis, rounds=tuple(rounds)))
     drawn = [one for one in strip.stretches if one.level == CRITICAL]
     assert [one.start <= times[where] < one.end for one in drawn] == [True]
     assert len(strip.stretches) <= 2 * timeline.FINEST + 1

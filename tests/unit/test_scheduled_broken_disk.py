@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import json
@@ -33,6 +32,7 @@ from remote.store import Store, find_store
 from remote.words import CRITICAL, OK, Check, Refusal, encode
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
+from tests.unit.cut_off import let_go
 from tests.unit.standing_docker import QUEUE, RECORD, Docker, stamp
 
 EVERY = 300
@@ -62,7 +62,7 @@ class Server:
             return main._round(place(self.store, "check.pyz"))
         finally:
             self.disk.work()
-            _let_go()
+            let_go()
 
     def dead(self) -> None:
         """The consumer has died, after a day."""
@@ -72,14 +72,6 @@ class Server:
         """It dies, if it runs."""
         if self.docker.runs:
             self.docker.state.update(Running=False, Status="exited", ExitCode=137)
-
-
-def _let_go() -> None:
-    """The locks of a round end with its process: here it is this one."""
-    for handle in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if str(handle.readlink()).partition(" ")[0].endswith(("/lock", ".jsonl")):
-                os.close(int(handle.name))
 
 
 def _asked_in_turn(questions: Sequence[Question], tell: Callable[[Check], None]) -> list[Check]:
@@ -143,7 +135,7 @@ def schedule(server: Server) -> Check:
 
 def content(folder: str) -> dict[Path, bytes]:
     """Every file below a folder."""
-    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+    return {path: path.read_bytes() for at, _, names in os.walk(folder) for path in (Path(at, name) for name in names)}
 
 
 def put_back(folder: str, kept: dict[Path, bytes]) -> None:

@@ -119,13 +119,14 @@ def test_a_clock_that_is_far_ahead_for_ever_costs_no_round_that_is_young(path: P
     right = [number * 300.0 for number in range(288)]
     for seconds in right:
         history.append(str(path), found(seconds), DAY, EVERY)
-    wrong = []
-    for number in range(288):
-        wrong.append(365 * DAY + number * 300)
-        history.append(str(path), found(wrong[-1]), DAY, EVERY)
-        left = rounds(path)
-        assert left == [found(seconds) for seconds in (right + wrong)[-len(left) :]]
+    wrong = [365 * DAY + number * 300 for number in range(288)]
+    moments = [at(seconds).encode() for seconds in right + wrong]
+    for number, seconds in enumerate(wrong, start=len(right) + 1):
+        history.append(str(path), found(seconds), DAY, EVERY)
+        left = [line.split(b'"', 4)[3] for line in path.read_bytes().splitlines()]  # to read all takes far longer
+        assert left == moments[number - len(left) : number]
         assert 288 <= len(left) <= 288 * history.SLACK + 1
+    assert rounds(path) == [found(seconds) for seconds in (right + wrong)[-len(left) :]]
 
 
 def test_a_clock_that_is_far_ahead_has_nothing_written_anew_every_round(

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from remote import journal as journals
-from remote import lock, meant, modelkey, pause, record, recover, state_move, state_moved, store
+from remote import lock, meant, modelkey, pause, record, recover, state_make, state_move, state_moved, store
 from remote.codec import decode
 from remote.scheduled import crontab, installation
 from remote.scheduled import state as states
@@ -24,6 +25,7 @@ from remote.state_make import make
 from remote.store import Store, find_store, in_root
 from remote.words import Refusal
 from tests.data import old
+from tests.unit.cut_off import let_go
 
 WHO = {"who": "ann", "laptop": "laptop"}
 NEVER = 1 << 30
@@ -55,6 +57,14 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     monkeypatch.setattr(crontab, "read", made.read)
     monkeypatch.setattr(crontab, "write", made.write)
     yield made
+
+
+@pytest.fixture
+def tmp_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """In memory: on a real disk, of which nothing is tried here, thousands of files take most of the time."""
+    monkeypatch.setattr(state_make, "file_system", lambda path: "ext4")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -177,7 +187,7 @@ def test_a_crontab_that_cannot_be_written(
     if when == "out":
         assert "nothing was moved" in refused.value.message and table.block(root)
         return
-    _let_go()
+    let_go()
     assert refused.value.kind == "person" and journals.last(found).state == "cut-off"  # type: ignore[union-attr]
     finished(found)
     assert f"{found.folder}/health/check.pyz" in table.block(root)
@@ -193,9 +203,11 @@ def finished(found: Store) -> None:
 NO_ENGINE: Any = None
 
 
-def cut_points(root: str, base: str, monkeypatch: pytest.MonkeyPatch, at: int) -> int:
-    """Move, and let the power fail at the nth change of anything; how many there were."""
-    count = depth = 0
+def cut_points(root: str, base: str, monkeypatch: pytest.MonkeyPatch, at: int) -> tuple[int, int]:
+    """Move, and let the power fail at the nth change of anything; how many there were, and how many before it came to
+    the exchange of the folder.
+    """
+    count = depth = before = 0
 
     def counting(change: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*words: Any, **more: Any) -> Any:
@@ -211,7 +223,14 @@ def cut_points(root: str, base: str, monkeypatch: pytest.MonkeyPatch, at: int) -
 
         return counted
 
+    def exchanged(one: str, other: str) -> bool:
+        nonlocal before
+        before = count
+        return exchange(one, other)
+
+    exchange = state_move._exchanged
     with monkeypatch.context() as patch:
+        patch.setattr(state_move, "_exchanged", exchanged)
         for module, name in (
             (os, "rename"),
             (os, "replace"),
@@ -223,7 +242,7 @@ def cut_points(root: str, base: str, monkeypatch: pytest.MonkeyPatch, at: int) -
             patch.setattr(module, name, counting(getattr(module, name)))
         with contextlib.suppress(Cut):
             moved(root, base)
-    return count
+    return count, before
 
 
 @contextlib.contextmanager
@@ -244,19 +263,19 @@ def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
     if not exchanges:  # which is true of some file systems
         monkeypatch.setattr(state_move, "_exchanged", lambda one, other: False)
     Path(root, ".deploy/health/check.pyz").write_text("")
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # which costs most of the time, and is not what is tried
     shutil.copytree(root, tmp_path / "kept", symlinks=True)
     text, whole = table.text, known(in_root(root))
-    total = cut_points(root, base, monkeypatch, NEVER)
-    assert total > 30
+    total, before = cut_points(root, base, monkeypatch, NEVER)
+    assert total > 30 and before > 20
     stayed = went = 0
-    for at in range(1, total + 1):
+    # Up to the exchange both are one.
+    for at in range(1 if exchanges else before, total + 1):
         for path in (Path(root), Path(base)):
             shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(tmp_path / "kept", root, symlinks=True)
         table.text = text
         cut_points(root, base, monkeypatch, at)
-        _let_go()
+        let_go()
         found = find_store(root, base)
         assert known(found) == whole, f"cut at change {at}"
         place = Path(root, ".deploy")
@@ -270,21 +289,14 @@ def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
         else:
             went += 1
             finished(found)
-        _let_go()
+        let_go()
         after = find_store(root, base)
         assert not after.is_in_root and known(after) == whole, f"finished after a cut at change {at}"
         assert f"{after.folder}/health/check.pyz" in table.block(root), f"the check is back after a cut at change {at}"
         assert Path(root, ".deploy").is_file() and not Path(after.arriving).exists()
+        assert [path.name for path in Path(root).glob(".deploy*")] == [".deploy"], f"after a cut at change {at}"
         assert [run for run in journals.runs(after) if journals.state(after, run).state == "cut-off"] == []
     assert stayed and went, "it was cut off before and after the rename"
-
-
-def _let_go() -> None:
-    """The locks of the process that was cut off end with it: here it is this one."""
-    for handle in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if str(handle.readlink()).partition(" ")[0].endswith(("/lock", ".jsonl")):
-                os.close(int(handle.name))
 
 
 @pytest.mark.parametrize(
@@ -353,7 +365,7 @@ def test_a_round_at_work_comes_to_its_end_first(root: str, base: str, monkeypatc
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(Refusal, match="a round of the check does not come to its end; nothing was moved"):
             moved(root, base)
-    _let_go()
+    let_go()
     moved(root, base)
 
 
@@ -385,7 +397,7 @@ def test_a_journal_that_tells_of_a_move_removes_nothing(root: str, base: str, tm
     kept.mkdir()
     if where == "new":
         moved(root, base)
-        _let_go()
+        let_go()
     found, run = find_store(root, base), "20990101-000000-abcd"
     forged = {"event": "begin", "action": state_moved.ACTION, "run": run, "was": str(kept)}
     Path(found.journal(run)).write_text(json.dumps(forged) + "\n")
@@ -397,7 +409,7 @@ def test_a_journal_that_tells_of_a_move_removes_nothing(root: str, base: str, tm
 @pytest.mark.parametrize("change", [{"run": "../../x"}, {"was": "models"}, {"was": None}])
 def test_a_move_without_ids_and_paths_is_for_a_person(root: str, base: str, change: dict[str, Any]) -> None:
     moved(root, base)
-    _let_go()
+    let_go()
     found, run = find_store(root, base), "20990101-000000-abcd"
     begin = {"event": "begin", "action": state_moved.ACTION, "run": run, "was": f"{root}/.deploy"}
     Path(found.journal(run)).write_text(json.dumps({**begin, **change}) + "\n")

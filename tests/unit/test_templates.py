@@ -17,6 +17,7 @@ from runbook import apart
 from runbook.errors import BadInput
 from runbook.inventory import Inventory, load_inventory
 from runbook.resolve import Purpose, Resolved, resolve
+from tests.unit.scene import loaded
 
 PROJECT = Path(__file__).parents[2]
 HOSTS = """\
@@ -46,11 +47,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def project(folder: Path, template: str = "a: {{ X }}\n", hosts: str = HOSTS) -> Inventory:
     folder.mkdir(exist_ok=True)
-    (folder / "hosts.yaml").write_text(hosts)
     (folder / "queue.j2").write_text(template)
     (folder / ".env").write_text(f"X={SECRET}\n")
     (folder / ".env").chmod(0o600)
-    return load_inventory(folder / "hosts.yaml")
+    return loaded(folder / "hosts.yaml", hosts)
 
 
 def resolved(inventory: Inventory, purpose: Purpose = "deploy") -> dict[str, Resolved]:
@@ -133,35 +133,44 @@ def test_a_template_whose_process_dies_is_named(tmp_path: Path, monkeypatch: pyt
     assert complaint(project(tmp_path)) == f"{tmp_path}/queue.j2 does not come to an end within 8 s and 256 MiB."
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "''.__class__",
-        "''.__class__.__mro__[1].__subclasses__()",
-        "'' | attr('__class__')",
-        "['__class__'] | map('attr', '__class__') | list",
-        "X.__class__",
-        "self.__init__.__globals__",
-        "range.__globals__",
-        "namespace.__init__.__globals__",
-        "'{0.__class__}'.format(1)",
-        "('{0.__class__}' | string).format(1)",
-        "'{0[a].__class__}'.format_map({0: {'a': 1}})",
-        "[].append(1)",
-        "dict(a=1).update({})",
-        "{}.setdefault('a', 1)",
-        "(lipsum | default(range)).__globals__",
-        "cycler.__init__.__globals__.os.popen('id').read()",
-        "joiner.__init__.__globals__.os.popen('id').read()",
-        "(X | attr('format')).__self__",
-    ],
+OUTWARD = (
+    "''.__class__",
+    "''.__class__.__mro__[1].__subclasses__()",
+    "'' | attr('__class__')",
+    "['__class__'] | map('attr', '__class__') | list",
+    "X.__class__",
+    "self.__init__.__globals__",
+    "range.__globals__",
+    "namespace.__init__.__globals__",
+    "'{0.__class__}'.format(1)",
+    "('{0.__class__}' | string).format(1)",
+    "'{0[a].__class__}'.format_map({0: {'a': 1}})",
+    "[].append(1)",
+    "dict(a=1).update({})",
+    "{}.setdefault('a', 1)",
+    "(lipsum | default(range)).__globals__",
+    "cycler.__init__.__globals__.os.popen('id').read()",
+    "joiner.__init__.__globals__.os.popen('id').read()",
+    "(X | attr('format')).__self__",
 )
-def test_a_template_reaches_nothing_but_its_values(tmp_path: Path, expression: str) -> None:
-    inventory = project(tmp_path, f"b: 1\na: {{{{ {expression} }}}}\n")
+
+
+def test_a_template_reaches_nothing_but_its_values(tmp_path: Path) -> None:
+    """All in one process, which they are confined to one by one."""
+    head, service = HOSTS.split("  queue:\n")
+    names = [f"queue-{number}" for number in range(len(OUTWARD))]
+    services = [f"  {name}:\n{service}".replace("queue.", f"{name}.") for name in names]
+    inventory = project(tmp_path, hosts=head + "".join(services))
+    for name, expression in zip(names, OUTWARD, strict=True):
+        (tmp_path / f"{name}.j2").write_text(f"b: 1\na: {{{{ {expression} }}}}\n")
     with (tmp_path / ".env").open("a") as env:
         env.write("lipsum=1\ncycler=1\njoiner=1\n")
-    said = complaint(inventory)
-    assert said.startswith(f"{tmp_path}/queue.j2:2 does not render: "), said
+    with pytest.raises(BadInput) as caught:
+        resolved(inventory)
+    assert SECRET not in caught.value.message
+    said = caught.value.message.splitlines()[1:]
+    for name, expression, one in zip(names, OUTWARD, said, strict=True):
+        assert one.strip().startswith(f"{tmp_path}/{name}.j2:2 does not render: "), (expression, one)
 
 
 @pytest.mark.parametrize("name", ["lipsum", "cycler", "joiner", "config", "environ"])

@@ -15,10 +15,10 @@ from remote.nextrun import NextRun
 from remote.plans import Occupant
 from runbook import training
 from runbook.errors import BadInput, Refused
-from runbook.inventory import Batch, Host, Inventory, load_inventory
+from runbook.inventory import Batch, Host, Inventory
 from runbook.training import Launch
 from tests.unit.nasty import SHORT, wrong_with
-from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed
+from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed, loaded
 
 FULL = HOSTS.replace(
     "training: {kind: batch, image: azaion/training, container: training}",
@@ -47,9 +47,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def inventory(folder: Path, text: str = FULL) -> Inventory:
-    file = folder / "full.yaml"
-    file.write_text(text)
-    return load_inventory(file)
+    return loaded(folder / "full.yaml", text)
 
 
 def launched(scene: Scene, folder: Path, resume: bool | None = None, host: Any = None, **found: Any) -> Launch:
