@@ -27,6 +27,7 @@ LOADER = (
     "import sys,json,zlib,inspect,traceback,typing,socket,subprocess,threading;"
     "r=sys.stdin.buffer;p=zlib.decompress(r.read(int(r.readline()))).decode().split(chr(0));exec(p[0]);main(p[1:])"
 )
+MARK = 32  # bytes before what is kept
 
 _IMPORT = re.compile(
     r"^[ \t]*(?:import[ \t]+remote\.(?P<module>[\w.]+)"
@@ -105,33 +106,36 @@ def _kept(name: str, make: Callable[[], bytes]) -> bytes:
 
     It stands where Python keeps what it compiled of them, and is trusted as that and they are.
     """
-    mark, place = (
-        _mark(FOLDER),
-        Path(importlib.util.cache_from_source(str(FOLDER / f"{name}.py"))).with_suffix(".packed"),
-    )
+    place = Path(importlib.util.cache_from_source(str(FOLDER / f"{name}.py"))).with_suffix(".packed")
     with contextlib.suppress(OSError):
         found = place.read_bytes()
-        if found.startswith(mark):
-            return found[len(mark) :]
+        made = found[MARK:]
+        if found[:MARK] == _mark(made):
+            return made
     made = make()
     if not sys.dont_write_bytecode:
         with contextlib.suppress(OSError):
-            _write(place, mark + made)
+            _write(place, _mark(made) + made)
     return made
 
 
+def _mark(made: bytes) -> bytes:
+    """A digest of what was made, and of all that it was made of."""
+    return hashlib.sha256(_states(FOLDER) + made).digest()
+
+
 @functools.lru_cache
-def _mark(folder: Path) -> bytes:
-    """A digest of all that what is sent is made of."""
+def _states(folder: Path) -> bytes:
+    """What changes whenever anything is another that makes what is sent, or of which it is made."""
     files = [*folder.rglob("*.py"), Path(__file__), Path(__file__).with_name("minify.py")]
     found = [(str(file), file.stat()) for file in sorted(files)]
     states = [(name, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for name, one in found]
-    return hashlib.sha256(repr((sys.version, zlib.ZLIB_RUNTIME_VERSION, states)).encode()).digest()
+    return repr((sys.version, zlib.ZLIB_RUNTIME_VERSION, states)).encode()
 
 
 def _write(place: Path, content: bytes) -> None:
     """The whole file or none of it. Raises OSError."""
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f"{place.name}.{os.urandom(8).hex()}")
     try:
         beside.write_bytes(content)
@@ -148,10 +152,8 @@ def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
     """
     uses = {name: sorted(f"remote.{used}" for used in imported(text)) for name, text in modules.items()}
     texts = [text for name in TopologicalSorter(uses).static_order() for text in (name, modules[name])]
-    packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]
-    return min(
-        (packer.compress("\0".join([bootstrap, *texts]).encode()) + packer.flush() for packer in packers), key=len
-    )
+    whole, packers = "\0".join([bootstrap, *texts]).encode(), (zlib.compressobj(9, memLevel=size) for size in (7, 8, 9))
+    return min((packer.compress(whole) + packer.flush() for packer in packers), key=len)
 
 
 def imported(source: str) -> set[str]:
