@@ -75,7 +75,11 @@ class Laptop:
         env.chmod(0o600)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a `fab` and do not wait for it."""
+        """Start a `fab` and do not wait for it.
+
+        Python keeps what it compiles, as it does for a user: some images of it forbid that.
+        """
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return subprocess.Popen(
             [*FABRIC, str(self.source), *words],
             cwd=self.folder,
@@ -83,7 +87,7 @@ class Laptop:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(self.source), "HOME": str(self.folder)},
+            env={**environment, "PYTHONPATH": str(self.source), "HOME": str(self.folder)},
         )
 
     def fab(self, *words: str, seconds: float = 120) -> Said:

@@ -257,3 +257,11 @@ def test_it_is_the_users_own(hosts: Path) -> None:
 def test_nowhere_to_remember_is_no_harm(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
     assert load_inventory(hosts) == load_inventory(hosts)
+
+
+@pytest.mark.parametrize(("said", "kept"), [({}, True), ({"PYTHONDONTWRITEBYTECODE": "1"}, False)])
+def test_what_was_compiled_is_kept_although_invoke_forbids_it(said: dict[str, str], kept: bool) -> None:
+    code = "import sys; sys.dont_write_bytecode = True; import tasks; print(not sys.dont_write_bytecode)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | said
+    ran = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert ran.stdout.strip() == str(kept), ran.stderr
