@@ -27,7 +27,8 @@ class Death:
     on. serves: one consumer runs all the same while the trouble lasts. outlasts: the trouble is over only after
     somebody has helped. tears_files: it strikes in the middle of writing a file, too. blinds: while it lasts nothing
     can be seen of the server. reboots: a reboot is what ends it. ends: the exit statuses of a laptop whose run it
-    struck, where not all are fit. seconds: what the run may take to come to rest, where that is long.
+    struck, where not all are fit. for_a_person: that run ends as one for a person, and with good reason, and the
+    consumer is stopped then. seconds: what the run may take to come to rest, where that is long.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Death:
     blinds: bool = False
     reboots: bool = False
     ends: tuple[int, ...] = ()
+    for_a_person: bool = False
     seconds: float = 90.0
 
     @property

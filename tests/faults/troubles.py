@@ -83,8 +83,10 @@ def _unkillable(sandbox: Sandbox, laptop: subprocess.Popen[str]) -> Relief:
 
 
 def release(sandbox: Sandbox) -> None:
-    """Unmounting by force answers whoever waits: what was to be killed is dead at once."""
+    """Unmounting by force answers whoever waits: what was to be killed is dead, and the engine sees that soon."""
     run_inside(sandbox, ["umount", "--force", "--lazy", STUCK])
+    running = ("ps", "--quiet", "--filter=label=gpu-runbook.service")
+    wait_until(lambda: not docker(sandbox, *running), 20, "consumer (its end)")
 
 
 TROUBLES = {
@@ -140,6 +142,7 @@ TROUBLES = {
             " run has come to rest",
             _unkillable,
             ends=(14, 16),
+            for_a_person=True,
             seconds=240.0,
         ),
     )

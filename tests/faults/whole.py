@@ -38,5 +38,5 @@ def wrong(stage: Stage, since: Before, twice: int = 0, felled: bool = False) -> 
     lost, repeated = found
     repeated -= repeated_before
     found_wrong = [*witness.not_whole(since.seen, seen, felled), *witness.never_two(since.seen.running, seen.events)]
-    found_wrong += [f"{lost} messages lost"] if lost else []
+    found_wrong += [witness.not_written(seen, first, count)] if lost else []
     return found_wrong + ([f"{repeated} messages twice"] if repeated > twice else [])

@@ -128,6 +128,14 @@ def lost_and_repeated(seen: Witness, first: int, count: int) -> tuple[int, int]:
     return len(lost), len(lines) - len({line.message for line in lines if line.message >= messages(1, first)[0]})
 
 
+def not_written(seen: Witness, first: int, count: int) -> str:
+    """Which of the case's messages were never written, and which was the last that was."""
+    lines = parsed_annotations(seen.annotations)
+    lost, _ = lost_and_twice(lines, messages(count, first))
+    newest = max((line.message for line in lines), default="none")
+    return f"{len(lost)} messages lost, {min(lost)} to {max(lost)}; the newest that was written is {newest}"
+
+
 def _on_record(seen: Witness) -> Iterator[str]:
     current = seen.record["current"]
     for release in seen.record["releases"]:
