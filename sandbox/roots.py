@@ -104,8 +104,12 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _borrow(source: Path, target: Path) -> None:
+    def there(folder: str, names: list[str]) -> set[str]:
+        """Links are not written over."""
+        return {name for name in names if (target / Path(folder).relative_to(source) / name).is_symlink()}
+
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(source, target, symlinks=True, ignore=there, ignore_dangling_symlinks=True, dirs_exist_ok=True)
     elif source.exists() and not os.path.lexists(target):
         # resolv.conf and localtime are links into places that the machine does not have.
         shutil.copy2(source, target)
