@@ -48,6 +48,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(NEED_ROOT)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """A run that was interrupted may have left its servers behind: they run on, and the next run takes them over."""
+    workers = range(getattr(config.option, "numprocesses", None) or 1)
+    places = [_place(config.getoption("--port-base") + SPAN * worker).directory for worker in workers]
+    left = " ".join(place.name for place in places if place.exists())
+    if left:
+        terminalreporter.write_line("the sandbox stays for the next run of the tests; this removes it:")
+        terminalreporter.write_line(f"for one in {left}; do .venv/bin/python -m sandbox down --directory $one; done")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the tool remembers for the user who runs the tests is neither read nor written.
@@ -72,7 +82,7 @@ def unbound() -> Iterator[None]:
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox of the tests' own, beside the one of a demo. What an interrupted run has left is taken over."""
     base = request.config.getoption("--port-base") + SPAN * _worker(request.config)
-    place = Sandbox(CHECKOUT / f".sandbox-tests-{base}", base)
+    place = _place(base)
     held = _hold(base)
     capture = request.config.pluginmanager.getplugin("capturemanager")
     say = with_time()
@@ -85,6 +95,10 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         print()
         down(place, say)
     held.close()
+
+
+def _place(base: int) -> Sandbox:
+    return Sandbox(CHECKOUT / f".sandbox-tests-{base}", base)
 
 
 def _worker(config: pytest.Config) -> int:
