@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 from remote import guarded
 from remote import journal as journals
@@ -15,24 +15,26 @@ ADOPTED = "adopted-"  # before the run's id: the release that a container gets w
 
 
 def unstage_all(store: Store, docker: Docker, run: str) -> None:
-    """Remove what a run staged for services whose swap it never began, and its folder when it began none."""
+    """Remove what a run staged for services whose swap it never began, and its folder when it began none.
+
+    Files first, which hold passwords: they go also while no engine says what became of a container.
+    """
     lines = journals.read(store.journal(run))
     begun = {line["swap"]["service"] for line in lines if line["event"] == "swap"}
     created = {line["service"]: line["container"] for line in lines if line["event"] == "staged"}
-    for line in lines:
-        if line["event"] == "staging" and line["service"] not in begun:
-            container = created.get(line["service"], "")
-            staged = (line["config"], str(line.get("offset", "")))
-            _unstage(docker, run, line["service"], container or line["name"], staged)
+    unused = [line for line in lines if line["event"] == "staging" and line["service"] not in begun]
+    for line in unused:
+        for path in filter(None, (line["config"], str(line.get("offset", "")))):
+            guarded.remove(path)
+            guarded.remove(guarded.aside(path))
     if not begun:
-        shutil.rmtree(store.release(run), ignore_errors=True)  # a config with passwords, which nobody needs
+        shutil.rmtree(store.release(run), ignore_errors=True)
+    for line in unused:
+        _remove(docker, run, line["service"], created.get(line["service"], "") or line["name"])
 
 
-def _unstage(docker: Docker, run: str, service: str, container: str, staged: Sequence[str]) -> None:
-    """Remove what a run prepared and did not use: only a container this very run created, only while it is still."""
-    for path in filter(None, staged):
-        guarded.remove(path)
-        guarded.remove(guarded.aside(path))
+def _remove(docker: Docker, run: str, service: str, container: str) -> None:
+    """Only a container this very run created, and only while it is still."""
     found = docker.inspect(container)
     if found and is_of(docker, service, run, found):
         docker.ensure_gone(found["Id"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import remote.docker
-from remote import carry, halt, journal, operate, process, recover, swap, watch
+from remote import carry, halt, journal, operate, process, recover, swap, unstage, watch
 from remote.docker import AtFault, Docker, Final, StepFailed, StillRuns
 from remote.ends import End
 from remote.engine import Engine, EngineError
@@ -336,6 +336,28 @@ def test_what_was_staged_and_not_placed_goes_with_the_run(tmp_path: Path) -> Non
     config = ConfigSwap(str(tmp_path / "config.yaml"), str(tmp_path / "staged"))
     swap.close(dataclasses.replace(SWAP, config=config, replay=str(tmp_path / "again")))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_staged_goes_although_no_engine_says_what_became_of_the_container(
+    store: Store, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold passwords."""
+    here = site(store, world, STEP, "deploy")
+    staged = [tmp_path / "staged", tmp_path / "again", Path(here.folder("queue"), "config.yaml")]
+    staged[-1].parent.mkdir(parents=True)
+    for path in staged:
+        path.write_text("password: secret")
+    here.journal.write(
+        "staging", service="queue", name="queue.new", config=str(staged[0]), offset=str(staged[1]), hash=""
+    )
+
+    def gone(self: World, container: str, seconds: float = 1) -> None:
+        raise EngineError(0, "connection refused")
+
+    monkeypatch.setattr(World, "container", gone)
+    with pytest.raises(StepFailed, match="connection refused"):
+        unstage.unstage_all(store, here.docker, RUN)
+    assert not any(path.exists() for path in staged)
 
 
 OPERATED = dataclasses.replace(STEP, container=OLD, change="restart", old=HELD, stop_grace=4)
