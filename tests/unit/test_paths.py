@@ -64,7 +64,8 @@ PLACES = (
         "`config.path` of a consumer, and beside it `.<name>.<run>`, `.<name>.<run>.before` and `.<name>.back`",
         "a container with a read-write mount of the folder; `config.owner`; the login user",
         FOREIGN,
-        """ground.config ground._own view._present stage._stage_config stage._keep_present unstage.unstage_all swap.forward
+        """ground.config ground._own view._present stage._stage_config stage._keep_present unstage.unstage_all
+        swap.forward
         swap.put_config_back swap.close swap._link_back swap._is_there swap._sync modelchoice.named
         modelkey._present modelkey.point choose._try_to_write choose._read leftovers._listed
         leftovers.remove""",
