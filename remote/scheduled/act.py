@@ -17,6 +17,7 @@ from remote import engine as engines
 from remote import journal as journals
 from remote.checks import say
 from remote.checks.container import started_at
+from remote.codec import decode
 from remote.docker import Docker, Final, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
@@ -26,9 +27,10 @@ from remote.ours import Known
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
+from remote.swap import Swap
 from remote.unkept import Unkept, begun
 from remote.ways import ways_out
-from remote.words import CRITICAL, Check, Refusal, encode
+from remote.words import CRITICAL, Check, Malformed, Refusal, encode
 
 WHO = "the scheduled check"
 LONGEST = 1 << 16  # bytes of a journal's line
@@ -103,7 +105,9 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str, 
         known = Known(store, record.load(store)[0])
         found = occupants(engine, known, restart.service, engine.containers(), settings.batches)
         container = engine.container(found[0].container) if len(found) == 1 else None
-        if container is None or not _is(why, container, engine.address, restart.stop_grace):
+        if container is None:
+            return ""
+        if not _is(why, container, engine.address, restart.stop_grace) and not _ended_late(store, why, container):
             return ""
         if found[0].batch:
             raise Refusal(f"the container {found[0].name} is {found[0].batch}: it is left alone", "fab status")
@@ -160,6 +164,24 @@ def _is(why: str, container: Dict[str, Any], address: str, grace: int) -> bool:
     if state["Status"] not in ("exited", "created"):
         return False
     return bool(state["ExitCode"]) or felled(container, address, grace)
+
+
+def _ended_late(store: Store, why: str, container: Dict[str, Any]) -> bool:
+    """Whether a container was told to stop by the newest run about it, which had given up by the time that it did.
+
+    Nobody has wanted it to be stopped since, with whatever it has ended.
+    """
+    if why != DEAD or container["State"]["Status"] != "exited":
+        return False
+    for run in reversed(journals.runs(store)):
+        lines = journals.read(store.journal(run))
+        if any(line["event"] in ("swap", "restart", "stop") for line in lines):
+            try:
+                swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in lines if line["event"] == "swap"]
+            except (Malformed, KeyError):
+                return False
+            return container["Id"] in unfinished.unobeyed(lines, swaps)
+    return False
 
 
 def _step(store: Store, restart: Restart, old: Occupant, why: str) -> ConsumerStep:

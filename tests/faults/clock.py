@@ -62,7 +62,8 @@ def story(name: str, shift: str) -> Case:
         for words in right:
             _step(stage, told, words)
 
-    return _case(f"{name}, the clock {shift}", f"the clock is {shift}", play)
+    stops = any(words[0] == "stop" for words in off)
+    return _case(f"{name}, the clock {shift}", f"the clock is {shift}", play, stops)
 
 
 def _cut_off(shift: str, helper: str, first: str) -> Case:
@@ -89,7 +90,9 @@ def _cut_off(shift: str, helper: str, first: str) -> Case:
     return _case(f"{name}, the clock {shift}", f"the clock is {shift}", play)
 
 
-def _case(name: str, row: str, play: Callable[[Stage, Told], None]) -> Case:
+def _case(name: str, row: str, play: Callable[[Stage, Told], None], stops: bool = False) -> Case:
+    """`stops`: a run finds the consumer stopped on purpose."""
+
     def played(stage: Stage) -> Outcome:
         look_after(stage.laptop)
         before, told = whole.before(stage), Told([], [])
@@ -99,7 +102,7 @@ def _case(name: str, row: str, play: Callable[[Stage, Told], None]) -> Case:
             play(stage, told)
         finally:
             shim.set_clock(stage.sandbox)
-        told.wrong += whole.wrong(stage, before)
+        told.wrong += whole.wrong(stage, before, felled=stops)
         told.wrong += _ids(stage, told, known)
         stage.ready = "" if told.wrong else ready
         return Outcome(name, row, tuple(told.wrong))

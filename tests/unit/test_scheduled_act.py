@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,37 @@ def test_nothing_is_started_beside_a_run_that_has_not_come_to_its_end(
     world.exit_codes[OLD] = 137
     assert act.start_again(installed, store, RESTART, act.DEAD, lambda: True) == ""
     assert world.ran == []
+
+
+@pytest.mark.parametrize(
+    ("told", "after", "started"),
+    [
+        ({"status": 1}, (), True),  # it was told to stop, had not by the end, and did later
+        ({"status": None}, (), True),
+        ({"status": 0}, (), False),  # it did, and whoever started it since may have stopped it
+        ({"status": 1}, ("restart", {"container": OLD, "grace": 4}, 0), False),
+        ({"status": 1}, ("model", {}, None), True),  # a run that is not about it
+    ],
+)
+def test_one_that_ended_well_is_started_where_our_own_stop_came_late(
+    store: Store, world: World, installed: Installed, told: dict[str, Any], after: tuple[Any, ...], started: bool
+) -> None:
+    cut_off(store)
+    book = Journal(store.journal(RUN))
+    book.write("command", argv=["docker", "stop", "-t", "4", OLD], **told)
+    book.write("end", outcome="needs-person", sentence="it still runs, and may end at any moment")
+    book.close()
+    if after:
+        action, fields, status = after
+        book = Journal(store.journal("20991231-235959-abcd"))
+        book.write("begin", action=action)
+        book.write(action, **fields)
+        if status is not None:
+            book.write("command", argv=["docker", "stop", "-t", "4", OLD], status=status)
+        book.write("end", outcome="done", sentence="it was done")
+        book.close()
+    world.living.clear()
+    assert bool(act.start_again(installed, store, RESTART, act.DEAD, lambda: True)) == world.runs(OLD) == started
 
 
 def round_of(
