@@ -38,7 +38,8 @@ def deploy(context, tag):
         run("nvidia-smi")
         previous = run(f"docker inspect --format '{{{{.Config.Image}}}}' {NAME} 2>/dev/null || true")
         there.put(BytesIO(config.encode()), f"{root}/config.yaml.new")
-        run(f"chmod 600 {root}/config.yaml.new")
+        owner, mode = service["config"]["owner"], service["config"]["mode"]
+        run(f"chown {owner} {root}/config.yaml.new && chmod {mode} {root}/config.yaml.new")
         password = StringIO(known["REGISTRY_PASSWORD"] + "\n")
         run(f"docker login {registry['server']} --username {registry['username']} --password-stdin", in_stream=password)
         run(f"docker pull {image}")
