@@ -26,14 +26,16 @@ from tests.real import published, started_training
 
 PORT_BASE = 27000
 SIZES = ("look", "fetch", "run", "status", "health", "logs")
-LIMIT = 30.0  # KB that a program may be, compressed
+LIMIT = 40.0  # KB that a program may be, compressed, with the request: two flights of a new connection
 PAGE = """\
 # Benchmarks
 
-`make bench` wrote this page: {machine}, {when}. Everything is measured on real parts, a GPU server set up on the same
-machine: sshd, a docker engine, a registry and RabbitMQ; a relay in front of sshd makes the distance. Each ratio is the
-median of {count} pairs, ours and the other in turn, so that a machine that slows down slows both. Ratios are what to
-compare; seconds (median, lowest and highest) hold for that machine only.
+`make bench` wrote this page: {machine}, {when}.
+
+Everything is measured on real parts, a GPU server set up on the same machine: sshd, a docker engine, a registry and
+RabbitMQ; a relay in front of sshd makes the distance. Each ratio is the median of {count} pairs, ours and the other in
+turn, so that a machine that slows down slows both. Ratios are what to compare; seconds (median, lowest and highest)
+hold for that machine only.
 
 ## Over the floor
 
