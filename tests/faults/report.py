@@ -62,7 +62,9 @@ starts none by itself here.
 
 In the part *twice* a seed draws deaths and points: a second death in a run that outlives its first one, or one of the
 command or the round that helps. In *away* a run waits for an engine for 3 seconds instead of 90. In *clock* everything
-of ours on the server takes it to be a year earlier or later than the engine does. In *evil* a seed draws a trick and a
+of ours on the server takes it to be a year earlier or later than the engine does. In *move* a server of version 0.1.0,
+with a consumer that was stopped, a pause, waiting alerts and that version's check, has its state moved out of the root,
+and that is halted before each change of a file, a directory or the crontab. In *evil* a seed draws a trick and a
 command: a consumer plays the trick all the time that the command runs, or somebody else tells lies, and files with a
 mark in them lie where no container is to get at them. In *day* a seed draws what happens: deploys, rollbacks, stops,
 restarts, pauses, outages of the broker and of the channel, kills of the consumer, reboots; rounds are made in between,
