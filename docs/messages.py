@@ -128,6 +128,7 @@ HANDED_ON = {
     ("runbook.hostkeys", "_keys_in"): "what the operating system says of a known_hosts file",
     ("runbook.jobs", "_superseded"): "that a run was closed, and what was left as it is",
     ("runbook.jobs", "looked"): "how a run that was cut off has ended",
+    ("runbook.settingup", "set_up"): "how a move of the state that was cut off has ended",
     ("runbook.logs", "_follow"): "what the line says, while following",
     ("runbook.pausing", "pause"): "what the line says",
     ("runbook.pruning", "_listed"): "how a run that was cut off has ended",

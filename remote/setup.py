@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from remote import command, gpu_support, ground, guarded, tree
+from remote import command, gpu_support, ground, guarded, state_moved, tree
 from remote import engine as engines
+from remote import journal as journals
 from remote.checks import state
 from remote.checks.together import Question, ask_all
 from remote.codec import decode
 from remote.engine import Engine
 from remote.foreign_text import named, one_line
+from remote.forms import RunId
 from remote.owners import ids
 from remote.state_make import make
 from remote.store import Store, find_store
@@ -42,11 +44,15 @@ class Left:
 
 @dataclass(frozen=True)
 class Done:
-    """What was done, or would be on a dry run, in words; what is left to a person; how the server is now."""
+    """What was done, or would be on a dry run, in words; what is left to a person; how the server is now.
+
+    `unfinished`: a move of the state that was cut off once it was in force. It may have left cron without a check.
+    """
 
     done: Tuple[str, ...]
     left: Tuple[Left, ...]
     rows: Tuple[Check, ...]
+    unfinished: RunId = ""
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -69,8 +75,13 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     rows = [row, _python(), *_rows(request, store, engine, listed)]
     _make_ours(store, rows, dry_run, done)
     left += [one for row in rows for one in _unfit(row, store)]
-    told: Dict[str, Any] = encode(Done(tuple(done), tuple(left), tuple(rows)))
+    told: Dict[str, Any] = encode(Done(tuple(done), tuple(left), tuple(rows), _unfinished(store)))
     return told
+
+
+def _unfinished(store: Store) -> str:
+    last = journals.last(store)
+    return last.id if last and last.state == "cut-off" and last.action == state_moved.ACTION else ""
 
 
 def _engine(docker_host: str) -> Tuple[Optional[Engine], Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import shlex
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from runbook.errors import BadInput, Defect, LostContact, NeedsPerson
 from runbook.exchange import ask
 from runbook.inventory import Inventory
 from runbook.looking import folders, login_request
+from runbook.mending import mended
 from runbook.resolve import Resolved
 from runbook.screen import Screen
 from runbook.secrecy import REGISTRY_PASSWORD
@@ -40,6 +42,9 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
     server = door.host.name
     with screen.working(f"{server}: setting up"):
         found = _asked(door, inventory, resolved, dry_run)
+    if found.unfinished and not dry_run:
+        for sentence in mended(door, inventory, resolved.host, getpass.getuser(), found.unfinished):
+            screen.say(f"{server}: {sentence}", "yellow")
     for command in found.done:
         screen.say(f"  {'would run' if dry_run else 'done'}: {command}", copyable=True)
     screen.rows(found.rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from sandbox.place import LOGIN_USER
 from tests.data import old
 from tests.deploy.laptop import QUEUE, Laptop, older_laptop
 from tests.faults import shim
+from tests.faults.helpers import JUDGED
 from tests.faults.kept import Outcome
 from tests.faults.servers import Case, Host, Track, stages
 from tests.faults.shim import Point
@@ -31,6 +33,9 @@ KEPT = "/var/kept"  # what a case begins with
 MOST = 400  # points; a move has far fewer
 MOVE = ("setup",)
 REFUSES = (11, 12, 17)  # exit statuses of a laptop of 0.1.0 that finds no folder, or one that is locked
+WANTS = (("resume",), ("deploy", "--service", QUEUE, "--force"), ("restart", QUEUE))
+FAILS = (3, 75)  # exit statuses of a round of 0.1.0 that does without its look while the move has the lock
+ARRIVES = 2.0  # seconds in which it has come to the lock
 
 _KEEP = f"""
 mkdir -p {KEPT}; cp -a {IN_ROOT} {KEPT}/deploy; crontab -u {LOGIN_USER} -l >{KEPT}/crontab
@@ -148,7 +153,7 @@ class Move:
         self.scene, self.point, self.sandbox = scene, point, scene.laptop.sandbox
         self.wrong: list[str] = []
         self.remembered = scene.remembered or {}
-        self.rounds: list[threading.Thread] = []
+        self.others: list[threading.Thread] = []
 
     def play(self, meets: Meets, helps: Meets) -> bool:
         """Whether the move came to the point."""
@@ -165,7 +170,7 @@ class Move:
             out, err = laptop.communicate(timeout=SECONDS)
         if laptop.returncode not in FIT_TO_END or "Traceback" in out + err:
             self.wrong.append(f"fab setup ended with {laptop.returncode}: {err.strip()}")
-        for thread in self.rounds:
+        for thread in self.others:
             thread.join(SECONDS)
         if came:
             helps(self)
@@ -180,20 +185,21 @@ class Move:
 
     def old_round(self) -> None:
         """It waits for the move, or the move for it, or cron knows none."""
-        self.rounds = [threading.Thread(target=self.round)]
-        self.rounds[0].start()
+        self._meanwhile(lambda: self.round(FAILS))
 
     def old_laptop(self) -> None:
-        """Whatever it wants is refused, unless it comes before the move has the lock."""
-        if self.scene.older.fab("resume").status == 0:
-            self.remembered = _remembered(self.scene, IN_ROOT)
-            return
-        for words in (("resume",), ("deploy", "--service", QUEUE, "--force"), ("restart", QUEUE)):
-            self._by(self.scene.older, words, REFUSES)
+        """It waits for the lock that the move holds, and finds no folder behind it: whatever it wants is refused."""
+        words = WANTS[self.point.number % len(WANTS)]
+        self._meanwhile(lambda: self._by(self.scene.older, words, REFUSES))
+        time.sleep(ARRIVES)
 
-    def round(self) -> None:
+    def _meanwhile(self, act: Callable[[], None]) -> None:
+        self.others = [threading.Thread(target=act)]
+        self.others[0].start()
+
+    def round(self, also: tuple[int, ...] = ()) -> None:
         for ended in fire(self.sandbox):
-            if ended.returncode not in (0, 1, 2, 75) or "Traceback" in ended.stdout + ended.stderr:
+            if ended.returncode not in (*JUDGED, *also) or "Traceback" in ended.stdout + ended.stderr:
                 self.wrong.append(f"a round ended with {ended.returncode}: {ended.stderr.strip()}")
 
     def nobody(self) -> None:
@@ -215,7 +221,7 @@ class Move:
             differs = sorted(name for name in names if found.get(name) != self.remembered.get(name))
             yield f"{', '.join(differs)} came otherwise than they were"
         listed = run_inside(
-            self.sandbox, ["sh", "-c", f"ls -dF {IN_ROOT}* {STATE}/arriving"], check=False
+            self.sandbox, ["sh", "-c", f"ls -dp {IN_ROOT}* {STATE}/arriving"], check=False
         ).stdout.split()
         if listed != [IN_ROOT]:
             yield f"there is {', '.join(listed)}, and not a file {IN_ROOT} alone"
@@ -235,9 +241,12 @@ MEETINGS: dict[str, tuple[Meets, Meets]] = {
 }
 
 
+FIRST = {"met by the older version": 2}  # the first change is that of the lock; who has it first goes first
+
+
 def tracks(seed: int) -> list[Track]:
     return [
-        Track([case_of(name, Point(shim.CHANGE, number)) for number in range(1, MOST)], endless=True)
+        Track([case_of(name, Point(shim.CHANGE, number)) for number in range(FIRST.get(name, 1), MOST)], endless=True)
         for name in MEETINGS
     ]
 

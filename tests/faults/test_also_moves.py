@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # a case is many comm
 # A move without runs to copy: makes its folder, takes the old check out, copies, exchanges, cleans up.
 CASES = (
     moving.case_of("killed", Point(CHANGE, 5)),
+    moving.case_of("killed", Point(CHANGE, 78)),  # in force, and neither cleaned up nor known to cron
     moving.case_of("killed, then a round", Point(CHANGE, 60)),
     moving.case_of("met by a round", Point(CHANGE, 20)),
     moving.case_of("met by the older version", Point(CHANGE, 40)),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from remote import journal as journals
-from remote import lock, meant, modelkey, pause, record, recover, state_make, state_move, state_moved, store
+from remote import lock, meant, modelkey, pause, record, recover, setup, state_make, state_move, state_moved, store
 from remote.codec import decode
 from remote.scheduled import crontab, installation
 from remote.scheduled import state as states
@@ -288,9 +288,13 @@ def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
             moved(root, base)
         else:
             went += 1
+            (last,) = [journals.state(found, run) for run in journals.runs(found)[-1:]]
+            cut = last.id if last.state == "cut-off" else ""  # the last one comes to its end
+            assert setup._unfinished(found) == cut, "fab setup, given again, goes on with it"
             finished(found)
         let_go()
         after = find_store(root, base)
+        assert setup._unfinished(after) == ""
         assert not after.is_in_root and known(after) == whole, f"finished after a cut at change {at}"
         assert f"{after.folder}/health/check.pyz" in table.block(root), f"the check is back after a cut at change {at}"
         assert Path(root, ".deploy").is_file() and not Path(after.arriving).exists()
