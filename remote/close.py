@@ -71,7 +71,7 @@ def _settled(request: Request, store: Store, held: int, journal: Journal, lines:
         if not engine.acts():
             raise unfinished.cannot_act()
         plan = decode(Plan, lines[0].get("plan") if lines else None, f"{run}.plan")
-        swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in lines if line["event"] == "swap"]
+        swaps = unfinished.swaps(lines, run)
         docker = Docker(engine, journal, held, (*marks_in(request), *plan.left_alone))
         if store.is_in_root:  # a container may have written all of that
             journal_check.check(store, docker, plan, swaps, lines)

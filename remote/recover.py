@@ -100,7 +100,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         if harmless:
             return "done", f"run {run} was cut off while it {harmless}"
         plan = decode(Plan, begin["plan"], f"{run}.plan")
-        swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in _events(lines, "swap")]
+        swaps = unfinished.swaps(lines, run)
         variables = decode(Dict[EnvName, KeyedHash], begin.get("variables", {}), f"{run}.variables")
         for line in lines:
             for key, form in NOTED.get(line["event"], {}).items():

@@ -265,7 +265,7 @@ def _await_round(old: Store) -> None:
 
 
 def _commit(old: Store, new: Store, run: str) -> None:
-    """One rename, after which the new folder is in force."""
+    """One change of places, or one rename, after which the new folder is in force."""
     if not old.is_in_root:
         os.unlink(new.arriving)
         return

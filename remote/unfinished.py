@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any, Dict, List, Sequence, Set
 
+from remote.codec import decode
 from remote.journal import Journal, now
 from remote.occupants import moment
 from remote.swap import Swap
@@ -52,6 +53,11 @@ def note(path: str, begun: int, before: Lines, why: str) -> None:
     journal = Journal(path)
     journal.write(EVENT, why=why, tries=tries + 1, tried=tried)
     journal.close()
+
+
+def swaps(lines: Lines, run: str) -> List[Swap]:
+    """Those that a run's journal tells of. Raises Malformed and KeyError."""
+    return [decode(Swap, line["swap"], f"{run}.swap") for line in lines if line["event"] == "swap"]
 
 
 def unobeyed(lines: Lines, swaps: Sequence[Swap]) -> Set[str]:

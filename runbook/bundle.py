@@ -152,7 +152,8 @@ def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
     """
     uses = {name: sorted(f"remote.{used}" for used in imported(text)) for name, text in modules.items()}
     texts = [text for name in TopologicalSorter(uses).static_order() for text in (name, modules[name])]
-    whole, packers = "\0".join([bootstrap, *texts]).encode(), (zlib.compressobj(9, memLevel=size) for size in (7, 8, 9))
+    whole = "\0".join([bootstrap, *texts]).encode()
+    packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]
     return min((packer.compress(whole) + packer.flush() for packer in packers), key=len)
 
 

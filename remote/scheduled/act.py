@@ -17,7 +17,6 @@ from remote import engine as engines
 from remote import journal as journals
 from remote.checks import say
 from remote.checks.container import started_at
-from remote.codec import decode
 from remote.docker import Docker, Final, StepFailed
 from remote.ends import DONE, NEEDS_PERSON, End
 from remote.ids import new_id
@@ -27,7 +26,6 @@ from remote.ours import Known
 from remote.plans import ConsumerStep, Occupant, Plan, Watch
 from remote.scheduled.settings import Installed, Restart
 from remote.store import Store
-from remote.swap import Swap
 from remote.unkept import Unkept, begun
 from remote.ways import ways_out
 from remote.words import CRITICAL, Check, Malformed, Refusal, encode
@@ -177,10 +175,9 @@ def _ended_late(store: Store, why: str, container: Dict[str, Any]) -> bool:
         lines = journals.read(store.journal(run))
         if any(line["event"] in ("swap", "restart", "stop") for line in lines):
             try:
-                swaps = [decode(Swap, line["swap"], f"{run}.swap") for line in lines if line["event"] == "swap"]
+                return container["Id"] in unfinished.unobeyed(lines, unfinished.swaps(lines, run))
             except (Malformed, KeyError):
                 return False
-            return container["Id"] in unfinished.unobeyed(lines, swaps)
     return False
 
 
