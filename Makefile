@@ -11,7 +11,7 @@ help:
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
 	@echo "make faults     whatever may go wrong on a server, in parts; goes on where it stopped; writes docs/reliability.md"
-	@echo "make docs       the pages that are made from the code: docs/hosts-yaml.md and docs/messages.md"
+	@echo "make docs       the page that is made from the code: docs/hosts-yaml.md"
 	@echo "make lock       requirements*.lock from requirements*.txt: all packages with their hashes, which is what is installed"
 	@echo "make lint       style, types, and what the server's half may use"
 
@@ -29,7 +29,7 @@ lint: .venv/ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/vermin --quiet --no-tips --target=3.8- --violations remote
-	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations remote/env.py remote/nextrun.py remote/setup.py $$(grep -rl "^from remote.forms import" remote)
+	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations gpu_runbook/server/verbs/env.py gpu_runbook/server/verbs/training_command.py gpu_runbook/server/verbs/setup.py $$(grep -rl "^from gpu_runbook.protocol.forms import" remote)
 	@$(BIN)/python -m tests.standard_library remote
 
 bench: .venv/ready
@@ -39,7 +39,7 @@ faults: .venv/ready
 	@$(BIN)/python -m tests.faults --all --replace
 
 schema: .venv/ready
-	@$(BIN)/python -m runbook.inventory --schema > hosts.schema.json
+	@$(BIN)/python -m gpu_runbook.laptop.inventory.model --schema > hosts.schema.json
 
 docs: .venv/ready
 	@$(BIN)/python -m docs.generate

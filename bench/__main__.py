@@ -15,9 +15,9 @@ from pathlib import Path
 
 from bench import calls, deploys, memory, rounds, swap
 from bench.pairs import Figure, Pairs
-from remote.checks.container import LOOP
-from runbook import bundle
-from runbook.errors import RunbookError
+from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.server.checks.container import LOOP
 from sandbox import Sandbox, down, set_line, up
 from sandbox.place import CHECKOUT
 from sandbox.say import Say, with_time
@@ -25,7 +25,7 @@ from tests.deploy.laptop import new_laptop
 from tests.real import published, started_training
 
 PORT_BASE = 27000
-SIZES = ("look", "fetch", "run", "status", "health", "logs")
+SIZES = ("snapshot", "pull", "run", "status", "health", "logs")
 LIMIT = 40.0  # KB that a program may be, compressed, with the request: two flights of a new connection
 PAGE = """\
 # Benchmarks

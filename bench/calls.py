@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.pairs import Figure, Pairs, measure
-from runbook.errors import Defect
+from gpu_runbook.laptop.errors import Defect
 from sandbox import Sandbox
 from sandbox.place import CHECKOUT, CONSUMER_REPOSITORY, LOGIN_USER, TRAINING_REPOSITORY
 from sandbox.services import REGISTRY_USER

@@ -6,7 +6,7 @@ import os
 import subprocess
 
 from bench.pairs import Figure
-from runbook.errors import Defect
+from gpu_runbook.laptop.errors import Defect
 from sandbox.machine import inside
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.real import STATE

@@ -12,12 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from bench.pairs import Figure
-from remote.codec import decode
-from remote.scheduled import history
-from remote.scheduled.rounds import Round
-from remote.scheduled.settings import HISTORY, PROGRAM, SETTINGS
-from runbook.errors import Defect
-from runbook.schedule.timeline import moment
+from gpu_runbook.laptop.errors import Defect
+from gpu_runbook.laptop.schedule.timeline import moment
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.server.schedule import history
+from gpu_runbook.server.schedule.settings import HISTORY, PROGRAM, SETTINGS
 from sandbox import Sandbox, run_inside, set_gpu, start, stop
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import Laptop

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from docs import keys, messages
-from docs.source import PROJECT
+from docs import keys
 
-PAGES: dict[str, Callable[[], str]] = {"hosts-yaml.md": keys.page, "messages.md": messages.page}
+FOLDER = Path(__file__).parent
+PAGES: dict[str, Callable[[], str]] = {"hosts-yaml.md": keys.page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (PROJECT / "docs" / name).write_text(page())
+        (FOLDER / name).write_text(page())

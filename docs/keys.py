@@ -9,10 +9,10 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docs.examples import EXAMPLES
-from runbook import inventory as shapes
-from runbook.entries import DiskHealth, GpuHealth, Log, OffsetHealth
-from runbook.fields import Reads
-from runbook.schedule.entries import Alert, Schedule
+from gpu_runbook.laptop.inventory import model as shapes
+from gpu_runbook.laptop.inventory.entries import DiskHealth, GpuHealth, Log, OffsetHealth
+from gpu_runbook.laptop.inventory.fields import Reads
+from gpu_runbook.laptop.inventory.schedule_entries import Alert, Schedule
 
 # Each section: its heading, the values it describes, the key that is the entry's name in the file, and a sentence.
 SECTIONS: tuple[tuple[str, type, str], ...] = (

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from runbook.errors import RunbookError
+from gpu_runbook.laptop.errors import RunbookError
 from sandbox.lifecycle import down, found, up
 from sandbox.place import DEFAULT_DIRECTORY, Sandbox
 from sandbox.say import plain, with_time

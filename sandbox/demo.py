@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from runbook.errors import Defect, Refused, RunbookError
-from runbook.inventory import load_inventory
-from runbook.screen import Screen, show_error
+from gpu_runbook.laptop.errors import Defect, Refused, RunbookError
+from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.terminal.screen import Screen, show_error
 from sandbox import docker_events, finish, found, run_inside, start_publishing, up
 from sandbox.place import CHECKOUT, DEFAULT_DIRECTORY, Sandbox
 from sandbox.say import with_time

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from runbook.errors import Defect
+from gpu_runbook.laptop.errors import Defect
 from sandbox.machine import run_inside
 from sandbox.place import CONSUMER_REPOSITORY, TRAINING_REPOSITORY, Sandbox
 from sandbox.registry import tags

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from runbook.errors import BadInput, Refused, RunbookError
+from gpu_runbook.laptop.errors import BadInput, Refused, RunbookError
 from sandbox import gpu_server, images, line, passwords, services
 from sandbox.machine import as_root, boot, can_be_root, end, pid_of, require_namespaces
 from sandbox.packages import install_missing

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runbook.errors import Defect, Refused
+from gpu_runbook.laptop.errors import Defect, Refused
 from sandbox.place import LOGIN_USER, Machine, Sandbox
 
 BOOT = Path(__file__).with_name("boot.sh")

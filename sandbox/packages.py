@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook.errors import Refused
+from gpu_runbook.laptop.errors import Refused
 
 # What the machine has under /usr/local stays out of the sandbox, so it is not looked for there either.
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

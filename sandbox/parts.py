@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from remote.stream import StreamError, bounds
-from remote.words import StreamAddress
+from gpu_runbook.protocol.words import StreamAddress
+from gpu_runbook.server.queue.stream import StreamError, bounds
 from sandbox.machine import run_on, wait_until
 from sandbox.passwords import read
 from sandbox.place import STREAM, Machine, Sandbox

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from runbook.errors import Defect
+from gpu_runbook.laptop.errors import Defect
 from sandbox.passwords import read
 from sandbox.place import CHECKOUT, STREAM, Sandbox
 

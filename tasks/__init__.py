@@ -1,4 +1,4 @@
-"""What a person types: flags, printing and exit statuses, a few lines each over runbook/."""
+"""What a person types: flags, printing and exit statuses, a few lines each over gpu_runbook/laptop/."""
 
 import sys
 

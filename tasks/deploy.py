@@ -9,8 +9,8 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from runbook.door import Door
-    from runbook.planning import Order
+    from gpu_runbook.laptop.deploy.plan import Order
+    from gpu_runbook.laptop.ssh.session import Door
     from tasks.visit import Visit
 
 
@@ -48,17 +48,17 @@ def deploy(
     debug: bool = False,
 ) -> None:
     """Put the images of hosts.yaml on the servers; a release that fails its watch is rolled back by itself."""
-    from runbook import checklist, jobs
+    from gpu_runbook.laptop.deploy import preflight, workflow
     from tasks.visit import Visit, given, order, run_id, tags_for
 
     unfinished = run_id("--supersede", supersede)
     visit = Visit(context, hosts, service, json, purpose="deploy")
     visit.warn()
     tags = tags_for(visit.services, tag)
-    skips = checklist.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
+    skips = preflight.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
     wishes = {"force": force, "adopt": adopt, "undo_on_failure": not no_rollback, "supersede": unfinished}
     asked = order(tags, skips=skips, **wishes)
-    carry_out(visit, asked, jobs.deploy, dry_run, json)
+    carry_out(visit, asked, workflow.deploy, dry_run, json)
 
 
 @task(
@@ -82,12 +82,12 @@ def rollback(
     debug: bool = False,
 ) -> None:
     """Bring the previous release back: its images, its settings, its config."""
-    from runbook import jobs
+    from gpu_runbook.laptop.deploy import workflow
     from tasks.visit import Visit, given, order
 
     visit = Visit(context, hosts, None, json)
     asked = order({}, to=given("--to", to) or "", replay=replay)
-    carry_out(visit, asked, jobs.rollback, dry_run, json)
+    carry_out(visit, asked, workflow.rollback, dry_run, json)
 
 
 @task(
@@ -109,7 +109,8 @@ def follow(
     debug: bool = False,
 ) -> None:
     """Come back to a run: what it has done, what it does, and how it ends."""
-    from runbook import jobs, running
+    from gpu_runbook.laptop.deploy import run as running
+    from gpu_runbook.laptop.deploy import workflow
     from tasks.visit import Visit, given
 
     wanted, closing = given("--run", run) or "", _closing(run, close, reason)
@@ -121,15 +122,15 @@ def follow(
         place = visit.resolved[door.host.name].host.place
         with visit.screen.working(f"{door.host.name}: following") as passing:
             lines: list[dict[str, Any]] = []
-            tell = jobs.teller(visit.screen, passing, door.host.name, lines.append)
+            tell = workflow.teller(visit.screen, passing, door.host.name, lines.append)
             ended = running.follow(door, place, wanted, tell)
         visit.screen.say(ended.sentence, "green")
-        jobs.show_after(visit.inventory, door.host.name, lines, visit.screen)
+        workflow.show_after(visit.inventory, door.host.name, lines, visit.screen)
 
 
 def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[str, str] | None:
     """The run that is to be closed and why, None where one is to be followed. Raises BadInput."""
-    from runbook.errors import BadInput
+    from gpu_runbook.laptop.errors import BadInput
     from tasks.visit import given, run_id
 
     wanted, why = run_id("--close", close), given("--reason", reason)
@@ -146,7 +147,7 @@ def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[st
 def _close(visit: Visit, door: Door, run: str, reason: str) -> None:
     import getpass
 
-    from runbook.mending import closed
+    from gpu_runbook.laptop.deploy.recovery import closed
 
     host = visit.resolved[door.host.name].host
     for sentence in closed(door, visit.inventory, host, getpass.getuser(), run, reason, deploys=False):
@@ -155,7 +156,7 @@ def _close(visit: Visit, door: Door, run: str, reason: str) -> None:
 
 def carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
     """One server after the other; the first failure ends it."""
-    from runbook.jobs import Job
+    from gpu_runbook.laptop.deploy.workflow import Job
     from tasks.visit import print_json
 
     def change(door: Door) -> dict[str, Any]:

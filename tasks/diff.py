@@ -9,7 +9,7 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from runbook.door import Door
+    from gpu_runbook.laptop.ssh.session import Door
 
 
 @task(
@@ -34,7 +34,8 @@ def show(
     debug: bool = False,
 ) -> int:
     """What a deploy would change now, and what is not as the record has it. Changes nothing."""
-    from runbook import drift, looking
+    from gpu_runbook.laptop.commands import diff
+    from gpu_runbook.laptop.deploy import snapshot
     from tasks.visit import Visit, order, print_json, tags_for
 
     visit = Visit(context, hosts, service, json, purpose="preflight")
@@ -43,12 +44,12 @@ def show(
 
     def ask(door: Door) -> dict[str, Any]:
         resolved = visit.resolved[door.host.name]
-        look = looking.look(door, visit.inventory, resolved, visit.services, tags)
-        found = drift.compare(visit.inventory, resolved, visit.services, look, order(tags))
-        for text, style in drift.lines(found):
+        look = snapshot.look(door, visit.inventory, resolved, visit.services, tags)
+        found = diff.compare(visit.inventory, resolved, visit.services, look, order(tags))
+        for text, style in diff.lines(found):
             visit.screen.say(text, style)
         same.append(found.same)
-        return drift.as_result(found)
+        return diff.as_result(found)
 
     results = visit.ask_each(ask)
     if json:

@@ -38,8 +38,8 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
 
     @functools.wraps(task)
     def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        from runbook import interrupts
-        from runbook.errors import Cancelled, Defect, RunbookError
+        from gpu_runbook.laptop.errors import Cancelled, Defect, RunbookError
+        from gpu_runbook.laptop.terminal import interrupts
 
         interrupts.listen()
         try:
@@ -66,7 +66,7 @@ def _unexpected(error: Exception) -> Any:
     """What no code foresaw, by its kind and place: the error's own text may quote a secret."""
     import traceback
 
-    from runbook.errors import Defect
+    from gpu_runbook.laptop.errors import Defect
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
     defect = Defect(
@@ -80,14 +80,14 @@ def _unexpected(error: Exception) -> Any:
 
 def _show(error: Any, flags: Mapping[str, Any]) -> None:
     """For a person on stderr; for a script on stdout as well, with what was done before it."""
-    from runbook import interrupts
-    from runbook.screen import put, show_error
+    from gpu_runbook.laptop.terminal import interrupts
+    from gpu_runbook.laptop.terminal.screen import put, show_error
 
     interrupts.heard = False  # one more Ctrl-C does not take the answer away
     if flags.get("json"):
         import json
 
-        from runbook.spool import pieces
+        from gpu_runbook.laptop.terminal.spool import pieces
 
         told = {"servers": error.results, "error": error.as_result()}
         lines = flags.get("follow")  # what is followed comes as JSON lines
@@ -95,8 +95,8 @@ def _show(error: Any, flags: Mapping[str, Any]) -> None:
             put(piece, end="")
         put("")
     if flags.get("debug"):
-        from runbook import backtrace
-        from runbook.plain import clean
+        from gpu_runbook.laptop.terminal import traceback as backtrace
+        from gpu_runbook.laptop.terminal.sanitize import clean
 
         put(clean("\n".join(backtrace.lines(error))), sys.stderr)
     show_error(error)

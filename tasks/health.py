@@ -10,8 +10,8 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from runbook.door import Door
-    from runbook.health import HealthReport
+    from gpu_runbook.laptop.commands.health import HealthReport
+    from gpu_runbook.laptop.ssh.session import Door
     from tasks.visit import Visit
 
 YEAR = 365 * 86400  # seconds
@@ -45,18 +45,18 @@ def check(
     visit = Visit(context, hosts, service, json, purpose="ask")
     reports = [_report(visit, door, json) for door in visit.doors()]
 
-    from runbook import health, show_health
-    from runbook.screen import put
+    from gpu_runbook.laptop.commands import health, health_text
+    from gpu_runbook.laptop.terminal.screen import put
 
     if json:
-        put(show_health.as_json(reports))
+        put(health_text.as_json(reports))
     return health.EXIT_STATUS[health.worst(report.level for report in reports)]
 
 
 def _report(visit: Visit, door: Door, json: bool) -> HealthReport:
     """What one server answers, shown as soon as it has."""
-    from runbook import health, show_health
-    from runbook.schedule.settings import compared, comparison
+    from gpu_runbook.laptop.commands import health, health_text
+    from gpu_runbook.laptop.schedule.settings import compared, comparison
 
     resolved = visit.resolved[door.host.name]
     request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
@@ -66,14 +66,14 @@ def _report(visit: Visit, door: Door, json: bool) -> HealthReport:
     rows = (compared(row, visit.inventory, resolved, key) for row in report.checks)
     report = replace(report, checks=tuple(rows))
     if not json:
-        show_health.show_report(report, visit.screen)
+        health_text.show_report(report, visit.screen)
     return report
 
 
 def _past(context: Any, hosts: str | None, service: str | None, back: str, json: bool) -> int:
     """What was seen while nobody looked. The past has no exit status of its own."""
-    from runbook.errors import BadInput
-    from runbook.schedule import asking, timeline
+    from gpu_runbook.laptop.errors import BadInput
+    from gpu_runbook.laptop.schedule import client, timeline
     from tasks.visit import Visit, print_json, seconds
 
     if service is not None:
@@ -82,7 +82,7 @@ def _past(context: Any, hosts: str | None, service: str | None, back: str, json:
     visit = Visit(context, hosts, None, json, purpose="ask")
 
     def ask(door: Door) -> dict[str, Any]:
-        seen = asking.seen(door, visit.resolved[door.host.name].host.place, length)
+        seen = client.seen(door, visit.resolved[door.host.name].host.place, length)
         for text, style in timeline.lines(door.host.name, seen, length):
             visit.screen.say(text, style, copyable=True)
         return timeline.as_result(door.host.name, seen)

@@ -9,14 +9,14 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from runbook.door import Door
+    from gpu_runbook.laptop.ssh.session import Door
 
 
 @task(name="history", help={"limit": "how many runs", "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
 @front.guarded
 def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """Who did what, when, from which image to which, how it ended, and how long the consumer was down."""
-    from runbook import history
+    from gpu_runbook.laptop.commands import history
     from tasks.visit import Visit, print_json, whole_number
 
     most = whole_number("--limit", limit)
@@ -39,7 +39,7 @@ def show(
     context: Any, run: str | None = None, hosts: str | None = None, json: bool = False, debug: bool = False
 ) -> None:
     """One run: every step of its journal with its time, and the docker commands as they were given."""
-    from runbook import history
+    from gpu_runbook.laptop.commands import history
     from tasks.visit import Visit, given, print_json
 
     visit, wanted = Visit(context, hosts, None, json, purpose="ask"), given("--run", run) or ""

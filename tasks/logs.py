@@ -9,8 +9,8 @@ from invoke.tasks import task
 from tasks import front, optional
 
 if TYPE_CHECKING:
-    from runbook.door import Door
-    from runbook.logs import Show, Wish
+    from gpu_runbook.laptop.commands.logs import Show, Wish
+    from gpu_runbook.laptop.ssh.session import Door
     from tasks.visit import Visit
 
 NEWEST = 100  # lines that are shown when nobody says how many
@@ -44,7 +44,7 @@ def show(
     debug: bool = False,
 ) -> None:
     """What the containers of the services say, training runs too. Their lines are on stdout, ours on stderr."""
-    from runbook import logs
+    from gpu_runbook.laptop.commands import logs
     from tasks.visit import Visit, given, seconds, whole_number
 
     newest, back = given("--tail", tail), given("--since", since)
@@ -59,7 +59,7 @@ def _until_closed(visit: Visit, wish: Wish, json: bool) -> None:
     import os
     import sys
 
-    from runbook import interrupts
+    from gpu_runbook.laptop.terminal import interrupts
 
     try:
         _show(visit, wish, json)
@@ -76,8 +76,8 @@ def _until_closed(visit: Visit, wish: Wish, json: bool) -> None:
 def _show(visit: Visit, wish: Wish, json: bool) -> None:
     import sys
 
-    from runbook import logs
-    from runbook.errors import BadInput
+    from gpu_runbook.laptop.commands import logs
+    from gpu_runbook.laptop.errors import BadInput
     from tasks.visit import print_json
 
     if wish.follow and len(visit.hosts) > 1:
@@ -96,7 +96,7 @@ def _show(visit: Visit, wish: Wish, json: bool) -> None:
 
 
 def _shower(visit: Visit, server: str, wish: Wish, json: bool) -> Show:
-    from runbook import logs
+    from gpu_runbook.laptop.commands import logs
 
     def say(text: str) -> None:
         visit.screen.say(f"{server}: {text}", "dim")

@@ -9,8 +9,8 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from runbook.door import Door
-    from runbook.models import Wish
+    from gpu_runbook.laptop.commands.models import Wish
+    from gpu_runbook.laptop.ssh.session import Door
 
 DRY_RUN = "verify the model, say what would change, and end"
 
@@ -28,8 +28,8 @@ DRY_RUN = "verify the model, say what would change, and end"
 @front.guarded
 def show(context: Any, verify: bool = False, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """The dated models on the servers: size, whether they are whole, which one is chosen."""
-    from remote.models import ALL
-    from runbook import models, show_models
+    from gpu_runbook.laptop.commands import models, models_text
+    from gpu_runbook.server.verbs.models import ALL
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
@@ -40,9 +40,9 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
         place = visit.resolved[server].host.place
         with visit.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
             found = models.listed(door, place, known, ALL if verify else "", passing)
-        for text, style in show_models.lines(server, known.folder, found):
+        for text, style in models_text.lines(server, known.folder, found):
             visit.screen.say(text, style)
-        return show_models.as_result(server, known.folder, found)
+        return models_text.as_result(server, known.folder, found)
 
     results = visit.ask_each(ask)
     if json:
@@ -71,7 +71,7 @@ def use(
     debug: bool = False,
 ) -> None:
     """Verify a model and point the servers' configs at it; no container is restarted."""
-    from runbook.models import Wish
+    from gpu_runbook.laptop.commands.models import Wish
     from tasks.visit import given
 
     _choose(context, Wish(given("DATE", date) or "", force, dry_run), hosts, json)
@@ -96,14 +96,14 @@ def rollback(
     debug: bool = False,
 ) -> None:
     """Go back to the model that was chosen before; a second time goes further back."""
-    from runbook.models import Wish
+    from gpu_runbook.laptop.commands.models import Wish
 
     _choose(context, Wish("", force, dry_run), hosts, json)
 
 
 def _choose(context: Any, wish: Wish, hosts: str | None, json: bool) -> None:
     """One server after the other; the first failure ends it."""
-    from runbook import models
+    from gpu_runbook.laptop.commands import models
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")

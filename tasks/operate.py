@@ -11,7 +11,7 @@ from tasks import front
 from tasks.deploy import carry_out
 
 if TYPE_CHECKING:
-    from runbook.door import Door
+    from gpu_runbook.laptop.ssh.session import Door
 
 WHICH = "a consumer of hosts.yaml"
 
@@ -49,7 +49,7 @@ def stop(
 
 
 def _operate(context: Any, service: str, hosts: str | None, json: bool, change: str, reason: str) -> None:
-    from runbook import operating
+    from gpu_runbook.laptop.deploy import restart as operating
     from tasks.visit import Visit, order
 
     visit = Visit(context, hosts, service, json)
@@ -76,7 +76,7 @@ def pause(
     debug: bool = False,
 ) -> None:
     """Hold deploys and restarts back for a while, whoever asks for them; rollback and stop still go."""
-    from runbook import pausing
+    from gpu_runbook.laptop.commands import pause as pausing
     from tasks.visit import given
 
     _pause(context, hosts, json, pausing.seconds(for_), given("--reason", reason) or "")
@@ -90,7 +90,7 @@ def resume(context: Any, hosts: str | None = None, json: bool = False, debug: bo
 
 
 def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: str) -> None:
-    from runbook import pausing
+    from gpu_runbook.laptop.commands import pause as pausing
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
@@ -124,7 +124,7 @@ def prune(
     debug: bool = False,
 ) -> None:
     """Remove old releases, their containers and images, and old journals; nothing of a training run."""
-    from runbook import pruning
+    from gpu_runbook.laptop.commands import prune as pruning
     from tasks.visit import Visit, given, print_json, whole_number
 
     count = given("--keep", keep)

@@ -9,8 +9,8 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from remote.words import Check
-    from runbook.door import Door
+    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.protocol.words import Check
     from tasks.visit import Visit
 
 
@@ -41,8 +41,8 @@ def check(
     tags = tags_for(visit.services, tag)
 
     def ask(door: Door) -> dict[str, Any]:
-        from remote.words import encode
-        from runbook.health import worst
+        from gpu_runbook.laptop.commands.health import worst
+        from gpu_runbook.protocol.words import encode
 
         rows = _rows(visit, door, tags)
         return {"level": worst(row.level for row in rows), "rows": [encode(row) for row in rows]}
@@ -51,24 +51,26 @@ def check(
     if json:
         print_json({"servers": results})
 
-    from runbook.health import EXIT_STATUS, worst
+    from gpu_runbook.laptop.commands.health import EXIT_STATUS, worst
 
     return EXIT_STATUS[worst(result["level"] for result in results)]
 
 
 def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     """What one server and the gates answer, shown as soon as it is known."""
-    from remote.words import CRITICAL
-    from runbook import checklist, gating, looking, pausing
+    from gpu_runbook.laptop.commands import pause
+    from gpu_runbook.laptop.deploy import preflight, snapshot
+    from gpu_runbook.laptop.gates import ask as gating
+    from gpu_runbook.protocol.words import CRITICAL
 
     resolved = visit.resolved[door.host.name]
     with visit.screen.working(f"{door.host.name}: looking", short=True):
-        look = looking.look(door, visit.inventory, resolved, visit.services, tags)
+        look = snapshot.look(door, visit.inventory, resolved, visit.services, tags)
         known = gating.by_the_branch(gating.identities(look))
         gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
     gates += gating.absent(visit.inventory)
-    gates += pausing.rows(look, CRITICAL)
-    rows = checklist.ordered([*gates, *look.rows, checklist.env_row(resolved, look)], visit.services)
+    gates += pause.rows(look, CRITICAL)
+    rows = preflight.ordered([*gates, *look.rows, preflight.env_row(resolved, look)], visit.services)
     visit.screen.say(f"{door.host.name}: before a deploy", "bold")
     visit.screen.rows(rows)
     return rows

@@ -27,29 +27,30 @@ def make(
     """Write one HTML file to look at: status, timeline of every check, plots, deploys, restarts, alerts."""
     from pathlib import Path
 
-    from runbook import health, reporting
-    from runbook.errors import CannotConnect
+    from gpu_runbook.laptop.commands import health
+    from gpu_runbook.laptop.errors import CannotConnect
+    from gpu_runbook.laptop.report import collect
     from tasks.visit import Visit, given, seconds
 
     back, path = seconds("--since", given("--since", since) or "7d", YEAR), Path(given("--out", out) or "report.html")
-    reporting.writable(path)
+    collect.writable(path)
     visit = Visit(context, hosts, None, False, purpose="ask")
     reports = []
     for door in visit.doors():
         resolved = visit.resolved[door.host.name]
         request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
         with visit.screen.working(f"{door.host.name}: asking what it saw", short=True):
-            reports.append(reporting.of_server(door, resolved.host.place, request, back))
-    reporting.write(path, reports)
+            reports.append(collect.of_server(door, resolved.host.place, request, back))
+    collect.write(path, reports)
     visit.screen.say(f"{path.resolve()} ({path.stat().st_size / 1000:.0f} KB): {_what(reports)}", copyable=True)
     return CannotConnect.exit_code if all(report.error for report in reports) else 0
 
 
 def _what(reports: Any) -> str:
     """What the page is about."""
-    from remote.checks import say
+    from gpu_runbook.common import humanize
 
     rounds = sum(len(report.rounds) for report in reports)
     lost = [report.server for report in reports if report.error]
     beside = f"; not reached: {', '.join(lost)}" if lost else ""
-    return f"{say.several(len(reports), 'server')}, {say.several(rounds, 'round')}{beside}"
+    return f"{humanize.several(len(reports), 'server')}, {humanize.several(rounds, 'round')}{beside}"

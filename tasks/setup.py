@@ -9,7 +9,7 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from runbook.door import Door
+    from gpu_runbook.laptop.ssh.session import Door
 
 
 @task(
@@ -34,20 +34,21 @@ def make(
     debug: bool = False,
 ) -> None:
     """Make the directories that hosts.yaml lists, and log the servers' docker in to the registry. Removes nothing."""
-    from runbook import moving, settingup
+    from gpu_runbook.laptop.commands import setup
+    from gpu_runbook.laptop.deploy import state_move
     from tasks.visit import Visit, print_json
 
-    moving.one_at_most(move_state, forget_state, dry_run)
+    state_move.one_at_most(move_state, forget_state, dry_run)
     visit = Visit(context, hosts, None, json, purpose="preflight")
     for resolved in visit.resolved.values():
-        settingup.checked(visit.inventory, resolved)
+        setup.checked(visit.inventory, resolved)
 
     def change(door: Door) -> dict[str, Any]:
         resolved = visit.resolved[door.host.name]
         if move_state or forget_state:
-            what = moving.OTHER if move_state else moving.FORGET
-            return moving.move(door, visit.inventory, resolved, what, None if move_state else False, visit.screen)
-        return settingup.set_up(door, visit.inventory, resolved, dry_run, visit.screen)
+            what = state_move.OTHER if move_state else state_move.FORGET
+            return state_move.move(door, visit.inventory, resolved, what, None if move_state else False, visit.screen)
+        return setup.set_up(door, visit.inventory, resolved, dry_run, visit.screen)
 
     results = visit.change_each(change)
     if json:

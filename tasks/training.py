@@ -30,22 +30,22 @@ def command(
     debug: bool = False,
 ) -> None:
     """The docker command that starts the next training run, for a person to paste. It is printed, and not run."""
-    from runbook import training
-    from runbook.errors import BadInput
-    from runbook.screen import put
+    from gpu_runbook.laptop.commands import training_command
+    from gpu_runbook.laptop.errors import BadInput
+    from gpu_runbook.laptop.terminal.screen import put
     from tasks.visit import Visit, print_json
 
     if resume and fresh:
         raise BadInput("--resume and --fresh contradict each other", "give one of them, or neither")
     visit = Visit(context, hosts, service, machine=True, purpose="ask")
-    batch = training.chosen(visit.inventory, visit.services)
+    batch = training_command.chosen(visit.inventory, visit.services)
     if len(visit.hosts) > 1:
         raise BadInput("the command is for one server", f"say which with --hosts: {', '.join(visit.resolved)}")
     for door in visit.doors():
         resolved = visit.resolved[door.host.name]
-        found = training.of_server(door, visit.inventory, resolved, batch)
+        found = training_command.of_server(door, visit.inventory, resolved, batch)
         wanted = True if resume else False if fresh else None
-        launch = training.launch(visit.inventory, resolved.host, batch, found, wanted)
-        for line in training.lines(launch):
+        launch = training_command.launch(visit.inventory, resolved.host, batch, found, wanted)
+        for line in training_command.lines(launch):
             visit.screen.say(line)
-        print_json(training.as_result(launch)) if json else put(launch.line)
+        print_json(training_command.as_result(launch)) if json else put(launch.line)

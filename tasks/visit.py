@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from remote.forms import RunId, has
-from runbook.door import Door, host_from_context, options_from_context
-from runbook.errors import BadInput, CannotConnect, RunbookError
-from runbook.inventory import Host, Inventory, Service, load_inventory
-from runbook.resolve import Purpose, Resolved, resolve
-from runbook.screen import Screen, put, show_error
-from runbook.spool import pieces
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
+from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
+from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
+from gpu_runbook.laptop.ssh.session import Door, host_from_context, options_from_context
+from gpu_runbook.laptop.terminal.screen import Screen, put, show_error
+from gpu_runbook.laptop.terminal.spool import pieces
+from gpu_runbook.protocol.forms import RunId, has
 
 if TYPE_CHECKING:
-    from runbook.planning import Order
+    from gpu_runbook.laptop.deploy.plan import Order
 
 Result = dict[str, Any]  # of one server, as --json prints it
 PROJECT = Path(__file__).resolve().parent.parent
@@ -143,7 +143,7 @@ def whole_number(flag: str, value: str) -> int:
 
 def seconds(flag: str, value: str, longest: int) -> int:
     """A flag's time, written 90s, 30m, 2h or 1d, in seconds. Raises BadInput."""
-    from runbook import fields
+    from gpu_runbook.laptop.inventory import fields
 
     try:
         return int(fields.duration(1, longest).parse(value))
@@ -153,7 +153,7 @@ def seconds(flag: str, value: str, longest: int) -> int:
 
 def order(tags: dict[str, str], **asked: Any) -> Order:
     """What was asked for, by whom, from where."""
-    from runbook.planning import Order
+    from gpu_runbook.laptop.deploy.plan import Order
 
     return Order(getpass.getuser(), socket.gethostname(), tags, **asked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 
-from runbook.errors import RunbookError
+from gpu_runbook.laptop.errors import RunbookError
 from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.real import server_snapshot
 

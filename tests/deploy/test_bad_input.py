@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runbook.errors import BadInput, CannotConnect, Defect, Refused, RunbookError
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, Refused, RunbookError
 from sandbox import Sandbox, run_inside
 from tests.deploy.laptop import Laptop, new_laptop
 from tests.deploy.refused import DEPLOY, passwords, refused, shown

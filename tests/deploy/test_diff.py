@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
 from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.deploy.refused import passwords, refused, shown

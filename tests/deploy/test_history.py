@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
 from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import watched

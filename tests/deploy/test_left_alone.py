@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook.errors import Refused
+from gpu_runbook.laptop.errors import Refused
 from sandbox import Sandbox, run_inside, stop
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, finished

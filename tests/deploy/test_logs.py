@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from runbook.errors import LostContact, Refused
+from gpu_runbook.laptop.errors import LostContact, Refused
 from sandbox import Sandbox, run_inside, set_line, start, stop
 from sandbox.machine import wait_until
 from tests.deploy.laptop import FAB, QUEUE, Laptop

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import BadInput, NeedsPerson, Refused
+from gpu_runbook.laptop.errors import BadInput, NeedsPerson, Refused
 from sandbox import Sandbox, reboot, run_inside
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, finished

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import BadInput, Refused
+from gpu_runbook.laptop.errors import BadInput, Refused
 from sandbox import Sandbox, run_inside
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, finished

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook import bundle
+from gpu_runbook.laptop.rpc import bundle
 from sandbox import Sandbox, run_inside
 from sandbox.machine import inside
 from tests.deploy.laptop import QUEUE, Laptop

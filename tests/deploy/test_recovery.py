@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import NeedsPerson, Refused
+from gpu_runbook.laptop.errors import NeedsPerson, Refused
 from sandbox import Sandbox, kill, reboot, run_inside, start
 from sandbox.machine import wait_until
 from tests import real

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import BadInput, CannotConnect, Refused
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, Refused
 from sandbox import Sandbox, run_inside, start, stop
 from sandbox.machine import wait_until
 from tests import real

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import BadInput, NeedsPerson, Refused, RolledBack
+from gpu_runbook.laptop.errors import BadInput, NeedsPerson, Refused, RolledBack
 from sandbox import Sandbox, run_inside, start, stop
 from sandbox.machine import wait_until
 from sandbox.passwords import read

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import CannotConnect
+from gpu_runbook.laptop.errors import CannotConnect
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import runs
 from tests.real import published

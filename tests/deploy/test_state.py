@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import CannotConnect, Defect, NeedsPerson, Refused
+from gpu_runbook.laptop.errors import CannotConnect, Defect, NeedsPerson, Refused
 from sandbox import Sandbox, run_inside
 from sandbox.place import LOGIN_USER
 from tests.data import old

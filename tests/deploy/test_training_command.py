@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook.errors import BadInput, Refused
+from gpu_runbook.laptop.errors import BadInput, Refused
 from sandbox import run_inside
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER

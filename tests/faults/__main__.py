@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NoReturn
 
-from runbook.errors import RunbookError
+from gpu_runbook.laptop.errors import RunbookError
 from sandbox.place import CHECKOUT
 from sandbox.say import with_time
 from tests.faults import kept, report

@@ -20,7 +20,7 @@ from tests.faults.story import UNDONE, Stage
 from tests.faults.troubles import TROUBLES
 
 PATIENCE = 3.0  # seconds that a run waits for an engine here
-PROGRAM = ("fabfile.py", "remote", "runbook", "sandbox", "tasks", "templates", "hosts.yaml")
+PROGRAM = ("fabfile.py", "gpu_runbook", "sandbox", "tasks", "templates", "hosts.yaml")
 
 # The calls of a deploy: create, update, rename, rename, stop, start, update. A rollback creates nothing. Undoing takes
 # update, stop, rename, rename, start, update.
@@ -82,7 +82,7 @@ def _copy(folder: Path) -> Path:
         source = CHECKOUT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     changed = 0
-    for module in (folder / "remote").rglob("*.py"):
+    for module in (folder / "gpu_runbook/server").rglob("*.py"):
         text, count = re.subn(r"^PATIENCE = 90\.0\b", f"PATIENCE = {PATIENCE}", module.read_text(), flags=re.MULTILINE)
         module.write_text(text)
         changed += count

@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote.codec import decode
-from remote.words import Malformed
-from runbook.errors import RunbookError
+from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import Malformed
 from sandbox.place import CHECKOUT
 
 FOLDER = CHECKOUT / "docs/reliability"

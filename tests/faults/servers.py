@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runbook.errors import RunbookError
+from gpu_runbook.laptop.errors import RunbookError
 from sandbox import Sandbox, down, up
 from sandbox.place import CHECKOUT
 from tests.deploy.laptop import new_laptop

@@ -32,7 +32,7 @@ BEFORE_STOP = Point("before", 5)
 COMING_BACK = Point("before", 12)  # the new one has failed and is stopped, the old one does not run yet
 AWAY = 6.0  # seconds
 PATIENCE = 3.0  # seconds that the impatient tool waits
-PARTS = ("fabfile.py", "remote", "runbook", "tasks", "sandbox")
+PARTS = ("fabfile.py", "gpu_runbook", "tasks", "sandbox")
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def impatient(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     for part in PARTS:
         whole_part = CHECKOUT / part
         (shutil.copytree if whole_part.is_dir() else shutil.copy)(whole_part, source / part)
-    file = source / "remote/docker.py"
+    file = source / "gpu_runbook/server/docker/commands.py"
     text, count = re.subn(r"^PATIENCE = \d+\.\d", f"PATIENCE = {PATIENCE}", file.read_text(), flags=re.MULTILINE)
     assert count == 1
     file.write_text(text)

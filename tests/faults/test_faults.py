@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from runbook.errors import Refused
+from gpu_runbook.laptop.errors import Refused
 from sandbox import run_inside
 from tests.deploy.refused import says_no
 from tests.faults import disk, witness

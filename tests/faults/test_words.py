@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import Refused
+from gpu_runbook.laptop.errors import Refused
 from sandbox.place import CHECKOUT
 from tests.faults import __main__ as faults
 from tests.faults import kept, report, servers

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from remote.words import CRITICAL, OK, UNKNOWN
-from runbook.errors import BadInput
-from runbook.gates.entries import Ci
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory.gate_entries import Ci
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN
 from tests.gates.asking import TARGET, by_command
 from tests.gates.forge import HEAD, REPOSITORY
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from remote.words import CRITICAL, OK, UNKNOWN, Check
-from runbook import gating
-from runbook.gates.entries import Ci, Scan
-from runbook.secret import DOTS
+from gpu_runbook.laptop.gates import ask
+from gpu_runbook.laptop.inputs.secret import DOTS
+from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check
 from tests.gates import forge as forges
 from tests.gates.forge import HEAD, OTHER, Forge, gitea_status, says
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, trivy
@@ -35,7 +35,7 @@ def asked(scene: Scene, ci: Ci | None = None, scan: Scan | None = None, revision
     inventory = dataclasses.replace(scene.inventory, ci=ci, scan=scan)
     known = dict.fromkeys(scene.look.digests.values(), (IMAGE_ID, revision))
     tags = dict.fromkeys(inventory.services, "1.0")
-    rows = gating.rows(inventory, scene.resolved, scene.services, tags, scene.look, known)
+    rows = ask.rows(inventory, scene.resolved, scene.services, tags, scene.look, known)
     return {row.name: row for row in rows}
 
 
@@ -69,7 +69,7 @@ def test_what_a_command_says_of_a_secret_of_env_is_covered(scene: Scene) -> None
 
 def test_without_an_entry_nothing_is_asked(scene: Scene) -> None:
     assert asked(scene) == {}
-    assert [row.level for row in gating.absent(scene.inventory)] == ["skipped", "skipped"]
+    assert [row.level for row in ask.absent(scene.inventory)] == ["skipped", "skipped"]
 
 
 def test_who_leaves_does_not_wait_for_an_answer(forge: Forge, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_who_leaves_does_not_wait_for_an_answer(forge: Forge, tmp_path: Path) ->
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 from pathlib import Path
-from runbook.gates.entries import Ci
+from gpu_runbook.laptop.inventory.gate_entries import Ci
 from tests.gates.scans import DIGEST
 from tests.gates.test_gating import asked
 from tests.unit.scene import bare

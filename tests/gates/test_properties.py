@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote.words import CRITICAL, LEVELS, OK, Check
-from runbook.errors import BadInput
-from runbook.gates import allowed, ci, scan
-from runbook.gates.entries import Ci, Scan
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.gates import accepted_findings, ci, scan
+from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
+from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, Check
 from tests.gates import forge as forges
 from tests.gates.forge import HEAD, OTHER, REPOSITORY, Forge, gitea_status, run, says, status
 from tests.gates.scans import NOW, TARGET, grype, hole, match, trivy
@@ -78,7 +78,7 @@ def test_any_text_as_a_list_of_allowances(tmp_path: Path, text: str | bytes) -> 
     path = tmp_path / "allow.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     try:
-        assert allowed.read(path) == ()
+        assert accepted_findings.read(path) == ()
     except BadInput as error:
         assert error.message
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
-from runbook.gates import scan
-from runbook.gates.entries import Scan
-from runbook.gates.target import Target
+from gpu_runbook.laptop.gates import scan
+from gpu_runbook.laptop.gates.target import Target
+from gpu_runbook.laptop.inventory.gate_entries import Scan
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, REPOSITORY, TARGET, grype, hole, hours_ago, match, trivy
 
 OTHER = f"sha256:{'c' * 64}"

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from remote.checks.asked import Consumer, DiskLimits, Expected, Request
-from remote.words import Check, OffsetFile, StreamAddress
-from runbook.door import Door
-from runbook.health import HealthReport, ask_health
-from runbook.inventory import Host
+from gpu_runbook.laptop.commands.health import HealthReport, ask_health
+from gpu_runbook.laptop.inventory.model import Host
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.words import Check, OffsetFile, StreamAddress
 from sandbox import Sandbox, run_inside
 from sandbox.passwords import read
 from sandbox.place import LOGIN_USER, STREAM

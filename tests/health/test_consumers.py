@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from remote.checks.container import LOOP
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.server.checks.container import LOOP
 from sandbox import finish, run_inside, start_publishing, stop
 from tests import real
 from tests.health.patient import NAME, Patient

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
 from tests.hostile import kept, laptop, peers, server, vocabulary
 from tests.hostile.properties import Ground, Property, try_out
 from tests.wire.sshd import sshd_program

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runbook.errors import RunbookError
-from runbook.plain import clean
+from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.laptop.terminal.sanitize import clean
 
 LONGEST_LINE = 1000  # characters of one line of an error
 MOST_LINES = 60

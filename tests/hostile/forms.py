@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from remote import envfile, forms, looks, modelfile, surplus
-from runbook.gates import ci
+from gpu_runbook.laptop.gates import ci
+from gpu_runbook.protocol import forms, snapshot
+from gpu_runbook.server.checks import env_file
+from gpu_runbook.server.models import model_files
+from gpu_runbook.server.retention import candidates
 
 ONE, TWO = "0123456789abcdef" * 4, "ab" * 32
 RUN = "20260420-101112-abcd"
@@ -14,7 +17,7 @@ STAMP = "2026-04-20T10:11:12"
 
 ALL: dict[str, forms.Form] = {
     name: one
-    for module in (forms, looks, modelfile, envfile, surplus, ci)
+    for module in (forms, snapshot, model_files, env_file, candidates, ci)
     for name, one in vars(module).items()
     if isinstance(one, forms.Form)
 }

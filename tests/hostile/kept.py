@@ -11,16 +11,19 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from remote import follow, journal, lock, offset, record, recover
-from remote.docker import StepFailed
-from remote.ends import claim
-from remote.offset import OffsetError
-from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
-from remote.state_make import make
-from remote.store import Store
-from remote.words import OffsetFile, Refusal, encode
-from runbook.errors import RunbookError
-from runbook.plain import clean
+from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.protocol.plan import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from gpu_runbook.protocol.words import OffsetFile, Refusal, encode
+from gpu_runbook.server.docker.commands import StepFailed
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.queue.offset import OffsetError
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.run.outcome import claim
+from gpu_runbook.server.state import journal, lock, record
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs import follow
+from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.conduct import nothing_done, well_said
 from tests.hostile.damage import RAW, as_json, damaged, documents, sometimes_torn
 from tests.hostile.forms import ONE, RUN
@@ -118,7 +121,7 @@ def a_journal_is_read_line_by_line(case: tuple[list[dict[str, Any]], bytes], gro
         with answering(ground, http(b'{"message": "no such container"}', status=404)) as engine:
             held = lock.acquire(store, {})
             try:
-                said = recover.cut_off_runs(store, engine, held, ())
+                said = recovery.cut_off_runs(store, engine, held, ())
             except (StepFailed, Refusal):
                 return
         for sentence in said:

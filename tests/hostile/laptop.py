@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from runbook.envfile import read_env
-from runbook.errors import BadInput
-from runbook.hostsfile import load
-from runbook.inventory import Inventory
-from runbook.render import read
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs.dotenv import read_env
+from gpu_runbook.laptop.inputs.template import read
+from gpu_runbook.laptop.inventory.model import Inventory
+from gpu_runbook.laptop.inventory.parse import load
 from tests.hostile.conduct import nothing_done, well_said
 from tests.hostile.damage import damaged, torn
 from tests.hostile.properties import Ground, Property

@@ -12,20 +12,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote import batch, fetch, registry, stream
-from remote import engine as engines
-from remote.checks import container, disk, gpu
-from remote.checks.asked import Expected
-from remote.checks.together import Question, ask_all
-from remote.engine import Engine
-from remote.foreign_text import LONGEST
-from remote.occupants import lives, occupants, policy_of
-from remote.ours import Known
-from remote.plans import BatchMarks, Record
-from remote.store import Store
-from remote.stream import StreamError
-from remote.words import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
-from runbook.exchange import MESSAGE_LIMIT
+from gpu_runbook.common.foreign_text import LONGEST
+from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.laptop.rpc.call import MESSAGE_LIMIT
+from gpu_runbook.protocol.health import Expected
+from gpu_runbook.protocol.plan import BatchMarks, Record
+from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
+from gpu_runbook.server.checks import batch, container, disk, gpu
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker import registry
+from gpu_runbook.server.docker.containers import lives, occupants, policy_of
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.queue import stream
+from gpu_runbook.server.queue.stream import StreamError
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs import pull
 from tests.hostile.damage import as_json, damaged, sometimes_torn
 from tests.hostile.properties import Ground, Property
 from tests.hostile.unix import answering, chunks, http
@@ -71,7 +73,7 @@ def _travels(event: dict[str, Any]) -> None:
 
 
 def _of_pull(engine: Engine) -> Any:
-    return fetch._pull(engine, "team/queue@sha256:00", {"username": "a"}, _travels)
+    return pull._pull(engine, "team/queue@sha256:00", {"username": "a"}, _travels)
 
 
 def _of_log(engine: Engine) -> Any:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from paramiko import SSHConfig
 
-from runbook.door import Door, DoorOptions
+from gpu_runbook.laptop.ssh.session import Door, DoorOptions
 from tests.unit.scene import Scene, deployed
 from tests.wire.sshd import Sshd
 

@@ -15,53 +15,50 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote.codec import decode
-from remote.env import Compared
-from remote.envfile import Difference
-from remote.history import Change, Past
-from remote.looks import Checkpoint, Look
-from remote.modelchoice import Choice, Choices
-from remote.modelfile import ModelFile
-from remote.models import Models
-from remote.nextrun import NextRun
-from remote.plans import Pause, RunState
-from remote.prune import Pruned
-from remote.scheduled import install as scheduled
-from remote.scheduled.alarm import Alarm
-from remote.scheduled.remove import Removed
-from remote.scheduled.rounds import Gpu, Queue, Round
-from remote.scheduled.show import Known, Left, Shown, Told
-from remote.setup import Done
-from remote.state_move import Moved
-from remote.surplus import Thing
-from remote.words import Check, encode
-from runbook import (
+from gpu_runbook.laptop.commands import (
+    env,
     health,
+    health_text,
     history,
-    jobs,
     logs,
-    looking,
-    mending,
     models,
-    moving,
-    pausing,
-    pruning,
-    running,
-    serverenv,
-    settingup,
-    show_health,
-    show_models,
-    spool,
+    models_text,
+    pause,
+    prune,
+    setup,
     status,
-    training,
+    training_command,
 )
-from runbook.door import Door
-from runbook.errors import Defect, RunbookError
-from runbook.jobs import Job
-from runbook.plain import clean
-from runbook.schedule import asking, showing, timeline
-from runbook.schedule.settings import settings_for
-from runbook.screen import Screen
+from gpu_runbook.laptop.deploy import recovery, run, snapshot, state_move, workflow
+from gpu_runbook.laptop.deploy.workflow import Job
+from gpu_runbook.laptop.errors import Defect, RunbookError
+from gpu_runbook.laptop.schedule import client, timeline
+from gpu_runbook.laptop.schedule import text as showing
+from gpu_runbook.laptop.schedule.settings import settings_for
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal import spool
+from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import Pause, RunState
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.protocol.snapshot import Checkpoint, Look
+from gpu_runbook.protocol.words import Check, encode
+from gpu_runbook.server.checks.env_file import Difference
+from gpu_runbook.server.models.choices import Choice, Choices
+from gpu_runbook.server.models.model_files import ModelFile
+from gpu_runbook.server.retention.candidates import Thing
+from gpu_runbook.server.schedule.notify.policy import Alarm
+from gpu_runbook.server.verbs.env import Compared
+from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.models import Models
+from gpu_runbook.server.verbs.prune import Pruned
+from gpu_runbook.server.verbs.schedule import install as scheduled
+from gpu_runbook.server.verbs.schedule.remove import Removed
+from gpu_runbook.server.verbs.schedule.show import Known, Left, Shown, Told
+from gpu_runbook.server.verbs.setup import Done
+from gpu_runbook.server.verbs.state_move import Moved
+from gpu_runbook.server.verbs.training_command import NextRun
 from tests.hostile.conduct import LONGEST_LINE
 from tests.hostile.damage import as_json, damaged, sometimes_torn
 from tests.hostile.forms import ONE, RUN
@@ -88,18 +85,18 @@ FETCHING: list[Message] = [
 
 
 def looks(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = looking.look(door, scene.inventory, scene.resolved, scene.services, order().tags)
+    found = snapshot.look(door, scene.inventory, scene.resolved, scene.services, order().tags)
     for text, style in status.lines("gpu-1", found, scene.services):
         screen.say(text, style)
     return status.as_result("gpu-1", found, scene.services)
 
 
 def deploys(door: Door, scene: Scene, screen: Screen) -> Any:
-    return jobs.deploy(door, _job(scene), screen)
+    return workflow.deploy(door, _job(scene), screen)
 
 
 def rolls_back(door: Door, scene: Scene, screen: Screen) -> Any:
-    return jobs.rollback(door, _job(scene), screen)
+    return workflow.rollback(door, _job(scene), screen)
 
 
 def _job(scene: Scene) -> Job:
@@ -109,45 +106,45 @@ def _job(scene: Scene) -> Job:
 def is_well(door: Door, scene: Scene, screen: Screen) -> Any:
     asked = health.request_for(scene.inventory, scene.resolved.host, scene.services, scene.resolved)
     report = health.of_server(door, asked)
-    show_health.show_report(report, screen)
-    return json.loads(show_health.as_json([report]))
+    health_text.show_report(report, screen)
+    return json.loads(health_text.as_json([report]))
 
 
 def follows(door: Door, scene: Scene, screen: Screen) -> Any:
-    ended = running.follow(door, PLACE, RUN, jobs.teller(screen, screen.say, "gpu-1"))
+    ended = run.follow(door, PLACE, RUN, workflow.teller(screen, screen.say, "gpu-1"))
     screen.say(ended.sentence)
     return dataclasses.asdict(ended)
 
 
 def fetches(door: Door, scene: Scene, screen: Screen) -> Any:
-    return jobs._fetch(door, _job(scene), [IMAGE], screen)
+    return workflow._fetch(door, _job(scene), [IMAGE], screen)
 
 
 def mends(door: Door, scene: Scene, screen: Screen) -> Any:
-    for sentence in mending.mended(door, scene.inventory, scene.resolved.host, "ann", RUN):
+    for sentence in recovery.mended(door, scene.inventory, scene.resolved.host, "ann", RUN):
         screen.say(sentence)
 
 
 def lists(door: Door, scene: Scene, screen: Screen) -> Any:
     found = models.listed(door, PLACE, models.Terms("/azaion/models", "best.pt", {}), "", screen.say)
-    for text, style in show_models.lines("gpu-1", "/azaion/models", found):
+    for text, style in models_text.lines("gpu-1", "/azaion/models", found):
         screen.say(text, style)
-    return show_models.as_result("gpu-1", "/azaion/models", found)
+    return models_text.as_result("gpu-1", "/azaion/models", found)
 
 
 def chooses(door: Door, scene: Scene, screen: Screen) -> Any:
     answer = models._ask(door, {})
-    for text, style in show_models.told("gpu-1", MODEL, answer, dry_run=False):
+    for text, style in models_text.told("gpu-1", MODEL, answer, dry_run=False):
         screen.say(text, style)
     return answer
 
 
 def prunes(door: Door, scene: Scene, screen: Screen) -> Any:
-    return pruning.prune(door, scene.inventory, scene.resolved.host, 3, True, screen)
+    return prune.prune(door, scene.inventory, scene.resolved.host, 3, True, screen)
 
 
 def removes(door: Door, scene: Scene, screen: Screen) -> Any:
-    return pruning._removed(door, {"agreed": []})
+    return prune._removed(door, {"agreed": []})
 
 
 def tells_what_was(door: Door, scene: Scene, screen: Screen) -> Any:
@@ -172,34 +169,34 @@ def reads_logs(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def starts_training(door: Door, scene: Scene, screen: Screen) -> Any:
-    service = training.chosen(scene.inventory, scene.services)
-    found = training.of_server(door, scene.inventory, scene.resolved, service)
-    launch = training.launch(scene.inventory, scene.resolved.host, service, found, None)
+    service = training_command.chosen(scene.inventory, scene.services)
+    found = training_command.of_server(door, scene.inventory, scene.resolved, service)
+    launch = training_command.launch(scene.inventory, scene.resolved.host, service, found, None)
     assert shlex.split(launch.line) == list(launch.command)
-    return training.as_result(launch)
+    return training_command.as_result(launch)
 
 
 def sets_up(door: Door, scene: Scene, screen: Screen) -> Any:
-    return settingup.set_up(door, scene.inventory, scene.resolved, False, screen)
+    return setup.set_up(door, scene.inventory, scene.resolved, False, screen)
 
 
 def moves_the_state(door: Door, scene: Scene, screen: Screen) -> Any:
-    return moving.move(door, scene.inventory, scene.resolved, moving.OTHER, False, screen)
+    return state_move.move(door, scene.inventory, scene.resolved, state_move.OTHER, False, screen)
 
 
 def compares_files(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = serverenv.compared(door, scene.resolved.host, [])
-    for text, style in serverenv.lines("gpu-1", found, []):
+    found = env.compared(door, scene.resolved.host, [])
+    for text, style in env.lines("gpu-1", found, []):
         screen.say(text, style)
-    return serverenv.as_result("gpu-1", found)
+    return env.as_result("gpu-1", found)
 
 
 def pauses(door: Door, scene: Scene, screen: Screen) -> Any:
-    return pausing.pause(door, scene.resolved.host, 60, "")
+    return pause.pause(door, scene.resolved.host, 60, "")
 
 
 def shows_the_schedule(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = asking.show(door, scene.inventory, scene.resolved)
+    answer = client.show(door, scene.inventory, scene.resolved)
     screen.rows(showing.rows(answer))
     for text in showing.told(answer):
         screen.say(text)
@@ -207,26 +204,26 @@ def shows_the_schedule(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def schedules(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = asking.install(door, settings_for(scene.inventory, scene.resolved))
+    answer = client.install(door, settings_for(scene.inventory, scene.resolved))
     for text, style in showing.installed(answer, 0):
         screen.say(text, style)
     return answer
 
 
 def unschedules(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = asking.remove(door, PLACE)
+    answer = client.remove(door, PLACE)
     screen.say(showing.removed(answer))
     return answer
 
 
 def tries_alerts(door: Door, scene: Scene, screen: Screen) -> Any:
-    rows = asking.trial(door, settings_for(scene.inventory, scene.resolved))
+    rows = client.trial(door, settings_for(scene.inventory, scene.resolved))
     screen.rows(rows)
     return [encode(row) for row in rows]
 
 
 def tells_the_week(door: Door, scene: Scene, screen: Screen) -> Any:
-    seen = asking.seen(door, PLACE, 3600, 5)
+    seen = client.seen(door, PLACE, 3600, 5)
     for text, style in timeline.lines("gpu-1", seen, 3600):
         screen.say(text, style)
     return timeline.as_result("gpu-1", seen)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from runbook import exchange, running
-from runbook.errors import CannotConnect, LostContact
-from runbook.screen import Screen
+from gpu_runbook.laptop.deploy import run
+from gpu_runbook.laptop.errors import CannotConnect, LostContact
+from gpu_runbook.laptop.rpc import call
+from gpu_runbook.laptop.terminal.screen import Screen
 from tests.hostile.forms import RUN
 from tests.hostile.kept import LINES, PLAN
 from tests.hostile.properties import Ground
@@ -41,7 +42,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
         def monotonic() -> float:
             return time.monotonic() * 1e6
 
-    monkeypatch.setattr(exchange, "time", Clock)
+    monkeypatch.setattr(call, "time", Clock)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -62,9 +63,9 @@ def test_nothing_waits_for_ever_for_a_server_that_beats(ground: Ground, asked: s
 @pytest.mark.parametrize("said", [b"", b'\x1e{"event": {"event": "journal", "line": {"event": "watching"}}}\n'])
 def test_a_run_that_does_not_end_is_left_to_itself(ground: Ground, said: bytes) -> None:
     with pytest.raises(LostContact, match=rf"within 43 min; the server does not bring run {RUN} to its end") as raised:
-        running.carry_out(ground.speaks(said), PLAN, {}, lambda line: None)
+        run.carry_out(ground.speaks(said), PLAN, {}, lambda line: None)
     assert f"fab follow --run {RUN}" in raised.value.hint
-    assert running.longest(PLAN) / 60 == pytest.approx(43, abs=0.5)
+    assert run.longest(PLAN) / 60 == pytest.approx(43, abs=0.5)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -72,6 +73,6 @@ def test_a_run_that_is_followed_has_the_time_of_its_plan(ground: Ground) -> None
     said = b"\x1e" + json.dumps({"event": {"event": "journal", "line": LINES[0]}}).encode() + b"\n"
     told: list[dict[str, object]] = []
     with pytest.raises(LostContact, match=f"the server does not bring run {RUN} to its end") as raised:
-        running.follow(ground.speaks(said), PLACE, RUN, told.append)
+        run.follow(ground.speaks(said), PLACE, RUN, told.append)
     assert [line["event"] for line in told] == ["journal"]  # nobody tries to come back to it
     assert f"fab follow --run {RUN}" in raised.value.hint

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from remote import journal, lock, record, recover
-from remote.engine import LIMIT, EngineError
-from remote.state_make import make
-from remote.store import find_store
-from runbook import running
-from runbook.errors import BadInput, Defect, RolledBack
-from runbook.hostsfile import load
-from runbook.problems import MOST_LINES
-from runbook.screen import Screen
+from gpu_runbook.laptop.deploy import run
+from gpu_runbook.laptop.errors import BadInput, Defect, RolledBack
+from gpu_runbook.laptop.inventory.parse import load
+from gpu_runbook.laptop.inventory.problems import MOST_LINES
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.server.docker.engine import LIMIT, EngineError
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.state import journal, lock, record
+from gpu_runbook.server.state.store import find_store
+from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.__main__ import PROPERTIES, main
 from tests.hostile.conduct import well_said
 from tests.hostile.forms import ONE, RUN
@@ -86,8 +87,8 @@ def test_a_hosts_yaml_that_once_did_harm_is_refused(tmp_path: Path, text: str, s
 LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
-from runbook.errors import BadInput
-from runbook.inventory import load_inventory
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory.model import load_inventory
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 try:
     load_inventory(Path(sys.argv[1]))
@@ -182,7 +183,7 @@ def test_what_a_server_says_beside_an_error_does_not_change_the_error(ground: Gr
 
 def test_only_a_yes_is_a_yes(ground: Ground) -> None:
     with pytest.raises(Defect, match="cancelled"):
-        running._cancel(ground.speaks(b'\x1e{"answer": {"cancelled": "no"}}\n'), PLAN)
+        run._cancel(ground.speaks(b'\x1e{"answer": {"cancelled": "no"}}\n'), PLAN)
 
 
 def test_a_damaged_journal_is_brought_to_an_end_by_a_person(ground: Ground) -> None:
@@ -192,7 +193,7 @@ def test_a_damaged_journal_is_brought_to_an_end_by_a_person(ground: Ground) -> N
     Path(store.journal(RUN)).write_text("".join(json.dumps(line) + "\n" for line in lines))
     with answering(ground, http(b"{}", status=404)) as engine:
         held = lock.acquire(store, {})
-        (said,) = recover.cut_off_runs(store, engine, held, ())
+        (said,) = recovery.cut_off_runs(store, engine, held, ())
         os.close(held)
     assert said.startswith(f"the journal of run {RUN} is damaged: ")
     assert journal.state(store, RUN).outcome == "needs-person"

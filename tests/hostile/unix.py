@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from remote.engine import Engine
+from gpu_runbook.server.docker.engine import Engine
 from tests.hostile.properties import Ground
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote.codec import LARGEST
-from remote.forms import Form
+from gpu_runbook.protocol.codec import LARGEST
+from gpu_runbook.protocol.forms import Form
 from tests.hostile.forms import ALL, RIGHT
 
 texts = st.text(max_size=5)

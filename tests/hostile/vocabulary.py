@@ -9,28 +9,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remote import (
-    choose,
-    env,
-    history,
-    looks,
-    modelchoice,
-    modelfile,
-    models,
-    nextrun,
-    plans,
-    prune,
-    setup,
-    state_move,
-    store,
-    surplus,
-    swap,
-    words,
-)
-from remote.checks import asked
-from remote.codec import decode
-from remote.scheduled import alarm, install, message, remove, rounds, settings, show, standstill, state
-from remote.words import Malformed, encode
+from gpu_runbook.protocol import health, plan, rounds, snapshot, words
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import Malformed, encode
+from gpu_runbook.server.models import choices, model_files
+from gpu_runbook.server.retention import candidates
+from gpu_runbook.server.run import swap
+from gpu_runbook.server.schedule import settings, standstill, state
+from gpu_runbook.server.schedule.notify import message, policy
+from gpu_runbook.server.state import store
+from gpu_runbook.server.verbs import env, history, model_use, models, prune, setup, state_move, training_command
+from gpu_runbook.server.verbs.schedule import install, remove, show
 from tests.hostile.conduct import nothing_done
 from tests.hostile.damage import damaged, documents
 from tests.hostile.properties import Ground, Property
@@ -44,9 +33,23 @@ def kinds(*modules: ModuleType) -> list[type[Any]]:
 
 
 KINDS = [
-    *kinds(words, plans, looks, swap, history, modelfile, modelchoice, models, choose, prune, setup, env, nextrun),
-    *kinds(asked, alarm, install, message, remove, rounds, settings, show, standstill, state),
-    *(surplus.Thing, state_move.Moved, store.Marker),
+    *kinds(
+        words,
+        plan,
+        snapshot,
+        swap,
+        history,
+        model_files,
+        choices,
+        models,
+        model_use,
+        prune,
+        setup,
+        env,
+        training_command,
+    ),
+    *kinds(health, policy, install, message, remove, rounds, settings, show, standstill, state),
+    *(candidates.Thing, state_move.Moved, store.Marker),
 ]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from runbook.report.page import page
-from runbook.report.values import ServerReport
+from gpu_runbook.laptop.report.page import page
+from gpu_runbook.laptop.report.values import ServerReport
 from tests.report import made
 from tests.report.browser import started
 

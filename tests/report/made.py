@@ -7,11 +7,11 @@ import functools
 import math
 import random
 
-from remote.history import Change, Past
-from remote.scheduled.rounds import Gpu, Queue, Round
-from remote.words import Check
-from runbook.report import clock
-from runbook.report.values import ServerReport, moment
+from gpu_runbook.laptop.report import clock
+from gpu_runbook.laptop.report.values import ServerReport, moment
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.protocol.words import Check
+from gpu_runbook.server.verbs.history import Change, Past
 
 AT = "2026-04-20T10:11:12Z"
 END = moment(AT) or 0.0

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator
 
-from remote.words import Check
-from runbook.report.values import ServerReport, moment
+from gpu_runbook.laptop.report.values import ServerReport, moment
+from gpu_runbook.protocol.words import Check
 from tests.report import made
 from tests.report.conftest import DESKTOP, PHONE, Open, Opened, written
 

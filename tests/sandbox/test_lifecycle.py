@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import BadInput, RunbookError
+from gpu_runbook.laptop.errors import BadInput, RunbookError
 from sandbox import Sandbox, down, found, is_up, set_gpu, up
 from sandbox.machine import as_root, inside, pid_of
 from sandbox.place import Machine

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from remote.checks.asked import DiskLimits, Expected, Request
-from remote.scheduled import channels, deliver
-from remote.scheduled.message import Message
-from remote.scheduled.settings import Channels, Mail, Program, Settings, Webhook
-from remote.scheduled.state import Pending
-from remote.words import CRITICAL, OK, UNKNOWN, Check
-from runbook.schedule.presets import PRESETS
+from gpu_runbook.laptop.schedule.presets import PRESETS
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.server.schedule.notify import channels, delivery
+from gpu_runbook.server.schedule.notify.message import Message
+from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Settings, Webhook
+from gpu_runbook.server.schedule.state import Pending
 from tests.schedule.mail import SmtpReceiver
 from tests.schedule.receivers import Certificate, HttpReceiver, self_signed
 
@@ -39,7 +39,7 @@ MESSAGE = Message(
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channels, "SECONDS", 0.5)
-    monkeypatch.setattr(deliver, "DEADLINE", 2.0)
+    monkeypatch.setattr(delivery, "DEADLINE", 2.0)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def mail(smtp: SmtpReceiver, **changes: Any) -> Mail:
 
 def sent(made: Settings, *waiting: Message) -> tuple[tuple[Pending, ...], list[Check]]:
     pending = [Pending(name, one, "", AT, 0) for name in made.channels.names for one in waiting or (MESSAGE,)]
-    return deliver.deliver(made, pending)
+    return delivery.deliver(made, pending)
 
 
 def one_row(made: Settings) -> Check:
@@ -141,7 +141,7 @@ def test_a_webhook_that_fails_is_said_and_what_it_did_not_take_stays(
     assert all(request.path == SECRET for request in http.requests[before:]), "an alert went elsewhere"
     http.recover()
     http.answer()
-    assert deliver.deliver(made, left)[0] == ()
+    assert delivery.deliver(made, left)[0] == ()
     assert json.loads(http.wait_for(len(http.requests))[-1].body)["title"] == MESSAGE.title
 
 
@@ -193,11 +193,11 @@ def test_what_an_answer_quotes_of_a_secret_is_covered(http: HttpReceiver) -> Non
 
 def test_a_heartbeat_is_called_whether_there_is_anything_to_tell_or_not(http: HttpReceiver) -> None:
     made = settings(heartbeat=http.url(SECRET))
-    left, (row,) = deliver.deliver(made, [])
+    left, (row,) = delivery.deliver(made, [])
     assert (left, row.name, row.level) == ((), "heartbeat", OK)
     assert [(one.method, one.path, one.body) for one in http.requests] == [("GET", SECRET, b"")]
     http.refuse()
-    _, (row,) = deliver.deliver(made, [])
+    _, (row,) = delivery.deliver(made, [])
     assert (row.level, row.sentence) == (CRITICAL, "refused the connection")
 
 
@@ -206,7 +206,7 @@ def test_a_heartbeat_goes_nowhere_but_to_its_address(http: HttpReceiver, status:
     """Whoever answers for it could have any address called from inside the server's network."""
     with HttpReceiver() as elsewhere:
         http.redirect(elsewhere.url("/latest/meta-data"), status)
-        _, (row,) = deliver.deliver(settings(heartbeat=http.url(SECRET)), [])
+        _, (row,) = delivery.deliver(settings(heartbeat=http.url(SECRET)), [])
         assert elsewhere.requests == ()
     said = f"answered with status {status} (a redirect, which is not followed)"
     assert (row.level, row.sentence) == (CRITICAL, said)
@@ -256,7 +256,7 @@ def test_a_mail_server_that_says_no_is_said_and_the_mail_stays(smtp: SmtpReceive
     left, _ = sent(made)
     smtp.recover()
     smtp.accept()
-    assert deliver.deliver(made, left)[0] == ()
+    assert delivery.deliver(made, left)[0] == ()
     assert len(smtp.envelopes) == 1
 
 

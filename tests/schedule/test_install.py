@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from runbook import __version__
-from runbook.errors import BadInput, CannotConnect, Refused
+from gpu_runbook import __version__
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, Refused
 from sandbox import run_inside, start
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER

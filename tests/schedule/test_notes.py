@@ -77,7 +77,9 @@ def test_a_round_that_fails_by_itself_leaves_a_word_for_fab_health(deployed: Wat
     deployed.write(SETTINGS, json.dumps(broken))
     assert deployed.round() == CRITICAL
     said = deployed.laptop.fab("health")
-    failed = "a round failed in part: the restart of nobody: KeyError in remote/scheduled/restarts.py line"
+    failed = (
+        "a round failed in part: the restart of nobody: KeyError in gpu_runbook/server/schedule/restart_policy.py line"
+    )
     assert said.status == CRITICAL and failed in said.out, said.all
     assert f"critical: scheduled check: {failed}" in deployed.told[0].text
     deployed.write(SETTINGS, whole)

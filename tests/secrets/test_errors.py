@@ -14,13 +14,13 @@ import yaml
 from invoke.exceptions import Exit
 from pydantic import TypeAdapter
 
-from runbook import backtrace
-from runbook.envfile import read_env
-from runbook.errors import BadInput, RunbookError
-from runbook.inventory import Host, load_inventory
-from runbook.render import read
-from runbook.resolve import resolve
-from runbook.secret import Secret
+from gpu_runbook.laptop.errors import BadInput, RunbookError
+from gpu_runbook.laptop.inputs.dotenv import read_env
+from gpu_runbook.laptop.inputs.resolve import resolve
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.inputs.template import read
+from gpu_runbook.laptop.inventory.model import Host, load_inventory
+from gpu_runbook.laptop.terminal import traceback
 from tasks import front
 from tests.secrets.hunt import hunt_for
 from tests.secrets.story import fresh
@@ -104,7 +104,7 @@ PLACES = [
 
 def everything(error: RunbookError) -> str:
     """All that is ever shown of an error: to people, to scripts, and with --debug."""
-    return "\n".join([str(error), error.hint, json.dumps(error.as_result()), *backtrace.lines(error)])
+    return "\n".join([str(error), error.hint, json.dumps(error.as_result()), *traceback.lines(error)])
 
 
 def given_away(secrets: Iterable[str], text: str) -> list[str]:
@@ -208,4 +208,4 @@ def test_what_a_server_printed_when_it_choked_is_reduced_to_frames_and_kinds() -
         'Traceback (most recent call last):\n  File "<string>", line 1, in <module>\n'
         f"ValueError: invalid literal for int() with base 10: b'{WORD}\n{WORD}Error in it\n"
     )
-    assert backtrace.of_a_complaint(complaint) == '  File "<string>", line 1\nValueError'
+    assert traceback.of_a_complaint(complaint) == '  File "<string>", line 1\nValueError'

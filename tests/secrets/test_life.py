@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook.bundle import LOADER
-from runbook.secret import DOTS
+from gpu_runbook.laptop.inputs.secret import DOTS
+from gpu_runbook.laptop.rpc.bundle import LOADER
 from sandbox import Sandbox
 from sandbox.roots import LOGIN_UID, SHARED_GID
 from tests.deploy.laptop import QUEUE, new_laptop

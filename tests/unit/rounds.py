@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from remote.scheduled.rounds import Round
-from runbook.report import clock
-from runbook.report.values import ServerReport, moment
+from gpu_runbook.laptop.report import clock
+from gpu_runbook.laptop.report.values import ServerReport, moment
+from gpu_runbook.protocol.rounds import Round
 
 AT = "2026-04-20T10:00:00Z"
 END = moment(AT) or 0.0

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from remote.looks import BatchState, Look
-from remote.plans import Occupant, Placed, Record, Release, Spec, spec_hash
-from runbook.inventory import Consumer, Inventory, load_inventory
-from runbook.planning import Order, make_spec
-from runbook.resolve import Resolved, resolve
+from gpu_runbook.laptop.deploy.plan import Order, make_spec
+from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
+from gpu_runbook.laptop.inventory.model import Consumer, Inventory, load_inventory
+from gpu_runbook.protocol.plan import Occupant, Placed, Record, Release, Spec, spec_hash
+from gpu_runbook.protocol.snapshot import BatchState, Look
 
 HOSTS = """
 hosts:

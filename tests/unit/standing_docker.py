@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from remote import docker
-from remote import engine as engines
-from remote.command import Ended
-from remote.engine import Engine
-from remote.plans import Placed, Record, Release, Spec
-from remote.words import LABEL
+from gpu_runbook.common.command import Ended
+from gpu_runbook.protocol.plan import Placed, Record, Release, Spec
+from gpu_runbook.protocol.words import LABEL
+from gpu_runbook.server.docker import commands
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.engine import Engine
 
 QUEUE, IMAGE = "annotation-queue", "sha256:" + "1" * 64
 RELEASE, BEFORE = "20260420-090000-abcd", "20260419-090000-abcd"
@@ -78,7 +78,7 @@ class Docker:
         self.engine = Asked("unix:///nowhere/docker.sock")
         self.begin_anew()
         monkeypatch.setattr(engines, "find", lambda docker_host: self.engine)
-        monkeypatch.setattr(docker, "run", self.run)
+        monkeypatch.setattr(commands, "run", self.run)
 
     @property
     def known(self) -> dict[str, dict[str, Any]]:

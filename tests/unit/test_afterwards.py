@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from remote.vigil import Seen
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
-from runbook import afterwards
-from runbook.entries import DiskHealth
+from gpu_runbook.laptop.deploy import result_rows
+from gpu_runbook.laptop.inventory.entries import DiskHealth
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
+from gpu_runbook.server.run.verdict import Seen
 
 
 def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: An
 
 
 def rows(*lines: dict[str, Any]) -> dict[str, Check]:
-    return {row.name: row for row in afterwards.rows(lines, DiskHealth())}
+    return {row.name: row for row in result_rows.rows(lines, DiskHealth())}
 
 
 def test_a_release_that_moved_on_is_ok_in_every_row() -> None:

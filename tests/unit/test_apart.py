@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook import apart
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs import apart
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from remote import batch
-from remote.engine import Engine
-from remote.looks import Wanted
-from remote.plans import BatchMarks
-from remote.words import OK, UNKNOWN
+from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.words import OK, UNKNOWN
+from gpu_runbook.server.checks import batch
+from gpu_runbook.server.docker.engine import Engine
 
 NOWHERE = Engine("unix:///nowhere")
 MARKS = BatchMarks("training", "training", image="team/training")

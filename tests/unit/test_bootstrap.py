@@ -7,9 +7,9 @@ import json
 import subprocess
 import sys
 
-from runbook import bundle
+from gpu_runbook.laptop.rpc import bundle
 
-SOURCE = (bundle.FOLDER / "bootstrap.py").read_text()
+SOURCE = (bundle.FOLDER / "server/rpc/bootstrap.py").read_text()
 
 
 def run(before: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -37,7 +37,7 @@ def test_a_call_that_is_cut_off_runs_nothing() -> None:
 
 
 def test_a_traceback_shows_the_lines_of_modules_that_exist_in_memory_only() -> None:
-    ran = run("", bundle.pack("wire", {}))
+    ran = run("", bundle.pack("schedule", {}))
     error = json.loads(ran.stdout.strip(b"\x1e\n"))["error"]
-    assert error["message"].startswith("AttributeError in remote/wire.py line ")
-    assert 'importlib.import_module("remote." + verb)' in error["debug"]
+    assert error["message"].startswith("AttributeError in gpu_runbook/server/rpc/server.py line ")
+    assert 'importlib.import_module("gpu_runbook.server.verbs." + verb)' in error["debug"]

@@ -11,36 +11,37 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from remote.codec import decode
-from remote.plans import Plan
-from runbook import bundle
-from runbook.envfile import load_env
-from runbook.secret import Secret, spellings
+from gpu_runbook.laptop.inputs.dotenv import load_env
+from gpu_runbook.laptop.inputs.secret import Secret, spellings
+from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import Plan
 
 PROJECT = Path(__file__).parents[2]
+SERVER = "server/rpc/server.py"
+FILES = sorted(file for room in bundle.TRAVELS for file in (bundle.FOLDER / room).rglob("*.py"))
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "ksh", "tcsh", "fish") if shutil.which(shell)]
 
 
 def test_a_small_verb_takes_little_along() -> None:
-    assert list(bundle.program("ping")) == [
-        "remote",
-        "remote.foreign_text",
-        "remote.forms",
-        "remote.ping",
-        "remote.wire",
-        "remote.words",
+    assert [name for name, source in bundle.program("ping").items() if source] == [
+        "gpu_runbook.common.foreign_text",
+        "gpu_runbook.protocol.forms",
+        "gpu_runbook.protocol.words",
+        "gpu_runbook.server.rpc.server",
+        "gpu_runbook.server.verbs.ping",
     ]
 
 
 VERBS = sorted(
-    ".".join(file.relative_to(bundle.FOLDER).with_suffix("").parts)
-    for file in bundle.FOLDER.rglob("*.py")
+    ".".join(file.relative_to(bundle.FOLDER / "server/verbs").with_suffix("").parts)
+    for file in (bundle.FOLDER / "server/verbs").rglob("*.py")
     if "\ndef answer(" in file.read_text()
 )
 
@@ -75,13 +76,18 @@ def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A server's half that is small."""
-    for name in ("wire", "ping", "bootstrap"):
-        (tmp_path / f"{name}.py").write_text("1\n")
+    written(tmp_path, dict.fromkeys((SERVER, "server/verbs/ping.py", "server/rpc/bootstrap.py"), "1\n"))
     monkeypatch.setattr(bundle, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     another_process()
     yield tmp_path
     another_process()
+
+
+def written(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def another_process() -> None:
@@ -109,12 +115,12 @@ def test_what_is_sent_is_made_once_and_kept_as_python_keeps_what_it_compiled(
 def test_it_is_made_anew_when_anything_is_another(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     first = bundle.pack("ping", {})
     if change == "a file":
-        (folder / "wire.py").write_text("2\n")
+        (folder / SERVER).write_text("2\n")
     elif change == "another file":
-        (folder / "far.py").write_text("2\n")
+        (folder / "server/far.py").write_text("2\n")
     elif change == "the same bytes anew":
         (folder / "new").write_text("1\n")
-        (folder / "new").replace(folder / "wire.py")
+        (folder / "new").replace(folder / SERVER)
     else:
         (file,) = kept(folder)
         whole = file.read_bytes()
@@ -149,45 +155,45 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(
 @pytest.mark.parametrize(
     "line",
     [
-        "from remote import far",
-        "from remote import near, far",
-        "from remote import far as away",
-        "from remote import (\n    near,  # this one\n    far,\n)",
-        "from remote.far import thing",
-        "import remote.far",
-        "def later():\n    from remote import far\n",
-        "def later():\n    from remote.far import thing\n",
-        "from remote.box import lid",
-        "from remote.box.lid import thing",
+        "from gpu_runbook.server import far",
+        "from gpu_runbook.server import near, far",
+        "from gpu_runbook.server import far as away",
+        "from gpu_runbook.server import (\n    near,  # this one\n    far,\n)",
+        "from gpu_runbook.server.far import thing",
+        "import gpu_runbook.server.far",
+        "def later():\n    from gpu_runbook.server import far\n",
+        "def later():\n    from gpu_runbook.server.far import thing\n",
+        "from gpu_runbook.server.box import lid",
+        "from gpu_runbook.server.box.lid import thing",
     ],
 )
 def test_every_way_to_import_a_module_takes_it_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    (tmp_path / "box").mkdir()
     used = f"{line}\nnear, far, away, thing, lid"
-    modules = {"wire": "", "verb": used, "near": "", "far": "from remote import farther\nfarther", "farther": ""}
-    boxed = {"box/__init__": "", "box/lid": "from remote import far\nfar"}
-    for name, text in {**modules, **boxed}.items():
-        (tmp_path / f"{name}.py").write_text(text)
+    further = "from gpu_runbook.server import farther\nfarther"
+    modules = {"verbs/verb": used, "rpc/server": "", "near": "", "far": further, "farther": ""}
+    boxed = {"box/__init__": "", "box/lid": "from gpu_runbook.server import far\nfar"}
+    written(tmp_path, {f"server/{name}.py": text for name, text in {**modules, **boxed}.items()})
     monkeypatch.setattr(bundle, "FOLDER", tmp_path)
     taken = bundle.program("verb")
-    assert {"remote.far", "remote.farther"} <= set(taken)
-    assert ("remote.near" in taken) == ("near" in line)
+    assert {"gpu_runbook.server.far", "gpu_runbook.server.farther"} <= set(taken)
+    assert ("gpu_runbook.server.near" in taken) == ("near" in line)
 
 
-@pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_scan_agrees_with_the_grammar(file: Path) -> None:
     """For every module of the server's half: the imports found by scanning are those that Python sees."""
     named: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "remote":
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gpu_runbook":
             named |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
-            named |= {alias.name for alias in node.names if alias.name.startswith("remote.")}
+            named |= {alias.name for alias in node.names if alias.name.startswith("gpu_runbook.")}
     modules = {name for name in named if importable(name)}
-    packages = {name.rpartition(".")[0] for name in modules}
-    assert {f"remote.{name}" for name in bundle.imported(file.read_text())} == (modules | packages) - {"remote", ""}
+    packages = {package for name in modules for package in accumulate(name.split(".")[:-1], "{}.{}".format)}
+    found = {f"gpu_runbook.{name}" for name in bundle.imported(file.read_text())}
+    assert found == (modules | packages) - {"gpu_runbook"}
 
 
 @functools.cache

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from remote.looks import BatchState
-from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
-from runbook import checklist
-from runbook.errors import BadInput
-from runbook.gates.entries import Ci
+from gpu_runbook.laptop.deploy import preflight
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory.gate_entries import Ci
+from gpu_runbook.protocol.snapshot import BatchState
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed
 
 
@@ -27,7 +27,7 @@ def rows(*levels: tuple[str, str]) -> list[Check]:
 
 def held_back(scene: Scene, found: Sequence[Check], *services: str) -> list[str]:
     chosen = scene.only(*services) if services else scene.services
-    return [row.name for row in checklist.blocking(found, chosen, scene.look)]
+    return [row.name for row in preflight.blocking(found, chosen, scene.look)]
 
 
 def test_rows_that_are_critical_or_unknown_hold_a_deploy_back(scene: Scene) -> None:
@@ -48,12 +48,12 @@ def test_gpus_hold_back_only_what_uses_them(tmp_path: Path) -> None:
     found = rows(("NVIDIA driver", CRITICAL), ("docker GPU support", UNKNOWN))
     assert held_back(scene, found) == []
     training = dataclasses.replace(scene.inventory.services[TRAINING], gpus="all")
-    assert [row.name for row in checklist.blocking(found, [training], scene.look)] == [row.name for row in found]
+    assert [row.name for row in preflight.blocking(found, [training], scene.look)] == [row.name for row in found]
 
 
 def skips(scene: Scene, *named: str, reason: str | None = "we know") -> dict[str, str]:
     inventory = dataclasses.replace(scene.inventory, ci=Ci(forge="github"))
-    return checklist.skips(inventory, scene.services, named, reason)
+    return preflight.skips(inventory, scene.services, named, reason)
 
 
 def test_a_row_is_named_in_any_case_and_kept_with_its_reason(scene: Scene) -> None:
@@ -82,16 +82,16 @@ def test_a_skip_that_makes_no_sense_is_bad_input(
 def test_what_is_gone_past_is_shown_as_skipped_with_what_it_said_and_why(scene: Scene) -> None:
     found = rows(("training CI", CRITICAL), ("disk space", OK), ("sessions", CRITICAL))
     chosen = {"training CI": "the runner is down", "disk space": "whatever"}
-    shown = checklist.with_skips(found, chosen)
+    shown = preflight.with_skips(found, chosen)
     assert [row.level for row in shown] == [SKIPPED, OK, CRITICAL]
     assert shown[0].sentence == "critical: training CI says (gone past: the runner is down)"
-    assert checklist.gone_past(found, chosen) == {"training CI": "the runner is down"}
+    assert preflight.gone_past(found, chosen) == {"training CI": "the runner is down"}
     assert held_back(scene, shown) == ["sessions"]
 
 
 def test_the_rows_stand_in_the_order_of_the_checklist(scene: Scene) -> None:
     names = ["disk space", "NVIDIA driver", TRAINING, "tree", ".env", f"{QUEUE} image", "CI", f"{QUEUE} scan", "root"]
-    found = checklist.ordered(rows(*((name, OK) for name in names)), scene.services)
+    found = preflight.ordered(rows(*((name, OK) for name in names)), scene.services)
     expected = [
         "CI",
         f"{QUEUE} scan",
@@ -108,15 +108,15 @@ def test_the_rows_stand_in_the_order_of_the_checklist(scene: Scene) -> None:
 
 def test_variables_without_a_value_are_critical_and_named(scene: Scene) -> None:
     missing = dataclasses.replace(scene.resolved, missing=(".env: A is not set; needed by config.yaml.j2",))
-    row = checklist.env_row(missing, scene.look)
+    row = preflight.env_row(missing, scene.look)
     assert (row.level, row.sentence) == (CRITICAL, missing.missing[0])
 
 
 def test_variables_as_deployed_are_fine_and_so_are_those_of_a_first_deploy(scene: Scene, tmp_path: Path) -> None:
-    assert checklist.env_row(scene.resolved, scene.look).level == OK
+    assert preflight.env_row(scene.resolved, scene.look).level == OK
     (tmp_path / "new").mkdir()
     fresh = bare(tmp_path / "new")
-    assert checklist.env_row(fresh.resolved, fresh.look).level == OK
+    assert preflight.env_row(fresh.resolved, fresh.look).level == OK
 
 
 def test_a_variable_that_differs_is_named_with_who_brought_the_present_value_and_when(scene: Scene) -> None:
@@ -127,7 +127,7 @@ def test_a_variable_that_differs_is_named_with_who_brought_the_present_value_and
         )
     ]
     seen = scene.with_record(releases=tuple(releases)).seeing(variables={"QUEUE_PASSWORD": "mine", "NEW": "x"})
-    row = checklist.env_row(seen.resolved, seen.look)
+    row = preflight.env_row(seen.resolved, seen.look)
     assert row.level == WARNING
     assert row.sentence == (
         "QUEUE_PASSWORD differs from what bob deployed at 2026-04-21 09:30 (release r2); NEW is new"
@@ -135,6 +135,6 @@ def test_a_variable_that_differs_is_named_with_who_brought_the_present_value_and
 
 
 def test_every_row_has_a_name_that_can_be_skipped_or_is_said_to_be_needed(scene: Scene) -> None:
-    named = checklist.names(scene.inventory, scene.services)
+    named = preflight.names(scene.inventory, scene.services)
     assert len(named) == len(set(named))
     assert {f"{SECOND} image", TRAINING, ".env", "tree", "NVIDIA driver"} <= set(named)

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from remote.checks import container, disk, gpu, progress, say
-from remote.checks.asked import Expected
-from remote.checks.gpu import BASIC, FAULTS
-from remote.checks.together import Question, ask_all
-from remote.command import Ended
-from remote.engine import EngineError
-from remote.offset import Position
-from remote.stream import Bounds
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check, OffsetFile, Refusal, StreamAddress
+from gpu_runbook.common import humanize
+from gpu_runbook.common.command import Ended
+from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.protocol.health import Expected
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check, OffsetFile, Refusal, StreamAddress
+from gpu_runbook.server.checks import container, disk, gpu
+from gpu_runbook.server.checks import offset as progress
+from gpu_runbook.server.checks.gpu import BASIC, FAULTS
+from gpu_runbook.server.docker.engine import EngineError
+from gpu_runbook.server.queue.offset import Position
+from gpu_runbook.server.queue.stream import Bounds
 from tests.unit.processes import made_process
 
 NOW = 1_776_680_000.0
@@ -328,7 +330,7 @@ def test_a_question_that_fails_says_where_and_quotes_nothing() -> None:
 
 
 def test_figures_read_as_people_write_them() -> None:
-    assert [say.span(s) for s in (-3, 40, 119, 720, 7300, 500_000)] == [
+    assert [humanize.span(s) for s in (-3, 40, 119, 720, 7300, 500_000)] == [
         "0 s",
         "40 s",
         "119 s",
@@ -336,5 +338,5 @@ def test_figures_read_as_people_write_them() -> None:
         "2 h",
         "6 days",
     ]
-    assert [say.size(n) for n in (0, 2048, 150 << 20, 5 << 40)] == ["0 B", "2.0 KiB", "150 MiB", "5.0 TiB"]
-    assert [say.several(n, "message") for n in (1, 2)] == ["1 message", "2 messages"]
+    assert [humanize.size(n) for n in (0, 2048, 150 << 20, 5 << 40)] == ["0 B", "2.0 KiB", "150 MiB", "5.0 TiB"]
+    assert [humanize.several(n, "message") for n in (1, 2)] == ["1 message", "2 messages"]

@@ -14,28 +14,44 @@ from typing import Any
 
 import pytest
 
-from remote import health, ids, journal, lock, notes, occupants, pause, pausing, tidy, watch
-from remote import history as pasts
-from remote.checks import container, disk, progress, say, scheduled
-from remote.checks.asked import DiskLimits, Expected, Request
-from remote.checks.together import Question
-from remote.engine import Engine
-from remote.journal import Journal
-from remote.offset import Position
-from remote.plans import Watch as WatchTerms
-from remote.scheduled import channels, deliver, main, restarts, silence
-from remote.scheduled import round as one_round
-from remote.scheduled import state as states
-from remote.scheduled.alarm import STILL
-from remote.scheduled.settings import HISTORY, LOCK, SETTINGS, STATE, Channels, Installed, Program, Settings, place
-from remote.scheduled.state import State
-from remote.scheduled.untaken import Untaken
-from remote.scheduled.waiting import LONGEST_PENDING
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.stream import Bounds
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
-from runbook import clocks
+from gpu_runbook.common import humanize, run_id
+from gpu_runbook.common.parallel import Question
+from gpu_runbook.laptop.deploy import clocks
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.plan import Watch as WatchTerms
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.server.checks import container, disk, offset, schedule, suite
+from gpu_runbook.server.docker import containers
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.queue.offset import Position
+from gpu_runbook.server.queue.stream import Bounds
+from gpu_runbook.server.retention import after_run
+from gpu_runbook.server.run import watch
+from gpu_runbook.server.schedule import main, restart_policy, silence
+from gpu_runbook.server.schedule import round as one_round
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify import channels, delivery
+from gpu_runbook.server.schedule.notify.errors import Untaken
+from gpu_runbook.server.schedule.notify.policy import STILL
+from gpu_runbook.server.schedule.notify.waiting import LONGEST_PENDING
+from gpu_runbook.server.schedule.settings import (
+    HISTORY,
+    LOCK,
+    SETTINGS,
+    STATE,
+    Channels,
+    Installed,
+    Program,
+    Settings,
+    place,
+)
+from gpu_runbook.server.schedule.state import State
+from gpu_runbook.server.state import journal, jsonfile, lock, pause
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import history as pasts
+from gpu_runbook.server.verbs import pause as pausing
+from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.forms import RUN
 from tests.unit.test_checks import inspected
 
@@ -84,7 +100,7 @@ def store(tmp_path: Path) -> Store:
 
 def ran(store: Store) -> str:
     """A run that has come to its end."""
-    run = ids.new_id(store)
+    run = run_id.new_id(store)
     book = Journal(store.journal(run))
     book.write("begin", action="deploy", who="ann", laptop="laptop")
     book.write("end", outcome="done", sentence="so it was")
@@ -113,12 +129,12 @@ def test_a_life_of_runs_keeps_its_order_and_its_dates_whatever_becomes_of_the_cl
 def test_of_many_runs_the_oldest_go_and_never_one_that_is_young(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
-    monkeypatch.setattr(tidy, "KEEP_RUNS", 30)
-    made = [ran(store) for _ in range(tidy.KEEP_RUNS)]
+    monkeypatch.setattr(after_run, "KEEP_RUNS", 30)
+    made = [ran(store) for _ in range(after_run.KEEP_RUNS)]
     clock.is_set(jump)
     made += [ran(store) for _ in range(20)]
-    assert tidy.tidy(store, None, 3) == []  # type: ignore[arg-type]  # nothing of the engine's is to go
-    assert journal.runs(store) == made[-tidy.KEEP_RUNS :]
+    assert after_run.tidy(store, None, 3) == []  # type: ignore[arg-type]  # nothing of the engine's is to go
+    assert journal.runs(store) == made[-after_run.KEEP_RUNS :]
 
 
 @each_jump
@@ -161,11 +177,11 @@ def test_of_a_run_by_an_older_version_it_is_known_by_the_clock(store: Store, clo
 def test_three_restarts_are_forgotten_an_hour_later(clock: Clock, jump: float) -> None:
     when = tuple(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock.now - ago)) for ago in (600, 300, 0))
     clock.is_set(jump)
-    left = restarts.recent(when, clock.now)
+    left = restart_policy.recent(when, clock.now)
     assert (len(left) == 3) == (jump < DAY)
-    for _ in range(int(restarts.HOUR / EVERY)):
+    for _ in range(int(restart_policy.HOUR / EVERY)):
         clock.goes_on(EVERY)
-        left = restarts.recent(left, clock.now)
+        left = restart_policy.recent(left, clock.now)
     assert left == ()
 
 
@@ -179,7 +195,7 @@ class Rounds:
         self.settings = Settings("gpu-1", store.root, EVERY, asked, channels=channels, keep=int(DAY))
         self.installed = Installed(self.settings, "0", "0", clock.text(), "ann", "laptop")
         Path(place(store, STATE)).parent.mkdir()
-        notes.save(place(store, SETTINGS), self.installed)
+        jsonfile.save(place(store, SETTINGS), self.installed)
 
     def change(self, **settings: int) -> None:
         self.settings = dataclasses.replace(self.settings, **settings)  # type: ignore[arg-type]
@@ -201,7 +217,7 @@ class Rounds:
     @property
     def row(self) -> Check:
         """What `fab health` says of the check."""
-        return scheduled.check("schedule", self.store, "", self.clock.now)
+        return schedule.check("schedule", self.store, "", self.clock.now)
 
     @property
     def lines(self) -> int:
@@ -225,7 +241,7 @@ def many_rounds(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rounds:
 
     monkeypatch.setattr(channels, "of", lambda settings: {"ops": channels.Channel(str, str, away)})
     monkeypatch.setattr(disk, "look", lambda path: disk.Room(path, "/", 100, 50, 50, 50, 1))
-    for module in (one_round, deliver):
+    for module in (one_round, delivery):
         monkeypatch.setattr(module, "ask_all", in_turn)
     return rounds
 
@@ -237,7 +253,7 @@ def test_rounds_go_on_under_a_clock_that_was_set(many_rounds: Rounds, clock: Clo
     rounds.made(3)
     (waiting,) = rounds.state.pending
     clock.is_set(jump)
-    (check,) = (one for one in rounds.made() if one.name == health.DISK)
+    (check,) = (one for one in rounds.made() if one.name == suite.DISK)
     assert check.level == UNKNOWN and "docker's own disk is not known" in check.sentence
     state = rounds.state
     assert state.rounds == 4 and state.at == clock.text()[:19] + "Z"
@@ -273,15 +289,15 @@ def test_a_clock_that_is_set_during_a_round_spoils_nothing(
     rounds: Rounds, clock: Clock, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
     rounds.made(2)
-    asked = health.questions
+    asked = suite.questions
 
     def questions(*given: Any) -> Any:
         clock.is_set(jump)
         return asked(*given)
 
-    monkeypatch.setattr(health, "questions", questions)
+    monkeypatch.setattr(suite, "questions", questions)
     rounds.made()
-    monkeypatch.setattr(health, "questions", asked)
+    monkeypatch.setattr(suite, "questions", asked)
     rounds.made(2)
     assert (rounds.state.rounds, rounds.lines, len(rounds.state.pending)) == (5, 5, 1)
     assert rounds.row.figures["since_last"] == 0
@@ -351,11 +367,11 @@ def test_a_container_that_started_ahead_of_the_clock_is_in_no_crash_loop(
 
 
 def test_what_has_lasted_since_ahead_of_the_clock_has_lasted_an_unknown_time() -> None:
-    assert [say.span(seconds) for seconds in (-1, -59, -61, -YEAR)] == ["0 s", "0 s", *["an unknown time"] * 2]
-    file = progress.OffsetFile("/azaion/offset.yaml")
-    pursuit = progress.Pursuit("q", file, progress.StreamAddress("rabbit.lan", 5552, "annotations"), "")
+    assert [humanize.span(seconds) for seconds in (-1, -59, -61, -YEAR)] == ["0 s", "0 s", *["an unknown time"] * 2]
+    file = offset.OffsetFile("/azaion/offset.yaml")
+    pursuit = offset.Pursuit("q", file, offset.StreamAddress("rabbit.lan", 5552, "annotations"), "")
     at = Position(5, BEGIN + YEAR)
-    found = progress.judge_movement("q offset", pursuit, at, at, Bounds(0, 100), BEGIN)
+    found = offset.judge_movement("q offset", pursuit, at, at, Bounds(0, 100), BEGIN)
     assert "unchanged for an unknown time" in found.sentence
 
 
@@ -368,7 +384,7 @@ def test_an_outage_is_never_negative_nor_longer_than_the_run(
 ) -> None:
     before = {"State": {"FinishedAt": f"2026-04-20T{ended}Z"}}
     after = {"State": {"StartedAt": f"2026-04-20T{started}Z"}}
-    assert occupants.outage(before, after, most) == down
+    assert containers.outage(before, after, most) == down
 
 
 class Logged(Engine):

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from remote import close, journal, leftovers, recover
-from remote.journal import Journal
-from remote.plans import ConfigFile, ConsumerStep, OffsetFile, Plan, Watch
-from remote.state_make import make
-from remote.store import Store
-from remote.swap import ConfigSwap, Swap
-from remote.words import Refusal, encode
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, OffsetFile, Plan, Watch
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.run import leftovers, recovery
+from gpu_runbook.server.run.swap import ConfigSwap, Swap
+from gpu_runbook.server.state import journal
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs import close
+from gpu_runbook.server.verbs.state_make import make
 from tasks.deploy import _closing
 from tasks.visit import run_id
 from tests.unit.world import NEW, OLD, RUN, World, placed
@@ -168,7 +170,7 @@ def test_whoever_brings_a_run_to_its_end_takes_away_what_it_has_left(
 ) -> None:
     cut_off(store, tmp_path)
     half_swapped(world)
-    recover.cut_off_runs(store, world, -1, ())
+    recovery.cut_off_runs(store, world, -1, ())
     assert world.runs(OLD)
     assert [path.name for path in tmp_path.iterdir() if RUN in path.name] == []
 

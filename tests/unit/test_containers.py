@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-import remote.occupants
-from remote.docker import create_command, labels
-from remote.engine import Engine
-from remote.occupants import felled, lives, moment, occupant, policy_of
-from remote.ours import Ours
-from remote.plans import Spec
+import gpu_runbook.server.docker.containers
+from gpu_runbook.protocol.plan import Spec
+from gpu_runbook.server.docker.commands import create_command, labels
+from gpu_runbook.server.docker.containers import felled, lives, moment, occupant, policy_of
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.ours import Ours
 
 FULL = Spec(
     image="registry.lan:5000/azaion/queue@sha256:00",
@@ -141,7 +141,7 @@ def test_a_container_that_ended_while_its_engine_started_was_felled_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, status: str, expected: bool
 ) -> None:
     """`after`: seconds since the engine made its socket."""
-    monkeypatch.setattr(remote.occupants, "PID_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(gpu_runbook.server.docker.containers, "PID_FILE", str(tmp_path / "none"))
     (tmp_path / "docker.sock").touch()
     ended = time.gmtime((tmp_path / "docker.sock").stat().st_ctime + after)
     container = inspected(Running=False, Status=status, FinishedAt=time.strftime("%Y-%m-%dT%H:%M:%S.5Z", ended))

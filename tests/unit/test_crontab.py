@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from remote.scheduled.crontab import block, found, is_running, with_block
-from remote.words import Refusal
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.schedule.crontab import block, found, is_running, with_block
 from tests.unit.processes import made_process
 
 ROOT = "/azaion"

@@ -16,8 +16,8 @@ from sandbox.place import CHECKOUT
 # A verb as wire would call it; its life says what the test wants, and writes a file at its end.
 VERB = """
 import os, sys, time
-from remote.detach import detached
-from remote.words import Refusal
+from gpu_runbook.server.rpc.detach import detached
+from gpu_runbook.protocol.words import Refusal
 
 def life(say):
     if mode == "refused":

@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
-from remote import carry, docker_disk, operate, ready
-from remote.docker_disk import trouble
-from remote.engine import Engine, EngineError
-from remote.plans import ConsumerStep, Occupant, Plan, Watch
-from remote.scheduled import act
-from remote.scheduled.act import DEAD, STUCK
-from remote.scheduled.settings import Installed, Restart, Settings
-from remote.stage import Site
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import Refusal
+from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.docker import disk as docker_disk
+from gpu_runbook.server.docker.disk import trouble
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.run import preconditions, rollout
+from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.schedule import repair
+from gpu_runbook.server.schedule.repair import DEAD, STUCK
+from gpu_runbook.server.schedule.settings import Installed, Restart, Settings
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import restart as operate
+from gpu_runbook.server.verbs.state_make import make
 
 QUEUE, ID = "annotation-queue", "c" * 64
 ROOT = "/var/lib/docker"
@@ -81,17 +83,17 @@ def step(change: str, running: bool = True) -> ConsumerStep:
 def carried_out(store: Store, monkeypatch: pytest.MonkeyPatch, *steps: ConsumerStep) -> Any:
     """How a run ends, that would stop or start something only where it says so."""
     for name in ("_check_starting_point", "_refuse_runs"):
-        monkeypatch.setattr(ready, name, lambda site: None)
+        monkeypatch.setattr(preconditions, name, lambda site: None)
     for name in ("_stop", "_restart"):
         monkeypatch.setattr(operate, name, lambda site, step: "carried out")
-    monkeypatch.setattr(carry, "stage", lambda site, step: None)
-    monkeypatch.setattr(carry, "_exchange", lambda site, steps, swaps: "carried out")
-    monkeypatch.setattr(carry, "_close", lambda site, swaps: None)
+    monkeypatch.setattr(rollout, "stage", lambda site, step: None)
+    monkeypatch.setattr(rollout, "_exchange", lambda site, steps, swaps: "carried out")
+    monkeypatch.setattr(rollout, "_close", lambda site, swaps: None)
     run, action = "20260420-101112-abcd", steps[-1].change
     plan = Plan(run, action, "gpu-1", store.root, "", "ann", "laptop", "0", consumers=steps)
     book = SimpleNamespace(write=lambda *line, **fields: True)
     docker = SimpleNamespace(engine=Docker("unix:///x"))
-    carry_out = operate.carry_out if action in ("restart", "stop") else carry.carry_out
+    carry_out = operate.carry_out if action in ("restart", "stop") else rollout.carry_out
     return carry_out(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
 
 
@@ -136,15 +138,15 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
         container=lambda one: {"Id": one, "State": state},
         get=lambda *asked, **more: {"DockerRootDir": ROOT},
     )
-    monkeypatch.setattr(act.engines, "find", lambda host: engine)
+    monkeypatch.setattr(repair.engines, "find", lambda host: engine)
     occupant = dataclasses.replace(step("restart").old, release="r1")  # type: ignore[type-var]
-    monkeypatch.setattr(act, "occupants", lambda *asked: (occupant,))
-    monkeypatch.setattr(act, "_carry_out", lambda *asked: "it was stopped")
+    monkeypatch.setattr(repair, "occupants", lambda *asked: (occupant,))
+    monkeypatch.setattr(repair, "_carry_out", lambda *asked: "it was stopped")
     asked = SimpleNamespace(docker_host="")
     settings = Settings("gpu-1", store.root, 300, asked)  # type: ignore[arg-type]
     installed = Installed(settings, "0", "0", "2026-04-20T10:11:12Z", "ann", "laptop")
     restart = Restart(QUEUE, stuck=True)
     with pytest.raises(Refusal, match="it is not stopped: it could not be started again, as docker's own disk"):
-        act.start_again(installed, store, restart, STUCK, lambda: True)
+        repair.start_again(installed, store, restart, STUCK, lambda: True)
     state.update(Running=False, Status="exited", ExitCode=1)
-    assert act.start_again(installed, store, restart, DEAD, lambda: True) == "it was stopped"
+    assert repair.start_again(installed, store, restart, DEAD, lambda: True) == "it was stopped"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from remote.looks import BatchState
-from remote.plans import ConfigFile, MeantStop, RunState
-from remote.words import CRITICAL, WARNING, Check
-from runbook import drift
-from runbook.drift import Comparison, Version
+from gpu_runbook.laptop.commands import diff
+from gpu_runbook.laptop.commands.diff import Comparison, Version
+from gpu_runbook.protocol.plan import ConfigFile, MeantStop, RunState
+from gpu_runbook.protocol.snapshot import BatchState
+from gpu_runbook.protocol.words import CRITICAL, WARNING, Check
 from tests.unit.scene import QUEUE, REPOSITORY, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
 CONFIG = ConfigFile("/azaion/config.yaml", "")
@@ -20,7 +20,7 @@ CONFIG = ConfigFile("/azaion/config.yaml", "")
 
 def compared(scene: Scene, *services: str) -> Comparison:
     chosen = scene.only(*services) if services else scene.services
-    return drift.compare(scene.inventory, scene.resolved, chosen, scene.look, order())
+    return diff.compare(scene.inventory, scene.resolved, chosen, scene.look, order())
 
 
 def found(scene: Scene) -> list[tuple[str, str, str]]:
@@ -43,17 +43,17 @@ def scene(tmp_path: Path) -> Scene:
 def test_a_server_that_is_as_it_is_wanted_and_recorded_says_so(scene: Scene) -> None:
     comparison = compared(scene)
     assert comparison.same
-    assert [text for text, _ in drift.lines(comparison)] == [
+    assert [text for text, _ in diff.lines(comparison)] == [
         "gpu-1: release r2 is in force",
         "  a deploy would change nothing",
         "  everything is as the record has it",
     ]
-    assert drift.as_result(comparison)["same"] is True
+    assert diff.as_result(comparison)["same"] is True
 
 
 def test_a_bare_server_is_told_what_a_deploy_would_place(tmp_path: Path) -> None:
     comparison = compared(bare(tmp_path))
-    texts = [text for text, _ in drift.lines(comparison)]
+    texts = [text for text, _ in diff.lines(comparison)]
     assert texts[:3] == [
         "gpu-1: no release yet",
         "  annotation-queue: a deploy places it: nothing is there yet",
@@ -70,7 +70,7 @@ def test_another_image_is_named_by_tag_and_digest_from_and_to(scene: Scene) -> N
     assert queue.reason == "its spec differs (image)"
     assert queue.before == Version("tag-r2", image("queue", "2"))
     assert queue.after == Version("1.1", image("queue", "11"))
-    texts = [text for text, _ in drift.lines(compared(moved))]
+    texts = [text for text, _ in diff.lines(compared(moved))]
     assert texts[1:3] == [
         "  annotation-queue: a deploy replaces what runs: its spec differs (image)",
         "      tag-r2 (sha256:2) → 1.1 (sha256:11)",
@@ -197,7 +197,7 @@ def test_a_service_that_hosts_yaml_does_not_name_any_more_is_drift(scene: Scene)
 def test_what_makes_the_comparison_uncertain_is_said_first(scene: Scene) -> None:
     run = RunState("r9", "under-way", "deploy", "bob", "10:00", "watching")
     damaged = Check("record", WARNING, "release r0 cannot be read")
-    texts = [text for text, _ in drift.lines(compared(scene.seeing(run=run, rows=(damaged,))))]
+    texts = [text for text, _ in diff.lines(compared(scene.seeing(run=run, rows=(damaged,))))]
     assert texts[1:3] == [
         "  release r0 cannot be read",
         "  deploy r9 by bob is under way: what is seen here may be half done",

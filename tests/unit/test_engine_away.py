@@ -12,19 +12,21 @@ from typing import Any
 
 import pytest
 
-import remote.docker
-from remote import carry, halt, journal, operate, process, recover, swap, unstage, watch
-from remote.docker import AtFault, Docker, Final, StepFailed, StillRuns
-from remote.ends import End
-from remote.engine import Engine, EngineError
-from remote.journal import Journal
-from remote.plans import ConsumerStep, Occupant, Plan, Watch
-from remote.stage import Site
-from remote.state_make import make
-from remote.store import Store
-from remote.swap import ConfigSwap, Swap, back, forward
-from remote.unfinished import unobeyed
-from remote.words import Refusal, encode
+import gpu_runbook.server.docker.commands
+from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.run import process, recovery, rollout, stop_start, swap, unstage, watch
+from gpu_runbook.server.run.outcome import End
+from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.run.swap import ConfigSwap, Swap, back, forward
+from gpu_runbook.server.run.unfinished import unobeyed
+from gpu_runbook.server.state import journal
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs import restart
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World, placed
 
 LATER = "20260420-101113-abcd"
@@ -85,7 +87,7 @@ def test_what_no_patience_helps_is_tried_no_longer(store: Store, world: World) -
     with pytest.raises(StepFailed, match="docker start failed: connection error") as raised:
         docker(store, world).ensure_started(NEW)
     assert not isinstance(raised.value, Final)
-    assert remote.docker.PATIENCE < world.now < remote.docker.PATIENCE + 10
+    assert gpu_runbook.server.docker.commands.PATIENCE < world.now < gpu_runbook.server.docker.commands.PATIENCE + 10
 
 
 def test_a_container_that_is_itself_at_fault_is_given_up_at_once(store: Store, world: World) -> None:
@@ -150,7 +152,7 @@ def test_a_swap_whose_new_one_cannot_start_is_undone_at_once(store: Store, world
 
 
 def exchanged(here: Site) -> End | None:
-    return carry._exchange(here, list(here.plan.consumers), [SWAP])
+    return rollout._exchange(here, list(here.plan.consumers), [SWAP])
 
 
 def test_a_swap_that_cannot_be_undone_has_no_end_and_is_undone_by_whoever_comes_next(
@@ -175,7 +177,7 @@ def test_a_swap_that_cannot_be_undone_has_no_end_and_is_undone_by_whoever_comes_
 
 
 def mended(store: Store, world: World) -> list[str]:
-    return recover.cut_off_runs(store, world, -1, ())
+    return recovery.cut_off_runs(store, world, -1, ())
 
 
 def test_however_often_it_is_tried_the_journal_stays_as_long_as_it_is(store: Store, world: World) -> None:
@@ -229,7 +231,7 @@ def test_one_that_cannot_be_killed_is_not_said_to_be_back(store: Store, world: W
     assert end.sentence.endswith(f"; and it could not be undone: queue: {left}")
     assert world.runs(OLD) and not world.runs(NEW)
     assert world.policies[OLD] == "always" and world.names[OLD] == "queue"
-    assert world.now > remote.docker.PATIENCE
+    assert world.now > gpu_runbook.server.docker.commands.PATIENCE
 
 
 def test_a_grace_that_is_longer_than_all_patience_leaves_nothing_unseen(store: Store, world: World) -> None:
@@ -247,7 +249,7 @@ def test_one_that_ends_while_it_is_watched_is_replaced_all_the_same(store: Store
 
 
 def test_one_that_ends_during_the_undoing_is_started_again(store: Store, world: World) -> None:
-    world.undying[OLD] = world.now + remote.docker.PATIENCE + 60
+    world.undying[OLD] = world.now + gpu_runbook.server.docker.commands.PATIENCE + 60
     end = exchanged(site(store, world))
     assert end and end.outcome == "rolled-back", end
     assert world.runs(OLD) and [at for at, argv in world.ran if argv[1:] == ["start", OLD]]
@@ -324,9 +326,9 @@ def test_offsets_are_those_of_a_release_that_did_start(
 
 def test_a_first_offset_that_is_not_known_is_not_made_up() -> None:
     entry = {"service": "queue", "first": None, "end": 31975}
-    assert carry._range([entry]) == "; queue handled offsets up to 31974 meanwhile"
-    assert carry._range([{**entry, "end": None}]) == ""
-    assert carry._range([{**entry, "first": 100}]) == "; queue handled offsets 100 to 31974 meanwhile"
+    assert rollout._range([entry]) == "; queue handled offsets up to 31974 meanwhile"
+    assert rollout._range([{**entry, "end": None}]) == ""
+    assert rollout._range([{**entry, "first": 100}]) == "; queue handled offsets 100 to 31974 meanwhile"
 
 
 def test_what_was_staged_and_not_placed_goes_with_the_run(tmp_path: Path) -> None:
@@ -372,7 +374,7 @@ def test_a_restart_that_was_not_seen_to_end_is_gone_on_with(store: Store, world:
     here = site(store, world, OPERATED, "restart")
     here.journal.write("restart", service="queue", container=OLD, grace=4)
     world.away_after("stop", seconds=1000)
-    assert operate._restart(here, OPERATED) is None
+    assert restart._restart(here, OPERATED) is None
     here.journal.close()
     assert not world.runs(OLD)
     with pytest.raises(Refusal, match="can neither be finished nor undone: docker start failed"):
@@ -389,7 +391,7 @@ def test_an_operation_on_one_that_cannot_be_killed_says_so(
     world.undying[OLD] = float("inf")
     step = dataclasses.replace(OPERATED, change=change)
     here = site(store, world, step, change)
-    end = operate._restart(here, step) if change == "restart" else operate._stop(here, step)
+    end = restart._restart(here, step) if change == "restart" else restart._stop(here, step)
     assert end and end.outcome == "needs-person"
     assert end.sentence.endswith("; it still runs, and may end at any moment")
 
@@ -397,7 +399,7 @@ def test_an_operation_on_one_that_cannot_be_killed_says_so(
 def test_a_restart_that_was_cut_off_while_it_stopped_its_consumer_stops_it_first(store: Store, world: World) -> None:
     doing = docker(store, world)
     doing.unobeyed.add(OLD)
-    halt.start(doing, OPERATED)
+    stop_start.start(doing, OPERATED)
     assert [argv[1] for _, argv in world.ran][:2] == ["stop", "start"]
 
 
@@ -422,6 +424,6 @@ def test_a_rollback_that_failed_and_could_not_be_recorded_has_no_end_yet(
     store: Store, world: World, unwatched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = site(store, world, action="rollback")
-    monkeypatch.setattr(carry, "_enter", lambda *arguments: "the record could not be written: no space")
-    assert carry._failed(here, [SWAP], "queue 1 failed its watch", "queue") is None
+    monkeypatch.setattr(rollout, "_enter", lambda *arguments: "the record could not be written: no space")
+    assert rollout._failed(here, [SWAP], "queue 1 failed its watch", "queue") is None
     assert journal.read(store.journal(RUN))[-1]["why"].endswith("; the record could not be written: no space")

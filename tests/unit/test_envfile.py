@@ -9,8 +9,8 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbook.envfile import Env, load_env, read_env
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs.dotenv import Env, load_env, read_env
 
 PROJECT = Path(__file__).parents[2]
 

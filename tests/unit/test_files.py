@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from remote import files
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.swap import ConfigSwap, put_config_back
-from remote.words import Refusal
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.run.swap import ConfigSwap, put_config_back
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files
+from gpu_runbook.server.verbs.state_make import make
 
 WITHOUT_ROOM = """
 import resource, sys
-from remote import files
-from remote.words import Refusal
+from gpu_runbook.server.system import files
+from gpu_runbook.protocol.words import Refusal
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
     files.write(sys.argv[1], b"n" * 5000)
@@ -31,8 +31,8 @@ except Refusal as refusal:
 """
 AS_NOBODY = """
 import os, sys
-from remote import files
-from remote.words import Refusal
+from gpu_runbook.server.system import files
+from gpu_runbook.protocol.words import Refusal
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
@@ -42,7 +42,7 @@ except Refusal as refusal:
 """
 FOR_EVER = """
 import sys
-from remote import files
+from gpu_runbook.server.system import files
 print("up", flush=True)
 while True:
     files.write(sys.argv[1], b"a" * 200_000)
@@ -241,7 +241,7 @@ def test_room_is_kept_aside_until_less_than_it_is_left(tmp_path: Path) -> None:
 
 def test_room_that_is_not_there_is_not_kept(tmp_path: Path) -> None:
     program = (
-        "import resource, sys; from remote import files\n"
+        "import resource, sys; from gpu_runbook.server.system import files\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "files.reserve(sys.argv[1], 5000)"
     )
@@ -255,7 +255,7 @@ def test_the_kept_config_itself_comes_back_where_there_is_no_room_for_a_copy(tmp
     path.write_text("new")
     swap = ConfigSwap(str(path), str(staged), str(kept), 0o640, os.geteuid(), os.getegid())
     program = (
-        "import json, resource, sys; from remote.swap import ConfigSwap, put_config_back\n"
+        "import json, resource, sys; from gpu_runbook.server.run.swap import ConfigSwap, put_config_back\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "put_config_back(ConfigSwap(**json.loads(sys.argv[1])))"
     )

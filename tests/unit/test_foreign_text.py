@@ -19,33 +19,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote import batch, docker_disk, fetch, gpu_support, lock, look, models, setup, stream, view, watch
-from remote import engine as engines
-from remote.checks import broker, container, disk, gpu, logtail
-from remote.checks.asked import Expected
-from remote.codec import decode
-from remote.command import Ended
-from remote.engine import Engine, EngineError
-from remote.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
-from remote.gpu_support import Driver
-from remote.models import Models
-from remote.plans import Occupant, Plan
-from remote.scheduled import crontab, http, metrics, smtp
-from remote.scheduled.alarm import NEW, News
-from remote.scheduled.message import compose
-from remote.scheduled.rounds import Round
-from remote.scheduled.state import State
-from remote.vigil import Seen
-from remote.words import CRITICAL, Check, Malformed, Refusal
-from runbook import exchange, plain, running, show_models, telling
-from runbook.envfile import read_env
-from runbook.errors import BadInput, RunbookError
-from runbook.gates import ci, reports, verdict
-from runbook.gates.ci import Commit
-from runbook.gates.forges import RED, Result
-from runbook.gates.shape import Misshapen, text
-from runbook.problems import bad_input
-from runbook.screen import Screen
+from gpu_runbook.common.command import Ended
+from gpu_runbook.common.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
+from gpu_runbook.laptop.commands import models_text
+from gpu_runbook.laptop.deploy import journal_text, run
+from gpu_runbook.laptop.errors import BadInput, RunbookError
+from gpu_runbook.laptop.gates import ci, scan_reports, scan_verdict
+from gpu_runbook.laptop.gates.ci import Commit
+from gpu_runbook.laptop.gates.forges import RED, Result
+from gpu_runbook.laptop.gates.parsing import Misshapen, text
+from gpu_runbook.laptop.inputs.dotenv import read_env
+from gpu_runbook.laptop.inventory.problems import bad_input
+from gpu_runbook.laptop.rpc import call
+from gpu_runbook.laptop.terminal import sanitize
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.health import Expected
+from gpu_runbook.protocol.plan import Occupant, Plan
+from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.words import CRITICAL, Check, Malformed, Refusal
+from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_support, log_tail
+from gpu_runbook.server.checks.gpu_support import Driver
+from gpu_runbook.server.docker import disk as docker_disk
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.facts import snapshot
+from gpu_runbook.server.queue import stream
+from gpu_runbook.server.run import watch
+from gpu_runbook.server.run.verdict import Seen
+from gpu_runbook.server.schedule import crontab, metrics
+from gpu_runbook.server.schedule.notify import mail, webhook
+from gpu_runbook.server.schedule.notify.message import compose
+from gpu_runbook.server.schedule.notify.policy import NEW, News
+from gpu_runbook.server.schedule.state import State
+from gpu_runbook.server.state import lock
+from gpu_runbook.server.verbs import models, setup
+from gpu_runbook.server.verbs import snapshot as look
+from gpu_runbook.server.verbs.models import Models
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
 from tests.unit.test_batch import TRAINING
 from tests.unit.test_stream import yes
@@ -164,8 +174,8 @@ def a_pull(said: str, folder: Path) -> Any:
         yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch.pulling, "pull", pull)
-        return refused(lambda: fetch._pull(Saying({}), "team/queue@sha256:00", None, lambda _: None))
+        patch.setattr(pull.pulling, "pull", pull)
+        return refused(lambda: pull._pull(Saying({}), "team/queue@sha256:00", None, lambda _: None))
 
 
 def engines_error(said: str, folder: Path) -> Any:
@@ -193,7 +203,7 @@ def a_model_directory(said: str, folder: Path) -> Any:
     places = {"root": str(folder), "state": str(folder / "state"), "folder": str(folder / "models")}
     request = {**places, "file": "best.pt", "configs": {}, "verify": ""}
     found = decode(Models, models.answer(request, lambda _: None))
-    (line,) = (line for line, _ in show_models.lines("gpu-1", "/azaion/models", found) if "no dates" in line)
+    (line,) = (line for line, _ in models_text.lines("gpu-1", "/azaion/models", found) if "no dates" in line)
     return [*found.others, line.strip()]
 
 
@@ -208,7 +218,7 @@ def made(folder: Path, said: str, is_folder: bool = False) -> None:
 def a_containers_name(said: str, folder: Path) -> Any:
     occupant = Occupant("c" * 64, said, "sha256:ff", True, "2026-04-20T10:11:12.5Z", "no", False)
     both = (occupant, dataclasses.replace(occupant, container="d" * 64))
-    return [batch._said(occupant, TRAINING, []), *view._crowded("queue", both)]
+    return [batch._said(occupant, TRAINING, []), *snapshot._crowded("queue", both)]
 
 
 def a_containers_end(said: str, folder: Path) -> Any:
@@ -266,12 +276,12 @@ def a_log(said: str, folder: Path) -> Any:
     failure = watch._failure(engine, entry)
     kept = watch.tail(engine, "c")
     assert len(kept) <= 20 and all(len(line) <= watch.LONGEST and "\n" not in line for line in kept)
-    return [logtail.check("log", "queue", engine, ("9 results",)), failure, Seen(0.0, failure=failure).failure]
+    return [log_tail.check("log", "queue", engine, ("9 results",)), failure, Seen(0.0, failure=failure).failure]
 
 
 def a_webhook(said: str, folder: Path) -> Any:
     body = io.BytesIO(said.encode("utf-8", "surrogatepass"))
-    return str(http._status(urllib.error.HTTPError("http://x", 400, said[:100], Headers(), body)))
+    return str(webhook._status(urllib.error.HTTPError("http://x", 400, said[:100], Headers(), body)))
 
 
 def a_crontab(said: str, folder: Path) -> Any:
@@ -296,7 +306,7 @@ def a_label(said: str, folder: Path) -> Any:
 
 def an_error_of_a_server(said: str, folder: Path) -> Any:
     content = {"kind": "refused", "message": said, "hint": said}
-    return [exchange._error("gpu-1", content), exchange._not_run(Somewhere, 1, said.strip())]  # type: ignore[arg-type]
+    return [call._error("gpu-1", content), call._not_run(Somewhere, 1, said.strip())]  # type: ignore[arg-type]
 
 
 RUN = "20260420-101112-abcd"
@@ -304,9 +314,9 @@ RUN = "20260420-101112-abcd"
 
 def an_end_of_a_run(said: str, folder: Path) -> Any:
     end = {"outcome": "done", "sentence": said, "details": {"notes": [said]}}
-    ended = running.conclude(Somewhere, {"run": RUN, "end": end})  # type: ignore[arg-type]
+    ended = run.conclude(Somewhere, {"run": RUN, "end": end})  # type: ignore[arg-type]
     failed = {"outcome": "rolled-back", "sentence": said, "hint": said}
-    error = refused(lambda: running.conclude(Somewhere, {"run": RUN, "end": failed}), RunbookError)  # type: ignore[arg-type]
+    error = refused(lambda: run.conclude(Somewhere, {"run": RUN, "end": failed}), RunbookError)  # type: ignore[arg-type]
     return [ended.sentence, *ended.notes, error]
 
 
@@ -318,7 +328,7 @@ def a_journal(said: str, folder: Path) -> Any:
         {"event": "undoing", "reason": said},
     ]
     passing = [{"event": "seen", "service": said, "broker": said}, {"event": "pulling", "image": said}]
-    return [*(telling.sentence(one) for one in told), *(telling.passing(one) for one in passing)]
+    return [*(journal_text.sentence(one) for one in told), *(journal_text.passing(one) for one in passing)]
 
 
 def a_forge(said: str, folder: Path) -> Any:
@@ -333,10 +343,10 @@ def a_scan(said: str, folder: Path) -> Any:
     document = {"SchemaVersion": 2, "Metadata": about, "Results": [{"Class": "os-pkgs", "Vulnerabilities": [hole]}]}
     document["Results"][0]["Vulnerabilities"][0]["Severity"] = "HIGH"  # type: ignore[index]
     try:
-        report = reports.read(json.dumps(document).encode())
+        report = scan_reports.read(json.dumps(document).encode())
     except Misshapen as error:
         return str(error)
-    return verdict.judge("queue scan", report, (), reports.datetime.now(reports.timezone.utc))
+    return scan_verdict.judge("queue scan", report, (), scan_reports.datetime.now(scan_reports.timezone.utc))
 
 
 def a_variable(said: str, folder: Path) -> Any:
@@ -369,7 +379,7 @@ ENTRIES: dict[str, Entry] = {
     "docker's version": dockers_version,
     "a line of a log": a_log,
     "a webhook's answer": a_webhook,
-    "a mail server's answer": lambda said, _: smtp._said(554, said.encode("utf-8", "surrogatepass")),
+    "a mail server's answer": lambda said, _: mail._said(554, said.encode("utf-8", "surrogatepass")),
     "a line of the crontab": a_crontab,
     "the holder of the lock": lambda said, _: list(lock._said(json.dumps({"who": said}).encode()).values()),
     "a key of a document": lambda said, _: str(refused(lambda: decode(Plan, {said: 1}), Malformed)),
@@ -455,7 +465,7 @@ def test_a_hint_keeps_the_blanks_of_its_commands_and_nothing_else() -> None:
     assert BadInput("x", "echo 'a  b' >> known_hosts").hint == "echo 'a  b' >> known_hosts"
     for said in TEXTS.values():
         hint = BadInput("x", said).hint
-        assert hint.isprintable() and len(hint) <= plain.MOST
+        assert hint.isprintable() and len(hint) <= sanitize.MOST
 
 
 def test_of_what_others_say_a_server_keeps_little() -> None:

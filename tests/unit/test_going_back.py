@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from remote.looks import BatchState
-from remote.plans import ConfigFile, Plan, Release
-from runbook import plantext
-from runbook.errors import BadInput, Refused
-from runbook.going_back import rollback_plan
-from runbook.planning import images_to_fetch, nothing_to_do
+from gpu_runbook.laptop.deploy import plan_text
+from gpu_runbook.laptop.deploy.plan import images_to_fetch, nothing_to_do
+from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
+from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.protocol.plan import ConfigFile, Plan, Release
+from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
 
@@ -177,7 +177,7 @@ def test_a_batch_image_that_is_gone_is_taken_from_the_registry(scene: Scene) -> 
 
 def test_the_plan_names_the_release_and_creates_nothing(scene: Scene) -> None:
     plan = planned(placed_as(scene, "r2", QUEUE, config=ConfigFile("/azaion/config.yaml")), QUEUE)
-    said = list(plantext.lines(plan, scene.look, with_commands=True))
+    said = list(plan_text.lines(plan, scene.look, with_commands=True))
     assert said[0] == f"gpu-1: rollback {plan.id}, release r2"
     assert "    config /azaion/config.yaml, as release r2 had it" in said
     assert not any("docker create" in line for line in said)

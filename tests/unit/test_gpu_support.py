@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from remote import gpu_support
-from remote.checks import stuck
-from remote.command import Ended
-from remote.engine import Engine
-from remote.gpu_support import HOOK, Driver, docker, driver
-from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN
+from gpu_runbook.common.command import Ended
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN
+from gpu_runbook.server.checks import gpu_support, hung_nvidia_smi
+from gpu_runbook.server.checks.gpu_support import HOOK, Driver, docker, driver
+from gpu_runbook.server.docker.engine import Engine
 
 TWO = "0, GPU-0, NVIDIA L40S, 550.90\n1, GPU-1, NVIDIA L40S, 550.90\n"
 
@@ -66,7 +65,7 @@ def test_however_many_want_to_know_the_driver_is_asked_once(monkeypatch: pytest.
         thread.join()
     assert known.indices() == {"GPU-0": 0, "GPU-1": 1}
     assert len(asked) == 1
-    assert any(query in " ".join(asked[0]) for query in stuck.OURS)  # or a stuck one would not be known again
+    assert any(query in " ".join(asked[0]) for query in hung_nvidia_smi.OURS)  # or a stuck one would not be known again
 
 
 def test_one_that_is_stuck_is_not_joined_by_another(monkeypatch: pytest.MonkeyPatch) -> None:

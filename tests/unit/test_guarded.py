@@ -15,35 +15,24 @@ from pathlib import Path
 
 import pytest
 
-from remote import (
-    batch,
-    choose,
-    command,
-    env,
-    envfile,
-    ground,
-    guarded,
-    memory,
-    modelchoice,
-    modelfile,
-    modelkey,
-    offset,
-    replay,
-    setup,
-    stage,
-    swap,
-    tree,
-    view,
-)
-from remote.engine import Engine
-from remote.envfile import EnvFile
-from remote.link_makers import Mount
-from remote.looks import Wanted
-from remote.plans import ConfigFile
-from remote.state_make import make
-from remote.store import Store
-from remote.swap import ConfigSwap
-from remote.words import OffsetFile, Refusal
+from gpu_runbook.common import command
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.words import OffsetFile, Refusal
+from gpu_runbook.server.checks import batch, directories, env_file, preflight
+from gpu_runbook.server.checks.env_file import EnvFile
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.facts import snapshot
+from gpu_runbook.server.models import choices, model_files
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.run import replay, stage, swap
+from gpu_runbook.server.run.swap import ConfigSwap
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import guarded, memory
+from gpu_runbook.server.system.link_makers import Mount
+from gpu_runbook.server.verbs import env, model_use, setup
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.tricks import CANARY, TRICKS, changed_at_any_moment, exchanged, reached, within
 
 NOWHERE = Engine("unix:///nowhere")
@@ -93,12 +82,12 @@ def copied(path: Path, store: Store) -> object:
 
 def pushed(path: Path, store: Store) -> object:
     entry = EnvFile("queue", str(path), {"A": "1"})
-    found = envfile.compared(entry)
+    found = env_file.compared(entry)
     return env._stage([(entry, found)], {"queue": "A=1\n"}), env._keep(store, entry, found)
 
 
 def pointed(path: Path, store: Store) -> object:
-    return modelkey.point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
+    return config_key.point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
 
 
 def brought_back(path: Path, store: Store) -> object:
@@ -108,25 +97,25 @@ def brought_back(path: Path, store: Store) -> object:
 READERS: dict[str, Callable[[Path, Store], object]] = {
     "offset": lambda path, store: offset.read(OffsetFile(str(path)), lambda seconds: None),
     "offset of a watch": lambda path, store: offset.upcoming(OffsetFile(str(path))),
-    "offset of a preflight": lambda path, store: ground.offset("row", wanted(path), NOWHERE, store, []),
+    "offset of a preflight": lambda path, store: preflight.offset("row", wanted(path), NOWHERE, store, []),
     "offset at the swap": copied,
-    "config of a preflight": lambda path, store: ground.config("row", wanted(path)),
+    "config of a preflight": lambda path, store: preflight.config("row", wanted(path)),
     "config of a look": lambda path, store: (
-        view._in_place(store, wanted(path)),
-        view._same_config(store, wanted(path)),
+        snapshot._in_place(store, wanted(path)),
+        snapshot._same_config(store, wanted(path)),
     ),
     "config that is kept": keep_present,
-    "config that names a model": lambda path, store: modelchoice.named(ConfigFile(str(path), model_key="model"), "/x"),
-    "config to be pointed at a model": lambda path, store: choose._read(str(path)),
+    "config that names a model": lambda path, store: choices.named(ConfigFile(str(path), model_key="model"), "/x"),
+    "config to be pointed at a model": lambda path, store: model_use._read(str(path)),
     "config that is pointed at a model": pointed,
     "what was set aside": brought_back,
-    "env file": lambda path, store: envfile.check("row", EnvFile("queue", str(path), {"A": "1"})),
+    "env file": lambda path, store: env_file.check("row", EnvFile("queue", str(path), {"A": "1"})),
     "env file that is replaced": pushed,
-    "model": lambda path, store: modelfile.looked_at(str(path), "", set()),
-    "dated model": lambda path, store: modelfile.seen(str(path.parent.parent), path.parent.name, path.name, set()),
-    "models": lambda path, store: modelfile.directories(str(path)),
+    "model": lambda path, store: model_files.looked_at(str(path), "", set()),
+    "dated model": lambda path, store: model_files.seen(str(path.parent.parent), path.parent.name, path.name, set()),
+    "models": lambda path, store: model_files.directories(str(path)),
     "checkpoints": lambda path, store: batch.newest(str(path)),
-    "tree": lambda path, store: list(tree.lacks(tree.Folder(str(path), "7:8", 0o700))),
+    "tree": lambda path, store: list(directories.lacks(directories.Folder(str(path), "7:8", 0o700))),
 }
 
 
@@ -191,7 +180,7 @@ def test_a_refused_link_is_one_sentence_with_what_to_do(root: Path, canary: Path
     with pytest.raises(guarded.Unfit) as caught:
         guarded.read(str(root / "config.yaml"))
     assert str(caught.value) == caught.value.strerror == said
-    row = ground.config("queue config", wanted(root / "config.yaml"))
+    row = preflight.config("queue config", wanted(root / "config.yaml"))
     assert (row.sentence, row.hint) == (f"{root}/config.yaml cannot be read: {said}", "")
 
 
@@ -201,9 +190,9 @@ def test_a_link_of_the_administrator_is_followed_and_the_row_says_where_it_leads
     (tmp_path / "linked").symlink_to("disk/../disk")
     path = tmp_path / "linked" / "config.yaml"
     assert guarded.read(str(path)) is not None
-    row = ground.config("queue config", wanted(path))
+    row = preflight.config("queue config", wanted(path))
     assert row.sentence == f"{path} (which leads to {tmp_path}/disk/config.yaml) can be replaced"
-    checked = tree.check("tree", [tree.Folder(str(tmp_path / "linked"))])
+    checked = directories.check("tree", [directories.Folder(str(tmp_path / "linked"))])
     assert checked.sentence.endswith(f"as it says; {tmp_path}/linked (which leads to {tmp_path}/disk)")
     assert guarded.leads(str(tmp_path / "disk")) == guarded.leads(str(tmp_path / "none")) == ""
 
@@ -262,7 +251,7 @@ def test_links_among_models_lead_about_below_their_folder_and_nowhere_else(
     (folder / "2026-05-01" / "out").symlink_to("../../home")
     (folder / "2026-05-01" / "best.onnx").symlink_to(target.format(folder=folder))
     reached(monkeypatch, folder)
-    found = modelfile.seen(str(folder), "2026-05-01", "best.onnx", set())
+    found = model_files.seen(str(folder), "2026-05-01", "best.onnx", set())
     assert found.state in (("whole",) if inside else ("outside", "missing")), found
     if not inside:
         assert found.state == "missing" or found.sentence == f"it is a link that leads out of {folder}"
@@ -276,14 +265,14 @@ def test_a_directory_that_others_may_exchange_is_neither_given_away_nor_opened_u
         trick(path, home)
         done: list[str] = []
         left: list[setup.Left] = []
-        setup._put_right(tree.Folder(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
+        setup._put_right(directories.Folder(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
         assert left or name == "folder"
     (root / "models").mkdir()
-    (lack,) = tree.lacks(tree.Folder(str(root / "models"), mode=0o700))
+    (lack,) = directories.lacks(directories.Folder(str(root / "models"), mode=0o700))
     (root / "models").rename(root / "was")
     (root / "models").mkdir(mode=0o755)
     with pytest.raises(guarded.Unfit, match="somebody has put another in its place"):
-        setup._apply(tree.Folder(str(root / "models"), mode=0o700), lack)
+        setup._apply(directories.Folder(str(root / "models"), mode=0o700), lack)
     assert (home.stat().st_uid, home.stat().st_mode) == before
     assert (root / "models").stat().st_mode & 0o777 == 0o755
 
@@ -303,7 +292,7 @@ def test_a_new_directory_that_somebody_exchanges_at_once_is_not_given_away(
     monkeypatch.setattr(os, "mkdir", exchanging)
     done: list[str] = []
     left: list[setup.Left] = []
-    setup._put_right(tree.Folder(str(root / "models"), "", 0o777), False, done, left)
+    setup._put_right(directories.Folder(str(root / "models"), "", 0o777), False, done, left)
     assert (done, left[0].what) == ([], f"{root}/models is missing (somebody has put another in its place)")
     assert (root / "models").stat().st_mode & 0o777 == 0o750
 
@@ -331,8 +320,8 @@ def without_room(config: ConfigSwap) -> str:
     """Put it back where no file takes more than 1000 bytes; what was refused."""
     program = (
         "import json, resource, sys\n"
-        "from remote.swap import ConfigSwap, put_config_back\n"
-        "from remote.words import Refusal\n"
+        "from gpu_runbook.server.run.swap import ConfigSwap, put_config_back\n"
+        "from gpu_runbook.protocol.words import Refusal\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "try: put_config_back(ConfigSwap(**json.loads(sys.argv[1])))\n"
         "except Refusal as refusal: print(refusal.message)"
@@ -418,7 +407,7 @@ def test_a_position_comes_back_without_room(root: Path, store: Store) -> None:
     guarded.stage(str(path), b"offset: 100\n", 0o600, None, "run")
     replay.place(staged, str(path), kept)
     program = (
-        "import resource, sys\nfrom remote import replay\n"
+        "import resource, sys\nfrom gpu_runbook.server.run import replay\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "replay.undo(*sys.argv[1:])"
     )
@@ -440,7 +429,9 @@ def test_what_could_not_be_kept_of_a_position_is_said(root: Path, store: Store) 
 def test_programs_have_the_limit_that_this_process_came_with() -> None:
     program = """
 import resource, threading
-from remote import command, guarded, memory
+from gpu_runbook.common import command
+from gpu_runbook.server.system import guarded
+from gpu_runbook.server.system import memory
 resource.setrlimit(resource.RLIMIT_AS, (9 << 30, resource.RLIM_INFINITY))
 guarded.prepare("/azaion")
 guarded.prepare("/azaion")

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from remote.checks.asked import Request
-from remote.codec import decode
-from remote.health import questions
-from remote.store import find_store
-from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, encode
-from runbook.errors import Defect
-from runbook.health import HealthReport, read_report, request_for, worst
-from runbook.inventory import load_inventory
-from runbook.resolve import resolve
-from runbook.screen import Screen
-from runbook.show_health import as_json, show_report
+from gpu_runbook.laptop.commands.health import HealthReport, read_report, request_for, worst
+from gpu_runbook.laptop.commands.health_text import as_json, show_report
+from gpu_runbook.laptop.errors import Defect
+from gpu_runbook.laptop.inputs.resolve import resolve
+from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.health import Request
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, encode
+from gpu_runbook.server.checks.suite import questions
+from gpu_runbook.server.state.store import find_store
 
 HOSTS = """
 hosts:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from remote import history
-from remote.codec import decode
-from remote.history import Change, Past
-from remote.journal import Journal
-from remote.plans import ConsumerStep, Plan, Spec, Watch
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import Refusal, encode
-from runbook.history import lines, shown, told
+from gpu_runbook.laptop.commands.history import lines, shown, told
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import history
+from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.state_make import make
 
 FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"
 IMAGE = "registry.lan:5000/azaion/queue@sha256:"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import BadInput
-from runbook.hostkeys import known_keys, known_name, preferred
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.ssh.host_keys import known_keys, known_name, preferred
 
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIFg0lqzvBpnlqTRHa0DjLF9ynWSMnlVBOxbBPcFUJrHA"
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from remote import ids, journal
-from remote.forms import RunId, has
-from remote.ids import following
-from remote.journal import Journal
-from remote.state_make import make
-from remote.store import Store, find_store
-from runbook.going_back import rollback_plan
-from runbook.operating import operation_plan
-from runbook.planning import deploy_plan
+from gpu_runbook.common import run_id
+from gpu_runbook.common.run_id import following
+from gpu_runbook.laptop.deploy.plan import deploy_plan
+from gpu_runbook.laptop.deploy.restart import operation_plan
+from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
+from gpu_runbook.protocol.forms import RunId, has
+from gpu_runbook.server.state import journal
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.forms import GROWN, RUN
 from tests.unit.scene import bare, deployed, order
 
@@ -32,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: str, **fields: str) -> str:
     """A run that begins on the server at a time of its clock."""
     monkeypatch.setattr(journal, "now", lambda: at)
-    run = ids.new_id(store)
+    run = run_id.new_id(store)
     book = Journal(store.journal(run))
     for event in events:
         book.write(event, **fields)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import BadInput
-from runbook.inventory import Batch, Consumer, Inventory, full_image, load_inventory
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
 
 PROJECT = Path(__file__).parents[2]
 SAMPLE = (PROJECT / "hosts.yaml").read_text()
@@ -73,14 +73,14 @@ def test_the_commented_lines_of_the_sample_are_valid_too(tmp_path: Path) -> None
 
 
 def test_the_schema_in_the_project_is_the_one_the_code_prints() -> None:
-    command = [sys.executable, "-m", "runbook.inventory", "--schema"]
+    command = [sys.executable, "-m", "gpu_runbook.laptop.inventory.model", "--schema"]
     printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert printed == (PROJECT / "hosts.schema.json").read_text()
 
 
 def test_importing_brings_in_none_of_the_libraries_that_only_reading_needs() -> None:
     program = (
-        "import sys, runbook.inventory, runbook.resolve\n"
+        "import sys, gpu_runbook.laptop.inventory.model, gpu_runbook.laptop.inputs.resolve\n"
         "print(sorted({'pydantic', 'jinja2', 'dotenv'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program]

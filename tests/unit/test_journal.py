@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from remote import follow, journal
-from remote.journal import Journal
-from remote.plans import RunState
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import Refusal
+from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.state import journal
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import follow
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.broken_disk import ERRORS, Disk, every_write
 
 RUN = "20260420-101112-abcd"
@@ -66,7 +67,7 @@ def test_zeros_and_rubbish_of_a_power_cut_are_left_out(store: Store) -> None:
 def test_a_disk_that_takes_no_more_stops_nobody_and_is_told_of(store: Store) -> None:
     program = """
 import resource, sys
-from remote.journal import Journal
+from gpu_runbook.server.state.journal import Journal
 book = Journal(sys.argv[1])
 noted = [book.write("begin")]
 resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
@@ -116,7 +117,8 @@ def test_a_run_that_cannot_be_written_down_is_refused_and_leaves_no_journal(
 def test_a_journal_lives_as_long_as_the_process_that_writes_it(store: Store) -> None:
     assert not journal.alive(store.journal(RUN))
     program = (
-        "import sys; from remote.journal import Journal; book = Journal(sys.argv[1]); book.write('begin'); input()"
+        "import sys; from gpu_runbook.server.state.journal import Journal\n"
+        "book = Journal(sys.argv[1]); book.write('begin'); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program + "\n", store.journal(RUN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -11,20 +11,21 @@ from typing import Any
 
 import pytest
 
-import remote.docker
-from remote import halt, journal, ready, recover, stage
-from remote.command import Ended
-from remote.docker import HARMLESS, Docker, LeftAlone, StepFailed, labels
-from remote.engine import Engine, EngineError
-from remote.journal import Journal
-from remote.lock import acquire
-from remote.plans import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
-from remote.stage import Site
-from remote.state_make import make
-from remote.store import Store
-from remote.swap import Swap, back, forward
-from remote.words import Refusal, encode
-from runbook.bundle import FOLDER
+import gpu_runbook.server.docker.commands
+from gpu_runbook.common.command import Ended
+from gpu_runbook.laptop.rpc.bundle import FOLDER
+from gpu_runbook.protocol.plan import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, StepFailed, labels
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.run import preconditions, recovery, stage, stop_start
+from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.run.swap import Swap, back, forward
+from gpu_runbook.server.state import journal
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.lock import acquire
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs.state_make import make
 
 RUN = "20260420-101112-abcd"
 OLD, NEW, GONE = "a" * 64, "b" * 64, "d" * 64
@@ -76,8 +77,8 @@ VERBS: dict[str, Callable[[Docker], None]] = {
     "kill": lambda docker: docker.change(["docker", "kill", OLD], 1.0) and None,
     "restart": lambda docker: docker.change(["docker", "restart", OLD], 1.0) and None,
     "a later engine's": lambda docker: docker.change(["docker", "hush", OLD], 1.0) and None,
-    "halt.stop": lambda docker: halt.stop(Store("/nowhere", "/nowhere/state"), docker, PLAN, STEP, ""),
-    "halt.start": lambda docker: halt.start(docker, STEP),
+    "halt.stop": lambda docker: stop_start.stop(Store("/nowhere", "/nowhere/state"), docker, PLAN, STEP, ""),
+    "halt.start": lambda docker: stop_start.start(docker, STEP),
     "forward": lambda docker: forward(SWAP, docker),
     "back": lambda docker: back(dataclasses.replace(SWAP, new=GONE), docker) and None,
 }
@@ -94,7 +95,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
         commands.append(argv)
         return Ended(argv, 0, "", "", 0.1)
 
-    monkeypatch.setattr(remote.docker, "run", note)
+    monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", note)
     yield commands
 
 
@@ -139,7 +140,7 @@ class Silent(Standing):
 def test_where_an_engine_does_not_answer_nothing_is_tried(
     store: Store, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
-    monkeypatch.setattr(remote.docker, "PATIENCE", -1.0)
+    monkeypatch.setattr(gpu_runbook.server.docker.commands, "PATIENCE", -1.0)
     with pytest.raises(StepFailed, match="does not answer"):
         docker(store, engine).ensure_started(OLD)
     assert ran == []
@@ -167,7 +168,7 @@ def test_nothing_is_asked_between_the_stop_and_the_start_of_a_swap(
         moments[argv[1]] = len(engine.asked)
         return Ended(argv, 0, "", "", 0.1)
 
-    monkeypatch.setattr(remote.docker, "run", note)
+    monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", note)
     forward(SWAP, doing)
     assert moments["start"] == moments["stop"] > 0
 
@@ -193,9 +194,9 @@ HELD = Occupant(OLD, "queue", "sha256:i", True, "2026-04-20T10:11:12Z", "no", Tr
 def test_no_run_begins_that_would_touch_one_of_a_batch_service(
     store: Store, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, touched: dict[str, Any], begins: bool
 ) -> None:
-    monkeypatch.setattr(ready, "_check_starting_point", lambda site: None)
+    monkeypatch.setattr(preconditions, "_check_starting_point", lambda site: None)
     doing = docker(store, Standing(old=DRESSES["by its name"]))
-    end = ready.refused(site(store, doing, dataclasses.replace(STEP, **touched)))
+    end = preconditions.refused(site(store, doing, dataclasses.replace(STEP, **touched)))
     assert (end is None) == begins
     if end:
         assert end.outcome == "refused"
@@ -227,10 +228,10 @@ def test_a_run_that_was_cut_off_with_a_training_in_it_is_left_to_a_person_and_en
     book.close()
     held = acquire(store, {})
     engine = Standing(new=DRESSES["by its label"])
-    (sentence,) = recover.cut_off_runs(store, engine, held, today)
+    (sentence,) = recovery.cut_off_runs(store, engine, held, today)
     assert sentence.startswith(f"run {RUN} was cut off and cannot be brought to its end: the container queue (bbb")
     assert journal.state(store, RUN).outcome == "needs-person"
-    assert recover.cut_off_runs(store, engine, held, today) == []
+    assert recovery.cut_off_runs(store, engine, held, today) == []
     assert ran == []
 
 

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from remote import tree
-from remote.docker import create_command, labels
-from remote.plans import ConfigFile, spec_hash
-from remote.setup import Done, Left
-from remote.tree import Folder
-from remote.words import UNKNOWN, Malformed
-from runbook import drift, history, plantext, settingup, telling
-from runbook.gates import scan
-from runbook.gates.entries import Scan
-from runbook.gates.target import Target
-from runbook.planning import deploy_plan
+from gpu_runbook.laptop.commands import diff, history, setup
+from gpu_runbook.laptop.deploy import journal_text, plan_text
+from gpu_runbook.laptop.deploy.plan import deploy_plan
+from gpu_runbook.laptop.gates import scan
+from gpu_runbook.laptop.gates.target import Target
+from gpu_runbook.laptop.inventory.gate_entries import Scan
+from gpu_runbook.protocol.plan import ConfigFile, spec_hash
+from gpu_runbook.protocol.words import UNKNOWN, Malformed
+from gpu_runbook.server.checks import directories
+from gpu_runbook.server.checks.directories import Folder
+from gpu_runbook.server.docker.commands import create_command, labels
+from gpu_runbook.server.verbs.setup import Done, Left
 from tests.hostile.forms import ONE
 from tests.unit.scene import QUEUE, TRAINING, deployed, order
 
@@ -33,7 +34,7 @@ def test_the_commands_of_a_plan(tmp_path: Path) -> None:
     assert step.spec and step.old
     spec = dataclasses.replace(step.spec, command=("sh", "-c", NASTY), environment={"A": NASTY}, labels={"b": NASTY})
     step = dataclasses.replace(step, spec=spec, config=ConfigFile(f"/azaion/{NASTY}"))
-    create, *others = plantext.commands(plan, step)
+    create, *others = plan_text.commands(plan, step)
     marks = labels(QUEUE, plan.release, spec_hash(spec), "…", "…")
     assert shlex.split(create) == create_command(spec, f"{QUEUE}.{plan.release}", spec.image, marks)
     assert shlex.split(others[0]) == ["docker", "update", "--restart", "no", QUEUE]
@@ -43,7 +44,7 @@ def test_the_commands_of_a_plan(tmp_path: Path) -> None:
 
 def test_the_commands_that_a_journal_tells_of() -> None:
     line = {"event": "command", "argv": ["docker", "rename", NASTY, "b"], "status": 1, "said": "no"}
-    said = telling.sentence(line)
+    said = journal_text.sentence(line)
     assert said and shlex.split(said.removeprefix("failed: ").removesuffix(" (no)")) == line["argv"]
     told = history.told(line)
     assert told and shlex.split(told.removeprefix("$ ").partition("  →")[0]) == line["argv"]
@@ -55,7 +56,7 @@ def test_what_puts_a_drift_right(tmp_path: Path) -> None:
     services = {**release.services, TRAINING: dataclasses.replace(release.services[TRAINING], local_tag=NASTY)}
     scene = scene.with_record(releases=(dataclasses.replace(release, services=services),))
     batches = {TRAINING: dataclasses.replace(scene.look.batches[TRAINING], next_image="sha256:other")}
-    found = drift.compare(scene.inventory, scene.resolved, scene.services, scene.seeing(batches=batches).look, order())
+    found = diff.compare(scene.inventory, scene.resolved, scene.services, scene.seeing(batches=batches).look, order())
     (hint,) = (one.hint for one in found.drift if one.kind == "local-tag")
     assert shlex.split(hint) == ["docker", "tag", release.services[TRAINING].image, NASTY]
 
@@ -63,9 +64,9 @@ def test_what_puts_a_drift_right(tmp_path: Path) -> None:
 def test_what_makes_the_directories(tmp_path: Path) -> None:
     (tmp_path / NASTY.replace("/", "")).touch()
     missing, taken = tmp_path / "a b" / "c;d", tmp_path / NASTY.replace("/", "")
-    (lack,) = tree.lacks(Folder(str(missing), "1:2", 0o750))
+    (lack,) = directories.lacks(Folder(str(missing), "1:2", 0o750))
     assert shlex.split(lack.command) == ["install", "-d", "-m", "0750", "-o", "1", "-g", "2", str(missing)]
-    (lack,) = tree.lacks(Folder(str(taken)))
+    (lack,) = directories.lacks(Folder(str(taken)))
     assert shlex.split(lack.command) == ["mv", str(taken), f"{taken}.old"]
 
 
@@ -105,18 +106,18 @@ PATHS = ["/azaion", "/azaion/models"]
 )
 def test_what_is_asked_of_root_puts_a_directory_of_hosts_yaml_right_or_is_not_shown(line: str, fits: bool) -> None:
     """A server says it, and `as root:` stands in front of it on the laptop's screen."""
-    assert settingup._mends(line, PATHS) is fits
+    assert setup._mends(line, PATHS) is fits
     done = Done((), (Left("a sentence", "any words", False), Left("it is missing", line, True)), ())
     if fits:
-        settingup._see_through(done, PATHS)
+        setup._see_through(done, PATHS)
         return
     with pytest.raises(Malformed, match=r"^setup\.left\[1\]\.hint: not a line that puts a directory"):
-        settingup._see_through(done, PATHS)
+        setup._see_through(done, PATHS)
 
 
 def test_every_line_of_our_own_for_root_is_one_of_those(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folders = [Folder(str(tmp_path), "7:8", 0o751), Folder(f"{tmp_path}/a", "7:8"), Folder(f"{tmp_path}/file")]
-    lines = [lack.command for folder in folders for lack in tree.lacks(folder)]
+    lines = [lack.command for folder in folders for lack in directories.lacks(folder)]
     assert len(lines) == 4
-    assert all(settingup._mends(line, [folder.path for folder in folders]) for line in lines)
+    assert all(setup._mends(line, [folder.path for folder in folders]) for line in lines)

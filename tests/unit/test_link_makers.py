@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from remote import guarded
-from remote.engine import Engine, EngineError
-from remote.link_makers import Mount, maker, writable
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.system import guarded
+from gpu_runbook.server.system.link_makers import Mount, maker, writable
 
 # A disk with two partitions. /azaion is bound to a folder of /data, /azaion/models is the second partition.
 TABLE = """\

@@ -14,18 +14,18 @@ from unittest.mock import ANY
 
 import pytest
 
-from remote import lock
-from remote.journal import Journal
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import Refusal
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.state import lock
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.broken_disk import Disk, every_write
 
 ANN = {"run": "20260420-101112-abcd", "action": "deploy", "who": "ann", "since": "2026-04-20T10:11:12.000Z"}
 HOLD = """
 import json, subprocess, sys
-from remote import lock
-from remote.store import find_store
+from gpu_runbook.server.state import lock
+from gpu_runbook.server.state.store import find_store
 held = lock.acquire(find_store(sys.argv[1], sys.argv[1] + '/state'), json.loads(sys.argv[2]))
 """
 
@@ -177,8 +177,8 @@ def test_who_looks_for_the_holder_keeps_nobody_from_taking_it(store: Store, monk
     monkeypatch.setattr(lock, "PATIENCE", 30.0)
     program = """
 import sys
-from remote import lock
-from remote.store import find_store
+from gpu_runbook.server.state import lock
+from gpu_runbook.server.state.store import find_store
 print("looking", flush=True)
 while lock.holder(find_store(sys.argv[1], sys.argv[1] + '/state')) is None:
     pass

@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 
-from remote import logs as verb
-from remote.codec import decode
-from remote.engine import Engine
-from remote.forms import ContainerId
-from remote.unix_http import Answer, Broken
-from remote.words import encode
-from runbook import logs, running
-from runbook.errors import CannotConnect, Defect, LostContact
-from runbook.inventory import Host
-from runbook.looking import batch_marks
-from runbook.plain import clean
+from gpu_runbook.laptop.commands import logs
+from gpu_runbook.laptop.deploy import run
+from gpu_runbook.laptop.deploy.snapshot import batch_marks
+from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.inventory.model import Host
+from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import ContainerId
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.unix_http import Answer, Broken
+from gpu_runbook.server.verbs import logs as verb
 from tests.unit.nasty import TEXTS, rows
 from tests.unit.scene import QUEUE, TRAINING, Scene, bare
 
@@ -298,8 +299,8 @@ class Line:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "COMING_BACK", 0.3)
-    monkeypatch.setattr(running, "PAUSE", 0.02)
+    monkeypatch.setattr(run, "COMING_BACK", 0.3)
+    monkeypatch.setattr(run, "PAUSE", 0.02)
 
 
 def followed(scene: Scene, line: Line, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 
-from runbook import bundle, minify
+from gpu_runbook.laptop.rpc import bundle, minify
 
-FILES = pytest.mark.parametrize("file", sorted(bundle.FOLDER.rglob("*.py")), ids=lambda file: file.stem)
+TRAVEL = sorted(file for room in bundle.TRAVELS for file in (bundle.FOLDER / room).rglob("*.py"))
+FILES = pytest.mark.parametrize(
+    "file",
+    TRAVEL,
+    ids=lambda file: file.stem,
+)
 
 
 def imports(tree: ast.Module) -> list[ast.ImportFrom]:

@@ -10,23 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from remote import choose, lock, modelchoice, models, recover
-from remote.codec import decode
-from remote.engine import Engine
-from remote.journal import Journal
-from remote.modelchoice import Choice, Choices, Verified
-from remote.modelfile import CHANGED, DAMAGED, WHOLE, ModelFile
-from remote.models import Models
-from remote.plans import ConfigFile
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import Refusal, encode
-from runbook import models as laptop
-from runbook import show_models
-from runbook.errors import BadInput, Refused
-from runbook.inventory import load_inventory
-from runbook.models import Terms, Wish
-from runbook.screen import Screen
+from gpu_runbook.laptop.commands import models as laptop
+from gpu_runbook.laptop.commands import models_text
+from gpu_runbook.laptop.commands.models import Terms, Wish
+from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.models import choices
+from gpu_runbook.server.models.choices import Choice, Choices, Verified
+from gpu_runbook.server.models.model_files import CHANGED, DAMAGED, WHOLE, ModelFile
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.state import lock
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import model_use, models
+from gpu_runbook.server.verbs.models import Models
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.test_modelfile import WHOLE as BYTES
 from tests.unit.test_modelfile import model
 
@@ -43,14 +46,14 @@ def chosen(*dates: str, before: str = "") -> Choices:
     """After choices in this order."""
     known = Choices()
     for at, date in enumerate(dates):
-        known = modelchoice.with_choice(known, Choice(path(date), date, f"{RUN}{at}", "ann", AT), before)
+        known = choices.with_choice(known, Choice(path(date), date, f"{RUN}{at}", "ann", AT), before)
     return known
 
 
 def back(known: Choices, run: str = f"{RUN}f") -> Choices:
-    target = modelchoice.previous(known)
+    target = choices.previous(known)
     assert target is not None
-    return modelchoice.gone_back(known, target.path, run)
+    return choices.gone_back(known, target.path, run)
 
 
 def test_going_back_goes_further_back_each_time_and_never_to_what_was_left() -> None:
@@ -59,11 +62,11 @@ def test_going_back_goes_further_back_each_time_and_never_to_what_was_left() -> 
     known = back(known, f"{RUN}d")
     assert known.path == path("b")
     known = back(known, f"{RUN}e")
-    assert (known.path, modelchoice.previous(known)) == (path("a"), None)
+    assert (known.path, choices.previous(known)) == (path("a"), None)
     assert [(one.date, one.left) for one in known.choices] == [("c", f"{RUN}d"), ("b", f"{RUN}e"), ("a", "")]
-    known = modelchoice.with_choice(known, Choice(path("d"), "d", f"{RUN}d", "ann", AT), "")
+    known = choices.with_choice(known, Choice(path("d"), "d", f"{RUN}d", "ann", AT), "")
     assert back(known).path == path("a")
-    known = modelchoice.with_choice(known, Choice(path("c"), "c", f"{RUN}c", "ann", AT), "")
+    known = choices.with_choice(known, Choice(path("c"), "c", f"{RUN}c", "ann", AT), "")
     assert [(one.date, one.left) for one in known.choices] == [("c", ""), ("d", ""), ("b", f"{RUN}e"), ("a", "")]
 
 
@@ -76,8 +79,8 @@ def test_the_first_choice_remembers_what_the_config_said_before() -> None:
     ]
     assert back(back(known)).path == path("current")
     assert len(chosen("a", before=path("a")).choices) == 1
-    assert len(chosen(*(f"d-{at}" for at in range(50))).choices) == modelchoice.MOST
-    assert modelchoice.previous(Choices()) is None
+    assert len(chosen(*(f"d-{at}" for at in range(50))).choices) == choices.MOST
+    assert choices.previous(Choices()) is None
 
 
 @pytest.fixture
@@ -88,16 +91,16 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_choices_are_read_back_and_a_damaged_file_is_named(store: Store) -> None:
-    assert modelchoice.load(store) == Choices()
+    assert choices.load(store) == Choices()
     known = dataclasses.replace(
         chosen("a", "b"), verified={path("a"): Verified("0" * 64, 1, 1_700_000_000_123_456_789, AT)}
     )
-    modelchoice.save(store, known)
-    assert modelchoice.load(store) == known
+    choices.save(store, known)
+    assert choices.load(store) == known
     for content in ("{", "[]", '{"path": 7}', '{"more": 1}', "[" * 9999):
         Path(store.model).write_text(content)
         with pytest.raises(Refusal, match=r"model\.json is damaged"):
-            modelchoice.load(store)
+            choices.load(store)
 
 
 FILE = ModelFile("a", path("a"), WHOLE, "whole", 10, 77, sha256="11")
@@ -121,7 +124,7 @@ def test_a_model_is_held_against_what_was_noted_of_it(
     noted: Verified | None, found: ModelFile, state: str, said: str
 ) -> None:
     known = Choices(verified={path("a"): noted} if noted else {})
-    compared = modelchoice.compared(known, found)
+    compared = choices.compared(known, found)
     assert (compared.state, compared.sentence.startswith(said)) == (state, True), compared
 
 
@@ -140,7 +143,7 @@ def test_only_a_path_of_a_model_is_told_of_a_config(tmp_path: Path, text: str | 
     place = tmp_path / "config.yaml"
     if text is not None:
         place.write_text(text)
-    assert modelchoice.named(ConfigFile(str(place), model_key="model"), FOLDER) == expected
+    assert choices.named(ConfigFile(str(place), model_key="model"), FOLDER) == expected
 
 
 def listed(store: Store, verify: str = "") -> Models:
@@ -206,11 +209,11 @@ def request(store: Store, found: Models, **more: object) -> dict[str, object]:
 
 def test_a_choice_is_made_once_and_taken_back_to_what_was_there_before(trained: Store) -> None:
     found = listed(trained, "2026-04-20")
-    answer = choose.answer(request(trained, found), print)
+    answer = model_use.answer(request(trained, found), print)
     assert (answer["needed"], answer["run"] != "") == (True, True)
     config = Path(trained.root, "config.yaml")
     assert config.read_text() == f'model: "{answer["path"]}"\n'
-    again = choose.answer(request(trained, found, was=answer["path"]), print)
+    again = model_use.answer(request(trained, found, was=answer["path"]), print)
     assert (again["needed"], again["run"]) == (False, "")
     before = listed(trained, models.PREVIOUS)
     assert before.target is not None and before.target.path == f"{trained.root}/models/current/best.pt"
@@ -230,7 +233,7 @@ def cut_off(store: Store) -> None:
         (lambda store: model(Path(store.root, "models"), BYTES, 7.0), "was written to after it was verified"),
         (lambda store: Path(store.root, "models/2026-04-20/best.pt").unlink(), "cannot be read any more"),
         (lambda store: Path(store.model).write_text("{"), "model.json is damaged"),
-        (lambda store: modelchoice.save(store, chosen("b")), f"somebody has chosen {path('b')} meanwhile"),
+        (lambda store: choices.save(store, chosen("b")), f"somebody has chosen {path('b')} meanwhile"),
         (lambda store: Path(store.root, "config.yaml").write_text("a: 1\n"), "takes no model: it has no model"),
         (cut_off, f"run {RUN}9 was cut off and has to be finished first"),
         (lambda store: lock.acquire(store, {"who": "bob"}), "bob holds the lock of this server"),
@@ -245,7 +248,7 @@ def test_what_changed_since_the_look_is_refused_and_nothing_is_written(
         one.name: one.read_bytes() for one in Path(trained.root).rglob("*") if one.is_file() and one.name != "lock"
     }
     with pytest.raises(Refusal, match=sentence):
-        choose.answer(asked, print)
+        model_use.answer(asked, print)
     if sentence.startswith("bob"):  # everything else gives numbers that are no descriptors
         os.close(held)
     after = {
@@ -323,12 +326,12 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
     old = dataclasses.replace(FILE, date="2026-03-02", path=path("2026-03-02"), size=3 << 20, modified=AT, verified=AT)
     bad = ModelFile("2026-04-20-b", path("2026-04-20-b"), DAMAGED, "it is empty", 0, 1, AT)
     known = back(chosen("2026-04-20-b", before=path("current")))
-    known = modelchoice.with_choice(known, Choice(path("2026-03-02"), "2026-03-02", f"{RUN}1", "bob", AT), "")
+    known = choices.with_choice(known, Choice(path("2026-03-02"), "2026-03-02", f"{RUN}1", "bob", AT), "")
     points = {"q": path("2026-03-02"), "p": "", "n": None}
     found = Models((old, bad), ("current",), known, "", dict(points))
     out = io.StringIO()
     screen = Screen(out=out)
-    for text, style in show_models.lines("gpu-1", FOLDER, found):
+    for text, style in models_text.lines("gpu-1", FOLDER, found):
         screen.say(text, style)
     assert out.getvalue().splitlines() == [
         "gpu-1: 2 models in /azaion/models; chosen: 2026-03-02 by bob at 2026-04-20 10:11",
@@ -340,7 +343,7 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
         "  chosen before: 2026-04-20-b by ann at 2026-04-20 10:11, gone back from",
         "  chosen before: /azaion/models/current/best.pt (before the first choice)",
     ]
-    result = show_models.as_result("gpu-1", FOLDER, found)
+    result = models_text.as_result("gpu-1", FOLDER, found)
     assert [(one["date"], one["chosen"], one["named_by"]) for one in result["models"]] == [
         ("2026-03-02", True, ["q"]),
         ("2026-04-20-b", False, []),
@@ -350,7 +353,7 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
 
 def mended(store: Store) -> list[str]:
     """By the next command; no engine is asked."""
-    return recover.cut_off_runs(store, Engine(f"unix://{store.root}/none.sock"), -1, ())
+    return recovery.cut_off_runs(store, Engine(f"unix://{store.root}/none.sock"), -1, ())
 
 
 def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Store) -> None:
@@ -365,7 +368,7 @@ def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Stor
     cut(f"{RUN}9", encode(config))
     assert mended(trained) == [f"run {RUN}9 was cut off; the model in force is as it was"]
     assert Path(config.path).read_text() == f"model: {trained.root}/models/current/best.pt\n"
-    modelchoice.save(trained, chosen("a"))
+    choices.save(trained, chosen("a"))
     cut(f"{RUN}8", encode(config))
     assert mended(trained) == [f"run {RUN}8 was cut off; the model in force is {path('a')}"]
     assert Path(config.path).read_text() == f'model: "{path("a")}"\n'

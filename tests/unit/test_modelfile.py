@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from remote import modelfile
-from remote.modelfile import ModelFile
+from gpu_runbook.server.models import model_files
+from gpu_runbook.server.models.model_files import ModelFile
 
 OLD = 1_700_000_000.0  # seconds since 1970
 
@@ -46,11 +46,11 @@ def model(folder: Path, content: bytes, age: float = OLD, name: str = "best.pt")
 
 
 def seen(folder: Path, name: str = "best.pt") -> ModelFile:
-    return modelfile.seen(str(folder), "2026-04-20", name, set())
+    return model_files.seen(str(folder), "2026-04-20", name, set())
 
 
 def verified(folder: Path, name: str = "best.pt") -> ModelFile:
-    return modelfile.read(seen(folder, name), lambda count: None)
+    return model_files.read(seen(folder, name), lambda count: None)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def verified(folder: Path, name: str = "best.pt") -> ModelFile:
     ],
 )
 def test_a_directory_is_named_for_a_day(name: str, expected: bool) -> None:
-    assert modelfile.is_dated(name) is expected
+    assert model_files.is_dated(name) is expected
 
 
 def test_directories_are_sorted_by_day_and_suffix_and_others_are_told_apart(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_directories_are_sorted_by_day_and_suffix_and_others_are_told_apart(tmp_
         (tmp_path / name).mkdir()
     (tmp_path / "2026-05-01").write_text("a file")
     dates = ["2026-03-02", "2026-04-20", "2026-04-20-a", "2026-04-20-b"]
-    assert modelfile.directories(str(tmp_path)) == (dates, ["2026-02-30", "current"])
+    assert model_files.directories(str(tmp_path)) == (dates, ["2026-02-30", "current"])
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -96,7 +96,7 @@ def test_a_whole_model_is_whole_before_and_after_it_was_read(tmp_path: Path, com
         "",
     )
     heard: list[int] = []
-    read = modelfile.read(found, heard.append)
+    read = model_files.read(found, heard.append)
     assert (read.state, read.sha256) == ("whole", hashlib.sha256(content).hexdigest())
     assert sum(heard) == len(content) + 3702
 
@@ -173,16 +173,16 @@ def test_a_file_that_is_not_whole_may_still_be_on_its_way_for_five_minutes(tmp_p
 def test_a_file_that_somebody_has_open_for_writing_is_being_written(tmp_path: Path) -> None:
     path = model(tmp_path, WHOLE)
     with path.open("rb"):
-        assert modelfile.open_for_writing("best.pt") == set()
+        assert model_files.open_for_writing("best.pt") == set()
     with path.open("ab"):
-        writers = modelfile.open_for_writing("best.pt")
-        assert modelfile.seen(str(tmp_path), "2026-04-20", "best.pt", writers).state == "writing"
-        assert modelfile.open_for_writing("other.pt") == set()
+        writers = model_files.open_for_writing("best.pt")
+        assert model_files.seen(str(tmp_path), "2026-04-20", "best.pt", writers).state == "writing"
+        assert model_files.open_for_writing("other.pt") == set()
 
 
 def test_a_file_that_changes_while_it_is_read_is_being_written(tmp_path: Path) -> None:
     path = model(tmp_path, WHOLE)
-    found = modelfile.read(seen(tmp_path), lambda count: os.utime(path))
+    found = model_files.read(seen(tmp_path), lambda count: os.utime(path))
     assert (found.state, found.sentence) == ("writing", "it was written to while it was read")
 
 
@@ -222,12 +222,12 @@ def test_a_link_may_lead_within_the_folder_and_not_out_of_it(tmp_path: Path) -> 
     outside.write_bytes(WHOLE)
     path = model(folder, WHOLE)
     (folder / "2026-05-01").symlink_to("2026-04-20")
-    assert modelfile.seen(str(folder), "2026-05-01", "best.pt", set()).state == "whole"
+    assert model_files.seen(str(folder), "2026-05-01", "best.pt", set()).state == "whole"
     path.unlink()
     path.symlink_to(outside)
     assert seen(folder).state == "outside"
     (tmp_path / "linked").symlink_to(folder)
-    assert modelfile.seen(str(tmp_path / "linked"), "2026-04-20", "best.pt", set()).state == "outside"
+    assert model_files.seen(str(tmp_path / "linked"), "2026-04-20", "best.pt", set()).state == "outside"
 
 
 def listing(name: bytes, method: int, packed: int, unpacked: int, begin: int) -> bytes:
@@ -258,7 +258,7 @@ def sparse(path: Path) -> None:
 def many(path: Path) -> None:
     """As many parts as a list can have that is not too long, all of them the same."""
     first = part(b"", b"", 0, 0)
-    count = modelfile.LIST // 46
+    count = model_files.LIST // 46
     path.write_bytes(first + listing(b"", 0, 0, 0, 0) * count + end(65535, 46 * count, len(first)))
 
 
@@ -299,7 +299,7 @@ CRAFTED = {
 }
 LOOKING = """
 import sys, time
-from remote import modelfile
+from gpu_runbook.server.models import files as modelfile
 for folder in sys.argv[1:]:
     begun = time.monotonic()
     found = modelfile.seen(folder, "2026-04-20", "best.pt", set())
@@ -333,23 +333,23 @@ def test_a_model_that_grows_for_ever_is_read_as_far_as_it_was_seen(tmp_path: Pat
         with path.open("ab") as file:
             file.write(b"more")
 
-    assert modelfile.read(found, growing).state == "writing"
+    assert model_files.read(found, growing).state == "writing"
     assert read[0] == len(WHOLE)
 
 
 @pytest.mark.parametrize("when", [1 << 62, -(1 << 62), 1 << 40])
 def test_a_time_that_no_calendar_has_is_no_defect(when: int) -> None:
-    assert modelfile._stamp(when) == ""
+    assert model_files._stamp(when) == ""
 
 
 def test_a_damaged_model_from_the_far_future_is_not_on_its_way(tmp_path: Path) -> None:
-    model(tmp_path, WHOLE[:900], time.time() + 10 * modelfile.AHEAD)
+    model(tmp_path, WHOLE[:900], time.time() + 10 * model_files.AHEAD)
     assert seen(tmp_path).state == "damaged"
 
 
 def test_a_folder_of_too_many_entries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modelfile, "MOST", 5)
+    monkeypatch.setattr(model_files, "MOST", 5)
     for number in range(6):
         (tmp_path / f"{number}").mkdir()
     with pytest.raises(OSError, match="there are more than 5 entries in it"):
-        modelfile.directories(str(tmp_path))
+        model_files.directories(str(tmp_path))

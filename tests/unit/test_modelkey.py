@@ -13,14 +13,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote import modelkey, record
-from remote.modelkey import Unplaceable
-from remote.plans import ConfigFile, Placed, Record, Release
-from remote.state_make import make
-from remote.store import Store, find_store
-from runbook.inventory import Host
-from runbook.render import read
-from runbook.secret import Secret
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.inputs.template import read
+from gpu_runbook.laptop.inventory.model import Host
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.config_key import Unplaceable
+from gpu_runbook.protocol.plan import ConfigFile, Placed, Record, Release
+from gpu_runbook.server.state import record
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 
 PROJECT = Path(__file__).parents[2]
 NEW = "/azaion/models/2026-04-20/best.pt"
@@ -32,7 +33,7 @@ def with_leaf(document: Any, keys: list[str], new: str) -> Any:
 
 
 def is_the_same_but_for(text: str, key: str) -> bool:
-    before, after = yaml.safe_load(text), yaml.safe_load(modelkey.replaced(text, key, NEW))
+    before, after = yaml.safe_load(text), yaml.safe_load(config_key.replaced(text, key, NEW))
     return repr(after) == repr(with_leaf(before, key.split("."), NEW))
 
 
@@ -76,14 +77,14 @@ def test_one_value_changes_and_nothing_else_of_the_text(line: str, ends: str) ->
     text = (AROUND + line + "\nlast: 1\n").replace("\n", ends)
     assert is_the_same_but_for(text, "model")
     assert is_the_same_but_for(text, "api.model")
-    begin, end = modelkey.span(text, "model")
-    after = modelkey.replaced(text, "model", NEW)
+    begin, end = config_key.span(text, "model")
+    after = config_key.replaced(text, "model", NEW)
     assert (after[:begin], after[begin : begin + len(NEW) + 2], after[begin + len(NEW) + 2 :]) == (
         text[:begin],
         f'"{NEW}"',
         text[end:],
     )
-    assert modelkey.replaced(after, "model", NEW) == after
+    assert config_key.replaced(after, "model", NEW) == after
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_one_value_changes_and_nothing_else_of_the_text(line: str, ends: str) ->
 )
 def test_what_is_not_exactly_one_text_on_a_line_is_refused(text: str, key: str, said: str) -> None:
     with pytest.raises(Unplaceable) as caught:
-        modelkey.replaced(text, key, NEW)
+        config_key.replaced(text, key, NEW)
     assert str(caught.value).startswith(said)
 
 
@@ -186,7 +187,7 @@ def test_of_any_text_at_all_only_that_value_changes_or_nothing_does(text: str) -
         return
     for key in ("model", "api.model"):
         try:
-            after = modelkey.replaced(text, key, NEW)
+            after = config_key.replaced(text, key, NEW)
         except Unplaceable:
             continue
         assert repr(yaml.safe_load(after)) == repr(with_leaf(before, key.split("."), NEW)), text
@@ -210,17 +211,17 @@ def config(store: Store) -> ConfigFile:
     "content", [b"", b"{}", b"[]", b"\xff", b'{"path": 7}', b'{"path": "/a\\u0085b"}', b'{"path": "/a"', b"[" * 9999]
 )
 def test_a_damaged_choice_is_told_from_none_and_changes_no_text(store: Store, content: bytes) -> None:
-    assert modelkey.chosen(store) == ""
+    assert config_key.chosen(store) == ""
     Path(store.model).write_bytes(content)
-    assert modelkey.chosen(store) == ("" if not content else None)
-    assert modelkey.with_chosen(store, config(store), "model: x\n") == "model: x\n"
+    assert config_key.chosen(store) == ("" if not content else None)
+    assert config_key.with_chosen(store, config(store), "model: x\n") == "model: x\n"
 
 
 def test_the_chosen_model_goes_where_there_is_a_key_for_it(store: Store) -> None:
     Path(store.model).write_text(json.dumps({"path": NEW}))
-    assert modelkey.with_chosen(store, config(store), "model: x\n") == f'model: "{NEW}"\n'
-    assert modelkey.with_chosen(store, config(store), "other: x\n") is None
-    assert modelkey.with_chosen(store, ConfigFile("/config.yaml"), "model: x\n") == "model: x\n"
+    assert config_key.with_chosen(store, config(store), "model: x\n") == f'model: "{NEW}"\n'
+    assert config_key.with_chosen(store, config(store), "other: x\n") is None
+    assert config_key.with_chosen(store, ConfigFile("/config.yaml"), "model: x\n") == "model: x\n"
 
 
 def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_record(store: Store) -> None:
@@ -235,7 +236,9 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
     place.chmod(0o640)
     Path(store.model).write_text(json.dumps({"path": NEW}))
     for _ in range(2):  # it may be repeated
-        modelkey.point(store, "run", {"q": config(store), "gone": ConfigFile(f"{store.root}/none", model_key="model")})
+        config_key.point(
+            store, "run", {"q": config(store), "gone": ConfigFile(f"{store.root}/none", model_key="model")}
+        )
         assert place.read_text() == f'hand: made\nmodel: "{NEW}"\n'
         assert place.stat().st_mode & 0o777 == 0o640
         kept = f'release: {R1}\nmodel: "{NEW}"\n'
@@ -251,5 +254,5 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
 def test_no_line_that_a_container_writes_is_a_day_s_work(line: str) -> None:
     begun = time.monotonic()
     with contextlib.suppress(Unplaceable):
-        modelkey.span(line, "model")
+        config_key.span(line, "model")
     assert time.monotonic() - begun < 5

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote import offset
-from remote.offset import OffsetError, Position
-from remote.words import OffsetFile
+from gpu_runbook.protocol.words import OffsetFile
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.queue.offset import OffsetError, Position
 
 
 def no_sleep(seconds: float) -> None:

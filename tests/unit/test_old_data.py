@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from remote import journal, meant, modelchoice, notes, pause, record
-from remote.codec import decode
-from remote.plans import Plan
-from remote.scheduled import crontab, history
-from remote.scheduled import state as states
-from remote.scheduled.settings import HISTORY, SETTINGS, STATE, Installed, place
-from remote.store import Store, in_root
-from remote.swap import Swap
-from remote.words import encode
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.models import choices as modelchoice
+from gpu_runbook.server.run.swap import Swap
+from gpu_runbook.server.schedule import crontab, history
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.settings import HISTORY, SETTINGS, STATE, Installed, place
+from gpu_runbook.server.state import journal, jsonfile, pause, record, stopped
+from gpu_runbook.server.state.store import Store, in_root
 from tests.data import old
 from tests.secrets.hunt import hunt_for
 
@@ -128,12 +129,12 @@ def test_of_the_settled_server_a_chosen_model_and_a_pause_and_a_stop_are_known(s
     assert set(choices.verified) == {current.path, previous.path}
     found, problem = pause.load(settled, time.time())
     assert (problem, encode(found)) == ("", told(old.SETTLED)["pause"])
-    stops, problem = meant.load(settled)
+    stops, problem = stopped.load(settled)
     assert (problem, encode(stops[QUEUE])) == ("", told(old.SETTLED)["services"][QUEUE]["stopped"])
 
 
 def test_of_the_settled_server_the_scheduled_check_goes_on_where_it_was(settled: Store) -> None:
-    installed, problem = notes.load(Installed, place(settled, SETTINGS))
+    installed, problem = jsonfile.load(Installed, place(settled, SETTINGS))
     assert installed and (problem, installed.version, installed.who) == ("", old.VERSION, "ann")
     assert installed.settings.channels.names == ("ops", "mail", "log")
     state, damage = states.load(place(settled, STATE))

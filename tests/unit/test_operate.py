@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from remote import meant, notes
-from remote.plans import MeantStop, Plan
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import WARNING, Check
-from runbook import operating, status, telling
-from runbook.errors import BadInput, Refused
-from runbook.inventory import Consumer
+from gpu_runbook.laptop.commands import status
+from gpu_runbook.laptop.deploy import journal_text, restart
+from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.inventory.model import Consumer
+from gpu_runbook.protocol.plan import MeantStop, Plan
+from gpu_runbook.protocol.words import WARNING, Check
+from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state import stopped as meant
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, occupant, order
 
 STOP = MeantStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
@@ -35,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 def planned(scene: Scene, change: str = "restart", reason: str = "") -> Plan:
     (service,) = scene.only(QUEUE)
     assert isinstance(service, Consumer)
-    return operating.operation_plan(scene.inventory, scene.resolved, service, scene.look, order(), change, reason)
+    return restart.operation_plan(scene.inventory, scene.resolved, service, scene.look, order(), change, reason)
 
 
 def test_a_restart_keeps_container_release_and_policy_and_puts_no_config_anywhere(scene: Scene) -> None:
@@ -73,11 +75,11 @@ def test_what_cannot_be_restarted_is_refused(scene: Scene, tmp_path: Path) -> No
 
 
 def test_only_one_consumer_is_taken(scene: Scene) -> None:
-    assert operating.consumer(scene.only(QUEUE), "stop").name == QUEUE
+    assert restart.consumer(scene.only(QUEUE), "stop").name == QUEUE
     with pytest.raises(BadInput, match="fab stop touches consumers only, and training is none"):
-        operating.consumer(scene.only(TRAINING), "stop")
+        restart.consumer(scene.only(TRAINING), "stop")
     with pytest.raises(BadInput, match="one consumer at a time"):
-        operating.consumer(scene.only(QUEUE, SECOND), "restart")
+        restart.consumer(scene.only(QUEUE, SECOND), "restart")
 
 
 def test_what_was_stopped_is_remembered_until_it_is_forgotten(store: Store) -> None:
@@ -104,7 +106,7 @@ def test_damaged_notes_are_named_and_count_as_not_there(store: Store, text: str)
 
 def test_a_note_that_is_a_folder_is_damaged_too(store: Store) -> None:
     Path(store.stopped).mkdir()
-    assert notes.load(MeantStop, store.stopped)[1].startswith(f"{store.stopped} is damaged: ")
+    assert jsonfile.load(MeantStop, store.stopped)[1].startswith(f"{store.stopped} is damaged: ")
 
 
 def test_status_says_that_a_stop_was_meant_as_long_as_nobody_has_started_it(scene: Scene) -> None:
@@ -127,8 +129,8 @@ def test_status_says_that_a_stop_was_meant_as_long_as_nobody_has_started_it(scen
 
 def test_the_lines_of_its_journal_are_sentences() -> None:
     stopping = {"event": "stop", "service": "q", "grace": 30}
-    assert telling.sentence(stopping) == "q: stopping it (it has 30 s)"
-    assert telling.sentence({**stopping, "event": "restart"}) == "q: stopping it (it has 30 s), then starting it"
-    assert telling.sentence({**stopping, "grace": 0}) is None  # it does not run
+    assert journal_text.sentence(stopping) == "q: stopping it (it has 30 s)"
+    assert journal_text.sentence({**stopping, "event": "restart"}) == "q: stopping it (it has 30 s), then starting it"
+    assert journal_text.sentence({**stopping, "grace": 0}) is None  # it does not run
     restarted = {"event": "restarted", "service": "q", "outage": 0.5, "offset": 7, "old_exit": 137}
-    assert telling.sentence(restarted) == "q: started; it was down for 0.50 s, next offset 7"
+    assert journal_text.sentence(restarted) == "q: started; it was down for 0.50 s, next offset 7"

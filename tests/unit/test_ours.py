@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from remote.engine import Engine
-from remote.forms import ReleaseId, has
-from remote.journal import Journal
-from remote.occupants import occupants
-from remote.ours import Known, Named, Ours, is_made, journalled, judge, recorded
-from remote.plans import BatchMarks, Placed, Record, Release, Spec
-from remote.state_make import make
-from remote.store import Store
+from gpu_runbook.protocol.forms import ReleaseId, has
+from gpu_runbook.protocol.plan import BatchMarks, Placed, Record, Release, Spec
+from gpu_runbook.server.docker.containers import occupants
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.ours import Known, Named, Ours, is_made, journalled, judge, recorded
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs.state_make import make
 
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
 ADOPTED = f"adopted-{R1}"

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from remote import envfile, ground, owners
-from remote.envfile import EnvFile
-from remote.looks import Wanted
-from remote.plans import ConfigFile
-from remote.words import CRITICAL, OK
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.words import CRITICAL, OK
+from gpu_runbook.server.checks import env_file, preflight
+from gpu_runbook.server.checks.env_file import EnvFile
+from gpu_runbook.server.system import ownership
 
 LOGIN, SHARED = 1000, 2000
 
@@ -41,7 +42,7 @@ def login(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_who_may_read_is_decided_as_the_kernel_does_it(user: str, mode: int, owner: tuple[int, int], may: bool) -> None:
-    assert owners.may_read(mode, owner, user) is may
+    assert ownership.may_read(mode, owner, user) is may
 
 
 @pytest.mark.parametrize(
@@ -58,17 +59,17 @@ def test_who_may_read_is_decided_as_the_kernel_does_it(user: str, mode: int, own
 def test_a_file_of_another_user_comes_back_as_one_of_the_group(
     login: None, wanted: tuple[int, int, int], given: tuple[int, int, int]
 ) -> None:
-    assert owners.alike(*wanted) == given
+    assert ownership.alike(*wanted) == given
 
 
 def test_root_gives_a_file_to_whoever_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert owners.alike(0o600, 2000, 3000) == (0o600, 2000, 3000)
+    assert ownership.alike(0o600, 2000, 3000) == (0o600, 2000, 3000)
 
 
 def config(folder: Path, user: str, owner: str = "", mode: int = 0o600) -> tuple[str, str, str]:
     entry = Wanted("queue", "consumer", config=ConfigFile(f"{folder}/config.yaml", owner, mode), user=user)
-    row = ground.config("queue config", entry)
+    row = preflight.config("queue config", entry)
     return row.level, row.sentence, row.hint
 
 
@@ -112,10 +113,10 @@ def test_an_env_file_that_the_container_could_not_read_is_critical(tmp_path: Pat
     path.write_text("A=1\n")
     uid, gid = path.stat().st_uid, path.stat().st_gid
     given = EnvFile("queue", str(path), {"A": "1"}, f"{uid}:{gid}", user=f"2000:{gid}")
-    row = envfile.check("env file", given)
+    row = env_file.check("env file", given)
     assert (row.level, f"queue runs as 2000:{gid} and could not read" in row.sentence) == (CRITICAL, True)
     path.chmod(0o640)
-    assert envfile.check("env file", dataclasses.replace(given, mode=0o640)).level == OK
+    assert env_file.check("env file", dataclasses.replace(given, mode=0o640)).level == OK
 
 
 def test_the_group_of_an_env_file_without_an_owner_is_left_to_its_folder(
@@ -125,4 +126,4 @@ def test_the_group_of_an_env_file_without_an_owner_is_left_to_its_folder(
     path.touch(mode=0o600)
     path.write_text("A=1\n")
     monkeypatch.setattr(os, "getegid", lambda: path.stat().st_gid + 1)
-    assert envfile.check("env file", EnvFile("queue", str(path), {"A": "1"})).level == OK
+    assert env_file.check("env file", EnvFile("queue", str(path), {"A": "1"})).level == OK

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import Refused
+from gpu_runbook.laptop.errors import Refused
 from sandbox import packages
 from sandbox.machine import wait_until
 from sandbox.packages import Program, install_missing

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import remote
+import gpu_runbook.server
 
-FOLDER = Path(remote.__file__).parent
+FOLDER = Path(gpu_runbook.server.__file__).parent
 OS = (
     *(
         "open",
@@ -64,128 +64,138 @@ PLACES = (
         "`config.path` of a consumer, and beside it `.<name>.<run>`, `.<name>.<run>.before` and `.<name>.back`",
         "a container with a read-write mount of the folder; `config.owner`; the login user",
         FOREIGN,
-        """ground.config ground._own view._present stage._stage_config stage._keep_present unstage.unstage_all
-        swap.forward
-        swap.put_config_back swap.close swap._link_back swap._is_there swap._sync modelchoice.named
-        modelkey._present modelkey.point choose._try_to_write choose._read leftovers._listed
-        leftovers.remove""",
+        """checks.preflight.config checks.preflight._own facts.snapshot._present run.stage._stage_config
+        run.stage._keep_present run.unstage.unstage_all run.swap.forward run.swap.put_config_back run.swap.close
+        run.swap._link_back run.swap._is_there run.swap._sync models.choices.named protocol.config_key._present
+        protocol.config_key.point verbs.model_use._try_to_write verbs.model_use._read run.leftovers._listed
+        run.leftovers.remove""",
     ),
     Places(
         "`offset.file` of a consumer, and for a replay beside it the same three",
         "a container with a read-write mount of the folder; the login user",
         FOREIGN,
-        """offset._content ground.offset stage.stage unstage.unstage_all swap._copy swap.close rewind.stage replay.place
-        replay.undo leftovers._listed leftovers.remove""",
+        """queue.offset._content checks.preflight.offset run.stage.stage run.unstage.unstage_all run.swap._copy
+        run.swap.close run.rewind.stage run.replay.place run.replay.undo run.leftovers._listed run.leftovers.remove""",
     ),
     Places(
         "`env_file.path` of a service, and beside it `.<name>.new`",
         "`env_file.owner`; a container with a read-write mount of the folder; the login user",
         FOREIGN,
-        "envfile.check envfile._read env._live env._stage env._give_up env._keep",
+        """checks.env_file.check checks.env_file._read verbs.env._live verbs.env._stage verbs.env._give_up
+        verbs.env._keep""",
     ),
     Places(
         "`models.folder`, its directories, `models.file` in each and `<file>.sha256` beside it",
         "the training that writes them there; any container with a read-write mount; the login user",
         FOREIGN,
-        """models.answer modelfile.directories modelfile._is_directory modelfile.opened choose._is_as_verified""",
+        """verbs.models.answer models.model_files.directories models.model_files._is_directory models.model_files.opened
+        verbs.model_use._is_as_verified""",
     ),
     Places(
         "`checkpoints` of a batch service: names and times of what is in it and in folders right below it",
         "the training that writes them there; any container with a read-write mount",
         FOREIGN,
-        "batch.newest batch._files",
+        "checks.batch.newest checks.batch._files",
     ),
     Places(
         "the directories of `tree:`, and those above one that is made: owner and mode of themselves, nothing in them",
         "a container with a read-write mount; the login user; root",
         FOREIGN,
-        "tree.lacks tree.may_make tree.check setup._apply setup._make",
+        """checks.directories.lacks checks.directories.may_make checks.directories.check verbs.setup._apply
+        verbs.setup._make""",
     ),
     Places(
         "the data's root itself",
         "a container with a read-write mount of it; the login user; root",
         FOREIGN,
-        "ground.root",
+        "checks.preflight.root",
     ),
     Places(
         "`schedule.textfile`, and beside it `.<name>.new`",
         "whoever may write to that folder; containers rarely",
         FOREIGN,
-        "scheduled.metrics.write",
+        "schedule.metrics.write",
     ),
     Places(
         "what is written, renamed, linked and removed in such a folder, relative to its open descriptor",
         "as above",
         "the opener itself",
-        """guarded.folder guarded.inner guarded.opened guarded.stage guarded.place guarded.sync guarded.remove
-        guarded.whose guarded.set_aside guarded._walk guarded._go files._folder files._new files._forget
-        files.place files.remove""",
+        """system.guarded.folder system.guarded.inner system.guarded.opened system.guarded.stage system.guarded.place
+        system.guarded.sync system.guarded.remove system.guarded.whose system.guarded.set_aside system.guarded._walk
+        system.guarded._go system.files._folder system.files._new system.files._forget system.files.place
+        system.files.remove""",
     ),
     Places(
         "whether this login may write to a folder, which is for the words of a row alone",
         "as above",
         "by name; nothing is read or changed",
-        "ground.root ground.config setup._unfit tree.may_make link_makers.writable",
+        """checks.preflight.root checks.preflight.config verbs.setup._unfit checks.directories.may_make
+        system.link_makers.writable""",
     ),
     Places(
         "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",
         "the login user (root with `sudo: true`) alone",
         OURS,
-        """carry._enter choose._carry_out choose._kept ends.claim env._live env._keep files.make_folder files.room
-        files.disk files.reserve files.give_up files.read follow.follow history._lines journal.Journal
-        journal.read journal.alive journal.runs lock._opened lock._is_in_place lock.holder meant._save modelchoice.load
-        modelchoice.save modelkey.chosen modelkey.point modelkey._rewrite_kept notes.load notes.save
-        offset.position pause.admit pausing.answer prune._live prune._remove prune._room
-        record.load record.save recover._conclude release._placed release._take_config_along release.keep_failed
-        replay.place replay.undo scheduled.act._forget_old_runs scheduled.act._last_event
-        scheduled.act._is_own scheduled.crontab.write scheduled.history.append scheduled.history.read
-        scheduled.history._trim scheduled.history._write_anew scheduled.installation.forget
-        scheduled.installation.lay_down scheduled.installation._write_program scheduled.main._sweep
-        scheduled.main._alone scheduled.remove.answer
-        scheduled.remove._await_round scheduled.show.answer scheduled.state.save scheduled.state._read
-        scheduled.state._overwrite scheduled.state._clear scheduled.state.unwritable scheduled.remove._remove_files
-        files.write stage.stage stage._config_text stage._stage_config
-        stage._keep_present unstage.unstage_all store.Store surplus.find surplus._half_written surplus._size
-        swap.put_config_back swap._link_back swap._copy swap._sync tidy.tidy tidy.sweep tidy.stale tidy._is_over
-        tidy._drop_folder checks.state.check checks.state.astray checks.state._unfit state_make.make state_make._fits
-        state_make._locks state_move._make_way state_move._prepare state_move._take_back state_move._write
-        state_move._copied state_move._copy_file state_move.forget state_moved.finish store.find_store
-        unfinished.note""",
+        """run.rollout._enter verbs.model_use._carry_out verbs.model_use._kept run.outcome.claim verbs.env._live
+        verbs.env._keep system.files.make_folder system.files.room system.files.disk system.files.reserve
+        system.files.give_up system.files.read verbs.follow.follow verbs.history._lines state.journal.Journal
+        state.journal.read state.journal.alive state.journal.runs state.lock._opened state.lock._is_in_place
+        state.lock.holder state.stopped._save models.choices.load models.choices.save protocol.config_key.chosen
+        protocol.config_key.point protocol.config_key._rewrite_kept state.jsonfile.load state.jsonfile.save
+        queue.offset.position state.pause.admit verbs.pause.answer verbs.prune._live verbs.prune._remove
+        verbs.prune._room state.record.load state.record.save run.recovery._conclude run.release._placed
+        run.release._take_config_along run.release.keep_failed run.replay.place run.replay.undo
+        schedule.repair._forget_old_runs schedule.repair._last_event schedule.repair._is_own schedule.crontab.write
+        schedule.history.append schedule.history.read schedule.history._trim schedule.history._write_anew
+        schedule.installation.forget schedule.installation.lay_down schedule.installation._write_program
+        schedule.main._sweep schedule.main._alone verbs.schedule.remove.answer verbs.schedule.remove._await_round
+        verbs.schedule.show.answer schedule.state.save schedule.state._read schedule.state._overwrite
+        schedule.state._clear schedule.state.unwritable verbs.schedule.remove._remove_files system.files.write
+        run.stage.stage run.stage._config_text run.stage._stage_config run.stage._keep_present
+        run.unstage.unstage_all state.store.Store retention.candidates.find retention.candidates._half_written
+        retention.candidates._size run.swap.put_config_back run.swap._link_back run.swap._copy run.swap._sync
+        retention.after_run.tidy retention.after_run.sweep retention.after_run.stale retention.after_run._is_over
+        retention.after_run._drop_folder checks.state.check checks.state.astray checks.state._unfit
+        verbs.state_make.make verbs.state_make._fits verbs.state_make._locks verbs.state_move._make_way
+        verbs.state_move._prepare verbs.state_move._take_back verbs.state_move._write verbs.state_move._copied
+        verbs.state_move._copy_file verbs.state_move.forget state.moved.finish state.store.find_store
+        run.unfinished.note""",
     ),
     Places(
         "`.deploy` below the root, where version 0.1.0 kept the state, until it has moved",
         "a container with a read-write mount of the root; the login user",
         "by name, no link followed; moved from one descriptor to the next",
-        """state_move._live state_move._readable state_move._await_round state_move.copied state_move._copied
-        state_move._copy_file state_move._opened state_move._commit state_moved.leave_word state_moved.finish
-        store._are_folders store.is_old store._is_whole store.identity""",
+        """verbs.state_move._live verbs.state_move._readable verbs.state_move._await_round verbs.state_move.copied
+        verbs.state_move._copied verbs.state_move._copy_file verbs.state_move._opened verbs.state_move._commit
+        state.moved.leave_word state.moved.finish state.store._are_folders state.store.is_old state.store._is_whole
+        state.store.identity""",
     ),
     Places(
         "`~/.docker/config.json` and the contexts beside it",
         "the login user",
         OURS,
-        "engine._context setup._known",
+        "docker.engine._context verbs.setup._known",
     ),
     Places(
         "`/proc`: processes, their cgroups and open files, the mounts",
         "the kernel; a process chooses its own name and files",
         SYSTEM,
-        """processes.named processes.text modelfile.open_for_writing reach.read_mounts state_make.file_system
-        scheduled.crontab.is_running guarded._admit""",
+        """system.processes.named system.processes.text models.model_files.open_for_writing docker.reach.read_mounts
+        verbs.state_make.file_system schedule.crontab.is_running system.guarded._admit""",
     ),
     Places(
         "docker's own folder, as the engine names it: how full its disk is, and nothing in it",
         "root",
         SYSTEM,
-        "docker_disk.trouble",
+        "docker.disk.trouble",
     ),
     Places(
         "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's socket, `/dev`, links over the state, `/`",
         "root",
         SYSTEM,
-        """detach._leave gpu_support._ways ground.sessions ground._kills_user_processes
-        occupants.felled wire._take_channel store.machine reach._is_disk reach._shows reach.directories
-        reach.of_containers""",
+        """rpc.detach._leave checks.gpu_support._ways checks.preflight.sessions checks.preflight._kills_user_processes
+        docker.containers.felled rpc.server._take_channel state.store.machine docker.reach._is_disk
+        docker.reach._shows docker.reach.directories docker.reach.of_containers""",
     ),
 )
 
@@ -202,7 +212,7 @@ def _touches(call: str) -> bool:
     first, _, rest = call.partition(".")
     if first == "os":
         return rest in OS or (rest.startswith("path.") and rest[len("path.") :] in OS_PATH)
-    return call in ("open", "modelfile.opened") or (first in (*WHOLE, "files", "guarded") and call not in HARMLESS)
+    return call in ("open", "model_files.opened") or (first in (*WHOLE, "files", "guarded") and call not in HARMLESS)
 
 
 def modules() -> Iterator[tuple[str, str]]:
@@ -232,10 +242,10 @@ def test_what_containers_can_reach_is_opened_by_the_opener_alone() -> None:
     for module, function, call in touched():
         name = f"{module}.{function}"
         if name in foreign - others:
-            assert call.startswith(("guarded.", "modelfile.")) or call in held, f"{name} calls {call}"
+            assert call.startswith(("guarded.", "model_files.")) or call in held, f"{name} calls {call}"
 
 
-@pytest.mark.parametrize("module", ["batch", "modelfile", "setup"])
+@pytest.mark.parametrize("module", ["checks.batch", "models.model_files", "verbs.setup"])
 def test_what_is_listed_or_changed_of_foreign_folders_is_a_descriptor(module: str) -> None:
     text = dict(modules())[module]
     for node in ast.walk(ast.parse(text)):
@@ -268,7 +278,7 @@ def table() -> str:
 
 
 def test_the_page_about_security_shows_the_list() -> None:
-    assert table() in (FOLDER.parent / "docs/security.md").read_text()
+    assert table() in (FOLDER.parents[1] / "docs/security.md").read_text()
 
 
 if __name__ == "__main__":

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from remote import notes, pause, pausing
-from remote.plans import Pause
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import WARNING, Refusal
-from runbook import status
-from runbook.errors import BadInput
-from runbook.pausing import rows, seconds, told
+from gpu_runbook.laptop.commands import status
+from gpu_runbook.laptop.commands.pause import rows, seconds, told
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.protocol.words import WARNING, Refusal
+from gpu_runbook.server.state import jsonfile, pause
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import pause as pausing
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import Scene, deployed
 
 UNTIL = 1776682800.0  # 2026-04-20 11:00 UTC
@@ -61,7 +62,7 @@ def test_what_is_no_length_is_bad_input(text: str | None) -> None:
 
 def test_a_pause_is_in_force_until_its_end(store: Store) -> None:
     assert pause.current(store, UNTIL) is None
-    notes.save(store.pause, ANN)
+    jsonfile.save(store.pause, ANN)
     assert pause.current(store, UNTIL - 0.1) == ANN
     assert pause.current(store, UNTIL) is None
 
@@ -95,7 +96,7 @@ def test_it_holds_nothing_else_back(store: Store, action: str) -> None:
 
 
 def test_one_that_is_over_is_swept_away_by_the_next_run(store: Store) -> None:
-    notes.save(store.pause, Pause("ann", "laptop", "2020-01-01T00:00:00Z", "2020-01-01T01:00:00Z"))
+    jsonfile.save(store.pause, Pause("ann", "laptop", "2020-01-01T00:00:00Z", "2020-01-01T01:00:00Z"))
     pause.admit(store, "deploy")
     assert not Path(store.pause).exists()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from remote.looks import BatchState
-from remote.plans import Plan
-from runbook import plantext
-from runbook.errors import Refused
-from runbook.planning import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
+from gpu_runbook.laptop.deploy import plan_text
+from gpu_runbook.laptop.deploy.plan import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
+from gpu_runbook.laptop.errors import Refused
+from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
 
@@ -79,7 +79,7 @@ def test_a_changed_config_names_its_variables_and_never_their_values(scene: Scen
     other = scene.seeing(same_config={QUEUE: False}, variables={"QUEUE_PASSWORD": "bbbb", "NEW": "cccc"})
     plan = planned(other, QUEUE)
     assert reason(plan) == "its config differs (QUEUE_PASSWORD differs, NEW is new)"
-    text = "\n".join(plantext.lines(plan, other.look, with_commands=True))
+    text = "\n".join(plan_text.lines(plan, other.look, with_commands=True))
     assert "hunter2" not in text + repr(plan)
 
 
@@ -151,7 +151,7 @@ def test_without_hashes_on_record_no_variable_is_said_to_differ(scene: Scene) ->
 def test_the_plan_shows_the_commands_in_the_order_of_the_swap(scene: Scene) -> None:
     moved = scene.seeing(digests={**scene.look.digests, QUEUE: image("queue", "3")})
     plan = planned(moved, QUEUE)
-    said = list(plantext.lines(plan, moved.look, with_commands=True))
+    said = list(plan_text.lines(plan, moved.look, with_commands=True))
     commands = [line.strip(" $") for line in said if "$ " in line]
     assert commands[0].startswith(f"docker create --name annotation-queue.{plan.id} --restart no")
     assert commands[1:] == [
@@ -169,6 +169,6 @@ def test_the_plan_shows_the_commands_in_the_order_of_the_swap(scene: Scene) -> N
 def test_the_plan_says_what_is_up_to_date_and_that_training_runs_on(scene: Scene) -> None:
     run = occupant(scene, QUEUE, "r1", name="training")
     training = scene.seeing(batches={TRAINING: BatchState("sha256:older", (run,))})
-    said = list(plantext.lines(planned(training), training.look, with_commands=False))
+    said = list(plan_text.lines(planned(training), training.look, with_commands=False))
     assert "  annotation-queue 1.1: up to date, nothing is stopped" in said
     assert "  training 2.0: for the next run only; training runs on untouched" in said

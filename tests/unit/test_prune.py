@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from remote import record, surplus, tidy
-from remote.engine import Engine
-from remote.journal import Journal
-from remote.plans import BatchMarks, BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.surplus import Known, Thing, brought, may_go
-from remote.words import Refusal, encode
-from runbook import pruning
-from runbook.errors import BadInput
+from gpu_runbook.laptop.commands import prune
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.retention import after_run, candidates
+from gpu_runbook.server.retention.candidates import Known, Thing, brought, may_go
+from gpu_runbook.server.state import record
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import deployed
 
 NOW = 1776682800.0
@@ -114,7 +115,7 @@ class Standing(Engine):
 )
 def test_what_goes_was_made_by_us_and_is_no_training(shown: dict[str, Any], goes: bool) -> None:
     known = dataclasses.replace(KNOWN, listed=[entry("c-r1")])
-    found = list(surplus._containers(Standing(**shown), known))
+    found = list(candidates._containers(Standing(**shown), known))
     assert [(one.id, one.size) for one in found] == ([("c-r1", 7)] if goes else [])
 
 
@@ -150,13 +151,13 @@ def test_a_damaged_record_removes_nothing(store: Store, engine: Engine) -> None:
     record.save(store, Record("r1", (release("r1"),)))
     Path(store.record).write_text(Path(store.record).read_text().replace('"who": "ann"', '"who": 7'))
     with pytest.raises(Refusal, match=r"is damaged: .*; nothing was removed"):
-        surplus.find(store, engine, 2, [TRAINING])
+        candidates.find(store, engine, 2, [TRAINING])
 
 
 def test_old_journals_and_half_written_files_go_and_those_of_open_runs_stay(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tidy, "KEEP_RUNS", 1)
+    monkeypatch.setattr(after_run, "KEEP_RUNS", 1)
     first = f"{RUN}-0001"
     for run, events in ((f"{RUN}-000{number}", ENDS[number]) for number in ENDS):
         book = Journal(store.journal(run))
@@ -168,27 +169,27 @@ def test_old_journals_and_half_written_files_go_and_those_of_open_runs_stay(
     for path in (old, young):
         path.write_text("half")
     os.utime(old, (0, 0))
-    found = [*surplus._journals(store), *surplus._half_written(store)]
+    found = [*candidates._journals(store), *candidates._half_written(store)]
     sizes = Path(store.journal(first)).stat().st_size + len("go")
     assert [(one.kind, one.id, one.size) for one in found] == [("journal", first, sizes), ("file", str(old), 4)]
 
 
 def test_at_least_two_releases_stay(tmp_path: Path) -> None:
     inventory = deployed(tmp_path, "r1").inventory
-    assert [pruning.keep(inventory, given) for given in (None, 2, 9)] == [3, 2, 9]
-    assert pruning.keep(dataclasses.replace(inventory, keep_releases=1), None) == 2
+    assert [prune.keep(inventory, given) for given in (None, 2, 9)] == [3, 2, 9]
+    assert prune.keep(dataclasses.replace(inventory, keep_releases=1), None) == 2
     with pytest.raises(BadInput, match="--keep 1: fab prune keeps at least 2 releases"):
-        pruning.keep(inventory, 1)
+        prune.keep(inventory, 1)
 
 
 def test_it_is_told_thing_by_thing_and_journals_in_one_line() -> None:
     image = Thing("image", "r/q@sha256:1", "r/q@sha256:1", 3 << 20, "of no release that is kept")
     journals = [Thing("journal", str(n), str(n), 1024, "older than the newest 200") for n in range(9)]
-    assert [text for text, _ in pruning.lines("gpu-1", [image, *journals], 5, dry_run=True)] == [
+    assert [text for text, _ in prune.lines("gpu-1", [image, *journals], 5, dry_run=True)] == [
         "gpu-1: fab prune would remove 10 things, at most 3.0 MiB",
         "  image        3.0 MiB  r/q@sha256:1  of no release that is kept",
         "  journal      9.0 KiB  9 of them  older than the newest 200",
     ]
-    assert [text for text, _ in pruning.lines("gpu-1", [], 5, dry_run=False)] == [
+    assert [text for text, _ in prune.lines("gpu-1", [], 5, dry_run=False)] == [
         "gpu-1: nothing to remove; the newest 5 releases stay"
     ]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from remote import pulling
-from remote.engine import Engine, EngineError
+from gpu_runbook.server.docker import pull as pulling
+from gpu_runbook.server.docker.engine import Engine, EngineError
 from tests.hostile.forms import ONE
 
 IMAGE = f"registry.lan:5000/azaion/queue@sha256:{ONE}"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from remote import reach
-from remote.engine import EngineError
-from remote.reach import READ, ROOT, WRITE, Mount, Reach
+from gpu_runbook.server.docker import reach
+from gpu_runbook.server.docker.engine import EngineError
+from gpu_runbook.server.docker.reach import READ, ROOT, WRITE, Mount, Reach
 
 FOLDER = "/home/deploy/.local/state/gpu-runbook/azaion@01234567"
 MOUNTS = [

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from remote.engine import Engine
-from remote.plans import BatchMarks
-from remote.recognise import recognised
-from remote.runs import is_listed_run, marks_in
-from remote.words import Malformed, encode
-from runbook.inventory import load_inventory
-from runbook.looking import batch_marks
+from gpu_runbook.laptop.deploy.snapshot import batch_marks
+from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.words import Malformed, encode
+from gpu_runbook.server.docker.batch_containers import recognised
+from gpu_runbook.server.docker.batch_runs import is_listed_run, marks_in
+from gpu_runbook.server.docker.engine import Engine
 
 REPOSITORY = "registry.lan:5000/azaion/ai-training"
 TRAINING = BatchMarks("training", "training", "job=train", REPOSITORY, f"{REPOSITORY}:current")

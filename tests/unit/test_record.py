@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from remote import record
-from remote.plans import Placed, Record, Release, Spec
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import encode
+from gpu_runbook.protocol.plan import Placed, Record, Release, Spec
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.state import record
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 
 FIRST, SECOND, THIRD = (digit * 64 for digit in "123")
 RUN = "20260420-101112-000"

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from remote import journal, offset, record, recover, tidy
-from remote.docker import Docker
-from remote.ends import claim
-from remote.engine import Engine
-from remote.journal import Journal
-from remote.plans import Placed, Plan, Record, Release
-from remote.state_make import make
-from remote.store import Store, find_store
-from remote.words import OffsetFile, encode
+from gpu_runbook.protocol.plan import Placed, Plan, Record, Release
+from gpu_runbook.protocol.words import OffsetFile, encode
+from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.retention import after_run
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.run.outcome import claim
+from gpu_runbook.server.state import journal, record
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.state_make import make
 
 RUN = "20260420-101112-abcd"
 OTHER = f"{RUN}-0f0f"
@@ -38,7 +41,7 @@ def docker(tmp_path: Path) -> Docker:
 
 
 def mended(store: Store, docker: Docker, except_run: str = "") -> list[str]:
-    return recover.cut_off_runs(store, docker.engine, docker.lock, (), except_run)
+    return recovery.cut_off_runs(store, docker.engine, docker.lock, (), except_run)
 
 
 def listed(folder: str) -> set[str]:
@@ -127,14 +130,14 @@ def releases(*ids: str) -> tuple[Release, ...]:
 def test_the_newest_releases_the_one_in_force_and_the_one_before_it_are_kept(
     current: str, keep: int, kept: list[str], dropped: list[str]
 ) -> None:
-    stays, goes = tidy.split(Record(current, releases("r4", "r3", "r2", "r1")), keep)
+    stays, goes = after_run.split(Record(current, releases("r4", "r3", "r2", "r1")), keep)
     assert ([entry.id for entry in stays], [entry.id for entry in goes]) == (kept, dropped)
 
 
 def test_the_release_that_a_rollback_would_go_to_is_kept_however_many_were_left() -> None:
     newest, *left, good, old = releases("r5", "r4", "r3", "r2", "r1")
     gone_past = [dataclasses.replace(entry, left="run") for entry in left]
-    stays, goes = tidy.split(Record("r5", (newest, *gone_past, good, old)), 2)
+    stays, goes = after_run.split(Record("r5", (newest, *gone_past, good, old)), 2)
     assert ([entry.id for entry in stays], [entry.id for entry in goes]) == (["r5", "r4", "r2"], ["r3", "r1"])
 
 
@@ -146,7 +149,7 @@ def test_folders_that_no_kept_release_needs_go_and_those_of_open_runs_stay(store
     cut_off(store, ("end", {}), run=A)
     cut_off(store, ("begin", {}), run=B)
     living = Journal(store.journal(C))
-    assert tidy.tidy(store, docker, keep=5) == []
+    assert after_run.tidy(store, docker, keep=5) == []
     living.close()
     assert listed(store.releases) == {RUN, B, C, "lost+found"}
 
@@ -158,17 +161,17 @@ def test_a_note_that_names_no_container_leads_to_none(store: Store, docker: Dock
         Path(store.release(name)).mkdir(parents=True)
         note = {"handled": [{"container": container}]}
         Path(store.release(name), "failed.json").write_text(json.dumps(note))
-    assert tidy.tidy(store, docker, keep=5) == [
+    assert after_run.tidy(store, docker, keep=5) == [
         f"the note of release {A} is damaged; its containers are left to a person"
     ]
 
 
 def test_old_journals_go_with_their_decisions(store: Store, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tidy, "KEEP_RUNS", 2)
+    monkeypatch.setattr(after_run, "KEEP_RUNS", 2)
     for run in (A, B, C):
         cut_off(store, ("end", {}), run=run)
         claim(store.decision(run), "go")
-    tidy.tidy(store, docker, keep=5)
+    after_run.tidy(store, docker, keep=5)
     assert listed(store.runs) == {f"{run}.{what}" for run in (B, C) for what in ("decision", "jsonl")}
 
 

@@ -14,17 +14,17 @@ from types import ModuleType
 import pytest
 
 from docs.examples import EXAMPLES
-from runbook import remembered
-from runbook.entries import Strict
-from runbook.errors import BadInput
-from runbook.inventory import load_inventory
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory import cache
+from gpu_runbook.laptop.inventory.entries import Strict
+from gpu_runbook.laptop.inventory.model import load_inventory
 
 PROJECT = Path(__file__).parents[2]
 TEXT = "hosts: {gpu-1: {address: gpu-1.lan, port: 22, root: /azaion}}\n"
 ASK = """
 import sys
 from pathlib import Path
-from runbook.inventory import load_inventory
+from gpu_runbook.laptop.inventory.model import load_inventory
 print(load_inventory(Path(sys.argv[1])).hosts["gpu-1"].port, "pydantic" in sys.modules)
 """
 
@@ -55,8 +55,8 @@ def test_the_second_command_does_without_pydantic(hosts: Path) -> None:
 
 def test_what_is_remembered_is_what_was_read(hosts: Path) -> None:
     first = load_inventory(hosts)
-    mark = remembered.fingerprint(hosts)
-    assert remembered.recall(hosts, mark) == first == load_inventory(hosts)
+    mark = cache.fingerprint(hosts)
+    assert cache.recall(hosts, mark) == first == load_inventory(hosts)
 
 
 HOST = "hosts: {gpu-1: {address: gpu-1.lan, root: /azaion}}\n"
@@ -67,7 +67,7 @@ BODY = "schedule: {alerts: {ops: {kind: webhook, url_variable: U, body: {a: [1, 
 def test_every_entry_comes_back_as_it_was(hosts: Path, text: str) -> None:
     hosts.write_text(text if "hosts:" in text else HOST + text)
     found = load_inventory(hosts)
-    again = remembered.recall(hosts, remembered.fingerprint(hosts))
+    again = cache.recall(hosts, cache.fingerprint(hosts))
     assert (again, repr(again)) == (found, repr(found))  # a list is no tuple, and True is no 1
 
 
@@ -79,7 +79,7 @@ def test_it_is_json_and_every_kind_of_entry_has_a_name_of_its_own(hosts: Path) -
     def below(shape: type) -> list[type]:
         return [shape, *(inner for one in shape.__subclasses__() for inner in below(one))]
 
-    assert len(below(Strict)) == len(remembered._kinds())
+    assert len(below(Strict)) == len(cache._kinds())
 
 
 def test_a_changed_file_is_read_anew(hosts: Path) -> None:
@@ -101,23 +101,26 @@ def test_all_that_decides_what_a_file_means_is_looked_at(hosts: Path) -> None:
     """By a process of its own: in this one everything has been imported."""
     asked(hosts)
     sources, _ = json.loads(kept(hosts).read_bytes()[64:])
-    code = "import sys, runbook.hostsfile; print(*(getattr(one, '__file__', None) for one in sys.modules.values()))"
+    code = (
+        "import sys, gpu_runbook.laptop.inventory.parse\n"
+        "print(*(getattr(one, '__file__', None) for one in sys.modules.values()))"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    ours = {file for file in loaded if file.startswith((f"{PROJECT}/runbook/", f"{PROJECT}/remote/"))}
+    ours = {file for file in loaded if file.startswith(f"{PROJECT}/gpu_runbook/")}
     assert ours <= set(sources)
     assert {"textfile.py", "problems.py", "target.py", "message.py"} <= {Path(file).name for file in ours}
 
 
 @pytest.mark.parametrize("change", ["written", "replaced", "gone"])
 def test_another_version_of_the_tool_reads_anew(hosts: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    module = ModuleType("runbook.rules")
+    module = ModuleType("gpu_runbook.rules")
     source = hosts.parent / "rules.py"
     source.write_text("LIMIT = 1\n")
     module.__file__ = str(source)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     load_inventory(hosts)
-    mark = remembered.fingerprint(hosts)
-    assert remembered.recall(hosts, mark) is not None
+    mark = cache.fingerprint(hosts)
+    assert cache.recall(hosts, mark) is not None
     before = source.stat()
     if change == "replaced":
         source.rename(source.with_suffix(".old"))
@@ -126,7 +129,7 @@ def test_another_version_of_the_tool_reads_anew(hosts: Path, monkeypatch: pytest
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
     else:
         source.unlink()
-    assert remembered.recall(hosts, mark) is None
+    assert cache.recall(hosts, mark) is None
 
 
 def test_the_same_file_for_another_home_reads_anew(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +144,7 @@ def test_a_damaged_memory_is_no_harm(hosts: Path, damage: bytes | None) -> None:
     before = load_inventory(hosts)
     kept(hosts).write_bytes(kept(hosts).read_bytes()[:-9] if damage is None else damage)
     assert load_inventory(hosts) == before
-    assert remembered.recall(hosts, remembered.fingerprint(hosts)) == before
+    assert cache.recall(hosts, cache.fingerprint(hosts)) == before
 
 
 @pytest.mark.parametrize(
@@ -159,11 +162,11 @@ def test_a_damaged_memory_is_no_harm(hosts: Path, damage: bytes | None) -> None:
 )
 def test_a_memory_of_another_shape_is_none(hosts: Path, inventory: object) -> None:
     load_inventory(hosts)
-    mark = remembered.fingerprint(hosts)
+    mark = cache.fingerprint(hosts)
     for whole in ([{}, inventory], [inventory, {}], inventory):
         text = json.dumps(whole).encode()
-        kept(hosts).write_bytes(remembered._digest(mark, text) + text)
-        assert remembered.recall(hosts, mark) is None
+        kept(hosts).write_bytes(cache._digest(mark, text) + text)
+        assert cache.recall(hosts, mark) is None
 
 
 def test_of_what_an_older_version_kept_nothing_is_run(hosts: Path) -> None:
@@ -211,17 +214,17 @@ def folder_of_all(file: Path) -> None:
 @pytest.mark.parametrize("changed", [linked, of_a_group, for_a_reader, folder_linked, folder_of_all])
 def test_what_others_could_have_put_there_is_not_read(hosts: Path, changed: Callable[[Path], None]) -> None:
     before = load_inventory(hosts)
-    mark = remembered.fingerprint(hosts)
+    mark = cache.fingerprint(hosts)
     changed(kept(hosts))
-    assert remembered.recall(hosts, mark) is None
+    assert cache.recall(hosts, mark) is None
     assert load_inventory(hosts) == before
 
 
 def test_what_belongs_to_another_user_is_not_read(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_inventory(hosts)
-    mark = remembered.fingerprint(hosts)
+    mark = cache.fingerprint(hosts)
     monkeypatch.setattr(os, "geteuid", lambda: hosts.stat().st_uid + 1)
-    assert remembered.recall(hosts, mark) is None
+    assert cache.recall(hosts, mark) is None
 
 
 @pytest.mark.parametrize("changed", [folder_linked, folder_of_all])

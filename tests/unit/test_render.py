@@ -10,12 +10,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbook import render
-from runbook.apart import TooLong
-from runbook.errors import BadInput
-from runbook.inventory import Host
-from runbook.render import read
-from runbook.secret import Secret
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs import template as render
+from gpu_runbook.laptop.inputs.apart import TooLong
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.inputs.template import read
+from gpu_runbook.laptop.inventory.model import Host
 
 PROJECT = Path(__file__).parents[2]
 HOST = Host(name="gpu-1", address="gpu-1.lan", root="/azaion")

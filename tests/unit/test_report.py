@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from remote.scheduled.rounds import Round
-from remote.words import LEVELS, Check
-from runbook.report import clock, timeline
-from runbook.report.page import TEMPLATES, embedded, fingerprint, page
-from runbook.report.timeline import Stretch, coarse, share, stretches, summary
-from runbook.report.values import Course, course, step
-from runbook.report.view import view
+from gpu_runbook.laptop.report import clock, timeline
+from gpu_runbook.laptop.report.page import TEMPLATES, embedded, fingerprint, page
+from gpu_runbook.laptop.report.timeline import Stretch, coarse, share, stretches, summary
+from gpu_runbook.laptop.report.values import Course, course, step
+from gpu_runbook.laptop.report.view import view
+from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.words import LEVELS, Check
 from tests.unit.rounds import AT, CHECK, END, HOUR, at, levels, report, steady
 
 
@@ -230,7 +230,7 @@ class TestPage:
         assert "MIT" in (TEMPLATES / "vendor" / "LICENSE").read_text(encoding="utf-8")
 
     def test_importing_it_costs_no_template_engine(self) -> None:
-        code = "import sys, runbook.report.page; sys.exit('jinja2' in sys.modules)"
+        code = "import sys, gpu_runbook.laptop.report.page; sys.exit('jinja2' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

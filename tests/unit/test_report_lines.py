@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from remote.history import Change, Past
-from remote.scheduled.rounds import Gpu, Queue, Round
-from runbook.report import happened
-from runbook.report.figures import GIB, figures
-from runbook.report.thin import MOST_POINTS, thin
-from runbook.report.values import course
-from runbook.report.view import view
+from gpu_runbook.laptop.report import events
+from gpu_runbook.laptop.report.downsample import MOST_POINTS, thin
+from gpu_runbook.laptop.report.plots import GIB, figures
+from gpu_runbook.laptop.report.values import course
+from gpu_runbook.laptop.report.view import view
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.server.verbs.history import Change, Past
 from tests.unit.rounds import at, report
 
 
@@ -99,18 +99,18 @@ class TestHappened:
     def test_the_engine_counts_anew_for_a_new_container(self) -> None:
         counts = [3, 5, None, 6, 1, 1, 0]
         rounds = [Round(at(40 - 5 * index), queues={"q": Queue(restarts=count)}) for index, count in enumerate(counts)]
-        texts = [event.text for event in happened.events(course(report(*rounds)))]
+        texts = [event.text for event in events.events(course(report(*rounds)))]
         assert [text.rpartition(", ")[2] for text in texts] == ["1 time", "1 time", "2 times"]
 
     def test_actions_and_alerts_come_newest_first(self) -> None:
         rounds = [Round(at(10), alerts=("first",)), Round(at(5), actions=("second",))]
-        found = happened.events(course(report(*rounds)))
+        found = events.events(course(report(*rounds)))
         assert [(event.kind, event.text) for event in found] == [("action", "second"), ("alert", "first")]
 
     def test_events_too_near_to_each_other_are_one_mark(self) -> None:
         rounds = [Round(at(10), alerts=("a", "b")), Round(at(5), alerts=("c",))]
         axis = course(report(*rounds))
-        found = happened.marks(happened.events(axis), axis)
+        found = events.marks(events.events(axis), axis)
         assert [mark.text for mark in found] == ["alert: b (and 1 more about this time)", "alert: c"]
 
     def test_runs_of_the_time_shown_and_the_one_before(self) -> None:
@@ -121,7 +121,7 @@ class TestHappened:
         )
         old = dataclasses.replace(new, run="1", at=at(90), outcome="done")
         strange = dataclasses.replace(new, run="0", at="?")
-        (run,), before = happened.runs((new, old, strange), course(report()))
+        (run,), before = events.runs((new, old, strange), course(report()))
         assert (run.percent, run.ended, run.outcome, run.down, run.changed) == (
             50,
             "rolled back",
@@ -143,5 +143,5 @@ class TestHappened:
         ],
     )
     def test_how_a_run_ended(self, state: str, outcome: str, style: str, word: str) -> None:
-        (run,), _ = happened.runs((Past("1", state, "deploy", "", "", at(5), outcome, ""),), course(report()))
+        (run,), _ = events.runs((Past("1", state, "deploy", "", "", at(5), outcome, ""),), course(report()))
         assert (run.outcome, run.ended, run.who) == (style, word, "nobody knows whom")

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from remote.history import Change
-from remote.scheduled.rounds import Round
-from remote.words import CRITICAL, OK, SKIPPED, WARNING, Check
-from runbook.report import clock, page, timeline
-from runbook.report.figures import figures
-from runbook.report.thin import MOST_POINTS
-from runbook.report.values import Course, ServerReport, course
+from gpu_runbook.laptop.report import clock, page, timeline
+from gpu_runbook.laptop.report.downsample import MOST_POINTS
+from gpu_runbook.laptop.report.plots import figures
+from gpu_runbook.laptop.report.values import Course, ServerReport, course
+from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.server.verbs.history import Change
 from tests.report import made
 
 ROW, STEP, MONTH = "disk space", 300, 8640

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook import reporting
-from runbook.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.report import collect
 from tests.report import made
 
 
@@ -26,8 +26,8 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def written(path: Path) -> str:
-    reporting.writable(path)
-    reporting.write(path, [made.unreachable()])
+    collect.writable(path)
+    collect.write(path, [made.unreachable()])
     assert [one.name for one in path.parent.iterdir() if one.name.startswith(".")] == []
     return path.read_text(encoding="utf-8")
 
@@ -82,21 +82,21 @@ def test_what_is_no_file_is_neither_followed_nor_replaced(
     make(path)
     before = {one.name: (one.lstat().st_ino, one.lstat().st_mtime_ns) for one in tmp_path.iterdir()}
     with pytest.raises(BadInput, match=f"^{re.escape(str(path))} ({sentence})$"):
-        reporting.writable(path)
+        collect.writable(path)
     with pytest.raises(BadInput, match=f"^{re.escape(str(path))} ({sentence})$"):
-        reporting.write(path, [made.unreachable()])
+        collect.write(path, [made.unreachable()])
     assert {one.name: (one.lstat().st_ino, one.lstat().st_mtime_ns) for one in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("path", [Path("/dev/null"), Path("/dev/stdout")])
 def test_a_device_stays_what_it_is(path: Path) -> None:
     with pytest.raises(BadInput, match=rf"^{path} (is no regular file|is a link|cannot be written)$"):
-        reporting.writable(path)
+        collect.writable(path)
 
 
 def test_a_folder_that_is_not_there_is_said_before_anything_is_asked(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be written"):
-        reporting.writable(tmp_path / "none" / "week.html")
+        collect.writable(tmp_path / "none" / "week.html")
 
 
 def test_a_name_that_is_guessed_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_name_that_is_guessed_is_not_written_through(tmp_path: Path, monkeypat
     precious.write_text("precious")
     (tmp_path / f".report.{'00' * 8}").symlink_to(precious)
     with pytest.raises(BadInput, match="cannot be written: File exists"):
-        reporting.write(tmp_path / "week.html", [made.unreachable()])
+        collect.write(tmp_path / "week.html", [made.unreachable()])
     assert precious.read_text() == "precious"
 
 
@@ -118,5 +118,5 @@ def test_a_full_disk_leaves_the_old_page_and_nothing_else(tmp_path: Path, monkey
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(BadInput, match="cannot be written: No space left on device"):
-        reporting.write(path, [made.unreachable()])
+        collect.write(path, [made.unreachable()])
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("week.html", "old")]

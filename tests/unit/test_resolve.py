@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from remote.words import StreamAddress
-from runbook.errors import BadInput
-from runbook.inventory import Inventory, load_inventory
-from runbook.resolve import Login, Resolved, resolve
-from runbook.secret import Secret
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs.resolve import Login, Resolved, resolve
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
+from gpu_runbook.protocol.words import StreamAddress
 
 HOSTS = """\
 defaults: {root: /azaion}

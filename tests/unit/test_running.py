@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbook import telling
-from runbook.door import Door
-from runbook.errors import (
+from gpu_runbook.laptop.deploy import journal_text
+from gpu_runbook.laptop.deploy.run import Ended, Listener, conclude
+from gpu_runbook.laptop.deploy.workflow import teller
+from gpu_runbook.laptop.errors import (
     BadInput,
     Cancelled,
     CannotConnect,
@@ -22,10 +23,9 @@ from runbook.errors import (
     RolledBack,
     RunbookError,
 )
-from runbook.inventory import Host
-from runbook.jobs import teller
-from runbook.running import Ended, Listener, conclude
-from runbook.screen import Screen
+from gpu_runbook.laptop.inventory.model import Host
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal.screen import Screen
 from tests.hostile.damage import documents
 
 DOOR = Door(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
@@ -63,8 +63,8 @@ def test_a_run_that_could_not_be_brought_to_its_end_says_why() -> None:
     with pytest.raises(NeedsPerson, match=rf"gpu-1: run {RUN} was cut off: docker. is away$"):
         conclude(DOOR, {"run": RUN, "end": None, "why": "docker\x1b is away"})
     told = {"event": "unfinished", "why": "docker is away"}
-    assert telling.sentence(told) == "not brought to its end yet: docker is away"
-    assert telling.sentence({**told, "tries": 2}) == "not brought to its end yet, tried 2 times: docker is away"
+    assert journal_text.sentence(told) == "not brought to its end yet: docker is away"
+    assert journal_text.sentence({**told, "tries": 2}) == "not brought to its end yet, tried 2 times: docker is away"
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_each_line_of_a_journal_is_told_once_however_often_it_is_read() -> None:
     ],
 )
 def test_a_line_of_a_journal_is_a_sentence(line: dict[str, Any], said: str | None) -> None:
-    assert telling.sentence(line) == said
+    assert journal_text.sentence(line) == said
 
 
 def test_what_is_seen_passes_by() -> None:
     seen = {"event": "seen", "service": "q", "running": True, "offset": 7, "backlog": 1, "broker": ""}
-    assert telling.passing(seen) == "q: running, offset 7, 1 message waiting"
-    assert telling.passing({**seen, "running": False}) == "q: not running, offset 7, 1 message waiting"
+    assert journal_text.passing(seen) == "q: running, offset 7, 1 message waiting"
+    assert journal_text.passing({**seen, "running": False}) == "q: not running, offset 7, 1 message waiting"
     silent = {"event": "seen", "service": "q", "engine": False, "running": False, "offset": None, "backlog": None}
-    assert telling.passing(silent) == "q: docker does not answer"
+    assert journal_text.passing(silent) == "q: docker does not answer"
     pulling = {"event": "pulling", "image": "r/q@sha256:00", "done": 1 << 20, "total": 3 << 20}
-    assert telling.passing(pulling) == "pulling r/q 1.0 MiB of 3.0 MiB"
-    assert telling.passing({"event": "begin"}) is None
+    assert journal_text.passing(pulling) == "pulling r/q 1.0 MiB of 3.0 MiB"
+    assert journal_text.passing({"event": "begin"}) is None
 
 
 EVENTS = [

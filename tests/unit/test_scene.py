@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runbook.inventory import load_inventory
+from gpu_runbook.laptop.inventory.model import load_inventory
 from tests.unit import scene, test_training_command
 
 

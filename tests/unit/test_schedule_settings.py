@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from remote.codec import decode
-from remote.scheduled.settings import Mail, Settings, Webhook, keyed_hash
-from remote.words import OK, WARNING, Check, encode
-from runbook.errors import BadInput
-from runbook.health import request_for
-from runbook.inventory import load_inventory
-from runbook.resolve import resolve
-from runbook.schedule.asking import ready
-from runbook.schedule.settings import compared, comparison, settings_for
+from gpu_runbook.laptop.commands.health import request_for
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs.resolve import resolve
+from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.schedule.client import ready
+from gpu_runbook.laptop.schedule.settings import compared, comparison, settings_for
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import OK, WARNING, Check, encode
+from gpu_runbook.server.schedule.settings import Mail, Settings, Webhook, keyed_hash
 
 URL = "https://hooks.chat.lan/services/T0001/B0002/verysecretpart1234"
 ENV = {

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from remote import health, journal, record
-from remote.checks.asked import Consumer, DiskLimits, Expected, Request
-from remote.journal import Journal
-from remote.plans import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
-from remote.scheduled import act, restarts
-from remote.scheduled.attempts import Attempts
-from remote.scheduled.settings import Installed, Restart, Settings
-from remote.state_make import make
-from remote.store import Store
-from remote.swap import Swap
-from remote.words import CRITICAL, Check, Refusal, encode
+from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.plan import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from gpu_runbook.protocol.words import CRITICAL, Check, Refusal, encode
+from gpu_runbook.server.checks import suite
+from gpu_runbook.server.run.swap import Swap
+from gpu_runbook.server.schedule import repair, restart_policy
+from gpu_runbook.server.schedule.attempts import Attempts
+from gpu_runbook.server.schedule.settings import Installed, Restart, Settings
+from gpu_runbook.server.state import journal, record
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs.state_make import make
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
 AT = "2026-04-20T10:11:12Z"
@@ -59,7 +60,7 @@ def cut_off(store: Store) -> None:
 
 def refused(installed: Installed, store: Store) -> Refusal:
     with pytest.raises(Refusal) as raised:
-        act.mend(installed, store)
+        repair.mend(installed, store)
     return raised.value
 
 
@@ -78,10 +79,10 @@ def test_a_run_is_tried_three_times_an_hour_and_then_let_be(
     late = refused(installed, store)
     assert len(world.ran) == ran and "(tried 3 times)" in late.message
     assert f"fab follow --close {RUN}" in late.hint
-    later = time.time() + restarts.HOUR + 1
-    monkeypatch.setattr(act.time, "time", lambda: later)
+    later = time.time() + restart_policy.HOUR + 1
+    monkeypatch.setattr(repair.time, "time", lambda: later)
     world.away_until = 0.0
-    assert act.mend(installed, store) == [
+    assert repair.mend(installed, store) == [
         f"run {RUN} was cut off in its swap and undone: the server is as it was before"
     ]
     assert world.runs(OLD)
@@ -102,7 +103,7 @@ def test_nothing_is_started_beside_a_run_that_has_not_come_to_its_end(
     cut_off(store)
     world.living.clear()
     world.exit_codes[OLD] = 137
-    assert act.start_again(installed, store, RESTART, act.DEAD, lambda: True) == ""
+    assert repair.start_again(installed, store, RESTART, repair.DEAD, lambda: True) == ""
     assert world.ran == []
 
 
@@ -134,22 +135,22 @@ def test_one_that_ended_well_is_started_where_our_own_stop_came_late(
         book.write("end", outcome="done", sentence="it was done")
         book.close()
     world.living.clear()
-    assert bool(act.start_again(installed, store, RESTART, act.DEAD, lambda: True)) == world.runs(OLD) == started
+    assert bool(repair.start_again(installed, store, RESTART, repair.DEAD, lambda: True)) == world.runs(OLD) == started
 
 
 def round_of(
-    installed: Installed, store: Store, known: restarts.Restarts, checks: list[Check]
-) -> tuple[list[Check], restarts.Restarts, list[str]]:
+    installed: Installed, store: Store, known: restart_policy.Restarts, checks: list[Check]
+) -> tuple[list[Check], restart_policy.Restarts, list[str]]:
     """What a round that can remember starts again."""
-    return restarts.restart_what_is_down(installed, store, known, checks, 1e9, Attempts(), lambda restarts: True)
+    return restart_policy.restart_what_is_down(installed, store, known, checks, 1e9, Attempts(), lambda restarts: True)
 
 
 def dead(world: World) -> list[Check]:
     world.living.clear()
     world.exit_codes[OLD] = 137
     alive, offset = (
-        health.alive_name("queue"),
-        health.offset_name(ASKED, "queue"),
+        suite.alive_name("queue"),
+        suite.offset_name(ASKED, "queue"),
     )
     return [Check(alive, CRITICAL, "it is exited", {"status": "exited"}), Check(offset, "ok", "so it is")]
 
@@ -178,5 +179,5 @@ def test_a_start_that_no_patience_helped_is_gone_on_with_by_the_next_round(
     run = journal.runs(store)[-1]
     assert journal.state(store, run).state == "cut-off"
     world.away_until = world.now
-    assert act.mend(installed, store) == [f"run {run} was cut off; queue runs again, unwatched"]
+    assert repair.mend(installed, store) == [f"run {run} was cut off; queue runs again, unwatched"]
     assert world.runs(OLD)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from remote.scheduled.alarm import Alarms, judge
-from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.server.schedule.notify.policy import Alarms, judge
 
 EVERY, REPEAT = 300.0, 14400.0
 DISK = "disk space"

@@ -15,21 +15,23 @@ from pathlib import Path
 
 import pytest
 
-from remote import guarded, lock, notes, record
-from remote.checks import disk as room
-from remote.checks import scheduled as row
-from remote.checks.asked import Consumer, DiskLimits, Expected, Request
-from remote.checks.together import Question
-from remote.plans import Pause
-from remote.scheduled import channels, deliver, http, main, restarts
-from remote.scheduled import round as round_
-from remote.scheduled import state as states
-from remote.scheduled.channels import Channel
-from remote.scheduled.message import Message
-from remote.scheduled.settings import Channels, Installed, Restart, Settings, Webhook, place
-from remote.scheduled.state import Pending
-from remote.store import Store, find_store
-from remote.words import CRITICAL, OK, Check, Refusal, encode
+from gpu_runbook.common.parallel import Question
+from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.protocol.words import CRITICAL, OK, Check, Refusal, encode
+from gpu_runbook.server.checks import disk as room
+from gpu_runbook.server.checks import schedule as row
+from gpu_runbook.server.schedule import main, restart_policy
+from gpu_runbook.server.schedule import round as round_
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify import channels, delivery, webhook
+from gpu_runbook.server.schedule.notify.channels import Channel
+from gpu_runbook.server.schedule.notify.message import Message
+from gpu_runbook.server.schedule.settings import Channels, Installed, Restart, Settings, Webhook, place
+from gpu_runbook.server.schedule.state import Pending
+from gpu_runbook.server.state import jsonfile, lock, record
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import guarded
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
 from tests.unit.cut_off import let_go
@@ -96,7 +98,7 @@ def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(os, "umask", lambda mask: 0)
     monkeypatch.setattr(signal, "alarm", lambda seconds: 0)
     monkeypatch.setattr(guarded, "prepare", lambda *_: None)
-    for module in (round_, restarts, deliver):
+    for module in (round_, restart_policy, delivery):
         monkeypatch.setattr(module, "ask_all", _asked_in_turn)
     monkeypatch.setattr(room, "check", lambda name, *_: Check(name, OK, "room", {}))
     docker, disk = Docker(monkeypatch), Disk(monkeypatch)
@@ -111,7 +113,7 @@ def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     found = Server(store, docker, disk, clock)
     ops = Channel(lambda message: message, lambda message: message, lambda message: found.told.append(message) or "ok")
     monkeypatch.setattr(channels, "of", lambda settings: {"ops": ops})
-    monkeypatch.setattr(http, "call", lambda url, *_: found.beats.append(url) or "answered with status 200")
+    monkeypatch.setattr(webhook, "call", lambda url, *_: found.beats.append(url) or "answered with status 200")
     assert (found.round(), found.told, found.beats) == (0, [], [BEAT])
     found.dead()
     yield found
@@ -258,7 +260,7 @@ def test_a_disk_that_takes_notes_again_in_the_middle_of_a_round_loses_no_alert(s
     server.docker.be("exited", server.clock[0] - HOUR, 0)  # as somebody has left it: it is told, and not started
     if silent:
         until = stamp(server.clock[0] + HOUR)
-        notes.save(server.store.pause, Pause("ann", "laptop", stamp(server.clock[0]), until, ""))
+        jsonfile.save(server.store.pause, Pause("ann", "laptop", stamp(server.clock[0]), until, ""))
     server.disk.fail(lambda number, name, writes: writes and "flock" not in name and not server.beats, errno.EIO)
     server.round()
     assert server.told == []

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from remote.checks.asked import DiskLimits, Expected, Request
-from remote.scheduled import channels
-from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News
-from remote.scheduled.channels import Channel
-from remote.scheduled.message import SIGNS, Message, compose, legible, simple
-from remote.scheduled.settings import Channels, Mail, Program, Settings, Webhook
-from remote.scheduled.state import Pending
-from remote.scheduled.waiting import untold, without
-from remote.words import LEVELS, OK, SKIPPED, Check
-from runbook.schedule.presets import PRESETS, with_topic
+from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.words import LEVELS, OK, SKIPPED, Check
+from gpu_runbook.server.schedule.notify import channels
+from gpu_runbook.server.schedule.notify.channels import Channel
+from gpu_runbook.server.schedule.notify.message import SIGNS, Message, compose, legible, simple
+from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News
+from gpu_runbook.server.schedule.notify.waiting import untold, without
+from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Settings, Webhook
+from gpu_runbook.server.schedule.state import Pending
 
 AT, SINCE = "2026-04-20T02:15:00Z", "2026-04-20T02:10:00Z"
 OWN = {"about": "{title}", "severity": "{level}", "on": "{server}, {at}", "all": "{rows}", "P": "{priority}"}
@@ -134,7 +134,7 @@ def test_whatever_stands_in_the_words_it_can_be_sent(name: str) -> None:
 
 
 def test_a_defect_in_the_making_of_an_alert_leaves_a_line_that_names_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remote.scheduled.message._told", lambda one: 1 // 0)
+    monkeypatch.setattr("gpu_runbook.server.schedule.notify.message._told", lambda one: 1 // 0)
     message = alert(NEW, "critical")
     assert message.title == "gpu-1: an alert could not be written: ZeroDivisionError; see fab health; about disk space"
     assert message.level == "critical"

@@ -15,19 +15,20 @@ from typing import Any
 
 import pytest
 
-from remote.checks.asked import DiskLimits, Expected, Request
-from remote.scheduled import channels, deliver, http, smtp
-from remote.scheduled import round as round_
-from remote.scheduled import state as states
-from remote.scheduled.alarm import NEW, Alarm, Alarms, News, judge
-from remote.scheduled.message import Message, compose
-from remote.scheduled.settings import STATE, Channels, Installed, Mail, Program, Settings, Webhook, place
-from remote.scheduled.state import MOST_PENDING, Pending, State
-from remote.scheduled.untaken import REFUSED, TRIES, UNREAD, Untaken
-from remote.scheduled.waiting import kept
-from remote.store import find_store
-from remote.words import CRITICAL, OK, SKIPPED, Check
-from runbook.schedule.presets import PRESETS
+from gpu_runbook.laptop.schedule.presets import PRESETS
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check
+from gpu_runbook.server.schedule import round as round_
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify import channels, delivery, webhook
+from gpu_runbook.server.schedule.notify import mail as smtp
+from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Untaken
+from gpu_runbook.server.schedule.notify.message import Message, compose
+from gpu_runbook.server.schedule.notify.policy import NEW, Alarm, Alarms, News, judge
+from gpu_runbook.server.schedule.notify.waiting import kept
+from gpu_runbook.server.schedule.settings import STATE, Channels, Installed, Mail, Program, Settings, Webhook, place
+from gpu_runbook.server.schedule.state import MOST_PENDING, Pending, State
+from gpu_runbook.server.state.store import find_store
 
 EVERY, REPEAT = 300.0, 14400.0
 ALIVE = "annotation-queue alive"
@@ -58,7 +59,7 @@ class Service:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     made = Service()
-    monkeypatch.setattr(http, "call", made.call)
+    monkeypatch.setattr(webhook, "call", made.call)
     return made
 
 
@@ -109,7 +110,7 @@ def test_a_consumer_that_alarmed_and_was_stopped_on_purpose_keeps_nobody_from_la
         alarms, news = judge(alarms, checks, at, EVERY, REPEAT)
         if news:
             pending += (Pending("ops", compose("gpu-1", at, news, []), "", at, 0),)
-        pending, rows = deliver.deliver(settings(kind), pending)
+        pending, rows = delivery.deliver(settings(kind), pending)
         assert [row.level for row in rows] == [OK] * bool(news)
     assert pending == ()
     exited, over, broker_away = service.taken
@@ -124,7 +125,7 @@ def test_a_state_of_another_version_is_judged_and_told(service: Service) -> None
     alarms, news = judge({"x": Alarm(3, AT, "panic")}, [Check("x", CRITICAL, "")], AT, EVERY, REPEAT)
     assert ([one.what for one in news], alarms["x"].told) == (["worse"], CRITICAL)
     old = dataclasses.replace(alert("GPU"), level="panic", rows=({},))
-    left, _ = deliver.deliver(settings(), [Pending("ops", old, "", AT, 7), *waiting("disk")])
+    left, _ = delivery.deliver(settings(), [Pending("ops", old, "", AT, 7), *waiting("disk")])
     assert (left, told(service)) == ((), ["GPU", "disk"])
     assert json.loads(service.taken[0])["level"] == "unknown"
 
@@ -153,7 +154,7 @@ PLAIN = (
 def test_what_a_defect_keeps_from_being_written_is_told_in_plain_words_and_the_next_alert_comes(
     service: Service, kind: str
 ) -> None:
-    left, (row,) = deliver.deliver(settings(kind), waiting("GPU", "disk"))
+    left, (row,) = delivery.deliver(settings(kind), waiting("GPU", "disk"))
     assert left == () and (row.level, "could not be written as ops wants it: KeyError" in row.sentence) == (
         CRITICAL,
         True,
@@ -173,7 +174,7 @@ def test_so_it_is_by_mail_and_by_a_command(monkeypatch: pytest.MonkeyPatch) -> N
     )
     made = settings(mails=(letters,), programs=(command,))
     pending = [*waiting("GPU", "disk", channel="mail"), *waiting("GPU", "disk", channel="shell")]
-    left, rows = deliver.deliver(made, pending)
+    left, rows = delivery.deliver(made, pending)
     assert (left, [row.level for row in rows]) == ((), [CRITICAL, CRITICAL])
     mail, mail_after = (data for name, data in sent if name == "mail")
     assert f"Subject: {PLAIN.format('mail')}\r\n" in mail and "Subject: gpu-1: critical: disk" in mail_after
@@ -185,16 +186,16 @@ def test_so_it_is_by_mail_and_by_a_command(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("defect")
 def test_what_cannot_be_written_is_dropped_only_once_that_was_told(service: Service) -> None:
     service.refuses = lambda said: Untaken("refused the connection", UNREAD)
-    left, (row,) = deliver.deliver(settings(), waiting("GPU", "disk"))
+    left, (row,) = delivery.deliver(settings(), waiting("GPU", "disk"))
     assert ([about(one) for one in left], row.sentence) == (["GPU", "disk"], "refused the connection")
     service.refuses = lambda said: None
-    assert deliver.deliver(settings(), left)[0] == ()
+    assert delivery.deliver(settings(), left)[0] == ()
     assert told(service) == [PLAIN.format("ops"), "disk"]
 
 
 def test_what_is_refused_for_good_is_told_in_plain_words_at_once(service: Service) -> None:
     service.refuses = poison("GPU", lambda: Untaken(f"answered with status 400: {SECRET}", REFUSED))
-    left, (row,) = deliver.deliver(settings(), waiting("GPU", "disk"))
+    left, (row,) = delivery.deliver(settings(), waiting("GPU", "disk"))
     assert left == () and row.sentence == "an alert was not taken: answered with status 400: •••"
     plain, disk = told(service)
     assert plain.endswith("about GPU was not taken: answered with status 400: ???; see fab health") and disk == "disk"
@@ -204,10 +205,10 @@ def test_what_fails_for_now_keeps_the_next_for_its_own_tries(service: Service) -
     service.refuses = poison("GPU", status(500))
     pending = waiting("GPU", "disk")
     for number in range(1, TRIES):
-        pending, (row,) = deliver.deliver(settings(), pending)
+        pending, (row,) = delivery.deliver(settings(), pending)
         assert [one.tries for one in pending] == [number, 0], "the order stays, and each has its own tries"
         assert (row.level, row.sentence) == (CRITICAL, "answered with status 500")
-    pending, _ = deliver.deliver(settings(), pending)
+    pending, _ = delivery.deliver(settings(), pending)
     assert pending == () and told(service)[1:] == ["disk"] and "about GPU was not taken" in told(service)[0]
 
 
@@ -218,9 +219,9 @@ def test_where_not_even_a_plain_line_is_taken_a_later_alert_shows_that_the_chann
     service.refuses = lambda said: Untaken("answered with status 422", tries) if "GPU" in said else None
     pending = waiting("GPU", "broker", "disk")
     for _ in range(TRIES - 1):
-        pending, _ = deliver.deliver(settings(), pending)
+        pending, _ = delivery.deliver(settings(), pending)
         assert [about(one) for one in pending] == ["GPU", "broker", "disk"] and service.taken == []
-    pending, (row,) = deliver.deliver(settings(), pending)
+    pending, (row,) = delivery.deliver(settings(), pending)
     assert pending == () and told(service) == ["broker", "gpu-1: 1 alert was dropped", "disk"]
     assert row.sentence == "an alert was not taken: answered with status 422"
     assert "that waited for ops since 2026-04-20 02:15 UTC: answered with status 422" in service.taken[1]
@@ -238,11 +239,11 @@ def test_a_channel_that_is_away_holds_all_in_their_order_and_says_how_many_it_lo
         new = waiting(f"row {number}") if number < 50 and number % 2 == 0 else ()
         pending = tuple(kept([*pending, *new], "gpu-1", 0.0))
         before = service.asked
-        pending, _ = deliver.deliver(settings(), pending)
+        pending, _ = delivery.deliver(settings(), pending)
         assert service.asked - before <= 3, "one that is away is not pressed"
     assert len(pending) == MOST_PENDING + 1
     service.refuses = lambda said: None
-    assert deliver.deliver(settings(), pending)[0] == ()
+    assert delivery.deliver(settings(), pending)[0] == ()
     assert told(service) == ["gpu-1: 5 alerts were dropped", *(f"row {number}" for number in range(10, 50, 2))]
     assert f"that waited for ops since 2026-04-20 02:15 UTC: {error()}" in service.taken[0]
 
@@ -252,7 +253,7 @@ def test_whoever_was_not_reached_is_not_asked_twice(service: Service) -> None:
     service.refuses = lambda said: Untaken("refused the login", UNREAD)
     pending = waiting("GPU", "disk")
     for number in range(1, 10):
-        pending, _ = deliver.deliver(settings(), pending)
+        pending, _ = delivery.deliver(settings(), pending)
         assert service.asked == number
 
 
@@ -292,7 +293,7 @@ def test_where_not_even_a_plain_line_can_be_written_later_alerts_come_all_the_sa
     pending = waiting("GPU", "disk")
     for _ in range(TRIES):
         assert service.taken == []
-        pending, (row,) = deliver.deliver(settings(), pending)
+        pending, (row,) = delivery.deliver(settings(), pending)
         assert (row.level, "an alert could not be written as ops wants it: " in row.sentence) == (CRITICAL, True)
     assert pending == () and told(service) == ["disk", "gpu-1: 1 alert was dropped"]
 
@@ -350,11 +351,11 @@ def test_whatever_a_service_has_against_some_alerts_the_others_come_in_time(serv
     for number, name in enumerate([*rows, *[""] * TRIES * len(rows)]):
         in_the_way = [one for one in pending if rows.get(about(one))]
         latest |= {name: number + TRIES * len(in_the_way)} if name and not rows[name] else {}
-        pending, _ = deliver.deliver(settings(), (*pending, *(waiting(name) if name else ())))
+        pending, _ = delivery.deliver(settings(), (*pending, *(waiting(name) if name else ())))
         overdue = {name for name, last in latest.items() if last <= number} - set(told(service))
         assert not overdue, f"in round {number}"
     assert all(rows[about(one)] for one in pending), "only what the service does not take is left"
-    assert deliver.deliver(settings(), (*pending, *waiting("the last")))[0] == ()
+    assert delivery.deliver(settings(), (*pending, *waiting("the last")))[0] == ()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +368,7 @@ def test_whatever_a_service_has_against_some_alerts_the_others_come_in_time(serv
     ],
 )
 def test_a_heartbeat_says_failed_behind_its_own_path(url: str, said: str) -> None:
-    assert deliver.failing(url) == said
+    assert delivery.failing(url) == said
 
 
 def test_an_alert_is_not_at_fault_where_this_server_cannot_call_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,6 +384,6 @@ def test_an_alert_is_not_at_fault_where_this_server_cannot_call_anybody(monkeypa
     )
     waiting: tuple[Pending, ...] = (Pending("pager", Message("gpu-1", AT, CRITICAL, "a title", "a text"), "", AT, 0),)
     for _ in range(TRIES + 2):
-        waiting, (row,) = deliver.deliver(settings, waiting)
+        waiting, (row,) = delivery.deliver(settings, waiting)
         assert (row.level, row.sentence) == (CRITICAL, "could not be called from here: Too many open files")
     assert [one.message.title for one in waiting] == ["a title"]

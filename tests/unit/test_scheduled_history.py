@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.scheduled import history
-from remote.scheduled.rounds import Gpu, Queue, Round
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.server.schedule import history
 
 DAY, EVERY = 86400.0, 300.0
 BEGIN = 1_776_600_000  # 2026-04-19

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from remote.scheduled.alarm import NEW, OVER, STILL, WORSE, News
-from remote.scheduled.message import Message, compose, fill, strange_words
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING, Check
-from runbook.schedule.presets import PRESETS, with_topic
+from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.server.schedule.notify.message import Message, compose, fill, strange_words
+from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News
 from tests.unit.nasty import MARKUP
 
 AT, SINCE = "2026-04-20T02:15:00Z", "2026-04-20T02:10:00Z"

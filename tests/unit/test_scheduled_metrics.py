@@ -6,9 +6,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from remote.scheduled import metrics
-from remote.scheduled.rounds import Gpu, Queue, Round
-from remote.scheduled.state import State
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.server.schedule import metrics
+from gpu_runbook.server.schedule.state import State
 
 ROUND = Round(
     at="2026-04-20T02:15:00Z",

@@ -10,9 +10,9 @@ from types import CodeType
 
 import pytest
 
-from remote.scheduled.program import archive, is_same
+from gpu_runbook.server.schedule.program import archive, is_same
 
-SOURCES = {"remote": "", "remote.one": 'BRACKETS = "[", "[", "]"\n', "remote.two": "import remote.one\n"}
+SOURCES = {"half": "", "half.one": 'BRACKETS = "[", "[", "]"\n', "half.two": "import half.one\n"}
 
 
 def test_what_a_process_has_met_before_makes_no_other_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,15 +28,15 @@ def test_what_a_process_has_met_before_makes_no_other_program(monkeypatch: pytes
 
 def test_other_sources_and_another_python_make_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
     known = archive(SOURCES)
-    assert not is_same(known, archive({**SOURCES, "remote.two": "import remote\n"}))
-    assert not is_same(known, archive({**SOURCES, "remote.three": ""}))
+    assert not is_same(known, archive({**SOURCES, "half.two": "import half\n"}))
+    assert not is_same(known, archive({**SOURCES, "half.three": ""}))
     monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", b"\0\0\r\n")
     assert not is_same(known, archive(SOURCES))
 
 
 def test_other_code_below_the_same_source_makes_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
     known, dumps = archive(SOURCES), marshal.dumps
-    monkeypatch.setattr(marshal, "dumps", lambda code: dumps(compile("import os", "remote/one.py", "exec")))
+    monkeypatch.setattr(marshal, "dumps", lambda code: dumps(compile("import os", "half/one.py", "exec")))
     assert not is_same(archive(SOURCES), known)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from remote.scheduled.standstill import Standstill, judge
-from remote.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.server.schedule.standstill import Standstill, judge
 
 EVERY, STALE = 300.0, 1800.0
 

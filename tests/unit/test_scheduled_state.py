@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from remote import files
-from remote.checks.asked import DiskLimits, Expected, Request
-from remote.scheduled import round as round_
-from remote.scheduled import state as states
-from remote.scheduled.alarm import Alarm
-from remote.scheduled.message import Message
-from remote.scheduled.settings import Channels, Settings, Webhook, place
-from remote.scheduled.standstill import Standstill
-from remote.scheduled.state import ROOM, SPARE, Pending, State
-from remote.store import find_store
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.server.schedule import round as round_
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify.message import Message
+from gpu_runbook.server.schedule.notify.policy import Alarm
+from gpu_runbook.server.schedule.settings import Channels, Settings, Webhook, place
+from gpu_runbook.server.schedule.standstill import Standstill
+from gpu_runbook.server.schedule.state import ROOM, SPARE, Pending, State
+from gpu_runbook.server.state.store import find_store
+from gpu_runbook.server.system import files
 
 MESSAGE = Message("gpu-1", "2026-04-20T02:15:00Z", "critical", "a title", "a text", ({"name": "x"},))
 STATE = State(

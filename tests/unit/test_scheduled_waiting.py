@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from remote import notes
-from remote.checks import scheduled
-from remote.checks.asked import DiskLimits, Expected, Request
-from remote.scheduled import http, trial
-from remote.scheduled import state as states
-from remote.scheduled.message import Message
-from remote.scheduled.settings import SETTINGS, STATE, Channels, Installed, Settings, Webhook, place
-from remote.scheduled.state import LONGEST_PENDING, MOST_PENDING, Pending, State
-from remote.scheduled.untaken import UNREAD, Untaken
-from remote.scheduled.waiting import DROPPED, held, kept, moment_of
-from remote.store import Store, find_store
-from remote.words import CRITICAL, OK, WARNING, Check, encode
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check, encode
+from gpu_runbook.server.checks import schedule
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify import webhook
+from gpu_runbook.server.schedule.notify.errors import UNREAD, Untaken
+from gpu_runbook.server.schedule.notify.message import Message
+from gpu_runbook.server.schedule.notify.waiting import DROPPED, held, kept, moment_of
+from gpu_runbook.server.schedule.settings import SETTINGS, STATE, Channels, Installed, Settings, Webhook, place
+from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pending, State
+from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs.schedule import test
 
 NOW = 1_776_650_000.0  # 2026-04-20 01:53 UTC
 PATIENCE = 750.0  # seconds
@@ -117,7 +118,7 @@ def store(tmp_path: Path) -> Store:
     hook = Webhook("ops", "http://ops.lan/x", {"text": "{title}"})
     asked = Request(DiskLimits(()), Expected(0))
     made = Settings("gpu-1", str(tmp_path), 300, asked, state=f"{tmp_path}/state", channels=Channels((hook,)))
-    notes.save(place(store, SETTINGS), Installed(made, "1", "abc", at(600), "me", "here"))
+    jsonfile.save(place(store, SETTINGS), Installed(made, "1", "abc", at(600), "me", "here"))
     return store
 
 
@@ -127,9 +128,9 @@ def saved(store: Store, *waiting: Pending) -> None:
 
 def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(store: Store) -> None:
     saved(store)
-    assert scheduled.check("schedule", store, "", NOW).level == OK
+    assert schedule.check("schedule", store, "", NOW).level == OK
     saved(store, one("a", 700), one("b", 100))
-    row = scheduled.check("schedule", store, "", NOW)
+    row = schedule.check("schedule", store, "", NOW)
     assert (row.level, row.hint) == (CRITICAL, "fab schedule.test sends a test alert")
     assert row.sentence == (
         "it looked 60 s ago, and found the server ok; "
@@ -139,7 +140,7 @@ def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(s
 
 def test_what_else_is_wrong_with_the_schedule_is_a_warning(store: Store) -> None:
     saved(store)
-    assert scheduled.check("schedule", store, "", NOW + 900).level == WARNING
+    assert schedule.check("schedule", store, "", NOW + 900).level == WARNING
 
 
 def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Untaken | None = None) -> Check:
@@ -148,11 +149,11 @@ def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Untaken | None
             raise refused
         return "answered with status 200"
 
-    monkeypatch.setattr(http, "call", call)
+    monkeypatch.setattr(webhook, "call", call)
     monkeypatch.setattr(time, "time", lambda: NOW)
-    installed, _ = notes.load(Installed, place(store, SETTINGS))
+    installed, _ = jsonfile.load(Installed, place(store, SETTINGS))
     assert installed
-    (row,) = trial.answer({"settings": encode(installed.settings), "who": "me"}, lambda event: None)["rows"]
+    (row,) = test.answer({"settings": encode(installed.settings), "who": "me"}, lambda event: None)["rows"]
     return Check(**row)
 
 

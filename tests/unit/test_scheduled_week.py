@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from remote.scheduled import alarm, history, standstill
-from remote.scheduled import state as states
-from remote.scheduled.message import compose
-from remote.scheduled.rounds import Gpu, Queue, Round
-from remote.scheduled.standstill import Standstill
-from remote.scheduled.state import SPARE, Pending, State
-from remote.words import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check
+from gpu_runbook.server.schedule import history, standstill
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify import policy
+from gpu_runbook.server.schedule.notify.message import compose
+from gpu_runbook.server.schedule.standstill import Standstill
+from gpu_runbook.server.schedule.state import SPARE, Pending, State
 
 DAY, EVERY = 86400.0, 300.0
 A_DAY = int(DAY / EVERY)  # rounds
@@ -64,7 +65,7 @@ def after(known: State, number: int) -> State:
     """What the nth round leaves to the next: alarms, standstills, and what a channel has not taken."""
     checks, now = rows(number), at(number * EVERY)
     row, still = standstill.judge(checks[-1], known.standstills.get(QUEUE), EVERY, 1800)
-    alarms, news = alarm.judge(known.alarms, [*checks[:-1], row], now, EVERY, REPEAT)
+    alarms, news = policy.judge(known.alarms, [*checks[:-1], row], now, EVERY, REPEAT)
     message = compose("gpu-1", now, news, []) if news else None
     fresh = (Pending("ops", message, "gave no answer within 10 s", now),) if message else ()
     pending = (*known.pending, *fresh)[-states.MOST_PENDING :] if number in OUT_OF_REACH else ()

@@ -13,10 +13,10 @@ import sys
 
 import pytest
 
-from remote.words import CRITICAL, Check
-from runbook.errors import RunbookError
-from runbook.problems import bad_input
-from runbook.screen import MOST_LINES, Screen, put, show_error
+from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.laptop.inventory.problems import bad_input
+from gpu_runbook.laptop.terminal.screen import MOST_LINES, Screen, put, show_error
+from gpu_runbook.protocol.words import CRITICAL, Check
 from sandbox.place import CHECKOUT
 from tests.unit.nasty import MARKUP, ROW, TEXTS, rows
 
@@ -96,7 +96,7 @@ def test_a_pipe_that_is_closed_takes_the_rest_without_a_word(capfd: pytest.Captu
 
 
 def test_a_command_whose_reader_leaves_ends_as_it_would_have() -> None:
-    work = "from runbook.screen import put\nfor n in range(9999): put('x' * 99)\nraise SystemExit(7)"
+    work = "from gpu_runbook.laptop.terminal.screen import put\nfor n in range(9999): put('x' * 99)\nexit(7)"
     words = f'{sys.executable} -c "$1" | head -1; exit ${{PIPESTATUS[0]}}'
     ended = subprocess.run(["bash", "-c", words, "bash", work], cwd=CHECKOUT, capture_output=True, text=True)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("x" * 99 + "\n", "", 7)

@@ -11,12 +11,12 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from runbook import secrecy
-from runbook.errors import BadInput
-from runbook.inventory import Inventory, load_inventory
-from runbook.resolve import resolve
-from runbook.secrecy import COVERED, PLAIN, REFUSED, Uses, is_plain, judge
-from runbook.secret import DOTS, Secret, masked, spellings
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs import secrecy
+from gpu_runbook.laptop.inputs.resolve import resolve
+from gpu_runbook.laptop.inputs.secrecy import COVERED, PLAIN, REFUSED, Uses, is_plain, judge
+from gpu_runbook.laptop.inputs.secret import DOTS, Secret, masked, spellings
+from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
 
 NOTHING = Uses()
 # How secrets were told before: by their names alone.

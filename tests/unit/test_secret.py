@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.secret import DOTS, LONG_ENOUGH, Secret, masked, spellings
+from gpu_runbook.laptop.inputs.secret import DOTS, LONG_ENOUGH, Secret, masked, spellings
 
 
 @dataclass(frozen=True)

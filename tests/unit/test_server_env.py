@@ -15,17 +15,18 @@ from dotenv.parser import parse_stream
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from remote import envfile, recover
-from remote import journal as journals
-from remote.engine import Engine
-from remote.env import Compared
-from remote.envfile import Difference, EnvFile, compared, parse
-from remote.journal import Journal
-from remote.state_make import make
-from remote.store import find_store
-from remote.words import CRITICAL, OK, UNKNOWN, WARNING
-from runbook import serverenv
-from runbook.errors import BadInput
+from gpu_runbook.laptop.commands import env
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.server.checks import env_file
+from gpu_runbook.server.checks.env_file import Difference, EnvFile, compared, parse
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import find_store
+from gpu_runbook.server.verbs.env import Compared
+from gpu_runbook.server.verbs.state_make import make
 
 logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it says which lines it cannot read
 
@@ -96,7 +97,7 @@ def entry(path: Path, **variables: str) -> EnvFile:
 
 def test_a_file_that_is_as_wanted_is_fine_however_it_is_written(place: Path) -> None:
     place.write_text("# ours\nexport B='s3cret'\n\nA = 1\n")
-    row = envfile.check("queue env file", entry(place))
+    row = env_file.check("queue env file", entry(place))
     assert (row.level, row.sentence) == (OK, f"{place} has all 2 variables as they are in .env")
 
 
@@ -118,7 +119,7 @@ def test_a_file_that_is_as_wanted_is_fine_however_it_is_written(place: Path) -> 
 )
 def test_what_is_wrong_with_a_file_is_told_in_names(place: Path, raw: bytes, level: str, words: str) -> None:
     place.write_bytes(raw)
-    row = envfile.check("queue env file", entry(place))
+    row = env_file.check("queue env file", entry(place))
     assert (row.level, words in row.sentence) == (level, True), row.sentence
     assert "s3cret" not in str(row) and "other" not in row.sentence.replace("other readers", "")
 
@@ -126,16 +127,16 @@ def test_what_is_wrong_with_a_file_is_told_in_names(place: Path, raw: bytes, lev
 def test_mode_owner_and_absence_are_told(place: Path) -> None:
     place.write_text("A=1\nB=s3cret\n")
     place.chmod(0o640)
-    row = envfile.check("queue env file", EnvFile("queue", str(place), {"A": "1", "B": "s3cret"}, "7:8", ("C",)))
+    row = env_file.check("queue env file", EnvFile("queue", str(place), {"A": "1", "B": "s3cret"}, "7:8", ("C",)))
     assert row.level == WARNING
     assert row.sentence == (
         f"{place}: its mode is 0640 instead of 0600; it belongs to {ME} instead of 7:8; C has no value in .env"
     )
     place.unlink()
-    row = envfile.check("queue env file", entry(place))
+    row = env_file.check("queue env file", entry(place))
     assert (row.level, row.figures["missing"]) == (CRITICAL, ["A", "B"])
     os.mkfifo(place)
-    assert envfile.check("queue env file", entry(place)).level == UNKNOWN  # and nobody waits for a writer
+    assert env_file.check("queue env file", entry(place)).level == UNKNOWN  # and nobody waits for a writer
     assert compared(entry(place.parent)).state == "unreadable"
 
 
@@ -147,7 +148,7 @@ def test_mode_owner_and_absence_are_told(place: Path) -> None:
 @example({"A": "p${B_1}$(id)`id`"})
 def test_whatever_a_value_is_made_of_is_read_back_by_python_dotenv_and_by_the_server(values: dict[str, str]) -> None:
     wanted = EnvFile("queue", "/azaion/queue.env", values)
-    text = serverenv.composed(wanted, ".env")
+    text = env.composed(wanted, ".env")
     assert by_dotenv(text.encode()) == values
     assert parse(text.replace("\r\n", "\n").replace("\r", "\n")) == (values, [])
 
@@ -155,12 +156,12 @@ def test_whatever_a_value_is_made_of_is_read_back_by_python_dotenv_and_by_the_se
 def test_a_value_that_would_not_come_back_is_named_and_nothing_is_sent() -> None:
     wanted = EnvFile("queue", "/q", {"A": "1", "B": "x\ud800y"})
     with pytest.raises(BadInput, match=r"\.env: B cannot be written so that python-dotenv reads the same value"):
-        serverenv.composed(wanted, ".env")
+        env.composed(wanted, ".env")
 
 
 def test_plain_values_are_written_as_every_reader_takes_them(tmp_path: Path) -> None:
     values = {"HOST": "rabbit.lan:5552", "URL": "https://a.b/c?d".replace("?", "@"), "EMPTY": "x=", "ODD": "it's #1"}
-    text = serverenv.composed(EnvFile("queue", "/q", values), ".env")
+    text = env.composed(EnvFile("queue", "/q", values), ".env")
     assert text == "HOST=rabbit.lan:5552\nURL=https://a.b/c@d\nEMPTY=x=\nODD='it\\'s #1'\n"
     path = tmp_path / "q"
     path.write_text(text.replace("it\\'s", "its"))
@@ -172,7 +173,7 @@ def test_plain_values_are_written_as_every_reader_takes_them(tmp_path: Path) -> 
 
 def test_variables_that_other_readers_take_differently_are_named() -> None:
     values = {"PLAIN": "x-1", "SPACE": "a b", "DOLLAR": "a${b}", "QUOTE": "it's", "END": "a\\"}
-    said = list(serverenv.disagreements([EnvFile("queue", "/q", values)]))
+    said = list(env.disagreements([EnvFile("queue", "/q", values)]))
     assert said == [
         "docker --env-file keeps the quotes around SPACE, DOLLAR, QUOTE, END",
         "python-dotenv replaces the ${ in, unless interpolate=False: DOLLAR",
@@ -183,9 +184,9 @@ def test_variables_that_other_readers_take_differently_are_named() -> None:
 def test_a_variable_without_a_value_is_bad_input_for_a_push_and_told_by_a_diff() -> None:
     unset = EnvFile("queue", "/q", {"A": "1"}, unset=("B", "C"))
     with pytest.raises(BadInput, match=r"\.env: no value for B, C; needed by services\.queue\.env_file"):
-        serverenv.composed(unset, ".env")
+        env.composed(unset, ".env")
     found = Compared((Difference("queue", "/q", "there", same=("A",)),))
-    (_, (line, style)) = serverenv.lines("gpu-1", found, [unset])
+    (_, (line, style)) = env.lines("gpu-1", found, [unset])
     assert (line, style) == (
         "  queue: /q is as .env has it: A; B has no value in .env; C has no value in .env",
         "yellow",
@@ -198,7 +199,7 @@ def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what
     journal = Journal(store.journal("20260420-101112-abcd"))
     journal.write("begin", run="20260420-101112-abcd", action="env", who="ann")
     journal.close()
-    assert recover.cut_off_runs(store, Engine("unix:///nowhere"), 0, ()) == [
+    assert recovery.cut_off_runs(store, Engine("unix:///nowhere"), 0, ()) == [
         "run 20260420-101112-abcd was cut off while it wrote env files: fab env.diff says which are new"
     ]
     last = journals.last(store)
@@ -206,10 +207,10 @@ def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what
 
 
 def test_a_file_of_nothing_but_odd_lines_is_read_at_once_and_told_in_a_few_words(place: Path) -> None:
-    place.write_text("a\n" * (envfile.LIMIT // 2 - 1))
+    place.write_text("a\n" * (env_file.LIMIT // 2 - 1))
     begun = time.monotonic()
     found = compared(entry(place))
     assert time.monotonic() - begun < 20
     assert (len(found.problems), found.problems[-1]) == (51, "131021 more lines are no better")
     place.write_text("".join(f"A{number}=\n" for number in range(9999)))
-    assert len(compared(entry(place)).unknown) == envfile.MOST
+    assert len(compared(entry(place)).unknown) == env_file.MOST

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook.logs import Line, ShowJson
-from runbook.spool import Spool, pieces
+from gpu_runbook.laptop.commands.logs import Line, ShowJson
+from gpu_runbook.laptop.terminal.spool import Spool, pieces
 from tests.unit.scene import QUEUE, bare
 
 documents = st.recursive(

@@ -15,15 +15,19 @@ from typing import Any
 
 import pytest
 
-from remote import journal as journals
-from remote import lock, meant, modelkey, pause, record, recover, setup, state_make, state_move, state_moved, store
-from remote.codec import decode
-from remote.scheduled import crontab, installation
-from remote.scheduled import state as states
-from remote.scheduled.settings import Installed, place
-from remote.state_make import make
-from remote.store import Store, find_store, in_root
-from remote.words import Refusal
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.schedule import crontab, installation
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.settings import Installed, place
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import lock, pause, record, stopped, store
+from gpu_runbook.server.state import moved as state_moved
+from gpu_runbook.server.state.store import Store, find_store, in_root
+from gpu_runbook.server.verbs import setup, state_make, state_move
+from gpu_runbook.server.verbs.state_make import make
 from tests.data import old
 from tests.unit.cut_off import let_go
 
@@ -111,9 +115,9 @@ def known(found: Store) -> dict[str, Any]:
             for run in journals.runs(found)
             if journals.state(found, run).action != state_moved.ACTION
         },
-        "stopped": meant.load(found)[0],
+        "stopped": stopped.load(found)[0],
         "pause": pause.load(found, time.time())[0],
-        "model": modelkey.chosen(found),
+        "model": config_key.chosen(found),
         "salt": Path(found.salt).read_bytes(),
         "alerts": [one.message for one in (states.load(place(found, "state.json"))[0] or states.State()).pending],
         "history": Path(place(found, "history.jsonl")).read_bytes(),
@@ -196,7 +200,7 @@ def test_a_crontab_that_cannot_be_written(
 def finished(found: Store) -> None:
     """What the next command does first."""
     held = lock.acquire(found, {})
-    recover.cut_off_runs(found, NO_ENGINE, held, ())
+    recovery.cut_off_runs(found, NO_ENGINE, held, ())
     os.close(held)
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from remote import ground
-from remote.engine import Engine
-from remote.looks import BatchState, Wanted
-from remote.plans import ConfigFile, RunState
-from remote.store import Store, find_store
-from remote.words import CRITICAL, OK, SKIPPED, Check, OffsetFile
-from runbook import status
-from runbook.errors import BadInput
-from runbook.screen import Screen
+from gpu_runbook.laptop.commands import status
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.plan import ConfigFile, RunState
+from gpu_runbook.protocol.snapshot import BatchState, Wanted
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check, OffsetFile
+from gpu_runbook.server.checks import preflight
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.state.store import Store, find_store
 from tasks.visit import tags_for
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant
 
@@ -180,24 +180,26 @@ NOWHERE = Engine("unix:///nonexistent/docker.sock")
 
 
 def test_a_root_that_is_not_there_ends_a_deploy(tmp_path: Path) -> None:
-    missing = ground.root("root", Store(str(tmp_path / "azaion"), str(tmp_path / "state")))
+    missing = preflight.root("root", Store(str(tmp_path / "azaion"), str(tmp_path / "state")))
     assert (missing.level, missing.sentence) == (CRITICAL, f"{tmp_path}/azaion does not exist")
-    assert ground.root("root", find_store(str(tmp_path), f"{tmp_path}/state")).level == OK
+    assert preflight.root("root", find_store(str(tmp_path), f"{tmp_path}/state")).level == OK
 
 
 def test_a_config_needs_a_folder_to_go_to(tmp_path: Path) -> None:
     def wanted(folder: Path) -> Wanted:
         return Wanted("q", "consumer", config=ConfigFile(str(folder / "config.yaml")))
 
-    assert ground.config("q config", wanted(tmp_path)).level == OK
-    assert ground.config("q config", wanted(tmp_path / "conf")).level == CRITICAL
+    assert preflight.config("q config", wanted(tmp_path)).level == OK
+    assert preflight.config("q config", wanted(tmp_path / "conf")).level == CRITICAL
 
 
 def test_an_offset_may_be_missing_only_where_nothing_has_run(tmp_path: Path) -> None:
     wanted = Wanted("q", "consumer", offset=OffsetFile(str(tmp_path / "offset.yaml")))
-    assert ground.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), []).level == SKIPPED
+    assert preflight.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), []).level == SKIPPED
     (tmp_path / "offset.yaml").write_text("offset: 7\n")
-    found = ground.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), [])
+    found = preflight.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), [])
     assert (found.level, found.figures) == (OK, {"offset": 7})
     (tmp_path / "offset.yaml").write_text("offset: seven\n")
-    assert ground.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), []).level == CRITICAL
+    assert (
+        preflight.offset("q offset", wanted, NOWHERE, Store(str(tmp_path), f"{tmp_path}/state"), []).level == CRITICAL
+    )

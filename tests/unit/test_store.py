@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from remote import lock, state_make, store
-from remote.state_make import file_system, make
-from remote.store import Marker, Store, find_store, in_root, place
-from remote.words import Refusal, encode
-from runbook.errors import BadInput
-from runbook.inventory import load_inventory
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.state import lock, store
+from gpu_runbook.server.state.store import Marker, Store, find_store, in_root, place
+from gpu_runbook.server.verbs import state_make
+from gpu_runbook.server.verbs.state_make import file_system, make
 from tests.data import old
 
 MACHINE = "0123456789abcdef0123456789abcdef"

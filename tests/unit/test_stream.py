@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from remote import stream
-from remote.stream import Bounds, StreamError, bounds, greeting
-from remote.words import StreamAddress
+from gpu_runbook.protocol.words import StreamAddress
+from gpu_runbook.server.queue import stream
+from gpu_runbook.server.queue.stream import Bounds, StreamError, bounds, greeting
 
 PASSWORD = "s3cret-of-the-monitor"
 KINDS = {"refused", "timeout", "unknown-name", "not-a-stream-port", "login", "denied", "no-stream", "unavailable"}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from remote.looks import Look
-from remote.plans import RunState
-from remote.words import CRITICAL, OK, Check
-from runbook import jobs, looking
-from runbook.errors import BadInput, Refused
-from runbook.screen import Screen
+from gpu_runbook.laptop.deploy import snapshot, workflow
+from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.words import CRITICAL, OK, Check
 from tests.unit import scene
 
 RUN = "20260420-101112-abcd"
@@ -31,7 +31,7 @@ def closings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append(run)
         return [f"run {run} was closed"]
 
-    monkeypatch.setattr(jobs, "closed", closed)
+    monkeypatch.setattr(workflow, "closed", closed)
     return told
 
 
@@ -39,9 +39,9 @@ def look(monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: Check, dry_run: b
     """What `jobs.looked` gives for a deploy that names the run, where a server has these rows."""
     seen = scene.bare(folder).seeing(run=CUT_OFF, rows=rows)
     looks = iter([seen.look, dataclasses.replace(seen.look, run=dataclasses.replace(CUT_OFF, state="ended"))])
-    monkeypatch.setattr(looking, "look", lambda *given: next(looks))
-    job = jobs.Job(seen.inventory, seen.resolved, seen.services, scene.order(supersede=run), dry_run)
-    return jobs.looked(DOOR, job, Screen(), {})
+    monkeypatch.setattr(snapshot, "look", lambda *given: next(looks))
+    job = workflow.Job(seen.inventory, seen.resolved, seen.services, scene.order(supersede=run), dry_run)
+    return workflow.looked(DOOR, job, Screen(), {})
 
 
 def test_it_is_closed_where_nothing_holds_the_deploy_back(

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from runbook import apart
-from runbook.errors import BadInput
-from runbook.inventory import Inventory, load_inventory
-from runbook.resolve import Purpose, Resolved, resolve
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs import apart
+from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
+from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
 from tests.unit.scene import loaded
 
 PROJECT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def test_what_has_no_line_is_stopped_as_well(
 
 
 def test_a_template_whose_process_dies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runbook.templates._config", lambda *_: os._exit(9))
+    monkeypatch.setattr("gpu_runbook.laptop.inputs.templates._config", lambda *_: os._exit(9))
     assert complaint(project(tmp_path)) == f"{tmp_path}/queue.j2 does not come to an end within 8 s and 256 MiB."
 
 
@@ -202,8 +202,9 @@ import sys
 from functools import partial
 from pathlib import Path
 from jinja2.defaults import DEFAULT_FILTERS
-from runbook import apart, render
-from runbook.entries import Host
+from gpu_runbook.laptop.inputs import apart
+from gpu_runbook.laptop.inputs import template as render
+from gpu_runbook.laptop.inventory.entries import Host
 named = {"attr": "'upper'", "batch": "2", "slice": "2", "groupby": "0", "wordwrap": "3", "format": "1", "round": "1"}
 named |= {"replace": "'a', 'b'", "truncate": "9", "indent": "2", "map": "'upper'", "default": "1"}
 values = ("'abc\\\\tde f'", "[1, 2]", "{'a': 1}", "1.5", "'http://x.lan/<a>'")

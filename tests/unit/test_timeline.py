@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from remote.codec import decode
-from remote.scheduled.rounds import Gpu, Queue, Round
-from remote.words import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING
-from runbook.schedule import timeline
-from runbook.schedule.asking import Seen
+from gpu_runbook.laptop.schedule import timeline
+from gpu_runbook.laptop.schedule.client import Seen
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.rounds import Gpu, Queue, Round
+from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING
 
 AT = "2026-04-20T12:00:00Z"
 END = datetime(2026, 4, 20, 12, tzinfo=timezone.utc)

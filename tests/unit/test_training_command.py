@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from remote.looks import BatchState, Checkpoint
-from remote.nextrun import NextRun
-from remote.plans import Occupant
-from runbook import training
-from runbook.errors import BadInput, Refused
-from runbook.inventory import Batch, Host, Inventory
-from runbook.training import Launch
+from gpu_runbook.laptop.commands import training_command
+from gpu_runbook.laptop.commands.training_command import Launch
+from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory
+from gpu_runbook.protocol.plan import Occupant
+from gpu_runbook.protocol.snapshot import BatchState, Checkpoint
+from gpu_runbook.server.verbs.training_command import NextRun
 from tests.unit.nasty import SHORT, wrong_with
 from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed, loaded
 
@@ -57,7 +57,9 @@ def launched(scene: Scene, folder: Path, resume: bool | None = None, host: Any =
     assert isinstance(service, Batch)
     where: Host = dataclasses.replace(known.hosts["gpu-1"], **(host or {}))
     change = found.pop("service", {})
-    return training.launch(known, where, dataclasses.replace(service, **change), NextRun(**{**given, **found}), resume)
+    return training_command.launch(
+        known, where, dataclasses.replace(service, **change), NextRun(**{**given, **found}), resume
+    )
 
 
 def test_everything_of_hosts_yaml_is_in_the_command(scene: Scene, tmp_path: Path) -> None:
@@ -149,11 +151,11 @@ def test_a_run_that_has_ended_is_renamed_and_never_removed(scene: Scene, tmp_pat
 
 
 def test_one_batch_service_is_chosen(scene: Scene) -> None:
-    assert training.chosen(scene.inventory, scene.services).name == TRAINING
+    assert training_command.chosen(scene.inventory, scene.services).name == TRAINING
     with pytest.raises(BadInput, match="no batch service is asked for"):
-        training.chosen(scene.inventory, scene.only(QUEUE))
+        training_command.chosen(scene.inventory, scene.only(QUEUE))
     with pytest.raises(BadInput, match="more than one"):
-        training.chosen(scene.inventory, scene.only(TRAINING, TRAINING))
+        training_command.chosen(scene.inventory, scene.only(TRAINING, TRAINING))
 
 
 @pytest.mark.parametrize("name", SHORT.values(), ids=SHORT)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from remote import setup, tree
-from remote.store import find_store
-from remote.tree import Folder
-from remote.words import CRITICAL, OK, SKIPPED
-from runbook import looking
-from runbook.entries import Folder as Entry
+from gpu_runbook.laptop.deploy import snapshot
+from gpu_runbook.laptop.inventory.entries import Folder as Entry
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED
+from gpu_runbook.server.checks import directories
+from gpu_runbook.server.checks.directories import Folder
+from gpu_runbook.server.state.store import find_store
+from gpu_runbook.server.verbs import setup
 from tests.unit.scene import bare
 
 ME = f"{os.geteuid()}:{os.getegid()}"
@@ -28,7 +29,7 @@ def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lacks(path: Path | str, **more: Any) -> list[tuple[str, str, bool]]:
-    return [(lack.what, lack.command, lack.mine) for lack in tree.lacks(Folder(str(path), **more))]
+    return [(lack.what, lack.command, lack.mine) for lack in directories.lacks(Folder(str(path), **more))]
 
 
 def test_what_is_there_as_it_should_be_lacks_nothing(tmp_path: Path) -> None:
@@ -36,8 +37,8 @@ def test_what_is_there_as_it_should_be_lacks_nothing(tmp_path: Path) -> None:
     assert lacks(tmp_path) == lacks(tmp_path, owner=ME, mode=0o750) == []
     (tmp_path / "link").symlink_to(tmp_path)
     assert lacks(tmp_path / "link", owner=ME, mode=0o750) == []
-    assert tree.check("tree", []).level == SKIPPED
-    assert tree.check("tree", [Folder(str(tmp_path))]).level == OK
+    assert directories.check("tree", []).level == SKIPPED
+    assert directories.check("tree", [Folder(str(tmp_path))]).level == OK
 
 
 def test_each_fault_is_named_with_the_command_that_puts_it_right(tmp_path: Path) -> None:
@@ -60,14 +61,14 @@ def test_each_fault_is_named_with_the_command_that_puts_it_right(tmp_path: Path)
 
 def test_what_this_login_may_not_do_is_left_to_root(tmp_path: Path, no_root: None) -> None:
     (tmp_path / "closed").mkdir()
-    row = tree.check(
+    row = directories.check(
         "tree", [Folder(f"{tmp_path}/closed/x/y"), Folder(f"{tmp_path}/mine"), Folder(f"{tmp_path}/theirs", "7:8")]
     )
     assert (row.level, row.figures) == (CRITICAL, {"directories": 3, "lacking": 3})
     commands = f"install -d -m 0755 {tmp_path}/closed/x/y && install -d -m 0755 -o 7 -g 8 {tmp_path}/theirs"
     assert row.hint == f"fab setup; as root: {commands}"
-    assert tree.check("tree", [Folder(f"{tmp_path}/theirs", "7:8")]).hint.startswith("as root: ")
-    assert tree.check("tree", [Folder(f"{tmp_path}/mine")]).hint == "fab setup"
+    assert directories.check("tree", [Folder(f"{tmp_path}/theirs", "7:8")]).hint.startswith("as root: ")
+    assert directories.check("tree", [Folder(f"{tmp_path}/mine")]).hint == "fab setup"
     assert [mine for _, _, mine in lacks("/", owner="7:8", mode=0o7)] == [False, False]
     os.chown(tmp_path / "closed", os.geteuid(), -1)
     assert [mine for _, _, mine in lacks(tmp_path / "closed", owner="7:8", mode=0o7)] == [False, True]
@@ -78,10 +79,10 @@ def test_paths_are_below_the_root_or_absolute_and_come_from_above(tmp_path: Path
     entries = {"models/x": Entry(mode=0o750), ".": Entry(owner="1:2"), "/srv": Entry(), "models": Entry()}
     object.__setattr__(scene.inventory, "tree", entries)
     host = scene.resolved.host
-    assert [folder.path for folder in looking.folders(scene.inventory, host)] == [
+    assert [folder.path for folder in snapshot.folders(scene.inventory, host)] == [
         *("/azaion", "/azaion/models", "/azaion/models/x", "/srv")
     ]
-    assert looking.folders(scene.inventory, host)[0] == Folder("/azaion", "1:2")
+    assert snapshot.folders(scene.inventory, host)[0] == Folder("/azaion", "1:2")
 
 
 def put_right(folder: Folder, dry_run: bool = False) -> tuple[list[str], list[setup.Left]]:

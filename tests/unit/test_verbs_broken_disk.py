@@ -14,31 +14,22 @@ from typing import Any
 
 import pytest
 
-from remote import (
-    choose,
-    env,
-    files,
-    guarded,
-    lock,
-    operate,
-    pausing,
-    process,
-    prune,
-    record,
-    state_make,
-    surplus,
-    watch,
-    wire,
-)
-from remote import journal as journals
-from remote import run as running
-from remote.checks.together import Question, ask_all
-from remote.modelfile import ModelFile
-from remote.plans import ConfigFile, ConsumerStep, Occupant, Placed, Plan, Record, Spec, Watch
-from remote.scheduled import crontab, remove
-from remote.store import Store, find_store
-from remote.vigil import Verdict
-from remote.words import UNKNOWN, Check, encode
+from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Occupant, Placed, Plan, Record, Spec, Watch
+from gpu_runbook.protocol.words import UNKNOWN, Check, encode
+from gpu_runbook.server.models.model_files import ModelFile
+from gpu_runbook.server.retention import candidates
+from gpu_runbook.server.rpc import server
+from gpu_runbook.server.run import process, watch
+from gpu_runbook.server.run.verdict import Verdict
+from gpu_runbook.server.schedule import crontab
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.verbs import env, model_use, pause, prune, restart, state_make
+from gpu_runbook.server.verbs import run as running
+from gpu_runbook.server.verbs.schedule import remove
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
 from tests.unit.cut_off import let_go
@@ -129,11 +120,11 @@ def followed(store: Store, run: str, emit: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for module in (process, prune, choose, env):
+    for module in (process, prune, model_use, env):
         monkeypatch.setattr(module, "detached", inline)
     monkeypatch.setattr(process.follow, "follow", followed)
     monkeypatch.setattr(guarded, "prepare", lambda *_, **__: None)
-    for module in (prune, choose, env, pausing):
+    for module in (prune, model_use, env, pause):
         monkeypatch.setattr(module, "refuse_astray", lambda *_: None)
     monkeypatch.setattr(
         watch, "watch", lambda docker, entries: {one.step.service: Verdict("proven", "well") for one in entries}
@@ -187,13 +178,13 @@ def asked(site: Site) -> dict[str, tuple[Any, dict[str, Any]]]:
     rollback = {"container": PARKED, "config": config(site), "config_from": BEFORE}
     file = {"service": QUEUE, "path": f"{site.store.root}/queue.env", "variables": {"A": "b"}, "owner": "", "unset": []}
     return {
-        "restart": (operate, plan(site, "restart", container=ID)),
-        "stop": (operate, plan(site, "stop", container=ID)),
+        "restart": (restart, plan(site, "restart", container=ID)),
+        "stop": (restart, plan(site, "stop", container=ID)),
         "rollback": (running, plan(site, "replace", **rollback)),
-        "pause": (pausing, {**where, **who, "reason": "why", "seconds": 60}),
-        "resume": (pausing, {**where, **who, "reason": "", "seconds": 0}),
+        "pause": (pause, {**where, **who, "reason": "why", "seconds": 60}),
+        "resume": (pause, {**where, **who, "reason": "", "seconds": 0}),
         "env.push": (env, {**where, **who, "files": [file], "texts": {QUEUE: "A=b\n"}}),
-        "models.use": (choose, {**where, **who, **model(site)}),
+        "models.use": (model_use, {**where, **who, **model(site)}),
         "schedule.remove": (remove, where),
         "setup": (state_make, {**where, "state": str(site.base / "other")}),
     }
@@ -210,7 +201,7 @@ def answered(verb: Any, request: dict[str, Any]) -> tuple[str, str, str]:
     try:
         answer = verb.answer(request, lambda event: None)
     except Exception as error:
-        failed = wire.failure(error)
+        failed = server.failure(error)
         return failed["kind"], failed["message"], failed["hint"]
     if "end" not in answer or (answer["end"] or {}).get("outcome") == "done":
         return "", "", ""
@@ -326,7 +317,7 @@ def test_prune_leaves_what_the_record_names_where_that_cannot_be_written(site: S
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_prune_that_can_remove_nothing_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    monkeypatch.setattr(surplus, "brought", lambda told: set())
+    monkeypatch.setattr(candidates, "brought", lambda told: set())
     request = {**site.where, "keep": 2, "batches": [], "agreed": [["file", f"{site.store.folder}/.half"]], **WHO}
     half = Path(site.store.folder, ".half")
     half.write_text("half")
@@ -351,7 +342,7 @@ def test_a_file_that_cannot_be_used_is_no_defect_wherever_it_was(error: int) -> 
     (row,) = ask_all([Question("a row", ask)], lambda check: None)
     said = f"/azaion/x cannot be used: {os.strerror(error)}"
     assert (row.level, row.sentence, row.hint) == (UNKNOWN, said, files.SEE)
-    assert wire.failure(OSError(error, os.strerror(error)))["kind"] == "refused"
+    assert server.failure(OSError(error, os.strerror(error)))["kind"] == "refused"
 
 
 def test_every_other_error_is_a_defect_and_its_text_is_not_told() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from remote.plans import FAILED, PROVEN, UNPROVEN, Watch
-from remote.vigil import Seen, Verdict, Vigil, observe, verdict
+from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
+from gpu_runbook.server.run.verdict import Seen, Verdict, Vigil, observe, verdict
 
 SETTLE, WINDOW = 10.0, 60.0
 SWAP = 100  # the next offset to read, at the swap

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from remote import guarded
-from remote.link_makers import Mount
+from gpu_runbook.server.system import guarded
+from gpu_runbook.server.system.link_makers import Mount
 
 CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
 EXCHANGE = 2  # of renameat2

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-import remote.docker
-from remote import engine as engines
-from remote.command import Ended
-from remote.docker import labels
-from remote.engine import Engine, EngineError
-from remote.occupants import moment
+import gpu_runbook.server.docker.commands
+from gpu_runbook.common.command import Ended
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.commands import labels
+from gpu_runbook.server.docker.containers import moment
+from gpu_runbook.server.docker.engine import Engine, EngineError
 
 RUN = "20260420-101112-abcd"
 OLD, NEW, IMAGE = "a" * 64, "b" * 64, f"sha256:{'0' * 64}"
@@ -160,8 +160,8 @@ class World(Engine):
 def placed(monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose engine everybody finds, whose commands docker's are, and whose clock moves where one waits."""
     world = World()
-    monkeypatch.setattr(remote.docker, "run", world.run)
-    monkeypatch.setattr(remote.docker.time, "monotonic", lambda: world.now)
-    monkeypatch.setattr(remote.docker.time, "sleep", world.sleep)
+    monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", world.run)
+    monkeypatch.setattr(gpu_runbook.server.docker.commands.time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(gpu_runbook.server.docker.commands.time, "sleep", world.sleep)
     monkeypatch.setattr(engines, "find", lambda address: world)
     return world

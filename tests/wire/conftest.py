@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from paramiko import Transport
 
-from runbook import bundle
-from runbook.door import Door
+from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.relay import Relay
 from tests.wire.sshd import Entry, Sshd, sshd_program, wait_until
 
@@ -56,9 +56,9 @@ def relay(sshd: Sshd) -> Iterator[Callable[..., tuple[Relay, Entry]]]:
 @pytest.fixture
 def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a verb that travels beside the real ones and does what its request says."""
-    folder = tmp_path / "remote"
+    folder = tmp_path / "gpu_runbook"
     shutil.copytree(bundle.FOLDER, folder)
-    shutil.copy(Path(__file__).parent / "verbs" / "probe.py", folder)
+    shutil.copy(Path(__file__).parent / "verbs" / "probe.py", folder / "server/verbs")
     monkeypatch.setattr(bundle, "FOLDER", folder)
     return "probe"
 

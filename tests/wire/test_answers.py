@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook.door import Door
-from runbook.errors import CannotConnect, Defect, RunbookError
-from runbook.exchange import ask
+from gpu_runbook.laptop.errors import CannotConnect, Defect, RunbookError
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.sshd import USER, Entry, Sshd
 
 Saying = Callable[[str], Entry]

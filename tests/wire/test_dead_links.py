@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from runbook.door import Door
-from runbook.errors import CannotConnect, LostContact
-from runbook.exchange import ask
+from gpu_runbook.laptop.errors import CannotConnect, LostContact
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.relay import Relay
 from tests.wire.sshd import USER, Entry, free_port
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from runbook import exchange
-from runbook.door import Call, Door
-from runbook.errors import Defect, LostContact
-from runbook.exchange import ANSWER, DAY, Deadline, ask
+from gpu_runbook.laptop.errors import Defect, LostContact
+from gpu_runbook.laptop.rpc import call as exchange
+from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
+from gpu_runbook.laptop.ssh.session import Call, Door
 from tests.wire.test_answers import Saying, saying
 
 BEATS = "while :; do printf '\\036{\"beat\": 1}\\n'; sleep 0.01; done"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from runbook import exchange
-from runbook.door import Door
-from runbook.errors import BadInput, CannotConnect, Defect, NeedsPerson, Refused
-from runbook.exchange import ask
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, NeedsPerson, Refused
+from gpu_runbook.laptop.rpc import call
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.relay import Relay
 from tests.wire.sshd import USER, wait_until
 
@@ -52,7 +52,7 @@ def test_a_refusal_is_the_error_of_its_kind(door: Door, probe: str, kind: str, e
 
 
 def test_a_crash_is_a_defect_that_names_the_line_and_keeps_the_traceback(door: Door, probe: str) -> None:
-    with pytest.raises(Defect, match=r"^gpu-1: ValueError in remote/probe\.py line \d+$") as raised:
+    with pytest.raises(Defect, match=r"^gpu-1: ValueError in gpu_runbook/server/verbs/probe\.py line \d+$") as raised:
         ask(door, probe, {"do": "crash", "secret": "swordfish"})
     traceback = str(raised.value.__cause__)
     assert 'raise ValueError("this text may quote "' in traceback
@@ -152,7 +152,7 @@ def test_secrets_stand_in_no_argument_list_on_either_side(door: Door, probe: str
 def test_only_an_endless_call_may_say_more_than_the_memory_is_for(
     door: Door, probe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "TOTAL_LIMIT", 1 << 10)
+    monkeypatch.setattr(call, "TOTAL_LIMIT", 1 << 10)
     with pytest.raises(Defect, match="the answer is longer than"):
         ask(door, probe, {"do": "count", "to": 100})
     assert ask(door, probe, {"do": "count", "to": 100}, endless=True) == {"counted": 100}

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 FABFILE = """\
 from pathlib import Path
 from invoke import task
-from runbook.door import Door, host_from_context, options_from_context
-from runbook.errors import RunbookError
-from runbook.exchange import ask
+from gpu_runbook.laptop.ssh.session import Door, host_from_context, options_from_context
+from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.laptop.rpc.call import ask
 from tests.wire.sshd import Entry
 
 @task

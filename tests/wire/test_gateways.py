@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook.door import Door
-from runbook.errors import CannotConnect
-from runbook.exchange import ask
+from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.sshd import USER, Entry, Sshd, free_port
 
 PIPE = """\

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook.door import Door
-from runbook.errors import CannotConnect
+from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.sshd import Entry, Sshd, keygen
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook.door import Door, DoorOptions
-from runbook.errors import CannotConnect
-from runbook.secret import Secret
+from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.ssh.session import Door, DoorOptions
 from tests.wire.sshd import USER, Entry, Sshd, keygen, wait_until
 
 

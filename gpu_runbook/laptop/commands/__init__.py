@@ -1,0 +1,1 @@
+"""The other commands: what each asks a server, and how the answer is shown."""

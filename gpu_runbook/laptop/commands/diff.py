@@ -1,0 +1,246 @@
+"""What a deploy would change now, and what is not as the record has it. Pure: values in, a Comparison out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gpu_runbook.common.foreign_text import named, quoted
+from gpu_runbook.laptop.commands.status import named_image
+from gpu_runbook.laptop.deploy import preflight
+from gpu_runbook.laptop.deploy.plan import Order, deploy_plan
+from gpu_runbook.laptop.errors import Refused
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.model import Batch, Inventory, Service
+from gpu_runbook.protocol.plan import Occupant, Placed, Release
+from gpu_runbook.protocol.snapshot import BatchState, Look
+from gpu_runbook.protocol.words import WARNING, encode
+
+UNSEEN = ("record", "notes", "model")  # rows that say what could not be read, and so was not compared
+
+
+@dataclass(frozen=True)
+class Version:
+    """An image as people and as docker know it."""
+
+    tag: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a deploy would do to one service. `change` is none, place, replace, tag, refused or unknown."""
+
+    service: str
+    change: str
+    reason: str
+    before: Version | None  # what the release in force has put there
+    after: Version | None  # what a deploy would put there, None when that is not known
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One thing that is not as the record has it.
+
+    `kind` is gone, renamed, stopped, stray, restart-policy, config, local-tag, image-gone or unlisted.
+    """
+
+    service: str
+    kind: str
+    sentence: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one server is compared with: hosts.yaml and .env (`changes`, `variables`), and the record (`drift`)."""
+
+    server: str
+    at: str
+    release: str
+    changes: tuple[Change, ...]
+    variables: tuple[str, ...]  # a sentence for each that is not as in the release in force
+    drift: tuple[Drift, ...]
+    notes: tuple[str, ...] = ()  # what makes the comparison uncertain
+
+    @property
+    def same(self) -> bool:
+        return not self.drift and not self.variables and all(change.change == "none" for change in self.changes)
+
+
+def compare(
+    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
+) -> Comparison:
+    """Hold a look that asked the registry against what is wanted, and against what is recorded."""
+    release = look.record.find(look.record.current)
+    row = preflight.env_row(resolved, look)
+    return Comparison(
+        server=resolved.host.name,
+        at=look.at,
+        release=look.record.current,
+        changes=tuple(_change(inventory, resolved, service, look, order) for service in services),
+        variables=tuple(row.sentence.split("; ")) if row.level == WARNING else (),
+        drift=tuple(_drift(inventory, services, look, release)) if release else (),
+        notes=tuple(_notes(look)),
+    )
+
+
+def _notes(look: Look) -> Iterator[str]:
+    yield from (row.sentence for row in look.rows if row.name in UNSEEN and row.level != "ok")
+    if look.run and look.run.state != "ended":
+        state = {"under-way": "is under way", "cut-off": "was cut off"}[look.run.state]
+        yield f"{look.run.action} {look.run.id} by {look.run.who} {state}: what is seen here may be half done"
+
+
+def _change(inventory: Inventory, resolved: Resolved, service: Service, look: Look, order: Order) -> Change:
+    release = look.record.find(look.record.current)
+    placed = release.services.get(service.name) if release else None
+    before = Version(placed.tag, placed.image) if placed else None
+    image = look.digests.get(service.name)
+    if image is None:
+        row = next((row for row in look.rows if row.name == f"{service.name} image"), None)
+        return Change(service.name, "unknown", row.sentence if row else "its image is not known", before, None)
+    after = Version(order.tags[service.name], image)
+    if resolved.missing and getattr(service, "config", None):
+        return Change(service.name, "unknown", "; ".join(resolved.missing), before, after)
+    try:
+        plan = deploy_plan(inventory, resolved, [service], look, order)
+    except Refused as error:
+        return Change(service.name, "refused", error.message.removeprefix(f"{resolved.host.name}: "), before, after)
+    for step in plan.consumers:
+        return Change(service.name, step.change, step.reason, before, after)
+    (batch,) = plan.batches
+    reason = "its next run starts from another image" if batch.change == "tag" else ""
+    return Change(service.name, batch.change, reason, before, after)
+
+
+def _drift(inventory: Inventory, services: Sequence[Service], look: Look, release: Release) -> Iterator[Drift]:
+    for service in services:
+        placed = release.services.get(service.name)
+        if placed is None:
+            continue
+        if isinstance(service, Batch):
+            yield from _of_a_batch(service.name, placed, look)
+        else:
+            yield from _of_a_consumer(service.name, placed, look)
+            yield from _of_a_config(service, placed, look)
+    for service in services:
+        yield from _of_images(service.name, look)
+    if len(services) == len(inventory.services):
+        for name in sorted(set(release.services) - set(inventory.services)):
+            yield Drift(name, "unlisted", f"it is part of release {release.id}, and hosts.yaml does not name it")
+
+
+def _of_a_consumer(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
+    found = look.occupants.get(name, ())
+    own = next((one for one in found if one.container == placed.container), None)
+    for one in found:
+        if one is not own:
+            yield Drift(
+                name, "stray", f"{_stray(name, one)} holds its place", "fab status says more; fab deploy replaces it"
+            )
+    if own is None:
+        yield _absent(name, placed, look)
+        return
+    if own.name != name:
+        yield Drift(name, "renamed", f"its container is named {quoted(own.name)}", "fab deploy puts it in order")
+    if not own.running:
+        yield _stopped(name, look)
+    if placed.restart and own.restart != placed.restart:
+        said = f"its restart policy is {own.restart}, and was {placed.restart}"
+        hint = shlex.join(["docker", "update", "--restart", placed.restart, name])
+        yield Drift(name, "restart-policy", said, hint)
+
+
+def _stray(service: str, one: Occupant) -> str:
+    made = f"made by release {named(one.release)}" if one.ours else "not made by this tool"
+    return f"{named(one.name, service)} ({one.container[:12]}, {made})"
+
+
+def _absent(name: str, placed: Placed, look: Look) -> Drift:
+    which = f"its container {placed.container[:12]}"
+    if placed.container in look.containers:
+        return Drift(name, "renamed", f"{which} was renamed, and does not run", "fab deploy puts it in order")
+    return Drift(name, "gone", f"{which} is gone", "fab deploy makes it anew")
+
+
+def _stopped(name: str, look: Look) -> Drift:
+    meant = look.stopped.get(name)
+    if meant is None:
+        return Drift(name, "stopped", "its container does not run", f"fab restart {name} starts it")
+    why = f" ({meant.reason})" if meant.reason else ""
+    said = f"{meant.who} stopped it on purpose at {meant.at[:16].replace('T', ' ')}{why}"
+    return Drift(name, "stopped", said, f"fab restart {name} starts it")
+
+
+def _of_a_config(service: Service, placed: Placed, look: Look) -> Iterator[Drift]:
+    today = getattr(service, "config", None)
+    if placed.config is None or not placed.config_hash or today is None or today.path != placed.config.path:
+        return  # an adopted one, or one whose place is another now: a deploy says so
+    present = look.configs.get(service.name)
+    if present is None:
+        yield Drift(service.name, "config", f"{today.path} is gone, or cannot be read", "fab deploy puts it there")
+    elif present != placed.config_hash:
+        said = f"{today.path} is not as its release has put it: somebody has edited it"
+        yield Drift(service.name, "config", said, "fab deploy puts it in order, or keep the change in the template")
+
+
+def _of_a_batch(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
+    state = look.batches.get(name, BatchState())
+    if not state.next_image:
+        said = f"{placed.local_tag} names no image any more, so that no run can be started from it"
+        yield Drift(name, "local-tag", said, "fab deploy puts it there")
+    elif state.next_image != placed.image_id:
+        now = named_image(name, look, state.next_image)
+        said = f"{placed.local_tag} is {now}, and the release put {named_image(name, look, placed.image_id)} there"
+        yield Drift(name, "local-tag", said, shlex.join(["docker", "tag", placed.image, placed.local_tag]))
+
+
+def _of_images(name: str, look: Look) -> Iterator[Drift]:
+    """The releases that a rollback may go to and whose image would have to be pulled for it."""
+    for release in look.record.releases:
+        placed = release.services.get(name)
+        if placed and not release.left and not look.images.get(placed.image) and not look.images.get(placed.image_id):
+            said = f"the image of release {release.id} ({placed.tag}) is gone: a rollback would have to pull it"
+            yield Drift(name, "image-gone", said)
+
+
+def lines(found: Comparison) -> Iterator[tuple[str, str]]:
+    """(text, style) of each line."""
+    yield f"{found.server}: {f'release {found.release} is in force' if found.release else 'no release yet'}", "bold"
+    yield from ((f"  {note}", "yellow") for note in found.notes)
+    changes = [change for change in found.changes if change.change != "none"]
+    if not changes:
+        yield "  a deploy would change nothing", "green"
+    for change in changes:
+        yield f"  {change.service}: {_says(change)}", "yellow"
+        if change.after and change.before != change.after:
+            yield f"      {_named(change.before)} → {_named(change.after)}", ""
+    yield from ((f"  .env: {sentence}", "yellow") for sentence in found.variables)
+    if found.release and not found.drift:
+        yield "  everything is as the record has it", "green"
+    for drift in found.drift:
+        yield f"  {drift.service}: {drift.sentence}", "yellow"
+        if drift.hint:
+            yield f"      {drift.hint}", "dim"
+
+
+def _says(change: Change) -> str:
+    says = {
+        "place": "a deploy places it",
+        "replace": "a deploy replaces what runs",
+        "tag": "a deploy moves its local tag",
+        "refused": "a deploy would be refused",
+        "unknown": "what a deploy would change is not known",
+    }
+    return f"{says[change.change]}: {change.reason}"
+
+
+def _named(version: Version | None) -> str:
+    return f"{named(version.tag)} ({named(version.image.rpartition('@')[2][:19])})" if version else "nothing"
+
+
+def as_result(found: Comparison) -> dict[str, object]:
+    """The same for scripts."""
+    return {**encode(found), "same": found.same}

@@ -1,0 +1,36 @@
+"""Health reports: rows and a summary for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from gpu_runbook.laptop.commands.health import HealthReport, worst
+from gpu_runbook.laptop.terminal.screen import LEVEL_STYLES, Screen
+from gpu_runbook.protocol.words import LEVELS, encode
+
+
+def show_report(report: HealthReport, screen: Screen) -> None:
+    """A row per check and a line that sums them up."""
+    screen.rows(report.checks)
+    screen.say(summary(report), LEVEL_STYLES[report.level])
+
+
+def summary(report: HealthReport) -> str:
+    """`gpu-1 is critical: 1 critical, 4 ok (2026-04-20T10:11:12Z)`."""
+    counts = Counter(check.level for check in report.checks)
+    parts = ", ".join(f"{counts[level]} {level}" for level in sorted(counts, key=_severity))
+    return f"{report.server} is {report.level}: {parts or 'nothing was asked'} ({report.at})"
+
+
+def as_json(reports: Sequence[HealthReport]) -> str:
+    servers = [
+        {"server": one.server, "at": one.at, "level": one.level, "checks": [encode(check) for check in one.checks]}
+        for one in reports
+    ]
+    return json.dumps({"level": worst(one.level for one in reports), "servers": servers}, indent=2)
+
+
+def _severity(level: str) -> int:
+    return ("critical", "unknown", "warning", *LEVELS).index(level)

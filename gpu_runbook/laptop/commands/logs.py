@@ -1,0 +1,281 @@
+"""The logs of services: asked of a server, and shown line by line as they come."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TextIO
+
+from gpu_runbook.common import humanize
+from gpu_runbook.common.foreign_text import NAME, one_line, quoted
+from gpu_runbook.laptop.deploy.run import SILENCE, come_back
+from gpu_runbook.laptop.deploy.snapshot import marks_of
+from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inputs.secret import DOTS, masked
+from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
+from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.terminal.spool import Spool
+from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.docker.engine import fits
+from gpu_runbook.server.verbs.logs import Mark, newer
+
+LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
+SAID = 200  # characters of why a log cannot be read
+CUT = " … (cut here: the line is longer than 16 KiB)"
+SHAPES: dict[str, dict[str, Any]] = {
+    "container": {
+        "service": ServiceName,
+        "container": ContainerId,
+        "name": ContainerName,
+        "state": dict,
+        "at": Time,
+        "whole": bool,
+    },
+    "lines": {"service": ServiceName, "container": ContainerId, "lines": list},
+    "none": {"service": ServiceName},
+    "unreadable": {"service": ServiceName, "message": str},
+    "away": {"message": str},
+}
+STATE: dict[str, Any] = {"Status": str, "ExitCode": int, "StartedAt": Time, "FinishedAt": Time}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which logs. `tail`: how many lines of each, 0 for all; `since`: how many seconds back, 0 for all."""
+
+    services: Sequence[Service]
+    tail: int
+    since: int
+    follow: bool
+
+    def request(self, inventory: Inventory, host: Host) -> dict[str, Any]:
+        services = [_place(inventory, service) for service in self.services]
+        return {
+            **host.place,
+            "docker_host": host.docker_host or "",
+            "services": services,
+            "tail": self.tail,
+            "since": self.since,
+            "follow": self.follow,
+            "after": None,
+        }
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log, with the engine's time (RFC 3339, nanoseconds); `text` shows no secret."""
+
+    service: str
+    container: str
+    stream: str
+    at: str
+    text: str
+
+
+def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: Wish, hear: Hearer) -> None:
+    """One exchange, which a wish to follow makes endless. Raises what `exchange.ask` raises.
+
+    A following whose contact is lost is taken up again behind the last line that was heard; where that cannot be, it is
+    lost contact. Before anything was heard, and without a following, it is a server that cannot be reached.
+    """
+    request = wish.request(inventory, resolved.host)
+    if wish.follow:
+        _follow(door, request, hear)
+        return
+    try:
+        ask(door, "logs", request, hear, endless=True, deadline=Deadline(DAY, ANSWER))
+    except LostContact as error:
+        raise _unreached(error) from error
+
+
+def _follow(door: Door, request: dict[str, Any], hear: Hearer) -> None:
+    lost: list[LostContact] = []
+
+    def listen(at: Door) -> dict[str, Any]:
+        calls, after = hear.calls, hear.marks() if hear.calls else None
+        try:
+            return ask(at, "logs", {**request, "after": after}, hear, SILENCE, True, Deadline(math.inf))
+        except LostContact as error:
+            if hear.calls > calls:
+                lost.append(error)
+                hear.lost(error)
+            raise
+
+    try:
+        listen(door)
+    except LostContact as error:
+        if not hear.calls:
+            raise _unreached(error) from error
+        come_back(door, listen, lambda: hear.calls)
+        raise LostContact(lost[-1].message, "what runs there goes on; fab logs --follow takes it up again") from error
+
+
+def _unreached(error: LostContact) -> CannotConnect:
+    return CannotConnect(f"{error.message}; the server was only looked at", "run it again")
+
+
+class Hearer:
+    """Reads the server's events, strictly, covers what is secret, and hands lines and words about them on."""
+
+    def __init__(self, server: str, hidden: Sequence[str], show: Show) -> None:
+        self._server = server
+        self._hidden = tuple(dict.fromkeys(form for secret in hidden for form in (secret, clean(secret))))
+        self._margin = max(map(len, self._hidden), default=0)
+        self._show = show
+        self._begun: set[tuple[str, str]] = set()  # container and stream of which a line was shown
+        self._lives: set[tuple[str, str]] = set()  # container and start of which it was said that it comes now
+        self._marks: dict[str, Mark] = {}  # by container, up to which its log was shown
+        self.calls = 0  # how many events came
+
+    def marks(self) -> dict[str, Any]:
+        """Up to where each container's log was shown, as the server takes it."""
+        return {container: encode(mark) for container, mark in self._marks.items()}
+
+    def lost(self, error: LostContact) -> None:
+        """Say that contact was lost."""
+        self._show.say(f"{error.message.removeprefix(f'{self._server}: ')}; trying to come back to the last line")
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self.calls += 1
+        kind = event.get("event")
+        if not _is(event, SHAPES.get(str(kind))):
+            raise Defect(f"{self._server}: what it says of a log is not what it should be ({kind})")
+        if kind == "lines":
+            self._show.lines([self._line(event, entry) for entry in event["lines"]])
+        elif kind == "container":
+            self._container(event)
+        elif kind == "none":
+            self._show.say(f"{event['service']}: no container, and so no log")
+        elif kind == "unreadable":
+            self._show.say(f"{event['service']}: its log cannot be read ({quoted(event['message'], SAID)})")
+        else:
+            self._show.say(f"{one_line(event['message'])}: waiting for it")
+
+    def _line(self, event: dict[str, Any], entry: Any) -> Line:
+        if not isinstance(entry, list) or list(map(type, entry)) != [str, str, str, bool]:
+            raise Defect(f"{self._server}: a line of a log is not what it should be")
+        at, stream, text, cut = entry
+        text = masked(text, self._hidden).replace("\n", "\N{REPLACEMENT CHARACTER}")
+        if (event["container"], stream) not in self._begun:  # the engine counts its pieces of a long line as lines
+            self._begun.add((event["container"], stream))
+            text = without_end(text, self._hidden)
+        if cut:  # the end goes too: it may be the first half of a secret
+            text = text[: max(len(text) - self._margin, 0)] + CUT
+        self._marks[event["container"]] = newer(self._marks.get(event["container"]), at)
+        return Line(one_line(event["service"], NAME), event["container"], stream, at, text)
+
+    def _container(self, event: dict[str, Any]) -> None:
+        """Say whose log comes now, once for each of its starts."""
+        container, about = self._about(event)
+        if not event["whole"]:  # should it say nothing, what comes from now on is new
+            self._marks.setdefault(container, Mark(f"{event['at'][:19]}.000000000Z"))
+        life = container, event["state"]["StartedAt"]
+        if life not in self._lives:
+            self._lives.add(life)
+            self._show.container(event["service"], container, about)
+
+    def _about(self, event: dict[str, Any]) -> tuple[str, str]:
+        """The container's id, and how it is."""
+        state = event["state"]
+        if not _is(state, STATE):
+            raise Defect(f"{self._server}: what it says of a container is not what it should be")
+        called = "" if event["name"] == event["service"] else f" ({quoted(event['name'])})"
+        how = _how(state, event["at"])
+        return event["container"], f"{called} {how}"
+
+
+class Show:
+    """Lines of logs for people: on `out`; what is said about them goes to `say`, so that a pipe has lines alone."""
+
+    def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
+        self.say = say
+        self._out = out or sys.stdout
+        self._width = max(len(service.name) for service in services)
+        self._several = len(services) > 1
+        self._follow = follow
+        self._known: set[str] = set()
+
+    def container(self, service: str, container: str, about: str) -> None:
+        """Say whose log comes now: at first how the container is, and when following which one came after it."""
+        if self._follow and service in self._known:
+            self.say(f"— {service}: container {container[:12]} —")
+        else:
+            self.say(f"{service}{about}, container {container[:12]}")
+        self._known.add(service)
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        self._write("".join(f"{self._prefix(line.service)}{line.text}\n" for line in lines))
+
+    def _prefix(self, service: str) -> str:
+        return f"{service:{self._width}} | " if self._follow and self._several else ""
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+class ShowJson(Show):
+    """The same for scripts: a JSON object per line when following, else gathered in `found`."""
+
+    def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
+        super().__init__(say, services, follow, out)
+        self.found = Spool()
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        objects = [vars(line) for line in lines]
+        if self._follow:
+            self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
+        else:
+            for one in objects:
+                self.found.add(one)
+
+
+def without_end(text: str, hidden: Sequence[str]) -> str:
+    """The text without the end of a secret that it begins with: the secret's beginning was in what is not shown."""
+    begin = text.lstrip("\N{REPLACEMENT CHARACTER}")
+    ends = (form[at:] for form in hidden for at in range(1, len(form) - LEAST + 1))
+    longest = max((len(end) for end in ends if begin.startswith(end)), default=0)
+    return DOTS + begin[longest:] if longest else text
+
+
+def _place(inventory: Inventory, service: Service) -> dict[str, Any]:
+    """How the server recognises the containers of a service."""
+    marks = encode(marks_of(inventory, service)) if isinstance(service, Batch) else None
+    return {"service": service.name, "marks": marks}
+
+
+def _is(value: dict[str, Any], shape: dict[str, Any] | None) -> bool:
+    """Whether the entries are those of the shape, of a type or a form each, beside the event's own name."""
+    given = {name: entry for name, entry in value.items() if name != "event"}
+    return shape is not None and shape.keys() == given.keys() and all(fits(shape[name], given[name]) for name in shape)
+
+
+def _how(state: dict[str, Any], at: str) -> str:
+    """`runs for 3 h`, or since when it does not. Times are the server's."""
+    status = state["Status"]
+    if status == "created":
+        return "was never started"
+    if status == "running":
+        return f"runs for {_since(state['StartedAt'], at)}"
+    if status in ("restarting", "paused"):
+        return f"is {status}"
+    ended = f"it ended {_since(state['FinishedAt'], at)} ago with exit status {state['ExitCode']}"
+    return f"does not run ({ended}); its last log"
+
+
+def _since(begin: str, end: str) -> str:
+    try:
+        passed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(begin[:19])
+    except ValueError:
+        return "an unknown time"
+    return humanize.span(passed.total_seconds())

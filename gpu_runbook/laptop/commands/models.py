@@ -1,0 +1,166 @@
+"""Trained models on a server: which there are, and pointing its configs at another one."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gpu_runbook.common import humanize
+from gpu_runbook.laptop.commands import models_text
+from gpu_runbook.laptop.commands.models_text import named
+from gpu_runbook.laptop.deploy.recovery import mended
+from gpu_runbook.laptop.deploy.snapshot import config_file
+from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact, Refused
+from gpu_runbook.laptop.inventory.model import Host, Inventory
+from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, read
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.models.model_files import CHANGED, WHOLE, WRITING, ModelFile, is_dated
+from gpu_runbook.server.verbs.model_use import Chosen
+from gpu_runbook.server.verbs.models import PREVIOUS, Models
+
+KNOWN = 5  # names of models that an error tells
+STILL = 600.0  # seconds in which not a megabyte of a model was read: a disk that hangs
+ASK_AGAIN = "fab models says which one it is"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What hosts.yaml says of models. `configs`: by service, those that name one."""
+
+    folder: str
+    file: str
+    configs: Mapping[str, ConfigFile]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants: the model of a date, or without one the choice before."""
+
+    date: str = ""
+    force: bool = False
+    dry_run: bool = False
+
+
+def terms(inventory: Inventory) -> Terms:
+    """Raises BadInput where hosts.yaml says nothing of models."""
+    if inventory.models is None:
+        raise BadInput(
+            f"{inventory.path} does not say where the models are", "models: {folder: /azaion/models, file: best.pt}"
+        )
+    found = {service.name: config_file(service) for service in inventory.services.values()}
+    configs = {name: config for name, config in found.items() if config and config.model_key}
+    return Terms(inventory.models.folder, inventory.models.file, configs)
+
+
+def checked(inventory: Inventory, date: str | None) -> Terms:
+    """What it takes to choose a model. Raises BadInput for a name that is no date, or when no config names a model."""
+    known = terms(inventory)
+    if date is not None and not is_dated(date):
+        raise BadInput(f"{date} is no date such as 2026-04-20 or 2026-04-20-b", "fab models lists what there is")
+    if not known.configs:
+        raise BadInput(
+            f"{inventory.path} does not say which key of a config names the model",
+            "config.model_key of a consumer does, such as model_key: model",
+        )
+    return known
+
+
+def listed(door: Door, place: dict[str, str], known: Terms, verify: str, passing: Callable[[str], None]) -> Models:
+    """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `exchange.ask` raises."""
+    configs = {name: encode(config) for name, config in known.configs.items()}
+    request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
+    deadline = Deadline(DAY, STILL) if verify else Deadline()
+    try:
+        answer = ask(door, "models", request, lambda event: passing(_progress(event)), deadline=deadline)
+    except LostContact as error:
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    return read(door.host.name, Models, answer, "models")
+
+
+def _progress(event: dict[str, Any]) -> str:
+    done, total = event.get("done"), event.get("total")
+    if not isinstance(done, int) or not isinstance(total, int):
+        return "reading"
+    return f"reading {event.get('path')}: {humanize.size(done)} of {humanize.size(total)}"
+
+
+def choose(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wish, screen: Screen) -> dict[str, Any]:
+    """Verify a model, and point the server's configs at it; the result is what --json prints.
+
+    Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
+    """
+    server, back = door.host.name, not wish.date
+    try:
+        found = _verified(door, inventory, host, known, wish, screen)
+        model = _fit(server, known, found, wish)
+    except KeyboardInterrupt:
+        raise Cancelled(f"{server}: cancelled, nothing changed") from None
+    screen.say(f"{server}: {named(model)} is whole: {humanize.size(model.size)}, sha256 {model.sha256[:16]}…")
+    request = {
+        **host.place,
+        "docker_host": host.docker_host or "",
+        "folder": known.folder,
+        "configs": {name: encode(config) for name, config in known.configs.items()},
+        "model": encode(model),
+        "back": back,
+        "was": found.choices.path,
+        "who": getpass.getuser(),
+        "laptop": socket.gethostname(),
+        "force": wish.force,
+        "dry_run": wish.dry_run,
+    }
+    answer = _ask(door, request)
+    for text, style in models_text.told(server, model, answer, wish.dry_run):
+        screen.say(text, style)
+    outcome = "up-to-date" if not answer["needed"] else "dry-run" if wish.dry_run else "done"
+    return {"outcome": outcome, "run": answer["run"], "model": encode(model), "configs": answer["before"]}
+
+
+def _verified(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wish, screen: Screen) -> Models:
+    """The models, with the one that is wanted read as a whole; a run that was cut off is brought to an end first."""
+    server, verify = door.host.name, wish.date or PREVIOUS
+    with screen.working(f"{server}: verifying") as passing:
+        found = listed(door, host.place, known, verify, passing)
+        if found.run is None or found.run.state != "cut-off" or wish.dry_run:
+            return found
+        screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
+        for sentence in mended(door, inventory, host, getpass.getuser(), found.run.id):
+            screen.say(f"{server}: {sentence}", "yellow")
+        return listed(door, host.place, known, verify, passing)
+
+
+def _fit(server: str, known: Terms, found: Models, wish: Wish) -> ModelFile:
+    """The model to be chosen. Raises BadInput or Refused for one that cannot be."""
+    if found.damaged:
+        raise Refused(f"{server}: {found.damaged}", "move it away, then choose again: fab models.use")
+    model = found.target
+    if model is None and wish.date:
+        names = ", ".join(one.date for one in found.models[-KNOWN:]) or "none"
+        raise BadInput(f"{server}: there is no model {wish.date} in {known.folder}", f"the newest are: {names}")
+    if model is None:
+        raise Refused(f"{server}: there is no earlier choice to go back to", "fab models.use DATE chooses a model")
+    if model.state == WHOLE or (model.state == CHANGED and wish.force):
+        return model
+    hint = {
+        CHANGED: "if that was meant, choose it with --force",
+        WRITING: "wait until it is written",
+    }.get(model.state, "fab models lists what there is")
+    raise Refused(f"{server}: {named(model)} is not chosen: {model.sentence}; nothing was changed", hint)
+
+
+def _ask(door: Door, request: dict[str, Any]) -> dict[str, Any]:
+    server = door.host.name
+    try:
+        answer = ask(door, "model_use", request)
+    except KeyboardInterrupt:
+        raise LostContact(f"{server}: you left before the answer; the model may be chosen", ASK_AGAIN) from None
+    except LostContact as error:
+        raise LostContact(f"{error.message}; the model may be chosen", ASK_AGAIN) from error
+    told: dict[str, Any] = encode(read(server, Chosen, answer, "choice", "fab models says what is in force"))
+    return told

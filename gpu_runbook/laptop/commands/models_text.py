@@ -1,0 +1,107 @@
+"""What `fab models` says: as lines for people, as JSON types for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gpu_runbook.common import foreign_text, humanize
+from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.models.choices import Choice
+from gpu_runbook.server.models.model_files import CHANGED, WHOLE, ModelFile
+from gpu_runbook.server.verbs.models import Models
+
+MOST = 10  # names that are no dates
+STYLES = {WHOLE: "", CHANGED: "yellow"}  # of a model's state; any other is a fault
+
+
+def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
+    """(text, style) of each line."""
+    count = humanize.several(len(found.models), "model") if found.models else "no model"
+    yield f"{server}: {count} in {folder}{found.leads}; {_chosen(found)}", "bold"
+    if found.damaged:
+        yield f"  {found.damaged}", "bold red"
+    width = max((len(model.date) for model in found.models), default=0)
+    for model in found.models:
+        mark = "*" if model.path == found.choices.path else " "
+        size = humanize.size(model.size) if model.size else ""
+        head = f"  {mark} {model.date:{width}}  {size:>8}  {_when(model.modified):16}"
+        yield f"{head}  {_state(model)}{_users(model, found)}", STYLES.get(model.state, "bold red")
+    for service, path in found.points.items():
+        if path is None:
+            yield f"  {service}: its config is not in place yet, or names no model", "dim"
+        elif path not in [model.path for model in found.models]:
+            other = foreign_text.named(path) or "another model"
+            yield f"  {service}: its config names {other}, which is none of these", "yellow"
+    if found.others:
+        more = f" and {len(found.others) - MOST} more" if len(found.others) > MOST else ""
+        yield f"  names that are no dates: {', '.join(map(quoted, found.others[:MOST]))}{more}", "dim"
+    earlier = [choice for choice in found.choices.choices if choice.path != found.choices.path]
+    yield from ((f"  chosen before: {_choice(choice)}", "dim") for choice in earlier)
+
+
+def as_result(server: str, folder: str, found: Models) -> dict[str, Any]:
+    """The same for scripts."""
+    pointing = {service: path for service, path in found.points.items() if path}
+    return {
+        "server": server,
+        "folder": folder,
+        "models": [
+            encode(model)
+            | {"chosen": model.path == found.choices.path}
+            | {"named_by": [service for service, path in pointing.items() if path == model.path]}
+            for model in found.models
+        ],
+        "not_dates": list(found.others),
+        "chosen": found.choices.path,
+        "choices": [encode(choice) for choice in found.choices.choices],
+        "damaged": found.damaged,
+        "configs": dict(found.points),
+    }
+
+
+def told(server: str, model: ModelFile, answer: Mapping[str, Any], dry_run: bool) -> Iterator[tuple[str, str]]:
+    """(text, style) of each line about a choice, by what the server has done."""
+    if not answer["needed"]:
+        yield f"{server}: {named(model)} is the model already, nothing was changed", "green"
+        return
+    for path, before in answer["before"].items():
+        yield f"  {path}: {before or 'another model'} → {model.path}", ""
+    for path in answer["absent"]:
+        yield f"  {path} is not there yet: the next deploy writes it with this model", ""
+    if dry_run:
+        yield f"{server}: {named(model)} would be the model; nothing was changed", "green"
+        return
+    yield f"{server}: {named(model)} is the model now; no container was restarted", "green"
+    yield "  what runs keeps the model it has loaded; fab models.rollback takes this back", "dim"
+
+
+def named(model: ModelFile) -> str:
+    return model.date or model.path
+
+
+def _chosen(found: Models) -> str:
+    current = found.choices.current()
+    return f"chosen: {_choice(current)}" if current else "none was chosen"
+
+
+def _choice(choice: Choice) -> str:
+    name = choice.date or choice.path
+    by = f" by {choice.who} at {choice.at[:16].replace('T', ' ')}" if choice.run else " (before the first choice)"
+    return f"{name}{by}{', gone back from' if choice.left else ''}"
+
+
+def _when(modified: str) -> str:
+    return modified[:16].replace("T", " ")
+
+
+def _state(model: ModelFile) -> str:
+    if model.state == WHOLE and model.verified:
+        return f"whole, verified {_when(model.verified)}"
+    return model.sentence if model.state in (WHOLE, CHANGED) else f"{model.state}: {model.sentence}"
+
+
+def _users(model: ModelFile, found: Models) -> str:
+    users: Sequence[str] = [service for service, path in found.points.items() if path == model.path]
+    return f"  ← {', '.join(users)}" if users else ""

@@ -1,0 +1,142 @@
+"""What `fab prune` does to one server: list what nothing needs any more, and have what was listed removed."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from gpu_runbook.common import humanize
+from gpu_runbook.common.foreign_text import LONGEST, one_line
+from gpu_runbook.laptop.deploy.recovery import mended
+from gpu_runbook.laptop.deploy.snapshot import batch_marks
+from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
+from gpu_runbook.laptop.inventory.model import Host, Inventory
+from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.retention.candidates import FILE, JOURNAL, Thing
+from gpu_runbook.server.verbs.prune import SLOW, Pruned
+
+LEAST = 2  # releases: the one in force and the one before it
+MANY = 3  # things of one kind that are listed one by one, where nobody wants to read each
+
+Result = dict[str, Any]
+
+
+def keep(inventory: Inventory, given: int | None) -> int:
+    """How many releases stay. Raises BadInput for fewer than two."""
+    if given is not None and given < LEAST:
+        raise BadInput(
+            f"--keep {given}: fab prune keeps at least {LEAST} releases", "the one in force, and one to go back to"
+        )
+    return given or max(inventory.keep_releases, LEAST)
+
+
+def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> Result:
+    """The result is what --json prints. Raises what `exchange.ask` raises, and Cancelled for Ctrl-C before the end."""
+    server = door.host.name
+    request = _request(inventory, host, count)
+    try:
+        with screen.working(f"{server}: looking"):
+            things = _listed(door, inventory, host, request, dry_run, screen)
+    except KeyboardInterrupt:
+        raise Cancelled(f"{server}: cancelled, nothing changed") from None
+    for text, style in lines(server, things, count, dry_run):
+        screen.say(text, style)
+    if dry_run or not things:
+        return _result(server, "dry-run" if dry_run else "up-to-date", things, {})
+    agreed = {"agreed": [[thing.kind, thing.id] for thing in things]}
+    who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
+    with screen.working(f"{server}: removing"):
+        answer = _removed(door, {**request, **agreed, **who})
+    for note in answer["notes"]:
+        screen.say(one_line(note, LONGEST), "yellow")
+    gone = f"{len(answer['removed'])} of {humanize.several(len(things), 'thing')}"
+    screen.say(f"{server}: removed {gone}; {humanize.size(answer['freed'])} are free again", "green")
+    return _result(server, "done", things, answer)
+
+
+def _request(inventory: Inventory, host: Host, count: int) -> dict[str, Any]:
+    batches = [encode(marks) for marks in batch_marks(inventory)]
+    return {**host.place, "docker_host": host.docker_host or "", "keep": count, "batches": batches}
+
+
+def _listed(
+    door: Door, inventory: Inventory, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen
+) -> list[Thing]:
+    """What may go; a run that was cut off is brought to an end first, since it may need some of it."""
+    things, run = _ask(door, request)
+    if run is None or run.state != "cut-off" or dry_run:
+        return things
+    screen.say(f"run {run.id} was cut off at step {run.step}; it is brought to an end first", "yellow")
+    for sentence in mended(door, inventory, host, getpass.getuser(), run.id):
+        screen.say(f"{door.host.name}: {sentence}", "yellow")
+    return _ask(door, request)[0]
+
+
+def _ask(door: Door, request: dict[str, Any]) -> tuple[list[Thing], RunState | None]:
+    server = door.host.name
+    try:
+        answer = ask(door, "prune", request)
+    except LostContact as error:
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    things = list(entry(server, answer, "things", tuple[Thing, ...]))
+    return things, entry(server, answer, "run", RunState) if answer.get("run") is not None else None
+
+
+def _removed(door: Door, request: dict[str, Any]) -> dict[str, Any]:
+    """Once asked, the server goes on, whether we hear of it or not."""
+    server = door.host.name
+    try:
+        answer = ask(door, "prune", request, deadline=Deadline(ANSWER + 2 * SLOW * len(request["agreed"])))
+    except KeyboardInterrupt:
+        why = f"{server}: you left while things were removed"
+    except LostContact as error:
+        why = f"{error.message} while things were removed"
+    else:
+        told: dict[str, Any] = encode(read(server, Pruned, answer, "prune", "fab show says what became of it"))
+        return told
+    raise LostContact(f"{why}; that goes on by itself", "fab show says what became of it")
+
+
+def lines(server: str, things: Sequence[Thing], count: int, dry_run: bool) -> Iterator[tuple[str, str]]:
+    """(text, style) of each line: what goes, how big it is, and why."""
+    if not things:
+        yield f"{server}: nothing to remove; the newest {count} releases stay", "green"
+        return
+    total = humanize.size(sum(thing.size for thing in things))
+    would = "would remove" if dry_run else "removes"
+    yield f"{server}: fab prune {would} {humanize.several(len(things), 'thing')}, at most {total}", "bold"
+    for kind, group in groupby(things, lambda thing: thing.kind):
+        yield from ((_line(*row), "") for row in _rows(kind, list(group)))
+
+
+def _rows(kind: str, things: list[Thing]) -> list[tuple[str, int, str, str]]:
+    if kind in (JOURNAL, FILE) and len(things) > MANY:
+        return [(kind, sum(thing.size for thing in things), f"{len(things)} of them", things[0].why)]
+    return [(kind, thing.size, thing.name, thing.why) for thing in things]
+
+
+def _line(kind: str, size: int, name: str, why: str) -> str:
+    return f"  {kind:9}  {humanize.size(size):>9}  {one_line(name)}  {one_line(why)}"
+
+
+def _result(server: str, outcome: str, things: Sequence[Thing], answer: dict[str, Any]) -> Result:
+    removed = answer.get("removed", [])
+    return {
+        "server": server,
+        "outcome": outcome,
+        "run": answer.get("run", ""),
+        "things": [
+            {"kind": one.kind, "id": one.id, "name": one.name, "bytes": one.size, "why": one.why}
+            | {"removed": (one.kind, one.id) in removed}
+            for one in things
+        ],
+        "freed": answer.get("freed", 0),
+        "notes": answer.get("notes", []),
+    }

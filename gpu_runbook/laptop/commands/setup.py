@@ -1,0 +1,119 @@
+"""`fab setup`: makes what a server has to have, and says what is left to a person."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from gpu_runbook.common import humanize
+from gpu_runbook.laptop.deploy import state_move
+from gpu_runbook.laptop.deploy.recovery import mended
+from gpu_runbook.laptop.deploy.snapshot import folders, login_request
+from gpu_runbook.laptop.errors import BadInput, Defect, LostContact, NeedsPerson
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inputs.secrecy import REGISTRY_PASSWORD
+from gpu_runbook.laptop.inventory.model import Inventory
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import Malformed, encode
+from gpu_runbook.server.verbs.setup import Done
+
+# What may be asked of root, and the words it takes beside a directory.
+FOR_ROOT = {"install": r"-[dmog]|[0-7]{4}|\d{1,10}", "chown": r"\d{1,10}:\d{1,10}", "chmod": "[0-7]{4}", "mv": "(?!)"}
+AGAIN = "run it again: it only makes what is missing"
+
+
+def checked(inventory: Inventory, resolved: Resolved) -> None:
+    """Raises BadInput when the registry's password is not there."""
+    if inventory.registry and inventory.registry.username and resolved.login is None:
+        raise BadInput(
+            f"{resolved.env.path}: {REGISTRY_PASSWORD} has no value; needed by registry.username",
+            "set it, or drop registry.username if the registry asks for no login",
+        )
+
+
+def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> dict[str, Any]:
+    """The result is what --json prints. Raises NeedsPerson, with the same, when something could not be done."""
+    server = door.host.name
+    with screen.working(f"{server}: setting up"):
+        found = _asked(door, inventory, resolved, dry_run)
+    if found.unfinished and not dry_run:
+        for sentence in mended(door, inventory, resolved.host, getpass.getuser(), found.unfinished):
+            screen.say(f"{server}: {sentence}", "yellow")
+    for command in found.done:
+        screen.say(f"  {'would run' if dry_run else 'done'}: {command}", copyable=True)
+    screen.rows(found.rows)
+    for one in found.left if dry_run else ():
+        screen.say(f"  left to {'root' if one.root else 'a person'}: {one.hint or one.what}", "yellow", copyable=True)
+    outcome = "dry-run" if dry_run else "done" if found.done else "up-to-date"
+    result = {
+        "server": server,
+        "outcome": outcome,
+        "done": list(found.done),
+        "left": [encode(one) for one in found.left],
+        "rows": [encode(row) for row in found.rows],
+    }
+    if not dry_run and state_move.due(found.rows):
+        state_move.make_ready(door, inventory, resolved, found.rows, screen)
+    if found.left and not dry_run:
+        raise _needs_person(server, found, result)
+    said = {"dry-run": "this was a dry run; nothing was changed", "done": "set up", "up-to-date": "everything is there"}
+    screen.say(f"{server}: {said[outcome]}", "green")
+    return result
+
+
+def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) -> Done:
+    """One exchange."""
+    host, server = resolved.host, door.host.name
+    request = {
+        **host.place,
+        "docker_host": host.docker_host or "",
+        "gpus": host.gpus,
+        "tree": [encode(folder) for folder in folders(inventory, host)],
+        "login": login_request(resolved.login),
+        "dry_run": dry_run,
+    }
+    try:
+        found = decode(Done, ask(door, "setup", request), "setup")
+        _see_through(found, [host.root, *(folder.path for folder in folders(inventory, host))])
+        return found
+    except KeyboardInterrupt:
+        raise LostContact(f"{server}: you left before the answer", AGAIN) from None
+    except LostContact as error:
+        raise LostContact(error.message, AGAIN) from error
+    except Malformed as error:
+        raise Defect(f"{server}: the answer is not what it should be ({error})", "run it again") from error
+
+
+def _see_through(found: Done, paths: Sequence[str]) -> None:
+    """Raises Malformed for a line for root that does anything but what `fab setup` is there for."""
+    for at, one in enumerate(found.left):
+        if one.root and not _mends(one.hint, paths):
+            raise Malformed(f"setup.left[{at}].hint: not a line that puts a directory of hosts.yaml right")
+
+
+def _mends(line: str, paths: Sequence[str]) -> bool:
+    try:
+        program, *words = shlex.split(line)
+    except ValueError:  # a quote without an end, or no word at all
+        return False
+    known = {*paths, *(f"{path}.old" for path in paths)}
+    fits = all(word in known or re.fullmatch(FOR_ROOT.get(program, ""), word, re.ASCII) for word in words)
+    return program in FOR_ROOT and fits and line == shlex.join([program, *words])
+
+
+def _needs_person(server: str, found: Done, result: dict[str, Any]) -> NeedsPerson:
+    count = len(found.left)
+    who = "root" if all(one.root for one in found.left) else "a person"
+    sentence = f"{server}: {humanize.several(count, 'thing')} {'needs' if count == 1 else 'need'} {who}: "
+    commands = [one.hint for one in found.left if one.root]
+    hints = [*([f"as root: {' && '.join(commands)}"] if commands else [])]
+    hints += dict.fromkeys(one.hint for one in found.left if not one.root and one.hint)
+    error = NeedsPerson(sentence + "; ".join(one.what for one in found.left), "; ".join([*hints, "then run it again"]))
+    error.details = {key: value for key, value in result.items() if key != "outcome"}
+    return error

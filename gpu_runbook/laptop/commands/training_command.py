@@ -1,0 +1,179 @@
+"""The command that starts the next run of a batch service: made here, given to a person, and run by nobody else."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gpu_runbook.common import humanize
+from gpu_runbook.common.foreign_text import named, quoted
+from gpu_runbook.laptop.commands.status import named_image
+from gpu_runbook.laptop.deploy.snapshot import local_tag, marks_of
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact, Refused
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import Spec
+from gpu_runbook.protocol.snapshot import BatchState, Wanted
+from gpu_runbook.protocol.words import Malformed, encode
+from gpu_runbook.server.docker.commands import create_command
+from gpu_runbook.server.docker.containers import moment
+from gpu_runbook.server.verbs.training_command import NextRun
+
+SHELL = ("/bin/sh", "-c")
+LONGEST_WORD = 1000  # characters of one that an image starts
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The command, and what to know before it is run. `resumes`: whether it goes on from the last checkpoint."""
+
+    server: str
+    service: str
+    command: tuple[str, ...]
+    resumes: bool
+    notes: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        return shlex.join(self.command)
+
+
+def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
+    """The one batch service among those asked for. Raises BadInput."""
+    batches = [service for service in services if isinstance(service, Batch)]
+    if len(batches) == 1:
+        return batches[0]
+    known = ", ".join(name for name, service in inventory.services.items() if isinstance(service, Batch))
+    what = "more than one batch service is asked for" if batches else "no batch service is asked for"
+    raise BadInput(what, f"say which with --service: {known}" if known else "hosts.yaml has none (kind: batch)")
+
+
+def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Batch) -> NextRun:
+    """One exchange, which only looks. Raises what `exchange.ask` raises."""
+    entry = Wanted(
+        service.name,
+        "batch",
+        marks=marks_of(inventory, service),
+        checkpoints=service.checkpoints or "",
+    )
+    host = resolved.host
+    request = {**host.place, "docker_host": host.docker_host or "", "service": encode(entry)}
+    try:
+        return decode(NextRun, ask(door, "training_command", request), "answer")
+    except LostContact as error:
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    except Malformed as error:
+        raise Defect(f"{host.name}: what it says of the next run is not what it should be ({error})") from error
+
+
+def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, resume: bool | None) -> Launch:
+    """The command. `resume`: whether it is to go on from the last checkpoint, None for whenever there is one.
+
+    Raises Refused where there is no image to start, or the resume arguments would go nowhere, and BadInput.
+    """
+    tag = local_tag(inventory, service)
+    state = found.look.batches.get(service.name, BatchState())
+    if not state.next_image:
+        hint = f"fab deploy --service {service.name} brings it"
+        raise Refused(f"{host.name}: {tag} names no image yet: there is nothing to start", hint)
+    if resume and not service.resume:
+        raise BadInput(f"{service.name} has no resume: in hosts.yaml", "say there which arguments continue a run")
+    resumes = bool(service.resume) and (_is_there(found) if resume is None else resume)
+    words = service.command if not resumes else (*_before(host, service, found), *service.resume)
+    options = create_command(_spec(service, tag, words), service.container, tag, {})[2:]
+    command = (*_docker(host), "run", "--detach", *options)
+    if "\n" in "".join(command):
+        raise BadInput(f"services.{service.name}: a line break in it fits on no command line", "take it out")
+    return Launch(host.name, service.name, command, resumes, tuple(_notes(host, service, found, tag, resumes)))
+
+
+def _is_there(found: NextRun) -> bool:
+    return bool(found.checkpoint and found.checkpoint.name)
+
+
+def _spec(service: Batch, image: str, command: tuple[str, ...]) -> Spec:
+    key, equals, value = (service.label or "").partition("=")
+    return Spec(
+        image=image,
+        command=command,
+        user=service.user,
+        environment=dict(service.environment),
+        mounts=service.mounts,
+        network=service.network,
+        gpus=service.gpus,
+        memory=service.memory,
+        labels={key: value} if equals else {},
+    )
+
+
+def _before(host: Host, service: Batch, found: NextRun) -> tuple[str, ...]:
+    """What stands before the resume arguments: docker takes given words instead of the image's own."""
+    if service.command:
+        return service.command
+    hint = f"say command: for {service.name} in hosts.yaml, or --fresh"
+    if found.command[:2] == SHELL:
+        raise Refused(
+            f"{host.name}: the image of {service.name} starts a shell line, to which no arguments can be added", hint
+        )
+    odd = [word for word in found.command if not (word.isprintable() and len(word) <= LONGEST_WORD)]
+    if odd:  # pasted, it could do something else than what is seen
+        said = f"the image of {service.name} starts with a word that fits on no command line: {quoted(odd[0])}"
+        raise Refused(f"{host.name}: {said}", hint)
+    return found.command
+
+
+def _docker(host: Host) -> tuple[str, ...]:
+    sudo = ("sudo",) if host.sudo else ()
+    return (*sudo, "docker", *(("--host", host.docker_host) if host.docker_host else ()))
+
+
+def _notes(host: Host, service: Batch, found: NextRun, tag: str, resumes: bool) -> Iterator[str]:
+    look = found.look
+    state = look.batches[service.name]
+    login = f"{host.user}@{host.address}" if host.user else host.address
+    yield f"a person pastes it into a shell there ({login}); nothing of ours starts it"
+    image = named_image(service.name, look, state.next_image)
+    release = next((one.id for one in look.record.releases if _brought(one.services.get(service.name), state)), "")
+    yield f"{tag} is {image}{f', of release {named(release)}' if release else ''}"
+    yield _beginning(service, found, resumes)
+    for run in state.runs:
+        since = humanize.span(moment(look.at) - moment(run.started_at))
+        yield f"{named(run.name, service.container)} runs already, for {since}: this is for when it has ended"
+    held = found.named
+    if held and not held.running:
+        began = re.sub("[^0-9]", "", held.started_at[:19])  # digits alone: it stands on a line to be pasted
+        old = f"{service.container}.{began[:8]}-{began[8:]}"
+        rename = shlex.join([*_docker(host), "rename", service.container, old])
+        yield f"a container of that name is there, which has ended: {rename} keeps it and makes room"
+
+
+def _brought(placed: object, state: BatchState) -> bool:
+    return getattr(placed, "image_id", None) == state.next_image
+
+
+def _beginning(service: Batch, found: NextRun, resumes: bool) -> str:
+    seen = found.checkpoint
+    said = seen.told(service.checkpoints or "") if seen else "hosts.yaml names no folder of checkpoints"
+    if resumes and not _is_there(found):
+        return f"its resume arguments are in it, though there is nothing to go on from ({said})"
+    if resumes:
+        return f"it goes on from the last checkpoint ({said}); --fresh begins anew"
+    if not service.resume:
+        return f"{said}; hosts.yaml has no resume: for it, so that the program itself decides where it begins"
+    return f"it begins anew ({said})" + ("; --resume goes on" if not _is_there(found) else "")
+
+
+def lines(found: Launch) -> Iterator[str]:
+    """What to know, for people."""
+    yield f"{found.server}: the next run of {found.service}"
+    yield from (f"  {note}" for note in found.notes)
+
+
+def as_result(found: Launch) -> dict[str, object]:
+    """The same for scripts."""
+    return {**encode(found), "line": found.line}

@@ -1,0 +1,1 @@
+"""Deploy, rollback, restart: look, plan, show, run, tell."""

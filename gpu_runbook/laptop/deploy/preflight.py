@@ -1,0 +1,153 @@
+"""The preflight as rows: what the look found, .env against the running release, and the gates that are asked elsewhere.
+
+Pure but for the gates. Which rows hold a deploy back is decided here, and which of them somebody may go past.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
+from gpu_runbook.laptop.inventory.problems import nearest, printable
+from gpu_runbook.protocol.plan import Release
+from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+
+ENV = ".env"
+GROUND = ("root", "sessions", "state")  # without these nothing can be carried out at all
+GPU_ROWS = ("NVIDIA driver", "docker GPU support")
+LINES = ("CI", "scan", "image", ENV, "env file", "tree", "")  # the checklist's order; the rest follows as it comes
+
+
+def names(inventory: Inventory, services: Sequence[Service]) -> list[str]:
+    """Every row that a deploy of these services may show, by the name that --skip takes."""
+    own = {"CI": inventory.ci is not None, "scan": inventory.scan is not None, "image": True}
+    rows = [f"{service.name} {what}" for what, there in own.items() if there for service in services]
+    rows += [ENV, "tree", *GROUND, "disk space", "record"]
+    for service in services:
+        if isinstance(service, Batch):
+            rows += [service.name]
+        if isinstance(service, Consumer):
+            rows += [f"{service.name} {what}" for what in ("config", "offset") if getattr(service, what)]
+        if service.env_file:
+            rows += [f"{service.name} env file"]
+    return [*rows, *GPU_ROWS]
+
+
+def skips(inventory: Inventory, services: Sequence[Service], rows: Sequence[str], reason: str | None) -> dict[str, str]:
+    """Row -> why it is gone past. Raises BadInput for a row that is none or must hold, and without a reason."""
+    if bool(rows) != bool(reason):
+        raise BadInput("--skip and --reason are given together", 'fab deploy --skip "training CI" --reason "…"')
+    known = {name.lower(): name for name in names(inventory, services)}
+    chosen = {}
+    for row in rows:
+        name = known.get(" ".join(row.lower().split()))
+        if name is None:
+            likely = nearest(row, list(known.values()))
+            raise BadInput(f'--skip: there is no row "{printable(row)}"{likely}', f"rows: {', '.join(known.values())}")
+        if _must_hold(name, services):
+            raise BadInput(f"--skip: a deploy cannot do without the row {name}", "repair what it says")
+        chosen[name] = reason or ""
+    return chosen
+
+
+def _must_hold(row: str, services: Sequence[Service]) -> bool:
+    return row in GROUND or row in {f"{service.name} {what}" for service in services for what in ("image", "config")}
+
+
+def env_row(resolved: Resolved, look: Look) -> Check:
+    """The variables of .env: which are missing, and which are not as the running release has them, since when."""
+    if resolved.missing:
+        hint = "set them; .env.example says what each is for"
+        return Check(ENV, CRITICAL, "; ".join(resolved.missing), {"missing": len(resolved.missing)}, hint)
+    release = look.record.find(look.record.current)
+    count = {"variables": len(look.variables)}
+    if release is None or not release.variables:
+        return Check(ENV, OK, f"{len(look.variables)} variables; no release to compare them with", count)
+    changed = [
+        _changed(look, release, name) for name, now in look.variables.items() if release.variables.get(name) != now
+    ]
+    if not changed:
+        return Check(ENV, OK, f"{len(look.variables)} variables, as in release {release.id}", count)
+    hint = "if that value is the right one, take it over into your .env; a deploy puts yours in its place"
+    return Check(ENV, WARNING, "; ".join(changed), {**count, "changed": len(changed)}, hint)
+
+
+def _changed(look: Look, release: Release, name: str) -> str:
+    """One variable that differs, with the release that brought the value which is in force."""
+    value = release.variables.get(name)
+    if value is None:
+        return f"{name} is new"
+    since = release
+    entries = look.record.releases
+    for entry in entries[entries.index(release) + 1 :]:
+        if entry.variables.get(name) != value:
+            break
+        since = entry
+    return f"{name} differs from what {since.who} deployed at {since.at[:16].replace('T', ' ')} (release {since.id})"
+
+
+def ordered(rows: Sequence[Check], services: Sequence[Service]) -> list[Check]:
+    """The rows as the checklist has them: CI, scan, image, .env, tree, training, GPU; then what else was seen."""
+    batches = {service.name for service in services if isinstance(service, Batch)}
+
+    def place(row: Check) -> int:
+        line = next(
+            (at for at, what in enumerate(LINES) if what and (row.name == what or row.name.endswith(f" {what}"))), None
+        )
+        if line is not None:
+            return line
+        return len(LINES) + (0 if row.name in batches else 1 if row.name in GPU_ROWS else 2)
+
+    return sorted(rows, key=place)
+
+
+def with_skips(rows: Sequence[Check], chosen: Mapping[str, str]) -> list[Check]:
+    """The rows, those that somebody goes past as skipped, with what they said and why."""
+    return [_gone_past(row, chosen[row.name]) if row.name in chosen else row for row in rows]
+
+
+def _gone_past(row: Check, reason: str) -> Check:
+    if row.level in (OK, SKIPPED):
+        return row
+    return dataclasses.replace(
+        row, level=SKIPPED, sentence=f"{row.level}: {row.sentence} (gone past: {reason})", hint=""
+    )
+
+
+def gone_past(rows: Sequence[Check], chosen: Mapping[str, str]) -> dict[str, str]:
+    """The rows that would have held the deploy back, with why they did not: for the plan, and so for the journal."""
+    return {row.name: chosen[row.name] for row in rows if row.name in chosen and row.level in (CRITICAL, UNKNOWN)}
+
+
+def blocking(rows: Sequence[Check], services: Sequence[Service], look: Look) -> Iterator[Check]:
+    """The rows that end a deploy before anything is changed.
+
+    What a batch service does is shown; that it is not known holds back the image of its next run alone. GPU rows hold
+    back services that use a GPU.
+    """
+    batches = {service.name: service for service in services if isinstance(service, Batch)}
+    on_gpu = any(service.gpus for service in services)
+    for row in rows:
+        if row.level not in (CRITICAL, UNKNOWN) or (row.name in GPU_ROWS and not on_gpu):
+            continue
+        if row.name not in batches or (row.level == UNKNOWN and moves_tag(look, row.name)):
+            yield row
+
+
+def rules_out(row: Check) -> bool:
+    """Whether a critical row holds back even a rollback, a restart or a stop.
+
+    That a container can write to the state does not: what they are wanted for is the greater trouble.
+    """
+    return row.name in GROUND and (row.name != "state" or bool(row.figures.get("astray")))
+
+
+def moves_tag(look: Look, service: str) -> bool:
+    """Whether a deploy gives a batch service another image for its next run."""
+    held = look.images.get(look.digests.get(service, ""), "")
+    state = look.batches.get(service)
+    return not (held and state and state.next_image == held)

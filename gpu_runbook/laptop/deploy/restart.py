@@ -1,0 +1,110 @@
+"""What `fab restart` and `fab stop` do to one consumer: look, plan, show, run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from gpu_runbook.common.foreign_text import named
+from gpu_runbook.common.run_id import following
+from gpu_runbook.laptop.commands import pause, status
+from gpu_runbook.laptop.deploy import workflow
+from gpu_runbook.laptop.deploy.plan import Order, frame, occupant, step_today
+from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.model import Consumer, Inventory, Service
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.plan import Occupant, Plan
+from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.words import CRITICAL, WARNING, encode
+
+RESTART, STOP = "restart", "stop"
+
+
+def consumer(services: Sequence[Service], change: str) -> Consumer:
+    """The one consumer that was named. Raises BadInput."""
+    batch = next((service.name for service in services if not isinstance(service, Consumer)), None)
+    if batch:
+        raise BadInput(f"fab {change} touches consumers only, and {batch} is none", "training is started by a person")
+    if len(services) != 1:
+        raise BadInput(f"fab {change} takes one consumer at a time", f"fab {change} {services[0].name}")
+    (found,) = services
+    assert isinstance(found, Consumer)  # noqa: S101  all of them are
+    return found
+
+
+def operate(door: Door, job: workflow.Job, screen: Screen, change: str, reason: str = "") -> workflow.Result:
+    """Raises what ends it early; the result is what --json prints."""
+    service = consumer(job.services, change)
+    look = workflow.looked(door, job, screen, None)
+    with workflow.undisturbed(door):
+        workflow.let_pass(door, look, screen)
+        _heed(door, look, screen, change)
+        plan = operation_plan(job.inventory, job.resolved, service, look, job.order, change, reason)
+    meant = _meant_already(service, look, change, reason)
+    if meant:
+        screen.say(f"{door.host.name}: {service.name} is {meant} already, nothing was done", "green")
+        return {"server": door.host.name, "plan": encode(plan), "outcome": "up-to-date"}
+    screen.say(f"{door.host.name}: {plan.action} {plan.id}: {_what(plan)}", copyable=True)
+    ended = workflow.run(door, job, plan, screen)
+    told: dict[str, Any] = {"verdict": ended.verdict, "sentence": ended.sentence, "notes": list(ended.notes)}
+    return {"server": door.host.name, "plan": encode(plan), "run": plan.id, "outcome": "done", **told}
+
+
+def _meant_already(service: Consumer, look: Look, change: str, reason: str) -> str:
+    """How a consumer was stopped on purpose that is to be stopped, unless there is a new reason to keep; or nothing."""
+    meant, running = look.stopped.get(service.name), any(one.running for one in look.occupants[service.name])
+    return status.on_purpose(meant) if meant and not running and change == STOP and not reason else ""
+
+
+def _heed(door: Door, look: Look, screen: Screen, change: str) -> None:
+    """A pause holds a restart back; a stop may be what somebody needs at once."""
+    found = pause.rows(look, CRITICAL if change == RESTART else WARNING)
+    if change == RESTART and found:
+        raise Refused(f"{door.host.name}: nothing was changed: {found[0].sentence}", found[0].hint)
+    screen.rows(found)
+
+
+def operation_plan(
+    inventory: Inventory, resolved: Resolved, service: Consumer, look: Look, order: Order, change: str, reason: str
+) -> Plan:
+    """The plan of a restart or a stop. Raises Refused where no container of ours is in the service's place."""
+    old = occupant(resolved, service, look)
+    server = resolved.host.name
+    if old is None:
+        raise Refused(
+            f"{server}: {service.name} has no container; nothing was changed", f"fab deploy --service {service.name}"
+        )
+    if not old.ours:
+        raise Refused(
+            f"{server}: the container of {service.name} was not made by this tool "
+            f"({named(old.name, service.name)}, {old.container[:12]}); nothing was changed",
+            "docker on the server does it; or take the container over: fab deploy --adopt",
+        )
+    release = look.record.find(look.record.current)
+    placed = release.services.get(service.name) if release else None
+    step = dataclasses.replace(
+        step_today(resolved, service, change, placed.tag if placed else "", old),
+        config=None,
+        container=old.container,
+        restart=_policy(old, placed.restart if placed and placed.container == old.container else ""),
+        reason=reason,
+    )
+    run, current = following(look.at, look.newest), look.record.current
+    return dataclasses.replace(
+        frame(inventory, resolved, look, order, run), action=change, release=current, consumers=(step,)
+    )
+
+
+def _policy(old: Occupant, on_record: str) -> str:
+    """The restart policy it is to have: a stop may have changed that of one which would come back by itself."""
+    return old.restart if old.running else on_record or old.restart
+
+
+def _what(plan: Plan) -> str:
+    (step,) = plan.consumers
+    assert step.old  # noqa: S101  the plan is made from it
+    state = f"it has {step.stop_grace} s to stop" if step.old.running else "it does not run"
+    return f"{step.service} {step.tag} ({step.container[:12]}), {state}"

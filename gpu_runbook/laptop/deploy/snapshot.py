@@ -1,0 +1,200 @@
+"""Asks a server for the one view that every task decides from."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gpu_runbook.laptop.deploy import clocks
+from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.inputs.resolve import Login, Resolved
+from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
+from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
+from gpu_runbook.protocol.snapshot import Look, Wanted
+from gpu_runbook.protocol.words import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
+from gpu_runbook.server.checks.directories import Folder
+from gpu_runbook.server.checks.env_file import EnvFile
+
+NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a container; names are its image's own
+
+
+def look(
+    door: Door,
+    inventory: Inventory,
+    resolved: Resolved,
+    services: Sequence[Service],
+    tags: Mapping[str, str] | None = None,
+) -> Look:
+    """One read-only exchange. `tags`: service -> tag to ask the registry for; None leaves the registry alone.
+
+    Raises what the exchange raises, and Defect for an answer that is no Look.
+    """
+    wanted = [_wanted(inventory, resolved, service, tags) for service in services]
+    login = login_request(resolved.login) if tags is not None else None
+    request = _request(inventory, resolved, wanted) | {"login": login, "variables": reveal_all(resolved)}
+    request["checklist"] = None if tags is None else _checklist(inventory, resolved, services)
+    asked = {} if tags is None else {service.name: full_image(inventory, service) for service in services}
+    return _ask(door, "snapshot", request, asked)
+
+
+def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> dict[str, Any]:
+    """What only a deploy wants to know of the ground it stands on. Holds secrets."""
+    return {
+        "tree": [encode(folder) for folder in folders(inventory, resolved.host)],
+        "env_files": [encode(entry) for entry in env_files(resolved, services)],
+    }
+
+
+def folders(inventory: Inventory, host: Host) -> list[Folder]:
+    """The directories that have to be on a server, those above before those in them."""
+    paths = {posixpath.normpath(posixpath.join(host.root, path)): entry for path, entry in inventory.tree.items()}
+    return [Folder(path, entry.owner, entry.mode) for path, entry in sorted(paths.items())]
+
+
+def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
+    """The env files of the services, with the values of .env."""
+    values = resolved.env.values
+    return [
+        EnvFile(
+            service.name,
+            service.env_file.path,
+            {name: values[name].reveal() for name in service.env_file.variables if values.get(name)},
+            service.env_file.owner,
+            tuple(name for name in service.env_file.variables if not values.get(name)),
+            service.env_file.mode,
+            _numbers(service),
+        )
+        for service in services
+        if service.env_file
+    ]
+
+
+def status(door: Door, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Look:
+    """One exchange for how the server is now, with a row for each thing that a deploy ends with. Raises as `look`."""
+    wanted = [_watched(resolved, service, _wanted(inventory, resolved, service, None)) for service in services]
+    request = _request(inventory, resolved, wanted) | {"hidden": resolved.hidden, "variables": {}}
+    return _ask(door, "status", request, {})
+
+
+def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> dict[str, Any]:
+    host = resolved.host
+    return {
+        **host.place,
+        "docker_host": host.docker_host or "",
+        "gpus": host.gpus,
+        "disk": disk_limits(inventory, resolved),
+        "services": [encode(entry) for entry in wanted],
+        "batches": [encode(marks) for marks in batch_marks(inventory)],
+    }
+
+
+def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Look:
+    try:
+        found = decode(Look, ask(door, verb, request), "look")
+        _see_through(found, asked)
+        return dataclasses.replace(found, rows=(*found.rows, *clocks.rows(found.at)))
+    except LostContact as error:  # with a look alone nothing has begun that could go on
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    except Malformed as error:
+        raise Defect(f"{door.host.name}: the look is not what it should be ({error})") from error
+
+
+def _see_through(look: Look, asked: Mapping[str, str]) -> None:
+    """Raises Malformed for what has its form and no meaning. `asked`: the images that the registry was asked for."""
+    told = {row.name for row in look.rows if row.level in (CRITICAL, UNKNOWN)}
+    for service, image in asked.items():
+        pinned = look.digests.get(service, "")
+        if not pinned and f"{service} image" not in told:
+            raise Malformed(f"the image of {service} is neither there nor missing")
+        if pinned and pinned.partition("@")[0] != image:
+            raise Malformed(f"look.digests.{service}: not of the image that was asked for")
+
+
+def disk_limits(inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
+    """Which file systems are checked against what, in percent."""
+    limits = inventory.health.disk
+    paths = list(limits.paths) or [resolved.host.root]
+    return {"paths": paths, "warning": limits.warning, "critical": limits.critical}
+
+
+def login_request(login: Login | None) -> dict[str, str] | None:
+    """The registry's login as the engine takes it. Holds a secret."""
+    if login is None:
+        return None
+    return {"username": login.username, "password": login.password.reveal(), "serveraddress": login.server}
+
+
+def reveal_all(resolved: Resolved) -> dict[str, str]:
+    """The variables of .env that matter to this server, in the clear: for standard input only."""
+    return {name: value.reveal() for name, value in resolved.used.items()}
+
+
+def config_file(service: Service) -> ConfigFile | None:
+    if not isinstance(service, Consumer) or service.config is None:
+        return None
+    entry = service.config
+    return ConfigFile(entry.path, entry.owner, entry.mode, entry.model_key or "")
+
+
+def offset_file(service: Service) -> OffsetFile | None:
+    if not isinstance(service, Consumer) or service.offset is None:
+        return None
+    entry = service.offset
+    return OffsetFile(entry.file, entry.key, entry.means, entry.saved_every)
+
+
+def local_tag(inventory: Inventory, service: Batch) -> str:
+    """The name on the server that the next run of a batch service is started from."""
+    return f"{full_image(inventory, service)}:{service.local_tag}"
+
+
+def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:
+    """What the runs of every batch service are recognised by."""
+    return tuple(marks_of(inventory, one) for one in inventory.services.values() if isinstance(one, Batch))
+
+
+def marks_of(inventory: Inventory, service: Batch) -> BatchMarks:
+    """The same of one. An image that consumers are made from as well tells nothing."""
+    image, services = full_image(inventory, service), inventory.services.values()
+    shared = any(full_image(inventory, one) == image for one in services if isinstance(one, Consumer))
+    label, tag = service.label or "", local_tag(inventory, service)
+    return BatchMarks(service.name, service.container, label, "" if shared else image, tag)
+
+
+def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:
+    image = "" if tags is None else f"{full_image(inventory, service)}:{tags[service.name]}"
+    if isinstance(service, Batch):
+        return Wanted(
+            *(service.name, "batch", image),
+            marks=marks_of(inventory, service),
+            checkpoints=service.checkpoints or "",
+        )
+    text = resolved.config(service) if tags is not None and not resolved.missing else None
+    return Wanted(
+        *(service.name, "consumer", image, config_file(service), text.reveal() if text else "", offset_file(service)),
+        user=_numbers(service),
+    )
+
+
+def _numbers(service: Service) -> str:
+    """Who a container of the service runs as, uid:gid or uid; empty where hosts.yaml gives none, or names."""
+    return service.user if NUMBERS.fullmatch(service.user) else ""
+
+
+def _watched(resolved: Resolved, service: Service, wanted: Wanted) -> Wanted:
+    """With what it takes to see whether a consumer gets on."""
+    if not isinstance(service, Consumer):
+        return wanted
+    password = resolved.stream_password(service)
+    return dataclasses.replace(
+        wanted,
+        stream=resolved.stream(service),
+        password=password.reveal() if password else "",
+        failure_text=service.watch.failure_text,
+    )

@@ -1,0 +1,274 @@
+"""What `fab deploy` and `fab rollback` do to one server: look, gate, plan, show, fetch, run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from gpu_runbook.laptop.commands import pause
+from gpu_runbook.laptop.deploy import journal_text, plan_text, preflight, result_rows, snapshot, state_move
+from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
+from gpu_runbook.laptop.deploy.recovery import closed, mended
+from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
+from gpu_runbook.laptop.deploy.run import Ended, carry_out
+from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
+from gpu_runbook.laptop.gates import ask as gating
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.model import Inventory, Service
+from gpu_runbook.laptop.rpc.call import DAY, SILENCE, Deadline, ask, entry
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.terminal import interrupts
+from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.forms import Image, ImageId
+from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.snapshot import Look, Remark
+from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
+from gpu_runbook.server.docker.pull import STILL
+
+
+@dataclass(frozen=True)
+class Job:
+    """One order for one server, with everything that is needed to carry it out."""
+
+    inventory: Inventory
+    resolved: Resolved
+    services: Sequence[Service]
+    order: Order
+    dry_run: bool = False
+
+
+Result = dict[str, Any]
+
+
+def deploy(door: Door, job: Job, screen: Screen) -> Result:
+    """Raises what ends it early; the result is what --json prints."""
+    look = looked(door, job, screen, job.order.tags)
+    with undisturbed(door):
+        rows = _preflight(job, look)
+        _refuse_beside(door, look)
+        skipped = _gate(door, job, look, rows, screen)
+        plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
+    return _carry_out(door, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
+
+
+def rollback(door: Door, job: Job, screen: Screen) -> Result:
+    """The same with a plan from the record. Needs neither registry nor free disk."""
+    look = looked(door, job, screen, None)
+    with undisturbed(door):
+        let_pass(door, look, screen)
+        screen.rows(pause.rows(look, WARNING))
+        plan = rollback_plan(job.inventory, job.resolved, job.services, look, job.order)
+        changed = changed_variables(look, look.record.find(plan.release))
+        if changed:
+            sentence = f"release {plan.release} had other values: {', '.join(changed)}; its own config goes back"
+            screen.rows([Check(".env", WARNING, sentence, hint="if a password was changed meanwhile, deploy instead")])
+    return _carry_out(door, job, plan, look, screen, look.rows)
+
+
+def _preflight(job: Job, look: Look) -> list[Check]:
+    """What is to be known before a deploy, in the order in which it is shown."""
+    found = [*gating.absent(job.inventory), *look.rows, preflight.env_row(job.resolved, look)]
+    return preflight.ordered([*found, *pause.rows(look, CRITICAL)], job.services)
+
+
+def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
+    """One look; a run that was cut off is brought to an end first, or closed, and the server is looked at again."""
+    with undisturbed(door), screen.working(f"{door.host.name}: looking"):
+        look = snapshot.look(door, job.inventory, job.resolved, job.services, tags)
+    if job.order.supersede:
+        look = _superseded(door, job, screen, look, tags)
+    if look.run is None or look.run.state != "cut-off" or job.dry_run:
+        return look
+    screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
+    for sentence in mended(door, job.inventory, job.resolved.host, job.order.who, look.run.id):
+        screen.say(f"{door.host.name}: {sentence}", "yellow")
+    with undisturbed(door):
+        return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
+
+
+def _superseded(door: Door, job: Job, screen: Screen, look: Look, tags: Any) -> Look:
+    """Close the run that was named, unless the deploy is held back anyhow; what there is then."""
+    server, run = door.host.name, job.order.supersede
+    if look.run is None or look.run.id != run or look.run.state != "cut-off":
+        hint = "name its server with --hosts, or leave --supersede out; fab history names what there was"
+        raise BadInput(f"{server}: no run {run} waits there for its end", hint)
+    if job.dry_run:
+        return dataclasses.replace(look, run=None)
+    _refuse_held_back(door, job, look, preflight.with_skips(_preflight(job, look), job.order.skips))
+    who, reason = job.order.who, "a deploy goes ahead without it"
+    for sentence in closed(door, job.inventory, job.resolved.host, who, run, reason, deploys=True):
+        screen.say(f"{server}: {sentence}", "yellow")
+    with undisturbed(door):
+        return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
+
+
+def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Screen) -> dict[str, str]:
+    """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
+    shown = preflight.with_skips(rows, job.order.skips)
+    screen.rows(shown)
+    _refuse_held_back(door, job, look, shown)
+    return preflight.gone_past(rows, job.order.skips)
+
+
+def _refuse_held_back(door: Door, job: Job, look: Look, shown: Sequence[Check]) -> None:
+    wrong = preflight.blocking(shown, job.services, look)
+    # In a dry run the image need not be on the server, by whose id alone some reports can be told apart.
+    _refuse_for(door, [_with_a_way_out(row, job) for row in wrong if not (job.dry_run and row.figures.get("awaits"))])
+
+
+def _with_a_way_out(row: Check, job: Job) -> Check:
+    """What holds back a batch service holds back nothing else."""
+    others = [service.name for service in job.services if service.name != row.name]
+    if len(others) == len(job.services) or not others:
+        return row
+    return dataclasses.replace(row, hint=f"{row.hint}; or deploy the rest alone: --service {','.join(others)}")
+
+
+def let_pass(door: Door, look: Look, screen: Screen) -> None:
+    """Only what makes a rollback impossible holds it back; the rest is said."""
+    screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
+    _refuse_beside(door, look)
+    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and preflight.rules_out(row)])
+
+
+def _refuse_beside(door: Door, look: Look) -> None:
+    if look.run is not None and look.run.state == "under-way":
+        run = look.run
+        raise Refused(
+            f"{door.host.name}: {run.who} is at it: {run.action} {run.id} since {run.since}, at step {run.step}",
+            f"wait for it, or watch it: fab follow --run {run.id}",
+        )
+
+
+def _refuse_for(door: Door, wrong: Sequence[Check]) -> None:
+    if wrong:
+        said = "; ".join(f"{row.name}: {row.sentence}" for row in wrong)
+        hints = "; ".join(dict.fromkeys(row.hint for row in wrong if row.hint))
+        raise Refused(f"{door.host.name}: nothing was changed: {said}", hints)
+
+
+def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, rows: Sequence[Check]) -> Result:
+    for line in plan_text.lines(plan, look, with_commands=job.dry_run):
+        screen.say(line, copyable=True)
+    result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
+    if nothing_to_do(plan) and not job.dry_run:
+        if plan.action == "deploy":
+            state_move.make_ready(door, job.inventory, job.resolved, look.rows, screen)
+        screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
+        return {**result, "outcome": "up-to-date", "release": look.record.current}
+    known = gating.identities(look)
+    with undisturbed(door):
+        if not job.dry_run:
+            known |= _fetch(door, job, images_to_fetch(plan, look), screen)
+        if plan.action == "deploy":
+            gates = _gates(job, plan, look, known, screen)
+            plan = dataclasses.replace(plan, skipped=plan.skipped | _gate(door, job, look, gates, screen))
+            result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
+    if job.dry_run:
+        return {**result, "outcome": "dry-run"}
+    if plan.action == "deploy":
+        state_move.make_ready(door, job.inventory, job.resolved, look.rows, screen)
+    lines: list[dict[str, Any]] = []
+    ended = run(door, job, plan, screen, lines.append)
+    after = show_after(job.inventory, door.host.name, lines, screen)
+    told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
+    return {**result, **told, "after": [encode(row) for row in after]}
+
+
+def show_after(inventory: Inventory, server: str, lines: Sequence[dict[str, Any]], screen: Screen) -> list[Check]:
+    """Show what stands at the end of a run, by the lines of its journal."""
+    rows = result_rows.rows(lines, inventory.health.disk)
+    if rows:
+        screen.say(f"{server}: after it", "bold")
+        screen.rows(rows)
+    return rows
+
+
+def _gates(job: Job, plan: Plan, look: Look, known: gating.Identities, screen: Screen) -> list[Check]:
+    """What is asked of others about the images that this plan brings."""
+    changing = {step.service for step in plan.consumers if step.change != "none"}
+    changing |= {batch.service for batch in plan.batches if batch.change != "none"}
+    services = [service for service in job.services if service.name in changing]
+    if not services or not (job.inventory.ci or job.inventory.scan):
+        return []
+    with screen.working("asking the gates"):
+        return gating.rows(job.inventory, job.resolved, services, job.order.tags, look, known)
+
+
+def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str, tuple[str, str]]:
+    """Pull what is not there yet; what the server then knows of it: id and revision by image."""
+    if not images:
+        return {}
+    request = {
+        "docker_host": job.resolved.host.docker_host or "",
+        "images": images,
+        "login": snapshot.login_request(job.resolved.login),
+    }
+    server = door.host.name
+    with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
+        try:
+            deadline = Deadline(DAY, STILL + SILENCE)
+            answer = ask(door, "pull", request, teller(screen, passing, server), deadline=deadline)
+        except LostContact as error:
+            raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
+    ids = entry(server, answer, "images", dict[Image, ImageId])
+    revisions = entry(server, answer, "revisions", dict[Image, Remark])
+    return {image: (ids[image], revisions.get(image, "")) for image in ids}
+
+
+def run(
+    door: Door, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
+) -> Ended:
+    """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `carry_out`."""
+    rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
+    configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
+    passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
+    secrets = {
+        "configs": {name: text.reveal() for name, text in configs.items() if text},
+        "passwords": {name: password.reveal() for name, password in passwords.items() if password},
+        "variables": snapshot.reveal_all(job.resolved),
+        "hidden": job.resolved.hidden,
+    }
+    with screen.working(f"{door.host.name}: {plan.action} under way") as passing:
+        ended = carry_out(door, plan, secrets, teller(screen, passing, door.host.name, note))
+    screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")
+    for text in ended.notes:
+        screen.say(text, "yellow")
+    return ended
+
+
+def teller(
+    screen: Screen,
+    passing: Callable[[str], None],
+    server: str,
+    note: Callable[[dict[str, Any]], None] | None = None,
+) -> Callable[[dict[str, Any]], None]:
+    """Tells of events as they come: lines of a journal, progress of a pull. Raises Defect for one that is none."""
+
+    def tell(event: dict[str, Any]) -> None:
+        try:
+            line = event["line"] if event.get("event") == "journal" else event
+            stays, passes = journal_text.sentence(line), journal_text.passing(line)
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Defect(f"{server}: an event is not what it should be", "fab status says how the run ended") from error
+        if note:
+            note(line)
+        if stays:
+            screen.say(f"  {stays}")
+        if passes:
+            passing(passes)
+
+    return tell
+
+
+@contextmanager
+def undisturbed(door: Door) -> Iterator[None]:
+    """Until the run begins, Ctrl-C leaves everything as it is."""
+    interrupts.heard = True
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Cancelled(f"{door.host.name}: cancelled, nothing changed") from None

@@ -1,0 +1,67 @@
+"""Takes apart what forges and scanners say, strictly: what is not as documented is named, and nothing is guessed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from gpu_runbook.common.foreign_text import LONGEST, one_line
+from gpu_runbook.laptop.inventory.problems import printable
+
+T = TypeVar("T")
+
+_KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "a mapping", bool: "true or false"}
+
+
+class Misshapen(ValueError):
+    """A document is not what it should be; the text says which entry of it."""
+
+
+class Unjudged(Exception):
+    """There is nothing to judge by; the text is the whole sentence. `awaits` names what would change that."""
+
+    def __init__(self, sentence: str, hint: str = "", awaits: str = "") -> None:
+        super().__init__(sentence)
+        self.hint = hint
+        self.awaits = awaits
+
+
+def parse(raw: bytes) -> Any:
+    """The value of a JSON text. Raises Misshapen."""
+    if not raw.strip():
+        raise Misshapen("it is empty")
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise Misshapen("it is nested too deeply") from None
+    except ValueError:  # what does not begin like JSON is something else; what does was cut off on its way
+        begun = raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+        raise Misshapen("it is cut off or damaged" if begun else "it is no JSON") from None
+
+
+def entry(data: Any, key: str, kind: type[T], default: T | None = None) -> T:
+    """An entry of a mapping. One that is missing or null is the default; without a default that is wrong too."""
+    if not isinstance(data, dict):
+        raise Misshapen(f"{key} was expected in a mapping")
+    value = data.get(key)
+    if value is None and default is not None:
+        return default
+    if type(value) is not kind:
+        raise Misshapen(f"{key} is not {_KINDS[kind]}" if key in data else f"{key} is missing")
+    return value
+
+
+def text(data: Any, key: str, default: str | None = None) -> str:
+    """A text of a mapping in one line, fit to be shown."""
+    return line(entry(data, key, str, default))
+
+
+def line(written: str) -> str:
+    """A text of others in one line of bounded length, without what could steer a terminal."""
+    return one_line(written, LONGEST)
+
+
+def few(words: list[str], most: int = 5, width: int = 60) -> str:
+    """The first of many words: `a, b, c and 4 more`."""
+    shown = ", ".join(printable(word, width) for word in words[:most])
+    return f"{shown} and {len(words) - most} more" if len(words) > most else shown

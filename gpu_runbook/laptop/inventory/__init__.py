@@ -1,0 +1,1 @@
+"""hosts.yaml: its entries, how it is read, and what every error in it is called."""

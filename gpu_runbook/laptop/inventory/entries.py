@@ -1,0 +1,280 @@
+"""The entries of hosts.yaml as frozen values; each class is also the rule by which its entry is read.
+
+Importing this costs nothing: pydantic reads the annotations only when a file is loaded. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from gpu_runbook.laptop.inventory import fields
+
+OF_ROOT = "/var/lib/gpu-runbook"  # where the state is when everything is carried out as root
+
+
+def about(sentence: str) -> dict[str, str]:
+    """What an editor shows beside a key."""
+    return {"description": sentence}
+
+
+class Strict:
+    """How pydantic reads the values below: nothing is converted, and no key is unknown."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(Strict):
+    """A server reached over SSH."""
+
+    name: fields.Name
+    address: fields.Address = field(metadata=about("Host name, address, or an alias of ssh_config."))
+    port: fields.Port | None = field(default=None, metadata=about("SSH port; without it ssh_config decides, or 22."))
+    user: fields.User | None = field(default=None, metadata=about("Login user; without it ssh_config decides."))
+    key: fields.LocalPath | None = field(default=None, metadata=about("Private key, relative to this file."))
+    known_hosts: fields.LocalPath | None = field(
+        default=None, metadata=about("Accepted host keys, relative to this file.")
+    )
+    gateway: fields.Hops | None = field(default=None, metadata=about("Jump host: [user@]host[:port], or several."))
+    sudo: bool = field(default=False, metadata=about("Carry everything out through sudo -n."))
+    python: fields.Program = field(default="python3", metadata=about("Python 3.8 or newer on the server."))
+    groups: tuple[fields.Name, ...] = field(default=(), metadata=about("Names that select several servers at once."))
+    root: fields.AbsolutePath = field(metadata=about("Root of the data on the server."))
+    state: fields.AbsolutePath | None = field(
+        default=None,
+        metadata=about(
+            "Holds what is written down of deploys, outside of every mount; below the login's home without it."
+        ),
+    )
+    gpus: Annotated[int, fields.whole(0, 64)] = field(default=0, metadata=about("GPUs the server must have."))
+    env_file: fields.LocalPath = field(
+        default=Path(".env"), metadata=about("Variables and passwords, relative to this file.")
+    )
+    docker_host: fields.Socket | None = field(default=None, metadata=about("Another engine's unix:// socket."))
+    connect_timeout: Annotated[float, fields.duration(1, 300)] = field(
+        default=10, metadata=about("Seconds until connecting is given up.")
+    )
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What a server is asked with: its root, and where its state is, empty for the home of the login user."""
+        return {"root": self.root, "state": self.state or (OF_ROOT if self.sudo else "")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry(Strict):
+    """Where images come from. The password is REGISTRY_PASSWORD in .env."""
+
+    server: fields.RegistryServer = field(metadata=about("Put in front of every image's name."))
+    username: Annotated[str, fields.text(r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name")] | None = field(
+        default=None, metadata=about("Who pulls; without it the registry asks for no login.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Strict):
+    """The configuration file that is rendered on the laptop and put on the server."""
+
+    template: fields.LocalPath = field(metadata=about("A jinja2 template, relative to this file and below its folder."))
+    path: fields.AbsolutePath = field(metadata=about("Where it goes on the server; below one of the mounts."))
+    owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
+    mode: fields.Mode = field(default=0o600, metadata=about("File mode; nothing for others."))
+    model_key: fields.KeyPath | None = field(
+        default=None, metadata=about("The key that names the model, keys joined by dots; fab models.use changes it.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvFile(Strict):
+    """A file of variables that a service reads on the server; fab env.push writes it from .env."""
+
+    path: fields.AbsolutePath = field(metadata=about("The file on the server; below one of the mounts."))
+    variables: tuple[fields.Variable, ...] = field(metadata=about("Names out of .env."))
+    owner: fields.Owner = field(default="", metadata=about('"uid:gid"; the login user without it.'))
+    mode: fields.Mode = field(default=0o600, metadata=about("File mode; nothing for others."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offset(Strict):
+    """The file in which a consumer keeps its position."""
+
+    file: fields.AbsolutePath = field(metadata=about("The file on the server; below one of the mounts."))
+    key: fields.Key = field(default="offset", metadata=about("The key in it."))
+    means: Literal["next", "last"] = field(default="next", metadata=about("Next offset to read, or last one handled."))
+    saved_every: Annotated[int, fields.whole(1, 1_000_000)] = field(
+        default=1, metadata=about("So many messages may pass before it is saved; they are no backlog.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Strict):
+    """The RabbitMQ stream a consumer reads. Where it is and who may ask it stand in .env, under these names."""
+
+    name: fields.Stream = field(metadata=about("The stream's name at the broker."))
+    vhost: fields.VirtualHost = field(default="/", metadata=about("The broker's virtual host."))
+    host_variable: fields.Variable = field(default="RABBITMQ_HOST", metadata=about("Where the broker is."))
+    port_variable: fields.Variable = field(
+        default="RABBITMQ_PORT", metadata=about("The port of its stream plugin, mostly 5552.")
+    )
+    user_variable: fields.Variable = field(
+        default="RABBITMQ_MONITOR_USER", metadata=about("Who may read the stream, and nothing else.")
+    )
+    password_variable: fields.Variable = field(
+        default="RABBITMQ_MONITOR_PASSWORD", metadata=about("That user's password; set with the user, or not at all.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Strict):
+    """Rotation of a container's log."""
+
+    size: fields.LogSize = field(default="10m", metadata=about("Of one file; then the next one begins."))
+    files: Annotated[int, fields.whole(1, 100)] = field(default=3, metadata=about("How many are kept."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(Strict):
+    """How a new release proves itself."""
+
+    settle: Annotated[float, fields.duration(0, 3600)] = field(
+        default=15, metadata=about("How long it must run without a restart.")
+    )
+    window: Annotated[float, fields.duration(1, 86400)] = field(
+        default=90, metadata=about("How long it may take to prove itself.")
+    )
+    failure_text: tuple[str, ...] = field(
+        default=("Error while handling", "Traceback", "Connection Closed Error"),
+        metadata=about("Texts in its log that mean it failed."),
+    )
+
+    def __post_init__(self) -> None:
+        if self.settle > self.window:
+            raise ValueError(f"settle ({self.settle:g} s) is longer than window ({self.window:g} s)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(Strict):
+    """What both kinds of service have in common: the image, and how a container is made of it."""
+
+    name: fields.Name
+    image: fields.Image = field(metadata=about("The image without registry and tag; registry.server is put in front."))
+    tag: fields.Tag = field(default="latest", metadata=about("The tag to deploy; or fab deploy --tag."))
+    command: tuple[str, ...] = field(default=(), metadata=about("Instead of the image's own command."))
+    user: fields.ContainerUser = field(default="", metadata=about('"uid:gid" inside the container.'))
+    environment: dict[fields.Variable, str] = field(
+        default_factory=dict, metadata=about("No secrets: docker inspect shows it to everybody.")
+    )
+    mounts: tuple[fields.Mount, ...] = field(default=(), metadata=about("Directories, source:target[:ro]."))
+    network: fields.Network = field(default="", metadata=about("A docker network, such as host."))
+    gpus: fields.Gpus = field(default="", metadata=about('all, a count, or "device=0,1".'))
+    memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
+    env_file: EnvFile | None = field(default=None, metadata=about("Variables that it reads from a mounted file."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer(Container):
+    """A service that reads a queue; a deploy stops it and puts its successor there."""
+
+    kind: Literal["consumer"] = field(metadata=about("A deploy stops it and puts its successor there."))
+    restart: fields.Restart = field(default="unless-stopped", metadata=about("Docker's restart policy."))
+    stop_signal: fields.Signal = field(default="", metadata=about("Instead of the image's own, SIGTERM."))
+    stop_grace: Annotated[int, fields.duration(0, 3600)] = field(
+        default=30, metadata=about("Time between the stop signal and SIGKILL.")
+    )
+    log: Log = field(default_factory=Log, metadata=about("Rotation of its log."))
+    config: Config | None = field(default=None, metadata=about("The file it is configured by."))
+    offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
+    stream: Stream | None = field(default=None, metadata=about("What it reads."))
+    watch: Watch = field(default_factory=Watch, metadata=about("How a new release proves itself."))
+
+    def __post_init__(self) -> None:
+        for key, path in self._files().items():
+            if not any(path.startswith(mount.split(":")[0] + "/") for mount in self.mounts):
+                raise ValueError(f"{key} ({path}) lies below none of the mounts; the container would not see it")
+
+    def _files(self) -> dict[str, str]:
+        config = {"config.path": self.config.path} if self.config else {}
+        config |= {"env_file.path": self.env_file.path} if self.env_file else {}
+        return config | ({"offset.file": self.offset.file} if self.offset else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Container):
+    """A service that runs for days; a deploy fetches the image of its next run and stops nothing."""
+
+    kind: Literal["batch"] = field(metadata=about("Nothing ever stops it."))
+    container: fields.Name = field(metadata=about("The container's name, by which a run is recognised."))
+    label: fields.ImageLabel | None = field(
+        default=None, metadata=about("A label, key=value, by which a run of any name is recognised as well.")
+    )
+    resume: tuple[str, ...] = field(default=(), metadata=about("Arguments that continue from the last checkpoint."))
+    local_tag: fields.Tag = field(default="current", metadata=about("What the next run is started from."))
+    checkpoints: fields.AbsolutePath | None = field(default=None, metadata=about("Where it saves its state."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Strict):
+    """A directory that has to be on every server."""
+
+    owner: fields.Owner = field(default="", metadata=about('"uid:gid"; whoever it is without it.'))
+    mode: fields.FolderMode | None = field(default=None, metadata=about('Such as "0755"; any without it.'))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models(Strict):
+    """Dated directories of trained models, one of which config.yaml points at."""
+
+    folder: fields.AbsolutePath = field(metadata=about("Holds the dated directories."))
+    file: fields.FileName = field(default="best.pt", metadata=about("The model's file in each of them."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(Strict):
+    """Two thresholds, the first below the second."""
+
+    def _ordered(self, warning: float | None, critical: float | None) -> None:
+        if warning is not None and critical is not None and warning >= critical:
+            raise ValueError(f"warning ({warning:g}) must be below critical ({critical:g})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskHealth(Limits):
+    """Fill levels in percent, of space and of inodes."""
+
+    paths: tuple[fields.AbsolutePath, ...] = field(default=(), metadata=about("Without it, each server's root."))
+    warning: fields.Percent = field(default=80.0, metadata=about("Fuller than this is a warning."))
+    critical: fields.Percent = field(default=95.0, metadata=about("Fuller than this stops a deploy."))
+
+    def __post_init__(self) -> None:
+        self._ordered(self.warning, self.critical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuHealth(Limits):
+    """Temperatures in degrees Celsius; without them temperature is shown and not judged."""
+
+    warning: fields.Celsius | None = field(default=None, metadata=about("From this temperature on a warning."))
+    critical: fields.Celsius | None = field(default=None, metadata=about("From this temperature on critical."))
+
+    def __post_init__(self) -> None:
+        self._ordered(self.warning, self.critical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffsetHealth(Strict):
+    """When an offset that does not move is a fault."""
+
+    stale_after: Annotated[int, fields.duration(60, 86400)] = field(
+        default=1800, metadata=about("How long it may stand still while messages wait.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health(Strict):
+    """The thresholds of the checks."""
+
+    disk: DiskHealth = field(default_factory=DiskHealth, metadata=about("How full file systems may be."))
+    gpu: GpuHealth = field(default_factory=GpuHealth, metadata=about("How hot GPUs may be."))
+    offset: OffsetHealth = field(default_factory=OffsetHealth, metadata=about("How long an offset may stand still."))

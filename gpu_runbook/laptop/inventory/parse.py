@@ -1,0 +1,223 @@
+"""Turns the text of hosts.yaml into an Inventory, or into every error in it, each by line and key."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from gpu_runbook.laptop.inventory.entries import Consumer, Host
+from gpu_runbook.laptop.inventory.model import Inventory, Service
+from gpu_runbook.laptop.inventory.problems import bad_input, nearest
+from gpu_runbook.laptop.inventory.yaml_document import Document, Place, read_yaml
+
+MISSING = "hosts.yaml says which servers and services there are; start from the sample that comes with the project."
+
+_HINT = "Correct these lines; hosts.schema.json describes every key."
+
+# The defaults are written out for every server; together they stay below this many characters.
+MOST_DEFAULTS = 4 << 20
+
+_SENTENCES = {
+    "json_invalid": "the file is nested too deeply",
+    "missing": "is missing",
+    "string_type": "a text is expected; put it in quotes if it looks like a number, a date or yes and no",
+    "bool_type": "true or false is expected",
+    "tuple_type": "a list is expected",
+    "dict_type": "a mapping (key: value) is expected",
+    "dataclass_type": "a mapping (key: value) is expected",
+    "union_tag_not_found": "kind is missing; consumer or batch is expected",
+    "union_tag_invalid": "kind: consumer or batch is expected",
+}
+
+
+def load(path: Path) -> Inventory:
+    """Read, check and freeze. Raises BadInput with everything that is wrong."""
+    document = read_yaml(path, MISSING)
+    data = _completed(document)
+    _complain_of_given_keys(document)
+    _complain_of_twins(document, data["hosts"])
+    _complain_of_doubles(document, data["services"])
+    try:
+        # As JSON text, because that is where pydantic's strict reading lets a mapping become a value.
+        inventory = _adapter().validate_json(json.dumps(data))
+    except ValidationError as error:
+        for details in error.errors(include_url=False, include_input=False):
+            document.complain(_place(details, document), _sentence(details))
+    else:
+        _complain_of_exposed_states(document, inventory)
+        if not document.problems:
+            return _anchored(inventory, path.parent)
+    problems = [text for _, text in sorted(document.problems)]
+    raise bad_input(str(path), problems, _HINT)
+
+
+def json_schema() -> str:
+    """The JSON Schema of hosts.yaml: that of the values, less what a person does not write, plus `defaults`."""
+    schema = _adapter().json_schema()
+    shapes = schema["$defs"]
+    for shape, given in ((schema, "path"), *((shapes[name], "name") for name in ("Host", "Consumer", "Batch"))):
+        del shape["properties"][given]
+        shape["required"].remove(given)
+    host = shapes["Host"]
+    shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
+    host["required"] = ["address"]  # the rest may come from the defaults
+    schema["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}
+    schema |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hosts.yaml"}
+    return json.dumps(schema, indent=2)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Inventory]:
+    """Making it takes ten times as long as reading a file with it."""
+    return TypeAdapter(Inventory)
+
+
+def _completed(document: Document) -> dict[str, Any]:
+    """The file's data with the defaults in each host, and in each entry the name that is its key."""
+    data = {key: value for key, value in document.data.items() if key != "defaults"}
+    defaults = document.data.get("defaults", {})
+    if not isinstance(defaults, dict):
+        document.complain(("defaults",), _SENTENCES["dict_type"])
+        defaults = {}
+    hosts = data.get("hosts")
+    if isinstance(hosts, dict) and len(hosts) * len(json.dumps(defaults)) > MOST_DEFAULTS:
+        document.complain(("defaults",), f"are too long to be written out for {len(hosts)} servers")
+        raise bad_input(str(document.path), [document.problems[-1][1]], _HINT)
+    data["hosts"] = _named(hosts, defaults)
+    data["services"] = _named(data.get("services", {}), {})
+    data["path"] = str(document.path)
+    if not data["hosts"]:
+        document.complain(("hosts",), "at least one server is expected")
+        data["hosts"] = {}
+    return data
+
+
+def _named(entries: Any, defaults: dict[str, Any]) -> Any:
+    """Entries that are no mappings stay as they are, for the validation to name them."""
+    if not isinstance(entries, dict):
+        return entries
+    return {
+        name: defaults | entry | {"name": name} if isinstance(entry, dict) else entry for name, entry in entries.items()
+    }
+
+
+def _complain_of_given_keys(document: Document) -> None:
+    """A name is the key of its entry; one that is written inside would be overruled in silence."""
+    for place in document.lines:
+        match place:
+            case ("path",) | ("defaults", "name") | ("hosts" | "services", _, "name"):
+                document.complain(place, "is not a known key")
+
+
+def _complain_of_twins(document: Document, hosts: Any) -> None:
+    """Two entries for one server would be deployed to twice; a group named like a server would hide it."""
+    first: dict[tuple[str, Any], str] = {}
+    for name, host in hosts.items() if isinstance(hosts, dict) else ():
+        if not isinstance(host, dict):
+            continue
+        target = (str(host.get("address", name)).lower(), json.dumps(host.get("port") or 22))
+        if target in first:
+            document.complain(("hosts", name, "address"), f"is the same address and port as {first[target]}'s")
+        first.setdefault(target, name)
+        groups = host.get("groups")
+        for index, group in enumerate(groups if isinstance(groups, list) else ()):
+            if isinstance(group, str) and group in hosts:
+                document.complain(("hosts", name, "groups", str(index)), "is also the name of a server")
+
+
+def _complain_of_doubles(document: Document, services: Any) -> None:
+    """A run of a batch service that has a consumer's name would be that consumer, which nobody could touch."""
+    entries = services.items() if isinstance(services, dict) else ()
+    known = {name: entry for name, entry in entries if isinstance(entry, dict)}
+    consumers = [name for name, entry in known.items() if entry.get("kind") == "consumer"]
+    for name, entry in known.items():
+        if entry.get("kind") == "batch" and entry.get("container") in consumers:
+            document.complain(("services", name, "container"), "is also the name of a consumer")
+
+
+def _complain_of_exposed_states(document: Document, inventory: Inventory) -> None:
+    """What is written down of deploys lies where no container writes: neither in a mount nor above one."""
+    mounts = {mount.split(":")[0]: service.name for service in inventory.services.values() for mount in service.mounts}
+    for host in inventory.hosts.values():
+        if not host.state:
+            continue
+        own: Place = ("hosts", host.name, "state")
+        place = own if own in document.lines else ("defaults", "state")
+        if _is_below(host.state, host.root):
+            document.complain(place, f"is below the root ({host.root}), where containers write")
+        for source, service in mounts.items():
+            if _is_below(host.state, source) or _is_below(source, host.state):
+                document.complain(place, f"is not apart from {source}, which {service} mounts")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _place(details: ErrorDetails, document: Document) -> Place:
+    """Where in the file an error is: pydantic's place, less what it adds, and `defaults` if the value is from there."""
+    place = tuple(str(part) for part in details["loc"] if part != "[key]")
+    if place[:1] == ("services",):
+        place = place[:2] + place[3:]  # the third says which kind of service it took
+    if place[:1] == ("hosts",) and place[:3] not in document.lines and ("defaults", *place[2:3]) in document.lines:
+        place = ("defaults", *place[2:])
+    return place
+
+
+def _sentence(details: ErrorDetails) -> str:
+    kind = details["type"]
+    if kind == "unexpected_keyword_argument":
+        *outer, key = (str(part) for part in details["loc"])
+        return "is not a known key" + nearest(key, _known_keys(tuple(outer)))
+    if kind == "value_error":
+        return str(details["ctx"]["error"])
+    if kind == "literal_error":
+        return f"{details['ctx']['expected']} is expected"
+    return _SENTENCES.get(kind, details["msg"])
+
+
+def _known_keys(loc: Place) -> list[str]:
+    """The keys that a person may write at pydantic's place."""
+    shape: Any = Inventory
+    for part in loc:
+        if get_origin(shape) is dict:
+            shape = get_args(shape)[1]
+        elif dataclasses.is_dataclass(shape):
+            shape = get_type_hints(shape)[part]
+        else:  # a service, told apart by its kind
+            shape = next(member for member in get_args(shape) if member.__name__.lower() == part)
+        optional = [member for member in get_args(shape) if member is not type(None)]
+        if type(None) in get_args(shape):
+            (shape,) = optional
+    given = {Inventory: "path", Host: "name", **dict.fromkeys(get_args(Service), "name")}
+    keys = [field.name for field in dataclasses.fields(shape) if field.name != given.get(shape)]
+    return [*keys, "defaults"] if shape is Inventory else keys
+
+
+def _anchored(inventory: Inventory, folder: Path) -> Inventory:
+    """Paths on the laptop are written relative to hosts.yaml; from here on they stand on their own."""
+
+    def below(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    hosts = {
+        name: dataclasses.replace(
+            host, key=below(host.key), known_hosts=below(host.known_hosts), env_file=folder / host.env_file
+        )
+        for name, host in inventory.hosts.items()
+    }
+    services = dict(inventory.services)
+    for name, service in services.items():
+        if isinstance(service, Consumer) and service.config:
+            config = dataclasses.replace(service.config, template=folder / service.config.template)
+            services[name] = dataclasses.replace(service, config=config)
+    scan = inventory.scan
+    if scan:
+        scan = dataclasses.replace(scan, report=below(scan.report), allow=below(scan.allow))
+    return dataclasses.replace(inventory, hosts=hosts, services=services, scan=scan)

@@ -1,0 +1,1 @@
+"""One call of a server: what travels, and what comes back."""

@@ -1,0 +1,318 @@
+"""One exchange with a server: ask a verb, hear its events, get its answer or the error that it stands for."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from gpu_runbook.common import humanize
+from gpu_runbook.common.foreign_text import LONGEST, one_line, quoted
+from gpu_runbook.laptop.errors import (
+    BadInput,
+    CannotConnect,
+    Defect,
+    LostContact,
+    NeedsPerson,
+    Refused,
+    RunbookError,
+    ServerTraceback,
+)
+from gpu_runbook.laptop.inputs.secret import masked
+from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.laptop.ssh.session import Call, Door
+from gpu_runbook.laptop.terminal import traceback
+from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.protocol.codec import LARGEST, decode
+from gpu_runbook.protocol.words import Malformed
+
+SILENCE = 20.0  # seconds; a server that works beats every 3
+ANSWER = 300.0  # seconds for an answer to which no bound of its own is known
+DAY = 86400.0  # seconds that nothing takes
+MESSAGE_LIMIT = 4 << 20  # bytes of one message
+TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
+MOST_MESSAGES = 200_000  # of one call
+NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message
+SAID = 200  # characters of what a shell or sudo says
+PATIENCE = 2.0  # seconds for the exit status and the complaint of a command that has closed its output
+
+T = TypeVar("T")
+
+KINDS: dict[str, type[RunbookError]] = {
+    "refused": Refused,
+    "server": CannotConnect,
+    "person": NeedsPerson,
+    "input": BadInput,
+    "defect": Defect,
+}
+
+
+class Deadline:
+    """How long a server is waited for: `whole` seconds in all, and `still` seconds without anything new.
+
+    A beat says that the server is there, not that it gets on. Only waiting counts, not what is done with what came; and
+    it counts on over several calls.
+    """
+
+    def __init__(self, whole: float = ANSWER, still: float = math.inf) -> None:
+        self.whole, self.still = whole, still
+        self._waited = 0.0
+        self._heard = 0.0  # how long was waited until something new came last
+
+    @property
+    def left(self) -> float:
+        return min(self.whole, self._heard + self.still) - self._waited
+
+    @property
+    def over(self) -> bool:
+        return self.left <= 0
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether what passes first is the time without anything new."""
+        return self._heard + self.still < self.whole
+
+    def waited(self, seconds: float) -> None:
+        self._waited += seconds
+
+    def heard(self) -> None:
+        """Something new came."""
+        self._heard = self._waited
+
+    def allow(self, seconds: float) -> None:
+        """More is known of what is asked: it may take so many seconds from now on."""
+        self.whole = self._waited + seconds
+
+
+def ask(
+    door: Door,
+    verb: str,
+    request: dict[str, Any],
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    silence: float = SILENCE,
+    endless: bool = False,
+    deadline: Deadline | None = None,
+) -> dict[str, Any]:
+    """Ask the server one thing and return its answer; no text in answer or events holds control characters.
+
+    What a server says beside its answer, for a person to know, goes to the door's notices.
+
+    An `endless` call may say more in its events than the memory could hold: whoever hears them hands them on.
+
+    Raises what the server refuses with, CannotConnect, LostContact when it falls silent, the connection ends or the
+    deadline passes, and Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end
+    with it.
+    """
+    command = bundle.command_line(door.host.python, door.host.sudo)
+    deadline = deadline or Deadline()
+    with door.call(command, bundle.pack(verb, request)) as call:
+        hearing = Hearing(door.host.name, call, silence, math.inf if endless else TOTAL_LIMIT, deadline)
+        for message in hearing.messages():
+            if "answer" in message:
+                answer: dict[str, Any] = message["answer"]
+                return answer
+            if "error" in message:
+                raise _error(door.host.name, message["error"])
+            if "event" in message:
+                deadline.heard()
+                if message["event"].get("event") == "notice":
+                    door.notices[str(message["event"].get("text", ""))] = None
+                elif on_event:
+                    on_event(message["event"])
+        raise _unanswered(door, call, hearing)
+
+
+class Hearing:
+    """Reads the messages of one call out of its output: parsed strictly, bounded in size, fit for a terminal."""
+
+    def __init__(self, server: str, call: Call, silence: float, limit: float, deadline: Deadline) -> None:
+        self._server = server
+        self._call = call
+        self._silence = silence
+        self._limit = limit  # bytes
+        self._deadline = deadline
+        self._mark = time.monotonic()
+        self.begun = False
+        self.noise = b""  # what was printed before the first message
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        pending = bytearray()
+        total, count = 0, 0
+        while block := self._block():
+            total += len(block)
+            if total > self._limit:
+                raise Defect(f"{self._server}: the answer is longer than {TOTAL_LIMIT >> 20} MiB")
+            pending += block
+            if pending[:1] == b"\x1e" and b"\n" not in block:  # a message that goes on: what came before was searched
+                self.begun = True
+                self._bound(pending)
+                continue
+            while b"\x1e" in pending:
+                before, _, rest = pending.partition(b"\x1e")
+                self._skip(before)
+                self.begun = True
+                text, end, after = rest.partition(b"\n")
+                self._bound(text)
+                if not end:
+                    pending = bytearray(b"\x1e") + rest
+                    break
+                count += 1
+                if count > MOST_MESSAGES and self._limit < math.inf:
+                    raise Defect(f"{self._server}: the answer has more than {MOST_MESSAGES} parts")
+                message = self._message(bytes(text))
+                self._charge()
+                yield message
+                self._mark = time.monotonic()  # what was done with it is no time of the server's
+                pending = after
+            else:
+                self._skip(pending)
+                pending = bytearray()
+
+    def _bound(self, text: bytearray) -> None:
+        if len(text) > MESSAGE_LIMIT:
+            raise Defect(f"{self._server}: a message is longer than {MESSAGE_LIMIT >> 20} MiB")
+
+    def _block(self) -> bytes:
+        left = self._deadline.left
+        if left <= 0:
+            raise self._late()
+        try:
+            return self._call.read(min(self._silence, left))
+        except TimeoutError as error:
+            if left < self._silence:
+                raise self._late() from error
+            raise LostContact(f"{self._server}: nothing was heard for {self._silence:g} s") from error
+        finally:
+            self._charge()
+
+    def _late(self) -> LostContact:
+        deadline = self._deadline
+        if deadline.stands_still:
+            return LostContact(f"{self._server}: nothing new came for {humanize.span(deadline.still)}")
+        return LostContact(f"{self._server}: no answer came within {humanize.span(deadline.whole)}")
+
+    def _charge(self) -> None:
+        """What has passed since the last time was spent on the server."""
+        now = time.monotonic()
+        self._deadline.waited(now - self._mark)
+        self._mark = now
+
+    def _skip(self, noise: bytearray) -> None:
+        self.noise += noise
+        if len(self.noise) > NOISE_LIMIT:
+            raise Defect(
+                f"{self._server}: the login shell prints more than {NOISE_LIMIT >> 10} KiB",
+                "let its start-up files print for interactive shells only",
+            )
+
+    def _message(self, text: bytes) -> dict[str, Any]:
+        try:
+            message = _cleaned(json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole))
+        except (ValueError, RecursionError) as error:
+            raise Defect(f"{self._server}: a message is not JSON") from error
+        if not _is_message(message):
+            raise Defect(f"{self._server}: a message is of no known kind")
+        checked: dict[str, Any] = message
+        return checked
+
+
+def read(server: str, kind: type[T], data: Any, place: str, hint: str = "") -> T:
+    """What a server says, as a value. Raises Defect, with the place of what is not as it should be."""
+    try:
+        return decode(kind, data, place)
+    except Malformed as error:
+        raise Defect(f"{server}: the answer is not what it should be ({error})", hint) from error
+
+
+def entry(server: str, answer: dict[str, Any], name: str, kind: type[T], hint: str = "") -> T:
+    """One entry of an answer, as a value. Raises Defect when it is missing, or not of that kind."""
+    if name not in answer:
+        raise Defect(f"{server}: the answer is not what it should be ({name}: missing)", hint)
+    return read(server, kind, answer[name], name, hint)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(number: str) -> float:
+    """JSON writes 1e999 as readily as NaN, and Python reads it as infinite."""
+    if math.isinf(float(number)):
+        _refuse(number)
+    return float(number)
+
+
+def _whole(number: str) -> int:
+    """No number of ours is so long, and one of thousands of digits cannot even be printed."""
+    if len(number) > len(str(LARGEST)) or abs(int(number)) >= LARGEST:
+        _refuse(number[:20])
+    return int(number)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): _cleaned(item) for key, item in value.items()}
+    return value
+
+
+def _is_message(message: Any) -> bool:
+    if not isinstance(message, dict) or len(message) != 1:
+        return False
+    (kind, content), *_ = message.items()
+    if kind == "beat":
+        return isinstance(content, int)
+    if kind == "error" and isinstance(content, dict):
+        texts = [content.get(name) for name in ("kind", "message", "hint")]
+        return all(isinstance(text, str) for text in texts) and content["kind"] in KINDS
+    return kind in ("event", "answer") and isinstance(content, dict)
+
+
+def _error(server: str, content: dict[str, Any]) -> RunbookError:
+    error = KINDS[content["kind"]](f"{server}: {content['message']}", one_line(content["hint"], LONGEST))
+    if isinstance(content.get("debug"), str):
+        error.__cause__ = ServerTraceback(content["debug"])
+    return error
+
+
+def _unanswered(door: Door, call: Call, hearing: Hearing) -> RunbookError:
+    """What it means that the output ended without an answer."""
+    server = door.host.name
+    if call.broken:
+        return LostContact(f"{server}: the connection ended before the answer")
+    status = call.status(PATIENCE)
+    complaint = clean(masked(call.complaint(PATIENCE), door.hidden))
+    if hearing.begun or "Traceback" in complaint:
+        end = "killed" if status is None or status > 128 else f"exit status {status}"
+        error = Defect(f"{server}: the answer was cut off ({end})")
+        error.__cause__ = ServerTraceback(traceback.of_a_complaint(complaint))
+        return error
+    said = complaint or clean(masked(hearing.noise.decode("utf-8", "replace"), door.hidden))
+    return _not_run(door, status, said.strip())
+
+
+def _not_run(door: Door, status: int | None, said: str) -> CannotConnect:
+    """What it means that not even the bootstrap ran; shells and sudo say it in words."""
+    server, python = door.host.name, door.host.python
+    last = quoted(said.splitlines()[-1], SAID) if said else "it said nothing"
+    if door.host.sudo and re.search(r"\bsudo\b.*not found|Unknown command:? '?sudo", said):
+        return CannotConnect(f"{server}: sudo is not installed", "install it, or log in as root without sudo: true")
+    if status in (126, 127) or re.search("command not found", said, re.IGNORECASE):
+        return CannotConnect(
+            f"{server}: {python} cannot be run ({last})", "install python3 there, or say python: in hosts.yaml"
+        )
+    if re.search("^sudo:", said, re.MULTILINE):
+        return CannotConnect(
+            f"{server}: sudo refuses {door.user} ({last})", "give the user NOPASSWD in sudoers, or drop sudo: true"
+        )
+    if "Unknown option: -I" in said:
+        return CannotConnect(f"{server}: {python} is Python 2; 3.8 or newer is needed", "say python: in hosts.yaml")
+    if "not available" in said:
+        return CannotConnect(f"{server}: the account {door.user} may run no commands ({last})")
+    return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}")

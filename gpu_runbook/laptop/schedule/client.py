@@ -1,0 +1,132 @@
+"""Leaves the scheduled check on a server, takes it away, tries its alerts, and asks what it is and what it saw."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import getpass
+import hashlib
+import json
+import socket
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gpu_runbook import __version__
+from gpu_runbook.laptop.deploy import state_move
+from gpu_runbook.laptop.errors import CannotConnect, LostContact
+from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.model import Inventory
+from gpu_runbook.laptop.inventory.problems import bad_input
+from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.laptop.rpc.call import Deadline, ask, entry, read
+from gpu_runbook.laptop.schedule import settings as making
+from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.forms import Count, Time
+from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.words import Check, encode
+from gpu_runbook.server.schedule.settings import Settings
+from gpu_runbook.server.verbs.history import Past
+from gpu_runbook.server.verbs.schedule.install import Left
+from gpu_runbook.server.verbs.schedule.remove import Removed
+from gpu_runbook.server.verbs.schedule.show import Shown
+
+ENTRY = "server.schedule.main"  # the module that a round begins with
+SEE = "fab schedule.show says what is there"
+SILENCE = 60.0  # seconds: a test alert may take as long as the slowest channel
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What rounds saw, oldest first, and the runs among them, newest first. `every` is 0 where none are made."""
+
+    at: str  # RFC 3339, the server's clock
+    every: int  # seconds
+    damaged: int  # lines of the history that cannot be read
+    rounds: tuple[Round, ...]
+    runs: tuple[Past, ...]
+
+
+def ready(inventory: Inventory, resolved: Iterable[Resolved]) -> None:
+    """Raises BadInput with everything that is wrong with the variables of the alerts, before anything is contacted."""
+    problems = [problem for one in resolved for problem in making.check(inventory, one)]
+    if problems:
+        raise bad_input(str(inventory.path), problems, "Correct these; .env.example names every variable.")
+
+
+@functools.cache
+def program() -> tuple[str, str]:
+    """The sources of the check, packed to travel, and the hash by which they are told from others."""
+    text = json.dumps(bundle.sources(ENTRY), sort_keys=True).encode()
+    return base64.b64encode(zlib.compress(text, 9)).decode(), hashlib.sha256(text).hexdigest()[:12]
+
+
+def install(door: Door, settings: Settings) -> dict[str, Any]:
+    """Leave the check there; what was written, and whether cron runs. Raises what `exchange.ask` raises."""
+    answer = _changing(door, "schedule.install", installation(settings))
+    left: dict[str, Any] = encode(read(door.host.name, Left, answer, "schedule", SEE))
+    return left
+
+
+def installation(settings: Settings) -> dict[str, Any]:
+    """What a server is asked to leave the check there. Holds secrets."""
+    sources, mark = program()
+    request = {"settings": making.as_json(settings), "sources": sources, "program": mark, "version": __version__}
+    return request | {"who": getpass.getuser(), "laptop": socket.gethostname()}
+
+
+def remove(door: Door, place: dict[str, str]) -> dict[str, Any]:
+    """Take it away; what was removed. Raises what `exchange.ask` raises."""
+    answer = _changing(door, "schedule.remove", place)
+    removed: dict[str, Any] = encode(read(door.host.name, Removed, answer, "schedule", SEE))
+    return removed
+
+
+def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
+    """What `server.verbs.schedule.show` answers, with `ours`: whether the program there is this laptop's."""
+    key = making.comparison(inventory, resolved)
+    answer = _only_asked(door, "schedule.show", {**resolved.host.place, "key": key})
+    found = read(door.host.name, Shown, answer, "schedule")
+    ours = found.installed is not None and found.installed.program == program()[1]
+    return {**encode(found), "ours": ours, "row": making.compared(found.row, inventory, resolved, key)}
+
+
+def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
+    """Send a test alert through every channel; a row for each. Raises what `exchange.ask` raises."""
+    request = {"settings": making.as_json(settings), "who": getpass.getuser()}
+    try:
+        answer = ask(door, "schedule.test", request, silence=SILENCE)
+    except LostContact as error:
+        raise LostContact(f"{error.message}; whether the alerts were sent is not known", "run it again") from error
+    return entry(door.host.name, answer, "rows", tuple[Check, ...])
+
+
+def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen:
+    """What the rounds of so many seconds saw. Raises what `exchange.ask` raises."""
+    server, rounds = door.host.name, list[Round]()
+
+    def hear(event: dict[str, Any]) -> None:
+        rounds.extend(entry(server, event, "rounds", tuple[Round, ...]))
+
+    try:
+        answer = ask(door, "schedule.history", {**place, "seconds": seconds, "runs": runs}, hear)
+    except LostContact as error:
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
+    pasts = entry(server, answer, "runs", tuple[Past, ...])
+    return Seen(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
+
+
+def _changing(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(door, verb, request, silence=SILENCE, deadline=Deadline(state_move.DONE))
+    except LostContact as error:
+        raise LostContact(error.message, SEE) from error
+
+
+def _only_asked(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(door, verb, request)
+    except LostContact as error:
+        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error

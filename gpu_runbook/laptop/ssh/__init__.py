@@ -1,0 +1,1 @@
+"""One strict connection to a server."""

@@ -1,0 +1,276 @@
+"""The door to a server: one strict connection, and one channel of it for each call."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from fabric import Config, Connection
+from paramiko import Channel, ChannelException, Message, SSHConfig, SSHException, Transport
+from paramiko.common import cMSG_CHANNEL_REQUEST
+
+from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.ssh.auth import Credentials
+from gpu_runbook.laptop.ssh.connection import StrictConnection, Terms, route, unread_includes
+
+BLOCK = 1 << 16  # bytes read at a time
+COMPLAINT = 1 << 16  # bytes kept of what a command says on standard error
+
+# Paramiko logs, with tracebacks, what it also raises, and Python prints a log that nobody handles.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+class Host(Protocol):
+    """What the door wants to know of a server's entry in hosts.yaml. `connect_timeout` bounds each stage in seconds."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int | None: ...
+    @property
+    def user(self) -> str | None: ...
+    @property
+    def key(self) -> Path | None: ...
+    @property
+    def known_hosts(self) -> Path | None: ...
+    @property
+    def gateway(self) -> str | None: ...
+    @property
+    def sudo(self) -> bool: ...
+    @property
+    def python(self) -> str: ...
+    @property
+    def connect_timeout(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class DoorOptions:
+    """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` None: the usual files.
+
+    `hidden` are spellings of secrets, to be covered in what a login shell or a failing program says.
+    """
+
+    keys: tuple[Path, ...] = ()
+    passphrase: Secret | None = None
+    password: Secret | None = None
+    connect_timeout: float | None = None
+    ssh_config: SSHConfig | None = None
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass
+class Facts:
+    """How much of the network was used."""
+
+    connections: int = 0
+    channels: int = 0
+
+
+def options_from_context(context: Any) -> DoorOptions:
+    """Fabric's flags -i, -t, -S, --prompt-for-passphrase and --prompt-for-login-password, out of a task's context."""
+    given = context.config.connect_kwargs
+    named = given.get("key_filename", ())
+    password, passphrase = given.get("password"), given.get("passphrase")
+    return DoorOptions(
+        keys=tuple(map(Path, (named,) if isinstance(named, str) else named)),
+        passphrase=Secret(passphrase) if passphrase else None,
+        password=Secret(password) if password else None,
+        connect_timeout=given.get("timeout"),
+        ssh_config=context.config.base_ssh_config,
+    )
+
+
+def host_from_context(context: Any) -> str | None:
+    """The server that fab -H picked: Fabric then runs the task once for each, with a Connection for its context."""
+    return context.original_host if isinstance(context, Connection) else None
+
+
+class Door:
+    """Opened by the first call and kept for the next ones; a connection that broke meanwhile is made anew.
+
+    A door that was told to `begin` is opened in the background, while whoever wants to call makes ready.
+    """
+
+    def __init__(self, host: Host, options: DoorOptions | None = None) -> None:
+        self.host = host
+        self.facts = Facts()
+        self.notices: dict[str, None] = {}  # what the server said for a person to know, each once
+        self._options = options = options or DoorOptions()
+        self.hidden = options.hidden
+        ssh_config = options.ssh_config or Config().base_ssh_config
+        keys = options.keys + ((host.key,) if host.key else ())
+        terms = Terms(
+            server=host.name,
+            ssh_config=ssh_config,
+            credentials=Credentials(keys, not keys, options.passphrase, options.password),
+            known_hosts=host.known_hosts,
+            seconds=options.connect_timeout or host.connect_timeout,
+        )
+        self._seconds = terms.seconds
+        self._opening: _Opening | None = None
+        self._connection: StrictConnection = route(
+            terms, host.address, user=host.user, port=host.port, gateway=host.gateway
+        )
+        self.warnings = tuple(
+            f"{host.name}: {file} is included by ssh_config and not read; say in hosts.yaml what it says"
+            for file in unread_includes(ssh_config, host.address)
+        )
+
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def user(self) -> str:
+        """Whom the door logs in as."""
+        return str(self._connection.user)
+
+    def anew(self, seconds: float) -> Door:
+        """A door of its own to the same server, with at most so many seconds for each stage of connecting."""
+        return Door(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
+
+    def close(self) -> None:
+        if self._opening:
+            self._opening.wanted = False
+        self._connection.close()
+
+    def begin(self) -> None:
+        """Start to connect. What becomes of it is said by `open`, or by the first call."""
+        self._opening = _Opening(self._connection)
+        self._opening.start()
+
+    def open(self) -> None:
+        """Connect, unless that is done. Raises CannotConnect."""
+        if self._opening:
+            opening, self._opening = self._opening, None
+            opening.finish()
+        elif not self._connection.is_connected:
+            self._connection.open()
+        else:
+            return
+        self.facts.connections += 1
+
+    def call(self, command: str, data: bytes) -> Call:
+        """Start a command on a channel of its own and write its standard input. Raises CannotConnect."""
+        self.open()
+        transport: Transport = self._connection.transport
+        try:
+            channel = transport.open_session()
+        except ChannelException as error:
+            raise CannotConnect(
+                f"{self.host.name} opens no further channel ({quoted(error.text)})",
+                "its sshd's MaxSessions may be reached",
+            ) from error
+        except (SSHException, EOFError, OSError) as error:
+            self._connection.close()  # a connection that takes no channel is of no use to the next call either
+            raise CannotConnect(f"{self.host.name} does not answer any more", "try again") from error
+        self.facts.channels += 1
+        channel.settimeout(self._seconds)
+        return Call(transport, channel, command, data)
+
+
+class _Opening(threading.Thread):
+    """Connects in the background. A daemon: an interrupt does not have to wait for the server's answer."""
+
+    def __init__(self, connection: StrictConnection) -> None:
+        super().__init__(daemon=True)
+        self.wanted = True
+        self._connection = connection
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._connection.open()
+        except BaseException as error:  # raised where somebody waits for the connection
+            self._failure = error
+        if not self.wanted:
+            self._connection.close()
+
+    def finish(self) -> None:
+        """Wait for the connection. Raises CannotConnect."""
+        self.join()
+        if self._failure:
+            raise self._failure
+
+
+class Call:
+    """One command on the server: what it is told is written at once, what it answers is read as it comes."""
+
+    def __init__(self, transport: Transport, channel: Channel, command: str, data: bytes) -> None:
+        self._channel = channel
+        _execute(transport, channel, command)
+        try:
+            channel.sendall(data)
+            channel.shutdown_write()
+        except OSError:
+            pass  # the command did not wait for the end of it; what it says instead is there to be read
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, seconds: float) -> bytes:
+        """The next bytes of its standard output, empty at the end. Raises TimeoutError after `seconds` of silence."""
+        self._channel.settimeout(seconds)
+        return self._channel.recv(BLOCK)
+
+    @property
+    def broken(self) -> bool:
+        """At the end of the output: whether the connection ended, and not the command."""
+        return not self._channel.eof_received
+
+    def status(self, seconds: float) -> int | None:
+        """At the end of the output: the exit status; None for a command that was killed or does not end."""
+        self._channel.status_event.wait(seconds)
+        return self._channel.exit_status if self._channel.exit_status >= 0 else None
+
+    def complaint(self, seconds: float) -> str:
+        """At the end of the output: what the command has said on standard error, after so many seconds at most."""
+        until = time.monotonic() + seconds
+        said = b""
+        try:
+            while len(said) < COMPLAINT and (left := until - time.monotonic()) > 0:
+                self._channel.settimeout(left)
+                block = self._channel.recv_stderr(BLOCK)
+                if not block:
+                    break
+                said += block
+        except TimeoutError:
+            pass  # it goes on: what it has said until now is what there is
+        return said.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """End the call, whatever its state; the server's end notices, the door stays open for the next."""
+        self._channel.close()
+
+
+def _execute(transport: Transport, channel: Channel, command: str) -> None:
+    """Ask for a command without waiting for a yes.
+
+    Paramiko's own way waits a round trip, and sshd's small reply would hold the first output back for another one.
+    A server that runs no commands at all is found out by its silence.
+    """
+    request = Message()
+    request.add_byte(cMSG_CHANNEL_REQUEST)
+    request.add_int(channel.remote_chanid)
+    request.add_string("exec")
+    request.add_boolean(False)
+    request.add_string(command)
+    transport._send_user_message(request)  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Where a person reads: rows, colours, Ctrl-C, and texts made fit for a terminal."""

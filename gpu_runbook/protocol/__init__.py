@@ -1,0 +1,1 @@
+"""What travels between the halves, as frozen values. Imports nothing of the others."""

@@ -1,0 +1,107 @@
+"""What a laptop asks of a server before it decides, and what it finds there, as frozen values that travel as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from gpu_runbook.common import humanize
+from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.forms import (
+    Annotated,
+    ContainerId,
+    EnvName,
+    Image,
+    ImageId,
+    KeyedHash,
+    Kind,
+    Owner,
+    Path,
+    Pinned,
+    Place,
+    Reference,
+    RunId,
+    ServiceName,
+    Time,
+    maybe,
+    text,
+)
+from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, MeantStop, Occupant, Pause, Record, RunState
+from gpu_runbook.protocol.words import Check, OffsetFile, StreamAddress
+
+MaybeRun = Annotated[str, maybe(RunId)]
+MaybeImageId = Annotated[str, maybe(ImageId)]
+Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"))]
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """What is known of a batch service. `runs` are its running containers, each with the image it was started from."""
+
+    next_image: ImageId = ""  # image id behind the local tag
+    runs: Tuple[Occupant, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The newest checkpoint of a batch service: its path in their folder, empty where there is none; seconds.
+
+    `trouble` is why they cannot be seen, usually nothing.
+    """
+
+    name: str = ""
+    age: float = 0.0
+    trouble: str = ""
+    leads: str = ""  # where their folder leads that is a link, as `guarded.leads` says it
+
+    def told(self, folder: str) -> str:
+        """In words: the training has chosen the name."""
+        if self.trouble:
+            return f"its checkpoints in {folder} cannot be seen: {quoted(self.trouble)}"
+        if not self.name:
+            return f"no checkpoint in {folder}{self.leads}"
+        where = f" in {folder}{self.leads}" if self.leads else ""
+        return f"newest checkpoint {quoted(self.name)}, {humanize.span(self.age)} old{where}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a laptop wants to know of one service. `text` is the rendered config: the value stays out of `repr`."""
+
+    service: ServiceName
+    kind: Kind  # consumer or batch
+    image: Reference = ""  # repository:tag to ask the registry for, empty to leave it alone
+    config: Optional[ConfigFile] = None
+    text: str = field(default="", repr=False)
+    offset: Optional[OffsetFile] = None
+    stream: Optional[StreamAddress] = None  # for a status: where messages may wait
+    password: str = field(default="", repr=False)  # of the stream's user
+    failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
+    marks: Optional[BatchMarks] = None  # batch
+    checkpoints: Path = ""  # batch: the folder where it saves its state
+    user: Owner = ""  # consumer: who it runs as, empty where hosts.yaml gives no numbers
+
+
+@dataclass(frozen=True)
+class Look:
+    """One read-only view of a server: everything a task wants to know before it decides."""
+
+    hostname: str
+    at: Time  # the server's clock
+    user: str
+    rows: Tuple[Check, ...] = ()
+    record: Record = field(default_factory=Record)
+    run: Optional[RunState] = None  # the last one, or one that was cut off before it
+    newest: MaybeRun = ""  # the greatest id of a run
+    occupants: Dict[ServiceName, Tuple[Occupant, ...]] = field(default_factory=dict)
+    containers: Tuple[ContainerId, ...] = ()  # ids of all containers that exist
+    digests: Dict[ServiceName, Pinned] = field(default_factory=dict)  # in the registry
+    images: Dict[Image, MaybeImageId] = field(default_factory=dict)  # of releases; empty for one that is gone
+    revisions: Dict[Image, Remark] = field(default_factory=dict)  # of digests that are here: what their label says
+    same_config: Dict[ServiceName, bool] = field(default_factory=dict)  # whether the wanted text is in place already
+    configs: Dict[ServiceName, KeyedHash] = field(default_factory=dict)  # of what is in place; nothing where nothing is
+    model: Place = ""  # the path of the model that was chosen, empty when none was
+    batches: Dict[ServiceName, BatchState] = field(default_factory=dict)
+    variables: Dict[EnvName, KeyedHash] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value
+    pause: Optional[Pause] = None  # the one in force
+    stopped: Dict[ServiceName, MeantStop] = field(default_factory=dict)  # as long as nobody has started it again

@@ -1,0 +1,163 @@
+"""Which checks there are: the five questions that a server is asked, and what each of them is called.
+
+Each question imports what it needs when it is asked: while nvidia-smi is at work, the others' modules are compiled.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from gpu_runbook.common.parallel import DEADLINE, Question
+from gpu_runbook.protocol.health import Consumer, Request
+from gpu_runbook.protocol.plan import MeantStop
+from gpu_runbook.protocol.words import SKIPPED, Check
+from gpu_runbook.server.state.store import Store
+
+BROKER, GPUS, DISK, OFFSET, SCHEDULE = (
+    "RabbitMQ reachable",
+    "GPU available",
+    "disk space",
+    "offset advancing",
+    "schedule",
+)
+
+STOPPED = ("created", "exited")
+
+
+def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
+    """In the order in which they are answered. `raised`: the level of each path whose disk alarms already."""
+    meant = _meant(store)
+    return [
+        *(alive(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
+        *_reachable(asked),
+        _gpus(asked),
+        _room(asked, store, raised),
+        *(_advancing(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
+        *_scheduled(asked, store),
+    ]
+
+
+def _meant(store: Store) -> Dict[str, MeantStop]:
+    """Which consumers were stopped on purpose."""
+    from gpu_runbook.server.state import stopped
+
+    return stopped.load(store)[0]
+
+
+def alive(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
+    """The question whether a consumer runs; one that was stopped on purpose need not."""
+
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import container
+
+        found = container.check(name, consumer.container, asked.docker_host, asked.look_again)
+        if meant and found.figures.get("status") in STOPPED:
+            return Check(name, SKIPPED, f"stopped on purpose {_by(meant)}", found.figures)
+        return found
+
+    return Question(alive_name(consumer.service), ask, DEADLINE + asked.look_again)
+
+
+def alive_name(service: str) -> str:
+    return f"{service} alive"
+
+
+def offset_name(asked: Request, service: str) -> str:
+    return OFFSET if len(asked.consumers) == 1 else f"{OFFSET} ({service})"
+
+
+def _is_stopped(asked: Request, consumer: Consumer) -> bool:
+    from gpu_runbook.server.docker import engine
+
+    found = engine.find(asked.docker_host).container(consumer.container)
+    return found is not None and found["State"]["Status"] in STOPPED
+
+
+def _by(meant: MeantStop) -> str:
+    why = f" ({meant.reason})" if meant.reason else ""
+    return f"by {meant.who}, {meant.at[:16].replace('T', ' ')} UTC{why}; fab restart starts it"
+
+
+def _reachable(asked: Request) -> List[Question]:
+    """One question per broker, however many consumers read from it."""
+    places = _places(asked)
+    if not places:
+        return [_skip(BROKER, "hosts.yaml names no stream for these services")]
+    return [_answers(broker_name(asked, place), place) for place in places]
+
+
+def _places(asked: Request) -> List[Tuple[str, int]]:
+    return list(dict.fromkeys((one.stream.host, one.stream.port) for one in asked.consumers if one.stream))
+
+
+def broker_name(asked: Request, place: Tuple[str, int]) -> str:
+    return BROKER if len(_places(asked)) == 1 else f"{BROKER} ({place[0]}:{place[1]})"
+
+
+def _answers(name: str, place: Tuple[str, int]) -> Question:
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import broker
+
+        return broker.check(name, place)
+
+    return Question(name, ask)
+
+
+def _gpus(asked: Request) -> Question:
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import gpu
+
+        return gpu.check(name, asked.gpus)
+
+    if not asked.gpus.count:
+        return _skip(GPUS, "hosts.yaml gives this server no GPU")
+    return Question(GPUS, ask, slow=True)
+
+
+def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> Question:
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import disk
+
+        return disk.check(
+            name, disk.with_state(limits.paths, store), limits.warning, limits.critical, asked.docker_host, raised
+        )
+
+    limits = asked.disk
+    return Question(DISK, ask)
+
+
+def _scheduled(asked: Request, store: Store) -> List[Question]:
+    key = asked.schedule
+    if key is None:
+        return []
+
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import schedule
+
+        return schedule.check(name, store, key or "", time.time())
+
+    return [Question(SCHEDULE, ask)]
+
+
+def _advancing(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
+    name = offset_name(asked, consumer.service)
+    file, address = consumer.offset, consumer.stream
+    if file is None or address is None:
+        return _skip(name, f"hosts.yaml names no offset file or no stream for {consumer.service}")
+
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import offset
+        from gpu_runbook.server.system import guarded
+
+        guarded.prepare(asked.root, asked.docker_host)
+        if meant and _is_stopped(asked, consumer):
+            return Check(name, SKIPPED, f"{consumer.service} was stopped on purpose")
+        pursuit = offset.Pursuit(consumer.container, file, address, consumer.password)
+        return offset.check(name, pursuit, asked.docker_host, asked.await_move)
+
+    return Question(name, ask, DEADLINE + asked.await_move)
+
+
+def _skip(name: str, why: str) -> Question:
+    return Question(name, lambda name: Check(name, SKIPPED, why))

@@ -1,0 +1,1 @@
+"""The docker engine: questions over its socket, commands that change something, and whose its containers are."""

@@ -1,0 +1,36 @@
+"""Recognises the runs of batch services, whatever else they look like: by name, by label, and by their image."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence
+
+from gpu_runbook.protocol.plan import BatchMarks
+
+
+def recognised(batches: Sequence[BatchMarks], container: Dict[str, Any], image: Optional[Dict[str, Any]] = None) -> str:
+    """How a container is known for a run, as `a run of training, by its name`; empty for one that is none.
+
+    `container`: as the engine lists or inspects it, in whatever state. `image`: what the engine says of its image,
+    which has labels and names of its own; None where it is gone.
+    """
+    config, made_from = container.get("Config") or container, image or {}
+    names = [str(name).lstrip("/") for name in (*(container.get("Names") or ()), container.get("Name", ""))]
+    labels = [config.get("Labels") or {}, (made_from.get("Config") or {}).get("Labels") or {}]
+    images = (config.get("Image", ""), *(made_from.get("RepoTags") or ()), *(made_from.get("RepoDigests") or ()))
+    repositories = [_repository(str(name)) for name in images]
+    for batch in batches:
+        key, _, value = batch.label.partition("=")
+        if batch.container in names:
+            return f"a run of {batch.service}, by its name"
+        if key and any(given.get(key) == value for given in labels):
+            return f"a run of {batch.service}, by its label {batch.label}"
+        if batch.image and _repository(batch.image) in repositories:
+            return f"a run of {batch.service}, by its image {batch.image}"
+    return ""
+
+
+def _repository(image: str) -> str:
+    """`server/name` of `server/name:tag@digest`; a port of the server is no tag."""
+    name = image.partition("@")[0]
+    head, _, tail = name.rpartition(":")
+    return head if head and "/" not in tail else name

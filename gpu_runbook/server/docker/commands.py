@@ -1,0 +1,232 @@
+"""The `docker` commands that change something, none of them a batch run, and the states they are to lead to.
+
+Each `ensure_…` leads one container to a state, whatever state it is in: a command that fails is held against what the
+engine says afterwards, and an engine that goes away in the middle, or answers and cannot act, is waited for. So every
+one may be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TypeVar
+
+from gpu_runbook.common.command import Ended, run
+from gpu_runbook.protocol.plan import BatchMarks, Spec
+from gpu_runbook.protocol.words import LABEL
+from gpu_runbook.server.docker.batch_containers import recognised
+from gpu_runbook.server.docker.containers import lives, policy_of
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.state.journal import Journal
+
+PATIENCE = 90.0  # seconds an engine that went away, or cannot act, is waited for, and a container that does not end
+PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two tries of a command, doubled from one to the next
+KILLED = 137  # the exit status of a container whose grace period ran out
+QUICK = 60.0  # deadline of commands that only change the engine's own notes
+HARMLESS = ("create", "tag", "rmi")  # commands that touch no container which is there
+
+T = TypeVar("T")
+
+
+class StepFailed(Exception):
+    """A container could not be led to its state; the text says which and why."""
+
+
+class Final(StepFailed):
+    """It was seen how the container is, and that trying again at once would change nothing."""
+
+
+class LeftAlone(Final):
+    """A container is a run of a batch service, and nothing was done to it."""
+
+
+class AtFault(Final):
+    """The engine can act, and cannot do this to this container."""
+
+
+class StillRuns(Final):
+    """A container was told to stop, then killed, and has not ended: it may do so at any moment."""
+
+
+def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
+    """The `docker create` for a spec. The restart policy is set once the container is in its place, never before."""
+    command = ["docker", "create", "--name", name, "--restart", "no", "--pull", "never"]
+    for key, value in sorted({**spec.labels, **labels}.items()):
+        command += ["--label", f"{key}={value}"]
+    for key, value in sorted(spec.environment.items()):
+        command += ["--env", f"{key}={value}"]
+    for mount in spec.mounts:
+        command += ["--volume", mount]
+    options = {
+        "--user": spec.user,
+        "--network": spec.network,
+        "--gpus": f'"{spec.gpus}"' if "," in spec.gpus else spec.gpus,  # docker reads it as a line of CSV
+        "--memory": spec.memory,
+        "--stop-signal": spec.stop_signal,
+        "--stop-timeout": str(spec.stop_grace),
+    }
+    for option, given in options.items():
+        if given:
+            command += [option, given]
+    command += [
+        "--log-driver",
+        "json-file",
+        "--log-opt",
+        f"max-size={spec.log_size}",
+        "--log-opt",
+        f"max-file={spec.log_files}",
+    ]
+    return [*command, image, *spec.command]
+
+
+def labels(service: str, release: str, spec: str, config: str, state: str = "") -> Dict[str, str]:
+    """What our containers say of themselves. `state`: the folder that knows them; it gives no right, see checks.state.
+
+    Without one while that folder is still in the root: it is to move.
+    """
+    where = {f"{LABEL}.state": state} if state else {}
+    return {
+        f"{LABEL}.service": service,
+        f"{LABEL}.release": release,
+        f"{LABEL}.spec": spec,
+        f"{LABEL}.config": config,
+        **where,
+    }
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Changes containers of one engine on behalf of one run; `lock` is inherited by every child.
+
+    `batches`: the services of whose runs none is ever changed. `unobeyed`: ids of containers that were told to stop and
+    have not been seen to: they may end at any moment, and the engine then leaves them so.
+    """
+
+    engine: Engine
+    journal: Journal
+    lock: int
+    batches: Sequence[BatchMarks]
+    unobeyed: Set[str] = field(default_factory=set, compare=False)
+    _spared: Set[str] = field(default_factory=set, init=False, compare=False)  # ids that may be changed
+
+    def change(self, argv: List[str], deadline: float, sync: bool = True) -> Ended:
+        """Run one `docker` command and note it, as it was run, in the journal.
+
+        Raises LeftAlone where it is for a run of a batch service, and StepFailed where that cannot be asked: nothing
+        was run.
+        """
+        if argv[1] not in HARMLESS:
+            self.refuse_run(argv[2] if argv[1] == "rename" else argv[-1])
+        ended = run(argv, deadline, keep=(self.lock,), env=self.engine.environment)
+        note = {} if ended.ok else {"said": ended.complaint}
+        self.journal.write("command", sync, argv=argv, status=ended.status, seconds=round(ended.seconds, 3), **note)
+        return ended
+
+    def refuse_run(self, container: str) -> None:
+        """Raise LeftAlone for the id of a container that is a run of a batch service, in whatever state.
+
+        Each id is asked about once: labels and image stay, and so nothing is asked between a stop and a start. Raises
+        StepFailed when the engine cannot be asked, and for a name: it may be another container's a moment later.
+        """
+        found = None if container in self._spared else self.inspect(container)
+        if found is None:  # or there is none that could be changed
+            return
+        known = recognised(self.batches, found, self.image(found["Image"]))
+        if known:
+            raise LeftAlone(
+                f"the container {found['Name'].lstrip('/')} ({found['Id'][:12]}) is {known}: it is left alone"
+            )
+        if found["Id"] != container:
+            raise StepFailed(f"{container} is the id of no container")
+        self._spared.add(container)
+
+    def inspect(self, container: str) -> Optional[Dict[str, Any]]:
+        """What the engine says of a container, None when there is none; waits for an engine that went away.
+
+        Raises StepFailed when it does not come back.
+        """
+        return self._asked(lambda: self.engine.container(container))
+
+    def image(self, image: str) -> Optional[Dict[str, Any]]:
+        """The same of an image."""
+        return self._asked(lambda: self.engine.image(image))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ask()
+            except EngineError as error:
+                if time.monotonic() > until:
+                    raise StepFailed(error.message) from error
+                time.sleep(0.5)
+
+    def create(self, spec: Spec, name: str, image: str, extra: Dict[str, str]) -> str:
+        """Create a container that does not run yet; give its id. One of that name left by an earlier try is used."""
+        ended = self.change(create_command(spec, name, image, extra), QUICK)
+        found = self.inspect(name)
+        if found is None:
+            raise StepFailed(f"{name} could not be created: {ended.complaint}")
+        return str(found["Id"])
+
+    def ensure_restart(self, container: str, policy: str, sync: bool = True) -> None:
+        command = ["docker", "update", "--restart", policy, container]
+        self._lead(container, command, lambda found: found is not None and policy_of(found) == policy, QUICK, sync)
+
+    def ensure_name(self, container: str, name: str) -> None:
+        def named(found: Optional[Dict[str, Any]]) -> bool:
+            return found is not None and found["Name"].lstrip("/") == name
+
+        if not named(self.inspect(container)):
+            self._lead(container, ["docker", "rename", container, name], named, QUICK)
+
+    def ensure_stopped(self, container: str, grace: int, sync: bool = True) -> None:
+        """Stop a container with its grace period, and be sure that it is. One that is gone counts as stopped.
+
+        Raises StillRuns when it has not ended after all patience.
+        """
+        command, until = ["docker", "stop", "-t", str(grace), container], time.monotonic() + PATIENCE
+        self.unobeyed.add(container)
+        try:
+            self._lead(container, command, lambda found: not lives(found), grace + QUICK, sync)
+        except AtFault as error:
+            while lives(self.inspect(container)):
+                if time.monotonic() > until:
+                    raise StillRuns(f"{error}; it still runs, and may end at any moment") from error
+                time.sleep(PAUSE)
+        self.unobeyed.discard(container)
+
+    def ensure_started(self, container: str, sync: bool = True) -> None:
+        """Start a container. What becomes of it then is for the watch to judge."""
+        self._lead(container, ["docker", "start", container], lives, QUICK, sync)
+
+    def ensure_gone(self, container: str) -> None:
+        """Remove a container that does not run; the engine refuses to remove a running one."""
+        self._lead(container, ["docker", "rm", container], lambda found: found is None, QUICK)
+
+    def _lead(
+        self,
+        container: str,
+        command: List[str],
+        there: Callable[[Optional[Dict[str, Any]]], bool],
+        deadline: float,
+        sync: bool = True,
+    ) -> None:
+        """Run a command until the container is where it is to be.
+
+        What fails twice though the engine can act is the container's own fault: AtFault is raised at once, since a
+        consumer may be down. Whatever else fails is tried again until all patience is spent.
+        """
+        until, pause, faults = time.monotonic() + PATIENCE, PAUSE, 0
+        while True:
+            ended = self.change(command, deadline, sync)
+            if ended.ok or there(self.inspect(container)):
+                return
+            said = f"docker {command[1]} failed: {ended.complaint}"
+            faults = faults + 1 if ended.status is not None and self.engine.acts() else 0
+            if faults > 1:
+                raise AtFault(said)
+            if not faults and time.monotonic() > until:
+                raise StepFailed(said)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,255 @@
+"""Questions to the docker engine over its own socket. What changes a container is a `docker` command.
+
+Asking the socket costs a millisecond where the command costs thirty, and answers with status codes instead of English.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.parse
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+from gpu_runbook.common.foreign_text import one_line
+from gpu_runbook.protocol.forms import ContainerId, Form, ImageId, Time, has
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.docker.unix_http import Answer, request
+
+DEFAULT = "unix:///var/run/docker.sock"
+SECONDS = 10.0
+LIMIT = 32 << 20  # bytes of one answer; logs are the longest
+LINE = 1 << 16  # bytes of one line of a pull's progress
+NONE = type(None)
+
+# What is relied upon in an answer, as `fits` reads it.
+CONTAINER = {
+    "Id": ContainerId,
+    "Name": str,
+    "Image": ImageId,
+    "RestartCount": int,
+    "Config": {"Labels": (dict, NONE), "Image": (str, NONE)},
+    "State": {
+        "Status": str,
+        "Running": bool,
+        "Restarting": bool,
+        "ExitCode": int,
+        "StartedAt": Time,
+        "FinishedAt": Time,
+    },
+    "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
+}
+IMAGE = {"Id": ImageId, "RepoTags": [str], "RepoDigests": [str], "Config": (NONE, {"Labels": (dict, NONE)})}
+ABLE = {"ContainerdCommit": (NONE, {"ID": str})}
+LISTED = [{"Id": ContainerId, "Names": [str], "Labels": (dict, NONE), "State": str}]
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
+
+
+class EngineError(Refusal):
+    """The engine answered with an error status; `status` is 0 when it did not answer at all."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(one_line(message), "see systemctl status docker on the server", "server")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One docker engine, named by its socket. All times in seconds; every answer is bounded by `seconds`."""
+
+    address: str
+    hidden: Tuple[str, ...] = ()  # what nobody may see, as a container might spell it into its log; longest first
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """What a `docker` command needs to reach the same engine."""
+        return {"DOCKER_HOST": self.address}
+
+    def get(
+        self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS, shape: Any = (dict, list)
+    ) -> Any:
+        """The JSON answer of one GET, which has that shape. Raises EngineError."""
+        return self.read(self.ask("GET", path, query, seconds=seconds), shape)
+
+    def container(self, name_or_id: str, seconds: float = SECONDS) -> Optional[Dict[str, Any]]:
+        """What `docker inspect` shows of a container, None when there is none."""
+        return self._found("/containers/{}/json".format(urllib.parse.quote(name_or_id, safe="")), seconds, CONTAINER)
+
+    def image(self, name: str) -> Optional[Dict[str, Any]]:
+        """What `docker image inspect` shows, None when there is none."""
+        return self._found("/images/{}/json".format(urllib.parse.quote(name, safe="")), SECONDS, IMAGE)
+
+    def containers(self) -> Any:
+        """What `docker ps --all` lists."""
+        return self.get("/containers/json", {"all": "1"}, shape=LISTED) or []
+
+    def acts(self) -> bool:
+        """Whether it can do anything to a container. While its containerd is away it answers all the same."""
+        try:
+            told = self.get("/info", shape=ABLE).get("ContainerdCommit")
+        except EngineError as error:
+            return error.status in (403, 404)  # one that does not tell
+        return not told or told["ID"] != "N/A"
+
+    def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
+        """The log of a container, both streams in order; all of it when `tail` is 0, bounded to its last MiB."""
+        query = {"stdout": "1", "stderr": "1", "tail": str(tail) if tail else "all", "timestamps": str(int(stamps))}
+        if since:
+            query["since"] = f"{since:.9f}"
+        raw = self.ask("GET", f"/containers/{container}/logs", query, seconds=SECONDS)
+        text = _demultiplexed(raw)
+        for secret in self.hidden:
+            text = text.replace(secret, "•••")
+        return text[-(1 << 20) :]
+
+    def stamped_logs(self, container: str, since: float) -> List[Tuple[str, str]]:
+        """The lines since a time, each with the engine's own stamp: RFC 3339 of fixed width, so that stamps sort."""
+        lines = self.logs(container, since=since, stamps=True).split("\n")  # a text may hold what else ends lines
+        pairs = [line.partition(" ") for line in lines]
+        return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
+
+    def read(self, raw: bytes, shape: Any) -> Any:
+        """An answer as JSON that has the shape. Raises EngineError."""
+        try:
+            data = json.loads(raw)
+        except (ValueError, RecursionError):
+            data = ...  # of no shape
+        if not fits(shape, data):
+            raise EngineError(0, f"the docker engine at {self.address} gave an answer that cannot be read")
+        return data
+
+    def _found(self, path: str, seconds: float, shape: Any) -> Optional[Dict[str, Any]]:
+        try:
+            found: Dict[str, Any] = self.get(path, seconds=seconds, shape=shape)
+            return found
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Optional[Dict[str, str]],
+        headers: Optional[Dict[str, str]] = None,
+        seconds: float = SECONDS,
+    ) -> bytes:
+        with closing(self.send(method, path, query, headers or {}, seconds)) as answer:
+            try:
+                return answer.read(LIMIT)
+            except OSError as error:
+                raise EngineError(0, f"the docker engine at {self.address} broke off: {error}") from error
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Optional[Dict[str, str]],
+        headers: Dict[str, str],
+        seconds: float,
+        endless: bool = False,
+    ) -> Answer:
+        """Ask, and give the answer to be read as it comes; `seconds` as the Answer takes them. Raises EngineError."""
+        # No version in the path: the engine then speaks its own, and neither an old nor a new one refuses.
+        target = path + ("?" + urllib.parse.urlencode(query) if query else "")
+        socket = self.address[len("unix://") :]
+        try:
+            answer = Answer(socket, request(method, target, headers), seconds, endless)
+        except OSError as error:
+            raise EngineError(0, f"the docker engine at {self.address} does not answer: {error}") from error
+        if answer.status < 400:
+            return answer
+        with closing(answer):
+            raise EngineError(answer.status, _refused(answer))
+
+
+def find(wanted: str = "", seconds: float = SECONDS) -> Engine:
+    """The engine a `docker` command of this user would talk to, or the one hosts.yaml names; it has to answer in time.
+
+    Raises Refusal (kind server) when it is not there or may not be used.
+    """
+    address = wanted or os.environ.get("DOCKER_HOST", "") or _context() or DEFAULT
+    if not address.startswith("unix://"):
+        raise Refusal(
+            f"the docker engine at {address} is not on this server",
+            "set docker_host in hosts.yaml to the engine's unix:// socket",
+            "server",
+        )
+    engine = Engine(address)
+    try:
+        engine.get("/version", seconds=seconds)
+    except EngineError as error:
+        raise _unreachable(engine, error) from error
+    return engine
+
+
+def _unreachable(engine: Engine, error: EngineError) -> Refusal:
+    cause = error.__cause__
+    if isinstance(cause, PermissionError):
+        return Refusal(
+            f"the login user may not use the docker engine at {engine.address}",
+            "add the user to the group docker (usermod -aG docker USER), or set sudo: true for this server",
+            "server",
+        )
+    if isinstance(cause, FileNotFoundError):
+        return Refusal(
+            f"no docker engine at {engine.address}",
+            "install docker and start it (systemctl enable --now docker), or set docker_host in hosts.yaml",
+            "server",
+        )
+    return Refusal(error.message, "see systemctl status docker on the server", "server")
+
+
+def _context() -> str:
+    """The address of the docker context this user has chosen, as the `docker` command would find it."""
+    home = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    try:
+        with open(os.path.join(home, "config.json"), encoding="utf-8") as file:
+            name = os.environ.get("DOCKER_CONTEXT") or json.load(file).get("currentContext", "default")
+        if name == "default":
+            return ""
+        import hashlib  # for this alone, which is rare
+
+        folder = hashlib.sha256(name.encode()).hexdigest()
+        with open(os.path.join(home, "contexts", "meta", folder, "meta.json"), encoding="utf-8") as file:
+            return str(json.load(file)["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return ""  # no readable choice: the default it is, as for the docker command
+
+
+def fits(shape: Any, data: Any) -> bool:
+    """A shape is a type, a form, a mapping of what must be there, a list of it, which may be null, or several."""
+    if isinstance(shape, dict):
+        return isinstance(data, dict) and all(fits(inner, data.get(key)) for key, inner in shape.items())
+    if isinstance(shape, list):
+        return data is None or (isinstance(data, list) and all(fits(shape[0], entry) for entry in data))
+    if isinstance(shape, tuple):
+        return any(fits(one, data) for one in shape)
+    return has(shape, data) if isinstance(shape, Form) else isinstance(data, shape)
+
+
+def _refused(answer: Answer) -> str:
+    """What an answer with an error status says."""
+    try:
+        body = answer.read(LINE)
+    except OSError:
+        return f"status {answer.status}"
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def _demultiplexed(raw: bytes) -> str:
+    """The engine frames logs of containers without a terminal: stream, 3 zero bytes, length, text."""
+    parts, at = [], 0
+    while at + 8 <= len(raw) and raw[at] <= 2 and raw[at + 1 : at + 4] == b"\0\0\0":
+        length = int.from_bytes(raw[at + 4 : at + 8], "big")
+        parts.append(raw[at + 8 : at + 8 + length])
+        at += 8 + length
+    text = b"".join(parts) if parts else raw
+    return text.decode("utf-8", "replace")

@@ -1,0 +1,46 @@
+"""What the docker engine asks of a registry, which digest a tag has; and what an image says of itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.parse
+from typing import Any, Dict, Optional, Tuple
+
+from gpu_runbook.common.foreign_text import one_line
+from gpu_runbook.protocol.forms import Digest
+from gpu_runbook.server.docker.engine import Engine
+
+REVISION = "org.opencontainers.image.revision"
+LONGEST = 80  # characters of what a label says of a commit; the longest one has 64
+
+
+def manifest(engine: Engine, image: str, login: Optional[Dict[str, str]] = None) -> str:
+    """The digest the registry holds for a tag, `sha256:…`, asked by the engine itself without pulling.
+
+    Raises EngineError: 401 or 403 for a refused login, 404 for a tag or repository that is not there.
+    """
+    path = "/distribution/{}/json".format(urllib.parse.quote(image, safe="/:"))
+    raw = engine.ask("GET", path, None, headers=login_header(login), seconds=30.0)
+    return str(engine.read(raw, {"Descriptor": {"digest": Digest}})["Descriptor"]["digest"])
+
+
+def revision(image: Dict[str, Any]) -> str:
+    """The commit an image was built from, as the label says that build tools write; empty when it has none.
+
+    It may say anything, in one short line: whether that is a commit is for whoever asks for it.
+    """
+    return one_line(str(((image.get("Config") or {}).get("Labels") or {}).get(REVISION) or ""), LONGEST)
+
+
+def login_header(login: Optional[Dict[str, str]]) -> Dict[str, str]:
+    """`login` has username, password and serveraddress."""
+    if not login:
+        return {}
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(login).encode()).decode()}
+
+
+def repository(image: str) -> Tuple[str, str]:
+    """`server/name:tag` as (`server/name`, `tag`); a port of the server is no tag."""
+    head, _, tail = image.rpartition(":")
+    return (image, "") if not head or "/" in tail else (head, tail)

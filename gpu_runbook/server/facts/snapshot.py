@@ -1,0 +1,157 @@
+"""What a server is like at one moment: the record, the last run, who holds which place, which images are there."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pwd
+import socket
+import time
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from gpu_runbook.common.foreign_text import named
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.plan import BatchMarks, Occupant, Record
+from gpu_runbook.protocol.snapshot import BatchState, Look, Wanted
+from gpu_runbook.protocol.words import CRITICAL, WARNING, Check
+from gpu_runbook.server.checks import batch
+from gpu_runbook.server.docker import registry
+from gpu_runbook.server.docker.batch_containers import recognised
+from gpu_runbook.server.docker.batch_runs import marks_in
+from gpu_runbook.server.docker.containers import AT_WORK, has_name, occupants
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.ours import Known, is_labelled
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import pause, record
+from gpu_runbook.server.state import stopped as meant
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import guarded
+
+Listed = List[Dict[str, Any]]
+
+
+def view(
+    request: Dict[str, Any],
+    engine: Engine,
+    store: Store,
+    wanted: Sequence[Wanted],
+    listed: Listed,
+    rows: List[Check],
+    digests: Dict[str, str],
+) -> Look:
+    """Everything but the rows, which were asked before; `request`: variables and batches. `listed`: by the engine."""
+    known, damaged = record.load(store)
+    rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
+    stopped, problem = meant.load(store)
+    rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store, time.time())[1]) if said]
+    model = config_key.chosen(store)
+    rows += [_unreadable(store)] if model is None else []
+    batches = marks_in(request)
+    named, consumers = Known(store, known), [entry for entry in wanted if entry.kind == "consumer"]
+    held = {one.service: _holders(store, engine, one, named, listed, batches) for one in consumers}
+    rows += [row for service, found in held.items() for row in (*_crowded(service, found), *_runs(service, found))]
+    rows += [row for one in consumers for row in _strays(one.service, named, listed, batches)]
+    images, revisions = _images(engine, known, digests)
+    return Look(
+        hostname=socket.gethostname(),
+        at=journals.now(),
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        rows=tuple(rows),
+        record=known,
+        run=journals.last(store),
+        newest=(journals.runs(store) or [""])[-1],
+        occupants=held,
+        containers=tuple(entry["Id"] for entry in listed),
+        digests=digests,
+        images=images,
+        revisions=revisions,
+        same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
+        configs={entry.service: hashed for entry in wanted for hashed in _in_place(store, entry)},
+        model=model or "",
+        batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
+        variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
+        pause=pause.current(store, time.time()),
+        stopped=stopped,
+    )
+
+
+def _holders(
+    store: Store, engine: Engine, entry: Wanted, named: Known, listed: Listed, batches: Sequence[BatchMarks]
+) -> Tuple[Occupant, ...]:
+    """Who holds a consumer's place, and at which offset each took over: its release keeps a copy of that moment."""
+    found = occupants(engine, named, entry.service, listed, batches)
+    if entry.offset is None:
+        return found
+    kept = {one.release: os.path.join(store.release(one.release, entry.service), "offset.yaml") for one in found}
+    return tuple(
+        dataclasses.replace(one, took_over=offset.position(entry.offset, kept[one.release]) if one.release else None)
+        for one in found
+    )
+
+
+def _crowded(service: str, found: Tuple[Occupant, ...]) -> List[Check]:
+    if len(found) < 2 or any(one.batch for one in found):  # nobody is to be told to stop a training run
+        return []
+    names = " and ".join(named(entry.name, service) for entry in found)
+    hint = "stop and rename the one that is not to be there; two would write the same offset file"
+    return [Check(service, CRITICAL, f"several containers hold the place of {service}: {names}", hint=hint)]
+
+
+def _runs(service: str, found: Tuple[Occupant, ...]) -> Iterator[Check]:
+    """A run of a batch service that holds a consumer's place is as sacred as any other."""
+    hint = "rename it; or correct container:, label: or image: of the batch service in hosts.yaml"
+    for one in found:
+        if one.batch:
+            yield Check(service, CRITICAL, f"the container {one.name} is {one.batch}: it is left alone", hint=hint)
+
+
+def _strays(service: str, named: Known, listed: Listed, batches: Sequence[BatchMarks]) -> Iterator[Check]:
+    """An image hands its labels down; or it is a second consumer, which somebody has started by hand."""
+    hint = "stop it by hand if it reads the same stream: two would write the same offset file"
+    for entry in listed:
+        if entry.get("State") not in AT_WORK or not is_labelled(entry, service) or has_name(entry, service):
+            continue
+        if not named.names(entry, service) and not recognised(batches, entry):
+            name = (entry["Names"] or [entry["Id"][:12]])[0].lstrip("/")
+            said = f"{name} runs with our label for {service}, and neither record nor journals know it"
+            yield Check(service, WARNING, f"{said}: it is left alone", hint=hint)
+
+
+def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dict[str, str], Dict[str, str]]:
+    """By image: its local id, empty when it is gone; and the revision of the code it was built from, if it says so."""
+    asked = {placed.image for entry in known.releases for placed in entry.services.values()}
+    asked |= {placed.image_id for entry in known.releases for placed in entry.services.values()}
+    asked |= set(digests.values())
+    found = {image: engine.image(image) or {} for image in sorted(asked - {""})}
+    ids = {image: str(one.get("Id", "")) for image, one in found.items()}
+    return ids, {image: registry.revision(one) for image, one in found.items() if one and image in digests.values()}
+
+
+def _in_place(store: Store, entry: Wanted) -> List[str]:
+    present = _present(entry)
+    return [] if present is None else [store.keyed_hash(present.decode("utf-8", "replace"))]
+
+
+def _same_config(store: Store, entry: Wanted) -> bool:
+    assert entry.config is not None  # noqa: S101  the caller asked
+    return _present(entry) == (config_key.with_chosen(store, entry.config, entry.text) or entry.text).encode()
+
+
+def _present(entry: Wanted) -> Optional[bytes]:
+    """The config in place, None where none is, or none that can be read."""
+    try:
+        found = guarded.read(entry.config.path) if entry.config else None
+    except OSError:
+        return None
+    return found[0] if found else None
+
+
+def _unreadable(store: Store) -> Check:
+    hint = "move it away, then choose again: fab models.use"
+    return Check("model", CRITICAL, f"{store.model} is damaged: which model was chosen is not known", hint=hint)
+
+
+def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:
+    image = engine.image(entry.marks.local_tag) if entry.marks else None
+    return BatchState(next_image=str(image["Id"]) if image else "", runs=batch.runs(entry, engine, listed))

@@ -1,0 +1,265 @@
+"""Trained models on disk: which dated directories there are, and whether the file in each of them is whole.
+
+A model is never unpickled: loading one runs whatever code is in it. What PyTorch saves is a ZIP archive, which tells by
+itself whether all of it is there; a checksum tells the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import stat
+import struct
+import time
+import zipfile
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import IO, Callable, ContextManager, List, Optional, Set, Tuple
+
+from gpu_runbook.protocol.forms import Annotated, Count, Place, Time, maybe, text
+from gpu_runbook.server.system import guarded
+
+ARCHIVES = (".pt", ".pth", ".zip", ".npz", ".keras")  # of any other file only size and checksum are judged
+BLOCK = 1 << 20  # bytes read at a time
+FRESH, AHEAD = 300.0, 86400.0  # seconds: so long a file that is not whole may be on its way; so far a clock may differ
+SIDECAR_LIMIT = 4096  # bytes
+# What no model has, and would take all memory or all day.
+MOST = 10_000  # directories; open files of one process
+LARGEST, UNPACKED = 1 << 42, 100  # bytes of a file; times of them in what it unpacks to
+LIST = 4 << 20  # bytes of the list of an archive's parts
+
+WHOLE, CHANGED, DAMAGED, WRITING, MISSING, OUTSIDE = "whole", "changed", "damaged", "writing", "missing", "outside"
+
+_LOCAL = struct.Struct("<4s22xHH")  # a member's header in its place: signature, length of its name and of what follows
+_END = b"PK\x05\x06"
+_END_SIZE = 22
+
+ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]
+Sha256 = Annotated[str, text("a sha256", "[0-9a-f]{64}")]
+MaybeSha256 = Annotated[str, maybe(Sha256)]
+Identity = Tuple[int, int]  # device and inode
+Reading = Callable[[int], None]  # hears of every so many bytes that were read
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What is known of one model. `sha256` is empty as long as nobody has read all of it."""
+
+    date: str  # the name of its directory; empty for one that lies elsewhere
+    path: Place
+    state: ModelState
+    sentence: str
+    size: Count = 0
+    mtime: int = 0  # nanoseconds since 1970
+    modified: Time = ""  # the same
+    sha256: Sha256 = ""
+    promised: Optional[MaybeSha256] = None  # what a file beside it says, as sha256sum does; empty when it says nothing
+    verified: Time = ""  # when these bytes were found to be right, by size and time of the file
+
+
+def is_dated(name: str) -> bool:
+    """Whether a directory is named for a day, `2026-04-20`, perhaps with something behind it, `2026-04-20-b`."""
+    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2})([-_.][\w.-]{1,60})?", name, re.ASCII)
+    try:
+        return bool(match and datetime.strptime(match[1], "%Y-%m-%d"))
+    except ValueError:
+        return False
+
+
+def directories(folder: str) -> Tuple[List[str], List[str]]:
+    """The names in a folder of models: the dated ones, oldest first, and the others. Raises OSError."""
+    with guarded.folder(folder) as at, os.scandir(at) as entries:
+        listed = list(itertools.islice(entries, MOST + 1))
+        if len(listed) > MOST:
+            raise guarded.Unfit(f"there are more than {MOST} entries in it")
+        names = sorted(one.name for one in listed if not one.name.startswith(".") and _is_directory(folder, one))
+    return [name for name in names if is_dated(name)], [name for name in names if not is_dated(name)]
+
+
+def _is_directory(folder: str, entry: os.DirEntry[str]) -> bool:  # novm: nobody evaluates that
+    """Whether it is one, or a link to one in the folder; a dated link that leads out of it is told as a model."""
+    if not entry.is_symlink():
+        return entry.is_dir(follow_symlinks=False)
+    try:
+        return stat.S_ISDIR(guarded.found(folder, entry.name).st_mode)
+    except guarded.Outside:
+        return is_dated(entry.name)
+    except OSError:
+        return False
+
+
+def opened(path: str, date: str) -> ContextManager[IO[bytes]]:
+    """The file of a model. Below the folder of its dated directory links may lead about, and not out of it."""
+    folder = path.rpartition(f"/{date}/")[0] if date else ""
+    return guarded.opened(folder, path[len(folder) + 1 :]) if folder else guarded.opened(path)
+
+
+def seen(folder: str, date: str, file: str, writers: Set[Identity]) -> ModelFile:
+    """The model of one dated directory, judged by what is cheap to see; it may not be a link out of the folder."""
+    return looked_at(os.path.join(folder, date, file), date, writers)
+
+
+def looked_at(path: str, date: str, writers: Set[Identity]) -> ModelFile:
+    """A model judged by its size, its structure, and whether somebody is at it. `writers`: as of `open_for_writing`."""
+    try:
+        with opened(path, date) as file:
+            found = os.fstat(file.fileno())
+            trouble = _trouble(path, file, found)
+    except FileNotFoundError:
+        return ModelFile(date, path, MISSING, f"there is no {os.path.basename(path)}")
+    except guarded.Outside as error:
+        return ModelFile(date, path, OUTSIDE, str(error))
+    except OSError as error:
+        said = str(error) if isinstance(error, guarded.Unfit) else f"it cannot be read: {error.strerror}"
+        return ModelFile(date, path, DAMAGED, said)
+    is_fresh = bool(trouble) and -AHEAD < time.time() - found.st_mtime < FRESH
+    is_open = (found.st_dev, found.st_ino) in writers
+    state = WRITING if is_open or is_fresh else DAMAGED if trouble else WHOLE
+    sentence = {WHOLE: "whole", WRITING: "it is being written now"}.get(state, trouble)
+    promised = _promised(path, date)
+    return ModelFile(
+        date, path, state, sentence, found.st_size, found.st_mtime_ns, _stamp(found.st_mtime), promised=promised
+    )
+
+
+def _stamp(seconds: float) -> str:
+    """Empty for a time beyond the year 9999, which a file may have as well."""
+    try:
+        return datetime.fromtimestamp(int(seconds), timezone.utc).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def read(model: ModelFile, reading: Reading) -> ModelFile:
+    """The same model after every byte of it was read: with its sha256, and damaged if a checksum says so."""
+    digest, left = hashlib.sha256(), model.size
+    try:
+        with opened(model.path, model.date) as file:
+            while left > 0:  # of one that grows, no more than was seen
+                block = file.read(min(BLOCK, left))
+                digest.update(block)
+                reading(len(block))
+                left = left - len(block) if block else 0
+            trouble = _broken_member(file, reading) if model.path.endswith(ARCHIVES) else ""
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        return replace(model, state=DAMAGED, sentence=f"it cannot be read: {error.strerror}")
+    read_through = replace(model, sha256=digest.hexdigest())
+    if (after.st_size, after.st_mtime_ns) != (model.size, model.mtime):
+        return replace(read_through, state=WRITING, sentence="it was written to while it was read")
+    if trouble:
+        return replace(read_through, state=DAMAGED, sentence=trouble)
+    if model.promised is not None and model.promised != read_through.sha256:
+        said = "is not that of" if model.promised else "cannot be compared, there is none in"
+        sentence = f"its sha256 {said} {os.path.basename(model.path)}.sha256"
+        return replace(read_through, state=DAMAGED, sentence=sentence)
+    return read_through
+
+
+def open_for_writing(name: str) -> Set[Identity]:
+    """The files of that name that processes have open for writing; of other users' processes root alone sees them."""
+    found = set()
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            for handle in itertools.islice(os.listdir(f"/proc/{process}/fd"), MOST):
+                if os.readlink(f"/proc/{process}/fd/{handle}").endswith(f"/{name}"):
+                    with open(f"/proc/{process}/fdinfo/{handle}", encoding="ascii") as file:
+                        flags = re.search(r"^flags:\s*([0-7]+)", file.read(), re.MULTILINE)
+                    if flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                        entry = os.stat(f"/proc/{process}/fd/{handle}")
+                        found.add((entry.st_dev, entry.st_ino))
+        except OSError:  # it has ended, or it is not ours to look into
+            continue
+    return found
+
+
+class _Packed:
+    """An archive's file, of which nobody takes much at a time, whatever stands in it of the length of its parts."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > LIST:
+            raise _Unlikely("it is no model: the list of its parts is too long")
+        return self._read(LIST if size < 0 else size)
+
+
+class _Unlikely(Exception):
+    """An archive is whole, perhaps, but no model looks like that; the text says why."""
+
+
+def _members(file: IO[bytes]) -> Tuple[zipfile.ZipFile, List[zipfile.ZipInfo]]:
+    archive = zipfile.ZipFile(_Packed(file))
+    members = archive.infolist()
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise _Unlikely("it is no model: a part of it is packed in a way that none is")
+    return archive, members
+
+
+def _trouble(path: str, file: IO[bytes], found: os.stat_result) -> str:
+    if found.st_size == 0:
+        return "it is empty"
+    if found.st_size > LARGEST:
+        return f"it is no model: it is longer than {LARGEST >> 40} TiB"
+    return _broken_archive(file, found.st_size) if path.endswith(ARCHIVES) else ""
+
+
+def _broken_archive(file: IO[bytes], size: int) -> str:
+    """What is missing of a ZIP archive by its structure, empty when all its parts are where they should be."""
+    if file.read(4) != b"PK\x03\x04":
+        return "it is no model: no ZIP archive, as PyTorch has saved since 1.6"
+    try:
+        archive, members = _members(file)
+        begins = sorted(member.header_offset for member in members)
+        for member, following in zip(sorted(members, key=_begin), [*begins[1:], archive.start_dir]):
+            file.seek(member.header_offset)
+            signature, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+            end = member.header_offset + _LOCAL.size + name + extra + member.compress_size
+            if signature != b"PK\x03\x04" or end > following:
+                return "it is not whole: a part of it is not where it should be"
+        file.seek(size - _END_SIZE - len(archive.comment))
+        if min(begins, default=1) != 0 or file.read(4) != _END:
+            return "it is not whole: there is more or less in it than it should be"
+        if sum(member.file_size for member in members) > UNPACKED * size:
+            return f"it is no model: it unpacks to more than {UNPACKED} times its size"
+    except _Unlikely as unlikely:
+        return str(unlikely)
+    except Exception:  # the bytes may be anything, and each kind of damage has an exception of its own
+        return "it is not whole: its end is missing or damaged"
+    return ""
+
+
+def _broken_member(file: IO[bytes], reading: Reading) -> str:
+    """Whether the checksum of each part is right; nothing is extracted."""
+    try:
+        file.seek(0)
+        archive, members = _members(file)
+        for member in members:
+            with archive.open(member) as content:
+                for block in iter(lambda: content.read(BLOCK), b""):
+                    reading(len(block))
+    except OSError:
+        raise
+    except Exception:  # as above
+        return "it is damaged: the checksum of a part of it is wrong"
+    return ""
+
+
+def _begin(member: zipfile.ZipInfo) -> int:
+    return member.header_offset
+
+
+def _promised(path: str, date: str) -> Optional[str]:
+    """The checksum in the file beside it, None without one."""
+    try:
+        with opened(f"{path}.sha256", date) as file:
+            text = file.read(SIDECAR_LIMIT).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""
+    match = re.match(r"([0-9a-fA-F]{64})(?:\s|$)", text)
+    return match[1].lower() if match else ""

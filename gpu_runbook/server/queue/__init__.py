@@ -1,0 +1,1 @@
+"""The stream that a consumer reads, and how far it has come."""

@@ -1,0 +1,1 @@
+"""What is no longer needed: after a run, and when somebody asks."""

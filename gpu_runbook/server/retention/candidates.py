@@ -1,0 +1,188 @@
+"""What lies on a server and nothing needs any more. Only looks: what is found may be removed by its id, by no name.
+
+A container goes when `server.docker.ours` judges that we have made it, and it is no run of a batch service. An image
+goes by the digest that a run of ours has brought, once no kept release, no container and no training needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
+
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import Annotated, ContainerId, Count, Place, has, text
+from gpu_runbook.protocol.plan import BatchMarks, Plan, Record, Release
+from gpu_runbook.protocol.words import Malformed, Refusal
+from gpu_runbook.server.docker import ours
+from gpu_runbook.server.docker.batch_containers import recognised
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.ours import Named, is_made, recorded
+from gpu_runbook.server.retention import after_run
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import record
+from gpu_runbook.server.state.store import Store
+
+OLD = 3600.0  # seconds before something that no release names counts as left behind
+AT_REST = ("created", "exited", "dead")
+LISTED = [
+    {"Id": ContainerId, "Names": [str], "Labels": (dict, type(None)), "State": str, "ImageID": str, "Created": int}
+]
+FOLDER, CONTAINER, IMAGE, JOURNAL, FILE, RELEASE = "folder", "container", "image", "journal", "file", "release"
+
+ThingKind = Annotated[str, text("a kind of thing", "folder|container|image|journal|file|release")]
+Listed = List[Dict[str, Any]]
+Lines = List[Dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing to remove. `id`: a release, a container, an image by digest, a run or a path. `size` in bytes; layers
+    that an image shares with others count too, and stay."""
+
+    kind: ThingKind
+    id: str
+    name: str
+    size: Count
+    why: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the record, the journals and the engine tell, read once."""
+
+    kept: Tuple[Release, ...]
+    dropped: Tuple[Release, ...]
+    staying: FrozenSet[str]  # releases and runs whose folders stay
+    journals: Dict[str, Lines]
+    listed: Listed
+    batches: Sequence[BatchMarks]
+
+
+def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks]) -> List[Thing]:
+    """Everything that may go, in the order in which it is removed.
+
+    Raises Refusal for a damaged record: what its entries need is not known.
+    """
+    told, problems = record.load(store)
+    if problems:
+        raise Refusal(f"{problems[0]}; nothing was removed", "what a damaged entry needs is not known: repair it first")
+    if not store.exists:
+        return []
+    kept, dropped = after_run.split(told, keep)
+    stale = after_run.stale(store, kept)
+    lines = {run: journals.read(store.journal(run)) for run in journals.runs(store)}
+    listed = engine.get("/containers/json", {"all": "1"}, shape=LISTED) or []
+    staying = frozenset(os.listdir(store.releases)) - frozenset(stale)
+    known = Known(kept, dropped, staying, lines, listed, batches)
+    gone = {entry.id for entry in dropped}
+    releases = [_folder(store, RELEASE, entry.id, f"beyond the newest {keep}") for entry in dropped]
+    folders = [_folder(store, FOLDER, name, "of a run that is over") for name in stale if name not in gone]
+    # Without a record nothing is known of what is needed.
+    containers = list(_containers(engine, known)) if told.releases else []
+    images = list(_images(engine, known, {one.id for one in containers})) if told.releases else []
+    return [*releases, *containers, *images, *folders, *_journals(store), *_half_written(store)]
+
+
+def _containers(engine: Engine, known: Known) -> Iterator[Thing]:
+    dropped, staged = recorded(Record(releases=known.dropped)), _staged(known.journals)
+    for entry in known.listed:
+        if not may_go(entry, known, time.time()):
+            continue
+        found = engine.get(f"/containers/{entry['Id']}/json", {"size": "1"}, seconds=60.0, shape={"Image": str})
+        image, named = engine.image(found["Image"]), [*dropped.get(entry["Id"], ()), *staged.get(entry["Id"], ())]
+        if is_made(named, found, image) and not recognised(known.batches, found, image):
+            why = "of a release that is no longer kept" if entry["Id"] in dropped else "left behind by a run"
+            size = int(found.get("SizeRw") or 0)
+            yield Thing(CONTAINER, entry["Id"], f"{_name(entry)} ({entry['Id'][:12]})", size, why)
+
+
+def may_go(entry: Dict[str, Any], known: Known, now: float) -> bool:
+    """Whether a listed container is at rest, holds no place, and was staged by a run of this root that nobody needs.
+
+    `now`: seconds since 1970.
+    """
+    labels = entry.get("Labels") or {}
+    in_place = _name(entry) == labels.get(ours.SERVICE)
+    if entry["State"] not in AT_REST or in_place:
+        return False
+    if entry["Id"] in recorded(Record(releases=known.kept)) or labels.get(ours.RELEASE) in known.staying:
+        return False
+    if entry["Id"] in recorded(Record(releases=known.dropped)):
+        return True
+    return entry["Id"] in _staged(known.journals) and abs(now - entry["Created"]) > OLD  # or the clock was set back
+
+
+def _staged(told: Dict[str, Lines]) -> Dict[str, List[Named]]:
+    """By id, the containers that runs have made ready."""
+    found: Dict[str, List[Named]] = {}
+    for run, lines in told.items():
+        for line in lines:
+            if line["event"] == "staged":
+                found.setdefault(str(line.get("container")), []).append(Named(str(line.get("service")), run))
+    return found
+
+
+def _name(entry: Dict[str, Any]) -> str:
+    names: List[str] = entry["Names"] or [""]
+    return names[0].lstrip("/")
+
+
+def _images(engine: Engine, known: Known, going: Set[str]) -> Iterator[Thing]:
+    """`going`: ids of the containers that are to be removed."""
+    kept = _named(known.kept)
+    needed = {placed.image_id for entry in known.kept for placed in entry.services.values()}
+    needed |= {entry["ImageID"] for entry in known.listed if entry["Id"] not in going}
+    needed |= {_id(engine, name) for name in kept | {one.local_tag for one in known.batches}}
+    for name in sorted((_named(known.dropped) | brought(known.journals)) - kept):
+        found = engine.image(name) if "@" in name else None  # one without a digest was not brought by us
+        if found and found["Id"] not in needed:
+            yield Thing(IMAGE, name, name, int(found.get("Size") or 0), "of no release that is kept")
+
+
+def _named(releases: Sequence[Release]) -> Set[str]:
+    return {placed.image for entry in releases for placed in entry.services.values()}
+
+
+def _id(engine: Engine, image: str) -> str:
+    return str((engine.image(image) or {}).get("Id", "")) if image else ""
+
+
+def brought(told: Dict[str, Lines]) -> Set[str]:
+    """The images that runs which have ended were to put in place, by their plans."""
+    images: Set[str] = set()
+    for lines in told.values():
+        begin = next((line for line in lines if line["event"] == "begin"), {})
+        if lines and lines[-1]["event"] == "end":
+            with contextlib.suppress(Malformed):  # of another version, or a run without a plan
+                plan = decode(Plan, begin.get("plan"))
+                images |= {step.spec.image for step in plan.consumers if step.spec}
+                images |= {step.image for step in plan.batches}
+    return images
+
+
+def _folder(store: Store, kind: str, name: str, why: str) -> Thing:
+    return Thing(kind, name, name, _size(store.release(name)), why)
+
+
+def _journals(store: Store) -> Iterator[Thing]:
+    for run in journals.runs(store)[: -after_run.KEEP_RUNS]:
+        if journals.state(store, run).state == "ended":
+            size = _size(store.journal(run)) + _size(store.decision(run))
+            yield Thing(JOURNAL, run, run, size, f"older than the newest {after_run.KEEP_RUNS}")
+
+
+def _half_written(store: Store) -> Iterator[Thing]:
+    """Files that were being written when the power failed."""
+    for where, _, names in os.walk(store.folder):
+        for path in (os.path.join(where, name) for name in names if name.startswith(".")):
+            if has(Place, path) and abs(time.time() - os.lstat(path).st_mtime) > OLD:
+                yield Thing(FILE, path, path, _size(path), "half written")
+
+
+def _size(path: str) -> int:
+    """Bytes of a file, or of a folder with all that is in it; 0 for what is not there."""
+    paths = [path, *(os.path.join(where, name) for where, _, names in os.walk(path) for name in names)]
+    return sum(os.lstat(one).st_size for one in paths if os.path.lexists(one))

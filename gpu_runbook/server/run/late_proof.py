@@ -1,0 +1,86 @@
+"""Proves a release after its watch: once all its consumers are seen to have handled messages, the record says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Optional, Sequence
+
+from gpu_runbook.protocol.plan import PROVEN, UNPROVEN, Placed, Record, Release
+from gpu_runbook.protocol.snapshot import Look, Wanted
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state.store import Store
+
+
+def proven(store: Store, look: Look, wanted: Sequence[Wanted]) -> Look:
+    """The look with its release proven, if it was not and is now; the same otherwise, also while the lock is held."""
+    known = look.record
+    release = known.find(known.current)
+    if release is None or release.outcome != UNPROVEN or not _all_moved(store, look, release, wanted):
+        return look
+    if look.run is not None and look.run.state == "under-way":
+        return look
+    try:
+        _enter(store, release.id)
+    except (Refusal, OSError):  # somebody is at it, or the disk is full: another look will see it again
+        return look
+    return dataclasses.replace(look, record=_with(known, release.id))
+
+
+def _all_moved(store: Store, look: Look, release: Release, wanted: Sequence[Wanted]) -> bool:
+    """Whether every consumer of the release runs on as it was placed, and has moved since."""
+    asked = {entry.service: entry for entry in wanted}
+    consumers = {name: placed for name, placed in release.services.items() if placed.kind == "consumer"}
+    return bool(consumers) and all(_moved(store, look, placed, asked.get(name)) for name, placed in consumers.items())
+
+
+def _moved(store: Store, look: Look, placed: Placed, entry: Optional[Wanted]) -> bool:
+    if entry is None or entry.offset is None:
+        return False
+    before = _began(store, look, placed, entry.service)
+    holders = look.occupants.get(entry.service, ())
+    if [(one.container, one.running) for one in holders] != [(placed.container, True)]:
+        return False
+    now = offset.upcoming(entry.offset)
+    return before is not None and now is not None and now > before
+
+
+def _began(store: Store, look: Look, placed: Placed, service: str) -> Optional[int]:
+    """Where the container took over last: what was handled between its deploy and a rollback to it proves another one.
+
+    One that found no offset file began with the first message of the stream.
+    """
+    at = _swapped(store, placed)
+    if at is not None:
+        return at
+    row = next((row for row in look.rows if row.name == f"{service} offset"), None)
+    first = row.figures.get("first") if row else None
+    return first if isinstance(first, int) else None
+
+
+def _swapped(store: Store, placed: Placed) -> Optional[int]:
+    """The offset at the newest swap that brought the container, by the journals; by the record where they are gone."""
+    for run in reversed(journals.runs(store)):
+        for line in journals.read(store.journal(run)):
+            if line["event"] == "swapped" and line.get("container") == placed.container:
+                offset_then = line.get("offset")
+                return offset_then if isinstance(offset_then, int) else None
+    return placed.offset_at_swap
+
+
+def _enter(store: Store, release: str) -> None:
+    handle = lock.acquire(store, {"action": "status", "since": journals.now()})
+    try:
+        known, damaged = record.load(store)
+        if not damaged and known.current == release:
+            record.save(store, _with(known, release))
+    finally:
+        os.close(handle)
+
+
+def _with(known: Record, release: str) -> Record:
+    marked = (dataclasses.replace(one, outcome=PROVEN) if one.id == release else one for one in known.releases)
+    return dataclasses.replace(known, releases=tuple(marked))

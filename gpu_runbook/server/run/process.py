@@ -1,0 +1,71 @@
+"""The process that carries out one plan: its own, so that no dropped connection can end it, under the lock."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from functools import partial
+from typing import Any, Callable, Dict, Optional
+
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.docker import engine
+from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.rpc import server
+from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.run.outcome import End
+from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.state import lock, pause
+from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.verbs import follow
+
+CarryOut = Callable[[Site], Optional[End]]
+
+
+def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_out: CarryOut) -> Dict[str, Any]:
+    """`request`: plan, secrets (configs, passwords, variables, hidden). The answer is that of `follow`.
+
+    Raises Refusal when somebody else holds the lock, or a pause holds the action back.
+    """
+    plan = decode(Plan, request["plan"], "plan")
+    found = dataclasses.replace(engine.find(plan.docker_host), hidden=tuple(request["secrets"]["hidden"]))
+    store = find_store(plan.root, plan.state, emit)
+    store.create()
+    guarded.prepare(plan.root, found.address)
+    detached(partial(_live, plan, request["secrets"], store, found, carry_out))
+    try:
+        return follow.follow(store, plan.id, emit)
+    except OSError as error:
+        said = f"run {plan.id} goes on by itself, and cannot be followed: {files.why(error)}"
+        raise Refusal(said, f"fab follow --run {plan.id}", "person") from error
+
+
+def _live(
+    plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engine, carry_out: CarryOut, say: Say
+) -> None:
+    """The life of the detached process."""
+    holder: Dict[str, Any] = {
+        "run": plan.id,
+        "action": plan.action,
+        "who": plan.who,
+        "laptop": plan.laptop,
+        "since": now(),
+    }
+    held = lock.acquire(store, {**holder, "pid": os.getpid()})
+    pause.admit(store, plan.action)
+    journal = Journal(store.journal(plan.id))
+    hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
+    journal.begin(**holder, plan=encode(plan), variables=hashes)
+    say({})
+    site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
+    try:
+        end = carry_out(site)
+    except Exception as error:  # nobody has seen how it ended: the journal says what happened
+        failed, end = server.failure(error), None
+        what = "a defect" if failed["kind"] == server.DEFECT else "an error"
+        journal.write("unfinished", why=f"{what} ended the run: {failed['message']}", debug=failed.get("debug", ""))
+    if end:
+        journal.write("end", **encode(end))

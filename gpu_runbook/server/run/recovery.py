@@ -1,0 +1,155 @@
+"""Finishes or undoes what a run left behind when it was cut off: by its journal and by what the engine says."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Dict, List, Sequence, Tuple
+
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
+from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
+from gpu_runbook.protocol.words import Malformed, Refusal
+from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
+from gpu_runbook.server.docker.containers import lives
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.run import leftovers, release, stop_start, unfinished
+from gpu_runbook.server.run.remedies import ways_out
+from gpu_runbook.server.run.swap import Swap, back, close
+from gpu_runbook.server.run.unstage import unstage_all
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import journal_check, moved
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+
+Lines = List[Dict[str, Any]]
+
+NOTED: Dict[str, Dict[str, Any]] = {
+    "staging": {"service": ServiceName, "name": ContainerName, "config": MaybePlace, "offset": MaybePlace},
+    "staged": {"service": ServiceName, "container": ContainerId},
+}
+# What needs no mending, by action.
+CUT = {
+    "prune": "removed things; the next fab prune goes on",
+    "env": "wrote env files: fab env.diff says which are new",
+}
+
+
+def cut_off_runs(
+    store: Store, engine: Engine, lock: int, batches: Sequence[BatchMarks], except_run: str = ""
+) -> List[str]:
+    """Bring every run that has no end to one; a sentence for each. The caller holds the lock, a descriptor.
+
+    `batches`: whose runs are left alone, beside those that the plan of a run names.
+
+    Raises Refusal when one can neither be finished nor undone: it then stays cut off, for the next try, and so do those
+    that began after it.
+    """
+    sentences = []
+    for run in journals.runs(store):
+        path = store.journal(run)
+        if run == except_run or journals.alive(path):
+            continue
+        lines = journals.read(path)
+        if not _events(lines, "end"):
+            sentences.append(_conclude(store, engine, lock, batches, run, lines))
+    return sentences
+
+
+def _conclude(store: Store, engine: Engine, lock: int, batches: Sequence[BatchMarks], run: str, lines: Lines) -> str:
+    path = store.journal(run)
+    begun, journal = os.path.getsize(path), Journal(path)
+    try:
+        try:
+            journal.write("recovering")
+            outcome, sentence = _ended(store, Docker(engine, journal, lock, batches), run, lines)
+            leftovers.remove(store, run, lines)
+            journal.write("end", outcome=outcome, sentence=sentence)
+            return sentence
+        finally:
+            journal.close()
+    except (StepFailed, Refusal, OSError) as error:
+        unfinished.note(path, begun, lines, str(error))
+        kind = error.kind if isinstance(error, Refusal) else "person"
+        said = f"run {run} was cut off and can neither be finished nor undone: {error}"
+        hints = (getattr(error, "hint", ""), ways_out(run))
+        raise Refusal(said, "; ".join(filter(None, hints)), kind) from error
+
+
+def _ended(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
+    try:
+        return _lead(store, docker, run, lines)
+    except LeftAlone as error:  # and will be by every later try, which must not hold all other runs back
+        return "needs-person", f"run {run} was cut off and cannot be brought to its end: {error}"
+
+
+def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
+    """Forward when all of the swap was done, back otherwise; (outcome, sentence)."""
+    begin = next(iter(_events(lines, "begin")), None)
+    if begin is None:
+        return "cancelled", f"run {run} was cut off before it began; nothing was changed"
+    try:
+        if begin.get("action") == moved.ACTION and not store.is_in_root:  # it is written down in the new place
+            return "done", moved.finish(store, begin)[0]
+        if begin.get("action") == "model":
+            configs = decode(Dict[ServiceName, ConfigFile], begin["configs"], f"{run}.configs")
+            if store.is_in_root:
+                journal_check.check_configs(store, run, configs)
+            config_key.point(store, run, configs)
+            return "done", f"run {run} was cut off; the model in force is {config_key.chosen(store) or 'as it was'}"
+        harmless = CUT.get(str(begin.get("action")))
+        if harmless:
+            return "done", f"run {run} was cut off while it {harmless}"
+        plan = decode(Plan, begin["plan"], f"{run}.plan")
+        swaps = unfinished.swaps(lines, run)
+        variables = decode(Dict[EnvName, KeyedHash], begin.get("variables", {}), f"{run}.variables")
+        for line in lines:
+            for key, form in NOTED.get(line["event"], {}).items():
+                decode(form, line.get(key, "") if key == "offset" else line[key], f"{run}.{key}")
+    except (Malformed, KeyError) as error:
+        return "needs-person", f"the journal of run {run} is damaged: {error}"
+    marks = (*docker.batches, *plan.left_alone)
+    docker = dataclasses.replace(docker, batches=marks, unobeyed=unfinished.unobeyed(lines, swaps))
+    if store.is_in_root:  # a container may have written all of that
+        journal_check.check(store, docker, plan, swaps, lines)
+    if any(_events(lines, action) for action in ("restart", "stop")):
+        return stop_start.finish(store, docker, plan, str(begin.get("since", "")))
+    planned = [step for step in plan.consumers if step.change != "none"]
+    if not swaps:
+        unstage_all(store, docker, run)
+        return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
+    undoing = _events(lines, "undoing")
+    if not undoing and len(swaps) == len(planned) and all(finished(swap, docker) for swap in swaps):
+        for swap in swaps:
+            docker.ensure_restart(swap.new, swap.new_restart)
+        if not _events(lines, "recorded"):
+            release.enter(store, docker, plan, swaps, UNPROVEN, variables)
+            docker.journal.write("recorded", release=plan.release)
+        release.move_tags(docker, plan)
+        _close(swaps)
+        return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
+    trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
+    unstage_all(store, docker, run)
+    _close(swaps)
+    release.keep_failed(store, plan, swaps, str(undoing[0].get("reason")) if undoing else "the run was cut off")
+    if trouble:
+        return "needs-person", f"run {run} was cut off in its swap, and not all of it could be undone: {trouble}"
+    return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
+
+
+def finished(swap: Swap, docker: Docker) -> bool:
+    """Whether the new container is in force: running, under the service's name, and the old one is not."""
+    new = docker.inspect(swap.new)
+    if new is None or not lives(new) or new["Name"].lstrip("/") != swap.name:
+        return False
+    return not (swap.old and lives(docker.inspect(swap.old)))
+
+
+def _close(swaps: List[Swap]) -> None:
+    for swap in swaps:
+        close(swap)
+
+
+def _events(lines: Lines, event: str) -> Lines:
+    return [line for line in lines if line["event"] == event]

@@ -1,0 +1,245 @@
+"""Carries out one plan on one server: stage, swap, watch, record, tidy up; or back to how it was."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from gpu_runbook.protocol.plan import FAILED, UNPROVEN, ConsumerStep
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
+from gpu_runbook.server.docker.containers import felled, lives, moment, outage
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.retention import after_run
+from gpu_runbook.server.run import preconditions, release, watch
+from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
+from gpu_runbook.server.run.stage import Site, stage
+from gpu_runbook.server.run.swap import Swap, back, close, forward
+from gpu_runbook.server.run.unstage import unstage_all
+from gpu_runbook.server.run.verdict import Verdict
+from gpu_runbook.server.state import stopped
+from gpu_runbook.server.system import files
+
+SEE = "see fab status; fab deploy puts a release in its place, once that is free"
+
+
+def carry_out(site: Site) -> Optional[End]:
+    """The whole run, under its lock. What may happen on a server is in the End, never raised.
+
+    None where it was not seen how it ended: a release in force that could not be recorded, a swap that could not be
+    undone. Without an end, the next command takes the run for one that was cut off, and brings it to one.
+    """
+    plan = site.plan
+    end = preconditions.refused(site)
+    if end:
+        return end
+    steps = [step for step in plan.consumers if step.change != "none"]
+    try:
+        swaps = [stage(site, step) for step in steps]
+    except (Refusal, StepFailed, OSError) as error:
+        _unstage(site)
+        return End(REFUSED, f"{files.why(error)}; nothing was changed", getattr(error, "hint", ""))
+    if not claim(site.store.decision(plan.id), "go"):
+        _unstage(site)
+        return End(CANCELLED, "cancelled, nothing changed")
+    end = _exchange(site, steps, swaps)
+    if end:
+        _close(site, swaps)
+    return end
+
+
+def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optional[End]:
+    begun: List[Swap] = []
+    notes: List[str] = []
+    for step, swap in zip(steps, swaps):
+        if not site.journal.write("swap", swap=encode(swap)):  # nobody could undo what nobody knows of
+            why = f"the swap cannot be written down in {site.store.folder}: {site.journal.why}"
+            return _undo(site, begun, why, None)
+        begun.append(swap)
+        try:
+            notes += filter(None, [forward(swap, site.docker)])
+            notes += _note_swap(site, step, swap)
+        except (StepFailed, Refusal, OSError) as error:
+            return _undo(site, begun, f"{step.service} could not be exchanged: {files.why(error)}", None)
+    verdicts = _watch(site, steps, swaps)
+    failed = next((service for service, found in verdicts.items() if found.outcome == FAILED), None)
+    if failed is not None:
+        reason = f"{failed} {_tag(steps, failed)} failed its watch: {verdicts[failed].reason}"
+        return _failed(site, begun, reason, failed)
+    return _record(site, steps, swaps, verdicts, notes)
+
+
+def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str, Verdict]:
+    passwords = site.secrets.get("passwords", {})
+    entries = []
+    for step, swap in zip(steps, swaps):
+        found = site.docker.inspect(swap.new)
+        started = moment(found["State"]["StartedAt"]) if found else 0.0
+        at_swap = step.old.took_over if swap.replay and step.old else offset.position(step.offset, swap.offset_kept)
+        entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
+    return watch.watch(site.docker, entries)
+
+
+def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
+    """Say how long the consumer was down, and whether the old one had to be killed."""
+    new = site.docker.inspect(swap.new)
+    old = site.docker.inspect(swap.old) if swap.old else None
+    fields: Dict[str, Any] = {"service": step.service, "container": swap.new}
+    fields["offset"] = offset.position(step.offset, swap.offset_kept)
+    killed = False
+    if old and new and swap.old_ran:
+        killed = old["State"]["ExitCode"] == KILLED
+        fields.update(outage=outage(old, new, site.journal.age), old_exit=old["State"]["ExitCode"])
+    site.journal.write("swapped", **fields)
+    notes = _left_behind(site, step, fields["offset"])
+    if not killed:
+        return notes
+    return [
+        *notes,
+        f"the old {step.service} did not stop within its grace of {swap.grace} s and was killed (137): "
+        "its offset may be behind, and messages it had handled are read again",
+    ]
+
+
+def _left_behind(site: Site, step: ConsumerStep, reached: Optional[int]) -> List[str]:
+    """A rollback brings nothing back of what the release it leaves has handled: which messages those are."""
+    begin = step.old.took_over if step.old else None
+    if site.plan.action != "rollback" or step.old is None or begin is None or reached is None or reached <= begin:
+        return []
+    handled = f"release {step.old.release} has handled offsets {begin} to {reached - 1} of {step.service}"
+    again = "they are read again, and what was written from them is written twice"
+    return [f"{handled}; {again if step.replay else 'they are not read again'}"]
+
+
+def _record(
+    site: Site, steps: List[ConsumerStep], swaps: List[Swap], verdicts: Dict[str, Verdict], notes: List[str]
+) -> Optional[End]:
+    plan = site.plan
+    unproven = [f"{service}: {found.reason}" for service, found in verdicts.items() if found.outcome == UNPROVEN]
+    outcome = UNPROVEN if unproven else "proven"
+    failure = _enter(site, swaps, outcome)
+    if failure:
+        site.journal.write("unrecorded", why=failure)
+        return None
+    problems = release.move_tags(site.docker, plan)
+    try:
+        notes += after_run.tidy(site.store, site.docker, plan.keep_releases)
+    except (Refusal, StepFailed, OSError) as error:
+        notes.append(f"what is no longer needed could not be tidied away: {error}")
+    notes += _still_up(site, swaps)
+    details = {"release": plan.release, "notes": notes, "reasons": {k: v.reason for k, v in verdicts.items()}}
+    said = f"release {plan.release} is in force"
+    if unproven:
+        said += f", unproven ({'; '.join(unproven)})"
+    elif verdicts:
+        said += f" and proven ({'; '.join(f'{k}: {v.reason}' for k, v in verdicts.items())})"
+    if problems:
+        return End(NEEDS_PERSON, f"{said}, but {'; '.join(problems)}", "run the docker tag by hand", outcome, details)
+    return End(DONE, said, "", outcome, details)
+
+
+def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
+    """An engine that died after the watch has felled the consumer, and does not always start it again."""
+    notes, address = [], site.docker.engine.address
+    for swap in swaps:
+        try:
+            found = site.docker.inspect(swap.new)
+            # One that ended with 0 was stopped by somebody or by an engine.
+            if found and not lives(found) and (found["State"]["ExitCode"] or felled(found, address, swap.grace)):
+                site.docker.ensure_started(swap.new)
+                notes.append(f"{swap.service} was felled after its watch, and started again")
+        except (StepFailed, Refusal, OSError) as error:
+            notes.append(f"whether {swap.service} still runs could not be seen: {error}")
+    return notes
+
+
+def _enter(site: Site, swaps: List[Swap], outcome: str) -> str:
+    """Write the record; why it could not be written, empty when it is."""
+    try:
+        release.enter(site.store, site.docker, site.plan, swaps, outcome, site.secrets.get("hashes", {}))
+        site.journal.write("recorded", release=site.plan.release, disk=files.disk(site.plan.root))
+    except (Refusal, StepFailed, OSError) as error:
+        return f"the record could not be written: {error}"
+    return ""
+
+
+def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> Optional[End]:
+    plan = site.plan
+    if plan.undo_on_failure and plan.action == "deploy":
+        return _undo(site, begun, reason, service)
+    details: Dict[str, Any] = {"release": plan.release, "log": _log(site, begun, service)}
+    if plan.action == "rollback":
+        failure = _enter(site, begun, UNPROVEN)
+        if failure:
+            site.journal.write("unfinished", why=f"{reason}; {failure}")
+            return None
+        return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
+    stopped.forget(site.store, [swap.service for swap in begun])
+    return End(NEEDS_PERSON, f"{reason}; it was left running, as --no-rollback says", "fab rollback", "", details)
+
+
+def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) -> Optional[End]:
+    """Lead every swap back, newest first. The end says why, with the last lines of what failed.
+
+    None when one could not be led back: whoever comes next tries again.
+    """
+    if not begun:
+        _unstage(site)
+        return End(REFUSED, f"{reason}; nothing was changed", "make room")
+    site.journal.write("undoing", reason=reason)
+    trouble, undone = [], True
+    for swap in reversed(begun):
+        try:
+            said = back(swap, site.docker)
+        except (StepFailed, Refusal, OSError) as error:
+            said, undone = str(error), undone and isinstance(error, LeftAlone)
+        trouble += [f"{swap.service}: {said}"] if said else []
+    if not undone:
+        site.journal.write("unfinished", why=f"{reason}; and it is not undone yet: {'; '.join(trouble)}")
+        return None
+    _unstage(site)
+    handled = release.keep_failed(site.store, site.plan, begun, reason)
+    details: Dict[str, Any] = {"handled": handled, "log": _log(site, begun, service)}
+    site.journal.write("undone", trouble=trouble)
+    if trouble:
+        return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", SEE, "", details)
+    return End(ROLLED_BACK, f"{reason}; {_what_is_back(site, begun)}{_range(handled)}", "", "", details)
+
+
+def _what_is_back(site: Site, begun: List[Swap]) -> str:
+    names = [swap.service for swap in begun if swap.old_ran]
+    return f"the previous {' and '.join(names)} is back" if names else "nothing runs, as before"
+
+
+def _range(handled: List[Dict[str, Any]]) -> str:
+    """Which messages the failed release has had its hands on."""
+    said = [
+        f"; {entry['service']} handled offsets {'up' if entry['first'] is None else entry['first']} to "
+        f"{entry['end'] - 1} meanwhile"
+        for entry in handled
+        if entry["end"] is not None and entry["end"] > (entry["first"] or 0)
+    ]
+    return "".join(said)
+
+
+def _log(site: Site, begun: List[Swap], service: Optional[str]) -> List[str]:
+    container = next((swap.new for swap in begun if swap.service == service), begun[-1].new)
+    return watch.tail(site.docker.engine, container)
+
+
+def _tag(steps: List[ConsumerStep], service: str) -> str:
+    return next(step.tag for step in steps if step.service == service)
+
+
+def _unstage(site: Site) -> None:
+    try:
+        unstage_all(site.store, site.docker, site.plan.id)
+    except (StepFailed, Refusal, OSError) as error:
+        site.journal.write("unstaging", failed=str(error))
+
+
+def _close(site: Site, swaps: List[Swap]) -> None:
+    try:
+        for swap in swaps:
+            close(swap)
+    except Refusal as error:
+        site.journal.write("closing", failed=str(error))

@@ -1,0 +1,165 @@
+"""Prepares the swap of one consumer while the old one works on: config, container, kept copies. All can be undone.
+
+What undoes it is in `server.run.unstage`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.docker.batch_containers import recognised
+from gpu_runbook.server.docker.commands import Docker, StepFailed, labels
+from gpu_runbook.server.run import rewind
+from gpu_runbook.server.run.swap import ConfigSwap, Swap
+from gpu_runbook.server.run.unstage import ADOPTED, is_of
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import files, guarded
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a run is carried out: its plan, the texts that travel beside it, and everything it may touch."""
+
+    plan: Plan
+    secrets: Dict[str, Any]  # configs: service -> text; passwords: service -> the stream's
+    store: Store
+    docker: Docker
+    journal: Journal
+
+    def folder(self, service: str) -> str:
+        """Where this run keeps what it needs to go back, and what its release is made of."""
+        return self.store.release(self.plan.id, service)
+
+
+def parked(service: str, release: str) -> str:
+    """The name of a container that is not in force."""
+    return f"{service}.{release}"
+
+
+def stage(site: Site, step: ConsumerStep) -> Swap:
+    """Make everything ready; give the swap. Raises StepFailed or Refusal with nothing that matters changed."""
+    files.make_folder(site.folder(step.service))
+    text = _with_model(site, step, _config_text(site, step))
+    hashed = site.store.keyed_hash(text) if text is not None else ""
+    name = parked(step.service, site.plan.release)
+    staged = files.staged_name(step.config.path, site.plan.id) if step.config else ""
+    again = files.staged_name(step.offset.path, site.plan.id) if step.replay and step.offset else ""
+    site.journal.write("staging", service=step.service, name=name, config=staged, offset=again, hash=hashed)
+    if again:
+        rewind.stage(step, site.secrets["passwords"].get(step.service, ""), site.plan.id)
+    config = _stage_config(site, step, text, staged) if step.config and text is not None else None
+    if step.offset:
+        guarded.leads(os.path.dirname(step.offset.path))  # its links are asked about now, and not in the gap
+    new = step.container or _create(site, step, name, hashed)
+    container = site.docker.inspect(new)
+    if container is None:
+        raise StepFailed(f"the container of release {site.plan.release} is gone since the look")
+    swap = dataclasses.replace(_swap(step, site.plan.id, new, name, site.folder(step.service), config), replay=again)
+    site.journal.write("staged", service=step.service, container=new)
+    return swap
+
+
+def _config_text(site: Site, step: ConsumerStep) -> Optional[str]:
+    """The config to go with the new container: as rendered on the laptop, or as a release kept it."""
+    if step.config_from:
+        kept = files.read(os.path.join(site.store.release(step.config_from, step.service), "config.yaml"))
+        if kept is None:
+            raise StepFailed(f"the config that release {step.config_from} kept for {step.service} is gone")
+        return kept.decode()
+    if step.config is None:
+        return None
+    return str(site.secrets["configs"][step.service])
+
+
+def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional[str]:
+    """The config with the model that is chosen now; said in the journal where an older one has no place for it."""
+    if text is None or step.config is None:
+        return text
+    found = config_key.with_chosen(site.store, step.config, text)
+    if found is None:
+        site.journal.write("unplaced", service=step.service)
+    return found or text
+
+
+def _stage_config(site: Site, step: ConsumerStep, text: str, staged: str) -> ConfigSwap:
+    assert step.config is not None  # noqa: S101  the caller asked
+    folder = site.folder(step.service)
+    files.write(os.path.join(folder, "config.yaml"), text.encode())
+    before, mode, uid, gid = _keep_present(step.config.path, folder, guarded.aside(staged))
+    if step.old and not step.old.ours and before:
+        adopted = site.store.release(old_release(step, site.plan.id), step.service)
+        files.make_folder(adopted)
+        files.write(os.path.join(adopted, "config.yaml"), files.read(before) or b"")
+    guarded.stage(step.config.path, text.encode(), step.config.mode, owner(step.config), site.plan.id)
+    return ConfigSwap(step.config.path, staged, before, mode, uid, gid)
+
+
+def _keep_present(path: str, folder: str, aside: str) -> Tuple[str, int, int, int]:
+    """Copy the config that is in place, and set it aside, so that it can come back as it was; its mode and owner."""
+    try:
+        with guarded.opened(path) as file:
+            present, whose = guarded.content(file), guarded.identity(os.fstat(file.fileno()))
+            guarded.set_aside(file, aside)
+    except FileNotFoundError:
+        return "", 0, 0, 0
+    except OSError as error:
+        raise Refusal(f"{path} is there but cannot be read: {error.strerror}", guarded.hint(error)) from error
+    before = os.path.join(folder, "before.yaml")
+    files.write(before, present)
+    return (before, *whose)
+
+
+def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
+    if step.spec is None:
+        raise StepFailed(f"nothing is known of how {step.service} of release {site.plan.release} was created")
+    _refuse_look_alike(site.docker, step, name)
+    state = "" if site.store.is_in_root else site.store.folder
+    marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash, state)
+    new = site.docker.create(step.spec, name, step.spec.image, marks)
+    if not is_of(site.docker, step.service, site.plan.release, site.docker.inspect(new)):
+        raise StepFailed(f"{name} is the name of a container that this tool did not make ({new[:12]})")
+    return new
+
+
+def _refuse_look_alike(docker: Docker, step: ConsumerStep, name: str) -> None:
+    """Raise Refusal where a new container would be known for a run of a batch service: nobody could touch it again."""
+    assert step.spec is not None  # noqa: S101  the caller has seen to it
+    planned = {"Names": [step.service, name], "Labels": step.spec.labels, "Image": step.spec.image}
+    known = recognised(docker.batches, planned, docker.image(step.spec.image))
+    if known:
+        hint = "correct container:, label: or image: in hosts.yaml; an image of both stands as image: in both"
+        raise Refusal(f"a container of {step.service} would be known for {known}", hint)
+
+
+def old_release(step: ConsumerStep, run: str) -> str:
+    """The release the old container belongs to; one that was adopted gets a release of its own."""
+    return step.old.release if step.old and step.old.ours else ADOPTED + run
+
+
+def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config: Optional[ConfigSwap]) -> Swap:
+    old = step.old
+    left = old_release(step, run) if old else ""
+    return Swap(
+        service=step.service,
+        name=step.service,
+        new=new,
+        new_parked=name,
+        new_restart=step.restart,
+        old=old.container if old else "",
+        old_name=old.name if old else "",
+        old_parked=parked(step.service, left) if old else "",
+        old_restart=old.restart if old else "no",
+        grace=step.stop_grace,
+        old_ran=bool(old and old.running),
+        config=config,
+        offset=step.offset.path if step.offset else "",
+        offset_kept=os.path.join(folder, "offset.yaml"),
+        offset_left=os.path.join(folder, "offset-left.yaml"),
+    )

@@ -1,0 +1,127 @@
+"""Judges a new release by what was seen of it after its swap. Pure: observations in, a verdict or nothing yet out.
+
+Three rules decide what counts. A release fails only by what it did itself: a broker or an engine that went away
+would have felled the old one as well. It is proven only by what was seen: its offset moving. And an idle queue
+speaks for nobody.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Optional
+
+from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One observation. Times in seconds of a clock that never jumps; offsets are the next one to read."""
+
+    at: float
+    engine: bool = True  # the engine answered
+    running: bool = False
+    restarting: bool = False
+    started_at: str = ""
+    restarts: int = 0
+    exit_code: int = 0
+    failure: str = ""  # a new line of its log with one of the failure texts
+    position: Optional[int] = None
+    first: int = 0  # the first offset the stream holds, as far as it was asked
+    backlog: Optional[int] = None  # messages beyond what may be unsaved; None: not asked or no answer
+    broker: str = ""  # why the stream could not be asked
+
+
+@dataclass(frozen=True)
+class Verdict:
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Vigil:
+    """What has been learned so far of one release."""
+
+    watch: Watch
+    begun: float
+    since: float  # when the present start was first seen
+    position: Optional[int]  # at the swap
+    measurable: bool  # the service says where its offset is
+    started_at: str = ""
+    restarts: int = 0
+    moved: bool = False
+    excuse: str = ""  # what makes the release unproven unless its offset is seen to move
+    waiting: Optional[float] = None  # since when messages have been seen to wait
+
+
+def observe(vigil: Vigil, seen: Seen) -> Vigil:
+    """The vigil after one more observation that `verdict` did not end at."""
+    if not seen.engine:
+        return dataclasses.replace(vigil, excuse="the docker engine was away")
+    if _excused(vigil, seen):
+        return dataclasses.replace(
+            vigil, excuse=f"the broker was away: {seen.broker}", since=seen.at, restarts=seen.restarts,
+            started_at=seen.started_at,
+        )  # fmt: skip
+    if seen.started_at != vigil.started_at:  # by the engine or a person: a crash would have counted a restart
+        vigil = dataclasses.replace(vigil, since=seen.at, started_at=seen.started_at, restarts=seen.restarts)
+    waiting = (seen.at if vigil.waiting is None else vigil.waiting) if seen.backlog else None
+    return dataclasses.replace(vigil, moved=vigil.moved or _moved(vigil, seen), waiting=waiting)
+
+
+def verdict(vigil: Vigil, seen: Seen) -> Optional[Verdict]:
+    """What one more observation decides; None to go on watching."""
+    if seen.engine and not _excused(vigil, seen):
+        fault = _fault(vigil, seen)
+        if fault:
+            return Verdict(FAILED, fault)
+    after = observe(vigil, seen)
+    settled = seen.engine and seen.running and not seen.restarting and seen.at - after.since >= after.watch.settle
+    if settled and after.moved:
+        return Verdict(PROVEN, f"its offset moved to {seen.position}")
+    if seen.at - after.begun < after.watch.window:
+        return None
+    return _at_the_end(after, seen)
+
+
+def _moved(vigil: Vigil, seen: Seen) -> bool:
+    """A consumer that had no position before may have written down where it begins: that is no movement yet."""
+    before = seen.first if vigil.position is None else vigil.position
+    return seen.position is not None and seen.position > before
+
+
+def _excused(vigil: Vigil, seen: Seen) -> bool:
+    """A fault while the broker is away is no fault of the release."""
+    return bool(seen.broker and (_fault(vigil, seen)))
+
+
+def _fault(vigil: Vigil, seen: Seen) -> str:
+    if seen.failure:
+        return f"its log says: {seen.failure}"
+    if seen.restarts > vigil.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
+        count = seen.restarts - vigil.restarts
+        # While it runs again, the engine no longer knows how it ended.
+        ending = "" if seen.running and not seen.restarting else f", with exit status {seen.exit_code}"
+        return f"it ended by itself and was restarted {count} time{'' if count == 1 else 's'}{ending}"
+    if not seen.running and not vigil.excuse:
+        return f"it ended by itself with exit status {seen.exit_code}"
+    return ""
+
+
+def _at_the_end(vigil: Vigil, seen: Seen) -> Verdict:
+    if seen.engine and not seen.running and not seen.broker:  # whatever felled it is over, and it did not get up
+        return Verdict(FAILED, f"it does not run (exit status {seen.exit_code})")
+    if vigil.excuse:
+        return Verdict(UNPROVEN, vigil.excuse)
+    if vigil.moved:
+        return Verdict(UNPROVEN, "its offset moved, but it has not run long enough since its last start")
+    if not vigil.measurable:
+        return Verdict(UNPROVEN, "hosts.yaml does not say where its offset is, so nothing could prove it")
+    if seen.backlog is None:
+        return Verdict(UNPROVEN, seen.broker or "the stream could not be asked whether messages wait")
+    if vigil.waiting is not None:
+        waited = seen.at - max(vigil.waiting, vigil.since)
+        too_late = waited < min(vigil.watch.settle, vigil.watch.window / 2)  # to have been handled and written down
+        said = f"{seen.backlog} messages wait and its offset has not moved for {waited:.0f} s"
+        return Verdict(UNPROVEN if too_late else FAILED, said)
+    return Verdict(UNPROVEN, "the queue was idle: no message came that could prove it")

@@ -1,0 +1,187 @@
+"""Watches the new releases of a run until each has proven itself, failed, or run out of time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
+
+from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.plan import FAILED, ConsumerStep
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.docker.commands import Docker, StepFailed
+from gpu_runbook.server.docker.containers import felled, moment
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.queue import offset, stream
+from gpu_runbook.server.run.verdict import Seen, Verdict, Vigil, observe, verdict
+from gpu_runbook.server.state.journal import Journal
+
+PAUSE = 0.5  # seconds between two observations
+ASK_BROKER = 3.0  # seconds between two questions to the broker
+LONGEST = 1000  # characters of a line of a log that is kept
+SAY = 5.0  # seconds between two lines of progress
+
+
+@dataclass
+class Watched:
+    """One service under watch, and when its broker was last asked."""
+
+    step: ConsumerStep
+    container: str
+    password: str
+    vigil: Vigil
+    asked: float = -ASK_BROKER
+    first: int = 0
+    backlog: Optional[int] = None
+    broker: str = ""
+    log_since: float = 0.0
+    log_stamp: str = ""  # of the last line that was read
+    said: float = 0.0
+    felled: str = ""  # when the engine has stopped it last, and we have started it again
+
+
+def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
+    """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
+    now = time.monotonic()
+    vigil = Vigil(step.watch, now, now, position, step.offset is not None)
+    return Watched(step, container, password, vigil, log_since=started)
+
+
+def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
+    """The verdict for each service. Ends at the first failure: the others then have none.
+
+    A service that the engine itself has stopped, when it came back from its own death, is started again.
+    """
+    journal = docker.journal
+    verdicts: Dict[str, Verdict] = {}
+    for entry in entries:
+        settle, window = entry.step.watch.settle, entry.step.watch.window
+        journal.write("watching", service=entry.step.service, settle=settle, window=window)
+    while len(verdicts) < len(entries):
+        for entry in entries:
+            if entry.step.service in verdicts:
+                continue
+            seen = look(docker, entry)
+            found = verdict(entry.vigil, seen)
+            entry.vigil = observe(entry.vigil, seen)
+            _say(journal, entry, seen)
+            if found:
+                verdicts[entry.step.service] = found
+                found_last = _evidence(docker.engine, entry, seen)
+                journal.write(
+                    "verdict", service=entry.step.service, verdict=found.outcome, reason=found.reason, **found_last
+                )
+                if found.outcome == FAILED:
+                    return verdicts
+        time.sleep(PAUSE)
+    return verdicts
+
+
+def _evidence(engine: Engine, entry: Watched, seen: Seen) -> Dict[str, Any]:
+    """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
+    log = tail(engine, entry.container)
+    bad = [line for line in log if any(text in line for text in entry.step.watch.failure_text)]
+    return {"seen": encode(seen), "before": entry.vigil.position, "lines": len(log), "failures": bad[-1:]}
+
+
+def look(docker: Docker, entry: Watched) -> Seen:
+    """One observation."""
+    now, engine = time.monotonic(), docker.engine
+    try:
+        found = engine.container(entry.container)
+        if found and _lifted(docker, entry, found):
+            return Seen(now, engine=False)
+        failure = _failure(engine, entry) if found else ""
+    except EngineError:
+        return Seen(now, engine=False)
+    if found is None:
+        return Seen(now, failure="the container was removed")
+    position = offset.upcoming(entry.step.offset)
+    state = found["State"]
+    troubled = failure or state["Restarting"] or not state["Running"] or found["RestartCount"] > entry.vigil.restarts
+    if troubled or now - entry.asked >= ASK_BROKER:
+        entry.asked = now
+        _ask_broker(entry, position)
+    return Seen(
+        at=now,
+        running=bool(state["Running"]),
+        restarting=bool(state["Restarting"]),
+        started_at=state["StartedAt"],
+        restarts=int(found["RestartCount"]),
+        exit_code=int(state["ExitCode"]),
+        failure=failure,
+        position=position,
+        first=entry.first,
+        backlog=entry.backlog,
+        broker=entry.broker,
+    )
+
+
+def _lifted(docker: Docker, entry: Watched, found: Dict[str, Any]) -> bool:
+    """Start it again if its engine has felled it; once for each time, so that what cannot be started is judged."""
+    ended = found["State"]["FinishedAt"]
+    if ended == entry.felled or not felled(found, docker.engine.address, entry.step.stop_grace):
+        return False
+    entry.felled = ended
+    with contextlib.suppress(StepFailed):
+        docker.ensure_started(entry.container)
+    return True
+
+
+def _failure(engine: Engine, entry: Watched) -> str:
+    """The first new line of the log that has one of the failure texts."""
+    failure, now = "", time.time()
+    if now < entry.log_since:  # the clock was set back: what comes now has earlier stamps than what was read
+        entry.log_since, entry.log_stamp = now - PAUSE, ""
+    for stamp, line in engine.stamped_logs(entry.container, since=entry.log_since):
+        if stamp <= entry.log_stamp or moment(stamp) > now + 1:  # read before: the engine counts `since` in
+            continue
+        entry.log_stamp, entry.log_since = stamp, moment(stamp) - 1e-6
+        if not failure and any(bad in line for bad in entry.step.watch.failure_text):
+            failure = quoted(line, 200)
+    return failure
+
+
+def _ask_broker(entry: Watched, position: Optional[int]) -> None:
+    """Learn where the stream begins and how many messages wait, or why that cannot be said."""
+    address, file = entry.step.stream, entry.step.offset
+    entry.backlog, entry.broker = None, ""
+    if address is None or file is None:
+        return
+    try:
+        if not address.user:
+            stream.greeting(address.host, address.port)
+            return
+        bounds = stream.bounds(address, entry.password)
+    except stream.StreamError as error:
+        entry.broker = error.message
+        return
+    entry.first = bounds.first or 0
+    at = entry.first if position is None else position
+    entry.backlog = offset.backlog(file, at if file.means == "next" else at - 1, bounds.last)
+
+
+def _say(journal: Journal, entry: Watched, seen: Seen) -> None:
+    if seen.at - entry.said < SAY:
+        return
+    entry.said = seen.at
+    journal.write(
+        "seen",
+        sync=False,
+        service=entry.step.service,
+        engine=seen.engine,
+        running=seen.running,
+        restarts=seen.restarts,
+        offset=seen.position,
+        backlog=seen.backlog,
+        broker=seen.broker,
+    )
+
+
+def tail(engine: Engine, container: str, lines: int = 20) -> List[str]:
+    """The last lines of a container's log, each cut where it is long; none when it cannot be had."""
+    try:
+        return [line[:LONGEST] for line in engine.logs(container, tail=lines).splitlines()[-lines:]]
+    except EngineError:
+        return []

@@ -1,0 +1,117 @@
+"""The login user's crontab: one marked block of ours, and not a byte of anybody else's."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import List, Optional, Tuple
+
+from gpu_runbook.common import command
+from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.system.processes import named
+
+SECONDS = 10.0
+LIMIT = 1 << 20  # bytes of a crontab that are read
+DAEMONS = ("cron", "crond", "fcron")
+ROOT = 0  # the user they run as
+BEGIN, END = "# BEGIN gpu-runbook", "# END gpu-runbook"
+BY_HAND = "see crontab -l on the server, and take the lines out with crontab -e; then run it again"
+
+
+def read() -> str:
+    """The whole crontab, empty without one; bytes that are no UTF-8 come back as they were.
+
+    Raises Refusal (kind server) where there is no cron, and where this user may not have a crontab.
+    """
+    ended = command.run(["crontab", "-l"], SECONDS, limit=LIMIT, errors="surrogateescape")
+    if ended.status == 127:
+        raise Refusal(
+            "cron is not installed on this server", "install and start it: apt-get install cron, or cronie", "server"
+        )
+    if ended.ok and len(ended.out) < LIMIT:
+        return ended.out
+    if not ended.ok and "no crontab for" in ended.err:
+        return ""
+    why = f"crontab -l says: {ended.complaint}" if not ended.ok else "the crontab is too long"
+    raise Refusal(f"the crontab cannot be read: {why}", "see /etc/cron.allow and /etc/cron.deny", "server")
+
+
+def write(text: str) -> None:
+    """Replace the crontab, and see that it is what it was to be. Raises Refusal with the old one still in place."""
+    handle = os.memfd_create("crontab")  # what it holds is nobody else's to read, and needs no disk
+    try:
+        with open(handle, "wb", closefd=False) as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+        os.lseek(handle, 0, os.SEEK_SET)
+        ended = command.run(["crontab", "-"], SECONDS, stdin=handle)
+    finally:
+        os.close(handle)
+    if not ended.ok:
+        raise Refusal(f"cron does not take the crontab: {ended.complaint}", "see crontab -l on the server", "server")
+    if read() != text:
+        raise Refusal("the crontab is not what was written to it", "see crontab -l on the server", "server")
+
+
+def block(root: str, every: int, python: str, program: str) -> str:
+    """Our lines for one root; `every` in seconds, a whole number of minutes that divides the hour."""
+    minutes = every // 60
+    when = "0 * * * *" if minutes == 60 else f"*/{minutes} * * * *" if minutes > 1 else "* * * * *"
+    return (
+        f"{_mark(BEGIN, root)}: fab schedule.install wrote it, fab schedule.remove takes it away\n"
+        f"{when} {python} -IS {program} </dev/null >/dev/null 2>&1\n"
+        f"{_mark(END, root)}\n"
+    )
+
+
+def found(text: str, root: str) -> Optional[str]:
+    """Our block for a root as it stands, None without one.
+
+    Raises Refusal for one that is not whole, and for one that holds what we did not write.
+    """
+    span = _span(text, root)
+    return None if span is None else text[span[0] : span[1]]
+
+
+def with_block(text: str, root: str, wanted: str) -> str:
+    """The crontab with our block in its place, or at its end; with an empty one, without it. Raises as `found`."""
+    span = _span(text, root)
+    if span is not None:
+        return text[: span[0]] + wanted + text[span[1] :]
+    if wanted and text and not text.endswith("\n"):
+        text += "\n"
+    return text + wanted
+
+
+def is_running(processes: str = "/proc") -> Optional[bool]:
+    """Whether a cron daemon runs, root's and in no container; None where this user cannot see others' processes."""
+    if not os.path.exists(os.path.join(processes, "1", "comm")):
+        return None
+    return any(True for _ in named(DAEMONS, ROOT, processes))
+
+
+def _span(text: str, root: str) -> Optional[Tuple[int, int]]:
+    """Where our block begins and ends."""
+    begins, ends = _marks(text, BEGIN, root), _marks(text, END, root)
+    if not begins and not ends:
+        return None
+    if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
+        raise Refusal(f"the block of gpu-runbook for {root} in the crontab is not whole; nothing was changed", BY_HAND)
+    start = begins[0]
+    line_end = text.find("\n", ends[0])
+    end = len(text) if line_end < 0 else line_end + 1
+    inner = text[start:end].splitlines()[1:-1]
+    strange = [line for line in inner if not re.fullmatch(r"\S+ \S+ \S+ \S+ \S+ \S+ -IS \S+/check\.pyz <.*", line)]
+    if strange or len(inner) != 1:
+        what = f"a line that is not ours: {quoted(strange[0], 60)}" if strange else f"{len(inner)} lines of ours"
+        raise Refusal(f"the block of gpu-runbook for {root} in the crontab has {what}; nothing was changed", BY_HAND)
+    return start, end
+
+
+def _marks(text: str, mark: str, root: str) -> List[int]:
+    pattern = rf"^{re.escape(_mark(mark, root))}(?=[:\s]|$)"
+    return [match.start() for match in re.finditer(pattern, text, re.MULTILINE)]
+
+
+def _mark(mark: str, root: str) -> str:
+    return f"{mark} {root}"

@@ -1,0 +1,90 @@
+"""What the scheduled check is made of on a server, program and settings, written into the folder of the state."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import time
+import zlib
+from typing import Any, Dict, List, Optional
+
+from gpu_runbook.common import command
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.schedule.program import archive, is_same
+from gpu_runbook.server.schedule.settings import KEPT, PROGRAM, SETTINGS, Installed, Settings, place
+from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import files
+
+SECONDS = 20.0  # for the program's first words
+
+
+def lay_down(store: Store, request: Dict[str, Any]) -> List[str]:
+    """Write program and settings, as `scheduled.install` is asked for them; which of them are others than before."""
+    settings = decode(Settings, request["settings"], "settings")
+    sources = json.loads(zlib.decompress(base64.b64decode(request["sources"])))
+    known, _ = jsonfile.load(Installed, place(store, SETTINGS))
+    files.make_folder(os.path.dirname(place(store, PROGRAM)))
+    changed = ["program"] if _write_program(place(store, PROGRAM), archive(sources)) else []
+    try:
+        if not _is_same(known, settings, request):
+            _write_settings(store, settings, request)
+            changed.append("settings")
+    except Refusal:
+        if known is None:
+            forget(store)
+        raise
+    return changed
+
+
+def forget(store: Store) -> None:
+    """Nothing is to be left behind that nobody starts, least of all the passwords."""
+    for path in (place(store, PROGRAM), place(store, SETTINGS)):
+        files.remove(path)
+
+
+def _write_program(path: str, data: bytes) -> bool:
+    """Put the program in its place once it has been seen to run here; whether it is another one than before."""
+    if is_same(files.read(path) or b"", data):
+        return False
+    staged = files.stage(path, data, 0o600)
+    ended = command.run([sys.executable, "-IS", staged, "version"], SECONDS)
+    if not ended.ok:
+        os.unlink(staged)
+        raise Refusal(f"the check does not run on {sys.executable}: {ended.complaint}", "say python: in hosts.yaml")
+    try:
+        files.place(staged, path)
+        files.sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise files.refusal(path, "written", error) from error
+    return True
+
+
+def _is_same(known: Optional[Installed], settings: Settings, request: Dict[str, Any]) -> bool:
+    return known is not None and (known.settings, known.program, known.version, known.environment) == (
+        settings,
+        request["program"],
+        request["version"],
+        _environment(),
+    )
+
+
+def _write_settings(store: Store, settings: Settings, request: Dict[str, Any]) -> None:
+    installed = Installed(
+        settings=settings,
+        version=request["version"],
+        program=request["program"],
+        at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        who=request["who"],
+        laptop=request["laptop"],
+        environment=_environment(),
+    )
+    jsonfile.save(place(store, SETTINGS), encode(installed))
+
+
+def _environment() -> Dict[str, str]:
+    """What of this login's environment a job of cron lacks: the way to programs, to docker and to the world."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ}

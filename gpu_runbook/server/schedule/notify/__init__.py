@@ -1,0 +1,1 @@
+"""Whom a round tells what, and how it gets there."""

@@ -1,0 +1,50 @@
+"""One HTTP request to a webhook or a heartbeat: Python's own client, through the proxy of the login if it has one."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from typing import Any, Dict, Optional
+
+from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Untaken, tries, why
+
+ANSWER = 200  # characters of an answer that are shown
+LATER = (408, 425, 429)  # of the statuses that refuse a request, those that ask for it once more
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """What is called is the address that was given, or none: who answers for it does not choose another for us."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: float) -> str:
+    """POST the body, or GET without one; the status as a sentence. Raises Untaken, never quoting the address."""
+    known = {"User-Agent": "gpu-runbook", **headers}
+    request = urllib.request.Request(url, body, known)  # noqa: S310  that it is http or https was seen on the laptop
+    try:
+        with urllib.request.build_opener(_NoRedirect()).open(request, timeout=seconds) as answer:
+            answer.read(ANSWER)
+            return f"answered with status {answer.status}"
+    except urllib.error.HTTPError as error:
+        raise _status(error) from None
+    except urllib.error.URLError as error:
+        raise Untaken(why(error.reason, seconds), tries(error.reason)) from None
+    except OSError as error:
+        raise Untaken(why(error, seconds), tries(error)) from None
+    except (http.client.HTTPException, ValueError) as error:
+        raise Untaken(f"gave an answer that is no HTTP ({type(error).__name__})") from None
+
+
+def _status(error: urllib.error.HTTPError) -> Untaken:
+    if 300 <= error.code < 400:
+        return Untaken(f"answered with status {error.code} (a redirect, which is not followed)", UNREAD)
+    try:
+        said = error.read(ANSWER).decode("utf-8", "replace").strip()
+    except (OSError, http.client.HTTPException):
+        said = ""
+    sentence = f"answered with status {error.code}" + (f": {quoted(said, ANSWER)}" if said else "")
+    return Untaken(sentence, REFUSED if 400 <= error.code < 500 and error.code not in LATER else TRIES)

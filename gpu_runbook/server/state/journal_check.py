@@ -1,0 +1,89 @@
+"""Holds a journal from a folder in which containers can write against what the engine says, before anything follows it.
+
+A run there is finished or undone only where every container is the one that the journal takes it for, and every path
+that would be written lies where that container writes anyway: so a forged journal gives nobody anything.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from gpu_runbook.protocol.plan import ConfigFile, Plan
+from gpu_runbook.protocol.words import LABEL, Refusal
+from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.docker.reach import sources
+from gpu_runbook.server.run.swap import Swap
+from gpu_runbook.server.state.store import Store
+
+Lines = List[Dict[str, Any]]
+
+
+def check(store: Store, docker: Docker, plan: Plan, swaps: Sequence[Swap], lines: Lines) -> None:
+    """Raises Refusal (kind person) for a run that the engine's own state does not bear out."""
+    labels = {step.service: plan.release for step in plan.consumers}
+    places = [store.root]
+    for swap in swaps:
+        new, old = (docker.inspect(one) if one else None for one in (swap.new, swap.old))
+        if not _is(docker, new, swap.service, labels.get(swap.service, ""), (swap.name, swap.new_parked)):
+            raise _refused(store, plan.id, f"container {swap.new[:12]} is not what it says")
+        if old is not None and str(old["Name"]).lstrip("/") not in (swap.old_name, swap.old_parked):
+            raise _refused(store, plan.id, f"container {swap.old[:12]} is not what it says")
+        places += [source for one in (new, old) if one for source, writes in sources(docker.engine, one) if writes]
+    for step in plan.consumers:
+        if step.change in ("restart", "stop"):
+            found = docker.inspect(step.container)
+            if found is not None and str(found["Name"]).lstrip("/") != step.service:
+                raise _refused(store, plan.id, f"container {step.container[:12]} is not {step.service}")
+    kept = store.release(plan.id)
+    for path in filter(None, _written(swaps, lines)):
+        if not any(_is_below(path, place) for place in places):
+            raise _refused(store, plan.id, f"{path} is in no directory of its container")
+    for path in filter(None, (path for swap in swaps for path in _kept(swap))):
+        if not _is_below(path, kept):
+            raise _refused(store, plan.id, f"{path} is none of its own copies")
+
+
+def check_configs(store: Store, run: str, configs: Dict[str, ConfigFile]) -> None:
+    """The same for a choice of a model, which writes configs below the root. Raises Refusal (kind person)."""
+    for config in configs.values():
+        if not _is_below(config.path, store.root):
+            raise _refused(store, run, f"{config.path} is not below {store.root}")
+
+
+def _is(docker: Docker, found: Optional[Dict[str, Any]], service: str, release: str, names: Sequence[str]) -> bool:
+    """Whether a container has the name and the labels that a run gives, and not from its image."""
+    if found is None or str(found["Name"]).lstrip("/") not in names:
+        return False
+    image = docker.engine.image(str(found["Image"]))
+    given, handed = (((one or {}).get("Config") or {}).get("Labels") or {} for one in (found, image))
+    keys = {f"{LABEL}.service": service, f"{LABEL}.release": release}
+    return all(given.get(key) == value and handed.get(key) != value for key, value in keys.items())
+
+
+def _written(swaps: Sequence[Swap], lines: Lines) -> Iterator[str]:
+    """Every path outside of the folder that finishing or undoing may write, replace or remove."""
+    for swap in swaps:
+        yield from (swap.offset, swap.replay)
+        if swap.config:
+            yield from (swap.config.path, swap.config.staged)
+    for line in lines:
+        if line["event"] == "staging":
+            yield from (str(line.get("config", "")), str(line.get("offset", "")))
+
+
+def _kept(swap: Swap) -> Iterator[str]:
+    """Every path within the folder that it reads or writes."""
+    yield from (swap.offset_kept, swap.offset_left, swap.config.before if swap.config else "")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.isabs(path) and os.path.normpath(path) == path and os.path.commonpath([path, folder]) == folder
+
+
+def _refused(store: Store, run: str, why: str) -> Refusal:
+    return Refusal(
+        f"run {run} in {store.folder}, where containers can write, is not followed: {why}",
+        f"look at what runs; when all is well, remove {store.journal(run)} and run it again",
+        "person",
+    )

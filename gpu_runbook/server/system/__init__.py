@@ -1,0 +1,1 @@
+"""Files, owners, memory and processes of the server."""

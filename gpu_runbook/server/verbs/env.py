@@ -1,0 +1,149 @@
+"""Verb: compares the env files of services with what is wanted, or writes them whole, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.checks import env_file
+from gpu_runbook.server.checks.env_file import MISSING, THERE, UNREADABLE, Difference, EnvFile
+from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system.ownership import ids, may_give, shared
+from gpu_runbook.server.verbs.state_make import make
+
+Request = Dict[str, Any]
+SUFFIX = "new"  # always the same, so that the next push takes away what a cut has left
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How the files were before anything was written, `run` being the last one; and the run that wrote, if one did."""
+
+    files: Tuple[Difference, ...]
+    run: Optional[RunState] = None
+    written: str = ""
+
+
+def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, files (EnvFile each), and texts (service -> the whole file) to write those that differ.
+
+    With texts also docker_host, who and laptop. The answer is a Compared. Raises Refusal, of kind person when something
+    was written and not all.
+    """
+    store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    guarded.prepare(request["root"], ours=record.containers(store))
+    wanted = [decode(EnvFile, entry, f"files[{at}]") for at, entry in enumerate(request["files"])]
+    if not request["texts"]:
+        found: Dict[str, Any] = encode(Compared(tuple(map(env_file.compared, wanted)), journals.last(store)))
+        return found
+    refuse_astray(store, request["docker_host"])
+    make(store)
+    return detached(partial(_live, request, store, wanted))
+
+
+def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> None:
+    run = new_id(store)
+    holder: Request = {
+        "run": run,
+        "action": "env",
+        "who": request["who"],
+        "laptop": request["laptop"],
+        "since": now(),
+    }
+    lock.acquire(store, {**holder, "pid": os.getpid()})
+    last = journals.last(store)
+    if last and last.state == "cut-off":
+        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
+    before = [(entry, env_file.compared(entry)) for entry in wanted]
+    told = Compared(tuple(found for _, found in before), last)
+    changed = [(entry, found) for entry, found in before if not found.fine]
+    if not changed:
+        say(encode(told))
+        return
+    staged = _stage(changed, request["texts"])
+    try:
+        journal = Journal(store.journal(run))
+        journal.begin(**holder, files=[encode(found) for _, found in changed])
+    except Refusal:
+        _give_up(staged)
+        raise
+    written = False
+    try:
+        for (entry, found), path in zip(changed, staged):
+            _keep(store, entry, found)
+            guarded.place(path, entry.path)
+            written = True
+            guarded.sync(entry.path)
+    except (Refusal, OSError) as error:
+        _give_up(staged)
+        why = f"{entry.path}: {error.strerror}" if isinstance(error, OSError) else error.message
+        if not written:
+            journal.write("end", outcome="refused", sentence=f"{why}; nothing was changed")
+            raise Refusal(f"{why}; nothing was changed", files.SEE) from error
+        said = f"not every env file could be written: {why}"
+        journal.write("end", outcome="needs-person", sentence=said)
+        raise Refusal(said, "fab env.diff says which; then run it again", "person") from error
+    journal.write("end", outcome="done", sentence="; ".join(_sentence(found) for _, found in changed))
+    say(encode(dataclasses.replace(told, written=run)))
+
+
+def _stage(changed: List[Tuple[EnvFile, Difference]], texts: Dict[str, str]) -> List[str]:
+    """Write every file beside its place. Raises Refusal with nothing changed when one cannot be."""
+    staged: List[str] = []
+    try:
+        for entry, found in changed:
+            _may_write(entry, found)
+            text = texts[entry.service].encode()
+            staged.append(guarded.stage(entry.path, text, entry.mode, ids(entry.owner), SUFFIX))
+    except Refusal as error:
+        _give_up(staged)
+        raise Refusal(f"{error.message}; nothing was changed", error.hint) from error
+    return staged
+
+
+def _may_write(entry: EnvFile, found: Difference) -> None:
+    owner = ids(entry.owner)
+    if owner and not may_give(*owner):
+        raise Refusal(f"this login cannot give {entry.path} to {entry.owner}", shared("env_file"))
+    if found.state == UNREADABLE:
+        hint = "let the login user own it: what is there is kept before it is replaced"
+        raise Refusal(f"{entry.path} cannot be read: {found.problems[0]}", guarded.hint(found.problems[0], hint))
+
+
+def _give_up(staged: List[str]) -> None:
+    for path in staged:
+        with contextlib.suppress(Refusal):  # the next push takes it away
+            guarded.remove(path)
+
+
+def _keep(store: Store, entry: EnvFile, found: Difference) -> None:
+    """The file that is replaced, where its content is another one."""
+    if found.state == THERE and (found.differs or found.missing or found.unknown or found.problems):
+        folder = os.path.join(store.folder, "env")
+        files.make_folder(folder)
+        was = guarded.read(entry.path, env_file.LIMIT)
+        files.write(os.path.join(folder, f"{entry.service}.previous"), was[0] if was else b"")
+
+
+def _sentence(found: Difference) -> str:
+    """What a file has become, in names."""
+    if found.state == MISSING:
+        return f"{found.service}: {found.path} written with {', '.join(found.missing)}"
+    parts = {"changed": found.differs, "added": found.missing, "removed": found.unknown}
+    said = [f"{what} {', '.join(names)}" for what, names in parts.items() if names]
+    return f"{found.service}: {found.path}: {'; '.join(said) or 'put in order'}"

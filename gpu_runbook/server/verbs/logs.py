@@ -1,0 +1,282 @@
+"""Verb: the logs of services, line by line, once or for as long as somebody listens. Nothing is changed.
+
+What is read is handed on at once, and read no faster than it is taken: neither a long log nor a slow laptop makes this
+process grow.
+"""
+
+from __future__ import annotations
+
+import calendar
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import ContainerId, Count, Time
+from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.batch_runs import is_listed_run
+from gpu_runbook.server.docker.containers import AT_WORK, has_name
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.docker.unix_http import Answer, Broken
+from gpu_runbook.server.state import record
+from gpu_runbook.server.state.store import Store, find_store
+
+LONGEST = 16 << 10  # bytes of a line that are read
+BATCH = 64 << 10  # characters that are gathered while more is there to be read
+SILENCE = 600.0  # seconds after which a silent log is asked for anew
+PAUSE = 1.0  # seconds between two looks at who holds the places
+PATIENCE = 90.0  # seconds an engine that went away is waited for
+STREAMS = ("stdin", "stdout", "stderr")
+
+Emit = Callable[[Dict[str, Any]], None]
+Piece = Tuple[str, bytes, bool]  # stream, bytes, and whether the engine's stamp stands in front of them
+Line = Tuple[str, str, bytes]  # stamp, stream, text
+Services = Dict[str, Optional[BatchMarks]]  # by name; a consumer has no marks
+
+
+def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, services, tail (0 for all), since (seconds), follow, after.
+
+    Each service has its name, and marks: its BatchMarks, None for a consumer. `after` is None, or takes up a following
+    whose connection was lost: by container the Mark of what was heard; of a container that is not in it, all is read.
+
+    Events: `container` before the lines of one, and whether they are the whole log; `lines` with stamp, stream, text
+    and whether it was cut; `none` for a service without a container; `unreadable` and `away` when following. Secrets
+    are for the laptop to cover: it knows them all. Raises Refusal when no service has a container.
+    """
+    engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    heard = None if request["after"] is None else decode(Dict[ContainerId, Mark], request["after"], "after")
+    reader = Reader(engine, emit, request["tail"], request["since"], heard or {})
+    services = {one["service"]: _marks(one["marks"]) for one in request["services"]}
+    held = holders(engine, store, services)
+    if heard is not None:
+        Following(reader, store, services, first=False).go_on()
+    if not any(held.values()):
+        names = " and ".join(held)
+        hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
+        raise Refusal(f"there is no container of {names}, and so no log", hint)
+    follow = request["follow"]
+    for service, found in held.items():
+        if not found:
+            emit({"event": "none", "service": service})
+        for container in () if follow else found:
+            reader.announce(service, container)
+            reader.read(service, container, reader.query(container["Id"], False))
+    if follow:
+        Following(reader, store, services).go_on()
+    return {}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The newest line of a container's log that was said: the engine's stamp, and how many lines have that one."""
+
+    at: Time
+    count: Count = 0
+
+
+def _marks(given: Any) -> Optional[BatchMarks]:
+    return None if given is None else decode(BatchMarks, given, "marks")
+
+
+def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Dict[str, Any]]]:
+    """By service, what `docker inspect` shows of its containers: those at work, else the one whose log is its last."""
+    listed, known = engine.containers(), Known(store, record.load(store)[0])
+    found = {}
+    for service, marks in services.items():
+        name = marks.container if marks else service
+        named = [one for one in listed if has_name(one, name)]
+        alike = [one for one in listed if one in named or _belongs(engine, known, service, marks, one)]
+        at_work = [one for one in alike if one["State"] in AT_WORK]
+        chosen = at_work or named or sorted(alike, key=lambda one: one.get("Created") or 0)[-1:]
+        inspected = [engine.container(one["Id"]) for one in chosen]
+        found[service] = [container for container in inspected if container]
+    return found
+
+
+def _belongs(engine: Engine, known: Known, service: str, marks: Optional[BatchMarks], entry: Dict[str, Any]) -> bool:
+    """Whether a listed container is a run of a batch service, or stands in record or journals for a consumer."""
+    return is_listed_run(engine, [marks], entry) if marks else known.names(entry, service)
+
+
+class Reader:
+    """Reads logs from where they were left, and says them: whole lines, of bounded length."""
+
+    def __init__(self, engine: Engine, emit: Emit, tail: int, since: float, heard: Dict[str, Mark]) -> None:
+        self.engine = engine
+        self.emit = emit
+        self._first = {"tail": str(tail) if tail else "all"}
+        if since:
+            self._first["since"] = f"{time.time() - since:.9f}"
+        self._marks = dict(heard)  # by container
+
+    def announce(self, service: str, found: Dict[str, Any], whole: bool = False) -> None:
+        state = {key: found["State"][key] for key in ("Status", "ExitCode", "StartedAt", "FinishedAt")}
+        about = {"container": found["Id"], "name": found["Name"].lstrip("/"), "state": state}
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.emit(dict(about, event="container", service=service, at=now, whole=whole))
+
+    def query(self, container: str, follow: bool, whole: bool = False) -> Dict[str, str]:
+        """What the engine is asked for: what came since the last reading, or as was wished, or the `whole` log."""
+        asked = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
+        mark = self._marks.get(container)
+        if mark and _seconds(mark.at) > time.time() + 1:  # the clock was set back: what comes now has earlier stamps
+            return dict(asked, tail="0")
+        if mark:
+            return dict(asked, since=f"{_seconds(mark.at)}.{mark.at[20:29]}")
+        return asked if whole else dict(asked, **self._first)
+
+    def read(self, service: str, found: Dict[str, Any], query: Dict[str, str]) -> None:
+        """Say what comes until the log ends, or until nothing came for a long time. Raises EngineError."""
+        container = found["Id"]
+        path = f"/containers/{container}/logs"
+        with closing(self.engine.send("GET", path, query, {}, SILENCE, endless=True)) as answer:
+            pieces = terminal(answer) if found["Config"].get("Tty") else frames(answer)
+            batch: List[Tuple[str, str, str, bool]] = []
+            size = 0
+            try:
+                for stamp, stream, raw in self._new(container, lines(pieces)):
+                    text = raw[:LONGEST].decode("utf-8", "replace").rstrip("\r")
+                    batch.append((stamp, stream, text, len(raw) > LONGEST))
+                    size += len(text)
+                    if size > BATCH or not answer.waiting:
+                        self._say(service, container, batch)
+                        batch, size = [], 0
+            except OSError as error:
+                raise EngineError(0, f"the log of {service} broke off: {error}") from error
+            finally:
+                self._say(service, container, batch)
+
+    def _new(self, container: str, found: Iterator[Line]) -> Iterator[Line]:
+        """The lines that were not said yet: the engine gives those of the newest stamp again."""
+        before = self._marks.get(container, Mark(""))
+        said = before.count
+        for stamp, stream, raw in found:
+            if stamp == before.at and said:
+                said -= 1
+                continue
+            self._marks[container] = newer(self._marks.get(container), stamp)
+            yield stamp, stream, raw
+
+    def _say(self, service: str, container: str, batch: List[Tuple[str, str, str, bool]]) -> None:
+        if batch:
+            self.emit({"event": "lines", "service": service, "container": container, "lines": batch})
+
+
+def newer(known: Optional[Mark], stamp: str) -> Mark:
+    """The mark after one more line."""
+    if known is None or stamp > known.at:
+        return Mark(stamp, 1)
+    return Mark(known.at, known.count + 1) if stamp == known.at else known
+
+
+class Following:
+    """Hears every container that holds one of the places, whichever does, until nobody listens any more."""
+
+    def __init__(self, reader: Reader, store: Store, services: Services, first: bool = True) -> None:
+        self._reader = reader
+        self._store = store
+        self._services = services
+        self._threads: Dict[str, threading.Thread] = {}
+        self._said: Set[Tuple[str, str]] = set()  # container and start that were announced
+        self._ended: Set[Tuple[str, str]] = set()  # those that have nothing more to say
+        self._failure: Optional[Exception] = None
+        self._first = first  # whether nobody has heard anything yet
+
+    def go_on(self) -> None:
+        """Ends with wire.Gone, or with what an engine that stays away is called."""
+        away = 0.0
+        while True:
+            try:
+                for service, found in holders(self._reader.engine, self._store, self._services).items():
+                    for container in found:
+                        self._hear(service, container)
+                away, self._first = 0.0, False
+            except EngineError as error:
+                if not away:
+                    self._reader.emit({"event": "away", "message": error.message})
+                away = away or time.monotonic()
+                if time.monotonic() > away + PATIENCE:
+                    raise
+            time.sleep(PAUSE)
+            if self._failure:
+                raise self._failure
+
+    def _hear(self, service: str, found: Dict[str, Any]) -> None:
+        life = (found["Id"], found["State"]["StartedAt"])
+        heard = self._threads.get(found["Id"])
+        if life in self._ended or (heard and heard.is_alive()):
+            return
+        if life not in self._said:
+            self._said.add(life)
+            self._reader.announce(service, found, whole=not self._first)
+        query = self._reader.query(found["Id"], True, whole=not self._first)
+        self._threads[found["Id"]] = thread = threading.Thread(
+            target=self._listen, args=(service, found, life, query), daemon=True
+        )
+        thread.start()
+
+    def _listen(self, service: str, found: Dict[str, Any], life: Tuple[str, str], query: Dict[str, str]) -> None:
+        try:
+            self._reader.read(service, found, query)
+            if not found["State"]["Running"] and not found["State"]["Restarting"]:
+                self._ended.add(life)
+        except EngineError as error:
+            if error.status and error.status != 404:  # a log that cannot be read, and not an engine that went away
+                self._ended.add(life)
+                self._reader.emit({"event": "unreadable", "service": service, "message": error.message})
+        except Exception as error:
+            self._failure = error
+
+
+def frames(answer: Answer) -> Iterator[Piece]:
+    """The pieces of a log of two streams: each frame is a stream, three zero bytes, a length, and the text."""
+    while True:
+        head = answer.take(8)
+        if not head:
+            return
+        if len(head) < 8 or head[0] > 2 or head[1:4] != b"\0\0\0":
+            raise Broken("what it says is no log")
+        left, stamped = int.from_bytes(head[4:], "big"), True
+        while left:
+            piece = answer.take(min(left, BATCH))
+            if not piece:
+                raise Broken("its log was cut short")
+            yield STREAMS[head[0]], piece, stamped
+            left, stamped = left - len(piece), False
+
+
+def terminal(answer: Answer) -> Iterator[Piece]:
+    """The pieces of the log of a container that has a terminal: one stream, without frames."""
+    stamped = True
+    for piece in iter(lambda: answer.line(BATCH), b""):
+        yield "stdout", piece, stamped
+        stamped = piece.endswith(b"\n")
+
+
+def lines(pieces: Iterator[Piece]) -> Iterator[Line]:
+    """(stamp, stream, line) of each line, put together from its pieces; of one that is too long, a byte too many."""
+    begun: Dict[str, Tuple[str, bytes]] = {}
+    for stream, piece, stamped in pieces:
+        stamp, _, text = piece.partition(b" ") if stamped else (b"", b"", piece)
+        at, before = begun.pop(stream, (stamp.decode("ascii", "replace"), b""))
+        *whole, rest = text.split(b"\n")
+        for part in whole:
+            yield at, stream, (before + part)[: LONGEST + 1]
+            before = b""
+        if before or rest:
+            begun[stream] = (at, (before + rest)[: LONGEST + 1])
+    for stream, (at, before) in begun.items():
+        yield at, stream, before
+
+
+def _seconds(stamp: str) -> int:
+    """Whole seconds since 1970 of an engine's stamp, which is UTC."""
+    fields = (stamp[:4], stamp[5:7], stamp[8:10], stamp[11:13], stamp[14:16], stamp[17:19])
+    return calendar.timegm(tuple(map(int, fields)))

@@ -1,0 +1,220 @@
+"""Verb: points a server's configs at another model, in a process of its own, and touches no container."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import MaybePlace, Place, RunId
+from gpu_runbook.protocol.plan import ConfigFile, Placed
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.models import choices as modelchoice
+from gpu_runbook.server.models import model_files as modelfile
+from gpu_runbook.server.models.choices import Choice, Choices
+from gpu_runbook.server.models.model_files import ModelFile
+from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.verbs.state_make import make
+
+Request = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a choice does: model.json as it will be, and the configs that are to name the model."""
+
+    path: str
+    choices: Choices
+    configs: Dict[str, ConfigFile]  # service -> where it is, with the key that is in it
+    before: Dict[str, str]  # path of a config in place -> the model in it, empty for something else
+    absent: Tuple[str, ...]  # paths of configs that are not in place yet
+    needed: bool  # whether anything has to be written at all
+
+    def told(self, run: str = "") -> Dict[str, Any]:
+        told: Dict[str, Any] = encode(Chosen(self.path, self.before, self.absent, self.needed, run))
+        return told
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a Change tells, and the run in which it was made; nothing when nothing was written."""
+
+    path: Place
+    before: Dict[Place, MaybePlace]
+    absent: Tuple[Place, ...]
+    needed: bool
+    run: RunId = ""
+
+
+def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, folder, configs (service -> ConfigFile), model (a ModelFile that was read),
+    back (whether it is the choice before), was (the path in force at the look), who, laptop, force, dry_run.
+
+    The answer is a Chosen. Raises Refusal, of kind person when something was written and not all.
+    """
+    store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    guarded.prepare(request["root"], ours=record.containers(store))
+    if request["dry_run"]:
+        return _change(store, request, "").told()
+    refuse_astray(store, request["docker_host"])
+    make(store)
+    return detached(partial(_live, request, store))
+
+
+def _live(request: Request, store: Store, say: Say) -> None:
+    run = new_id(store)
+    who = {name: str(request[name]) for name in ("who", "laptop")}
+    holder: Request = {"run": run, "action": "model", "since": now(), **who}
+    lock.acquire(store, {**holder, "pid": os.getpid()})
+    last = journals.last(store)
+    if last and last.state == "cut-off":
+        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
+    change = _change(store, request, run)
+    if not change.needed:
+        say(change.told())
+        return
+    journal = Journal(store.journal(run))
+    configs = {service: encode(config) for service, config in change.configs.items()}
+    journal.begin(**holder, configs=configs, model=change.path)
+    _carry_out(store, journal, run, change)
+    say(change.told(run))
+
+
+def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None:
+    """First the choice, then what it leads to: after a cut, `point` alone finishes it."""
+    try:
+        _try_to_write(change, run)
+    except Refusal as refusal:
+        for path in change.before:
+            with contextlib.suppress(Refusal):
+                guarded.remove(files.staged_name(path, run))
+        journal.write("end", outcome="refused", sentence=f"{refusal.message}; nothing was changed")
+        raise
+    try:
+        modelchoice.save(store, change.choices)
+        config_key.point(store, run, change.configs)
+    except (Refusal, OSError) as error:  # the journal keeps no end: the next command finishes it
+        said = f"the model could not be put everywhere: {files.why(error)}"
+        raise Refusal(said, "make room; the next fab models.use or fab deploy finishes it", "person") from error
+    for service, config in change.configs.items():
+        if config.path in change.before:
+            was = change.before[config.path] or "another model"
+            journal.write("pointed", service=service, path=config.path, before=was, after=change.path)
+    journal.write("end", outcome="done", sentence=_sentence(change))
+
+
+def _sentence(change: Change) -> str:
+    if not change.before:
+        return f"{change.path} is the model of the next deploy; there is no config in place yet"
+    was = " and ".join(sorted({path or "another model" for path in change.before.values()}))
+    return f"{' and '.join(change.before)}: {change.path} instead of {was}"
+
+
+def _try_to_write(change: Change, run: str) -> None:
+    """Whoever may not write a config, or has no room for it, shall learn so before anything is changed."""
+    for path in change.before:
+        found = _read(path)
+        if found:
+            mode, uid, gid = guarded.identity(found[1])
+            guarded.remove(guarded.stage(path, found[0], mode, (uid, gid), run))
+
+
+def _change(store: Store, request: Request, run: str) -> Change:
+    """What is to be done, by how things are now. Raises Refusal for what speaks against it."""
+    model = decode(ModelFile, request["model"], "model")
+    known = modelchoice.load(store)
+    if known.path != request["was"]:
+        raise Refusal(f"somebody has chosen {known.path} meanwhile; nothing was changed", "look at fab models")
+    _is_as_verified(model)
+    records, _ = record.load(store)
+    release = records.find(records.current)
+    placed = release.services if release else {}
+    given = {name: decode(ConfigFile, entry, f"configs.{name}") for name, entry in request["configs"].items()}
+    configs = {name: _as_placed(config, placed.get(name)) for name, config in given.items()}
+    before: Dict[str, str] = {}
+    needed = known.path != model.path
+    for name, config in configs.items():
+        present = _read(config.path)
+        text = present[0].decode("utf-8", "surrogateescape") if present else None
+        kept = _kept(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
+        if text is not None:
+            _is_as_placed(store, config, text, placed.get(name), request["force"])
+            before[config.path] = modelchoice.named_in(text, config.model_key, request["folder"]) or ""
+        needed = any([needed, *(_differs(config, one, model.path) for one in (text, kept) if one is not None)])
+    absent = tuple(sorted({config.path for config in configs.values()} - set(before)))
+    choices = _choices(known, model, request, before, run)
+    return Change(model.path, choices, configs, before, absent, needed)
+
+
+def _choices(known: Choices, model: ModelFile, request: Request, before: Dict[str, str], run: str) -> Choices:
+    known = modelchoice.with_verified(known, model)
+    if request["back"]:
+        return modelchoice.gone_back(known, model.path, run)
+    were = set(before.values())
+    return modelchoice.with_choice(
+        known, Choice(model.path, model.date, run, request["who"], now()), were.pop() if len(were) == 1 else ""
+    )
+
+
+def _is_as_verified(model: ModelFile) -> None:
+    try:
+        with modelfile.opened(model.path, model.date) as file:
+            found = os.fstat(file.fileno())
+    except OSError as error:
+        raise Refusal(f"{model.path} was verified, and cannot be read any more: {error.strerror}") from error
+    if (found.st_size, found.st_mtime_ns) != (model.size, model.mtime):
+        raise Refusal(f"{model.path} was written to after it was verified; nothing was changed", "run it again")
+
+
+def _is_as_placed(store: Store, config: ConfigFile, text: str, placed: Optional[Placed], force: bool) -> None:
+    """A config that somebody has edited belongs to a person."""
+    if placed and placed.config_hash not in ("", store.keyed_hash(text)) and not force:
+        raise Refusal(
+            f"{config.path} is not as its release has put it: somebody has edited it; nothing was changed",
+            "fab deploy --force puts it in order; --force changes the model in it as it is",
+        )
+
+
+def _differs(config: ConfigFile, text: str, path: str) -> bool:
+    """Whether a config does not name the model yet. Raises Refusal for one that cannot."""
+    try:
+        return config_key.replaced(text, config.model_key, path) != text
+    except config_key.Unplaceable as error:
+        raise Refusal(
+            f"{config.path} takes no model: {error}; nothing was changed",
+            "config.model_key in hosts.yaml names the key; fab deploy puts a config with it in place",
+        ) from None
+
+
+def _as_placed(config: ConfigFile, placed: Optional[Placed]) -> ConfigFile:
+    """With the key that the config in place has: hosts.yaml may name another one that was not deployed yet."""
+    key = placed.config.model_key if placed and placed.config else ""
+    return dataclasses.replace(config, model_key=key or config.model_key)
+
+
+def _kept(path: str) -> Optional[str]:
+    try:
+        raw = files.read(path)
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read: {error.strerror}", "let the login user own it") from error
+    return raw.decode("utf-8", "surrogateescape") if raw is not None else None
+
+
+def _read(path: str) -> Optional[Tuple[bytes, os.stat_result]]:
+    try:
+        return guarded.read(path)
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read: {error.strerror}", guarded.hint(error)) from error

@@ -1,0 +1,46 @@
+"""Verb: holds deploys back for a while, or lets them go again."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable, Dict
+
+from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.state import jsonfile, lock, pause
+from gpu_runbook.server.state.journal import now
+from gpu_runbook.server.state.store import find_store
+from gpu_runbook.server.system import files
+from gpu_runbook.server.verbs.state_make import make
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, who, laptop, reason, seconds (0 ends the pause). The answer has pause and before: each a
+    Pause, or None where there is none.
+
+    Raises Refusal while a run is under way, and when it cannot be written down.
+    """
+    store = find_store(request["root"], request["state"], emit)
+    refuse_astray(store, request["docker_host"])
+    make(store)
+    who, laptop, begun = request["who"], request["laptop"], datetime.now(timezone.utc)
+    handle = lock.acquire(store, {"action": "pause", "who": who, "laptop": laptop, "since": now()})
+    try:
+        before, found = pause.current(store, begun.timestamp()), None
+        if request["seconds"]:
+            since, until = (_written(at) for at in (begun, begun + timedelta(seconds=request["seconds"])))
+            found = Pause(who, laptop, since, until, request["reason"])
+            jsonfile.save(store.pause, found)
+        else:
+            files.remove(store.pause)
+    except Refusal as error:
+        raise Refusal(f"{error.message}; nothing was changed", error.hint) from error
+    finally:
+        os.close(handle)
+    return {"pause": found and encode(found), "before": before and encode(before)}
+
+
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

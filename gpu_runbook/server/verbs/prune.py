@@ -1,0 +1,181 @@
+"""Verb: lists what nothing needs any more, and removes what was listed, in a process of its own and under the lock.
+
+It makes room on a disk that takes nothing more: the room kept aside makes way for the record and the journal, what is
+of no release on record goes even if the record cannot be written, and it does without a journal where there can be
+none. A removal that is cut off leaves nothing to finish: the next `fab prune` finds what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, List, Set, Tuple
+
+from gpu_runbook.common.humanize import several, size
+from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol.forms import Count, RunId
+from gpu_runbook.protocol.plan import Record
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.batch_runs import marks_in
+from gpu_runbook.server.docker.commands import Docker, StepFailed
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.ours import recorded
+from gpu_runbook.server.retention import candidates
+from gpu_runbook.server.retention.candidates import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Thing
+from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state.journal import now
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.unwritten import Unkept, begun
+from gpu_runbook.server.system import files
+
+SLOW = 600.0  # seconds: an image of many gigabytes
+
+Request = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed (kind and id of each), the bytes that became free, and a sentence for each thing that stays."""
+
+    run: RunId = ""  # nothing where there was nothing to remove any more, or the run could not be written down
+    removed: Tuple[Tuple[str, ...], ...] = ()
+    freed: Count = 0
+    notes: Tuple[str, ...] = ()
+
+
+def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, keep, batches (BatchMarks each), and to remove something: agreed ([kind, id]
+    each), who, laptop.
+
+    Without agreed, the answer has things (Thing each) and run, the last RunState or None; with it, it is a Pruned.
+    Raises Refusal for a damaged record, while a run is under way, after one that was cut off, and where nothing can be
+    removed.
+    """
+    engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    if "agreed" in request:
+        refuse_astray(store, request["docker_host"])
+        return detached(partial(_live, request, store, engine))
+    last = journals.last(store)
+    things = _find(request, store, engine)
+    return {"things": [encode(thing) for thing in things], "run": encode(last) if last else None}
+
+
+def _find(request: Request, store: Store, engine: Engine) -> List[Thing]:
+    return candidates.find(store, engine, request["keep"], marks_in(request))
+
+
+def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
+    run = new_id(store)
+    holder: Request = {
+        "run": run,
+        "action": "prune",
+        "who": request["who"],
+        "laptop": request["laptop"],
+        "since": now(),
+    }
+    held = lock.acquire(store, {**holder, "pid": os.getpid()})
+    last = journals.last(store)
+    if last and last.state == "cut-off":
+        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was removed", "run it again")
+    agreed = {tuple(pair) for pair in request["agreed"]}
+    things = [thing for thing in _find(request, store, engine) if (thing.kind, thing.id) in agreed]
+    if not things:  # somebody was faster
+        say(encode(Pruned()))
+        return
+    begin = {**holder, "things": [encode(thing) for thing in things]}
+    releases = {thing.id for thing in things if thing.kind == RELEASE}
+    bound = _bound(store, releases, things)
+    journal, why = begun(store.journal(run), **begin), _forget(store, releases)
+    if why or isinstance(journal, Unkept):  # the record comes first: it gives back what it takes
+        with contextlib.suppress(OSError):
+            os.unlink(store.spare)
+        why = _forget(store, releases)
+        journal = begun(store.journal(run), **begin) if isinstance(journal, Unkept) else journal
+    docker = Docker(engine, journal, held, marks_in(request))
+    done = _remove_all(store, docker, [thing for thing in things if not (why and thing in bound)])
+    if why:
+        why = _forget(store, releases)  # there may be room now
+        stays = tuple(f"{thing.name} stays: {why}" for thing in bound)
+        rest = Pruned(notes=stays) if why else _remove_all(store, docker, bound)
+        done = Pruned("", done.removed + rest.removed, done.freed + rest.freed, done.notes + rest.notes)
+    if not done.removed and (why or isinstance(journal, Unkept)):
+        said = f"{done.notes[0]}; nothing was removed"
+        journal.write("end", outcome="refused", sentence=said)
+        raise Refusal(said, files.SEE)
+    gone = f"removed {len(done.removed)} of {several(len(things), 'thing')} that nothing needs"
+    sentence = f"{gone}; {size(done.freed)} are free again"
+    journal.write("end", outcome="done", sentence=sentence, details={"notes": done.notes})
+    if isinstance(journal, Unkept):
+        run, untold = "", f"fab history does not tell of it: {journal.why}"
+        done = dataclasses.replace(done, notes=(*done.notes, untold))
+    say(encode(dataclasses.replace(done, run=run)))
+
+
+def _bound(store: Store, releases: Set[str], things: List[Thing]) -> List[Thing]:
+    """The things that stay as long as these releases stand in the record: it names none that cannot be gone to."""
+    dropped = Record(releases=tuple(entry for entry in record.load(store)[0].releases if entry.id in releases))
+    images = {placed.image for entry in dropped.releases for placed in entry.services.values()}
+    return [thing for thing in things if thing.id in {*releases, *recorded(dropped), *images}]
+
+
+def _forget(store: Store, releases: Set[str]) -> str:
+    """Take releases out of the record before anything of theirs is gone; why that could not be, usually nothing."""
+    known, _ = record.load(store)
+    left = tuple(entry for entry in known.releases if entry.id not in releases)
+    try:
+        if len(left) < len(known.releases):
+            record.save(store, dataclasses.replace(known, releases=left))
+    except Refusal as error:
+        return error.message
+    return ""
+
+
+def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Pruned:
+    root = docker.engine.get("/info", shape={"DockerRootDir": str})["DockerRootDir"]
+    removed: List[Tuple[str, ...]] = []
+    notes: List[str] = []
+    freed = 0
+    for thing in things:
+        before = _room(root)
+        try:
+            _remove(store, docker, thing)
+        except (Refusal, StepFailed, OSError) as error:
+            notes.append(f"{thing.name} stays: {error.strerror if isinstance(error, OSError) else error}")
+            continue
+        removed.append((thing.kind, thing.id))
+        # Of an image only the layers go that no other one has; what else is written meanwhile must not count.
+        freed += min(max(_room(root) - before, 0), thing.size) if thing.kind == IMAGE else thing.size
+    return Pruned("", tuple(removed), freed, tuple(notes))
+
+
+def _remove(store: Store, docker: Docker, thing: Thing) -> None:
+    if thing.kind == CONTAINER:
+        docker.ensure_gone(thing.id)
+    elif thing.kind == IMAGE:
+        ended = docker.change(["docker", "rmi", thing.id], SLOW)  # without force: what is in use after all stays
+        if not ended.ok:
+            raise StepFailed(ended.complaint)
+    elif thing.kind == JOURNAL:
+        files.remove(store.journal(thing.id))
+        files.remove(store.decision(thing.id))
+    elif thing.kind == FILE:
+        files.remove(thing.id)
+    elif os.path.exists(store.release(thing.id)):
+        shutil.rmtree(store.release(thing.id))
+
+
+def _room(path: str) -> int:
+    """As `files.room`, 0 where this login may not look."""
+    try:
+        return files.room(path)
+    except OSError:
+        return 0

@@ -1,0 +1,53 @@
+"""Verb: pulls images by digest while everything works on. Giving it up at any time leaves nothing half done."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, Tuple
+
+from gpu_runbook.common.foreign_text import MOST, quoted
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker import pull, registry
+from gpu_runbook.server.docker.engine import Engine, EngineError
+
+SAY = 0.5  # seconds between two lines of progress
+
+Emit = Callable[[Dict[str, Any]], None]
+
+
+def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
+    """`request`: docker_host, images (repository@digest each), login. The answer has id and revision of each."""
+    engine = engines.find(request["docker_host"])
+    fetched: Dict[str, str] = {}
+    revisions: Dict[str, str] = {}
+    for image in request["images"]:
+        if engine.image(image) is None:
+            _pull(engine, image, request["login"], emit)
+        found = engine.image(image)
+        if found is None:
+            raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
+        emit({"event": "fetched", "image": image})
+        fetched[image], revisions[image] = found["Id"], registry.revision(found)
+    return {"images": fetched, "revisions": revisions}
+
+
+def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
+    layers: Dict[str, Tuple[Any, Any]] = {}
+    said = 0.0
+    emit({"event": "pulling", "image": image, "done": 0, "total": 0})
+    try:
+        for progress in pull.pull(engine, image, login):
+            detail = progress.get("progressDetail") or {}
+            layer, sizes = progress.get("id", ""), (detail.get("current"), detail.get("total"))
+            if progress.get("status") == "Downloading" and all(isinstance(size, int) for size in sizes):
+                layers[layer] = sizes
+            elif progress.get("status") == "Download complete" and layer in layers:
+                layers[layer] = (layers[layer][1],) * 2
+            if time.monotonic() - said > SAY:
+                said = time.monotonic()
+                done, total = (sum(pair[at] for pair in layers.values()) for at in (0, 1))
+                emit({"event": "pulling", "image": image, "done": done, "total": total})
+    except EngineError as error:
+        why = f"{image} could not be pulled: {quoted(error.message, MOST)}"
+        raise Refusal(why, "nothing was changed; run it again") from error

@@ -1,0 +1,36 @@
+"""Verb: brings a run that was cut off to an end, forward or back, in a process that no dropped connection can end."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any, Callable, Dict, Tuple
+
+from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.batch_runs import marks_in
+from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.run import recovery
+from gpu_runbook.server.state import lock
+from gpu_runbook.server.state.journal import now
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import guarded
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, batches (BatchMarks each), who. The answer has a sentence for each run.
+
+    Raises Refusal (kind person).
+    """
+    engine = engines.find(request["docker_host"])
+    guarded.prepare(request["root"], request["docker_host"])
+    store = find_store(request["root"], request["state"], emit)
+    store.create()
+    batches = marks_in(request)
+    return detached(partial(_live, request["who"], store, engine, batches))
+
+
+def _live(who: str, store: Store, engine: engines.Engine, batches: Tuple[BatchMarks, ...], say: Say) -> None:
+    """Half an undoing is worse than none: who asked may be gone before it is done."""
+    held = lock.acquire(store, {"action": "mend", "who": who, "since": now(), "pid": os.getpid()})
+    say({"mended": recovery.cut_off_runs(store, engine, held, batches)})

@@ -1,0 +1,113 @@
+"""Verb: restarts or stops one consumer in its place, in a process of its own, and follows it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional
+
+from gpu_runbook.protocol.plan import FAILED, ConsumerStep
+from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.server.docker.commands import KILLED, Final, StepFailed
+from gpu_runbook.server.docker.containers import moment, outage
+from gpu_runbook.server.queue import offset
+from gpu_runbook.server.run import preconditions, process, stop_start, watch
+from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
+from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.state import stopped
+from gpu_runbook.server.state.journal import now
+
+BACK = "fab rollback goes back to the release before; fab deploy --force makes the container anew"
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """As `process.run`, with a plan of one consumer whose change is restart or stop."""
+    return process.run(request, emit, carry_out)
+
+
+def carry_out(site: Site) -> Optional[End]:
+    """The whole run, under its lock. What may happen on a server is in the End, never raised.
+
+    None where it was not seen how the consumer is: whoever comes next brings the run to its end.
+    """
+    (step,) = site.plan.consumers
+    end = preconditions.refused(site)
+    if end:
+        return end
+    if not claim(site.store.decision(site.plan.id), "go"):
+        return End(CANCELLED, "cancelled, nothing changed")
+    if not site.journal.write(step.change, service=step.service, container=step.container, grace=_grace(step)):
+        why = f"nothing can be written down in {site.store.folder}: {site.journal.why}"
+        return End(REFUSED, f"{why}; nothing was changed", "make room")
+    try:
+        return _stop(site, step) if step.change == "stop" else _restart(site, step)
+    except Refusal as error:
+        return End(REFUSED, f"{error.message}; nothing was changed", error.hint)
+
+
+def _stop(site: Site, step: ConsumerStep) -> Optional[End]:
+    try:
+        stop_start.stop(site.store, site.docker, site.plan, step, now())
+        found = site.docker.inspect(step.container)
+    except StepFailed as error:
+        why = f"{step.service} could not be stopped: {error}"
+        if _is_open(site, error, why):
+            return None
+        return End(NEEDS_PERSON, why, "see fab status, and docker there")
+    again = f"fab restart {step.service} starts it"
+    if not (step.old and step.old.running):
+        return End(DONE, f"{step.service} was stopped already; from now on it is meant to be: {again}")
+    notes = _killed(step, found["State"]["ExitCode"] if found else 0)
+    return End(DONE, f"{step.service} is stopped and stays so: {again}", "", "", {"notes": notes})
+
+
+def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
+    stopped.forget(site.store, [step.service])
+    try:
+        site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
+        before = site.docker.inspect(step.container) or {}
+        position = offset.upcoming(step.offset)
+        stop_start.start(site.docker, step)
+        after = site.docker.inspect(step.container) or {}
+    except StepFailed as error:
+        why = f"{step.service} could not be restarted: {error}"
+        return None if _is_open(site, error, why) else _failed(site, step, why)
+    started, said, notes = moment(after["State"]["StartedAt"]), f"{step.service} was started", []
+    fields: Dict[str, Any] = {"service": step.service, "container": step.container, "offset": position}
+    if step.old and step.old.running:
+        down, code = outage(before, after, site.journal.age), before["State"]["ExitCode"]
+        fields.update(outage=down, old_exit=code)
+        said, notes = f"{step.service} was restarted, down for {down:.2f} s", _killed(step, code)
+    site.journal.write("restarted", **fields)
+    password = site.secrets.get("passwords", {}).get(step.service, "")
+    watched = watch.watched(step, step.container, password, position, started)
+    verdict = watch.watch(site.docker, [watched])[step.service]
+    if verdict.outcome == FAILED:
+        return _failed(site, step, f"{said}, and failed its watch: {verdict.reason}")
+    said += f", and is {verdict.outcome}: {verdict.reason}"
+    return End(DONE, said, "", verdict.outcome, {"release": site.plan.release, "notes": notes})
+
+
+def _failed(site: Site, step: ConsumerStep, reason: str) -> End:
+    return End(NEEDS_PERSON, reason, BACK, "", {"log": watch.tail(site.docker.engine, step.container)})
+
+
+def _is_open(site: Site, error: StepFailed, why: str) -> bool:
+    """Whether it was not seen how the consumer is: then the run has no end yet, and its journal says why."""
+    if isinstance(error, Final):
+        return False
+    site.journal.write("unfinished", why=why)
+    return True
+
+
+def _grace(step: ConsumerStep) -> int:
+    """The seconds it has to stop, 0 for one that does not run."""
+    return step.stop_grace if step.old and step.old.running else 0
+
+
+def _killed(step: ConsumerStep, code: int) -> List[str]:
+    """What it means that the grace period ran out."""
+    if code != KILLED:
+        return []
+    return [
+        f"{step.service} did not stop within its grace of {step.stop_grace} s and was killed (137): "
+        "its offset may be behind, and messages it had handled are read again"
+    ]

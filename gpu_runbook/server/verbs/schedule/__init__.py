@@ -1,0 +1,1 @@
+"""What a server can be asked about the scheduled check."""

@@ -1,0 +1,83 @@
+"""Verb: leaves the scheduled check on this server: one program, its settings, and a block of the crontab."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import Place
+from gpu_runbook.protocol.words import CRITICAL, Refusal, encode
+from gpu_runbook.server.checks import state
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.schedule import crontab, installation
+from gpu_runbook.server.schedule.settings import PROGRAM, SETTINGS, Installed, Settings, place
+from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.verbs import state_move
+from gpu_runbook.server.verbs.state_make import make
+
+
+@dataclass(frozen=True)
+class Left:
+    """What was written (state, program, settings, crontab), our block of the crontab, and whether cron runs.
+
+    `running` is None where that cannot be seen. `moved`: from where to where the state was moved, empty for most.
+    """
+
+    changed: Tuple[str, ...]
+    crontab: str
+    running: Optional[bool]
+    moved: Tuple[Place, ...] = ()
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: settings, version, program (hash), sources (of each module by name, as JSON, compressed, in base64),
+    who, laptop.
+
+    The answer is a Left. Raises Refusal with the crontab as it was.
+    """
+    settings = decode(Settings, request["settings"], "settings")
+    store = find_store(settings.root, settings.state)
+    if store.is_in_root:
+        return _moved(request, settings, emit)
+    _is_safe(store, settings)
+    make(store)
+    program = place(store, PROGRAM)
+    before = crontab.read()
+    block = crontab.block(settings.root, settings.every, sys.executable, program)
+    after = crontab.with_block(before, settings.root, block)
+    known, _ = jsonfile.load(Installed, place(store, SETTINGS))
+    changed = installation.lay_down(store, request)
+    try:
+        if after != before:
+            crontab.write(after)
+            changed.append("crontab")
+    except Refusal:
+        if known is None:
+            installation.forget(store)
+        raise
+    return _told(Left(tuple(changed), block, crontab.is_running()))
+
+
+def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """The state goes where it belongs, and the check is left there."""
+    asked = {"root": settings.root, "state": settings.state, "docker_host": settings.questions.docker_host}
+    who = {"who": request["who"], "laptop": request["laptop"]}
+    done = state_move.answer({**asked, **who, "what": "root", "install": request}, emit)
+    changed = ("state", "program", "settings", "crontab")
+    return _told(Left(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
+
+
+def _told(left: Left) -> Dict[str, Any]:
+    told: Dict[str, Any] = encode(left)
+    return told
+
+
+def _is_safe(store: Store, settings: Settings) -> None:
+    """Cron runs what lies there. Raises Refusal where a container could write it."""
+    engine = engines.find(settings.questions.docker_host)
+    row = state.check("state", store, settings.state, engine, engine.containers())
+    if row.level == CRITICAL:
+        raise Refusal(f"{row.sentence}; nothing was changed", row.hint)

@@ -1,0 +1,94 @@
+"""Verb: takes the scheduled check away from this server; its history stays."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Tuple
+
+from gpu_runbook.protocol.forms import MaybePlace
+from gpu_runbook.protocol.words import Refusal, encode
+from gpu_runbook.server.schedule import crontab
+from gpu_runbook.server.schedule.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
+from gpu_runbook.server.schedule.state import SPARE
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files
+
+PATIENCE = 30.0  # seconds for a round that is under way
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was taken away (the crontab's block, and files by name), and where the history is, empty without one."""
+
+    removed: Tuple[str, ...]
+    history: MaybePlace
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state. The answer is a Removed.
+
+    Raises Refusal with nothing changed when our block of the crontab is not whole.
+    """
+    store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    removed = []
+    before = _crontab()
+    after = crontab.with_block(before, store.root, "")
+    if after != before:
+        crontab.write(after)
+        removed.append("crontab")
+    if os.path.isdir(os.path.dirname(place(store, LOCK))):
+        _await_round(store)
+        removed += _remove_files(store, bool(removed))
+    history = place(store, HISTORY)
+    if not os.path.exists(history):
+        history = ""
+        with contextlib.suppress(OSError):  # something else lies in it
+            os.rmdir(os.path.dirname(place(store, HISTORY)))
+    answer: Dict[str, Any] = encode(Removed(tuple(removed), history))
+    return answer
+
+
+def _remove_files(store: Store, was_installed: bool) -> List[str]:
+    """The names of those that were there. Raises Refusal, of kind person where cron starts nothing any more."""
+    try:
+        return [name for name in (PROGRAM, SETTINGS, STATE, SPARE, LOCK) if files.remove(place(store, name))]
+    except Refusal as refusal:
+        if not was_installed:
+            raise
+        said = f"cron starts no check any more, but {refusal.message}"
+        raise Refusal(said, "run it again once the disk takes changes", "person") from refusal
+
+
+def _crontab() -> str:
+    """Without cron there is no block of ours either."""
+    try:
+        return crontab.read()
+    except Refusal as refusal:
+        if "not installed" in refusal.message:
+            return ""
+        raise
+
+
+def _await_round(store: Store) -> None:
+    """A round that is under way would write its state anew. Raises Refusal when it does not come to its end."""
+    try:
+        handle = os.open(place(store, LOCK), os.O_RDONLY | os.O_CLOEXEC)  # to be locked, also on a read-only disk
+    except FileNotFoundError:
+        return
+    until = time.monotonic() + PATIENCE
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Refusal("a round of the check does not come to its end", "see ps on the server") from None
+                time.sleep(0.1)
+    finally:
+        os.close(handle)

@@ -1,0 +1,38 @@
+"""Verb: sends one test alert through every channel, and calls the heartbeat, from this server."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict
+
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.words import CRITICAL, Check, encode
+from gpu_runbook.server.checks import schedule
+from gpu_runbook.server.schedule import state as states
+from gpu_runbook.server.schedule.notify import delivery
+from gpu_runbook.server.schedule.notify.message import compose
+from gpu_runbook.server.schedule.settings import STATE, Settings, place
+from gpu_runbook.server.schedule.state import Pending, State
+from gpu_runbook.server.state.store import find_store
+
+TEXT = "This is a test: whoever reads it will be told when something is wrong with this server. Nothing is wrong now."
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: settings, who. The answer: rows, a Check for each channel and the heartbeat, and at.
+
+    The row of a channel that holds alerts of the rounds back is critical, whatever it says of the test.
+    """
+    settings, now = decode(Settings, request["settings"], "settings"), time.time()
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    state, _ = states.load(place(find_store(settings.root, settings.state), STATE))
+    held = schedule.held_back(state or State(), settings.every, now)
+    message = compose(settings.server, at, [], [f"a test alert, sent by {request['who']}", TEXT], test=True)
+    _, rows = delivery.deliver(settings, [Pending(name, message, "", at, 0) for name in settings.channels.names])
+    return {"rows": [encode(_with(row, held.get(row.name, ""))) for row in rows], "at": at}
+
+
+def _with(row: Check, held: str) -> Check:
+    if not held:
+        return row
+    return Check(row.name, CRITICAL, f"{row.sentence}; but {held}", row.figures, "the next round tries them again")

@@ -1,0 +1,115 @@
+"""Verb: one read-only exchange that brings all that a deploy wants to know of a server: the preflight, and the view."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, Dict, List, Sequence
+
+from gpu_runbook.common.foreign_text import MOST, quoted
+from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check, encode
+from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_support, preflight, state
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker import registry
+from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.facts.snapshot import view
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import guarded
+
+REGISTRY_SECONDS = 40.0  # the engine itself gives up after 30
+DENIED = (401, 403)
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), batches
+    (BatchMarks of every batch service, whether it is among them or not), login, variables.
+
+    And checklist, None where only that matters without which nothing can be carried out: tree (Folder each), env_files
+    (EnvFile each).
+
+    Raises Refusal when there is no docker engine or it may not be used, and when the state is somebody else's;
+    everything else is a row of the Look.
+    """
+    engine = engines.find(request["docker_host"])
+    guarded.prepare(request["root"], request["docker_host"])
+    store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
+    listed = engine.containers()
+    digests: Dict[str, str] = {}
+    rows = ask_all(_questions(request, engine, store, wanted, digests, listed), lambda check: None)
+    look = view(request, engine, store, wanted, listed, rows, digests)
+    answer: Dict[str, Any] = encode(look)
+    return answer
+
+
+def _questions(
+    request: Dict[str, Any],
+    engine: Engine,
+    store: Store,
+    wanted: Sequence[Wanted],
+    digests: Dict[str, str],
+    listed: List[Dict[str, Any]],
+) -> List[Question]:
+    """The rows that take time, to be asked all at once. `digests` is filled as the registry answers."""
+    limits, driver = request["disk"], gpu_support.Driver()
+    room = partial(
+        disk.check,
+        paths=disk.with_state(limits["paths"], store),
+        warning=limits["warning"],
+        critical=limits["critical"],
+        docker_host=request["docker_host"],
+    )
+    questions = [
+        Question("root", partial(preflight.root, store=store)),
+        Question("sessions", preflight.sessions),
+        Question("state", partial(state.check, store=store, state=request["state"], engine=engine, listed=listed)),
+        Question("disk space", room),
+    ]
+    for entry in wanted:
+        if entry.image:
+            ask = partial(_image, engine=engine, entry=entry, login=request["login"], digests=digests)
+            questions.append(Question(f"{entry.service} image", ask, REGISTRY_SECONDS))
+        if entry.config:
+            questions.append(Question(f"{entry.service} config", partial(preflight.config, entry=entry)))
+        if entry.offset:
+            ask = partial(preflight.offset, entry=entry, engine=engine, store=store, listed=listed)
+            questions.append(Question(f"{entry.service} offset", ask))
+        if entry.kind == "batch":
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"], driver=driver)
+            questions.append(Question(entry.service, ask, 2 * DEADLINE, slow=True))
+    return questions + (_checklist(request, engine, driver) if request["checklist"] else [])
+
+
+def _checklist(request: Dict[str, Any], engine: Engine, driver: gpu_support.Driver) -> List[Question]:
+    """The lines of the checklist that a rollback goes without."""
+    gpus, listed = request["gpus"], request["checklist"]
+    folders = [decode(directories.Folder, one, "tree") for one in listed["tree"]]
+    env_files = [decode(env_file.EnvFile, one, "env_files") for one in listed["env_files"]]
+    return [
+        *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in env_files),
+        Question("tree", partial(directories.check, folders=folders)),
+        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), slow=True),
+        Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)),
+    ]
+
+
+def _image(name: str, engine: Engine, entry: Wanted, login: Any, digests: Dict[str, str]) -> Check:
+    try:
+        digest = registry.manifest(engine, entry.image, login)
+    except EngineError as error:
+        return _no_image(name, entry.image, error)
+    digests[entry.service] = f"{registry.repository(entry.image)[0]}@{digest}"
+    return Check(name, OK, f"{entry.image} is {digest[:19]}", {"digest": digest})
+
+
+def _no_image(name: str, image: str, error: EngineError) -> Check:
+    if error.status in DENIED or "unauthorized" in error.message or "no basic auth" in error.message:
+        hint = "check registry.username in hosts.yaml and REGISTRY_PASSWORD in .env"
+        return Check(name, CRITICAL, f"the registry refused the login for {image}", hint=hint)
+    if error.status == 404 or "manifest unknown" in error.message or "not found" in error.message:
+        return Check(name, CRITICAL, f"the registry has no {image}", hint="build and push it, or name another --tag")
+    hint = "check that the registry runs and that the server reaches it"
+    return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({quoted(error.message, MOST)})", hint=hint)

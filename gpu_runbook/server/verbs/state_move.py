@@ -1,0 +1,361 @@
+"""Verb: moves the state to the folder where it belongs, out of the root or out of another folder, in one act.
+
+What lies below the root is taken for an enemy's: containers can write there. Only files of known names are copied, each
+read from one descriptor that no link was followed to, none longer than such a file ever is; the scheduled check is not
+copied at all, but laid down anew by the laptop. As long as the copy is not whole the old folder is in force, and one
+rename makes the new one so. A move that is cut off after that is brought to its end as every run is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import itertools
+import json
+import os
+import re
+import shlex
+import shutil
+import stat
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+
+from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol.forms import RUN, Place, RunId
+from gpu_runbook.protocol.words import CRITICAL, Refusal, encode
+from gpu_runbook.server.checks import state as states
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.schedule import crontab, installation
+from gpu_runbook.server.schedule.settings import LOCK, PROGRAM, SETTINGS, Installed, place
+from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state import jsonfile, lock, record
+from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.moved import ACTION, aside, finish, is_aside, leave_word
+from gpu_runbook.server.state.store import Store, identity, in_root, is_old, machine
+from gpu_runbook.server.state.store import place as folder_for
+from gpu_runbook.server.system import files
+from gpu_runbook.server.verbs.state_make import make
+
+PATIENCE = 300.0  # seconds for a round of the old check: it ends itself after 240
+MOST = 4096  # entries of one folder
+MIB = 1 << 20
+HERE, EXCHANGE = -100, 2  # of renameat2: paths are as they stand, and both have to be there
+SERVICE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}"
+
+Content = Mapping[str, Union[int, Mapping[str, Any]]]
+
+# What is copied: by name the most bytes of a file, or what a folder holds.
+CONTENT: Content = {
+    r"previous-tags\.json(?:\.damaged)?": 4 * MIB,
+    r"model\.json": MIB,
+    r"(?:paused|stopped)\.json": MIB,
+    r"salt": 64,
+    r"runs": {rf"{RUN}\.(?:jsonl|decision)": 16 * MIB},
+    r"releases": {
+        rf"(?:adopted-)?{RUN}": {
+            r"failed\.json": MIB,
+            SERVICE: {r"(?:config|before|offset|offset-left)\.yaml": MIB},
+        }
+    },
+    r"env": {rf"{SERVICE}\.previous": MIB},
+    r"health": {r"state\.json": 8 * MIB, r"history\.jsonl": 24 * MIB},
+}
+# What is made anew, or is of no use any more.
+UNNEEDED = r"\..*|lock|spare|arriving|folder\.json|check\.pyz|settings\.json|state\.spare"
+
+Request = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Where the state lies now, where it lay (or what was given up, in words), and our block of the crontab.
+
+    `left`: names of what was not taken along. All but `folder` is empty where there is none.
+    """
+
+    folder: Place
+    was: str = ""
+    run: RunId = ""
+    left: Tuple[str, ...] = ()
+    crontab: str = ""
+
+    @property
+    def told(self) -> Dict[str, Any]:
+        told: Dict[str, Any] = encode(self)
+        return told
+
+
+def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, who, laptop; what: root (out of the root), other (out of the folder that the
+    containers name) or forget; install: what `scheduled.install` is asked, None where the laptop leaves no check.
+
+    The answer is a Moved. Raises Refusal with everything as it was, and of kind person when only the crontab is left.
+    """
+    new = Store(request["root"], folder_for(request["root"], request["state"]))
+    engine = engines.find(request["docker_host"])
+    if request["what"] == "forget":
+        return forget(new, engine)
+    old = in_root(new.root) if request["what"] == "root" else _named(new, engine)
+    if request["what"] == "root" and not is_old(old.folder):
+        return Moved(new.folder).told
+    if old.folder == new.folder:
+        _mark(new)
+        return Moved(new.folder, new.folder).told
+    row = states.check("state", old if old.is_in_root else new, request["state"], engine, engine.containers())
+    if row.level == CRITICAL and (old.is_in_root or not row.figures.get("astray")):
+        raise Refusal(f"{row.sentence}; nothing was moved", row.hint)
+    return detached(partial(_live, old, new, request))
+
+
+def forget(new: Store, engine: engines.Engine) -> Dict[str, Any]:
+    """Give up the folders that containers name and hosts.yaml does not lead to, or the one of another machine."""
+    if new.marked().machine not in ("", machine()):
+        aside = f"{new.folder}.of-another-machine-{int(time.time())}"
+        os.rename(new.folder, aside)
+        make(new)
+        return Moved(new.folder, aside).told
+    lost = sorted({one.folder for one in states.astray(new, engine, engine.containers())})
+    if lost:
+        make(new)
+        marked = new.marked()
+        _write(new, dataclasses.replace(marked, forgotten=tuple(sorted({*marked.forgotten, *lost}))))
+    return Moved(new.folder, " and ".join(lost)).told
+
+
+def _named(new: Store, engine: engines.Engine) -> Store:
+    """The folder that the containers name."""
+    if new.marked().machine not in ("", machine()):
+        return new
+    places = sorted({one.folder for one in states.astray(new, engine, engine.containers())})
+    if len(places) != 1 or places[0] == new.folder:
+        raise Refusal(
+            f"no container names another folder than {new.folder}; nothing was moved"
+            if not places
+            else f"{' and '.join(places)} cannot be moved to {new.folder}; nothing was moved",
+            states.FORGET + " gives it up" if places else "",
+        )
+    return Store(new.root, places[0])
+
+
+def _live(old: Store, new: Store, request: Request, say: Say) -> None:
+    """The whole move, under the lock of the old folder to its end."""
+    holder = {"action": ACTION, "who": request["who"], "laptop": request["laptop"], "since": now(), "pid": os.getpid()}
+    _readable(old, new)
+    lock.acquire(old, holder)
+    _at_rest(old)
+    before = _crontab()
+    block = crontab.found(before, old.root) or ""
+    if (block or os.path.lexists(place(old, PROGRAM))) and not request["install"]:
+        hint = "fab schedule.remove takes it away; fab schedule.install leaves it in the new place"
+        raise Refusal(f"the scheduled check is in {old.folder}, and was not laid down anew; nothing was moved", hint)
+    _make_way(old, new)
+    run = new_id(old)
+    try:
+        try:
+            journal, left, settings = _prepare(old, new, request, {**holder, "run": run}, before if block else "")
+            _commit(old, new, run)
+        except Exception:  # whatever it was, it is told below
+            _take_back(new, block)
+            raise
+    except Refusal as error:
+        said = error.message.replace("; nothing was changed", "")
+        raise Refusal(f"{said}; nothing was moved", error.hint) from error
+    except OSError as error:
+        said = f"{error.filename or old.folder}: {error.strerror}"
+        raise Refusal(f"the state could not be moved ({said}); nothing was moved", "see df there") from error
+    try:
+        sentence, wanted = finish(new, {"was": old.folder, "run": run, "left": left})
+    except Refusal as error:  # without an end it is finished by the next command
+        raise Refusal(f"the state is in {new.folder} now, but {error.message}", error.hint, "person") from error
+    journal.write("end", outcome="done", sentence=sentence)
+    say(Moved(new.folder, old.folder, run, tuple(left), wanted if settings else "").told)
+
+
+def _readable(old: Store, new: Store) -> None:
+    try:
+        os.listdir(old.folder)
+    except OSError as error:
+        mine, above = f"{os.geteuid()}:{os.getegid()}", os.path.dirname(new.folder)
+        steps = (["mkdir", "-p", above], ["cp", "-aT", old.folder, new.folder], ["chown", "-R", mine, above])
+        hint = f"as root: {' && '.join(map(shlex.join, steps))}; then {states.FORGET} gives up {old.folder}"
+        raise Refusal(f"{old.folder} cannot be read: {error.strerror}; nothing was moved", hint) from error
+
+
+def _at_rest(old: Store) -> None:
+    for run in journals.runs(old):
+        found = journals.state(old, run)
+        if found.state != "ended":
+            raise Refusal(f"run {run} has not ended ({found.state}); nothing was moved", "fab status says more")
+
+
+def _crontab() -> str:
+    """Without cron there is no block of ours either."""
+    try:
+        return crontab.read()
+    except Refusal as refusal:
+        if "not installed" in refusal.message:
+            return ""
+        raise
+
+
+def _make_way(old: Store, new: Store) -> None:
+    """The new place is empty: what a cut has left there, and a folder in which nothing was done yet, go."""
+    if not os.access(old.root, os.W_OK | os.X_OK) and old.is_in_root:
+        hint = f"as root: {shlex.join(['chown', f'{os.geteuid()}:{os.getegid()}', old.root])}"
+        raise Refusal(f"{old.root} is not writable for this login; nothing was moved", hint)
+    if new.exists:
+        worked = os.path.exists(new.record) or os.listdir(new.runs) if os.path.isdir(new.runs) else False
+        if worked and not os.path.exists(new.arriving):
+            hint = f"{states.FORGET} gives up {old.folder}; move {new.folder} away to take {old.folder} over"
+            raise Refusal(f"{old.folder} and {new.folder} both hold a state; nothing was moved", hint)
+        shutil.rmtree(new.folder)
+    for name in os.listdir(old.root) if old.is_in_root else ():
+        if is_aside(name):
+            with contextlib.suppress(OSError):  # a container may have put it there
+                os.unlink(os.path.join(old.root, name))
+
+
+def _prepare(
+    old: Store, new: Store, request: Request, begin: Dict[str, Any], before: str
+) -> Tuple[Journal, List[str], Optional[Installed]]:
+    """Make the new folder whole, while nothing else is at work in the old one: neither a run nor a round."""
+    make(new, arriving=True)
+    lock.acquire(new, begin)
+    if before:
+        crontab.write(crontab.with_block(before, old.root, ""))
+    _await_round(old)
+    left = copied(old.folder, new.folder)
+    _, damage = record.load(new)
+    if len(damage) > len(record.load(old)[1]):
+        raise Refusal(f"{old.record} changed while it was copied", "run it again")
+    if any(journals.state(new, run).state != "ended" for run in journals.runs(new)):
+        raise Refusal(f"{old.runs} changed while it was copied", "run it again")
+    before_it = () if old.is_in_root else old.marked().was
+    _write(new, dataclasses.replace(new.marked(), machine=machine(), was=(*before_it, old.folder)))
+    installed = None
+    if request["install"]:
+        installation.lay_down(new, request["install"])
+        installed, _ = jsonfile.load(Installed, place(new, SETTINGS))
+    journal = Journal(new.journal(begin["run"]))
+    journal.begin(**begin, root=old.root, was=old.folder, left=left)
+    for folder, _, _ in os.walk(new.folder):
+        files.sync_folder(folder)
+    files.write(new.arriving, identity(old.folder))
+    return journal, left, installed
+
+
+def _await_round(old: Store) -> None:
+    """Keep rounds of the old check away, until this process ends; one that is at work comes to its end first."""
+    try:
+        handle = os.open(place(old, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Refusal("a round of the check does not come to its end", "see ps on the server") from None
+            time.sleep(0.1)
+
+
+def _commit(old: Store, new: Store, run: str) -> None:
+    """One change of places, or one rename, after which the new folder is in force."""
+    if not old.is_in_root:
+        os.unlink(new.arriving)
+        return
+    going = aside(old.root, run)
+    leave_word(going, new.folder)
+    if not _exchanged(old.folder, going):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(going)
+        os.rename(old.folder, going)
+
+
+def _exchanged(one: str, other: str) -> bool:
+    """Let two take each other's place, at no moment of which either is missing; False where the system cannot."""
+    try:
+        import ctypes  # some systems' smallest Python has none
+
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (ImportError, OSError, AttributeError):
+        return False
+    return bool(renameat2(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0)
+
+
+def _take_back(new: Store, block: str) -> None:
+    """Nothing was moved: the block of the old check stands in the crontab again."""
+    shutil.rmtree(new.folder, ignore_errors=True)
+    if block:
+        with contextlib.suppress(Refusal, OSError):
+            now_there = crontab.read()
+            if crontab.found(now_there, new.root) is None:
+                crontab.write(crontab.with_block(now_there, new.root, block))
+
+
+def _mark(new: Store) -> None:
+    """Take the folder over for this machine."""
+    _write(new, dataclasses.replace(new.marked(), machine=machine()))
+
+
+def _write(store: Store, marker: Any) -> None:
+    files.write(store.marker, json.dumps(encode(marker), indent=2).encode())
+
+
+def copied(source: str, target: str) -> List[str]:
+    """Copy what CONTENT names; the names of what is there besides. Raises Refusal for what is not what it should be."""
+    handle = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return list(_copied(handle, source, target, CONTENT))
+    finally:
+        os.close(handle)
+
+
+def _copied(folder: int, source: str, target: str, content: Content) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in itertools.islice(entries, MOST + 1))
+    if len(names) > MOST:
+        raise Refusal(f"{source} has more than {MOST} entries", "see what a container has written there")
+    for name in names:
+        kind = next((kind for pattern, kind in content.items() if re.fullmatch(pattern, name)), None)
+        if kind is None:
+            if not re.fullmatch(UNNEEDED, name):
+                yield name
+        elif isinstance(kind, int):
+            _copy_file(folder, name, os.path.join(source, name), os.path.join(target, name), kind)
+        else:
+            inner, below = _opened(folder, name, os.path.join(source, name), os.O_DIRECTORY), os.path.join(target, name)
+            try:
+                os.makedirs(below, 0o700, exist_ok=True)
+                yield from (f"{name}/{one}" for one in _copied(inner, os.path.join(source, name), below, kind))
+            finally:
+                os.close(inner)
+
+
+def _copy_file(folder: int, name: str, source: str, target: str, most: int) -> None:
+    handle = _opened(folder, name, source, 0)
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        data = file.read(most + 1) if stat.S_ISREG(found.st_mode) else b""
+    if not stat.S_ISREG(found.st_mode) or len(data) > most:
+        what = f"longer than {most} bytes" if len(data) > most else "no plain file"
+        raise Refusal(f"{source} is {what}: a container may have put it there", "look at it, and move it away")
+    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _opened(folder: int, name: str, source: str, more: int) -> int:
+    """A descriptor of what has that name in the folder; no link is followed, and no pipe waited for."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | more, dir_fd=folder)
+    except OSError as error:
+        said = f"{source} is not what it should be ({error.strerror}): a container may have put it there"
+        raise Refusal(said, "look at it, and move it away") from error

@@ -1,0 +1,73 @@
+"""Verb: how a server is now, with the rows that stand at the end of a deploy: container, log, offset, disk.
+
+A release that was not proven by its watch is proven once its consumers are seen to have moved on; that is written down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any, Callable, Dict, List, Sequence
+
+from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.words import SKIPPED, Check, encode
+from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.facts.snapshot import view
+from gpu_runbook.server.run import late_proof
+from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import guarded
+
+LOOK_AGAIN = 2.0  # seconds for which an offset with messages beyond it may take to move
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, gpus, disk, services (Wanted each), batches (BatchMarks each), hidden,
+    variables. The answer is a Look.
+    """
+    engine = dataclasses.replace(engines.find(request["docker_host"]), hidden=tuple(request["hidden"]))
+    guarded.prepare(request["root"], request["docker_host"])
+    store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
+    listed = engine.containers()
+    rows = ask_all(_questions(request, engine, store, wanted, listed), lambda check: None)
+    look = view(request, engine, store, wanted, listed, rows, {})
+    answer: Dict[str, Any] = encode(late_proof.proven(store, look, wanted))
+    return answer
+
+
+def _questions(
+    request: Dict[str, Any], engine: Engine, store: Store, wanted: Sequence[Wanted], listed: List[Dict[str, Any]]
+) -> List[Question]:
+    questions: List[Question] = []
+    for entry in wanted:
+        if entry.kind == "batch":
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"])
+            questions.append(Question(entry.service, ask, slow=True))
+        else:
+            questions += _of_a_consumer(entry, engine)
+    limits = dict(request["disk"])
+    limits["paths"] = disk.with_state(limits["paths"], store)
+    room = partial(disk.check, docker_host=request["docker_host"], **limits)
+    return [*questions, Question("disk space", room)]
+
+
+def _of_a_consumer(entry: Wanted, engine: Engine) -> List[Question]:
+    alive = partial(container.check, container=entry.service, docker_host=engine.address, look_again=0.0)
+    log = partial(log_tail.check, container=entry.service, engine=engine, failure_text=entry.failure_text)
+    return [
+        Question(f"{entry.service} container", alive),
+        Question(f"{entry.service} log", log),
+        Question(f"{entry.service} offset", partial(_advancing, entry=entry, engine=engine), DEADLINE + LOOK_AGAIN),
+    ]
+
+
+def _advancing(name: str, entry: Wanted, engine: Engine) -> Check:
+    if entry.offset is None or entry.stream is None:
+        return Check(name, SKIPPED, f"hosts.yaml names no offset file or no stream for {entry.service}")
+    pursuit = offset.Pursuit(entry.service, entry.offset, entry.stream, entry.password)
+    return offset.check(name, pursuit, engine.address, LOOK_AGAIN)

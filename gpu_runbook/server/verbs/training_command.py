@@ -1,0 +1,48 @@
+"""Verb: what a person has to know before the next run of a batch service is started. Reads, and starts nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.plan import Occupant
+from gpu_runbook.protocol.snapshot import Checkpoint, Look, Wanted
+from gpu_runbook.protocol.words import encode
+from gpu_runbook.server.checks import batch
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.containers import occupant
+from gpu_runbook.server.facts.snapshot import view
+from gpu_runbook.server.state.store import find_store
+from gpu_runbook.server.system import guarded
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """What a server says of the next run."""
+
+    look: Look
+    command: Tuple[str, ...]  # the image's own
+    checkpoint: Optional[Checkpoint] = None  # where hosts.yaml names a folder of them
+    named: Optional[Occupant] = None  # the container that has the run's name, running or not
+
+
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: root, state, docker_host, service (a Wanted of a batch service). The answer is a NextRun."""
+    engine = engines.find(request["docker_host"])
+    guarded.prepare(request["root"], request["docker_host"])
+    store = find_store(request["root"], request["state"], emit)
+    store.check_owner()
+    entry = decode(Wanted, request["service"], "service")
+    assert entry.marks is not None  # noqa: S101  a batch service's
+    image = engine.image(entry.marks.local_tag) or {}
+    named = engine.container(entry.marks.container)
+    answer: Dict[str, Any] = encode(
+        NextRun(
+            look=view({"variables": {}, "batches": []}, engine, store, [entry], engine.containers(), [], {}),
+            command=tuple((image.get("Config") or {}).get("Cmd") or ()),
+            checkpoint=batch.newest(entry.checkpoints) if entry.checkpoints else None,
+            named=occupant(named) if named else None,
+        )
+    )
+    return answer
