@@ -299,7 +299,7 @@ CRAFTED = {
 }
 LOOKING = """
 import sys, time
-from gpu_runbook.server.models import files as modelfile
+from gpu_runbook.server.models import model_files as modelfile
 for folder in sys.argv[1:]:
     begun = time.monotonic()
     found = modelfile.seen(folder, "2026-04-20", "best.pt", set())

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.laptop.commands.health import worst
@@ -18,7 +18,7 @@ from gpu_runbook.laptop.terminal.sanitize import clean
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "report"
+TEMPLATES = resources.files(__package__) / "templates"
 STYLES = ("vendor/uPlot.min.css", "report.css")
 SCRIPTS = ("vendor/uPlot.iife.min.js", "report.js")
 
@@ -28,8 +28,7 @@ def page(servers: Sequence[ServerReport], made_at: str) -> str:
     from markupsafe import Markup
 
     views = [view(report, number) for number, report in enumerate(servers, start=1)]
-    scripts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    styles = [(TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES]
+    scripts, styles = [*map(_read, SCRIPTS)], [*map(_read, STYLES)]
     return (
         _environment()
         .get_template("report.html.j2")
@@ -66,11 +65,15 @@ def _cleaned(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
+def _read(name: str) -> str:
+    return TEMPLATES.joinpath(name).read_text(encoding="utf-8")
+
+
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FunctionLoader(_read),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -154,7 +154,9 @@ def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
     Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best.
     """
     uses = {name: sorted(f"{PACKAGE}.{used}" for used in imported(text)) for name, text in modules.items()}
-    names = [name for name in TopologicalSorter(uses).static_order() if modules[name]]  # an empty package goes unsaid
+    names = [
+        name for name in TopologicalSorter(uses).static_order() if modules[name].strip()
+    ]  # an empty package goes unsaid
     texts = [text for name in names for text in (name, modules[name])]
     whole = "\0".join([bootstrap, *texts]).encode()
     packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]
