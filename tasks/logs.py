@@ -9,7 +9,7 @@ from invoke.tasks import task
 from tasks import front, optional
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.commands.logs import Show, Wish
+    from gpu_runbook.laptop.commands.logs import LogWish, Show
     from gpu_runbook.laptop.ssh.session import Door
     from tasks.visit import Visit
 
@@ -50,11 +50,11 @@ def show(
     newest, back = given("--tail", tail), given("--since", since)
     lines = whole_number("--tail", newest) if newest else 0 if back else NEWEST
     visit = Visit(context, hosts, optional.word(service), machine=True, purpose="ask")
-    wish = logs.Wish(visit.services, lines, seconds("--since", back, YEAR) if back else 0, follow)
+    wish = logs.LogWish(visit.services, lines, seconds("--since", back, YEAR) if back else 0, follow)
     _until_closed(visit, wish, json)
 
 
-def _until_closed(visit: Visit, wish: Wish, json: bool) -> None:
+def _until_closed(visit: Visit, wish: LogWish, json: bool) -> None:
     """Show the logs; whoever has read enough of them, and closes the pipe or presses Ctrl-C, ends that quietly."""
     import os
     import sys
@@ -73,7 +73,7 @@ def _until_closed(visit: Visit, wish: Wish, json: bool) -> None:
         interrupts.heard = False
 
 
-def _show(visit: Visit, wish: Wish, json: bool) -> None:
+def _show(visit: Visit, wish: LogWish, json: bool) -> None:
     import sys
 
     from gpu_runbook.laptop.commands import logs
@@ -95,7 +95,7 @@ def _show(visit: Visit, wish: Wish, json: bool) -> None:
         print_json({"servers": results})
 
 
-def _shower(visit: Visit, server: str, wish: Wish, json: bool) -> Show:
+def _shower(visit: Visit, server: str, wish: LogWish, json: bool) -> Show:
     from gpu_runbook.laptop.commands import logs
 
     def say(text: str) -> None:

@@ -9,7 +9,7 @@ from invoke.tasks import task
 from tasks import front
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.commands.models import Wish
+    from gpu_runbook.laptop.commands.models import ModelWish
     from gpu_runbook.laptop.ssh.session import Door
 
 DRY_RUN = "verify the model, say what would change, and end"
@@ -71,10 +71,10 @@ def use(
     debug: bool = False,
 ) -> None:
     """Verify a model and point the servers' configs at it; no container is restarted."""
-    from gpu_runbook.laptop.commands.models import Wish
+    from gpu_runbook.laptop.commands.models import ModelWish
     from tasks.visit import given
 
-    _choose(context, Wish(given("DATE", date) or "", force, dry_run), hosts, json)
+    _choose(context, ModelWish(given("DATE", date) or "", force, dry_run), hosts, json)
 
 
 @task(
@@ -96,12 +96,12 @@ def rollback(
     debug: bool = False,
 ) -> None:
     """Go back to the model that was chosen before; a second time goes further back."""
-    from gpu_runbook.laptop.commands.models import Wish
+    from gpu_runbook.laptop.commands.models import ModelWish
 
-    _choose(context, Wish("", force, dry_run), hosts, json)
+    _choose(context, ModelWish("", force, dry_run), hosts, json)
 
 
-def _choose(context: Any, wish: Wish, hosts: str | None, json: bool) -> None:
+def _choose(context: Any, wish: ModelWish, hosts: str | None, json: bool) -> None:
     """One server after the other; the first failure ends it."""
     from gpu_runbook.laptop.commands import models
     from tasks.visit import Visit, print_json

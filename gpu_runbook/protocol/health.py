@@ -10,7 +10,7 @@ from gpu_runbook.protocol.words import OffsetFile, StreamAddress
 
 
 @dataclass(frozen=True)
-class Consumer:
+class CheckedConsumer:
     """A consumer to ask about. The password is the monitoring user's; it is in no answer."""
 
     service: ServiceName
@@ -51,7 +51,7 @@ class Request:
     disk: DiskLimits
     gpus: Expected
     docker_host: str = ""
-    consumers: Tuple[Consumer, ...] = ()
+    consumers: Tuple[CheckedConsumer, ...] = ()
     look_again: float = 3.0
     await_move: float = 3.0
     root: Path = ""

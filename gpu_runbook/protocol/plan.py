@@ -243,7 +243,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class MeantStop:
+class IntendedStop:
     """Somebody stopped a consumer, and it is to stay so."""
 
     who: str

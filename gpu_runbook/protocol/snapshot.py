@@ -26,7 +26,7 @@ from gpu_runbook.protocol.forms import (
     maybe,
     text,
 )
-from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, MeantStop, Occupant, Pause, Record, RunState
+from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, IntendedStop, Occupant, Pause, Record, RunState
 from gpu_runbook.protocol.words import Check, OffsetFile, StreamAddress
 
 MaybeRun = Annotated[str, maybe(RunId)]
@@ -83,7 +83,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """One read-only view of a server: everything a task wants to know before it decides."""
 
     hostname: str
@@ -104,4 +104,4 @@ class Look:
     batches: Dict[ServiceName, BatchState] = field(default_factory=dict)
     variables: Dict[EnvName, KeyedHash] = field(default_factory=dict)  # .env name -> keyed hash of the laptop's value
     pause: Optional[Pause] = None  # the one in force
-    stopped: Dict[ServiceName, MeantStop] = field(default_factory=dict)  # as long as nobody has started it again
+    stopped: Dict[ServiceName, IntendedStop] = field(default_factory=dict)  # as long as nobody has started it again

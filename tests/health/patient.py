@@ -13,7 +13,7 @@ from typing import Any
 from gpu_runbook.laptop.commands.health import HealthReport, ask_health
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.words import Check, OffsetFile, StreamAddress
 from sandbox import Sandbox, run_inside
 from sandbox.passwords import read
@@ -35,7 +35,7 @@ class Patient:
         self.stream = StreamAddress("127.0.0.1", server.stream_port, STREAM, monitor)
         self.file = OffsetFile(OFFSET, saved_every=50)
         password = self.variables["RABBITMQ_MONITOR_PASSWORD"]
-        self.consumer = Consumer(NAME, NAME, self.file, self.stream, password)
+        self.consumer = CheckedConsumer(NAME, NAME, self.file, self.stream, password)
         self.request = Request(DiskLimits((real.ROOT,), 99.0, 100.0), Expected(2), consumers=(self.consumer,))
         self._host = Host(
             name="gpu-sandbox",

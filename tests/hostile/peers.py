@@ -23,7 +23,7 @@ from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.containers import lives, occupants, policy_of
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.queue.stream import StreamError
 from gpu_runbook.server.state.store import Store
@@ -45,7 +45,7 @@ CONTAINER: dict[str, Any] = {
     | {"StartedAt": STARTED, "FinishedAt": "0001-01-01T00:00:00Z"},
     "HostConfig": {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}},
 }
-NOBODY = Known(Store("/nowhere", "/nowhere/state"), Record())
+NOBODY = MadeByUs(Store("/nowhere", "/nowhere/state"), Record())
 TRAINING = (BatchMarks("training", "training", "job=train", "team/training", "team/training:current"),)
 LISTED = [{"Id": "c" * 64, "Names": ["/annotation-queue"], "Labels": {}, "State": "running"}]
 PULL = [

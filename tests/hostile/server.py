@@ -42,7 +42,7 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Pause, RunState
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.protocol.snapshot import Checkpoint, Look
+from gpu_runbook.protocol.snapshot import Checkpoint, Snapshot
 from gpu_runbook.protocol.words import Check, encode
 from gpu_runbook.server.checks.env_file import Difference
 from gpu_runbook.server.models.choices import Choice, Choices
@@ -50,12 +50,12 @@ from gpu_runbook.server.models.model_files import ModelFile
 from gpu_runbook.server.retention.candidates import Thing
 from gpu_runbook.server.schedule.notify.policy import Alarm
 from gpu_runbook.server.verbs.env import Compared
-from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 from gpu_runbook.server.verbs.models import Models
 from gpu_runbook.server.verbs.prune import Pruned
 from gpu_runbook.server.verbs.schedule import install as scheduled
 from gpu_runbook.server.verbs.schedule.remove import Removed
-from gpu_runbook.server.verbs.schedule.show import Known, Left, Shown, Told
+from gpu_runbook.server.verbs.schedule.show import InstalledCheck, PastEvent, Remembered, Shown
 from gpu_runbook.server.verbs.setup import Done
 from gpu_runbook.server.verbs.state_move import Moved
 from gpu_runbook.server.verbs.training_command import NextRun
@@ -126,7 +126,7 @@ def mends(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def lists(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = models.listed(door, PLACE, models.Terms("/azaion/models", "best.pt", {}), "", screen.say)
+    found = models.listed(door, PLACE, models.ModelTerms("/azaion/models", "best.pt", {}), "", screen.say)
     for text, style in models_text.lines("gpu-1", "/azaion/models", found):
         screen.say(text, style)
     return models_text.as_result("gpu-1", "/azaion/models", found)
@@ -162,7 +162,7 @@ def shows_a_run(door: Door, scene: Scene, screen: Screen) -> Any:
 
 
 def reads_logs(door: Door, scene: Scene, screen: Screen) -> Any:
-    wish = logs.Wish(scene.services, 10, 0, False)
+    wish = logs.LogWish(scene.services, 10, 0, False)
     shown = logs.ShowJson(screen.say, scene.services, False)
     logs.of_server(door, scene.inventory, scene.resolved, wish, logs.Hearer("gpu-1", (), shown))
     return json.loads("".join(spool.pieces({"lines": shown.found})))
@@ -254,20 +254,20 @@ CHOICE = {
     "run": RUN,
 }
 AT = "2026-04-20T10:11:12Z"
-CHANGED = Change("annotation-queue", "", "", "1.0", IMAGE)
-PAST = Past(
+CHANGED = ServiceChange("annotation-queue", "", "", "1.0", IMAGE)
+PAST = PastRun(
     RUN, "ended", "deploy", "ann", "laptop", AT, "done", "it is in force", 12.5, 0.3, (CHANGED,), {"disk": "no"}
 )
 GPU, READ = Gpu(0, 50, 1 << 30, 1 << 33, 60), Queue(7, 9, 1, 0)
 ROUND = Round(AT, 1.5, "", {"disk space": "ok"}, {}, {"/": 12}, (GPU,), {"annotation-queue": READ}, ("a",), ("b",))
 SCHEDULE = Shown(
     *(CHECKS[0], "# begin\n*/5 * * * * python3 check.pyz\n# end\n", "", True),
-    Left("0.1.0", "0123456789ab", AT, "ann", "laptop", 300, ("slack",), True),
+    InstalledCheck("0.1.0", "0123456789ab", AT, "ann", "laptop", 300, ("slack",), True),
     True,
-    Known(AT, "ok", "", 7, {"disk space": Alarm(2, AT, "warning", 1.0)}, {"annotation-queue": (AT,)}, ()),
-    (Told(AT, "action", "annotation-queue was started again"),),
+    Remembered(AT, "ok", "", 7, {"disk space": Alarm(2, AT, "warning", 1.0)}, {"annotation-queue": (AT,)}, ()),
+    (PastEvent(AT, "action", "annotation-queue was started again"),),
 )
-NEXT = encode(NextRun(decode(Look, a_look()), ("python",), Checkpoint("epoch-7", 60.0)))
+NEXT = encode(NextRun(decode(Snapshot, a_look()), ("python",), Checkpoint("epoch-7", 60.0)))
 SEEN = {"at": AT, "every": 300, "damaged": 0, "runs": [encode(PAST)]}
 LINE = ["2026-04-20T10:11:12.000000001Z", "stdout", "it says", False]
 STATE = {"Status": "running", "ExitCode": 0, "StartedAt": AT, "FinishedAt": "0001-01-01T00:00:00Z"}
@@ -309,7 +309,7 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "env": (compares_files, [{"answer": encode(COMPARED)}]),
     "pause": (pauses, [{"answer": {"pause": encode(PAUSED), "before": None}}]),
     "schedule": (shows_the_schedule, [{"answer": encode(SCHEDULE)}]),
-    "install": (schedules, [{"answer": encode(scheduled.Left(("program",), "# begin\n* * * * * x\n", None))}]),
+    "install": (schedules, [{"answer": encode(scheduled.Installation(("program",), "# begin\n* * * * * x\n", None))}]),
     "uninstall": (unschedules, [{"answer": encode(Removed(("crontab",), "/azaion/.deploy/health/history.jsonl"))}]),
     "trial": (tries_alerts, [{"answer": {"rows": [encode(check) for check in CHECKS], "at": AT}}]),
     "past": (tells_the_week, [{"event": {"event": "rounds", "rounds": [encode(ROUND)]}}, {"answer": SEEN}]),

@@ -11,7 +11,7 @@ from gpu_runbook.laptop.report import clock
 from gpu_runbook.laptop.report.values import ServerReport, moment
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
 from gpu_runbook.protocol.words import Check
-from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 
 AT = "2026-04-20T10:11:12Z"
 END = moment(AT) or 0.0
@@ -42,7 +42,7 @@ DEPLOYS = (ago(3.82), ago(3.02))
 DEAD, UNSTEADY, PRUNED = ago(2.3), (ago(0.62), ago(0.6)), ago(0.9)
 
 RUNS = (
-    Past(
+    PastRun(
         run="20260417-094112-c1d2",
         state="ended",
         action="deploy",
@@ -53,9 +53,9 @@ RUNS = (
         sentence="annotation-queue 1.2.1 is in force and proven",
         seconds=41.2,
         outage=1.31,
-        changes=(Change("annotation-queue", "1.1", IMAGE + DIGEST, "1.2.1", IMAGE + DIGEST[::-1]),),
+        changes=(ServiceChange("annotation-queue", "1.1", IMAGE + DIGEST, "1.2.1", IMAGE + DIGEST[::-1]),),
     ),
-    Past(
+    PastRun(
         run="20260416-143212-77aa",
         state="ended",
         action="deploy",
@@ -67,11 +67,11 @@ RUNS = (
         seconds=38.0,
         outage=2.06,
         changes=(
-            Change("annotation-queue", "1.1", IMAGE + DIGEST, "1.2", IMAGE + DIGEST[1:] + "0"),
-            Change("training", "", "", "latest", IMAGE + DIGEST[2:] + "00"),
+            ServiceChange("annotation-queue", "1.1", IMAGE + DIGEST, "1.2", IMAGE + DIGEST[1:] + "0"),
+            ServiceChange("training", "", "", "latest", IMAGE + DIGEST[2:] + "00"),
         ),
     ),
-    Past(
+    PastRun(
         run="20260418-030512-0b0c",
         state="ended",
         action="restart",
@@ -82,7 +82,7 @@ RUNS = (
         sentence="annotation-queue was started again (it had ended with 137): it was dead",
         seconds=2.2,
     ),
-    Past(
+    PastRun(
         run="20260413-190000-1111",
         state="ended",
         action="stop",
@@ -93,7 +93,7 @@ RUNS = (
         sentence="deploys are paused by ann",
         seconds=0.3,
     ),
-    Past(
+    PastRun(
         run="20260401-090000-2222",
         state="ended",
         action="deploy",

@@ -12,7 +12,7 @@ from gpu_runbook.laptop.deploy.plan import Order, make_spec
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory, load_inventory
 from gpu_runbook.protocol.plan import Occupant, Placed, Record, Release, Spec, spec_hash
-from gpu_runbook.protocol.snapshot import BatchState, Look
+from gpu_runbook.protocol.snapshot import BatchState, Snapshot
 
 HOSTS = """
 hosts:
@@ -41,7 +41,7 @@ class Scene:
 
     inventory: Inventory
     resolved: Resolved
-    look: Look
+    look: Snapshot
 
     @property
     def services(self) -> list[Any]:
@@ -76,7 +76,7 @@ def bare(folder: Path) -> Scene:
     host = inventory.hosts["gpu-1"]
     resolved = dataclasses.replace(_resolved(), host=host, env=dataclasses.replace(_resolved().env, path=host.env_file))
     digests = {QUEUE: image("queue", "11"), SECOND: image("queue", "11"), TRAINING: image("training", "11")}
-    look = Look("gpu-1", "2026-04-20T10:11:12.123Z", "deploy", digests=digests, same_config={QUEUE: False})
+    look = Snapshot("gpu-1", "2026-04-20T10:11:12.123Z", "deploy", digests=digests, same_config={QUEUE: False})
     return Scene(inventory, resolved, look)
 
 

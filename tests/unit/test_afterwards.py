@@ -9,12 +9,12 @@ import pytest
 from gpu_runbook.laptop.deploy import result_rows
 from gpu_runbook.laptop.inventory.entries import DiskHealth
 from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
-from gpu_runbook.server.run.verdict import Seen
+from gpu_runbook.server.run.verdict import Observation
 
 
 def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> dict[str, Any]:
     known = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
-    last = encode(Seen(1.0, **(known | seen)))
+    last = encode(Observation(1.0, **(known | seen)))
     return {"event": "verdict", "service": "q", "before": before, "seen": last, "lines": 20, "failures": list(failures)}
 
 

@@ -31,7 +31,7 @@ from gpu_runbook.server.schedule import main, restart_policy, silence
 from gpu_runbook.server.schedule import round as one_round
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels, delivery
-from gpu_runbook.server.schedule.notify.errors import Untaken
+from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
 from gpu_runbook.server.schedule.notify.waiting import LONGEST_PENDING
 from gpu_runbook.server.schedule.settings import (
@@ -234,7 +234,7 @@ def many_rounds(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     """Without threads and without the processes of the channel and of df, which would take most of the time."""
 
     def away(message: Any) -> str:
-        raise Untaken("ended with status 1")
+        raise Undelivered("ended with status 1")
 
     def in_turn(questions: Sequence[Question], tell: Any) -> list[Check]:
         return [question.ask(question.name) for question in questions]

@@ -10,7 +10,7 @@ import pytest
 
 from gpu_runbook.laptop.commands import diff
 from gpu_runbook.laptop.commands.diff import Comparison, Version
-from gpu_runbook.protocol.plan import ConfigFile, MeantStop, RunState
+from gpu_runbook.protocol.plan import ConfigFile, IntendedStop, RunState
 from gpu_runbook.protocol.snapshot import BatchState
 from gpu_runbook.protocol.words import CRITICAL, WARNING, Check
 from tests.unit.scene import QUEUE, REPOSITORY, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
@@ -142,7 +142,7 @@ def test_another_container_in_its_place_is_drift(scene: Scene) -> None:
 
 def test_a_stop_that_was_meant_is_told_with_who_meant_it(scene: Scene) -> None:
     halted = {**scene.look.occupants, QUEUE: (occupant(scene, QUEUE, "r2", running=False),)}
-    meant = {QUEUE: MeantStop("bob", "2026-04-20T09:30:00Z", "the disk is full")}
+    meant = {QUEUE: IntendedStop("bob", "2026-04-20T09:30:00Z", "the disk is full")}
     sentence = "bob stopped it on purpose at 2026-04-20 09:30 (the disk is full)"
     assert found(scene.seeing(occupants=halted, stopped=meant)) == [(QUEUE, "stopped", sentence)]
 

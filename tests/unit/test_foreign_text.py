@@ -46,7 +46,7 @@ from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import watch
-from gpu_runbook.server.run.verdict import Seen
+from gpu_runbook.server.run.verdict import Observation
 from gpu_runbook.server.schedule import crontab, metrics
 from gpu_runbook.server.schedule.notify import mail, webhook
 from gpu_runbook.server.schedule.notify.message import compose
@@ -276,7 +276,7 @@ def a_log(said: str, folder: Path) -> Any:
     failure = watch._failure(engine, entry)
     kept = watch.tail(engine, "c")
     assert len(kept) <= 20 and all(len(line) <= watch.LONGEST and "\n" not in line for line in kept)
-    return [log_tail.check("log", "queue", engine, ("9 results",)), failure, Seen(0.0, failure=failure).failure]
+    return [log_tail.check("log", "queue", engine, ("9 results",)), failure, Observation(0.0, failure=failure).failure]
 
 
 def a_webhook(said: str, folder: Path) -> Any:

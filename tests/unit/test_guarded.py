@@ -30,7 +30,7 @@ from gpu_runbook.server.run import replay, stage, swap
 from gpu_runbook.server.run.swap import ConfigSwap
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import guarded, memory
-from gpu_runbook.server.system.link_makers import Mount
+from gpu_runbook.server.system.link_makers import WritableFolder
 from gpu_runbook.server.verbs import env, model_use, setup
 from gpu_runbook.server.verbs.state_make import make
 from tests.unit.tricks import CANARY, TRICKS, changed_at_any_moment, exchanged, reached, within
@@ -115,7 +115,7 @@ READERS: dict[str, Callable[[Path, Store], object]] = {
     "dated model": lambda path, store: model_files.seen(str(path.parent.parent), path.parent.name, path.name, set()),
     "models": lambda path, store: model_files.directories(str(path)),
     "checkpoints": lambda path, store: batch.newest(str(path)),
-    "tree": lambda path, store: list(directories.lacks(directories.Folder(str(path), "7:8", 0o700))),
+    "tree": lambda path, store: list(directories.lacks(directories.Directory(str(path), "7:8", 0o700))),
 }
 
 
@@ -192,7 +192,7 @@ def test_a_link_of_the_administrator_is_followed_and_the_row_says_where_it_leads
     assert guarded.read(str(path)) is not None
     row = preflight.config("queue config", wanted(path))
     assert row.sentence == f"{path} (which leads to {tmp_path}/disk/config.yaml) can be replaced"
-    checked = directories.check("tree", [directories.Folder(str(tmp_path / "linked"))])
+    checked = directories.check("tree", [directories.Directory(str(tmp_path / "linked"))])
     assert checked.sentence.endswith(f"as it says; {tmp_path}/linked (which leads to {tmp_path}/disk)")
     assert guarded.leads(str(tmp_path / "disk")) == guarded.leads(str(tmp_path / "none")) == ""
 
@@ -201,7 +201,7 @@ def test_a_link_that_was_followed_is_asked_about_again_only_when_it_is_another(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(guarded, "_mounts", lambda: asked.append(1) or [Mount(str(root), "container queue")])
+    monkeypatch.setattr(guarded, "_mounts", lambda: asked.append(1) or [WritableFolder(str(root), "container queue")])
     for _ in range(3):
         (tmp_path / "linked").symlink_to(root)
         for _ in range(3):
@@ -264,15 +264,15 @@ def test_a_directory_that_others_may_exchange_is_neither_given_away_nor_opened_u
         path = root / name.replace(" ", "-")
         trick(path, home)
         done: list[str] = []
-        left: list[setup.Left] = []
-        setup._put_right(directories.Folder(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
+        left: list[setup.NotDone] = []
+        setup._put_right(directories.Directory(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
         assert left or name == "folder"
     (root / "models").mkdir()
-    (lack,) = directories.lacks(directories.Folder(str(root / "models"), mode=0o700))
+    (lack,) = directories.lacks(directories.Directory(str(root / "models"), mode=0o700))
     (root / "models").rename(root / "was")
     (root / "models").mkdir(mode=0o755)
     with pytest.raises(guarded.Unfit, match="somebody has put another in its place"):
-        setup._apply(directories.Folder(str(root / "models"), mode=0o700), lack)
+        setup._apply(directories.Directory(str(root / "models"), mode=0o700), lack)
     assert (home.stat().st_uid, home.stat().st_mode) == before
     assert (root / "models").stat().st_mode & 0o777 == 0o755
 
@@ -291,8 +291,8 @@ def test_a_new_directory_that_somebody_exchanges_at_once_is_not_given_away(
 
     monkeypatch.setattr(os, "mkdir", exchanging)
     done: list[str] = []
-    left: list[setup.Left] = []
-    setup._put_right(directories.Folder(str(root / "models"), "", 0o777), False, done, left)
+    left: list[setup.NotDone] = []
+    setup._put_right(directories.Directory(str(root / "models"), "", 0o777), False, done, left)
     assert (done, left[0].what) == ([], f"{root}/models is missing (somebody has put another in its place)")
     assert (root / "models").stat().st_mode & 0o777 == 0o750
 

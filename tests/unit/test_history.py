@@ -15,7 +15,7 @@ from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history
-from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 from gpu_runbook.server.verbs.state_make import make
 
 FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"
@@ -54,14 +54,14 @@ def done(sentence: str = "it is in force") -> dict[str, Any]:
     return {"event": "end", "outcome": "done", "sentence": sentence}
 
 
-def asked(store: Store, **more: Any) -> list[Past]:
+def asked(store: Store, **more: Any) -> list[PastRun]:
     answer = history.answer(
         {"root": store.root, "state": f"{store.root}/state", "limit": 10, **more}, lambda event: None
     )
-    return [decode(Past, run) for run in answer["runs"]]
+    return [decode(PastRun, run) for run in answer["runs"]]
 
 
-def text(pasts: list[Past]) -> str:
+def text(pasts: list[PastRun]) -> str:
     return "\n".join(line for line, _ in lines("gpu-1", pasts))
 
 
@@ -71,9 +71,9 @@ def test_each_run_says_from_which_image_to_which_newest_first(store: Store) -> N
     back = dataclasses.replace(plan(THIRD, "1.0").consumers[0], spec=None)
     written(store, plan(THIRD, "1.0", SECOND, action="rollback", release=FIRST, consumers=(back,)), done())
     third, second, first = asked(store)
-    assert first.changes == (Change("queue", "", "", "1.0", image("1.0")),)
-    assert second.changes == (Change("queue", "1.0", image("1.0"), "1.1", image("1.1")),)
-    assert third.changes == (Change("queue", "1.1", image("1.1"), "1.0", image("1.0")),)
+    assert first.changes == (ServiceChange("queue", "", "", "1.0", image("1.0")),)
+    assert second.changes == (ServiceChange("queue", "1.0", image("1.0"), "1.1", image("1.1")),)
+    assert third.changes == (ServiceChange("queue", "1.1", image("1.1"), "1.0", image("1.0")),)
     assert (second.who, second.laptop, second.action, second.outage) == ("ann", "laptop", "deploy", 0.12)
     assert "down for 0.12 s" in text([second])
     assert "queue: nothing → 1.0 (sha256:100000000000)" in text([first])
@@ -136,7 +136,7 @@ def test_a_run_that_is_shown_comes_with_every_line(store: Store) -> None:
     assert found["run"] == FIRST
     journal = [event["line"] for event in heard]
     assert [line["event"] for line in journal] == ["begin", "staged", "end"]
-    said = "\n".join(line for line, _ in shown(decode(Past, found), journal))
+    said = "\n".join(line for line, _ in shown(decode(PastRun, found), journal))
     assert "queue: container and config are ready" in said
     assert "done: it is in force" in said
 

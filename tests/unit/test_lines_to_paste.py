@@ -18,9 +18,9 @@ from gpu_runbook.laptop.inventory.gate_entries import Scan
 from gpu_runbook.protocol.plan import ConfigFile, spec_hash
 from gpu_runbook.protocol.words import UNKNOWN, Malformed
 from gpu_runbook.server.checks import directories
-from gpu_runbook.server.checks.directories import Folder
+from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.docker.commands import create_command, labels
-from gpu_runbook.server.verbs.setup import Done, Left
+from gpu_runbook.server.verbs.setup import Done, NotDone
 from tests.hostile.forms import ONE
 from tests.unit.scene import QUEUE, TRAINING, deployed, order
 
@@ -64,9 +64,9 @@ def test_what_puts_a_drift_right(tmp_path: Path) -> None:
 def test_what_makes_the_directories(tmp_path: Path) -> None:
     (tmp_path / NASTY.replace("/", "")).touch()
     missing, taken = tmp_path / "a b" / "c;d", tmp_path / NASTY.replace("/", "")
-    (lack,) = directories.lacks(Folder(str(missing), "1:2", 0o750))
+    (lack,) = directories.lacks(Directory(str(missing), "1:2", 0o750))
     assert shlex.split(lack.command) == ["install", "-d", "-m", "0750", "-o", "1", "-g", "2", str(missing)]
-    (lack,) = directories.lacks(Folder(str(taken)))
+    (lack,) = directories.lacks(Directory(str(taken)))
     assert shlex.split(lack.command) == ["mv", str(taken), f"{taken}.old"]
 
 
@@ -107,7 +107,7 @@ PATHS = ["/azaion", "/azaion/models"]
 def test_what_is_asked_of_root_puts_a_directory_of_hosts_yaml_right_or_is_not_shown(line: str, fits: bool) -> None:
     """A server says it, and `as root:` stands in front of it on the laptop's screen."""
     assert setup._mends(line, PATHS) is fits
-    done = Done((), (Left("a sentence", "any words", False), Left("it is missing", line, True)), ())
+    done = Done((), (NotDone("a sentence", "any words", False), NotDone("it is missing", line, True)), ())
     if fits:
         setup._see_through(done, PATHS)
         return
@@ -117,7 +117,7 @@ def test_what_is_asked_of_root_puts_a_directory_of_hosts_yaml_right_or_is_not_sh
 
 def test_every_line_of_our_own_for_root_is_one_of_those(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    folders = [Folder(str(tmp_path), "7:8", 0o751), Folder(f"{tmp_path}/a", "7:8"), Folder(f"{tmp_path}/file")]
+    folders = [Directory(str(tmp_path), "7:8", 0o751), Directory(f"{tmp_path}/a", "7:8"), Directory(f"{tmp_path}/file")]
     lines = [lack.command for folder in folders for lack in directories.lacks(folder)]
     assert len(lines) == 4
     assert all(setup._mends(line, [folder.path for folder in folders]) for line in lines)

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.system import guarded
-from gpu_runbook.server.system.link_makers import Mount, maker, writable
+from gpu_runbook.server.system.link_makers import WritableFolder, maker, writable
 
 # A disk with two partitions. /azaion is bound to a folder of /data, /azaion/models is the second partition.
 TABLE = """\
@@ -26,7 +26,7 @@ LOGIN = 1000
 def made_by(*path: str, owner: int = LOGIN, mount: str = "", uid: int = 0, mode: int = 0o755) -> str:
     """For a link in the last of these folders. `uid` and `mode` are those of this folder; above it all is root's."""
     above = [(folder, 0, 0o755) for folder in ("/", *path[:-1])]
-    mounts = [Mount(mount, "container queue")] if mount else []
+    mounts = [WritableFolder(mount, "container queue")] if mount else []
     return maker([*above, (path[-1], uid, mode)], owner, LOGIN, mounts, TABLE)
 
 
@@ -79,9 +79,9 @@ def test_the_engines_list_is_read_with_its_names_and_links(tmp_path: Path) -> No
         {"Id": "c" * 64, "Names": ["/none"], "Mounts": None},
     ]
     assert list(writable(listed)) == [
-        Mount(f"{tmp_path}/data", "container queue"),
-        Mount(f"{tmp_path}/link", "container queue"),
-        Mount("/x", f"container {'b' * 12}"),
+        WritableFolder(f"{tmp_path}/data", "container queue"),
+        WritableFolder(f"{tmp_path}/link", "container queue"),
+        WritableFolder("/x", f"container {'b' * 12}"),
     ]
 
 

@@ -222,7 +222,7 @@ def test_an_event_of_another_shape_is_a_defect(scene: Scene, event: dict[str, An
 
 
 def test_a_server_is_told_what_the_runs_of_a_batch_service_are_recognised_by(scene: Scene) -> None:
-    asked = logs.Wish(scene.only(QUEUE, TRAINING), 20, 0, False).request(scene.inventory, scene.resolved.host)
+    asked = logs.LogWish(scene.only(QUEUE, TRAINING), 20, 0, False).request(scene.inventory, scene.resolved.host)
     (marks,) = batch_marks(scene.inventory)
     assert asked["services"] == [{"service": QUEUE, "marks": None}, {"service": TRAINING, "marks": encode(marks)}]
     assert asked["root"] == "/azaion"
@@ -256,7 +256,7 @@ def test_a_following_that_is_taken_up_again_repeats_no_line_and_loses_none(scene
     first = Heard(scene, QUEUE, follow=True)
     for event in events(0, heard):
         first.hear(event)
-    after = decode(dict[ContainerId, verb.Mark], first.hear.marks(), "after")
+    after = decode(dict[ContainerId, verb.LogMark], first.hear.marks(), "after")
     reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, after)
     whole, _, nanoseconds = reader.query(CONTAINER, True, whole=True)["since"].partition(".")
     since = f"2026-04-20T10:11:{int(whole) % 60:02}.{nanoseconds}Z"  # the engine counts it in
@@ -271,7 +271,7 @@ def test_of_a_container_that_came_later_and_said_nothing_yet_all_is_read(scene: 
 
 
 def test_a_log_whose_last_line_lies_ahead_of_the_clock_goes_on_from_now() -> None:
-    ahead = verb.Mark("2999-04-20T10:11:12.000000001Z", 1)
+    ahead = verb.LogMark("2999-04-20T10:11:12.000000001Z", 1)
     reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, {CONTAINER: ahead})
     assert reader.query(CONTAINER, True, whole=True)["tail"] == "0"
 
@@ -305,7 +305,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def followed(scene: Scene, line: Line, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "ask", line.ask)
-    wish = logs.Wish(scene.only(QUEUE), 100, 0, True)
+    wish = logs.LogWish(scene.only(QUEUE), 100, 0, True)
     logs.of_server(line, scene.inventory, scene.resolved, wish, heard.hear)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gpu_runbook.laptop.commands import models as laptop
 from gpu_runbook.laptop.commands import models_text
-from gpu_runbook.laptop.commands.models import Terms, Wish
+from gpu_runbook.laptop.commands.models import ModelTerms, ModelWish
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -258,31 +258,31 @@ def test_what_changed_since_the_look_is_refused_and_nothing_is_written(
 
 
 NOTHING = Models((), (), Choices(), "", {})
-TERMS = Terms(FOLDER, "best.pt", {})
+TERMS = ModelTerms(FOLDER, "best.pt", {})
 
 
 @pytest.mark.parametrize(
     ("found", "wish", "error", "sentence"),
     [
-        (NOTHING, Wish("2026-04-20"), BadInput, "gpu-1: there is no model 2026-04-20 in /azaion/models"),
-        (NOTHING, Wish(), Refused, "gpu-1: there is no earlier choice to go back to"),
-        (dataclasses.replace(NOTHING, damaged="it is damaged"), Wish("a"), Refused, "gpu-1: it is damaged"),
+        (NOTHING, ModelWish("2026-04-20"), BadInput, "gpu-1: there is no model 2026-04-20 in /azaion/models"),
+        (NOTHING, ModelWish(), Refused, "gpu-1: there is no earlier choice to go back to"),
+        (dataclasses.replace(NOTHING, damaged="it is damaged"), ModelWish("a"), Refused, "gpu-1: it is damaged"),
         (
             dataclasses.replace(NOTHING, target=dataclasses.replace(FILE, state=DAMAGED, sentence="it is empty")),
-            Wish("a", force=True),
+            ModelWish("a", force=True),
             Refused,
             "gpu-1: a is not chosen: it is empty; nothing was changed",
         ),
         (
             dataclasses.replace(NOTHING, target=dataclasses.replace(FILE, state=CHANGED, sentence="it was")),
-            Wish("a"),
+            ModelWish("a"),
             Refused,
             "gpu-1: a is not chosen: it was; nothing was changed",
         ),
     ],
 )
 def test_a_model_that_cannot_be_chosen_is_one_sentence(
-    found: Models, wish: Wish, error: type[Exception], sentence: str
+    found: Models, wish: ModelWish, error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error) as caught:
         laptop._fit("gpu-1", TERMS, found, wish)
@@ -291,7 +291,9 @@ def test_a_model_that_cannot_be_chosen_is_one_sentence(
 
 def test_a_changed_model_is_chosen_by_force(tmp_path: Path) -> None:
     changed = dataclasses.replace(FILE, state=CHANGED)
-    assert laptop._fit("gpu-1", TERMS, dataclasses.replace(NOTHING, target=changed), Wish("a", force=True)) == changed
+    assert (
+        laptop._fit("gpu-1", TERMS, dataclasses.replace(NOTHING, target=changed), ModelWish("a", force=True)) == changed
+    )
 
 
 HOSTS = """

@@ -11,7 +11,7 @@ from gpu_runbook.laptop.commands import status
 from gpu_runbook.laptop.deploy import journal_text, restart
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import Consumer
-from gpu_runbook.protocol.plan import MeantStop, Plan
+from gpu_runbook.protocol.plan import IntendedStop, Plan
 from gpu_runbook.protocol.words import WARNING, Check
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state import stopped as meant
@@ -19,7 +19,7 @@ from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, occupant, order
 
-STOP = MeantStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
+STOP = IntendedStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_only_one_consumer_is_taken(scene: Scene) -> None:
 
 
 def test_what_was_stopped_is_remembered_until_it_is_forgotten(store: Store) -> None:
-    other = MeantStop("bob", "2026-04-20T11:00:00.000Z")
+    other = IntendedStop("bob", "2026-04-20T11:00:00.000Z")
     meant.remember(store, QUEUE, STOP)
     meant.remember(store, SECOND, other)
     assert meant.load(store) == ({QUEUE: STOP, SECOND: other}, "")
@@ -106,7 +106,7 @@ def test_damaged_notes_are_named_and_count_as_not_there(store: Store, text: str)
 
 def test_a_note_that_is_a_folder_is_damaged_too(store: Store) -> None:
     Path(store.stopped).mkdir()
-    assert jsonfile.load(MeantStop, store.stopped)[1].startswith(f"{store.stopped} is damaged: ")
+    assert jsonfile.load(IntendedStop, store.stopped)[1].startswith(f"{store.stopped} is damaged: ")
 
 
 def test_status_says_that_a_stop_was_meant_as_long_as_nobody_has_started_it(scene: Scene) -> None:

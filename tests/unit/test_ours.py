@@ -11,7 +11,7 @@ from gpu_runbook.protocol.forms import ReleaseId, has
 from gpu_runbook.protocol.plan import BatchMarks, Placed, Record, Release, Spec
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import Known, Named, Ours, is_made, journalled, judge, recorded
+from gpu_runbook.server.docker.ours import MadeByUs, Named, Ours, is_made, journalled, judge, recorded
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs.state_make import make
@@ -160,11 +160,11 @@ def test_a_place_is_held_by_its_name_or_by_what_record_and_journals_name(
     store: Store, entry: dict[str, Any], holds: bool, ours: bool
 ) -> None:
     told(store, R2, "staged", OTHER)
-    found = occupants(Seeing("unix:///x"), Known(store, Record(R1, (release(R1, MINE),))), "queue", [entry])
+    found = occupants(Seeing("unix:///x"), MadeByUs(store, Record(R1, (release(R1, MINE),))), "queue", [entry])
     assert [(one.container, one.ours, one.batch) for one in found] == ([(entry["Id"], ours, "")] if holds else [])
 
 
 def test_a_run_of_a_batch_service_in_a_place_is_told_as_what_it_is(store: Store) -> None:
     marks = (BatchMarks("training", "training", image="team/queue"),)
-    (found,) = occupants(Seeing("unix:///x"), Known(store, Record()), "queue", [listed(MINE, "queue")], marks)
+    (found,) = occupants(Seeing("unix:///x"), MadeByUs(store, Record()), "queue", [listed(MINE, "queue")], marks)
     assert found.batch == "a run of training, by its image team/queue"

@@ -15,7 +15,7 @@ from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Place
 from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.retention import after_run, candidates
-from gpu_runbook.server.retention.candidates import Known, Thing, brought, may_go
+from gpu_runbook.server.retention.candidates import Needed, Thing, brought, may_go
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
@@ -35,7 +35,7 @@ def release(name: str) -> Release:
     )
 
 
-KNOWN = Known(
+KNOWN = Needed(
     kept=(release("r2"),),
     dropped=(release("r1"),),
     staying=frozenset({"r2", "failed"}),

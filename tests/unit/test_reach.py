@@ -9,17 +9,17 @@ import pytest
 
 from gpu_runbook.server.docker import reach
 from gpu_runbook.server.docker.engine import EngineError
-from gpu_runbook.server.docker.reach import READ, ROOT, WRITE, Mount, Reach
+from gpu_runbook.server.docker.reach import READ, ROOT, WRITE, MountLine, Reach
 
 FOLDER = "/home/deploy/.local/state/gpu-runbook/azaion@01234567"
 MOUNTS = [
-    Mount("/", "8:1", "/"),
-    Mount("/proc", "0:5", "/"),
-    Mount("/data", "8:2", "/"),
-    Mount("/run", "0:20", "/"),
-    Mount("/srv/everything", "8:1", "/"),  # bind mounts of the host
-    Mount("/srv/homes", "8:1", "/home"),
-    Mount("/srv/far/state", "8:1", "/home/deploy/.local/state"),
+    MountLine("/", "8:1", "/"),
+    MountLine("/proc", "0:5", "/"),
+    MountLine("/data", "8:2", "/"),
+    MountLine("/run", "0:20", "/"),
+    MountLine("/srv/everything", "8:1", "/"),  # bind mounts of the host
+    MountLine("/srv/homes", "8:1", "/home"),
+    MountLine("/srv/far/state", "8:1", "/home/deploy/.local/state"),
 ]
 
 
@@ -168,7 +168,7 @@ def test_mountinfo_is_read_as_the_kernel_writes_it(tmp_path: Path) -> None:
         "44 22 0:4 mnt:[4026532634] /run/snap rw - nsfs nsfs rw\n"
         "broken\n"
     )
-    assert REAL_READ(str(path)) == [Mount("/", "8:1", "/"), Mount("/mnt/a b", "8:2", "/@data")]
+    assert REAL_READ(str(path)) == [MountLine("/", "8:1", "/"), MountLine("/mnt/a b", "8:2", "/@data")]
 
 
 REAL_READ = reach.read_mounts

@@ -17,7 +17,7 @@ from gpu_runbook.laptop.report.plots import GIB, figures
 from gpu_runbook.laptop.report.values import course
 from gpu_runbook.laptop.report.view import view
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 from tests.unit.rounds import at, report
 
 
@@ -115,8 +115,8 @@ class TestHappened:
 
     def test_runs_of_the_time_shown_and_the_one_before(self) -> None:
         image = "registry/queue@sha256:0123456789abcdef"
-        change = Change("queue", "", image, "1.2", image)
-        new = Past(
+        change = ServiceChange("queue", "", image, "1.2", image)
+        new = PastRun(
             "2", "ended", "deploy", "ann", "laptop", at(30), "rolled-back", "it failed", outage=1.25, changes=(change,)
         )
         old = dataclasses.replace(new, run="1", at=at(90), outcome="done")
@@ -143,5 +143,5 @@ class TestHappened:
         ],
     )
     def test_how_a_run_ended(self, state: str, outcome: str, style: str, word: str) -> None:
-        (run,), _ = events.runs((Past("1", state, "deploy", "", "", at(5), outcome, ""),), course(report()))
+        (run,), _ = events.runs((PastRun("1", state, "deploy", "", "", at(5), outcome, ""),), course(report()))
         assert (run.outcome, run.ended, run.who) == (style, word, "nobody knows whom")

@@ -17,7 +17,7 @@ from gpu_runbook.laptop.report.plots import figures
 from gpu_runbook.laptop.report.values import Course, ServerReport, course
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, WARNING, Check
-from gpu_runbook.server.verbs.history import Change
+from gpu_runbook.server.verbs.history import ServiceChange
 from tests.report import made
 
 ROW, STEP, MONTH = "disk space", 300, 8640
@@ -69,7 +69,7 @@ def hostile() -> ServerReport:
         "queues": {HOSTILE: calm.rounds[0].queues["annotation-queue"]},
     }
     rounds = tuple(dataclasses.replace(one, **changed) for one in calm.rounds[-50:])
-    change = Change(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    change = ServiceChange(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     words: dict[str, Any] = dict.fromkeys(("state", "action", "who", "laptop", "outcome", "sentence"), HOSTILE)
     run = dataclasses.replace(calm.runs[0], changes=(change,), **words)
     check = Check(HOSTILE, HOSTILE, HOSTILE, {}, HOSTILE)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs.resolve import Login, Resolved, resolve
+from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved, resolve
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
 from gpu_runbook.protocol.words import StreamAddress
@@ -77,7 +77,7 @@ def test_each_server_gets_what_its_own_env_and_root_make(tmp_path: Path) -> None
     assert read["gpu-1"] == read["gpu-2"] == {"token": "t0ken-of-gpu", "root": "/azaion"}
     assert read["gpu-3"] == {"token": "another", "root": "/data"}
     server = servers["gpu-1"]
-    assert server.login == Login("registry.lan", "deployer", Secret("reg1stry-password"))
+    assert server.login == RegistryLogin("registry.lan", "deployer", Secret("reg1stry-password"))
     assert server.stream(queue) == StreamAddress("broker.lan", 5552, "messages", "monitor", "/")
     assert server.stream_password(queue) == Secret("m0nitor-password")
     assert (server.config(batch), server.stream(batch), server.stream_password(batch)) == (None, None, None)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpu_runbook.laptop.deploy import journal_text
-from gpu_runbook.laptop.deploy.run import Ended, Listener, conclude
+from gpu_runbook.laptop.deploy.run import Listener, Succeeded, conclude
 from gpu_runbook.laptop.deploy.workflow import teller
 from gpu_runbook.laptop.errors import (
     BadInput,
@@ -32,13 +32,13 @@ DOOR = Door(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
 RUN = "20260420-101112-abcd"
 
 
-def concluded(**end: Any) -> Ended:
+def concluded(**end: Any) -> Succeeded:
     return conclude(DOOR, {"run": RUN, "end": {"event": "end", "sentence": "so it was", **end}})
 
 
 def test_a_run_that_went_well_is_a_result() -> None:
     details = {"release": RUN, "notes": ["a note"]}
-    assert concluded(outcome="done", verdict="proven", details=details) == Ended(
+    assert concluded(outcome="done", verdict="proven", details=details) == Succeeded(
         RUN, RUN, "gpu-1: so it was", "proven", ("a note",)
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
 from gpu_runbook.protocol.words import CRITICAL, Check, Refusal, encode
 from gpu_runbook.server.checks import suite
@@ -24,7 +24,7 @@ from tests.unit.world import NEW, OLD, RUN, World, placed
 
 AT = "2026-04-20T10:11:12Z"
 RESTART = Restart("queue", 4)
-ASKED = Request(DiskLimits(()), Expected(0), consumers=(Consumer("queue", "queue"),))
+ASKED = Request(DiskLimits(()), Expected(0), consumers=(CheckedConsumer("queue", "queue"),))
 
 
 @pytest.fixture

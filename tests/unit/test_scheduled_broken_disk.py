@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.common.parallel import Question
-from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import Pause
 from gpu_runbook.protocol.words import CRITICAL, OK, Check, Refusal, encode
 from gpu_runbook.server.checks import disk as room
@@ -121,7 +121,7 @@ def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def _installed(store: Store) -> Installed:
-    consumers = (Consumer(QUEUE, QUEUE),)
+    consumers = (CheckedConsumer(QUEUE, QUEUE),)
     asked = Request(DiskLimits((store.root,)), Expected(0), consumers=consumers, look_again=0.0, root=store.root)
     told = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),), heartbeat=BEAT)
     settings = Settings(

@@ -22,7 +22,7 @@ from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels, delivery, webhook
 from gpu_runbook.server.schedule.notify import mail as smtp
-from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Untaken
+from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, compose
 from gpu_runbook.server.schedule.notify.policy import NEW, Alarm, Alarms, News, judge
 from gpu_runbook.server.schedule.notify.waiting import kept
@@ -42,7 +42,7 @@ class Service:
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.asked = 0
-        self.refuses: Callable[[str], Untaken | None] = lambda said: None
+        self.refuses: Callable[[str], Undelivered | None] = lambda said: None
 
     def call(self, url: str, body: bytes, headers: dict[str, str], seconds: float) -> str:
         self.asked += 1
@@ -86,13 +86,13 @@ def told(service: Service) -> list[str]:
     return [title.replace("gpu-1: critical: ", "") for title in service.titles()]
 
 
-def poison(text: str, error: Callable[[], Untaken]) -> Callable[[str], Untaken | None]:
+def poison(text: str, error: Callable[[], Undelivered]) -> Callable[[str], Undelivered | None]:
     """Only an alert as it was meant is not taken; a plain line about it is."""
     return lambda said: error() if f"critical: {text}" in said else None
 
 
-def status(code: int, tries: int = TRIES) -> Callable[[], Untaken]:
-    return lambda: Untaken(f"answered with status {code}", tries)
+def status(code: int, tries: int = TRIES) -> Callable[[], Undelivered]:
+    return lambda: Undelivered(f"answered with status {code}", tries)
 
 
 @pytest.mark.parametrize("kind", sorted(PRESETS))
@@ -185,7 +185,7 @@ def test_so_it_is_by_mail_and_by_a_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("defect")
 def test_what_cannot_be_written_is_dropped_only_once_that_was_told(service: Service) -> None:
-    service.refuses = lambda said: Untaken("refused the connection", UNREAD)
+    service.refuses = lambda said: Undelivered("refused the connection", UNREAD)
     left, (row,) = delivery.deliver(settings(), waiting("GPU", "disk"))
     assert ([about(one) for one in left], row.sentence) == (["GPU", "disk"], "refused the connection")
     service.refuses = lambda said: None
@@ -194,7 +194,7 @@ def test_what_cannot_be_written_is_dropped_only_once_that_was_told(service: Serv
 
 
 def test_what_is_refused_for_good_is_told_in_plain_words_at_once(service: Service) -> None:
-    service.refuses = poison("GPU", lambda: Untaken(f"answered with status 400: {SECRET}", REFUSED))
+    service.refuses = poison("GPU", lambda: Undelivered(f"answered with status 400: {SECRET}", REFUSED))
     left, (row,) = delivery.deliver(settings(), waiting("GPU", "disk"))
     assert left == () and row.sentence == "an alert was not taken: answered with status 400: •••"
     plain, disk = told(service)
@@ -216,7 +216,7 @@ def test_what_fails_for_now_keeps_the_next_for_its_own_tries(service: Service) -
 def test_where_not_even_a_plain_line_is_taken_a_later_alert_shows_that_the_channel_is_there(
     service: Service, tries: int
 ) -> None:
-    service.refuses = lambda said: Untaken("answered with status 422", tries) if "GPU" in said else None
+    service.refuses = lambda said: Undelivered("answered with status 422", tries) if "GPU" in said else None
     pending = waiting("GPU", "broker", "disk")
     for _ in range(TRIES - 1):
         pending, _ = delivery.deliver(settings(), pending)
@@ -228,10 +228,10 @@ def test_where_not_even_a_plain_line_is_taken_a_later_alert_shows_that_the_chann
 
 
 @pytest.mark.parametrize(
-    "error", [status(500), status(404, REFUSED), lambda: Untaken("refused the connection", UNREAD)]
+    "error", [status(500), status(404, REFUSED), lambda: Undelivered("refused the connection", UNREAD)]
 )
 def test_a_channel_that_is_away_holds_all_in_their_order_and_says_how_many_it_lost(
-    service: Service, error: Callable[[], Untaken]
+    service: Service, error: Callable[[], Undelivered]
 ) -> None:
     service.refuses = lambda said: error()
     pending: tuple[Pending, ...] = ()
@@ -250,7 +250,7 @@ def test_a_channel_that_is_away_holds_all_in_their_order_and_says_how_many_it_lo
 
 def test_whoever_was_not_reached_is_not_asked_twice(service: Service) -> None:
     """A login that is refused would be refused twice as often, until somebody locks it."""
-    service.refuses = lambda said: Untaken("refused the login", UNREAD)
+    service.refuses = lambda said: Undelivered("refused the login", UNREAD)
     pending = waiting("GPU", "disk")
     for number in range(1, 10):
         pending, _ = delivery.deliver(settings(), pending)
@@ -280,7 +280,7 @@ def test_of_a_mail_server_it_is_told_whether_the_mail_may_be_at_fault(
         raise error
 
     monkeypatch.setattr(smtp, "_connected", connected)
-    with pytest.raises(Untaken) as raised:
+    with pytest.raises(Undelivered) as raised:
         smtp.send(Mail("mail", "mail.lan", 25, "me", ("you",)), b"", 1.0)
     assert raised.value.tries == tries
 
@@ -314,7 +314,7 @@ def test_a_round_ends_with_what_was_dropped_in_its_notes_and_what_is_held_in_its
         return found
 
     assert after_a_round().pending == (), "a first failure is soft"
-    service.refuses = lambda said: Untaken("refused the connection", UNREAD)
+    service.refuses = lambda said: Undelivered("refused the connection", UNREAD)
     held = after_a_round()
     assert ([one.why for one in held.pending], held.troubles) == (["refused the connection"], {})
     assert 'gpu_runbook_alerts_pending{server="gpu-1"} 1\n' in (tmp_path / "gpu.prom").read_text()
@@ -329,7 +329,7 @@ def test_a_round_ends_with_what_was_dropped_in_its_notes_and_what_is_held_in_its
     assert after_a_round().troubles == {} and len(service.taken) == 1
 
 
-Against = Callable[[str], "Untaken | None"]
+Against = Callable[[str], "Undelivered | None"]
 
 
 def some_refused(chance: random.Random, count: int) -> dict[str, Against | None]:

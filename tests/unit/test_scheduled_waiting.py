@@ -15,7 +15,7 @@ from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check, encode
 from gpu_runbook.server.checks import schedule
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import webhook
-from gpu_runbook.server.schedule.notify.errors import UNREAD, Untaken
+from gpu_runbook.server.schedule.notify.errors import UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.notify.waiting import DROPPED, held, kept, moment_of
 from gpu_runbook.server.schedule.settings import SETTINGS, STATE, Channels, Installed, Settings, Webhook, place
@@ -143,7 +143,7 @@ def test_what_else_is_wrong_with_the_schedule_is_a_warning(store: Store) -> None
     assert schedule.check("schedule", store, "", NOW + 900).level == WARNING
 
 
-def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Untaken | None = None) -> Check:
+def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Undelivered | None = None) -> Check:
     def call(*_: Any) -> str:
         if refused:
             raise refused
@@ -171,7 +171,7 @@ def test_a_test_alert_that_is_taken_is_critical_while_its_channel_holds_others_b
     )
     found, _ = states.load(place(store, STATE))
     assert found and found.pending[0] == before, "a test changes nothing"
-    assert tried(store, monkeypatch, Untaken("said no", UNREAD)).sentence.startswith(
+    assert tried(store, monkeypatch, Undelivered("said no", UNREAD)).sentence.startswith(
         "said no; but ops holds back 1 alert"
     )
 

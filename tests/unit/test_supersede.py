@@ -13,7 +13,7 @@ from gpu_runbook.laptop.deploy import snapshot, workflow
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.plan import RunState
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.words import CRITICAL, OK, Check
 from tests.unit import scene
 
@@ -35,7 +35,9 @@ def closings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
-def look(monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: Check, dry_run: bool = False, run: str = RUN) -> Look:
+def look(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: Check, dry_run: bool = False, run: str = RUN
+) -> Snapshot:
     """What `jobs.looked` gives for a deploy that names the run, where a server has these rows."""
     seen = scene.bare(folder).seeing(run=CUT_OFF, rows=rows)
     looks = iter([seen.look, dataclasses.replace(seen.look, run=dataclasses.replace(CUT_OFF, state="ended"))])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from gpu_runbook.laptop.schedule import timeline
-from gpu_runbook.laptop.schedule.client import Seen
+from gpu_runbook.laptop.schedule.client import SeenRounds
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
 from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING
@@ -32,8 +32,8 @@ def one(minutes: float, level: str = "", silent: str = "", **more: Any) -> Round
     return Round(before(minutes), silent=silent, levels=levels, said={ROW: f"{level} {minutes}"}, **more)
 
 
-def seen(*rounds: Round, every: int = EVERY, damaged: int = 0) -> Seen:
-    return Seen(AT, every, damaged, rounds, ())
+def seen(*rounds: Round, every: int = EVERY, damaged: int = 0) -> SeenRounds:
+    return SeenRounds(AT, every, damaged, rounds, ())
 
 
 def strip(*rounds: Round, cells: int = 4) -> str:
@@ -41,7 +41,7 @@ def strip(*rounds: Round, cells: int = 4) -> str:
     return timeline.strip(seen(*rounds), ROW, HOUR, cells)
 
 
-def texts(found: Seen) -> list[str]:
+def texts(found: SeenRounds) -> list[str]:
     return [text for text, _ in timeline.lines("gpu-1", found, HOUR)]
 
 

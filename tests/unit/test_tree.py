@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.deploy import snapshot
-from gpu_runbook.laptop.inventory.entries import Folder as Entry
+from gpu_runbook.laptop.inventory.entries import FolderEntry as Entry
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED
 from gpu_runbook.server.checks import directories
-from gpu_runbook.server.checks.directories import Folder
+from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.verbs import setup
 from tests.unit.scene import bare
@@ -29,7 +29,7 @@ def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lacks(path: Path | str, **more: Any) -> list[tuple[str, str, bool]]:
-    return [(lack.what, lack.command, lack.mine) for lack in directories.lacks(Folder(str(path), **more))]
+    return [(lack.what, lack.command, lack.mine) for lack in directories.lacks(Directory(str(path), **more))]
 
 
 def test_what_is_there_as_it_should_be_lacks_nothing(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_what_is_there_as_it_should_be_lacks_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     assert lacks(tmp_path / "link", owner=ME, mode=0o750) == []
     assert directories.check("tree", []).level == SKIPPED
-    assert directories.check("tree", [Folder(str(tmp_path))]).level == OK
+    assert directories.check("tree", [Directory(str(tmp_path))]).level == OK
 
 
 def test_each_fault_is_named_with_the_command_that_puts_it_right(tmp_path: Path) -> None:
@@ -62,13 +62,14 @@ def test_each_fault_is_named_with_the_command_that_puts_it_right(tmp_path: Path)
 def test_what_this_login_may_not_do_is_left_to_root(tmp_path: Path, no_root: None) -> None:
     (tmp_path / "closed").mkdir()
     row = directories.check(
-        "tree", [Folder(f"{tmp_path}/closed/x/y"), Folder(f"{tmp_path}/mine"), Folder(f"{tmp_path}/theirs", "7:8")]
+        "tree",
+        [Directory(f"{tmp_path}/closed/x/y"), Directory(f"{tmp_path}/mine"), Directory(f"{tmp_path}/theirs", "7:8")],
     )
     assert (row.level, row.figures) == (CRITICAL, {"directories": 3, "lacking": 3})
     commands = f"install -d -m 0755 {tmp_path}/closed/x/y && install -d -m 0755 -o 7 -g 8 {tmp_path}/theirs"
     assert row.hint == f"fab setup; as root: {commands}"
-    assert directories.check("tree", [Folder(f"{tmp_path}/theirs", "7:8")]).hint.startswith("as root: ")
-    assert directories.check("tree", [Folder(f"{tmp_path}/mine")]).hint == "fab setup"
+    assert directories.check("tree", [Directory(f"{tmp_path}/theirs", "7:8")]).hint.startswith("as root: ")
+    assert directories.check("tree", [Directory(f"{tmp_path}/mine")]).hint == "fab setup"
     assert [mine for _, _, mine in lacks("/", owner="7:8", mode=0o7)] == [False, False]
     os.chown(tmp_path / "closed", os.geteuid(), -1)
     assert [mine for _, _, mine in lacks(tmp_path / "closed", owner="7:8", mode=0o7)] == [False, True]
@@ -82,12 +83,12 @@ def test_paths_are_below_the_root_or_absolute_and_come_from_above(tmp_path: Path
     assert [folder.path for folder in snapshot.folders(scene.inventory, host)] == [
         *("/azaion", "/azaion/models", "/azaion/models/x", "/srv")
     ]
-    assert snapshot.folders(scene.inventory, host)[0] == Folder("/azaion", "1:2")
+    assert snapshot.folders(scene.inventory, host)[0] == Directory("/azaion", "1:2")
 
 
-def put_right(folder: Folder, dry_run: bool = False) -> tuple[list[str], list[setup.Left]]:
+def put_right(folder: Directory, dry_run: bool = False) -> tuple[list[str], list[setup.NotDone]]:
     done: list[str] = []
-    left: list[setup.Left] = []
+    left: list[setup.NotDone] = []
     setup._put_right(folder, dry_run, done, left)
     return done, left
 
@@ -97,7 +98,7 @@ def test_setup_makes_what_is_missing_and_touches_nothing_in_what_is_there(tmp_pa
     there.mkdir(0o700)
     (there / "model").write_text("weights")
     before = (there / "model").stat()
-    wanted = [Folder(f"{tmp_path}/new/inner", ME, 0o2770), Folder(str(there), "", 0o755)]
+    wanted = [Directory(f"{tmp_path}/new/inner", ME, 0o2770), Directory(str(there), "", 0o755)]
     assert all(put_right(folder, dry_run=True)[0] for folder in wanted)
     assert not (tmp_path / "new").exists() and there.stat().st_mode & 0o777 == 0o700
     for folder in wanted:
@@ -113,7 +114,7 @@ def test_what_fails_in_the_doing_is_left_with_its_command(tmp_path: Path, monkey
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "mkdir", refuse)
-    done, (left,) = put_right(Folder(f"{tmp_path}/x"))
+    done, (left,) = put_right(Directory(f"{tmp_path}/x"))
     assert (done, left.root, left.hint) == ([], True, f"install -d -m 0755 {tmp_path}/x")
     assert left.what == f"{tmp_path}/x is missing (Operation not permitted)"
 
@@ -125,7 +126,7 @@ def test_a_root_that_cannot_be_written_is_left_to_root_once(tmp_path: Path, no_r
     assert list(setup._unfit(row, store)) == []  # it is missing: that is said with the directories
     closed.mkdir()
     (left,) = setup._unfit(row, store)
-    assert left == setup.Left(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {closed}", True)
+    assert left == setup.NotDone(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {closed}", True)
     done: list[str] = []
     setup._make_ours(store, [setup.Check("state", CRITICAL, "")], False, done)
     assert (done, store.exists) == ([], False)

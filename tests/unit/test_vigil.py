@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
-from gpu_runbook.server.run.verdict import Seen, Verdict, Vigil, observe, verdict
+from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict
 
 SETTLE, WINDOW = 10.0, 60.0
 SWAP = 100  # the next offset to read, at the swap
 
 
-def judged(*scenario: Seen, position: int | None = SWAP, measurable: bool = True) -> Verdict | None:
+def judged(*scenario: Observation, position: int | None = SWAP, measurable: bool = True) -> Verdict | None:
     """What the watch makes of a scenario: its first verdict, None when it would go on watching."""
-    vigil = Vigil(Watch(SETTLE, WINDOW), 0.0, 0.0, position, measurable)
+    vigil = WatchState(Watch(SETTLE, WINDOW), 0.0, 0.0, position, measurable)
     for seen in scenario:
         found = verdict(vigil, seen)
         if found:
@@ -24,21 +24,21 @@ def judged(*scenario: Seen, position: int | None = SWAP, measurable: bool = True
     return None
 
 
-def runs(at: float, **more: Any) -> Seen:
+def runs(at: float, **more: Any) -> Observation:
     """It runs since its first start, and nothing has moved yet."""
-    return Seen(**{"at": at, "running": True, "started_at": "first", "position": SWAP, "backlog": 0, **more})
+    return Observation(**{"at": at, "running": True, "started_at": "first", "position": SWAP, "backlog": 0, **more})
 
 
-def exited(at: float, status: int = 1, **more: Any) -> Seen:
-    return Seen(at, started_at="first", exit_code=status, position=SWAP, **more)
+def exited(at: float, status: int = 1, **more: Any) -> Observation:
+    return Observation(at, started_at="first", exit_code=status, position=SWAP, **more)
 
 
-def between_restarts(at: float, restarts: int = 1, **more: Any) -> Seen:
+def between_restarts(at: float, restarts: int = 1, **more: Any) -> Observation:
     """The engine waits before it starts it again; it calls that running, too."""
     return runs(at, restarting=True, restarts=restarts, exit_code=1, **more)
 
 
-def restarted(at: float, restarts: int = 1, **more: Any) -> Seen:
+def restarted(at: float, restarts: int = 1, **more: Any) -> Observation:
     return runs(at, **{"restarts": restarts, "started_at": "later", **more})
 
 
@@ -49,7 +49,7 @@ def outcome(found: Verdict | None) -> str | None:
 AWAY = {"broker": "connection refused", "backlog": None}
 MOVED = {"position": SWAP + 5}
 
-SCENARIOS: dict[str, tuple[list[Seen], str | None]] = {
+SCENARIOS: dict[str, tuple[list[Observation], str | None]] = {
     "it consumes under load and has settled": ([runs(0), runs(5, **MOVED, backlog=900), runs(10, **MOVED)], PROVEN),
     "it consumes and has not settled yet": ([runs(0), runs(9.5, **MOVED)], None),
     "it starts slowly and then consumes": ([runs(0, backlog=9), runs(50, backlog=9), runs(55, **MOVED)], PROVEN),
@@ -63,7 +63,7 @@ SCENARIOS: dict[str, tuple[list[Seen], str | None]] = {
     "it crashed and runs again": ([runs(0), restarted(5)], FAILED),
     "it consumes but crashes every 9 s": ([runs(0), runs(5, **MOVED), runs(8.5, **MOVED), restarted(9.5)], FAILED),
     "its log says that it loses messages": ([runs(0), runs(2, **MOVED, failure="Error while handling 7")], FAILED),
-    "somebody removed it": ([runs(0), Seen(1, failure="the container was removed")], FAILED),
+    "somebody removed it": ([runs(0), Observation(1, failure="the container was removed")], FAILED),
     "it crashed while the broker was away": ([runs(0), between_restarts(5, **AWAY), restarted(6, **AWAY)], None),
     "its log fails while the broker is away": ([runs(0), runs(5, failure="Traceback", **AWAY)], None),
     "the broker went away and came back, and it consumes": (
@@ -85,12 +85,21 @@ SCENARIOS: dict[str, tuple[list[Seen], str | None]] = {
         [runs(0), between_restarts(5, **AWAY), restarted(6), restarted(60)],
         UNPROVEN,
     ),
-    "the engine was away to the end": ([runs(0), Seen(5, engine=False), Seen(60, engine=False)], UNPROVEN),
+    "the engine was away to the end": (
+        [runs(0), Observation(5, engine=False), Observation(60, engine=False)],
+        UNPROVEN,
+    ),
     "the engine came back, and it consumes": (
-        [runs(0), Seen(5, engine=False), exited(8), restarted(9, restarts=0), restarted(20, restarts=0, **MOVED)],
+        [
+            runs(0),
+            Observation(5, engine=False),
+            exited(8),
+            restarted(9, restarts=0),
+            restarted(20, restarts=0, **MOVED),
+        ],
         PROVEN,
     ),
-    "it moved, and the engine goes away as it would settle": ([runs(5, **MOVED), Seen(15, engine=False)], None),
+    "it moved, and the engine goes away as it would settle": ([runs(5, **MOVED), Observation(15, engine=False)], None),
     "somebody started it again by hand, and it consumes": (
         [runs(0, **MOVED), restarted(5, restarts=0, **MOVED), restarted(14, restarts=0, **MOVED)],
         None,
@@ -144,12 +153,12 @@ def test_a_killed_predecessor_does_not_keep_its_successor_from_being_proven() ->
         ([runs(0), restarted(9, restarts=3)], "it ended by itself and was restarted 3 times"),
         ([runs(0, failure="Traceback (most recent call last):")], "its log says: Traceback (most recent call last):"),
         ([runs(0, backlog=9), runs(60, backlog=9)], "9 messages wait and its offset has not moved for 60 s"),
-        ([runs(0), Seen(5, engine=False), runs(60)], "the docker engine was away"),
+        ([runs(0), Observation(5, engine=False), runs(60)], "the docker engine was away"),
         ([runs(0), exited(5, **AWAY), runs(60)], "the broker was away: connection refused"),
         ([runs(0, **AWAY), runs(60, **AWAY)], "connection refused"),
     ],
 )
-def test_the_reason_says_what_was_seen(scenario: list[Seen], reason: str) -> None:
+def test_the_reason_says_what_was_seen(scenario: list[Observation], reason: str) -> None:
     found = judged(*scenario)
     assert found is not None
     assert found.reason == reason
@@ -168,6 +177,6 @@ def test_a_watch_always_ends_with_its_window() -> None:
         runs(60, backlog=3),
         exited(60, **AWAY),
         between_restarts(60, **AWAY),
-        Seen(60, engine=False),
+        Observation(60, engine=False),
     ):
         assert judged(runs(0), last) is not None

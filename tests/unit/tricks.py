@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gpu_runbook.server.system import guarded
-from gpu_runbook.server.system.link_makers import Mount
+from gpu_runbook.server.system.link_makers import WritableFolder
 
 CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
 EXCHANGE = 2  # of renameat2
@@ -79,7 +79,7 @@ TRICKS: dict[str, Trick] = {
 
 def reached(monkeypatch: object, *folders: Path, whose: str = "container queue") -> None:
     """Let containers be able to write to folders, as the engine would list them."""
-    monkeypatch.setattr(guarded, "_mounts", lambda: [Mount(str(folder), whose) for folder in folders])  # type: ignore[attr-defined]
+    monkeypatch.setattr(guarded, "_mounts", lambda: [WritableFolder(str(folder), whose) for folder in folders])  # type: ignore[attr-defined]
 
 
 def within(seconds: float, act: Callable[[], object]) -> object:

@@ -14,7 +14,7 @@ from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Inventory, Service
 from gpu_runbook.protocol.plan import Occupant, Placed, Release
-from gpu_runbook.protocol.snapshot import BatchState, Look
+from gpu_runbook.protocol.snapshot import BatchState, Snapshot
 from gpu_runbook.protocol.words import WARNING, encode
 
 UNSEEN = ("record", "notes", "model")  # rows that say what could not be read, and so was not compared
@@ -29,7 +29,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Change:
+class Effect:
     """What a deploy would do to one service. `change` is none, place, replace, tag, refused or unknown."""
 
     service: str
@@ -59,7 +59,7 @@ class Comparison:
     server: str
     at: str
     release: str
-    changes: tuple[Change, ...]
+    changes: tuple[Effect, ...]
     variables: tuple[str, ...]  # a sentence for each that is not as in the release in force
     drift: tuple[Drift, ...]
     notes: tuple[str, ...] = ()  # what makes the comparison uncertain
@@ -70,7 +70,7 @@ class Comparison:
 
 
 def compare(
-    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
+    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Snapshot, order: Order
 ) -> Comparison:
     """Hold a look that asked the registry against what is wanted, and against what is recorded."""
     release = look.record.find(look.record.current)
@@ -86,36 +86,36 @@ def compare(
     )
 
 
-def _notes(look: Look) -> Iterator[str]:
+def _notes(look: Snapshot) -> Iterator[str]:
     yield from (row.sentence for row in look.rows if row.name in UNSEEN and row.level != "ok")
     if look.run and look.run.state != "ended":
         state = {"under-way": "is under way", "cut-off": "was cut off"}[look.run.state]
         yield f"{look.run.action} {look.run.id} by {look.run.who} {state}: what is seen here may be half done"
 
 
-def _change(inventory: Inventory, resolved: Resolved, service: Service, look: Look, order: Order) -> Change:
+def _change(inventory: Inventory, resolved: Resolved, service: Service, look: Snapshot, order: Order) -> Effect:
     release = look.record.find(look.record.current)
     placed = release.services.get(service.name) if release else None
     before = Version(placed.tag, placed.image) if placed else None
     image = look.digests.get(service.name)
     if image is None:
         row = next((row for row in look.rows if row.name == f"{service.name} image"), None)
-        return Change(service.name, "unknown", row.sentence if row else "its image is not known", before, None)
+        return Effect(service.name, "unknown", row.sentence if row else "its image is not known", before, None)
     after = Version(order.tags[service.name], image)
     if resolved.missing and getattr(service, "config", None):
-        return Change(service.name, "unknown", "; ".join(resolved.missing), before, after)
+        return Effect(service.name, "unknown", "; ".join(resolved.missing), before, after)
     try:
         plan = deploy_plan(inventory, resolved, [service], look, order)
     except Refused as error:
-        return Change(service.name, "refused", error.message.removeprefix(f"{resolved.host.name}: "), before, after)
+        return Effect(service.name, "refused", error.message.removeprefix(f"{resolved.host.name}: "), before, after)
     for step in plan.consumers:
-        return Change(service.name, step.change, step.reason, before, after)
+        return Effect(service.name, step.change, step.reason, before, after)
     (batch,) = plan.batches
     reason = "its next run starts from another image" if batch.change == "tag" else ""
-    return Change(service.name, batch.change, reason, before, after)
+    return Effect(service.name, batch.change, reason, before, after)
 
 
-def _drift(inventory: Inventory, services: Sequence[Service], look: Look, release: Release) -> Iterator[Drift]:
+def _drift(inventory: Inventory, services: Sequence[Service], look: Snapshot, release: Release) -> Iterator[Drift]:
     for service in services:
         placed = release.services.get(service.name)
         if placed is None:
@@ -132,7 +132,7 @@ def _drift(inventory: Inventory, services: Sequence[Service], look: Look, releas
             yield Drift(name, "unlisted", f"it is part of release {release.id}, and hosts.yaml does not name it")
 
 
-def _of_a_consumer(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
+def _of_a_consumer(name: str, placed: Placed, look: Snapshot) -> Iterator[Drift]:
     found = look.occupants.get(name, ())
     own = next((one for one in found if one.container == placed.container), None)
     for one in found:
@@ -158,14 +158,14 @@ def _stray(service: str, one: Occupant) -> str:
     return f"{named(one.name, service)} ({one.container[:12]}, {made})"
 
 
-def _absent(name: str, placed: Placed, look: Look) -> Drift:
+def _absent(name: str, placed: Placed, look: Snapshot) -> Drift:
     which = f"its container {placed.container[:12]}"
     if placed.container in look.containers:
         return Drift(name, "renamed", f"{which} was renamed, and does not run", "fab deploy puts it in order")
     return Drift(name, "gone", f"{which} is gone", "fab deploy makes it anew")
 
 
-def _stopped(name: str, look: Look) -> Drift:
+def _stopped(name: str, look: Snapshot) -> Drift:
     meant = look.stopped.get(name)
     if meant is None:
         return Drift(name, "stopped", "its container does not run", f"fab restart {name} starts it")
@@ -174,7 +174,7 @@ def _stopped(name: str, look: Look) -> Drift:
     return Drift(name, "stopped", said, f"fab restart {name} starts it")
 
 
-def _of_a_config(service: Service, placed: Placed, look: Look) -> Iterator[Drift]:
+def _of_a_config(service: Service, placed: Placed, look: Snapshot) -> Iterator[Drift]:
     today = getattr(service, "config", None)
     if placed.config is None or not placed.config_hash or today is None or today.path != placed.config.path:
         return  # an adopted one, or one whose place is another now: a deploy says so
@@ -186,7 +186,7 @@ def _of_a_config(service: Service, placed: Placed, look: Look) -> Iterator[Drift
         yield Drift(service.name, "config", said, "fab deploy puts it in order, or keep the change in the template")
 
 
-def _of_a_batch(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
+def _of_a_batch(name: str, placed: Placed, look: Snapshot) -> Iterator[Drift]:
     state = look.batches.get(name, BatchState())
     if not state.next_image:
         said = f"{placed.local_tag} names no image any more, so that no run can be started from it"
@@ -197,7 +197,7 @@ def _of_a_batch(name: str, placed: Placed, look: Look) -> Iterator[Drift]:
         yield Drift(name, "local-tag", said, shlex.join(["docker", "tag", placed.image, placed.local_tag]))
 
 
-def _of_images(name: str, look: Look) -> Iterator[Drift]:
+def _of_images(name: str, look: Snapshot) -> Iterator[Drift]:
     """The releases that a rollback may go to and whose image would have to be pulled for it."""
     for release in look.record.releases:
         placed = release.services.get(name)
@@ -226,7 +226,7 @@ def lines(found: Comparison) -> Iterator[tuple[str, str]]:
             yield f"      {drift.hint}", "dim"
 
 
-def _says(change: Change) -> str:
+def _says(change: Effect) -> str:
     says = {
         "place": "a deploy places it",
         "replace": "a deploy replaces what runs",

@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")  # what every reader takes as it 
 
 
 @dataclass(frozen=True)
-class Wish:
+class EnvWish:
     """What is to be written on a server. `texts`: service -> the whole file; `consumers` are those that run on."""
 
     entries: Sequence[EnvFile]
@@ -38,7 +38,7 @@ class Wish:
     dry_run: bool = False
 
 
-def wish(resolved: Resolved, entries: Sequence[EnvFile], services: Sequence[Service], dry_run: bool) -> Wish:
+def wish(resolved: Resolved, entries: Sequence[EnvFile], services: Sequence[Service], dry_run: bool) -> EnvWish:
     """Raises BadInput, for all files at once, as `composed`."""
     problems: list[str] = []
     texts: dict[str, str] = {}
@@ -49,7 +49,7 @@ def wish(resolved: Resolved, entries: Sequence[EnvFile], services: Sequence[Serv
             problems.append(error.message)
     if problems:
         raise BadInput("; ".join(problems), "correct them in .env; .env.example says what each is for")
-    return Wish(entries, texts, {service.name for service in services if isinstance(service, Consumer)}, dry_run)
+    return EnvWish(entries, texts, {service.name for service in services if isinstance(service, Consumer)}, dry_run)
 
 
 def wanted(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
@@ -118,7 +118,7 @@ def compared(door: Door, host: Host, entries: Sequence[EnvFile]) -> Compared:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
 
 
-def pushed(door: Door, inventory: Inventory, host: Host, wish: Wish, screen: Screen) -> dict[str, Any]:
+def pushed(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> dict[str, Any]:
     """Write the files that differ; the result is what --json prints."""
     server, entries = door.host.name, wish.entries
     found = _after_mending(door, inventory, host, wish, screen)
@@ -149,7 +149,7 @@ def pushed(door: Door, inventory: Inventory, host: Host, wish: Wish, screen: Scr
     return as_result(server, done) | {"outcome": "done" if done.written else "up-to-date", "run": done.written}
 
 
-def _after_mending(door: Door, inventory: Inventory, host: Host, wish: Wish, screen: Screen) -> Compared:
+def _after_mending(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
     """How the files are; a run that was cut off is brought to an end first."""
     found = compared(door, host, wish.entries)
     if found.run is None or found.run.state != "cut-off" or wish.dry_run:

@@ -16,7 +16,7 @@ from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Time, has
-from gpu_runbook.protocol.health import Consumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
 
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
@@ -95,10 +95,10 @@ def _check(data: Any, server: str) -> Check:
         raise Defect(f"{server}: the health report is not what it should be ({error})") from error
 
 
-def _consumer(service: model.Consumer, resolved: Resolved) -> Consumer:
+def _consumer(service: model.Consumer, resolved: Resolved) -> CheckedConsumer:
     file = service.offset
     password = resolved.stream_password(service)
-    return Consumer(
+    return CheckedConsumer(
         service=service.name,
         container=service.name,
         offset=OffsetFile(file.file, file.key, file.means, file.saved_every) if file else None,

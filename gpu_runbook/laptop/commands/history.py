@@ -13,17 +13,17 @@ from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.rpc.call import ask, entry
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.words import encode
-from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning
 
 
-def of_server(door: Door, place: dict[str, str], limit: int) -> tuple[Past, ...]:
+def of_server(door: Door, place: dict[str, str], limit: int) -> tuple[PastRun, ...]:
     """The newest runs, newest first; one exchange. Raises what `exchange.ask` raises."""
     return _ask(door, {**place, "limit": limit}, None)
 
 
-def of_run(door: Door, place: dict[str, str], run: str) -> tuple[Past, list[dict[str, Any]]]:
+def of_run(door: Door, place: dict[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
     """One run, the newest without a name, and the lines of its journal. Raises what `exchange.ask` raises."""
     journal: list[dict[str, Any]] = []
 
@@ -38,21 +38,21 @@ def of_run(door: Door, place: dict[str, str], run: str) -> tuple[Past, list[dict
     return pasts[0], journal
 
 
-def _ask(door: Door, request: dict[str, Any], hear: Callable[[dict[str, Any]], None] | None) -> tuple[Past, ...]:
+def _ask(door: Door, request: dict[str, Any], hear: Callable[[dict[str, Any]], None] | None) -> tuple[PastRun, ...]:
     try:
-        return entry(door.host.name, ask(door, "history", request, hear), "runs", tuple[Past, ...])
+        return entry(door.host.name, ask(door, "history", request, hear), "runs", tuple[PastRun, ...])
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
 
 
-def lines(server: str, pasts: Sequence[Past]) -> Iterator[tuple[str, str]]:
+def lines(server: str, pasts: Sequence[PastRun]) -> Iterator[tuple[str, str]]:
     """(text, style) of each line."""
     yield f"{server}: {humanize.several(len(pasts), 'run') if pasts else 'there has been no run yet'}", "bold"
     for past in pasts:
         yield from _run(past)
 
 
-def _run(past: Past) -> Iterator[tuple[str, str]]:
+def _run(past: PastRun) -> Iterator[tuple[str, str]]:
     style = STYLES.get(past.outcome, "yellow") if past.state == "ended" else "yellow"
     yield f"  {past.at[:19].replace('T', ' ')}  {past.action or 'run'} {past.run}  by {_by(past)}", style
     yield f"      {one_line(_end(past), LONGEST)}", style
@@ -63,7 +63,7 @@ def _run(past: Past) -> Iterator[tuple[str, str]]:
         yield f"      {damage}: runs/{past.run}.jsonl in the state", "yellow"
 
 
-def shown(past: Past, journal: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def shown(past: PastRun, journal: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """(text, style) of each line of one run."""
     yield from _run(past)
     for line in journal:
@@ -72,16 +72,16 @@ def shown(past: Past, journal: Sequence[dict[str, Any]]) -> Iterator[tuple[str, 
             yield f"  {text}", "dim" if line.get("event") == "seen" else ""
 
 
-def as_result(server: str, pasts: Sequence[Past]) -> dict[str, Any]:
+def as_result(server: str, pasts: Sequence[PastRun]) -> dict[str, Any]:
     """The same for scripts."""
     return {"server": server, "runs": [encode(past) for past in pasts]}
 
 
-def _by(past: Past) -> str:
+def _by(past: PastRun) -> str:
     return f"{past.who}@{past.laptop}" if past.laptop else past.who or "nobody knows whom"
 
 
-def _end(past: Past) -> str:
+def _end(past: PastRun) -> str:
     if past.state == "under-way":
         return f"under way: fab follow --run {past.run}"
     if past.state == "cut-off":
@@ -91,7 +91,7 @@ def _end(past: Past) -> str:
     return f"{past.outcome}{took}{down}: {past.sentence}"
 
 
-def _change(change: Change) -> str:
+def _change(change: ServiceChange) -> str:
     before = _named(change.tag_before, change.image_before) if change.tag_before or change.image_before else "nothing"
     return f"{change.service}: {before} → {_named(change.tag, change.image)}"
 

@@ -25,7 +25,7 @@ from gpu_runbook.laptop.terminal.spool import Spool
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time
 from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.docker.engine import fits
-from gpu_runbook.server.verbs.logs import Mark, newer
+from gpu_runbook.server.verbs.logs import LogMark, newer
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
 SAID = 200  # characters of why a log cannot be read
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class LogWish:
     """Which logs. `tail`: how many lines of each, 0 for all; `since`: how many seconds back, 0 for all."""
 
     services: Sequence[Service]
@@ -72,7 +72,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """A line of a log, with the engine's time (RFC 3339, nanoseconds); `text` shows no secret."""
 
     service: str
@@ -82,7 +82,7 @@ class Line:
     text: str
 
 
-def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: Wish, hear: Hearer) -> None:
+def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: LogWish, hear: Hearer) -> None:
     """One exchange, which a wish to follow makes endless. Raises what `exchange.ask` raises.
 
     A following whose contact is lost is taken up again behind the last line that was heard; where that cannot be, it is
@@ -134,7 +134,7 @@ class Hearer:
         self._show = show
         self._begun: set[tuple[str, str]] = set()  # container and stream of which a line was shown
         self._lives: set[tuple[str, str]] = set()  # container and start of which it was said that it comes now
-        self._marks: dict[str, Mark] = {}  # by container, up to which its log was shown
+        self._marks: dict[str, LogMark] = {}  # by container, up to which its log was shown
         self.calls = 0  # how many events came
 
     def marks(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Hearer:
         else:
             self._show.say(f"{one_line(event['message'])}: waiting for it")
 
-    def _line(self, event: dict[str, Any], entry: Any) -> Line:
+    def _line(self, event: dict[str, Any], entry: Any) -> LogLine:
         if not isinstance(entry, list) or list(map(type, entry)) != [str, str, str, bool]:
             raise Defect(f"{self._server}: a line of a log is not what it should be")
         at, stream, text, cut = entry
@@ -172,13 +172,13 @@ class Hearer:
         if cut:  # the end goes too: it may be the first half of a secret
             text = text[: max(len(text) - self._margin, 0)] + CUT
         self._marks[event["container"]] = newer(self._marks.get(event["container"]), at)
-        return Line(one_line(event["service"], NAME), event["container"], stream, at, text)
+        return LogLine(one_line(event["service"], NAME), event["container"], stream, at, text)
 
     def _container(self, event: dict[str, Any]) -> None:
         """Say whose log comes now, once for each of its starts."""
         container, about = self._about(event)
         if not event["whole"]:  # should it say nothing, what comes from now on is new
-            self._marks.setdefault(container, Mark(f"{event['at'][:19]}.000000000Z"))
+            self._marks.setdefault(container, LogMark(f"{event['at'][:19]}.000000000Z"))
         life = container, event["state"]["StartedAt"]
         if life not in self._lives:
             self._lives.add(life)
@@ -213,7 +213,7 @@ class Show:
             self.say(f"{service}{about}, container {container[:12]}")
         self._known.add(service)
 
-    def lines(self, lines: Sequence[Line]) -> None:
+    def lines(self, lines: Sequence[LogLine]) -> None:
         self._write("".join(f"{self._prefix(line.service)}{line.text}\n" for line in lines))
 
     def _prefix(self, service: str) -> str:
@@ -231,7 +231,7 @@ class ShowJson(Show):
         super().__init__(say, services, follow, out)
         self.found = Spool()
 
-    def lines(self, lines: Sequence[Line]) -> None:
+    def lines(self, lines: Sequence[LogLine]) -> None:
         objects = [vars(line) for line in lines]
         if self._follow:
             self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))

@@ -30,7 +30,7 @@ ASK_AGAIN = "fab models says which one it is"
 
 
 @dataclass(frozen=True)
-class Terms:
+class ModelTerms:
     """What hosts.yaml says of models. `configs`: by service, those that name one."""
 
     folder: str
@@ -39,7 +39,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ModelWish:
     """What somebody wants: the model of a date, or without one the choice before."""
 
     date: str = ""
@@ -47,7 +47,7 @@ class Wish:
     dry_run: bool = False
 
 
-def terms(inventory: Inventory) -> Terms:
+def terms(inventory: Inventory) -> ModelTerms:
     """Raises BadInput where hosts.yaml says nothing of models."""
     if inventory.models is None:
         raise BadInput(
@@ -55,10 +55,10 @@ def terms(inventory: Inventory) -> Terms:
         )
     found = {service.name: config_file(service) for service in inventory.services.values()}
     configs = {name: config for name, config in found.items() if config and config.model_key}
-    return Terms(inventory.models.folder, inventory.models.file, configs)
+    return ModelTerms(inventory.models.folder, inventory.models.file, configs)
 
 
-def checked(inventory: Inventory, date: str | None) -> Terms:
+def checked(inventory: Inventory, date: str | None) -> ModelTerms:
     """What it takes to choose a model. Raises BadInput for a name that is no date, or when no config names a model."""
     known = terms(inventory)
     if date is not None and not is_dated(date):
@@ -71,7 +71,7 @@ def checked(inventory: Inventory, date: str | None) -> Terms:
     return known
 
 
-def listed(door: Door, place: dict[str, str], known: Terms, verify: str, passing: Callable[[str], None]) -> Models:
+def listed(door: Door, place: dict[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]) -> Models:
     """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `exchange.ask` raises."""
     configs = {name: encode(config) for name, config in known.configs.items()}
     request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
@@ -90,7 +90,9 @@ def _progress(event: dict[str, Any]) -> str:
     return f"reading {event.get('path')}: {humanize.size(done)} of {humanize.size(total)}"
 
 
-def choose(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wish, screen: Screen) -> dict[str, Any]:
+def choose(
+    door: Door, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
+) -> dict[str, Any]:
     """Verify a model, and point the server's configs at it; the result is what --json prints.
 
     Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
@@ -122,7 +124,9 @@ def choose(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wis
     return {"outcome": outcome, "run": answer["run"], "model": encode(model), "configs": answer["before"]}
 
 
-def _verified(door: Door, inventory: Inventory, host: Host, known: Terms, wish: Wish, screen: Screen) -> Models:
+def _verified(
+    door: Door, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
+) -> Models:
     """The models, with the one that is wanted read as a whole; a run that was cut off is brought to an end first."""
     server, verify = door.host.name, wish.date or PREVIOUS
     with screen.working(f"{server}: verifying") as passing:
@@ -135,7 +139,7 @@ def _verified(door: Door, inventory: Inventory, host: Host, known: Terms, wish: 
         return listed(door, host.place, known, verify, passing)
 
 
-def _fit(server: str, known: Terms, found: Models, wish: Wish) -> ModelFile:
+def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> ModelFile:
     """The model to be chosen. Raises BadInput or Refused for one that cannot be."""
     if found.damaged:
         raise Refused(f"{server}: {found.damaged}", "move it away, then choose again: fab models.use")

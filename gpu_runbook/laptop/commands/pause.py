@@ -13,7 +13,7 @@ from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Pause
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.words import Check, Malformed, encode
 from gpu_runbook.server.state.pause import RESUME, said, until
 
@@ -56,7 +56,7 @@ def told(found: Pause | None, before: Pause | None) -> str:
     return f"the pause {until(before)} is ended" if before else "there was no pause"
 
 
-def rows(look: Look, level: str) -> list[Check]:
+def rows(look: Snapshot, level: str) -> list[Check]:
     """A row for a pause in force."""
     return [Check("pause", level, said(look.pause), {"until": look.pause.until}, RESUME)] if look.pause else []
 

@@ -9,8 +9,8 @@ from typing import Any
 from gpu_runbook.common import humanize
 from gpu_runbook.common.foreign_text import LONGEST, named, one_line
 from gpu_runbook.laptop.inventory.model import Batch, Service
-from gpu_runbook.protocol.plan import MeantStop, Occupant, Placed, Release, RunState
-from gpu_runbook.protocol.snapshot import BatchState, Look
+from gpu_runbook.protocol.plan import IntendedStop, Occupant, Placed, Release, RunState
+from gpu_runbook.protocol.snapshot import BatchState, Snapshot
 from gpu_runbook.protocol.words import WARNING, Check, encode
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.run.remedies import ways_out
@@ -19,7 +19,7 @@ from gpu_runbook.server.state.pause import RESUME, said
 NO_IMAGE = "no image for the next run yet"
 
 
-def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tuple[str, str]]:
+def lines(server: str, look: Snapshot, services: Sequence[Service]) -> Iterator[tuple[str, str]]:
     """(text, style) of each line."""
     release = look.record.find(look.record.current)
     yield f"{server}: {_release(release)}", "bold"
@@ -39,22 +39,22 @@ def lines(server: str, look: Look, services: Sequence[Service]) -> Iterator[tupl
         yield f"  {mark} {entry.id}  {_outcome(entry):8}  {_contents(entry)}  by {entry.who}", "dim"
 
 
-def rows(look: Look) -> list[Check]:
+def rows(look: Snapshot) -> list[Check]:
     """The rows of a look; that a consumer does not run which was stopped on purpose is no fault."""
     meant = {f"{name} container": name for name in look.stopped if not _runs(name, look)}
     return [_meant_row(row, meant[row.name], look) if row.name in meant else row for row in look.rows]
 
 
-def _runs(service: str, look: Look) -> bool:
+def _runs(service: str, look: Snapshot) -> bool:
     return any(entry.running for entry in look.occupants.get(service, ()))
 
 
-def _meant_row(row: Check, service: str, look: Look) -> Check:
+def _meant_row(row: Check, service: str, look: Snapshot) -> Check:
     said, hint = on_purpose(look.stopped[service]), f"fab restart {service} starts it"
     return dataclasses.replace(row, level=WARNING, sentence=said, hint=hint)
 
 
-def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str, Any]:
+def as_result(server: str, look: Snapshot, services: Sequence[Service]) -> dict[str, Any]:
     """The same for scripts."""
     return {
         "server": server,
@@ -78,7 +78,7 @@ def as_result(server: str, look: Look, services: Sequence[Service]) -> dict[str,
     }
 
 
-def _consumer_result(service: str, look: Look) -> dict[str, Any]:
+def _consumer_result(service: str, look: Snapshot) -> dict[str, Any]:
     meant = None if _runs(service, look) else look.stopped.get(service)
     return {
         "containers": [encode(entry) for entry in look.occupants.get(service, ())],
@@ -86,7 +86,7 @@ def _consumer_result(service: str, look: Look) -> dict[str, Any]:
     }
 
 
-def _batch_result(service: str, look: Look) -> dict[str, Any]:
+def _batch_result(service: str, look: Snapshot) -> dict[str, Any]:
     state = look.batches.get(service, BatchState())
     known = {image: _origin(service, look, image) for image in (state.next_image, *(run.image for run in state.runs))}
     images = {image: {"tag": placed.tag, "image": placed.image} for image, placed in known.items() if placed}
@@ -101,7 +101,7 @@ def _release(release: Release | None) -> str:
     return f"release {release.id}, {release.outcome}, by {release.who} at {release.at}" if release else "no release yet"
 
 
-def _consumer(name: str, look: Look, release: Release | None) -> Iterator[tuple[str, str]]:
+def _consumer(name: str, look: Snapshot, release: Release | None) -> Iterator[tuple[str, str]]:
     found = look.occupants.get(name, ())
     if not found:
         yield f"  {name}: no container", "yellow"
@@ -128,25 +128,25 @@ def _state(entry: Occupant, at: str) -> str:
     return f"running for {humanize.span(moment(at) - moment(entry.started_at))}" if entry.running else "not running"
 
 
-def on_purpose(meant: MeantStop) -> str:
+def on_purpose(meant: IntendedStop) -> str:
     """Who stopped a consumer so that it stays so, when and why."""
     why = f" ({one_line(meant.reason)})" if meant.reason else ""
     return f"stopped by {one_line(meant.who)} at {meant.at[:16].replace('T', ' ')} UTC, on purpose{why}"
 
 
-def _batch(service: Batch, look: Look, state: BatchState) -> str:
+def _batch(service: Batch, look: Snapshot, state: BatchState) -> str:
     runs = [_active(run, service, look) for run in state.runs]
     image = named_image(service.name, look, state.next_image) if state.next_image else ""
     after = f"the next run starts from {image}" if image else NO_IMAGE
     return "; ".join([*(runs or ["no run is active"]), after])
 
 
-def _active(run: Occupant, service: Batch, look: Look) -> str:
+def _active(run: Occupant, service: Batch, look: Snapshot) -> str:
     name, image = named(run.name, service.container), named_image(service.name, look, run.image)
     return f"{name} {_state(run, look.at)} from {image}"
 
 
-def named_image(service: str, look: Look, image_id: str) -> str:
+def named_image(service: str, look: Snapshot, image_id: str) -> str:
     """An image as people know it: the tag and digest under which a release brought it, else its local id."""
     placed = _origin(service, look, image_id)
     if placed is None:
@@ -158,7 +158,7 @@ def _version(placed: Placed) -> str:
     return f"{named(placed.tag)} ({named(placed.image.rpartition('@')[2][:19])})"
 
 
-def _origin(service: str, look: Look, image_id: str) -> Placed | None:
+def _origin(service: str, look: Snapshot, image_id: str) -> Placed | None:
     """The newest release's entry that brought an image."""
     entries = (release.services.get(service) for release in look.record.releases)
     return next((placed for placed in entries if placed and placed.image_id == image_id), None)

@@ -15,7 +15,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Placed, Plan, Release, Spec, spec_hash
 from gpu_runbook.protocol.plan import Watch as WatchTerms
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Order:
 
 
 def deploy_plan(
-    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
+    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Snapshot, order: Order
 ) -> Plan:
     """The plan of a deploy. Raises Refused for a place that somebody else's container holds."""
     run = following(look.at, look.newest)
@@ -60,7 +60,7 @@ def nothing_to_do(plan: Plan) -> bool:
     return all(change == "none" for change in changes)
 
 
-def images_to_fetch(plan: Plan, look: Look) -> list[str]:
+def images_to_fetch(plan: Plan, look: Snapshot) -> list[str]:
     """What has to be pulled before the run: images by digest that the server does not hold yet."""
     wanted = [step.spec.image for step in plan.consumers if step.spec and step.change != "none" and not step.container]
     wanted += [step.image for step in plan.batches if step.change != "none"]
@@ -86,7 +86,7 @@ def make_spec(service: Consumer, image: str) -> Spec:
     )
 
 
-def frame(inventory: Inventory, resolved: Resolved, look: Look, order: Order, run: str) -> Plan:
+def frame(inventory: Inventory, resolved: Resolved, look: Snapshot, order: Order, run: str) -> Plan:
     return Plan(
         id=run,
         action="",
@@ -105,7 +105,7 @@ def frame(inventory: Inventory, resolved: Resolved, look: Look, order: Order, ru
 
 
 def _consumer_step(
-    inventory: Inventory, resolved: Resolved, service: Consumer, look: Look, order: Order
+    inventory: Inventory, resolved: Resolved, service: Consumer, look: Snapshot, order: Order
 ) -> ConsumerStep:
     old = occupant(resolved, service, look)
     if old and not old.ours and not order.adopt:
@@ -142,7 +142,7 @@ def step_today(resolved: Resolved, service: Consumer, change: str, tag: str, old
     )
 
 
-def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | None:
+def occupant(resolved: Resolved, service: Service, look: Snapshot) -> Occupant | None:
     """Who holds the service's place, None for nobody. Raises Refused for several, and for a run of a batch service."""
     found = look.occupants.get(service.name, ())
     run = next((one for one in found if one.batch), None)
@@ -160,7 +160,7 @@ def occupant(resolved: Resolved, service: Service, look: Look) -> Occupant | Non
     return found[0] if found else None
 
 
-def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Look) -> list[str]:
+def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Snapshot) -> list[str]:
     """Why the container that is there is not the one that is wanted; nothing when it is."""
     if old is None:
         return ["nothing is there yet"]
@@ -182,7 +182,7 @@ def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Look
     return reasons
 
 
-def _placed(look: Look, release: str, service: str) -> Placed | None:
+def _placed(look: Snapshot, release: str, service: str) -> Placed | None:
     found = look.record.find(release)
     return found.services.get(service) if found else None
 
@@ -199,12 +199,12 @@ def _spec_changes(placed: Placed | None, spec: Spec) -> str:
     return f"its spec differs ({', '.join(changes)})"
 
 
-def _config_change(look: Look) -> str:
+def _config_change(look: Snapshot) -> str:
     named = changed_variables(look, look.record.find(look.record.current))
     return f"its config differs ({', '.join(named)})" if named else "its config differs"
 
 
-def changed_variables(look: Look, release: Release | None) -> list[str]:
+def changed_variables(look: Snapshot, release: Release | None) -> list[str]:
     """The variables of .env that are not what they were when a release was made, by keyed hash: `NAME differs`."""
     before = release.variables if release else {}
     return [
@@ -214,7 +214,7 @@ def changed_variables(look: Look, release: Release | None) -> list[str]:
     ]
 
 
-def _batch_step(inventory: Inventory, service: Batch, look: Look, order: Order) -> BatchStep:
+def _batch_step(inventory: Inventory, service: Batch, look: Snapshot, order: Order) -> BatchStep:
     image = look.digests[service.name]
     held = look.images.get(image, "")
     state = look.batches.get(service.name)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from gpu_runbook.common.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.server.docker.commands import create_command, labels
 from gpu_runbook.server.run.stage import old_release, parked
 
 
-def lines(plan: Plan, look: Look, with_commands: bool) -> Iterator[str]:
+def lines(plan: Plan, look: Snapshot, with_commands: bool) -> Iterator[str]:
     """One block per service. Holds no secret: the config is named, never shown."""
     yield f"{plan.server}: {plan.action} {plan.id}" + (f", release {plan.release}" if plan.action == "rollback" else "")
     for step in plan.consumers:
@@ -63,7 +63,7 @@ def _consumer(step: ConsumerStep) -> Iterator[str]:
         yield f"    config {step.config.path}, {kept}"
 
 
-def _handled(plan: Plan, step: ConsumerStep, look: Look) -> Iterator[str]:
+def _handled(plan: Plan, step: ConsumerStep, look: Snapshot) -> Iterator[str]:
     """Which messages the release that a rollback leaves has had its hands on, as far as is known by now."""
     row = next((row for row in look.rows if row.name == f"{step.service} offset"), None)
     reached = row.figures.get("offset") if row else None
@@ -83,7 +83,7 @@ def _handled(plan: Plan, step: ConsumerStep, look: Look) -> Iterator[str]:
         yield "           they are not read again; --replay would, and what was written already is then written twice"
 
 
-def _batch(step: BatchStep, look: Look) -> Iterator[str]:
+def _batch(step: BatchStep, look: Snapshot) -> Iterator[str]:
     state = look.batches.get(step.service)
     runs = " and ".join(named(run.name) for run in state.runs) if state else ""
     running = f"; {runs} runs on untouched" if runs else ""

@@ -13,7 +13,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.protocol.plan import Release
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 
 ENV = ".env"
@@ -58,7 +58,7 @@ def _must_hold(row: str, services: Sequence[Service]) -> bool:
     return row in GROUND or row in {f"{service.name} {what}" for service in services for what in ("image", "config")}
 
 
-def env_row(resolved: Resolved, look: Look) -> Check:
+def env_row(resolved: Resolved, look: Snapshot) -> Check:
     """The variables of .env: which are missing, and which are not as the running release has them, since when."""
     if resolved.missing:
         hint = "set them; .env.example says what each is for"
@@ -76,7 +76,7 @@ def env_row(resolved: Resolved, look: Look) -> Check:
     return Check(ENV, WARNING, "; ".join(changed), {**count, "changed": len(changed)}, hint)
 
 
-def _changed(look: Look, release: Release, name: str) -> str:
+def _changed(look: Snapshot, release: Release, name: str) -> str:
     """One variable that differs, with the release that brought the value which is in force."""
     value = release.variables.get(name)
     if value is None:
@@ -123,7 +123,7 @@ def gone_past(rows: Sequence[Check], chosen: Mapping[str, str]) -> dict[str, str
     return {row.name: chosen[row.name] for row in rows if row.name in chosen and row.level in (CRITICAL, UNKNOWN)}
 
 
-def blocking(rows: Sequence[Check], services: Sequence[Service], look: Look) -> Iterator[Check]:
+def blocking(rows: Sequence[Check], services: Sequence[Service], look: Snapshot) -> Iterator[Check]:
     """The rows that end a deploy before anything is changed.
 
     What a batch service does is shown; that it is not known holds back the image of its next run alone. GPU rows hold
@@ -146,7 +146,7 @@ def rules_out(row: Check) -> bool:
     return row.name in GROUND and (row.name != "state" or bool(row.figures.get("astray")))
 
 
-def moves_tag(look: Look, service: str) -> bool:
+def moves_tag(look: Snapshot, service: str) -> bool:
     """Whether a deploy gives a batch service another image for its next run."""
     held = look.images.get(look.digests.get(service, ""), "")
     state = look.batches.get(service)

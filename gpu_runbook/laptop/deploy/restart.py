@@ -17,7 +17,7 @@ from gpu_runbook.laptop.inventory.model import Consumer, Inventory, Service
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.plan import Occupant, Plan
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.words import CRITICAL, WARNING, encode
 
 RESTART, STOP = "restart", "stop"
@@ -53,13 +53,13 @@ def operate(door: Door, job: workflow.Job, screen: Screen, change: str, reason: 
     return {"server": door.host.name, "plan": encode(plan), "run": plan.id, "outcome": "done", **told}
 
 
-def _meant_already(service: Consumer, look: Look, change: str, reason: str) -> str:
+def _meant_already(service: Consumer, look: Snapshot, change: str, reason: str) -> str:
     """How a consumer was stopped on purpose that is to be stopped, unless there is a new reason to keep; or nothing."""
     meant, running = look.stopped.get(service.name), any(one.running for one in look.occupants[service.name])
     return status.on_purpose(meant) if meant and not running and change == STOP and not reason else ""
 
 
-def _heed(door: Door, look: Look, screen: Screen, change: str) -> None:
+def _heed(door: Door, look: Snapshot, screen: Screen, change: str) -> None:
     """A pause holds a restart back; a stop may be what somebody needs at once."""
     found = pause.rows(look, CRITICAL if change == RESTART else WARNING)
     if change == RESTART and found:
@@ -68,7 +68,7 @@ def _heed(door: Door, look: Look, screen: Screen, change: str) -> None:
 
 
 def operation_plan(
-    inventory: Inventory, resolved: Resolved, service: Consumer, look: Look, order: Order, change: str, reason: str
+    inventory: Inventory, resolved: Resolved, service: Consumer, look: Snapshot, order: Order, change: str, reason: str
 ) -> Plan:
     """The plan of a restart or a stop. Raises Refused where no container of ours is in the service's place."""
     old = occupant(resolved, service, look)

@@ -13,11 +13,11 @@ from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Occupant, Placed, Plan, Release
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 
 
 def rollback_plan(
-    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Look, order: Order
+    inventory: Inventory, resolved: Resolved, services: Sequence[Service], look: Snapshot, order: Order
 ) -> Plan:
     """The plan of a rollback: images, specs and configs as the record has them. Raises Refused or BadInput."""
     target = _target(resolved, services, look, order)
@@ -35,7 +35,7 @@ def rollback_plan(
     )
 
 
-def _target(resolved: Resolved, services: Sequence[Service], look: Look, order: Order) -> Release:
+def _target(resolved: Resolved, services: Sequence[Service], look: Snapshot, order: Order) -> Release:
     """The release to go back to: the one named, or the newest good one before what is in force."""
     server, record = resolved.host.name, look.record
     if order.to:
@@ -59,7 +59,7 @@ def _target(resolved: Resolved, services: Sequence[Service], look: Look, order: 
     return target
 
 
-def _in_force(look: Look, services: Sequence[Service], release: Release) -> bool:
+def _in_force(look: Snapshot, services: Sequence[Service], release: Release) -> bool:
     """Whether the containers of a release are those that hold the places."""
     for service in services:
         placed = release.services.get(service.name)
@@ -70,7 +70,7 @@ def _in_force(look: Look, services: Sequence[Service], release: Release) -> bool
 
 
 def _back_step(
-    resolved: Resolved, service: Consumer, look: Look, target: Release, placed: Placed, replay: bool
+    resolved: Resolved, service: Consumer, look: Snapshot, target: Release, placed: Placed, replay: bool
 ) -> ConsumerStep:
     old = occupant(resolved, service, look)
     if old and not old.ours:
@@ -123,7 +123,7 @@ def _can_replay(resolved: Resolved, service: Consumer, old: Occupant | None) -> 
     return True
 
 
-def _back_batch(look: Look, service: Batch, placed: Placed) -> BatchStep:
+def _back_batch(look: Snapshot, service: Batch, placed: Placed) -> BatchStep:
     state = look.batches.get(service.name)
     change = "none" if state and state.next_image == placed.image_id else "tag"
     image = placed.image_id if look.images.get(placed.image_id) else placed.image

@@ -51,7 +51,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Ended:
+class Succeeded:
     """A run that went well. `verdict` is proven, unproven, or empty when nothing had to be watched."""
 
     run: str
@@ -105,7 +105,7 @@ def _longest_of(line: dict[str, Any]) -> float:
         return UNPLANNED
 
 
-def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Ended:
+def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succeeded:
     """Start the run and follow it. Ctrl-C asks the server once whether it can still be stopped.
 
     Raises Refused, RolledBack, NeedsPerson, Cancelled, or LostContact when the run goes on without us. From then on
@@ -123,7 +123,7 @@ def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> En
         interrupts.heard = False
 
 
-def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Ended:
+def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Succeeded:
     """Follow a run, the newest one when `run` is empty. Ctrl-C ends the following and nothing else."""
     listener = Listener(tell)
 
@@ -146,7 +146,7 @@ def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Ended:
         interrupts.heard = False
 
 
-def conclude(door: Door, answer: dict[str, Any]) -> Ended:
+def conclude(door: Door, answer: dict[str, Any]) -> Succeeded:
     """What the last line of a journal means. Raises the error it stands for."""
     server, end = door.host.name, answer.get("end")
     run = entry(server, answer, "run", RunId)
@@ -168,7 +168,7 @@ def conclude(door: Door, answer: dict[str, Any]) -> Ended:
             raise error
         if outcome == "done":
             notes = tuple(one_line(str(note), LONGEST) for note in details.get("notes", ()))
-            return Ended(run, kept(ReleaseId, details.get("release")), said, str(end.get("verdict", "")), notes)
+            return Succeeded(run, kept(ReleaseId, details.get("release")), said, str(end.get("verdict", "")), notes)
     except (KeyError, TypeError, AttributeError) as error:
         raise defect from error
     raise defect

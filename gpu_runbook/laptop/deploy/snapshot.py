@@ -10,15 +10,15 @@ from typing import Any
 
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
-from gpu_runbook.laptop.inputs.resolve import Login, Resolved
+from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
-from gpu_runbook.protocol.snapshot import Look, Wanted
+from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 from gpu_runbook.protocol.words import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
-from gpu_runbook.server.checks.directories import Folder
+from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.checks.env_file import EnvFile
 
 NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a container; names are its image's own
@@ -30,7 +30,7 @@ def look(
     resolved: Resolved,
     services: Sequence[Service],
     tags: Mapping[str, str] | None = None,
-) -> Look:
+) -> Snapshot:
     """One read-only exchange. `tags`: service -> tag to ask the registry for; None leaves the registry alone.
 
     Raises what the exchange raises, and Defect for an answer that is no Look.
@@ -51,10 +51,10 @@ def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Serv
     }
 
 
-def folders(inventory: Inventory, host: Host) -> list[Folder]:
+def folders(inventory: Inventory, host: Host) -> list[Directory]:
     """The directories that have to be on a server, those above before those in them."""
     paths = {posixpath.normpath(posixpath.join(host.root, path)): entry for path, entry in inventory.tree.items()}
-    return [Folder(path, entry.owner, entry.mode) for path, entry in sorted(paths.items())]
+    return [Directory(path, entry.owner, entry.mode) for path, entry in sorted(paths.items())]
 
 
 def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
@@ -75,7 +75,7 @@ def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
     ]
 
 
-def status(door: Door, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Look:
+def status(door: Door, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Snapshot:
     """One exchange for how the server is now, with a row for each thing that a deploy ends with. Raises as `look`."""
     wanted = [_watched(resolved, service, _wanted(inventory, resolved, service, None)) for service in services]
     request = _request(inventory, resolved, wanted) | {"hidden": resolved.hidden, "variables": {}}
@@ -94,9 +94,9 @@ def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted])
     }
 
 
-def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Look:
+def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Snapshot:
     try:
-        found = decode(Look, ask(door, verb, request), "look")
+        found = decode(Snapshot, ask(door, verb, request), "look")
         _see_through(found, asked)
         return dataclasses.replace(found, rows=(*found.rows, *clocks.rows(found.at)))
     except LostContact as error:  # with a look alone nothing has begun that could go on
@@ -105,7 +105,7 @@ def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str
         raise Defect(f"{door.host.name}: the look is not what it should be ({error})") from error
 
 
-def _see_through(look: Look, asked: Mapping[str, str]) -> None:
+def _see_through(look: Snapshot, asked: Mapping[str, str]) -> None:
     """Raises Malformed for what has its form and no meaning. `asked`: the images that the registry was asked for."""
     told = {row.name for row in look.rows if row.level in (CRITICAL, UNKNOWN)}
     for service, image in asked.items():
@@ -123,7 +123,7 @@ def disk_limits(inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
     return {"paths": paths, "warning": limits.warning, "critical": limits.critical}
 
 
-def login_request(login: Login | None) -> dict[str, str] | None:
+def login_request(login: RegistryLogin | None) -> dict[str, str] | None:
     """The registry's login as the engine takes it. Holds a secret."""
     if login is None:
         return None

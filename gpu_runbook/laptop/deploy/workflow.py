@@ -13,7 +13,7 @@ from gpu_runbook.laptop.deploy import journal_text, plan_text, preflight, result
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.deploy.recovery import closed, mended
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
-from gpu_runbook.laptop.deploy.run import Ended, carry_out
+from gpu_runbook.laptop.deploy.run import Succeeded, carry_out
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
 from gpu_runbook.laptop.gates import ask as gating
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -24,7 +24,7 @@ from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.forms import Image, ImageId
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.snapshot import Look, Remark
+from gpu_runbook.protocol.snapshot import Remark, Snapshot
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, WARNING, Check, encode
 from gpu_runbook.server.docker.pull import STILL
 
@@ -68,13 +68,13 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
     return _carry_out(door, job, plan, look, screen, look.rows)
 
 
-def _preflight(job: Job, look: Look) -> list[Check]:
+def _preflight(job: Job, look: Snapshot) -> list[Check]:
     """What is to be known before a deploy, in the order in which it is shown."""
     found = [*gating.absent(job.inventory), *look.rows, preflight.env_row(job.resolved, look)]
     return preflight.ordered([*found, *pause.rows(look, CRITICAL)], job.services)
 
 
-def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
+def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Snapshot:
     """One look; a run that was cut off is brought to an end first, or closed, and the server is looked at again."""
     with undisturbed(door), screen.working(f"{door.host.name}: looking"):
         look = snapshot.look(door, job.inventory, job.resolved, job.services, tags)
@@ -89,7 +89,7 @@ def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Look:
         return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
 
 
-def _superseded(door: Door, job: Job, screen: Screen, look: Look, tags: Any) -> Look:
+def _superseded(door: Door, job: Job, screen: Screen, look: Snapshot, tags: Any) -> Snapshot:
     """Close the run that was named, unless the deploy is held back anyhow; what there is then."""
     server, run = door.host.name, job.order.supersede
     if look.run is None or look.run.id != run or look.run.state != "cut-off":
@@ -105,7 +105,7 @@ def _superseded(door: Door, job: Job, screen: Screen, look: Look, tags: Any) -> 
         return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
 
 
-def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Screen) -> dict[str, str]:
+def _gate(door: Door, job: Job, look: Snapshot, rows: Sequence[Check], screen: Screen) -> dict[str, str]:
     """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
     shown = preflight.with_skips(rows, job.order.skips)
     screen.rows(shown)
@@ -113,7 +113,7 @@ def _gate(door: Door, job: Job, look: Look, rows: Sequence[Check], screen: Scree
     return preflight.gone_past(rows, job.order.skips)
 
 
-def _refuse_held_back(door: Door, job: Job, look: Look, shown: Sequence[Check]) -> None:
+def _refuse_held_back(door: Door, job: Job, look: Snapshot, shown: Sequence[Check]) -> None:
     wrong = preflight.blocking(shown, job.services, look)
     # In a dry run the image need not be on the server, by whose id alone some reports can be told apart.
     _refuse_for(door, [_with_a_way_out(row, job) for row in wrong if not (job.dry_run and row.figures.get("awaits"))])
@@ -127,14 +127,14 @@ def _with_a_way_out(row: Check, job: Job) -> Check:
     return dataclasses.replace(row, hint=f"{row.hint}; or deploy the rest alone: --service {','.join(others)}")
 
 
-def let_pass(door: Door, look: Look, screen: Screen) -> None:
+def let_pass(door: Door, look: Snapshot, screen: Screen) -> None:
     """Only what makes a rollback impossible holds it back; the rest is said."""
     screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
     _refuse_beside(door, look)
     _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and preflight.rules_out(row)])
 
 
-def _refuse_beside(door: Door, look: Look) -> None:
+def _refuse_beside(door: Door, look: Snapshot) -> None:
     if look.run is not None and look.run.state == "under-way":
         run = look.run
         raise Refused(
@@ -150,7 +150,7 @@ def _refuse_for(door: Door, wrong: Sequence[Check]) -> None:
         raise Refused(f"{door.host.name}: nothing was changed: {said}", hints)
 
 
-def _carry_out(door: Door, job: Job, plan: Plan, look: Look, screen: Screen, rows: Sequence[Check]) -> Result:
+def _carry_out(door: Door, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]) -> Result:
     for line in plan_text.lines(plan, look, with_commands=job.dry_run):
         screen.say(line, copyable=True)
     result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
@@ -187,7 +187,7 @@ def show_after(inventory: Inventory, server: str, lines: Sequence[dict[str, Any]
     return rows
 
 
-def _gates(job: Job, plan: Plan, look: Look, known: gating.Identities, screen: Screen) -> list[Check]:
+def _gates(job: Job, plan: Plan, look: Snapshot, known: gating.Identities, screen: Screen) -> list[Check]:
     """What is asked of others about the images that this plan brings."""
     changing = {step.service for step in plan.consumers if step.change != "none"}
     changing |= {batch.service for batch in plan.batches if batch.change != "none"}
@@ -221,7 +221,7 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
 
 def run(
     door: Door, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
-) -> Ended:
+) -> Succeeded:
     """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `carry_out`."""
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
     configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}

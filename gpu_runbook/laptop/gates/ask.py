@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory, Service
-from gpu_runbook.protocol.snapshot import Look
+from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.words import SKIPPED, Check
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SPARE = 10  # seconds beyond a gate's own deadline, in which it ends what it has
 Identities = Mapping[str, tuple[str, str]]  # image (repository@digest) -> its id on the server, and its revision
 
 
-def identities(look: Look) -> dict[str, tuple[str, str]]:
+def identities(look: Snapshot) -> dict[str, tuple[str, str]]:
     """What the look knows of the images that the server holds already."""
     return {image: (look.images.get(image, ""), revision) for image, revision in look.revisions.items()}
 
@@ -46,7 +46,7 @@ def rows(
     resolved: Resolved,
     services: Sequence[Service],
     tags: Mapping[str, str],
-    look: Look,
+    look: Snapshot,
     known: Identities,
 ) -> list[Check]:
     """A row for each gate of each service whose image the registry has; all are asked at once.
@@ -74,7 +74,7 @@ def rows(
     return ask_all(asked, lambda row: None)
 
 
-def _target(service: Service, tags: Mapping[str, str], look: Look, known: Identities) -> Target:
+def _target(service: Service, tags: Mapping[str, str], look: Snapshot, known: Identities) -> Target:
     from gpu_runbook.laptop.gates.target import Target
 
     reference = look.digests[service.name]

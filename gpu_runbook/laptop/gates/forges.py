@@ -167,7 +167,7 @@ class Forge:
             return empty_is
         return parsing.parse(answer.body)
 
-    def _answer(self, path: str) -> http.Answer:
+    def _answer(self, path: str) -> http.Reply:
         for tried in range(1, TRIES + 1):
             try:
                 answer = http.get(self._root + path, self._headers, min(self._left(), self._ci.timeout))

@@ -38,7 +38,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """Names of headers are in small letters."""
 
     status: int
@@ -46,7 +46,7 @@ class Answer:
     body: bytes
 
 
-def get(url: str, headers: Mapping[str, str], seconds: float) -> Answer:
+def get(url: str, headers: Mapping[str, str], seconds: float) -> Reply:
     """What is answered within so many seconds, whatever its status. Raises NoAnswer."""
     until = time.monotonic() + seconds
     for _ in range(MOST_REDIRECTS + 1):
@@ -74,10 +74,10 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _in_time(url: str, headers: Mapping[str, str], until: float, seconds: float) -> Answer:
+def _in_time(url: str, headers: Mapping[str, str], until: float, seconds: float) -> Reply:
     """Asked in a thread that is left behind when time is up: looking up a name cannot be ended from outside."""
     sockets: list[socket.socket] = []
-    ended: list[Answer | Exception] = []
+    ended: list[Reply | Exception] = []
 
     def ask() -> None:
         try:
@@ -92,12 +92,12 @@ def _in_time(url: str, headers: Mapping[str, str], until: float, seconds: float)
     for each in sockets:  # hangs up on a peer that drips, so that the thread ends too; what it then has is no answer
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-    if isinstance(result, Answer):
+    if isinstance(result, Reply):
         return result
     raise _explained(result, seconds) from None
 
 
-def _asked(url: str, headers: Mapping[str, str], seconds: float, sockets: list[socket.socket]) -> Answer:
+def _asked(url: str, headers: Mapping[str, str], seconds: float, sockets: list[socket.socket]) -> Reply:
     opener = OpenerDirector()  # without urllib's own handling of redirects, statuses and other kinds of address
     for handler in (ProxyHandler(), _Opener(sockets)):
         opener.add_handler(handler)
@@ -108,7 +108,7 @@ def _asked(url: str, headers: Mapping[str, str], seconds: float, sockets: list[s
             raise NoAnswer(f"answers more than {LIMIT >> 20} MiB")
         if answer.length:  # of what was announced; a read of bounded size does not raise for it
             raise NoAnswer("answers less than it announces")
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+        return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
 
 
 class _Opener(AbstractHTTPHandler):

@@ -33,7 +33,7 @@ _HINT = "Correct these; .env.example names every variable, and what it is for."
 
 
 @dataclass(frozen=True)
-class Login:
+class RegistryLogin:
     """Who pulls images."""
 
     server: str
@@ -51,7 +51,7 @@ class Resolved:
     host: Host
     env: Env
     used: dict[str, Secret]
-    login: Login | None = None
+    login: RegistryLogin | None = None
     missing: tuple[str, ...] = ()  # a sentence for each variable without a value that a deploy would need
     uses: Uses = field(default_factory=Uses)
     read_there: frozenset[str] = frozenset()
@@ -215,7 +215,7 @@ def _resolved(
     registry = inventory.registry
     login = None
     if registry and registry.username and REGISTRY_PASSWORD in used:
-        login = Login(registry.server, registry.username, used[REGISTRY_PASSWORD])
+        login = RegistryLogin(registry.server, registry.username, used[REGISTRY_PASSWORD])
     return Resolved(
         host,
         env,

@@ -87,7 +87,7 @@ class Config(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvFile(Strict):
+class EnvFileEntry(Strict):
     """A file of variables that a service reads on the server; fab env.push writes it from .env."""
 
     path: fields.AbsolutePath = field(metadata=about("The file on the server; below one of the mounts."))
@@ -135,7 +135,7 @@ class Log(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch(Strict):
+class WatchEntry(Strict):
     """How a new release proves itself."""
 
     settle: Annotated[float, fields.duration(0, 3600)] = field(
@@ -170,7 +170,7 @@ class Container(Strict):
     network: fields.Network = field(default="", metadata=about("A docker network, such as host."))
     gpus: fields.Gpus = field(default="", metadata=about('all, a count, or "device=0,1".'))
     memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
-    env_file: EnvFile | None = field(default=None, metadata=about("Variables that it reads from a mounted file."))
+    env_file: EnvFileEntry | None = field(default=None, metadata=about("Variables that it reads from a mounted file."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ class Consumer(Container):
     config: Config | None = field(default=None, metadata=about("The file it is configured by."))
     offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
     stream: Stream | None = field(default=None, metadata=about("What it reads."))
-    watch: Watch = field(default_factory=Watch, metadata=about("How a new release proves itself."))
+    watch: WatchEntry = field(default_factory=WatchEntry, metadata=about("How a new release proves itself."))
 
     def __post_init__(self) -> None:
         for key, path in self._files().items():
@@ -215,7 +215,7 @@ class Batch(Container):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(Strict):
+class FolderEntry(Strict):
     """A directory that has to be on every server."""
 
     owner: fields.Owner = field(default="", metadata=about('"uid:gid"; whoever it is without it.'))
@@ -223,7 +223,7 @@ class Folder(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Models(Strict):
+class ModelsEntry(Strict):
     """Dated directories of trained models, one of which config.yaml points at."""
 
     folder: fields.AbsolutePath = field(metadata=about("Holds the dated directories."))

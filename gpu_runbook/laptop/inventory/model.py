@@ -19,16 +19,14 @@ from gpu_runbook.laptop.inventory.entries import (
     Config,
     Consumer,
     Container,
-    EnvFile,
-    Folder,
+    FolderEntry,
     Health,
     Host,
-    Models,
+    ModelsEntry,
     Offset,
     Registry,
     Stream,
     Strict,
-    Watch,
     about,
 )
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
@@ -41,19 +39,19 @@ __all__ = [
     "Config",
     "Consumer",
     "Container",
-    "EnvFile",
-    "Folder",
+    "EnvFileEntry",
+    "FolderEntry",
     "Health",
     "Host",
     "Inventory",
-    "Models",
+    "ModelsEntry",
     "Offset",
     "Registry",
     "Scan",
     "Schedule",
     "Service",
     "Stream",
-    "Watch",
+    "WatchEntry",
     "full_image",
     "load_inventory",
 ]
@@ -73,10 +71,10 @@ class Inventory(Strict):
     registry: Registry | None = field(default=None, metadata=about("Where the images come from."))
     ci: Ci | None = field(default=None, metadata=about("Where it is asked whether an image's code is green."))
     scan: Scan | None = field(default=None, metadata=about("The security scan of the images."))
-    tree: dict[fields.Below, Folder] = field(
+    tree: dict[fields.Below, FolderEntry] = field(
         default_factory=dict, metadata=about("Directories that have to be on every server; fab setup makes them.")
     )
-    models: Models | None = field(default=None, metadata=about("Dated directories of trained models."))
+    models: ModelsEntry | None = field(default=None, metadata=about("Dated directories of trained models."))
     health: Health = field(default_factory=Health, metadata=about("The thresholds of the checks."))
     schedule: Schedule = field(
         default_factory=Schedule, metadata=about("The same checks while nobody looks, and who is told.")

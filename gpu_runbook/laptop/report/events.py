@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.report.values import Course, moment
-from gpu_runbook.server.verbs.history import Change, Past
+from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 
 RESTART, ACTION, ALERT = "engine restart", "action", "alert"
 DRAWN = ("deploy", "rollback", "restart", "stop")
@@ -48,7 +48,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Mark:
+class EventMark:
     """One or several events of a kind, too near to each other to be told apart."""
 
     percent: float
@@ -56,14 +56,14 @@ class Mark:
     text: str
 
 
-def runs(pasts: Sequence[Past], axis: Course) -> tuple[list[Run], Run | None]:
+def runs(pasts: Sequence[PastRun], axis: Course) -> tuple[list[Run], Run | None]:
     """The runs within the time shown, newest first, and the newest one before it."""
     told = [_run(past, at, axis) for past in pasts if (at := moment(past.at)) is not None]
     within = [one for one in told if axis.start <= one.at]
     return within, next((one for one in told if one.at < axis.start), None)
 
 
-def _run(past: Past, at: float, axis: Course) -> Run:
+def _run(past: PastRun, at: float, axis: Course) -> Run:
     ended = past.state == "ended"
     outcome = past.outcome if ended and past.outcome in KNOWN else "other" if ended else "unended"
     return Run(
@@ -80,7 +80,7 @@ def _run(past: Past, at: float, axis: Course) -> Run:
     )
 
 
-def _change(change: Change) -> str:
+def _change(change: ServiceChange) -> str:
     return f"{change.service}: {_named(change.tag_before, change.image_before)} → {_named(change.tag, change.image)}"
 
 
@@ -115,12 +115,12 @@ def _said(axis: Course) -> Iterator[Event]:
         yield from (Event(at, ALERT, text) for text in one.alerts)
 
 
-def marks(found: Sequence[Event], axis: Course) -> list[Mark]:
+def marks(found: Sequence[Event], axis: Course) -> list[EventMark]:
     """Where events lie on the axis, oldest first."""
     parts: dict[tuple[int, str], list[Event]] = {}
     for one in reversed(found):
         parts.setdefault((int(axis.percent(one.at) / 100 * PARTS), one.kind), []).append(one)
-    return [Mark(axis.percent(group[0].at), kind, _together(group)) for (_, kind), group in parts.items()]
+    return [EventMark(axis.percent(group[0].at), kind, _together(group)) for (_, kind), group in parts.items()]
 
 
 def _together(group: Sequence[Event]) -> str:

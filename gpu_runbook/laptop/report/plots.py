@@ -18,7 +18,7 @@ Column = list[Value]
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """What a line is called, and a value for each round, None where there is none. `total`: of how much, with unit."""
 
     label: str
@@ -32,7 +32,7 @@ class Plot:
 
     title: str
     unit: str
-    lines: list[Line]
+    lines: list[Series]
     digits: int = 0
     top: float = 1
     left_out: int = 0
@@ -95,8 +95,8 @@ def _queues(axis: Course) -> list[Plot]:
     def column(name: str, read: Callable[[Queue], Value]) -> Column:
         return [read(one.queues[name]) if name in one.queues else None for _, one in rounds]
 
-    backlogs = [Line(name, column(name, lambda queue: queue.backlog)) for name in names]
-    rates = [Line(name, rate(axis, column(name, lambda queue: queue.offset))) for name in names]
+    backlogs = [Series(name, column(name, lambda queue: queue.backlog)) for name in names]
+    rates = [Series(name, rate(axis, column(name, lambda queue: queue.offset))) for name in names]
     return [
         Plot("Backlog", "messages", backlogs, top=10),
         Plot("Messages handled", "messages/s", rates, digits=2),
@@ -116,7 +116,7 @@ def rate(axis: Course, offsets: Sequence[Value]) -> Column:
 
 def _disks(axis: Course) -> Plot:
     paths = _sorted(path for _, one in axis.rounds for path in one.disk)
-    lines = [Line(path, [one.disk.get(path) for _, one in axis.rounds]) for path in paths]
+    lines = [Series(path, [one.disk.get(path) for _, one in axis.rounds]) for path in paths]
     return Plot("Disk", "%", lines, top=100)
 
 
@@ -127,9 +127,9 @@ def _gpus(axis: Course) -> list[Plot]:
     totals = {index: max(_total(one[index]) for one in rounds if index in one) for index in indexes}
     largest = max(totals.values(), default=0)
 
-    def lines(read: Callable[[Gpu], Value]) -> list[Line]:
+    def lines(read: Callable[[Gpu], Value]) -> list[Series]:
         return [
-            Line(f"GPU {index}", [read(one[index]) if index in one else None for one in rounds]) for index in indexes
+            Series(f"GPU {index}", [read(one[index]) if index in one else None for one in rounds]) for index in indexes
         ]
 
     memory = [

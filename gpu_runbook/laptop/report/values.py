@@ -11,7 +11,7 @@ from itertools import pairwise
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.words import LEVELS, UNKNOWN, Check
 from gpu_runbook.server.docker import containers
-from gpu_runbook.server.verbs.history import Past
+from gpu_runbook.server.verbs.history import PastRun
 
 USUAL_STEP = 300.0  # seconds between two rounds where neither a setting nor the rounds tell
 FEWEST = 8  # distances between rounds that tell more than the setting does
@@ -34,7 +34,7 @@ class ServerReport:
     at: str
     checks: tuple[Check, ...]
     rounds: tuple[Round, ...]
-    runs: tuple[Past, ...]
+    runs: tuple[PastRun, ...]
     every: int
     since: int
     damaged: int

@@ -11,7 +11,7 @@ from gpu_runbook.common import humanize
 from gpu_runbook.laptop.commands.health import worst
 from gpu_runbook.laptop.report import clock, timeline
 from gpu_runbook.laptop.report import events as happened
-from gpu_runbook.laptop.report.events import MOST_EVENTS, Event, Mark, Run
+from gpu_runbook.laptop.report.events import MOST_EVENTS, Event, EventMark, Run
 from gpu_runbook.laptop.report.plots import as_json, figures
 from gpu_runbook.laptop.report.timeline import Stretch, Strip
 from gpu_runbook.laptop.report.values import Course, ServerReport, course, level
@@ -41,7 +41,7 @@ class Now:
 
 
 @dataclass(frozen=True)
-class Past:
+class Retrospect:
     """How a server was. `empty` says why there is nothing to draw; `notes` what is to be known of the history."""
 
     axis: Course
@@ -55,7 +55,7 @@ class Past:
     drawn: list[Run]
     before: Run | None
     events: Listed
-    marks: list[Mark]
+    marks: list[EventMark]
     data: dict[str, Any]
 
 
@@ -68,7 +68,7 @@ class View:
     at: str
     error: str
     now: Now
-    past: Past | None
+    past: Retrospect | None
 
 
 def view(report: ServerReport, number: int) -> View:
@@ -101,12 +101,12 @@ def _sentence(rows: list[Check], found: str) -> str:
     return f"{row.name}: {row.sentence}"
 
 
-def _past(report: ServerReport, axis: Course) -> Past:
+def _past(report: ServerReport, axis: Course) -> Retrospect:
     strips, trouble, left_out = timeline.strips(report, axis)
     runs, before = happened.runs(report.runs, axis)
     drawn, events = [run for run in runs if axis.holds(run.at)], happened.events(axis)
     found = figures(axis)
-    return Past(
+    return Retrospect(
         axis=axis,
         length=clock.length(axis.end - axis.start),
         empty=_empty(report, axis),
@@ -158,7 +158,7 @@ def _left_out(strips: int, plots: list[tuple[str, int]]) -> Iterable[str]:
     yield from (f"{title}: {humanize.several(count, 'line')} more are not drawn" for title, count in plots if count)
 
 
-def used(past: Past) -> dict[str, list[str]]:
+def used(past: Retrospect) -> dict[str, list[str]]:
     """What a legend has to explain, and no more: only what is drawn."""
     stretches: list[Stretch] = [one for strip in past.strips for one in strip.stretches]
     events: list[Event] = [*past.events.first, *past.events.more]

@@ -27,8 +27,8 @@ from gpu_runbook.protocol.forms import Count, Time
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.words import Check, encode
 from gpu_runbook.server.schedule.settings import Settings
-from gpu_runbook.server.verbs.history import Past
-from gpu_runbook.server.verbs.schedule.install import Left
+from gpu_runbook.server.verbs.history import PastRun
+from gpu_runbook.server.verbs.schedule.install import Installation
 from gpu_runbook.server.verbs.schedule.remove import Removed
 from gpu_runbook.server.verbs.schedule.show import Shown
 
@@ -38,14 +38,14 @@ SILENCE = 60.0  # seconds: a test alert may take as long as the slowest channel
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRounds:
     """What rounds saw, oldest first, and the runs among them, newest first. `every` is 0 where none are made."""
 
     at: str  # RFC 3339, the server's clock
     every: int  # seconds
     damaged: int  # lines of the history that cannot be read
     rounds: tuple[Round, ...]
-    runs: tuple[Past, ...]
+    runs: tuple[PastRun, ...]
 
 
 def ready(inventory: Inventory, resolved: Iterable[Resolved]) -> None:
@@ -65,7 +65,7 @@ def program() -> tuple[str, str]:
 def install(door: Door, settings: Settings) -> dict[str, Any]:
     """Leave the check there; what was written, and whether cron runs. Raises what `exchange.ask` raises."""
     answer = _changing(door, "schedule.install", installation(settings))
-    left: dict[str, Any] = encode(read(door.host.name, Left, answer, "schedule", SEE))
+    left: dict[str, Any] = encode(read(door.host.name, Installation, answer, "schedule", SEE))
     return left
 
 
@@ -102,7 +102,7 @@ def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
     return entry(door.host.name, answer, "rows", tuple[Check, ...])
 
 
-def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen:
+def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> SeenRounds:
     """What the rounds of so many seconds saw. Raises what `exchange.ask` raises."""
     server, rounds = door.host.name, list[Round]()
 
@@ -114,8 +114,8 @@ def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
-    pasts = entry(server, answer, "runs", tuple[Past, ...])
-    return Seen(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
+    pasts = entry(server, answer, "runs", tuple[PastRun, ...])
+    return SeenRounds(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
 
 
 def _changing(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.common.foreign_text import LONGEST, one_line
-from gpu_runbook.laptop.schedule.client import Seen
+from gpu_runbook.laptop.schedule.client import SeenRounds
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, encode
 from gpu_runbook.server.schedule.history import slim
@@ -41,7 +41,7 @@ class Spell:
     sentence: str
 
 
-def lines(server: str, seen: Seen, seconds: int, cells: int = CELLS) -> Iterator[Line]:
+def lines(server: str, seen: SeenRounds, seconds: int, cells: int = CELLS) -> Iterator[Line]:
     """(text, style) of each line; `seconds`: how far back was asked."""
     past = tuple(one for one in seen.rounds if (moment(one.at) - moment(seen.at)).total_seconds() <= SLACK)
     ahead, seen = len(seen.rounds) - len(past), dataclasses.replace(seen, rounds=past)
@@ -62,7 +62,7 @@ def lines(server: str, seen: Seen, seconds: int, cells: int = CELLS) -> Iterator
         yield f"  {humanize.several(seen.damaged, 'line')} of the history cannot be read", "yellow"
 
 
-def as_result(server: str, seen: Seen) -> dict[str, Any]:
+def as_result(server: str, seen: SeenRounds) -> dict[str, Any]:
     """The same for scripts: what is empty in a round is left out."""
     rounds = [slim(encode(one)) for one in seen.rounds]
     return {"server": server, "at": seen.at, "every": seen.every, "damaged": seen.damaged, "rounds": rounds}
@@ -86,7 +86,7 @@ def spells(rounds: Sequence[Round]) -> list[Spell]:
     return found
 
 
-def strip(seen: Seen, name: str, seconds: int, cells: int) -> str:
+def strip(seen: SeenRounds, name: str, seconds: int, cells: int) -> str:
     """One row's levels over time, the worst of each cell."""
     end = moment(seen.at)
     signs = [NOTHING] * cells
@@ -104,7 +104,7 @@ def moment(at: str) -> datetime:
     return datetime.strptime(at[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
 
 
-def _strips(seen: Seen, seconds: int, cells: int) -> Iterator[Line]:
+def _strips(seen: SeenRounds, seconds: int, cells: int) -> Iterator[Line]:
     count = max(min(cells, math.ceil(seconds / max(seen.every, 60))), 1)
     names = list(dict.fromkeys(name for one in seen.rounds for name in one.levels))
     width = max(map(len, names), default=0)

@@ -27,7 +27,7 @@ COMPLAINT = 1 << 16  # bytes kept of what a command says on standard error
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-class Host(Protocol):
+class Endpoint(Protocol):
     """What the door wants to know of a server's entry in hosts.yaml. `connect_timeout` bounds each stage in seconds."""
 
     @property
@@ -100,7 +100,7 @@ class Door:
     A door that was told to `begin` is opened in the background, while whoever wants to call makes ready.
     """
 
-    def __init__(self, host: Host, options: DoorOptions | None = None) -> None:
+    def __init__(self, host: Endpoint, options: DoorOptions | None = None) -> None:
         self.host = host
         self.facts = Facts()
         self.notices: dict[str, None] = {}  # what the server said for a person to know, each once

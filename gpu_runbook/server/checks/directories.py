@@ -18,7 +18,7 @@ MAKE, OWN, OPEN = "make", "own", "open"
 
 
 @dataclass(frozen=True)
-class Folder:
+class Directory:
     """One directory. `owner` is uid:gid, empty for any; `mode` None for any."""
 
     path: Path
@@ -40,7 +40,7 @@ class Lack:
     seen: Optional[Tuple[int, int]] = None
 
 
-def lacks(folder: Folder) -> Iterator[Lack]:
+def lacks(folder: Directory) -> Iterator[Lack]:
     """In the order in which they are put right."""
     path, owner = folder.path, ids(folder.owner)
     try:
@@ -76,7 +76,7 @@ def may_make(path: str) -> bool:
         return False
 
 
-def check(name: str, folders: Sequence[Folder]) -> Check:
+def check(name: str, folders: Sequence[Directory]) -> Check:
     if not folders:
         return Check(name, SKIPPED, "hosts.yaml has no entry tree")
     found = [lack for folder in folders for lack in lacks(folder)]
@@ -95,7 +95,7 @@ def hint(found: Sequence[Lack]) -> str:
     return "; ".join(said + ([f"as root: {' && '.join(commands)}"] if commands else []))
 
 
-def _make(folder: Folder) -> str:
+def _make(folder: Directory) -> str:
     owner = ids(folder.owner)
     given = ["-o", str(owner[0]), "-g", str(owner[1])] if owner else []
     mode = MODE if folder.mode is None else folder.mode

@@ -14,7 +14,7 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.queue import offset as offsets
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
@@ -84,7 +84,7 @@ def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: List[
         if error.kind != "gone":
             hint = guarded.hint(error, "repair it: the consumer reads it when it starts")
             return Check(name, CRITICAL, error.message, hint=hint)
-    if occupants(engine, Known(store, record.load(store)[0]), entry.service, listed):
+    if occupants(engine, MadeByUs(store, record.load(store)[0]), entry.service, listed):
         hint = "put the last known position back; without it every message of the stream is handled again"
         return Check(name, CRITICAL, f"{entry.offset.path} is gone though {entry.service} has run", hint=hint)
     return Check(name, SKIPPED, f"{entry.offset.path} is not there yet: {entry.service} has never run here")

@@ -9,8 +9,8 @@ import time
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
-from gpu_runbook.protocol.health import Consumer, Request
-from gpu_runbook.protocol.plan import MeantStop
+from gpu_runbook.protocol.health import CheckedConsumer, Request
+from gpu_runbook.protocol.plan import IntendedStop
 from gpu_runbook.protocol.words import SKIPPED, Check
 from gpu_runbook.server.state.store import Store
 
@@ -38,14 +38,14 @@ def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] 
     ]
 
 
-def _meant(store: Store) -> Dict[str, MeantStop]:
+def _meant(store: Store) -> Dict[str, IntendedStop]:
     """Which consumers were stopped on purpose."""
     from gpu_runbook.server.state import stopped
 
     return stopped.load(store)[0]
 
 
-def alive(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
+def alive(asked: Request, consumer: CheckedConsumer, meant: Optional[IntendedStop]) -> Question:
     """The question whether a consumer runs; one that was stopped on purpose need not."""
 
     def ask(name: str) -> Check:
@@ -67,14 +67,14 @@ def offset_name(asked: Request, service: str) -> str:
     return OFFSET if len(asked.consumers) == 1 else f"{OFFSET} ({service})"
 
 
-def _is_stopped(asked: Request, consumer: Consumer) -> bool:
+def _is_stopped(asked: Request, consumer: CheckedConsumer) -> bool:
     from gpu_runbook.server.docker import engine
 
     found = engine.find(asked.docker_host).container(consumer.container)
     return found is not None and found["State"]["Status"] in STOPPED
 
 
-def _by(meant: MeantStop) -> str:
+def _by(meant: IntendedStop) -> str:
     why = f" ({meant.reason})" if meant.reason else ""
     return f"by {meant.who}, {meant.at[:16].replace('T', ' ')} UTC{why}; fab restart starts it"
 
@@ -140,7 +140,7 @@ def _scheduled(asked: Request, store: Store) -> List[Question]:
     return [Question(SCHEDULE, ask)]
 
 
-def _advancing(asked: Request, consumer: Consumer, meant: Optional[MeantStop]) -> Question:
+def _advancing(asked: Request, consumer: CheckedConsumer, meant: Optional[IntendedStop]) -> Question:
     name = offset_name(asked, consumer.service)
     file, address = consumer.offset, consumer.stream
     if file is None or address is None:

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from gpu_runbook.protocol.plan import BatchMarks, Occupant
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import Known, Ours, judge
+from gpu_runbook.server.docker.ours import MadeByUs, Ours, judge
 
 PID_FILE = "/var/run/docker.pid"
 STARTING = 2.0  # seconds that an engine takes from its first sign of life to its last
@@ -19,7 +19,7 @@ AT_WORK = ("running", "restarting", "paused")
 
 
 def occupants(
-    engine: Engine, known: Known, service: str, listed: List[Dict[str, Any]], batches: Sequence[BatchMarks] = ()
+    engine: Engine, known: MadeByUs, service: str, listed: List[Dict[str, Any]], batches: Sequence[BatchMarks] = ()
 ) -> Tuple[Occupant, ...]:
     """The containers in a service's place, `listed` being what `Engine.containers` gave. More than one is a fault.
 

@@ -81,7 +81,7 @@ def journalled(store: Store, container: str) -> List[Named]:
     return []
 
 
-class Known:
+class MadeByUs:
     """What record and journals say of containers. Journals are many: read for what the record does not name alone."""
 
     def __init__(self, store: Store, record: Record) -> None:

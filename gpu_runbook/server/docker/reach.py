@@ -24,7 +24,7 @@ Place = Tuple[str, str]  # a file system, and a path from its own top
 
 
 @dataclass(frozen=True)
-class Mount:
+class MountLine:
     """One line of mountinfo: where it is mounted, which file system, and which directory of it."""
 
     point: str
@@ -134,27 +134,27 @@ def directories(path: str) -> List[str]:
     return found
 
 
-def read_mounts(path: str = MOUNTS) -> List[Mount]:
+def read_mounts(path: str = MOUNTS) -> List[MountLine]:
     """What is mounted where, in its order: a later one hides an earlier one at the same place."""
     found = []
     with open(path, "rb") as file:
         for raw in file:
             fields = raw.split()
             if len(fields) > 4 and fields[3].startswith(b"/"):
-                found.append(Mount(_spelt(fields[4]), os.fsdecode(fields[2]), _spelt(fields[3])))
+                found.append(MountLine(_spelt(fields[4]), os.fsdecode(fields[2]), _spelt(fields[3])))
     return found
 
 
-def placed(path: str, mounts: Sequence[Mount]) -> Place:
+def placed(path: str, mounts: Sequence[MountLine]) -> Place:
     """Where a path without links is, as the kernel sees it."""
-    mount = Mount("/", "", "/")
+    mount = MountLine("/", "", "/")
     for one in mounts:
         if _is_in(path, one.point) and len(one.point) >= len(mount.point):
             mount = one
     return mount.device, _joined(mount.top, os.path.relpath(path, mount.point))
 
 
-def _shows(source: str, wanted: Sequence[Place], mounts: Sequence[Mount]) -> bool:
+def _shows(source: str, wanted: Sequence[Place], mounts: Sequence[MountLine]) -> bool:
     """Whether a directory that is mounted into a container holds one of the places, or lies in the last of them.
 
     What is mounted below a directory comes along.

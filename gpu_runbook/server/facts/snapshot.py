@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from gpu_runbook.common.foreign_text import named
 from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.plan import BatchMarks, Occupant, Record
-from gpu_runbook.protocol.snapshot import BatchState, Look, Wanted
+from gpu_runbook.protocol.snapshot import BatchState, Snapshot, Wanted
 from gpu_runbook.protocol.words import CRITICAL, WARNING, Check
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import registry
@@ -20,7 +20,7 @@ from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.containers import AT_WORK, has_name, occupants
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import Known, is_labelled
+from gpu_runbook.server.docker.ours import MadeByUs, is_labelled
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import pause, record
@@ -39,7 +39,7 @@ def view(
     listed: Listed,
     rows: List[Check],
     digests: Dict[str, str],
-) -> Look:
+) -> Snapshot:
     """Everything but the rows, which were asked before; `request`: variables and batches. `listed`: by the engine."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
@@ -48,12 +48,12 @@ def view(
     model = config_key.chosen(store)
     rows += [_unreadable(store)] if model is None else []
     batches = marks_in(request)
-    named, consumers = Known(store, known), [entry for entry in wanted if entry.kind == "consumer"]
+    named, consumers = MadeByUs(store, known), [entry for entry in wanted if entry.kind == "consumer"]
     held = {one.service: _holders(store, engine, one, named, listed, batches) for one in consumers}
     rows += [row for service, found in held.items() for row in (*_crowded(service, found), *_runs(service, found))]
     rows += [row for one in consumers for row in _strays(one.service, named, listed, batches)]
     images, revisions = _images(engine, known, digests)
-    return Look(
+    return Snapshot(
         hostname=socket.gethostname(),
         at=journals.now(),
         user=pwd.getpwuid(os.geteuid()).pw_name,
@@ -77,7 +77,7 @@ def view(
 
 
 def _holders(
-    store: Store, engine: Engine, entry: Wanted, named: Known, listed: Listed, batches: Sequence[BatchMarks]
+    store: Store, engine: Engine, entry: Wanted, named: MadeByUs, listed: Listed, batches: Sequence[BatchMarks]
 ) -> Tuple[Occupant, ...]:
     """Who holds a consumer's place, and at which offset each took over: its release keeps a copy of that moment."""
     found = occupants(engine, named, entry.service, listed, batches)
@@ -106,7 +106,7 @@ def _runs(service: str, found: Tuple[Occupant, ...]) -> Iterator[Check]:
             yield Check(service, CRITICAL, f"the container {one.name} is {one.batch}: it is left alone", hint=hint)
 
 
-def _strays(service: str, named: Known, listed: Listed, batches: Sequence[BatchMarks]) -> Iterator[Check]:
+def _strays(service: str, named: MadeByUs, listed: Listed, batches: Sequence[BatchMarks]) -> Iterator[Check]:
     """An image hands its labels down; or it is a second consumer, which somebody has started by hand."""
     hint = "stop it by hand if it reads the same stream: two would write the same offset file"
     for entry in listed:

@@ -50,7 +50,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Known:
+class Needed:
     """What the record, the journals and the engine tell, read once."""
 
     kept: Tuple[Release, ...]
@@ -76,7 +76,7 @@ def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks])
     lines = {run: journals.read(store.journal(run)) for run in journals.runs(store)}
     listed = engine.get("/containers/json", {"all": "1"}, shape=LISTED) or []
     staying = frozenset(os.listdir(store.releases)) - frozenset(stale)
-    known = Known(kept, dropped, staying, lines, listed, batches)
+    known = Needed(kept, dropped, staying, lines, listed, batches)
     gone = {entry.id for entry in dropped}
     releases = [_folder(store, RELEASE, entry.id, f"beyond the newest {keep}") for entry in dropped]
     folders = [_folder(store, FOLDER, name, "of a run that is over") for name in stale if name not in gone]
@@ -86,7 +86,7 @@ def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks])
     return [*releases, *containers, *images, *folders, *_journals(store), *_half_written(store)]
 
 
-def _containers(engine: Engine, known: Known) -> Iterator[Thing]:
+def _containers(engine: Engine, known: Needed) -> Iterator[Thing]:
     dropped, staged = recorded(Record(releases=known.dropped)), _staged(known.journals)
     for entry in known.listed:
         if not may_go(entry, known, time.time()):
@@ -99,7 +99,7 @@ def _containers(engine: Engine, known: Known) -> Iterator[Thing]:
             yield Thing(CONTAINER, entry["Id"], f"{_name(entry)} ({entry['Id'][:12]})", size, why)
 
 
-def may_go(entry: Dict[str, Any], known: Known, now: float) -> bool:
+def may_go(entry: Dict[str, Any], known: Needed, now: float) -> bool:
     """Whether a listed container is at rest, holds no place, and was staged by a run of this root that nobody needs.
 
     `now`: seconds since 1970.
@@ -130,7 +130,7 @@ def _name(entry: Dict[str, Any]) -> str:
     return names[0].lstrip("/")
 
 
-def _images(engine: Engine, known: Known, going: Set[str]) -> Iterator[Thing]:
+def _images(engine: Engine, known: Needed, going: Set[str]) -> Iterator[Thing]:
     """`going`: ids of the containers that are to be removed."""
     kept = _named(known.kept)
     needed = {placed.image_id for entry in known.kept for placed in entry.services.values()}

@@ -13,7 +13,7 @@ from types import ModuleType
 NEEDED = (3, 8)
 
 
-class Program:
+class MemoryFinder:
     """Imports the modules of the program from memory; each is compiled when it is first imported."""
 
     def __init__(self, sources: "dict[str, str]") -> None:
@@ -54,7 +54,7 @@ def main(program: "list[str]") -> None:
         hint = "install a newer one beside it and name it as python: in hosts.yaml"
         print("\x1e" + json.dumps({"error": {"kind": "server", "message": message, "hint": hint}}))
         return
-    sys.meta_path.insert(0, Program(dict(zip(program[::2], program[1::2]))))
+    sys.meta_path.insert(0, MemoryFinder(dict(zip(program[::2], program[1::2]))))
     request = json.loads(zlib.decompress(block()).decode())
     from gpu_runbook.server.rpc import server
 

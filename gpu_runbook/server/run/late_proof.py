@@ -7,7 +7,7 @@ import os
 from typing import Optional, Sequence
 
 from gpu_runbook.protocol.plan import PROVEN, UNPROVEN, Placed, Record, Release
-from gpu_runbook.protocol.snapshot import Look, Wanted
+from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
@@ -15,7 +15,7 @@ from gpu_runbook.server.state import lock, record
 from gpu_runbook.server.state.store import Store
 
 
-def proven(store: Store, look: Look, wanted: Sequence[Wanted]) -> Look:
+def proven(store: Store, look: Snapshot, wanted: Sequence[Wanted]) -> Snapshot:
     """The look with its release proven, if it was not and is now; the same otherwise, also while the lock is held."""
     known = look.record
     release = known.find(known.current)
@@ -30,14 +30,14 @@ def proven(store: Store, look: Look, wanted: Sequence[Wanted]) -> Look:
     return dataclasses.replace(look, record=_with(known, release.id))
 
 
-def _all_moved(store: Store, look: Look, release: Release, wanted: Sequence[Wanted]) -> bool:
+def _all_moved(store: Store, look: Snapshot, release: Release, wanted: Sequence[Wanted]) -> bool:
     """Whether every consumer of the release runs on as it was placed, and has moved since."""
     asked = {entry.service: entry for entry in wanted}
     consumers = {name: placed for name, placed in release.services.items() if placed.kind == "consumer"}
     return bool(consumers) and all(_moved(store, look, placed, asked.get(name)) for name, placed in consumers.items())
 
 
-def _moved(store: Store, look: Look, placed: Placed, entry: Optional[Wanted]) -> bool:
+def _moved(store: Store, look: Snapshot, placed: Placed, entry: Optional[Wanted]) -> bool:
     if entry is None or entry.offset is None:
         return False
     before = _began(store, look, placed, entry.service)
@@ -48,7 +48,7 @@ def _moved(store: Store, look: Look, placed: Placed, entry: Optional[Wanted]) ->
     return before is not None and now is not None and now > before
 
 
-def _began(store: Store, look: Look, placed: Placed, service: str) -> Optional[int]:
+def _began(store: Store, look: Snapshot, placed: Placed, service: str) -> Optional[int]:
     """Where the container took over last: what was handled between its deploy and a rollback to it proves another one.
 
     One that found no offset file began with the first message of the stream.

@@ -9,7 +9,7 @@ from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.docker.containers import occupants
-from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.run.outcome import REFUSED, End
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import journal as journals
@@ -54,7 +54,7 @@ def _refuse_runs(site: Site) -> None:
 def _check_starting_point(site: Site) -> None:
     """What the plan was made from must still be so."""
     listed = site.docker.engine.containers()
-    known = Known(site.store, record.load(site.store)[0])
+    known = MadeByUs(site.store, record.load(site.store)[0])
     for step in site.plan.consumers:
         found = occupants(site.docker.engine, known, step.service, listed)
         expected = [(step.old.container, step.old.running)] if step.old else []

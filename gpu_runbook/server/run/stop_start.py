@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from gpu_runbook.protocol.plan import ConsumerStep, MeantStop, Plan
+from gpu_runbook.protocol.plan import ConsumerStep, IntendedStop, Plan
 from gpu_runbook.server.docker.commands import Docker, Final
 from gpu_runbook.server.state import stopped
 from gpu_runbook.server.state.store import Store
@@ -13,7 +13,7 @@ from gpu_runbook.server.state.store import Store
 def stop(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, at: str) -> None:
     """Remember that it is meant, then stop it. May be repeated. Raises Refusal with nothing changed, or StepFailed."""
     docker.refuse_run(step.container)
-    stopped.remember(store, step.service, MeantStop(plan.who, at, step.reason))
+    stopped.remember(store, step.service, IntendedStop(plan.who, at, step.reason))
     if step.restart == "always":  # an engine that starts would start it again, whoever has stopped it
         docker.ensure_restart(step.container, "unless-stopped")
     docker.ensure_stopped(step.container, step.stop_grace)

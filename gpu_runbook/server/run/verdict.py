@@ -15,7 +15,7 @@ from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One observation. Times in seconds of a clock that never jumps; offsets are the next one to read."""
 
     at: float
@@ -39,7 +39,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Vigil:
+class WatchState:
     """What has been learned so far of one release."""
 
     watch: Watch
@@ -54,7 +54,7 @@ class Vigil:
     waiting: Optional[float] = None  # since when messages have been seen to wait
 
 
-def observe(vigil: Vigil, seen: Seen) -> Vigil:
+def observe(vigil: WatchState, seen: Observation) -> WatchState:
     """The vigil after one more observation that `verdict` did not end at."""
     if not seen.engine:
         return dataclasses.replace(vigil, excuse="the docker engine was away")
@@ -69,7 +69,7 @@ def observe(vigil: Vigil, seen: Seen) -> Vigil:
     return dataclasses.replace(vigil, moved=vigil.moved or _moved(vigil, seen), waiting=waiting)
 
 
-def verdict(vigil: Vigil, seen: Seen) -> Optional[Verdict]:
+def verdict(vigil: WatchState, seen: Observation) -> Optional[Verdict]:
     """What one more observation decides; None to go on watching."""
     if seen.engine and not _excused(vigil, seen):
         fault = _fault(vigil, seen)
@@ -84,18 +84,18 @@ def verdict(vigil: Vigil, seen: Seen) -> Optional[Verdict]:
     return _at_the_end(after, seen)
 
 
-def _moved(vigil: Vigil, seen: Seen) -> bool:
+def _moved(vigil: WatchState, seen: Observation) -> bool:
     """A consumer that had no position before may have written down where it begins: that is no movement yet."""
     before = seen.first if vigil.position is None else vigil.position
     return seen.position is not None and seen.position > before
 
 
-def _excused(vigil: Vigil, seen: Seen) -> bool:
+def _excused(vigil: WatchState, seen: Observation) -> bool:
     """A fault while the broker is away is no fault of the release."""
     return bool(seen.broker and (_fault(vigil, seen)))
 
 
-def _fault(vigil: Vigil, seen: Seen) -> str:
+def _fault(vigil: WatchState, seen: Observation) -> str:
     if seen.failure:
         return f"its log says: {seen.failure}"
     if seen.restarts > vigil.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
@@ -108,7 +108,7 @@ def _fault(vigil: Vigil, seen: Seen) -> str:
     return ""
 
 
-def _at_the_end(vigil: Vigil, seen: Seen) -> Verdict:
+def _at_the_end(vigil: WatchState, seen: Observation) -> Verdict:
     if seen.engine and not seen.running and not seen.broker:  # whatever felled it is over, and it did not get up
         return Verdict(FAILED, f"it does not run (exit status {seen.exit_code})")
     if vigil.excuse:

@@ -14,7 +14,7 @@ from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import felled, moment
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.queue import offset, stream
-from gpu_runbook.server.run.verdict import Seen, Verdict, Vigil, observe, verdict
+from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict
 from gpu_runbook.server.state.journal import Journal
 
 PAUSE = 0.5  # seconds between two observations
@@ -30,7 +30,7 @@ class Watched:
     step: ConsumerStep
     container: str
     password: str
-    vigil: Vigil
+    vigil: WatchState
     asked: float = -ASK_BROKER
     first: int = 0
     backlog: Optional[int] = None
@@ -44,7 +44,7 @@ class Watched:
 def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
     """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
     now = time.monotonic()
-    vigil = Vigil(step.watch, now, now, position, step.offset is not None)
+    vigil = WatchState(step.watch, now, now, position, step.offset is not None)
     return Watched(step, container, password, vigil, log_since=started)
 
 
@@ -78,32 +78,32 @@ def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
     return verdicts
 
 
-def _evidence(engine: Engine, entry: Watched, seen: Seen) -> Dict[str, Any]:
+def _evidence(engine: Engine, entry: Watched, seen: Observation) -> Dict[str, Any]:
     """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
     log = tail(engine, entry.container)
     bad = [line for line in log if any(text in line for text in entry.step.watch.failure_text)]
     return {"seen": encode(seen), "before": entry.vigil.position, "lines": len(log), "failures": bad[-1:]}
 
 
-def look(docker: Docker, entry: Watched) -> Seen:
+def look(docker: Docker, entry: Watched) -> Observation:
     """One observation."""
     now, engine = time.monotonic(), docker.engine
     try:
         found = engine.container(entry.container)
         if found and _lifted(docker, entry, found):
-            return Seen(now, engine=False)
+            return Observation(now, engine=False)
         failure = _failure(engine, entry) if found else ""
     except EngineError:
-        return Seen(now, engine=False)
+        return Observation(now, engine=False)
     if found is None:
-        return Seen(now, failure="the container was removed")
+        return Observation(now, failure="the container was removed")
     position = offset.upcoming(entry.step.offset)
     state = found["State"]
     troubled = failure or state["Restarting"] or not state["Running"] or found["RestartCount"] > entry.vigil.restarts
     if troubled or now - entry.asked >= ASK_BROKER:
         entry.asked = now
         _ask_broker(entry, position)
-    return Seen(
+    return Observation(
         at=now,
         running=bool(state["Running"]),
         restarting=bool(state["Restarting"]),
@@ -162,7 +162,7 @@ def _ask_broker(entry: Watched, position: Optional[int]) -> None:
     entry.backlog = offset.backlog(file, at if file.means == "next" else at - 1, bounds.last)
 
 
-def _say(journal: Journal, entry: Watched, seen: Seen) -> None:
+def _say(journal: Journal, entry: Watched, seen: Observation) -> None:
     if seen.at - entry.said < SAY:
         return
     entry.said = seen.at

@@ -21,7 +21,7 @@ from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, Final, StepFailed
 from gpu_runbook.server.docker.containers import felled, occupants, outage
-from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import recovery, stop_start, unfinished
 from gpu_runbook.server.run.outcome import DONE, NEEDS_PERSON, End
@@ -104,7 +104,7 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str, 
         if restart.service in stopped.load(store)[0]:
             return ""
         settings, engine = installed.settings, engines.find(installed.settings.questions.docker_host)
-        known = Known(store, record.load(store)[0])
+        known = MadeByUs(store, record.load(store)[0])
         found = occupants(engine, known, restart.service, engine.containers(), settings.batches)
         container = engine.container(found[0].container) if len(found) == 1 else None
         if container is None:

@@ -196,7 +196,7 @@ def _covered(settings: Settings, check: Check) -> Check:
 
 
 @dataclass(frozen=True)
-class Told:
+class ToTell:
     """What a round is to tell. `unremembered`: a row where the state cannot be written, else nothing."""
 
     after: State  # what waits for a channel and is not handed over this time is in it
@@ -213,7 +213,7 @@ def noted(
     checks: Sequence[Check],
     message: Optional[Message],
     did: Sequence[str],
-) -> Told:
+) -> ToTell:
     """Write the state, what is to be sent included: an alert may come twice when the power fails, and is not forgotten.
 
     Where it cannot be written, all that is critical is told at once, and then once an hour, and what was done with it
@@ -223,19 +223,19 @@ def noted(
     why = states.save(place(store, STATE), dataclasses.replace(after, pending=waiting))
     if not why:
         kept, given = (waiting, ()) if after.silent else ((), waiting)
-        return Told(dataclasses.replace(after, pending=kept), message, given)
+        return ToTell(dataclasses.replace(after, pending=kept), message, given)
     check = Check("notes of the check", CRITICAL, f"cannot be written, so that nothing is remembered: {why}", hint=DISK)
     first, due = _by_the_clock(known, settings.every)
     after = dataclasses.replace(after, alarms=known.alarms)
     if after.silent:
-        return Told(after, None, (), (check,))
+        return ToTell(after, None, (), (check,))
     critical = [one for one in (check, *checks) if one.level == CRITICAL] if due else []
     news = [policy.News(policy.NEW, one, after.at) for one in critical]
     message = compose(settings.server, after.at, news, did) if news or did else None
     # What waits is tried once, and then when a channel's answer can be remembered again: it would come every round.
     tried, kept = (after.pending, ()) if first else ((), after.pending)
     given = _waiting(settings, dataclasses.replace(after, pending=tried), message)
-    return Told(dataclasses.replace(after, pending=kept), message, given, (check,))
+    return ToTell(dataclasses.replace(after, pending=kept), message, given, (check,))
 
 
 def _by_the_clock(known: State, every: int) -> Tuple[bool, bool]:
@@ -263,7 +263,7 @@ def _waiting(settings: Settings, after: State, message: Optional[Message]) -> Tu
     return tuple(waiting)
 
 
-def _tell(installed: Installed, store: Store, found: Round, told: Told, failed: Sequence[str], begun: float) -> Round:
+def _tell(installed: Installed, store: Store, found: Round, told: ToTell, failed: Sequence[str], begun: float) -> Round:
     """Send, and write down what became of it. `failed`: what of the round did; the heartbeat says that, too."""
     settings, path, whole = installed.settings, place(store, STATE), not (failed or told.unremembered)
     left, sent = delivery.deliver(settings, told.now, not whole)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Tuple
 
-from gpu_runbook.protocol.plan import MeantStop
+from gpu_runbook.protocol.plan import IntendedStop
 from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 
 
-def load(store: Store) -> Tuple[Dict[str, MeantStop], str]:
+def load(store: Store) -> Tuple[Dict[str, IntendedStop], str]:
     """By service; and what is wrong with the file, usually nothing."""
-    found, problem = jsonfile.load(Dict[str, MeantStop], store.stopped)
+    found, problem = jsonfile.load(Dict[str, IntendedStop], store.stopped)
     return found or {}, problem
 
 
@@ -25,14 +25,14 @@ def forget(store: Store, services: Iterable[str]) -> None:
         _save(store, left)
 
 
-def _save(store: Store, known: Dict[str, MeantStop]) -> None:
+def _save(store: Store, known: Dict[str, IntendedStop]) -> None:
     if known:
         jsonfile.save(store.stopped, {name: encode(stop) for name, stop in known.items()})
     else:
         files.remove(store.stopped)
 
 
-def remember(store: Store, service: str, stop: MeantStop) -> None:
+def remember(store: Store, service: str, stop: IntendedStop) -> None:
     """Raises Refusal when it cannot be written down."""
     known, _ = load(store)
     _save(store, {**known, service: stop})

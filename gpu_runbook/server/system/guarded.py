@@ -303,7 +303,7 @@ def _admit(real: str, target: str, link: os.stat_result, above: Folders) -> None
     _admitted.add(known)
 
 
-def _mounts() -> List[link_makers.Mount]:
+def _mounts() -> List[link_makers.WritableFolder]:
     """What containers can write to, as the engine lists it now; all of the root where it does not say."""
     from gpu_runbook.server.docker import engine  # for this alone, which is rare
 
@@ -313,5 +313,5 @@ def _mounts() -> List[link_makers.Mount]:
     except Refusal:
         listed = None
     if listed is None or (ours and ours.isdisjoint(entry["Id"] for entry in listed)):
-        return [link_makers.Mount(root, "a container (the docker engine does not say)")] if root else []
+        return [link_makers.WritableFolder(root, "a container (the docker engine does not say)")] if root else []
     return list(link_makers.writable(listed))

@@ -24,14 +24,14 @@ Folder = Tuple[str, int, int]  # path without links, uid of its owner, mode
 
 
 @dataclass(frozen=True)
-class Mount:
+class WritableFolder:
     """A folder that containers can write to, and in words which."""
 
     folder: str
     whose: str
 
 
-def maker(folders: Sequence[Folder], owner: int, login: int, mounts: Sequence[Mount], table: str) -> str:
+def maker(folders: Sequence[Folder], owner: int, login: int, mounts: Sequence[WritableFolder], table: str) -> str:
     """Who but root and the login could have made a link, in words; empty where nobody could.
 
     `folders`: those above the link, the one that it stands in last. `owner` is the uid of the link, `login` our own,
@@ -50,7 +50,7 @@ def maker(folders: Sequence[Folder], owner: int, login: int, mounts: Sequence[Mo
     return "" if owner in (0, login) else f"user {owner}"
 
 
-def writable(listed: Sequence[Dict[str, Any]]) -> Iterator[Mount]:
+def writable(listed: Sequence[Dict[str, Any]]) -> Iterator[WritableFolder]:
     """What the engine's list says that containers can write to, under the name it was given and the one it leads to."""
     for entry in listed:
         name = (entry["Names"] or [entry["Id"][:12]])[0].lstrip("/")
@@ -58,7 +58,7 @@ def writable(listed: Sequence[Dict[str, Any]]) -> Iterator[Mount]:
             source = mount.get("Source") or ""
             if mount.get("RW") and source.startswith("/"):
                 for folder in sorted({source, os.path.realpath(source)}):
-                    yield Mount(folder, f"container {name}")
+                    yield WritableFolder(folder, f"container {name}")
 
 
 def _points(table: str) -> List[Tuple[str, str]]:

@@ -18,7 +18,7 @@ Contents = Dict[str, Tuple[str, str]]  # service -> tag and image of a release
 
 
 @dataclass(frozen=True)
-class Change:
+class ServiceChange:
     """One service of a run: tag and image (repository@digest) before and after, empty where there was none."""
 
     service: ServiceName
@@ -29,7 +29,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Past:
+class PastRun:
     """One run. `seconds` it took, and `outage` its longest swap; None for what its journal does not tell.
 
     `damaged` counts the lines of the journal that cannot be read.
@@ -45,7 +45,7 @@ class Past:
     sentence: str
     seconds: Optional[float] = None
     outage: Optional[float] = None
-    changes: Tuple[Change, ...] = ()
+    changes: Tuple[ServiceChange, ...] = ()
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
     damaged: Count = 0
 
@@ -65,17 +65,17 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     return {"runs": [encode(past) for past in newest(store, request["limit"])]}
 
 
-def newest(store: Store, limit: int) -> List[Past]:
+def newest(store: Store, limit: int) -> List[PastRun]:
     """So many runs, newest first."""
     return _told(store)[-limit:][::-1] if limit else []
 
 
-def _told(store: Store) -> List[Past]:
+def _told(store: Store) -> List[PastRun]:
     contents: Dict[str, Contents] = {}
     return [_past(store, run, contents) for run in journals.runs(store)]
 
 
-def _past(store: Store, run: str, contents: Dict[str, Contents]) -> Past:
+def _past(store: Store, run: str, contents: Dict[str, Contents]) -> PastRun:
     """Tell one run, oldest first; `contents` is what each release known so far is made of, and learns this one's."""
     path = store.journal(run)
     lines, damaged = _lines(path)
@@ -84,7 +84,7 @@ def _past(store: Store, run: str, contents: Dict[str, Contents]) -> Past:
     end: Dict[str, Any] = next((line for line in reversed(lines) if line["event"] == "end"), {})
     cut_off = any(line["event"] == "recovering" for line in lines)  # from then on its clock began anew
     outages = [line["outage"] for line in lines if line["event"] in DOWN and _is_number(line.get("outage"))]
-    return Past(
+    return PastRun(
         run=run,
         state=state.state,
         action=state.action,
@@ -110,7 +110,7 @@ def _lines(path: str) -> Tuple[List[Dict[str, Any]], int]:
     return lines, len(parsed) - len(lines)
 
 
-def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[Change, ...]:
+def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[ServiceChange, ...]:
     """By the plan that the run began with."""
     try:
         plan = decode(Plan, begin.get("plan"), "plan")
@@ -126,7 +126,8 @@ def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[Chan
     tags = {step.service: step.tag for step in plan.consumers if step.change != "none"}
     tags.update({step.service: step.tag for step in plan.batches if step.change != "none"})
     return tuple(
-        Change(service, *before.get(service, ("", "")), *after.get(service, (tag, ""))) for service, tag in tags.items()
+        ServiceChange(service, *before.get(service, ("", "")), *after.get(service, (tag, "")))
+        for service, tag in tags.items()
     )
 
 

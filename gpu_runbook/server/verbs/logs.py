@@ -21,7 +21,7 @@ from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, has_name
 from gpu_runbook.server.docker.engine import Engine, EngineError
-from gpu_runbook.server.docker.ours import Known
+from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store, find_store
@@ -51,7 +51,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """
     engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
     store.check_owner()
-    heard = None if request["after"] is None else decode(Dict[ContainerId, Mark], request["after"], "after")
+    heard = None if request["after"] is None else decode(Dict[ContainerId, LogMark], request["after"], "after")
     reader = Reader(engine, emit, request["tail"], request["since"], heard or {})
     services = {one["service"]: _marks(one["marks"]) for one in request["services"]}
     held = holders(engine, store, services)
@@ -74,7 +74,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Mark:
+class LogMark:
     """The newest line of a container's log that was said: the engine's stamp, and how many lines have that one."""
 
     at: Time
@@ -87,7 +87,7 @@ def _marks(given: Any) -> Optional[BatchMarks]:
 
 def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Dict[str, Any]]]:
     """By service, what `docker inspect` shows of its containers: those at work, else the one whose log is its last."""
-    listed, known = engine.containers(), Known(store, record.load(store)[0])
+    listed, known = engine.containers(), MadeByUs(store, record.load(store)[0])
     found = {}
     for service, marks in services.items():
         name = marks.container if marks else service
@@ -100,7 +100,7 @@ def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[
     return found
 
 
-def _belongs(engine: Engine, known: Known, service: str, marks: Optional[BatchMarks], entry: Dict[str, Any]) -> bool:
+def _belongs(engine: Engine, known: MadeByUs, service: str, marks: Optional[BatchMarks], entry: Dict[str, Any]) -> bool:
     """Whether a listed container is a run of a batch service, or stands in record or journals for a consumer."""
     return is_listed_run(engine, [marks], entry) if marks else known.names(entry, service)
 
@@ -108,7 +108,7 @@ def _belongs(engine: Engine, known: Known, service: str, marks: Optional[BatchMa
 class Reader:
     """Reads logs from where they were left, and says them: whole lines, of bounded length."""
 
-    def __init__(self, engine: Engine, emit: Emit, tail: int, since: float, heard: Dict[str, Mark]) -> None:
+    def __init__(self, engine: Engine, emit: Emit, tail: int, since: float, heard: Dict[str, LogMark]) -> None:
         self.engine = engine
         self.emit = emit
         self._first = {"tail": str(tail) if tail else "all"}
@@ -155,7 +155,7 @@ class Reader:
 
     def _new(self, container: str, found: Iterator[Line]) -> Iterator[Line]:
         """The lines that were not said yet: the engine gives those of the newest stamp again."""
-        before = self._marks.get(container, Mark(""))
+        before = self._marks.get(container, LogMark(""))
         said = before.count
         for stamp, stream, raw in found:
             if stamp == before.at and said:
@@ -169,11 +169,11 @@ class Reader:
             self.emit({"event": "lines", "service": service, "container": container, "lines": batch})
 
 
-def newer(known: Optional[Mark], stamp: str) -> Mark:
+def newer(known: Optional[LogMark], stamp: str) -> LogMark:
     """The mark after one more line."""
     if known is None or stamp > known.at:
-        return Mark(stamp, 1)
-    return Mark(known.at, known.count + 1) if stamp == known.at else known
+        return LogMark(stamp, 1)
+    return LogMark(known.at, known.count + 1) if stamp == known.at else known
 
 
 class Following:

@@ -32,7 +32,7 @@ Request = Dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
+class ModelChange:
     """What a choice does: model.json as it will be, and the configs that are to name the model."""
 
     path: str
@@ -93,7 +93,7 @@ def _live(request: Request, store: Store, say: Say) -> None:
     say(change.told(run))
 
 
-def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None:
+def _carry_out(store: Store, journal: Journal, run: str, change: ModelChange) -> None:
     """First the choice, then what it leads to: after a cut, `point` alone finishes it."""
     try:
         _try_to_write(change, run)
@@ -116,14 +116,14 @@ def _carry_out(store: Store, journal: Journal, run: str, change: Change) -> None
     journal.write("end", outcome="done", sentence=_sentence(change))
 
 
-def _sentence(change: Change) -> str:
+def _sentence(change: ModelChange) -> str:
     if not change.before:
         return f"{change.path} is the model of the next deploy; there is no config in place yet"
     was = " and ".join(sorted({path or "another model" for path in change.before.values()}))
     return f"{' and '.join(change.before)}: {change.path} instead of {was}"
 
 
-def _try_to_write(change: Change, run: str) -> None:
+def _try_to_write(change: ModelChange, run: str) -> None:
     """Whoever may not write a config, or has no room for it, shall learn so before anything is changed."""
     for path in change.before:
         found = _read(path)
@@ -132,7 +132,7 @@ def _try_to_write(change: Change, run: str) -> None:
             guarded.remove(guarded.stage(path, found[0], mode, (uid, gid), run))
 
 
-def _change(store: Store, request: Request, run: str) -> Change:
+def _change(store: Store, request: Request, run: str) -> ModelChange:
     """What is to be done, by how things are now. Raises Refusal for what speaks against it."""
     model = decode(ModelFile, request["model"], "model")
     known = modelchoice.load(store)
@@ -156,7 +156,7 @@ def _change(store: Store, request: Request, run: str) -> Change:
         needed = any([needed, *(_differs(config, one, model.path) for one in (text, kept) if one is not None)])
     absent = tuple(sorted({config.path for config in configs.values()} - set(before)))
     choices = _choices(known, model, request, before, run)
-    return Change(model.path, choices, configs, before, absent, needed)
+    return ModelChange(model.path, choices, configs, before, absent, needed)
 
 
 def _choices(known: Choices, model: ModelFile, request: Request, before: Dict[str, str], run: str) -> Choices:

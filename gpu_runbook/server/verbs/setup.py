@@ -20,7 +20,7 @@ from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import RunId
 from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
 from gpu_runbook.server.checks import directories, gpu_support, preflight, state
-from gpu_runbook.server.checks.directories import Folder, Lack
+from gpu_runbook.server.checks.directories import Directory, Lack
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.state import journal as journals
@@ -36,7 +36,7 @@ DENIED = re.compile(r"status: 40[13]|unauthorized|incorrect username|^denied", r
 
 
 @dataclass(frozen=True)
-class Left:
+class NotDone:
     """What this login could not do, and what to do about it: a command for root, or a sentence."""
 
     what: str
@@ -52,7 +52,7 @@ class Done:
     """
 
     done: Tuple[str, ...]
-    left: Tuple[Left, ...]
+    left: Tuple[NotDone, ...]
     rows: Tuple[Check, ...]
     unfinished: RunId = ""
 
@@ -68,11 +68,11 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     os.umask(0o022)  # for the directories above one that is made
     engine, row = _engine(request["docker_host"])
     done: List[str] = []
-    left: List[Left] = []
+    left: List[NotDone] = []
     if request["login"] and engine:
         _log_in(engine, request["login"], dry_run, done, left)
-    listed = [decode(Folder, one, "tree") for one in request["tree"]]
-    for folder in ([] if any(one.path == store.root for one in listed) else [Folder(store.root)]) + listed:
+    listed = [decode(Directory, one, "tree") for one in request["tree"]]
+    for folder in ([] if any(one.path == store.root for one in listed) else [Directory(store.root)]) + listed:
         _put_right(folder, dry_run, done, left)
     rows = [row, _python(), *_rows(request, store, engine, listed)]
     _make_ours(store, rows, dry_run, done)
@@ -100,7 +100,7 @@ def _python() -> Check:
     return Check("python", OK, f"version {platform.python_version()} at {sys.executable}")
 
 
-def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], listed: List[Folder]) -> List[Check]:
+def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], listed: List[Directory]) -> List[Check]:
     gpus = request["gpus"]
     questions = [
         Question("root", partial(preflight.root, store=store)),
@@ -116,21 +116,21 @@ def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], liste
     return ask_all(questions, lambda check: None)
 
 
-def _put_right(folder: Folder, dry_run: bool, done: List[str], left: List[Left]) -> None:
+def _put_right(folder: Directory, dry_run: bool, done: List[str], left: List[NotDone]) -> None:
     for lack in directories.lacks(folder):
         if not lack.mine:
-            left.append(Left(lack.what, lack.command, bool(lack.command)))
+            left.append(NotDone(lack.what, lack.command, bool(lack.command)))
             continue
         try:
             if not dry_run:
                 _apply(folder, lack)
         except OSError as error:
-            left.append(Left(f"{lack.what} ({error.strerror})", lack.command, bool(lack.command)))
+            left.append(NotDone(f"{lack.what} ({error.strerror})", lack.command, bool(lack.command)))
         else:
             done.append(lack.command)
 
 
-def _apply(folder: Folder, lack: Lack) -> None:
+def _apply(folder: Directory, lack: Lack) -> None:
     """What is in a directory is never touched, and nothing is removed. Owner and mode go to what was made or seen."""
     owner = ids(folder.owner)
     if lack.step == directories.MAKE:
@@ -174,17 +174,17 @@ def _make_ours(store: Store, rows: List[Check], dry_run: bool, done: List[str]) 
     done.append(shlex.join(["install", "-d", "-m", "0700", store.folder]))
 
 
-def _unfit(row: Check, store: Store) -> Iterator[Left]:
+def _unfit(row: Check, store: Store) -> Iterator[NotDone]:
     """What a row has to say that is not among the directories."""
     if row.level not in (CRITICAL, UNKNOWN) or row.name == "tree":
         return
     if row.name != "root":
-        yield Left(f"{row.name}: {row.sentence}", row.hint, False)
+        yield NotDone(f"{row.name}: {row.sentence}", row.hint, False)
     elif os.path.isdir(store.root):
-        yield Left(row.sentence, shlex.join(["chown", f"{os.geteuid()}:{os.getegid()}", store.root]), True)
+        yield NotDone(row.sentence, shlex.join(["chown", f"{os.geteuid()}:{os.getegid()}", store.root]), True)
 
 
-def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str], left: List[Left]) -> None:
+def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str], left: List[NotDone]) -> None:
     """`docker login` with the password on standard input; docker keeps it in its own config.json."""
     server, user = login["serveraddress"], login["username"]
     argv = ["docker", "login", "--username", user, "--password-stdin", server]
@@ -206,7 +206,7 @@ def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str
         raise Refusal(f"the registry {server} refused the login of {user}; nothing was changed", hint)
     else:
         hint = "check that the registry runs and that the server reaches it"
-        left.append(Left(f"the login to {server} failed: {one_line(ended.complaint, 200)}", hint, False))
+        left.append(NotDone(f"the login to {server} failed: {one_line(ended.complaint, 200)}", hint, False))
 
 
 def _known(login: Dict[str, str]) -> bool:

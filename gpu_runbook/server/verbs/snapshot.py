@@ -86,7 +86,7 @@ def _questions(
 def _checklist(request: Dict[str, Any], engine: Engine, driver: gpu_support.Driver) -> List[Question]:
     """The lines of the checklist that a rollback goes without."""
     gpus, listed = request["gpus"], request["checklist"]
-    folders = [decode(directories.Folder, one, "tree") for one in listed["tree"]]
+    folders = [decode(directories.Directory, one, "tree") for one in listed["tree"]]
     env_files = [decode(env_file.EnvFile, one, "env_files") for one in listed["env_files"]]
     return [
         *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in env_files),

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Occupant
-from gpu_runbook.protocol.snapshot import Checkpoint, Look, Wanted
+from gpu_runbook.protocol.snapshot import Checkpoint, Snapshot, Wanted
 from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import engine as engines
@@ -21,7 +21,7 @@ from gpu_runbook.server.system import guarded
 class NextRun:
     """What a server says of the next run."""
 
-    look: Look
+    look: Snapshot
     command: Tuple[str, ...]  # the image's own
     checkpoint: Optional[Checkpoint] = None  # where hosts.yaml names a folder of them
     named: Optional[Occupant] = None  # the container that has the run's name, running or not

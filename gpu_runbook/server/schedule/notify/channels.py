@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Tuple
 
-from gpu_runbook.server.schedule.notify.errors import Untaken
+from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, fill, fill_plainly, simple
 from gpu_runbook.server.schedule.settings import Mail, Program, Settings, Webhook
 
@@ -104,9 +104,9 @@ def _run(called: Call) -> str:
     finally:
         os.close(reader)
     if ended.status is None:
-        raise Untaken(f"{argv[0]} did not answer within {ended.seconds:.0f} s")
+        raise Undelivered(f"{argv[0]} did not answer within {ended.seconds:.0f} s")
     if not ended.ok and not (ended.err.strip() or ended.out.strip()):
-        raise Untaken(f"{argv[0]} ended with {ended.status} and said nothing")
+        raise Undelivered(f"{argv[0]} ended with {ended.status} and said nothing")
     if not ended.ok:
-        raise Untaken(f"{argv[0]} ended with {ended.status}: {ended.complaint[:200]}")
+        raise Undelivered(f"{argv[0]} ended with {ended.status}: {ended.complaint[:200]}")
     return f"{argv[0]} has taken it"

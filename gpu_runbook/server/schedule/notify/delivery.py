@@ -15,7 +15,7 @@ from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.words import CRITICAL, OK, Check
 from gpu_runbook.server.schedule.notify import channels, waiting
 from gpu_runbook.server.schedule.notify.channels import Channel
-from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Untaken
+from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, legible
 from gpu_runbook.server.schedule.settings import Settings
 from gpu_runbook.server.schedule.state import Pending
@@ -24,7 +24,7 @@ DEADLINE = 25.0  # seconds for all that one channel has to take in a round
 HEARTBEAT = "heartbeat"
 
 
-class Unwritten(Untaken):
+class Unwritten(Undelivered):
     """An alert that nobody was given, by a defect or by data that nobody thought of."""
 
 
@@ -67,7 +67,7 @@ class _Turn:
         while self.queue:
             try:
                 self._hand_over(0)
-            except Untaken as error:
+            except Undelivered as error:
                 why = self._in_the_way(error)
                 if why:
                     return Check(name, CRITICAL, why)
@@ -82,16 +82,16 @@ class _Turn:
     def _send(self, write: Callable[[Message], Any], message: Message) -> None:
         try:
             self.said = self.channel.send(write(legible(message)))
-        except Untaken:
+        except Undelivered:
             raise
         except OSError as error:  # of this server, as when no file can be opened any more: the alert is not at fault
-            raise Untaken(f"could not be called from here: {error.strerror}", UNREAD) from error
+            raise Undelivered(f"could not be called from here: {error.strerror}", UNREAD) from error
         except Exception as error:  # whatever it is, it must not keep later alerts from those who are to be told
             said = f"could not be written as {self.name} wants it: {type(error).__name__}"
             raise Unwritten(said, REFUSED) from error
         self.alive = True
 
-    def _in_the_way(self, error: Untaken) -> str:
+    def _in_the_way(self, error: Undelivered) -> str:
         """What becomes of the first alert, which was not taken: why it stays, empty when it was dropped."""
         covered, fault = self.settings.covered(str(error)), self._fault(error)
         one = self.queue[0] = dataclasses.replace(self.queue[0], why=covered)
@@ -100,7 +100,7 @@ class _Turn:
         try:
             self._send(self.channel.write_plainly, waiting.untold(one, fault))
             self.queue.pop(0)
-        except Untaken as answer:
+        except Undelivered as answer:
             if not (self.alive or self._takes_a_later_one(one, answer)):
                 cause = answer if isinstance(error, Unwritten) else error
                 return f"an alert {self._fault(cause)}" if isinstance(cause, Unwritten) else str(cause)
@@ -108,18 +108,18 @@ class _Turn:
         self.lost = f"an alert {fault}"
         return ""
 
-    def _takes_a_later_one(self, first: Pending, answer: Untaken) -> bool:
+    def _takes_a_later_one(self, first: Pending, answer: Undelivered) -> bool:
         """Whether the channel takes the oldest alert that has tries left, once the first one has none."""
         later = [index for index, one in enumerate(self.queue) if index and one.tries < TRIES]
         if answer.tries == UNREAD or first.tries < TRIES or not later:
             return False
         try:
             self._hand_over(later[0])
-        except Untaken:
+        except Undelivered:
             return False
         return True
 
-    def _fault(self, error: Untaken) -> str:
+    def _fault(self, error: Undelivered) -> str:
         """What was the matter with an alert, as it follows that word."""
         if isinstance(error, Unwritten):
             return str(error)
@@ -140,7 +140,7 @@ def _beat(url: str, name: str) -> Check:
 
     try:
         return Check(name, OK, webhook.call(url, None, {}, channels.SECONDS))
-    except Untaken as error:
+    except Undelivered as error:
         return Check(name, CRITICAL, str(error))
 
 

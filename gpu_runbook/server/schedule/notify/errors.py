@@ -9,7 +9,7 @@ from typing import Any
 UNREAD, REFUSED, TRIES = 0, 1, 3
 
 
-class Untaken(Exception):
+class Undelivered(Exception):
     """A channel did not take an alert; the text says why.
 
     `tries`: after so many of them the alert itself may be at fault. UNREAD where it never is, as nobody has read it.

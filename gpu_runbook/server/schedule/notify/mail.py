@@ -10,7 +10,7 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 
 from gpu_runbook.common.foreign_text import quoted
-from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Untaken, tries, why
+from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered, tries, why
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.settings import Mail
 
@@ -50,23 +50,23 @@ def send(mail: Mail, data: bytes, seconds: float) -> str:
             refused = server.sendmail(mail.sender, mail.recipients, data)
     except smtplib.SMTPRecipientsRefused as error:
         said = f"{place} takes mail for none of the recipients: {_first(error.recipients)}"
-        raise Untaken(said, UNREAD) from None
+        raise Undelivered(said, UNREAD) from None
     except smtplib.SMTPAuthenticationError as error:
         said = f"{place} refused the login of {mail.user}: {_said(error.smtp_code, error.smtp_error)}"
-        raise Untaken(said, UNREAD) from None
+        raise Undelivered(said, UNREAD) from None
     except (smtplib.SMTPConnectError, smtplib.SMTPHeloError) as error:
-        raise Untaken(f"{place} said no: {_said(error.smtp_code, error.smtp_error)}", UNREAD) from None
+        raise Undelivered(f"{place} said no: {_said(error.smtp_code, error.smtp_error)}", UNREAD) from None
     except smtplib.SMTPResponseException as error:
         said = f"{place} said no: {_said(error.smtp_code, error.smtp_error)}"
-        raise Untaken(said, REFUSED if error.smtp_code >= 500 else TRIES) from None
+        raise Undelivered(said, REFUSED if error.smtp_code >= 500 else TRIES) from None
     except smtplib.SMTPNotSupportedError as error:
-        raise Untaken(f"{place} cannot do what hosts.yaml asks for: {error}", UNREAD) from None
+        raise Undelivered(f"{place} cannot do what hosts.yaml asks for: {error}", UNREAD) from None
     except smtplib.SMTPException as error:  # smtplib makes one of them of a line that fails or falls silent
         cause = error.__context__
         said = why(cause, seconds) if isinstance(cause, OSError) else f"broke off ({type(error).__name__})"
-        raise Untaken(f"{place} {said}", tries(cause)) from None
+        raise Undelivered(f"{place} {said}", tries(cause)) from None
     except (OSError, ValueError) as error:
-        raise Untaken(f"{place} {why(error, seconds)}", tries(error)) from None
+        raise Undelivered(f"{place} {why(error, seconds)}", tries(error)) from None
     if refused:
         return f"{place} has taken it, but not for {', '.join(refused)}: {_first(refused)}"
     return f"{place} has taken it"

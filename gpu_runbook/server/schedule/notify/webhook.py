@@ -8,7 +8,7 @@ import urllib.request
 from typing import Any, Dict, Optional
 
 from gpu_runbook.common.foreign_text import quoted
-from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Untaken, tries, why
+from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered, tries, why
 
 ANSWER = 200  # characters of an answer that are shown
 LATER = (408, 425, 429)  # of the statuses that refuse a request, those that ask for it once more
@@ -32,19 +32,19 @@ def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: floa
     except urllib.error.HTTPError as error:
         raise _status(error) from None
     except urllib.error.URLError as error:
-        raise Untaken(why(error.reason, seconds), tries(error.reason)) from None
+        raise Undelivered(why(error.reason, seconds), tries(error.reason)) from None
     except OSError as error:
-        raise Untaken(why(error, seconds), tries(error)) from None
+        raise Undelivered(why(error, seconds), tries(error)) from None
     except (http.client.HTTPException, ValueError) as error:
-        raise Untaken(f"gave an answer that is no HTTP ({type(error).__name__})") from None
+        raise Undelivered(f"gave an answer that is no HTTP ({type(error).__name__})") from None
 
 
-def _status(error: urllib.error.HTTPError) -> Untaken:
+def _status(error: urllib.error.HTTPError) -> Undelivered:
     if 300 <= error.code < 400:
-        return Untaken(f"answered with status {error.code} (a redirect, which is not followed)", UNREAD)
+        return Undelivered(f"answered with status {error.code} (a redirect, which is not followed)", UNREAD)
     try:
         said = error.read(ANSWER).decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException):
         said = ""
     sentence = f"answered with status {error.code}" + (f": {quoted(said, ANSWER)}" if said else "")
-    return Untaken(sentence, REFUSED if 400 <= error.code < 500 and error.code not in LATER else TRIES)
+    return Undelivered(sentence, REFUSED if 400 <= error.code < 500 and error.code not in LATER else TRIES)

@@ -20,7 +20,7 @@ from gpu_runbook.server.verbs.state_make import make
 
 
 @dataclass(frozen=True)
-class Left:
+class Installation:
     """What was written (state, program, settings, crontab), our block of the crontab, and whether cron runs.
 
     `running` is None where that cannot be seen. `moved`: from where to where the state was moved, empty for most.
@@ -58,7 +58,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         if known is None:
             installation.forget(store)
         raise
-    return _told(Left(tuple(changed), block, crontab.is_running()))
+    return _told(Installation(tuple(changed), block, crontab.is_running()))
 
 
 def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -67,10 +67,10 @@ def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str
     who = {"who": request["who"], "laptop": request["laptop"]}
     done = state_move.answer({**asked, **who, "what": "root", "install": request}, emit)
     changed = ("state", "program", "settings", "crontab")
-    return _told(Left(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
+    return _told(Installation(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
 
 
-def _told(left: Left) -> Dict[str, Any]:
+def _told(left: Installation) -> Dict[str, Any]:
     told: Dict[str, Any] = encode(left)
     return told
 

@@ -23,7 +23,7 @@ SHOWN = 5  # of the newest actions and alerts
 
 
 @dataclass(frozen=True)
-class Left:
+class InstalledCheck:
     """What was left there, by whom and when; `every` is in seconds, `channels` are names."""
 
     version: str
@@ -46,7 +46,7 @@ class Untold:
 
 
 @dataclass(frozen=True)
-class Known:
+class Remembered:
     """What the rounds remember, as `state.State` has it."""
 
     at: Time = ""
@@ -60,7 +60,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Told:
+class PastEvent:
     """An action, or the title of an alert."""
 
     at: Time
@@ -76,10 +76,10 @@ class Shown:
     crontab: str  # our block, empty without one
     problem: str  # why the crontab cannot be read
     running: Optional[bool]  # whether cron does, None when that cannot be seen
-    installed: Optional[Left]
+    installed: Optional[InstalledCheck]
     there: bool  # whether the program is
-    state: Optional[Known]
-    told: Tuple[Told, ...]  # the newest actions and alerts, oldest first
+    state: Optional[Remembered]
+    told: Tuple[PastEvent, ...]  # the newest actions and alerts, oldest first
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -113,24 +113,24 @@ def _block(root: str) -> Any:
         return "", refusal.message
 
 
-def _installed(found: Installed) -> Left:
+def _installed(found: Installed) -> InstalledCheck:
     channels, every = found.settings.channels, found.settings.every
     who = (found.at, found.who, found.laptop)
-    return Left(found.version, found.program, *who, every, channels.names, bool(channels.heartbeat))
+    return InstalledCheck(found.version, found.program, *who, every, channels.names, bool(channels.heartbeat))
 
 
-def _known(found: State) -> Known:
+def _known(found: State) -> Remembered:
     pending = tuple(Untold(one.channel, one.why, one.since) for one in found.pending)
     rounds = (found.at, found.level, found.silent, found.rounds)
-    return Known(*rounds, found.alarms, found.restarts, pending, found.troubles)
+    return Remembered(*rounds, found.alarms, found.restarts, pending, found.troubles)
 
 
-def _told(store: Store) -> List[Told]:
+def _told(store: Store) -> List[PastEvent]:
     """The newest of what rounds have done and said, oldest first."""
-    told: List[Told] = []
+    told: List[PastEvent] = []
     for found, _ in history.read(place(store, HISTORY), ""):
         if found:
-            told += [Told(found.at, "action", text) for text in found.actions]
-            told += [Told(found.at, "alert", text) for text in found.alerts]
+            told += [PastEvent(found.at, "action", text) for text in found.actions]
+            told += [PastEvent(found.at, "alert", text) for text in found.alerts]
             del told[:-SHOWN]
     return told
