@@ -19,6 +19,7 @@ from gpu_runbook.laptop.inventory.entries import (
     Config,
     Consumer,
     Container,
+    EnvFileEntry,
     FolderEntry,
     Health,
     Host,
@@ -27,6 +28,7 @@ from gpu_runbook.laptop.inventory.entries import (
     Registry,
     Stream,
     Strict,
+    WatchEntry,
     about,
 )
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
