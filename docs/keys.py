@@ -50,7 +50,11 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "Is the code of an image green? Words in braces are put into texts: `{service}`, `{image}`, `{tag}`.",
     ),
     ("scan", shapes.Scan, "The report of Trivy or Grype that must be clean before a deploy."),
-    ("tree", shapes.FolderEntry, "Each directory under its path, absolute or below the server's root, which is `.` itself."),
+    (
+        "tree",
+        shapes.FolderEntry,
+        "Each directory under its path, absolute or below the server's root, which is `.` itself.",
+    ),
     ("models", shapes.ModelsEntry, "Dated directories of trained models, one of which the config points at."),
     ("health.disk", DiskHealth, "In percent, of space and of inodes."),
     ("health.gpu", GpuHealth, "In degrees Celsius; without them temperature is shown and not judged."),

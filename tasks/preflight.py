@@ -10,7 +10,7 @@ from tasks import front
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Door
-    from gpu_runbook.protocol.words import Check
+    from gpu_runbook.protocol.check import Check
     from tasks.visit import Visit
 
 
@@ -42,7 +42,7 @@ def check(
 
     def ask(door: Door) -> dict[str, Any]:
         from gpu_runbook.laptop.commands.health import worst
-        from gpu_runbook.protocol.words import encode
+        from gpu_runbook.protocol.check import encode
 
         rows = _rows(visit, door, tags)
         return {"level": worst(row.level for row in rows), "rows": [encode(row) for row in rows]}
@@ -61,7 +61,7 @@ def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     from gpu_runbook.laptop.commands import pause
     from gpu_runbook.laptop.deploy import preflight, snapshot
     from gpu_runbook.laptop.gates import ask as gating
-    from gpu_runbook.protocol.words import CRITICAL
+    from gpu_runbook.protocol.check import CRITICAL
 
     resolved = visit.resolved[door.host.name]
     with visit.screen.working(f"{door.host.name}: looking", short=True):

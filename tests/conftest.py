@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpu_runbook.server.system import memory
+from gpu_runbook.common import memory
 from sandbox import Sandbox, down, up
 from sandbox.machine import can_be_root
 from sandbox.place import CHECKOUT

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from gpu_runbook.common.foreign_text import one_line
-from gpu_runbook.server.system import memory
+from gpu_runbook.common import memory
+from gpu_runbook.protocol.foreign_text import one_line
 
 LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
 OBJECTION = "Error response from daemon: "  # docker says more after the line with the cause

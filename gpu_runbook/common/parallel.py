@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from gpu_runbook.protocol.words import UNKNOWN, Check
+from gpu_runbook.protocol.check import UNKNOWN, Check
 from gpu_runbook.server.rpc import server
 
 DEADLINE = 10.0  # seconds

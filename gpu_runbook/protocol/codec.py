@@ -7,9 +7,9 @@ import math
 import typing
 from typing import Any, Dict, Type, TypeVar
 
-from gpu_runbook.common.foreign_text import one_line
+from gpu_runbook.protocol.check import Malformed
+from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import Form
-from gpu_runbook.protocol.words import Malformed
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import os
 import re
 from typing import Dict, List, Optional, Tuple
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import ConfigFile
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files, guarded

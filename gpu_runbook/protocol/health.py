@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
+from gpu_runbook.protocol.check import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import ContainerName, Count, Path, ServiceName
-from gpu_runbook.protocol.words import OffsetFile, StreamAddress
 
 
 @dataclass(frozen=True)

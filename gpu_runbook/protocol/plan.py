@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+from gpu_runbook.protocol.check import OffsetFile, StreamAddress, encode
 from gpu_runbook.protocol.forms import (
     Action,
     Change,
@@ -39,7 +40,6 @@ from gpu_runbook.protocol.forms import (
     SpecHash,
     Time,
 )
-from gpu_runbook.protocol.words import OffsetFile, StreamAddress, encode
 
 SCHEMA = 1
 PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"  # what a watch says of a release

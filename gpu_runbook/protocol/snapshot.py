@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.check import Check, OffsetFile, StreamAddress
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.forms import (
     Annotated,
     ContainerId,
@@ -27,7 +28,6 @@ from gpu_runbook.protocol.forms import (
     text,
 )
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, IntendedStop, Occupant, Pause, Record, RunState
-from gpu_runbook.protocol.words import Check, OffsetFile, StreamAddress
 
 MaybeRun = Annotated[str, maybe(RunId)]
 MaybeImageId = Annotated[str, maybe(ImageId)]

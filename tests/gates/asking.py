@@ -9,7 +9,7 @@ from gpu_runbook.laptop.gates import ci
 from gpu_runbook.laptop.gates.target import Target
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.gate_entries import Ci
-from gpu_runbook.protocol.words import OK, WARNING, Check
+from gpu_runbook.protocol.check import OK, WARNING, Check
 from tests.gates.forge import HEAD, REPOSITORY, Forge
 
 TARGET = Target("annotation-queue", REPOSITORY, "1.0", f"registry.lan:5000/{REPOSITORY}@sha256:{'a' * 64}")

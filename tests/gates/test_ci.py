@@ -9,7 +9,7 @@ import pytest
 from gpu_runbook.laptop.gates import ci
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.gate_entries import Ci
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING
 from tests.gates import forge as forges
 from tests.gates.asking import GITEA, ROOT, TOKEN, ask
 from tests.gates.forge import HEAD, OTHER, Forge, combined, gitea_status, run, says, status

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.gate_entries import Ci
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN
 from tests.gates.asking import TARGET, by_command
 from tests.gates.forge import HEAD, REPOSITORY
 

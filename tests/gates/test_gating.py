@@ -15,7 +15,7 @@ import pytest
 from gpu_runbook.laptop.gates import ask
 from gpu_runbook.laptop.inputs.secret import DOTS
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from tests.gates import forge as forges
 from tests.gates.forge import HEAD, OTHER, Forge, gitea_status, says
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, trivy

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.gates import accepted_findings, ci, scan
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
-from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, Check
+from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, Check
 from tests.gates import forge as forges
 from tests.gates.forge import HEAD, OTHER, REPOSITORY, Forge, gitea_status, run, says, status
 from tests.gates.scans import NOW, TARGET, grype, hole, match, trivy

@@ -11,7 +11,7 @@ import pytest
 
 from gpu_runbook.laptop.gates import http
 from gpu_runbook.laptop.inputs.secret import Secret
-from gpu_runbook.protocol.words import OK, UNKNOWN
+from gpu_runbook.protocol.check import OK, UNKNOWN
 from tests.gates import forge as forges
 from tests.gates.asking import GITEA, ROOT, TOKEN, ask, by_command
 from tests.gates.forge import HEAD, REPOSITORY, Forge, gitea_status, run, says, status

@@ -14,7 +14,7 @@ import pytest
 from gpu_runbook.laptop.gates import scan
 from gpu_runbook.laptop.gates.target import Target
 from gpu_runbook.laptop.inventory.gate_entries import Scan
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, REPOSITORY, TARGET, grype, hole, hours_ago, match, trivy
 
 OTHER = f"sha256:{'c' * 64}"

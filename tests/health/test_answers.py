@@ -8,8 +8,8 @@ import time
 import pytest
 
 from gpu_runbook.common.command import GRACE
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, StreamAddress
 from gpu_runbook.protocol.health import DiskLimits
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, StreamAddress
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS
 from sandbox import Sandbox, run_inside, set_gpu
 from sandbox.machine import wait_until

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING
 from gpu_runbook.server.checks.container import LOOP
 from sandbox import finish, run_inside, start_publishing, stop
 from tests import real

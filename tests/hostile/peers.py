@@ -12,12 +12,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gpu_runbook.common.foreign_text import LONGEST
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.laptop.rpc.call import MESSAGE_LIMIT
+from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
+from gpu_runbook.protocol.foreign_text import LONGEST
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.protocol.plan import BatchMarks, Record
-from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
 from gpu_runbook.server.checks import batch, container, disk, gpu
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry

@@ -39,11 +39,11 @@ from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal import spool
 from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import Check, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Pause, RunState
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
 from gpu_runbook.protocol.snapshot import Checkpoint, Snapshot
-from gpu_runbook.protocol.words import Check, encode
 from gpu_runbook.server.checks.env_file import Difference
 from gpu_runbook.server.models.choices import Choice, Choices
 from gpu_runbook.server.models.model_files import ModelFile

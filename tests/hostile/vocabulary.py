@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gpu_runbook.protocol import health, plan, rounds, snapshot, words
+from gpu_runbook.protocol import check, health, plan, rounds, snapshot
+from gpu_runbook.protocol.check import Malformed, encode
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import Malformed, encode
 from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.run import swap
@@ -34,7 +34,7 @@ def kinds(*modules: ModuleType) -> list[type[Any]]:
 
 KINDS = [
     *kinds(
-        words,
+        check,
         plan,
         snapshot,
         swap,

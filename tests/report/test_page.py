@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator
 
 from gpu_runbook.laptop.report.values import ServerReport, moment
-from gpu_runbook.protocol.words import Check
+from gpu_runbook.protocol.check import Check
 from tests.report import made
 from tests.report.conftest import DESKTOP, PHONE, Open, Opened, written
 

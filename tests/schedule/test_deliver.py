@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.schedule.presets import PRESETS
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.server.schedule.notify import channels, delivery
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Settings, Webhook

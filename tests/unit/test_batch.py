@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.protocol.check import OK, UNKNOWN
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.protocol.words import OK, UNKNOWN
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker.engine import Engine
 

@@ -11,8 +11,8 @@ import pytest
 from gpu_runbook.laptop.deploy import preflight
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.gate_entries import Ci
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.snapshot import BatchState
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed
 
 

@@ -17,9 +17,9 @@ import pytest
 from gpu_runbook.common import humanize, run_id
 from gpu_runbook.common.parallel import Question
 from gpu_runbook.laptop.deploy import clocks
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import Watch as WatchTerms
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.server.checks import container, disk, offset, schedule, suite
 from gpu_runbook.server.docker import containers
 from gpu_runbook.server.docker.engine import Engine

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from gpu_runbook.protocol.check import Check, Malformed, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch, spec_hash
-from gpu_runbook.protocol.words import Check, Malformed, encode
 from tests.hostile.values import values
 
 SPEC = Spec(f"azaion/queue@sha256:{'0' * 64}", mounts=("/azaion:/azaion",), environment={"TZ": "UTC"})

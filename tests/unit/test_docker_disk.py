@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker.disk import trouble
 from gpu_runbook.server.docker.engine import Engine, EngineError

@@ -10,9 +10,9 @@ import pytest
 
 from gpu_runbook.laptop.commands import diff
 from gpu_runbook.laptop.commands.diff import Comparison, Version
+from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
 from gpu_runbook.protocol.plan import ConfigFile, IntendedStop, RunState
 from gpu_runbook.protocol.snapshot import BatchState
-from gpu_runbook.protocol.words import CRITICAL, WARNING, Check
 from tests.unit.scene import QUEUE, REPOSITORY, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
 CONFIG = ConfigFile("/azaion/config.yaml", "")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import gpu_runbook.server.docker.commands
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import process, recovery, rollout, stop_start, swap, unstage, watch

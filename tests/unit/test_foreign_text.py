@@ -20,7 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_runbook.common.command import Ended
-from gpu_runbook.common.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
 from gpu_runbook.laptop.commands import models_text
 from gpu_runbook.laptop.deploy import journal_text, run
 from gpu_runbook.laptop.errors import BadInput, RunbookError
@@ -33,11 +32,12 @@ from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.terminal import sanitize
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import CRITICAL, Check, Malformed, Refusal
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import CRITICAL, Check, Malformed, Refusal
 from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_support, log_tail
 from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.docker import disk as docker_disk

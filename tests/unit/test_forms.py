@@ -7,9 +7,9 @@ from typing import Optional
 
 import pytest
 
+from gpu_runbook.protocol.check import Malformed
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import ContainerId, Digest, Grace, ReleaseId, ServiceName, Time, has, kept
-from gpu_runbook.protocol.words import Malformed
 from tests.hostile.forms import ALL, NEVER, ONE, RIGHT, RUN, WRONG
 
 TAKES = {  # the little of it that a form is there for, or that does no harm

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common.command import Ended
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN
 from gpu_runbook.server.checks import gpu_support, hung_nvidia_smi
 from gpu_runbook.server.checks.gpu_support import HOOK, Driver, docker, driver
 from gpu_runbook.server.docker.engine import Engine

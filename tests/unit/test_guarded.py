@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.common import command
+from gpu_runbook.common import command, memory
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import OffsetFile, Refusal
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.protocol.words import OffsetFile, Refusal
 from gpu_runbook.server.checks import batch, directories, env_file, preflight
 from gpu_runbook.server.checks.env_file import EnvFile
 from gpu_runbook.server.docker.engine import Engine
@@ -29,7 +29,7 @@ from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay, stage, swap
 from gpu_runbook.server.run.swap import ConfigSwap
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded, memory
+from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.link_makers import WritableFolder
 from gpu_runbook.server.verbs import env, model_use, setup
 from gpu_runbook.server.verbs.state_make import make
@@ -321,7 +321,7 @@ def without_room(config: ConfigSwap) -> str:
     program = (
         "import json, resource, sys\n"
         "from gpu_runbook.server.run.swap import ConfigSwap, put_config_back\n"
-        "from gpu_runbook.protocol.words import Refusal\n"
+        "from gpu_runbook.protocol.check import Refusal\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "try: put_config_back(ConfigSwap(**json.loads(sys.argv[1])))\n"
         "except Refusal as refusal: print(refusal.message)"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.commands.history import lines, shown, told
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history

@@ -14,8 +14,8 @@ import pytest
 import gpu_runbook.server.docker.commands
 from gpu_runbook.common.command import Ended
 from gpu_runbook.laptop.rpc.bundle import FOLDER
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.plan import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, StepFailed, labels
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import preconditions, recovery, stage, stop_start

@@ -15,8 +15,8 @@ from gpu_runbook.laptop.deploy.plan import deploy_plan
 from gpu_runbook.laptop.gates import scan
 from gpu_runbook.laptop.gates.target import Target
 from gpu_runbook.laptop.inventory.gate_entries import Scan
+from gpu_runbook.protocol.check import UNKNOWN, Malformed
 from gpu_runbook.protocol.plan import ConfigFile, spec_hash
-from gpu_runbook.protocol.words import UNKNOWN, Malformed
 from gpu_runbook.server.checks import directories
 from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.docker.commands import create_command, labels

@@ -20,9 +20,9 @@ from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import ContainerId
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.verbs import logs as verb

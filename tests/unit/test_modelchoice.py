@@ -16,9 +16,9 @@ from gpu_runbook.laptop.commands.models import ModelTerms, ModelWish
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import ConfigFile
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.models import choices
 from gpu_runbook.server.models.choices import Choice, Choices, Verified

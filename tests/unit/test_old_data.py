@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import crontab, history

@@ -10,8 +10,8 @@ import pytest
 from gpu_runbook.laptop.commands import status
 from gpu_runbook.laptop.commands.pause import rows, seconds, told
 from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.protocol.check import WARNING, Refusal
 from gpu_runbook.protocol.plan import Pause
-from gpu_runbook.protocol.words import WARNING, Refusal
 from gpu_runbook.server.state import jsonfile, pause
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import pause as pausing

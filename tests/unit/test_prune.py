@@ -11,8 +11,8 @@ import pytest
 
 from gpu_runbook.laptop.commands import prune
 from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.retention import after_run, candidates
 from gpu_runbook.server.retention.candidates import Needed, Thing, brought, may_go

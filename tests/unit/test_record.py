@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.protocol.plan import Placed, Record, Release, Spec
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.state_make import make

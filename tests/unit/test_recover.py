@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runbook.protocol.check import OffsetFile, encode
 from gpu_runbook.protocol.plan import Placed, Plan, Record, Release
-from gpu_runbook.protocol.words import OffsetFile, encode
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.queue import offset

@@ -19,8 +19,8 @@ from gpu_runbook.laptop.report.page import TEMPLATES, embedded, fingerprint, pag
 from gpu_runbook.laptop.report.timeline import Stretch, coarse, share, stretches, summary
 from gpu_runbook.laptop.report.values import Course, course, step
 from gpu_runbook.laptop.report.view import view
+from gpu_runbook.protocol.check import LEVELS, Check
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import LEVELS, Check
 from tests.unit.rounds import AT, CHECK, END, HOUR, at, levels, report, steady
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.protocol.check import CRITICAL, Check, Refusal, encode
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
-from gpu_runbook.protocol.words import CRITICAL, Check, Refusal, encode
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import repair, restart_policy

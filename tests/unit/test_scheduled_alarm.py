@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.server.schedule.notify.policy import Alarms, judge
 
 EVERY, REPEAT = 300.0, 14400.0

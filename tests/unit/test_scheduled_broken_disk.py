@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.common.parallel import Question
+from gpu_runbook.protocol.check import CRITICAL, OK, Check, Refusal, encode
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import Pause
-from gpu_runbook.protocol.words import CRITICAL, OK, Check, Refusal, encode
 from gpu_runbook.server.checks import disk as room
 from gpu_runbook.server.checks import schedule as row
 from gpu_runbook.server.schedule import main, restart_policy

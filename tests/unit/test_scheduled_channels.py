@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
+from gpu_runbook.protocol.check import LEVELS, OK, SKIPPED, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
-from gpu_runbook.protocol.words import LEVELS, OK, SKIPPED, Check
 from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.message import SIGNS, Message, compose, legible, simple

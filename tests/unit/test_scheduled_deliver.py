@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.schedule.presets import PRESETS
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels, delivery, webhook

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.server.schedule.standstill import Standstill, judge
 
 EVERY, STALE = 300.0, 1800.0

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check, encode
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
-from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check, encode
 from gpu_runbook.server.checks import schedule
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import webhook

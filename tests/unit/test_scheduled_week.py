@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check
 from gpu_runbook.server.schedule import history, standstill
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import policy

@@ -16,7 +16,7 @@ import pytest
 from gpu_runbook.laptop.errors import RunbookError
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.terminal.screen import MOST_LINES, Screen, put, show_error
-from gpu_runbook.protocol.words import CRITICAL, Check
+from gpu_runbook.protocol.check import CRITICAL, Check
 from sandbox.place import CHECKOUT
 from tests.unit.nasty import MARKUP, ROW, TEXTS, rows
 

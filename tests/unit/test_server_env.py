@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gpu_runbook.laptop.commands import env
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING
 from gpu_runbook.server.checks import env_file
 from gpu_runbook.server.checks.env_file import Difference, EnvFile, compared, parse
 from gpu_runbook.server.docker.engine import Engine

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.schedule import crontab, installation
 from gpu_runbook.server.schedule import state as states

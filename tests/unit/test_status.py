@@ -12,9 +12,9 @@ import pytest
 from gpu_runbook.laptop.commands import status
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check, OffsetFile
 from gpu_runbook.protocol.plan import ConfigFile, RunState
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check, OffsetFile
 from gpu_runbook.server.checks import preflight
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.state.store import Store, find_store

@@ -12,9 +12,9 @@ import pytest
 from gpu_runbook.laptop.deploy import snapshot, workflow
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import CRITICAL, OK, Check
 from gpu_runbook.protocol.plan import RunState
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.protocol.words import CRITICAL, OK, Check
 from tests.unit import scene
 
 RUN = "20260420-101112-abcd"

@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 
 from gpu_runbook.laptop.schedule import timeline
 from gpu_runbook.laptop.schedule.client import SeenRounds
+from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, SKIPPED, UNKNOWN, WARNING
 
 AT = "2026-04-20T12:00:00Z"
 END = datetime(2026, 4, 20, 12, tzinfo=timezone.utc)

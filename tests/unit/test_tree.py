@@ -10,7 +10,7 @@ import pytest
 
 from gpu_runbook.laptop.deploy import snapshot
 from gpu_runbook.laptop.inventory.entries import FolderEntry as Entry
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED
 from gpu_runbook.server.checks import directories
 from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.state.store import find_store

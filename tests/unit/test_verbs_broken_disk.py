@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.protocol.check import UNKNOWN, Check, encode
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Occupant, Placed, Plan, Record, Spec, Watch
-from gpu_runbook.protocol.words import UNKNOWN, Check, encode
 from gpu_runbook.server.models.model_files import ModelFile
 from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.rpc import server

@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpu_runbook.common.foreign_text import named, quoted
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy import preflight
 from gpu_runbook.laptop.deploy.plan import Order, deploy_plan
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Inventory, Service
+from gpu_runbook.protocol.check import WARNING, encode
+from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import Occupant, Placed, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
-from gpu_runbook.protocol.words import WARNING, encode
 
 UNSEEN = ("record", "notes", "model")  # rows that say what could not be read, and so was not compared
 

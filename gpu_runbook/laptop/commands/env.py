@@ -18,8 +18,8 @@ from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Servic
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import Malformed, encode
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import Malformed, encode
 from gpu_runbook.server.checks.env_file import MISSING, UNREADABLE, Difference, EnvFile, sentences
 from gpu_runbook.server.verbs.env import Compared
 

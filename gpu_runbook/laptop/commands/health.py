@@ -14,10 +14,10 @@ from gpu_runbook.laptop.inventory import model
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Time, has
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
 
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
 _WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)

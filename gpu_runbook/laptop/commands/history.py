@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import LONGEST, named, one_line
 from gpu_runbook.laptop.deploy import journal_text
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.rpc.call import ask, entry
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.words import encode
+from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import NAME, one_line, quoted
 from gpu_runbook.laptop.deploy.run import SILENCE, come_back
 from gpu_runbook.laptop.deploy.snapshot import marks_of
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
@@ -22,8 +21,9 @@ from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.laptop.terminal.spool import Spool
+from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.docker.engine import fits
 from gpu_runbook.server.verbs.logs import LogMark, newer
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gpu_runbook.common import foreign_text, humanize
-from gpu_runbook.common.foreign_text import quoted
-from gpu_runbook.protocol.words import encode
+from gpu_runbook.common import humanize
+from gpu_runbook.protocol import foreign_text
+from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.server.models.choices import Choice
 from gpu_runbook.server.models.model_files import CHANGED, WHOLE, ModelFile
 from gpu_runbook.server.verbs.models import Models

@@ -11,10 +11,10 @@ from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.check import Check, Malformed, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Pause
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.protocol.words import Check, Malformed, encode
 from gpu_runbook.server.state.pause import RESUME, said, until
 
 SHORTEST, LONGEST = 60, 30 * 86400  # seconds

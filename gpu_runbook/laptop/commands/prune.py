@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import LONGEST, one_line
 from gpu_runbook.laptop.deploy.recovery import mended
 from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
@@ -17,8 +16,9 @@ from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.plan import RunState
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.retention.candidates import FILE, JOURNAL, Thing
 from gpu_runbook.server.verbs.prune import SLOW, Pruned
 

@@ -19,8 +19,8 @@ from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import Malformed, encode
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import Malformed, encode
 from gpu_runbook.server.verbs.setup import Done
 
 # What may be asked of root, and the words it takes beside a directory.

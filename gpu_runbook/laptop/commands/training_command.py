@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import named, quoted
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy.snapshot import local_tag, marks_of
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact, Refused
@@ -16,10 +15,11 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.check import Malformed, encode
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
-from gpu_runbook.protocol.words import Malformed, encode
 from gpu_runbook.server.docker.commands import create_command
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.verbs.training_command import NextRun

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 Line = dict[str, Any]
 

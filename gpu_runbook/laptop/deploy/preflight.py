@@ -12,9 +12,9 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import nearest, printable
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.plan import Release
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 
 ENV = ".env"
 GROUND = ("root", "sessions", "state")  # without these nothing can be carried out at all

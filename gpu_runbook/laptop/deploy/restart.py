@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from gpu_runbook.common.foreign_text import named
 from gpu_runbook.common.run_id import following
 from gpu_runbook.laptop.commands import pause, status
 from gpu_runbook.laptop.deploy import workflow
@@ -16,9 +15,10 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory, Service
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.check import CRITICAL, WARNING, encode
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.protocol.words import CRITICAL, WARNING, encode
 
 RESTART, STOP = "restart", "stop"
 

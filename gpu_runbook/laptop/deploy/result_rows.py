@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import quoted
 from gpu_runbook.laptop.inventory.entries import DiskHealth
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.foreign_text import quoted
 
 Line = dict[str, Any]
 

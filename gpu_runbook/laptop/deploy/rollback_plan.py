@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from gpu_runbook.common.foreign_text import named
 from gpu_runbook.common.run_id import following
 from gpu_runbook.laptop.deploy.plan import Order, frame, occupant, step_today
 from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Occupant, Placed, Plan, Release
 from gpu_runbook.protocol.snapshot import Snapshot
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpu_runbook.common.foreign_text import LONGEST, one_line
 from gpu_runbook.laptop.errors import (
     BadInput,
     Cancelled,
@@ -22,10 +21,11 @@ from gpu_runbook.laptop.errors import (
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, entry
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal import interrupts
+from gpu_runbook.protocol.check import Malformed, encode
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import ReleaseId, RunId, has, kept
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.words import Malformed, encode
 from gpu_runbook.server.docker.commands import PATIENCE, QUICK
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3

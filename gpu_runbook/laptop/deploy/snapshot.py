@@ -14,10 +14,10 @@ from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.check import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
-from gpu_runbook.protocol.words import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
 from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.checks.env_file import EnvFile
 

@@ -8,14 +8,14 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from gpu_runbook.common.foreign_text import LONGEST, named, one_line
 from gpu_runbook.laptop.errors import BadInput, LostContact, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, read
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.words import Check
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.server.verbs.state_move import Moved
 
 SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory, Service
+from gpu_runbook.protocol.check import SKIPPED, Check
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.protocol.words import SKIPPED, Check
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.gates.target import Target

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpu_runbook.common import command
-from gpu_runbook.common.foreign_text import named, one_line, quoted
 from gpu_runbook.common.humanize import several
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.gates import forges
@@ -17,8 +16,9 @@ from gpu_runbook.laptop.gates.target import Target
 from gpu_runbook.laptop.inputs.secret import Secret, masked, spellings
 from gpu_runbook.laptop.inventory.gate_entries import OF_THE_ENVIRONMENT, Ci
 from gpu_runbook.laptop.inventory.problems import printable
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.forms import Annotated, has, text
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 
 Revision = Annotated[str, text("a commit", "[0-9a-f]{7,64}")]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from gpu_runbook.common.foreign_text import LONGEST, one_line
 from gpu_runbook.laptop.inventory.problems import printable
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 T = TypeVar("T")
 

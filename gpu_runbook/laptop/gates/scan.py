@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 from gpu_runbook.common import command
-from gpu_runbook.common.foreign_text import one_line
 from gpu_runbook.common.humanize import span
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.gates import accepted_findings, scan_reports, scan_verdict
@@ -21,7 +20,8 @@ from gpu_runbook.laptop.gates.target import Target
 from gpu_runbook.laptop.inputs.secret import masked
 from gpu_runbook.laptop.inventory.gate_entries import Scan
 from gpu_runbook.laptop.inventory.problems import printable
-from gpu_runbook.protocol.words import CRITICAL, UNKNOWN, Check
+from gpu_runbook.protocol.check import CRITICAL, UNKNOWN, Check
+from gpu_runbook.protocol.foreign_text import one_line
 
 LIMIT = 64 << 20  # bytes of a report
 FINE = {"Trivy": (0, 1), "Grype": (0, 2)}  # exit statuses of a scanner that did its work

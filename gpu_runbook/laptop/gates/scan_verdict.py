@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
-from gpu_runbook.common.foreign_text import named, quoted
 from gpu_runbook.common.humanize import span
 from gpu_runbook.laptop.gates.accepted_findings import Allowance
 from gpu_runbook.laptop.gates.parsing import few
 from gpu_runbook.laptop.gates.scan_reports import OTHER, SEVERITIES, Finding, Report
-from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.foreign_text import named, quoted
 
 GRAVE = SEVERITIES[:2]
 LESSER = {severity: severity.lower() for severity in SEVERITIES[2:]} | {OTHER: "of unknown severity"}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NoReturn
 from urllib.parse import quote, quote_plus, unquote
 
-from gpu_runbook.common.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 DOTS = "•••"
 LONG_ENOUGH = 6  # characters: a shorter text is in too many others to be recognised by it

@@ -9,7 +9,7 @@ from itertools import pairwise
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.report import clock
 from gpu_runbook.laptop.report.values import Course, ServerReport, level
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 
 GAP = "gap"  # no round where there should have been one
 WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK, SKIPPED, GAP)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from gpu_runbook.protocol.check import LEVELS, UNKNOWN, Check
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import LEVELS, UNKNOWN, Check
 from gpu_runbook.server.docker import containers
 from gpu_runbook.server.verbs.history import PastRun
 

@@ -15,7 +15,7 @@ from gpu_runbook.laptop.report.events import MOST_EVENTS, Event, EventMark, Run
 from gpu_runbook.laptop.report.plots import as_json, figures
 from gpu_runbook.laptop.report.timeline import Stretch, Strip
 from gpu_runbook.laptop.report.values import Course, ServerReport, course, level
-from gpu_runbook.protocol.words import CRITICAL, LEVELS, OK, SKIPPED, Check
+from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, SKIPPED, Check
 
 FIRST = 8  # rows of a list that are seen at once
 MOST_ROWS = 200  # of a list, unfolded

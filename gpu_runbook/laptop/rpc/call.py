@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import LONGEST, one_line, quoted
 from gpu_runbook.laptop.errors import (
     BadInput,
     CannotConnect,
@@ -26,8 +25,9 @@ from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.ssh.session import Call, Door
 from gpu_runbook.laptop.terminal import traceback
 from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.protocol.check import Malformed
 from gpu_runbook.protocol.codec import LARGEST, decode
-from gpu_runbook.protocol.words import Malformed
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line, quoted
 
 SILENCE = 20.0  # seconds; a server that works beats every 3
 ANSWER = 300.0  # seconds for an answer to which no bound of its own is known

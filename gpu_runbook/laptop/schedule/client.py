@@ -23,9 +23,9 @@ from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry, read
 from gpu_runbook.laptop.schedule import settings as making
 from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.protocol.check import Check, encode
 from gpu_runbook.protocol.forms import Count, Time
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import Check, encode
 from gpu_runbook.server.schedule.settings import Settings
 from gpu_runbook.server.verbs.history import PastRun
 from gpu_runbook.server.verbs.schedule.install import Installation

@@ -17,8 +17,8 @@ from gpu_runbook.laptop.inputs.secret import Secret, spellings
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory
 from gpu_runbook.laptop.inventory.schedule_entries import PORTS, WEBHOOKS, Alert
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
+from gpu_runbook.protocol.check import OK, WARNING, Check, encode
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import OK, WARNING, Check, encode
 from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Restart, Settings, Webhook, keyed_hash
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from gpu_runbook import __version__
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.words import OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 CRON = "systemctl enable --now cron (or crond)"
 

@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import LONGEST, one_line
 from gpu_runbook.laptop.schedule.client import SeenRounds
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, encode
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, encode
 from gpu_runbook.server.schedule.history import slim
 
 SIGNS = {CRITICAL: "█", UNKNOWN: "?", WARNING: "▄", OK: "·", SKIPPED: "-"}  # worst first

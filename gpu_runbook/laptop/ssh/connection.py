@@ -13,11 +13,11 @@ from fabric.connection import derive_shorthand
 from paramiko import Channel, ChannelException, SSHConfig, SSHException, Transport
 from paramiko.ssh_exception import IncompatiblePeer
 
-from gpu_runbook.common.foreign_text import quoted
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.ssh.auth import Credentials, Login
 from gpu_runbook.laptop.ssh.host_keys import DEFAULT_FILES, KnownHosts, known_name, preferred
 from gpu_runbook.laptop.ssh.sockets import Piped, dial
+from gpu_runbook.protocol.foreign_text import quoted
 
 SAID = 200  # characters of what the other side says
 KEEPALIVE = 15  # seconds between the packets that keep firewalls open and let the kernel find a dead peer

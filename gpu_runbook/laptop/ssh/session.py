@@ -14,11 +14,11 @@ from fabric import Config, Connection
 from paramiko import Channel, ChannelException, Message, SSHConfig, SSHException, Transport
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
-from gpu_runbook.common.foreign_text import quoted
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh.auth import Credentials
 from gpu_runbook.laptop.ssh.connection import StrictConnection, Terms, route, unread_includes
+from gpu_runbook.protocol.foreign_text import quoted
 
 BLOCK = 1 << 16  # bytes read at a time
 COMPLAINT = 1 << 16  # bytes kept of what a command says on standard error

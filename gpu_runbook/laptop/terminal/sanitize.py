@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gpu_runbook.common.foreign_text import GONE
+from gpu_runbook.protocol.foreign_text import GONE
 
 MOST = 1 << 15  # characters of a line, however long the answer was that it is made of
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpu_runbook.laptop.errors import RunbookError
 from gpu_runbook.laptop.terminal.sanitize import line
-from gpu_runbook.protocol.words import Check
+from gpu_runbook.protocol.check import Check
 
 if TYPE_CHECKING:
     from rich.console import Console

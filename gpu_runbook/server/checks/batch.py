@@ -10,10 +10,10 @@ import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gpu_runbook.common import command, humanize
-from gpu_runbook.common.foreign_text import named, one_line, quoted
+from gpu_runbook.protocol.check import OK, UNKNOWN, Check
+from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import Checkpoint, Wanted
-from gpu_runbook.protocol.words import OK, UNKNOWN, Check
 from gpu_runbook.server.checks.gpu_support import Driver, query
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.docker.batch_runs import is_listed_run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from gpu_runbook.common.foreign_text import named
-from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.server.queue import stream
 
 _HINTS = {

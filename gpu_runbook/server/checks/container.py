@@ -7,8 +7,8 @@ import time
 from typing import Any, Dict, Optional
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import named, quoted
-from gpu_runbook.protocol.words import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.server.docker import engine
 
 LOOP = 10.0  # seconds a container must be up before the engine itself takes it out of its restart loop

@@ -8,8 +8,8 @@ import stat
 from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple
 
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.forms import Mode, Owner, Path
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import ids, may_give
 

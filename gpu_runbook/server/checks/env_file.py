@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Pattern, Tuple
 
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.forms import Annotated, EnvName, Mode, Owner, Path, ServiceName, text
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import ids, shared, unread
 

@@ -8,8 +8,8 @@ import threading
 from typing import Any, Dict, List, Optional
 
 from gpu_runbook.common import command, humanize
-from gpu_runbook.common.foreign_text import named, one_line, quoted
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
+from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.docker.engine import NONE, Engine
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Sequence
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.foreign_text import quoted
-from gpu_runbook.protocol.words import OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.server.docker.engine import Engine, EngineError
 
 LINES = 20

@@ -9,9 +9,9 @@ import shlex
 import stat
 from typing import Any, Dict, List, Tuple
 
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.plan import owner
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs

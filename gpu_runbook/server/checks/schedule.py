@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple
 
 from gpu_runbook.common import humanize
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify.waiting import held, moment_of
 from gpu_runbook.server.schedule.settings import SETTINGS, STATE, Installed, keyed_hash, place

@@ -8,8 +8,8 @@ import stat
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
+from gpu_runbook.protocol.check import CRITICAL, LABEL, OK, WARNING, Check, Refusal
 from gpu_runbook.protocol.forms import Path, kept
-from gpu_runbook.protocol.words import CRITICAL, LABEL, OK, WARNING, Check, Refusal
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import reach
 from gpu_runbook.server.docker.engine import Engine

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 from gpu_runbook.common.command import Ended, run
+from gpu_runbook.protocol.check import LABEL
 from gpu_runbook.protocol.plan import BatchMarks, Spec
-from gpu_runbook.protocol.words import LABEL
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.containers import lives, policy_of
 from gpu_runbook.server.docker.engine import Engine, EngineError

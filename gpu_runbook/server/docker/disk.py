@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gpu_runbook.common.foreign_text import named
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.server.docker.engine import Engine, EngineError
 
 LEAST = 1 << 16  # bytes: what a start writes down

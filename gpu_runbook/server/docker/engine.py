@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from gpu_runbook.common.foreign_text import one_line
+from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import ContainerId, Form, ImageId, Time, has
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.unix_http import Answer, request
 
 DEFAULT = "unix:///var/run/docker.sock"

@@ -7,7 +7,7 @@ import json
 import urllib.parse
 from typing import Any, Dict, Optional, Tuple
 
-from gpu_runbook.common.foreign_text import one_line
+from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import Digest
 from gpu_runbook.server.docker.engine import Engine
 

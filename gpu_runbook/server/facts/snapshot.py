@@ -9,11 +9,11 @@ import socket
 import time
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from gpu_runbook.common.foreign_text import named
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchMarks, Occupant, Record
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot, Wanted
-from gpu_runbook.protocol.words import CRITICAL, WARNING, Check
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.batch_containers import recognised

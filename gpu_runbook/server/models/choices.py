@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import Malformed, Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Count, MaybeTime, Place, RunId, Time
 from gpu_runbook.protocol.plan import ConfigFile
-from gpu_runbook.protocol.words import Malformed, Refusal, encode
 from gpu_runbook.server.models.model_files import CHANGED, DAMAGED, WHOLE, ModelFile, Sha256
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files, guarded

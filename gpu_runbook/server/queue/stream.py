@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from gpu_runbook.common.foreign_text import one_line
-from gpu_runbook.protocol.words import StreamAddress
+from gpu_runbook.protocol.check import StreamAddress
+from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.server.queue import tcp
 
 FRAME_LIMIT = 1 << 20  # bytes of any frame that is kept; chunks may be longer, of them only the head is

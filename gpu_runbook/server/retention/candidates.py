@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
 
+from gpu_runbook.protocol.check import Malformed, Refusal
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Annotated, ContainerId, Count, Place, has, text
 from gpu_runbook.protocol.plan import BatchMarks, Plan, Record, Release
-from gpu_runbook.protocol.words import Malformed, Refusal
 from gpu_runbook.server.docker import ours
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine

@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.server.rpc import server
 
 KILLED = ("the process that was to do it was killed", "see fab status", "person")

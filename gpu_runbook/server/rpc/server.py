@@ -19,7 +19,7 @@ import traceback
 from types import FrameType
 from typing import Any, Dict, NoReturn, Optional
 
-from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.protocol.check import Refusal
 
 BEAT = 3.0  # seconds of silence after which a beat says that the work goes on
 GRACE = 5.0  # seconds a verb has for ending its children when nobody listens any more

@@ -6,9 +6,9 @@ import dataclasses
 import os
 from typing import Optional, Sequence
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import PROVEN, UNPROVEN, Placed, Record, Release
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from gpu_runbook.common.foreign_text import named
-from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.docker.containers import occupants

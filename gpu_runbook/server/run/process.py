@@ -7,9 +7,9 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional
 
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.rpc import server

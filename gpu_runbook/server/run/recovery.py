@@ -6,16 +6,16 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
+from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import Malformed, Refusal
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
 from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
-from gpu_runbook.protocol.words import Malformed, Refusal
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.run import leftovers, release, stop_start, unfinished
-from gpu_runbook.server.run.remedies import ways_out
 from gpu_runbook.server.run.swap import Swap, back, close
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals

@@ -7,8 +7,8 @@ import os
 from typing import Any, Dict, List, Sequence, Tuple
 
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Placed, Plan, Record, Release
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.commands import QUICK, Docker
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run.swap import Swap

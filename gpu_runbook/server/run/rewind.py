@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import alike

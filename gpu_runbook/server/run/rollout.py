@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.plan import FAILED, UNPROVEN, ConsumerStep
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import felled, lives, moment, outage
 from gpu_runbook.server.queue import offset

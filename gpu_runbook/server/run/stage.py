@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed, labels
 from gpu_runbook.server.run import rewind

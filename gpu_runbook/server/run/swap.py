@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, Count, Grace, Mode, Path, Restart, ServiceName
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.commands import AtFault, Docker, StepFailed, StillRuns
 from gpu_runbook.server.docker.containers import between_restarts, lives, moment
 from gpu_runbook.server.queue import offset

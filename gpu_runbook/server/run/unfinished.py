@@ -6,8 +6,8 @@ import os
 import time
 from typing import Any, Dict, List, Sequence, Set
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.state.journal import Journal, now

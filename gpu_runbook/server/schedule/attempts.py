@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, List, TypeVar
 
-from gpu_runbook.protocol.words import CRITICAL, Check
+from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.server.rpc import server
 
 NAME = "scheduled check"

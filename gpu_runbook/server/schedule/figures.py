@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Sequence
 
+from gpu_runbook.protocol.check import OK, SKIPPED, Check
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.protocol.words import OK, SKIPPED, Check
 from gpu_runbook.server.checks import suite
 
 

@@ -9,9 +9,9 @@ import shutil
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Dict, Iterator, Optional, Tuple
 
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.system import files
 
 MOST = 20 << 20  # bytes, however little time that is

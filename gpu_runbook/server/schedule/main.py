@@ -11,7 +11,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 from gpu_runbook.server.rpc import server
 from gpu_runbook.server.schedule.notify import delivery
 from gpu_runbook.server.schedule.notify.message import compose

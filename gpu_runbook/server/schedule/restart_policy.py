@@ -8,8 +8,8 @@ from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.parallel import ask_all
+from gpu_runbook.protocol.check import CRITICAL, Check, Refusal
 from gpu_runbook.protocol.health import Request
-from gpu_runbook.protocol.words import CRITICAL, Check, Refusal
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.schedule import repair

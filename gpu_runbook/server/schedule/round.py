@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from gpu_runbook.common.foreign_text import LONGEST, one_line
 from gpu_runbook.common.parallel import ask_all
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.schedule import history, metrics, repair, silence, standstill

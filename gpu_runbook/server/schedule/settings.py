@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.protocol.forms import Count, Grace, Path, Port, ServiceName, Time
 from gpu_runbook.protocol.forms import Restart as Policy
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.plan import BatchMarks
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.state.store import Store
 
 PROGRAM, SETTINGS, STATE, HISTORY, LOCK = "check.pyz", "settings.json", "state.json", "history.jsonl", "lock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.common import humanize
-from gpu_runbook.protocol.words import WARNING, Check
+from gpu_runbook.protocol.check import WARNING, Check
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.state import lock, pause
 from gpu_runbook.server.state.store import Store

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from gpu_runbook.common import humanize
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.forms import Offset
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, WARNING, Check
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Count, KeptLevel, RunId, ServiceName, Time
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.notify.policy import Alarm
 from gpu_runbook.server.schedule.standstill import Standstill

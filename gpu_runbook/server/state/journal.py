@@ -10,9 +10,9 @@ import time
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.forms import RunId, Time, has, kept
 from gpu_runbook.protocol.plan import RunState
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.state.store import ROOM, SPARE, Store
 from gpu_runbook.server.system import files
 

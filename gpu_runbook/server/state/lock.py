@@ -9,9 +9,9 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from gpu_runbook.common.foreign_text import NAME, one_line
+from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.foreign_text import NAME, one_line
 from gpu_runbook.protocol.forms import RunId, kept
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.state.journal import runs, state
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Optional, Tuple
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import Pause
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store

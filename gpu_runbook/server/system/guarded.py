@@ -14,8 +14,9 @@ import os
 import stat
 from typing import IO, FrozenSet, Iterator, List, Optional, Set, Tuple
 
-from gpu_runbook.protocol.words import Refusal
-from gpu_runbook.server.system import files, link_makers, memory
+from gpu_runbook.common import memory
+from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.server.system import files, link_makers
 
 LIMIT = 1 << 20  # bytes of a file, where nobody says otherwise
 LINKS = 40  # in one path, as the kernel has it

@@ -7,9 +7,9 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
+from gpu_runbook.protocol.check import Malformed, Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.words import Malformed, Refusal, encode
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.commands import Docker, StepFailed

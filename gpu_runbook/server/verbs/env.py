@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import RunState
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.checks import env_file
 from gpu_runbook.server.checks.env_file import MISSING, THERE, UNREADABLE, Difference, EnvFile
 from gpu_runbook.server.checks.state import refuse_astray

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from gpu_runbook.protocol.check import Malformed, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Count, MaybeImage, MaybeTime, RunId, RunPhase, ServiceName
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.words import Malformed, encode
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store, find_store
 

@@ -13,10 +13,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import ContainerId, Count, Time
 from gpu_runbook.protocol.plan import BatchMarks
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, has_name

@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 from gpu_runbook.common.run_id import new_id
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import MaybePlace, Place, RunId
 from gpu_runbook.protocol.plan import ConfigFile, Placed
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files as modelfile

@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from gpu_runbook.common.foreign_text import one_line
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import MaybePlace, ServiceName
 from gpu_runbook.protocol.plan import ConfigFile, RunState
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files
 from gpu_runbook.server.models.choices import Choices

@@ -6,8 +6,8 @@ import os
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict
 
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.plan import Pause
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.state import jsonfile, lock, pause
 from gpu_runbook.server.state.journal import now

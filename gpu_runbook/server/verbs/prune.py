@@ -17,9 +17,9 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 
 from gpu_runbook.common.humanize import several, size
 from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.forms import Count, RunId
 from gpu_runbook.protocol.plan import Record
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in

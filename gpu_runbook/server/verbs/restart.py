@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
+from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
-from gpu_runbook.protocol.words import Refusal
 from gpu_runbook.server.docker.commands import KILLED, Final, StepFailed
 from gpu_runbook.server.docker.containers import moment, outage
 from gpu_runbook.server.queue import offset

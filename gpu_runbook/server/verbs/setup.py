@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.common import command
-from gpu_runbook.common.foreign_text import named, one_line
 from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import named, one_line
 from gpu_runbook.protocol.forms import RunId
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
 from gpu_runbook.server.checks import directories, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Directory, Lack
 from gpu_runbook.server.docker import engine as engines

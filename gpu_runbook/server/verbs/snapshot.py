@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
-from gpu_runbook.common.foreign_text import MOST, quoted
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check, encode
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import MOST, quoted
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.protocol.words import CRITICAL, OK, UNKNOWN, Check, encode
 from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_support, preflight, state
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry

@@ -24,8 +24,8 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from gpu_runbook.common.run_id import new_id
+from gpu_runbook.protocol.check import CRITICAL, Refusal, encode
 from gpu_runbook.protocol.forms import RUN, Place, RunId
-from gpu_runbook.protocol.words import CRITICAL, Refusal, encode
 from gpu_runbook.server.checks import state as states
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.rpc.detach import Say, detached

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import Checkpoint, Snapshot, Wanted
-from gpu_runbook.protocol.words import encode
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.containers import occupant

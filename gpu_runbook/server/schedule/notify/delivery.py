@@ -12,7 +12,7 @@ from typing import Any, Callable, List, Sequence, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 from gpu_runbook.common.parallel import Question, ask_all
-from gpu_runbook.protocol.words import CRITICAL, OK, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, Check
 from gpu_runbook.server.schedule.notify import channels, waiting
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
 
-from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered, tries, why
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.settings import Mail

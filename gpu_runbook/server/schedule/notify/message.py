@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
-from gpu_runbook.common.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import KeptLevel, Time
-from gpu_runbook.protocol.words import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.server.schedule.notify import markup
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News, rank
 

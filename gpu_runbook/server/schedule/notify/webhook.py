@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Any, Dict, Optional
 
-from gpu_runbook.common.foreign_text import quoted
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered, tries, why
 
 ANSWER = 200  # characters of an answer that are shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.words import encode
+from gpu_runbook.protocol.check import encode
 from gpu_runbook.server.schedule import history
 from gpu_runbook.server.schedule.settings import HISTORY, SETTINGS, Installed, place
 from gpu_runbook.server.state import jsonfile

@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from gpu_runbook.protocol.check import CRITICAL, Refusal, encode
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import Place
-from gpu_runbook.protocol.words import CRITICAL, Refusal, encode
 from gpu_runbook.server.checks import state
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.schedule import crontab, installation

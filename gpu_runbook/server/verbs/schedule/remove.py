@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Tuple
 
+from gpu_runbook.protocol.check import Refusal, encode
 from gpu_runbook.protocol.forms import MaybePlace
-from gpu_runbook.protocol.words import Refusal, encode
 from gpu_runbook.server.schedule import crontab
 from gpu_runbook.server.schedule.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import SPARE

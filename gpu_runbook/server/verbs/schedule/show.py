@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from gpu_runbook.protocol.check import Check, Refusal, encode
 from gpu_runbook.protocol.forms import Count, KeptLevel, ServiceName, Time
-from gpu_runbook.protocol.words import Check, Refusal, encode
 from gpu_runbook.server.checks import schedule
 from gpu_runbook.server.schedule import crontab, history
 from gpu_runbook.server.schedule import state as states

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
+from gpu_runbook.protocol.check import CRITICAL, Check, encode
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.words import CRITICAL, Check, encode
 from gpu_runbook.server.checks import schedule
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import delivery

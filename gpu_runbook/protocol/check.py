@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
-from gpu_runbook.common.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import Count, Level, Path, Port
 
 LABEL = "gpu-runbook"
