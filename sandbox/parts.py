@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpu_runbook.protocol.check import StreamAddress
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.server.queue.stream import StreamError, bounds
 from sandbox.machine import run_on, wait_until
 from sandbox.passwords import read

@@ -29,7 +29,7 @@ DRY_RUN = "verify the model, say what would change, and end"
 def show(context: Any, verify: bool = False, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """The dated models on the servers: size, whether they are whole, which one is chosen."""
     from gpu_runbook.laptop.commands import models, models_text
-    from gpu_runbook.server.verbs.models import ALL
+    from gpu_runbook.protocol.models import ALL
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")

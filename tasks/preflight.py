@@ -42,7 +42,7 @@ def check(
 
     def ask(door: Door) -> dict[str, Any]:
         from gpu_runbook.laptop.commands.health import worst
-        from gpu_runbook.protocol.check import encode
+        from gpu_runbook.protocol.codec import encode
 
         rows = _rows(visit, door, tags)
         return {"level": worst(row.level for row in rows), "rows": [encode(row) for row in rows]}

@@ -45,7 +45,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     from gpu_runbook.laptop.commands import health
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule import text as showing
-    from gpu_runbook.protocol.check import encode
+    from gpu_runbook.protocol.codec import encode
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="ask")
@@ -95,7 +95,7 @@ def trial(context: Any, hosts: str | None = None, json: bool = False, debug: boo
     from gpu_runbook.laptop.errors import BadInput
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule.settings import settings_for
-    from gpu_runbook.protocol.check import encode
+    from gpu_runbook.protocol.codec import encode
     from tasks.visit import Visit, print_json
 
     visit = Visit(context, hosts, None, json, purpose="schedule")

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Tuple
 
+from gpu_runbook.common.failure import DEFECT, failure
 from gpu_runbook.protocol.check import UNKNOWN, Check
-from gpu_runbook.server.rpc import server
 
 DEADLINE = 10.0  # seconds
 
@@ -49,9 +49,9 @@ def _ask(index: int, question: Question, answers: queue.Queue[Tuple[int, Check]]
     try:
         check = question.ask(question.name)
     except Exception as error:  # the other checks are worth having: this one says what happened
-        failed = server.failure(error)
+        failed = failure(error)
         said, hint = failed["message"], failed["hint"]
-        if failed["kind"] == server.DEFECT:
+        if failed["kind"] == DEFECT:
             said, hint = f"this check failed by itself ({said})", "a defect of this check: please report it"
         check = Check(question.name, UNKNOWN, said, hint=hint)
     answers.put((index, check))

@@ -5,14 +5,6 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta
 
-from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state.store import Store
-
-
-def new_id(store: Store) -> str:
-    """The id of a run that begins now, on the server itself."""
-    return following(journals.now(), (journals.runs(store) or [""])[-1])
-
 
 def following(at: str, last: str) -> str:
     """The id of a run that begins at a time (RFC 3339, by the server's clock), and sorts behind the id `last`.

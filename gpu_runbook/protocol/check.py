@@ -6,31 +6,14 @@ equal, and anything else raises `Malformed` naming the place.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.forms import Count, Level, Path, Port
-
-LABEL = "gpu-runbook"
+from gpu_runbook.protocol.forms import Level
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = "ok", "warning", "critical", "unknown", "skipped"
 LEVELS = (OK, WARNING, CRITICAL, UNKNOWN, SKIPPED)
-
-
-class Refusal(Exception):
-    """The server's half says no. `kind` picks the laptop's error: refused, server, failed or input."""
-
-    def __init__(self, message: str, hint: str = "", kind: str = "refused") -> None:
-        self.message = one_line(message, LONGEST)
-        super().__init__(self.message)
-        self.hint = one_line(hint, LONGEST)
-        self.kind = kind
-
-
-class Malformed(ValueError):
-    """A JSON document is not the value it should be; the text names the place."""
 
 
 @dataclass(frozen=True)
@@ -49,29 +32,3 @@ class Check:
     def __post_init__(self) -> None:
         for part in ("name", "sentence", "hint"):
             object.__setattr__(self, part, one_line(getattr(self, part), LONGEST))
-
-
-@dataclass(frozen=True)
-class OffsetFile:
-    """A consumer's own note of its position. `means` is "next" (to read) or "last" (handled)."""
-
-    path: Path
-    key: str = "offset"
-    means: str = "next"
-    saved_every: Count = 1
-
-
-@dataclass(frozen=True)
-class StreamAddress:
-    """A RabbitMQ stream and who may read it. The password travels beside the plan, never in it."""
-
-    host: str
-    port: Port
-    name: str
-    user: str = ""
-    vhost: str = "/"
-
-
-def encode(value: Any) -> Any:
-    """A frozen value as plain JSON types."""
-    return dataclasses.asdict(value)

@@ -7,7 +7,7 @@ import math
 import typing
 from typing import Any, Dict, Type, TypeVar
 
-from gpu_runbook.protocol.check import Malformed
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import Form
 
@@ -89,3 +89,8 @@ def _inner(place: str, name: str) -> str:
 
 def _name(data: Any) -> str:
     return "nothing" if data is None else type(data).__name__
+
+
+def encode(value: Any) -> Any:
+    """A frozen value as plain JSON types."""
+    return dataclasses.asdict(value)

@@ -8,7 +8,7 @@ import os
 import re
 from typing import Dict, List, Optional, Tuple
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store

@@ -112,3 +112,14 @@ Grace = Annotated[int, number(int, "seconds of at most a day", 0, 86400)]
 Span = Annotated[float, number(float, "seconds of at most a day", 0, 86400)]
 Mode = Annotated[int, number(int, "a file mode", 0, 0o7777)]
 Port = Annotated[int, number(int, "a port", 1, 65535)]
+
+
+def fits(shape: Any, data: Any) -> bool:
+    """A shape is a type, a form, a mapping of what must be there, a list of it, which may be null, or several."""
+    if isinstance(shape, dict):
+        return isinstance(data, dict) and all(fits(inner, data.get(key)) for key, inner in shape.items())
+    if isinstance(shape, list):
+        return data is None or (isinstance(data, list) and all(fits(shape[0], entry) for entry in data))
+    if isinstance(shape, tuple):
+        return any(fits(one, data) for one in shape)
+    return has(shape, data) if isinstance(shape, Form) else isinstance(data, shape)

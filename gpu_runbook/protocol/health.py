@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from gpu_runbook.protocol.check import OffsetFile, StreamAddress
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import ContainerName, Count, Path, ServiceName
 
 

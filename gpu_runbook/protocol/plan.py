@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
-from gpu_runbook.protocol.check import OffsetFile, StreamAddress, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import (
     Action,
     Change,
@@ -21,20 +22,15 @@ from gpu_runbook.protocol.forms import (
     Grace,
     Image,
     ImageId,
-    KeyedHash,
-    Kind,
-    MaybeImage,
     MaybeRelease,
     Mode,
     Offset,
-    Outcome,
     Owner,
     Path,
     Reference,
     ReleaseId,
     Restart,
     RunId,
-    RunPhase,
     ServiceName,
     Span,
     SpecHash,
@@ -170,85 +166,6 @@ class Plan:
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
     left_alone: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
     schema: int = SCHEMA
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One service of a release, as it was put on the server. `spec` is absent for an adopted container."""
-
-    kind: Kind  # consumer or batch
-    tag: str
-    image: MaybeImage
-    image_id: ImageId = ""
-    container: ContainerId = ""
-    spec: Optional[Spec] = None
-    config: Optional[ConfigFile] = None
-    config_hash: KeyedHash = ""  # keyed with the server's salt
-    restart: Restart = ""
-    local_tag: Reference = ""
-    offset_at_swap: Optional[Offset] = None  # the next offset to read, when this release took over
-
-
-@dataclass(frozen=True)
-class Release:
-    """One entry of the record."""
-
-    id: ReleaseId
-    at: Time
-    who: str
-    outcome: Outcome  # proven, unproven or adopted
-    services: Dict[ServiceName, Placed] = field(default_factory=dict)
-    variables: Dict[EnvName, KeyedHash] = field(default_factory=dict)  # .env name -> keyed hash
-    left: RunId = ""  # the run that rolled back from it, empty while it is good
-
-
-@dataclass(frozen=True)
-class Record:
-    """previous-tags.json: the releases that were not failed, newest first, and the one in force."""
-
-    current: ReleaseId = ""
-    releases: Tuple[Release, ...] = ()
-    schema: int = SCHEMA
-
-    def find(self, release: str) -> Optional[Release]:
-        return next((entry for entry in self.releases if entry.id == release), None)
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run as its journal tells it. `state` is under-way, ended or cut-off.
-
-    `sentence`: how it ended; of one that was cut off, why it could not be brought to its end yet, where that was tried.
-    """
-
-    id: RunId
-    state: RunPhase
-    action: str = ""
-    who: str = ""
-    since: Time = ""
-    step: str = ""  # the last thing the journal says
-    outcome: str = ""
-    sentence: str = ""
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Nothing is deployed or restarted, and nothing scheduled acts, until then. RFC 3339, by the server's clock."""
-
-    who: str
-    laptop: str
-    since: Time
-    until: Time
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class IntendedStop:
-    """Somebody stopped a consumer, and it is to stay so."""
-
-    who: str
-    at: Time  # the server's clock
-    reason: str = ""
 
 
 def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from gpu_runbook.protocol.forms import Count, Level, Offset, ServiceName, Time
 
@@ -43,3 +43,13 @@ class Round:
     queues: Dict[ServiceName, Queue] = field(default_factory=dict)  # by service
     actions: Tuple[str, ...] = ()  # a sentence for each
     alerts: Tuple[str, ...] = ()  # the title of each that was to be sent
+
+
+_EMPTY: Tuple[Any, ...] = ("", {}, [], (), None)
+
+
+def slim(value: Any) -> Any:
+    """The same without what is empty anyway."""
+    if isinstance(value, dict):
+        return {key: slim(inner) for key, inner in value.items() if inner not in _EMPTY}
+    return [slim(inner) for inner in value] if isinstance(value, (list, tuple)) else value

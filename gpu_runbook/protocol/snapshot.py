@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
-from gpu_runbook.common import humanize
-from gpu_runbook.protocol.check import Check, OffsetFile, StreamAddress
-from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import (
     Annotated,
     ContainerId,
@@ -27,7 +26,9 @@ from gpu_runbook.protocol.forms import (
     maybe,
     text,
 )
-from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, IntendedStop, Occupant, Pause, Record, RunState
+from gpu_runbook.protocol.pause import IntendedStop, Pause
+from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Occupant
+from gpu_runbook.protocol.record import Record, RunState
 
 MaybeRun = Annotated[str, maybe(RunId)]
 MaybeImageId = Annotated[str, maybe(ImageId)]
@@ -40,28 +41,6 @@ class BatchState:
 
     next_image: ImageId = ""  # image id behind the local tag
     runs: Tuple[Occupant, ...] = ()
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The newest checkpoint of a batch service: its path in their folder, empty where there is none; seconds.
-
-    `trouble` is why they cannot be seen, usually nothing.
-    """
-
-    name: str = ""
-    age: float = 0.0
-    trouble: str = ""
-    leads: str = ""  # where their folder leads that is a link, as `guarded.leads` says it
-
-    def told(self, folder: str) -> str:
-        """In words: the training has chosen the name."""
-        if self.trouble:
-            return f"its checkpoints in {folder} cannot be seen: {quoted(self.trouble)}"
-        if not self.name:
-            return f"no checkpoint in {folder}{self.leads}"
-        where = f" in {folder}{self.leads}" if self.leads else ""
-        return f"newest checkpoint {quoted(self.name)}, {humanize.span(self.age)} old{where}"
 
 
 @dataclass(frozen=True)

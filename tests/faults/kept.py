@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpu_runbook.laptop.errors import RunbookError
-from gpu_runbook.protocol.check import Malformed
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed
 from sandbox.place import CHECKOUT
 
 FOLDER = CHECKOUT / "docs/reliability"

@@ -13,7 +13,8 @@ from typing import Any
 from gpu_runbook.laptop.commands.health import HealthReport, ask_health
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import Check, OffsetFile, StreamAddress
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from sandbox import Sandbox, run_inside
 from sandbox.passwords import read

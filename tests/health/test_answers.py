@@ -8,7 +8,8 @@ import time
 import pytest
 
 from gpu_runbook.common.command import GRACE
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, StreamAddress
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.health import DiskLimits
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS
 from sandbox import Sandbox, run_inside, set_gpu

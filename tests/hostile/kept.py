@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from gpu_runbook.laptop.errors import RunbookError
 from gpu_runbook.laptop.terminal.sanitize import clean
-from gpu_runbook.protocol.check import OffsetFile, Refusal, encode
-from gpu_runbook.protocol.plan import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.queue.offset import OffsetError

@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.laptop.rpc.call import MESSAGE_LIMIT
-from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, UNKNOWN, Check, Refusal, StreamAddress, encode
+from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, UNKNOWN, Check
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.consumer import StreamAddress
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST
 from gpu_runbook.protocol.health import Expected
-from gpu_runbook.protocol.plan import BatchMarks, Record
+from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.record import Record
 from gpu_runbook.server.checks import batch, container, disk, gpu
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry

@@ -39,26 +39,20 @@ from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal import spool
 from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import Check, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.plan import Pause, RunState
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.env_file import Compared, Difference
+from gpu_runbook.protocol.history import PastRun, ServiceChange
+from gpu_runbook.protocol.models import Choice, Choices, ModelFile, Models
+from gpu_runbook.protocol.pause import Pause
+from gpu_runbook.protocol.prune import Pruned, Thing
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.protocol.snapshot import Checkpoint, Snapshot
-from gpu_runbook.server.checks.env_file import Difference
-from gpu_runbook.server.models.choices import Choice, Choices
-from gpu_runbook.server.models.model_files import ModelFile
-from gpu_runbook.server.retention.candidates import Thing
-from gpu_runbook.server.schedule.notify.policy import Alarm
-from gpu_runbook.server.verbs.env import Compared
-from gpu_runbook.server.verbs.history import PastRun, ServiceChange
-from gpu_runbook.server.verbs.models import Models
-from gpu_runbook.server.verbs.prune import Pruned
-from gpu_runbook.server.verbs.schedule import install as scheduled
-from gpu_runbook.server.verbs.schedule.remove import Removed
-from gpu_runbook.server.verbs.schedule.show import InstalledCheck, PastEvent, Remembered, Shown
-from gpu_runbook.server.verbs.setup import Done
-from gpu_runbook.server.verbs.state_move import Moved
-from gpu_runbook.server.verbs.training_command import NextRun
+from gpu_runbook.protocol.schedule import Alarm, Installation, InstalledCheck, PastEvent, Remembered, Removed, Shown
+from gpu_runbook.protocol.setup import Done
+from gpu_runbook.protocol.snapshot import Snapshot
+from gpu_runbook.protocol.state_move import Moved
+from gpu_runbook.protocol.training import Checkpoint, NextRun
 from tests.hostile.conduct import LONGEST_LINE
 from tests.hostile.damage import as_json, damaged, sometimes_torn
 from tests.hostile.forms import ONE, RUN
@@ -309,7 +303,7 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "env": (compares_files, [{"answer": encode(COMPARED)}]),
     "pause": (pauses, [{"answer": {"pause": encode(PAUSED), "before": None}}]),
     "schedule": (shows_the_schedule, [{"answer": encode(SCHEDULE)}]),
-    "install": (schedules, [{"answer": encode(scheduled.Installation(("program",), "# begin\n* * * * * x\n", None))}]),
+    "install": (schedules, [{"answer": encode(Installation(("program",), "# begin\n* * * * * x\n", None))}]),
     "uninstall": (unschedules, [{"answer": encode(Removed(("crontab",), "/azaion/.deploy/health/history.jsonl"))}]),
     "trial": (tries_alerts, [{"answer": {"rows": [encode(check) for check in CHECKS], "at": AT}}]),
     "past": (tells_the_week, [{"event": {"event": "rounds", "rounds": [encode(ROUND)]}}, {"answer": SEEN}]),

@@ -10,15 +10,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gpu_runbook.protocol import check, health, plan, rounds, snapshot
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.prune import Thing
+from gpu_runbook.protocol.state_move import Moved
 from gpu_runbook.server.models import choices, model_files
-from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.run import swap
 from gpu_runbook.server.schedule import settings, standstill, state
 from gpu_runbook.server.schedule.notify import message, policy
 from gpu_runbook.server.state import store
-from gpu_runbook.server.verbs import env, history, model_use, models, prune, setup, state_move, training_command
+from gpu_runbook.server.verbs import env, history, model_use, models, prune, setup, training_command
 from gpu_runbook.server.verbs.schedule import install, remove, show
 from tests.hostile.conduct import nothing_done
 from tests.hostile.damage import damaged, documents
@@ -49,7 +50,7 @@ KINDS = [
         training_command,
     ),
     *kinds(health, policy, install, message, remove, rounds, settings, show, standstill, state),
-    *(candidates.Thing, state_move.Moved, store.Marker),
+    *(Thing, Moved, store.Marker),
 ]
 
 

@@ -10,8 +10,8 @@ import random
 from gpu_runbook.laptop.report import clock
 from gpu_runbook.laptop.report.values import ServerReport, moment
 from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 
 AT = "2026-04-20T10:11:12Z"
 END = moment(AT) or 0.0

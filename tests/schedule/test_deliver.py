@@ -16,9 +16,9 @@ import pytest
 from gpu_runbook.laptop.schedule.presets import PRESETS
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.schedule import Channels, Mail, Program, Settings, Webhook
 from gpu_runbook.server.schedule.notify import channels, delivery
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Settings, Webhook
 from gpu_runbook.server.schedule.state import Pending
 from tests.schedule.mail import SmtpReceiver
 from tests.schedule.receivers import Certificate, HttpReceiver, self_signed

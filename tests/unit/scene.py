@@ -11,7 +11,8 @@ from typing import Any
 from gpu_runbook.laptop.deploy.plan import Order, make_spec
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory, load_inventory
-from gpu_runbook.protocol.plan import Occupant, Placed, Record, Release, Spec, spec_hash
+from gpu_runbook.protocol.plan import Occupant, Spec, spec_hash
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
 
 HOSTS = """

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common.command import Ended
-from gpu_runbook.protocol.check import LABEL
-from gpu_runbook.protocol.plan import Placed, Record, Release, Spec
+from gpu_runbook.protocol.container import LABEL
+from gpu_runbook.protocol.plan import Spec
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker import commands
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine

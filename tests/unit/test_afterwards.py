@@ -8,7 +8,8 @@ import pytest
 
 from gpu_runbook.laptop.deploy import result_rows
 from gpu_runbook.laptop.inventory.entries import DiskHealth
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, encode
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.server.run.verdict import Observation
 
 

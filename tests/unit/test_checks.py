@@ -13,7 +13,9 @@ import pytest
 from gpu_runbook.common import humanize
 from gpu_runbook.common.command import Ended
 from gpu_runbook.common.parallel import Question, ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, OffsetFile, Refusal, StreamAddress
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.server.checks import container, disk, gpu
 from gpu_runbook.server.checks import offset as progress

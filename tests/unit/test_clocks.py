@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.common import humanize, run_id
+from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import now
 from gpu_runbook.common.parallel import Question
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import Watch as WatchTerms
+from gpu_runbook.protocol.schedule import Channels, Installed, Program, Settings
 from gpu_runbook.server.checks import container, disk, offset, schedule, suite
 from gpu_runbook.server.docker import containers
 from gpu_runbook.server.docker.engine import Engine
@@ -34,20 +36,11 @@ from gpu_runbook.server.schedule.notify import channels, delivery
 from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
 from gpu_runbook.server.schedule.notify.waiting import LONGEST_PENDING
-from gpu_runbook.server.schedule.settings import (
-    HISTORY,
-    LOCK,
-    SETTINGS,
-    STATE,
-    Channels,
-    Installed,
-    Program,
-    Settings,
-    place,
-)
+from gpu_runbook.server.schedule.settings import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.state import journal, jsonfile, lock, pause
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history as pasts
 from gpu_runbook.server.verbs import pause as pausing
@@ -100,7 +93,7 @@ def store(tmp_path: Path) -> Store:
 
 def ran(store: Store) -> str:
     """A run that has come to its end."""
-    run = run_id.new_id(store)
+    run = new_id(store)
     book = Journal(store.journal(run))
     book.write("begin", action="deploy", who="ann", laptop="laptop")
     book.write("end", outcome="done", sentence="so it was")
@@ -155,7 +148,7 @@ def test_no_pause_lasts_a_day_longer_than_it_was_to(store: Store, clock: Clock, 
 def test_a_round_is_silent_for_an_hour_of_a_run_by_a_clock_that_nobody_sets(
     store: Store, clock: Clock, jump: float
 ) -> None:
-    held = lock.acquire(store, {"action": "deploy", "who": "ann", "since": journal.now()})
+    held = lock.acquire(store, {"action": "deploy", "who": "ann", "since": now()})
     clock.goes_on(600)
     clock.is_set(jump)
     assert silence.silence(store, clock.now) == ("deploy by ann is under way", None)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.protocol.check import Refusal, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, OffsetFile, Plan, Watch
 from gpu_runbook.server.run import leftovers, recovery
 from gpu_runbook.server.run.swap import ConfigSwap, Swap

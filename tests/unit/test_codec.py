@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from gpu_runbook.protocol.check import Check, Malformed, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch, spec_hash
 from tests.hostile.values import values
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import gpu_runbook.server.docker.containers
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.container import create_command, labels
 from gpu_runbook.protocol.plan import Spec
-from gpu_runbook.server.docker.commands import create_command, labels
-from gpu_runbook.server.docker.containers import felled, lives, moment, occupant, policy_of
+from gpu_runbook.server.docker.containers import felled, lives, occupant, policy_of
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import Ours
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.schedule.crontab import block, found, is_running, with_block
 from tests.unit.processes import made_process
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.schedule import Installed, Restart, Settings
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker.disk import trouble
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -19,7 +20,6 @@ from gpu_runbook.server.run import preconditions, rollout
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.repair import DEAD, STUCK
-from gpu_runbook.server.schedule.settings import Installed, Restart, Settings
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import restart as operate
 from gpu_runbook.server.verbs.state_make import make

@@ -11,7 +11,9 @@ import pytest
 from gpu_runbook.laptop.commands import diff
 from gpu_runbook.laptop.commands.diff import Comparison, Version
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
-from gpu_runbook.protocol.plan import ConfigFile, IntendedStop, RunState
+from gpu_runbook.protocol.pause import IntendedStop
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, REPOSITORY, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 

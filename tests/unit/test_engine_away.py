@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import gpu_runbook.server.docker.commands
-from gpu_runbook.protocol.check import Refusal, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError

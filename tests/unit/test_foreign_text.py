@@ -32,10 +32,12 @@ from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.terminal import sanitize
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import CRITICAL, Check, Malformed, Refusal
+from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
 from gpu_runbook.protocol.health import Expected
+from gpu_runbook.protocol.models import Models
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_support, log_tail
@@ -55,7 +57,6 @@ from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.verbs import models, setup
 from gpu_runbook.server.verbs import snapshot as look
-from gpu_runbook.server.verbs.models import Models
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
 from tests.unit.test_batch import TRAINING
 from tests.unit.test_stream import yes

@@ -7,8 +7,8 @@ from typing import Optional
 
 import pytest
 
-from gpu_runbook.protocol.check import Malformed
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import ContainerId, Digest, Grace, ReleaseId, ServiceName, Time, has, kept
 from tests.hostile.forms import ALL, NEVER, ONE, RIGHT, RUN, WRONG
 

@@ -12,7 +12,8 @@ from gpu_runbook.laptop.deploy import plan_text
 from gpu_runbook.laptop.deploy.plan import images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.laptop.errors import BadInput, Refused
-from gpu_runbook.protocol.plan import ConfigFile, Plan, Release
+from gpu_runbook.protocol.plan import ConfigFile, Plan
+from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 

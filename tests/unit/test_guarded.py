@@ -17,11 +17,13 @@ import pytest
 
 from gpu_runbook.common import command, memory
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.check import OffsetFile, Refusal
+from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.env_file import EnvFile
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.setup import Directory, NotDone
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, directories, env_file, preflight
-from gpu_runbook.server.checks.env_file import EnvFile
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.models import choices, model_files
@@ -115,7 +117,7 @@ READERS: dict[str, Callable[[Path, Store], object]] = {
     "dated model": lambda path, store: model_files.seen(str(path.parent.parent), path.parent.name, path.name, set()),
     "models": lambda path, store: model_files.directories(str(path)),
     "checkpoints": lambda path, store: batch.newest(str(path)),
-    "tree": lambda path, store: list(directories.lacks(directories.Directory(str(path), "7:8", 0o700))),
+    "tree": lambda path, store: list(directories.lacks(Directory(str(path), "7:8", 0o700))),
 }
 
 
@@ -192,7 +194,7 @@ def test_a_link_of_the_administrator_is_followed_and_the_row_says_where_it_leads
     assert guarded.read(str(path)) is not None
     row = preflight.config("queue config", wanted(path))
     assert row.sentence == f"{path} (which leads to {tmp_path}/disk/config.yaml) can be replaced"
-    checked = directories.check("tree", [directories.Directory(str(tmp_path / "linked"))])
+    checked = directories.check("tree", [Directory(str(tmp_path / "linked"))])
     assert checked.sentence.endswith(f"as it says; {tmp_path}/linked (which leads to {tmp_path}/disk)")
     assert guarded.leads(str(tmp_path / "disk")) == guarded.leads(str(tmp_path / "none")) == ""
 
@@ -264,15 +266,15 @@ def test_a_directory_that_others_may_exchange_is_neither_given_away_nor_opened_u
         path = root / name.replace(" ", "-")
         trick(path, home)
         done: list[str] = []
-        left: list[setup.NotDone] = []
-        setup._put_right(directories.Directory(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
+        left: list[NotDone] = []
+        setup._put_right(Directory(str(path), f"{os.geteuid()}:{os.getegid()}", 0o777), False, done, left)
         assert left or name == "folder"
     (root / "models").mkdir()
-    (lack,) = directories.lacks(directories.Directory(str(root / "models"), mode=0o700))
+    (lack,) = directories.lacks(Directory(str(root / "models"), mode=0o700))
     (root / "models").rename(root / "was")
     (root / "models").mkdir(mode=0o755)
     with pytest.raises(guarded.Unfit, match="somebody has put another in its place"):
-        setup._apply(directories.Directory(str(root / "models"), mode=0o700), lack)
+        setup._apply(Directory(str(root / "models"), mode=0o700), lack)
     assert (home.stat().st_uid, home.stat().st_mode) == before
     assert (root / "models").stat().st_mode & 0o777 == 0o755
 
@@ -291,8 +293,8 @@ def test_a_new_directory_that_somebody_exchanges_at_once_is_not_given_away(
 
     monkeypatch.setattr(os, "mkdir", exchanging)
     done: list[str] = []
-    left: list[setup.NotDone] = []
-    setup._put_right(directories.Directory(str(root / "models"), "", 0o777), False, done, left)
+    left: list[NotDone] = []
+    setup._put_right(Directory(str(root / "models"), "", 0o777), False, done, left)
     assert (done, left[0].what) == ([], f"{root}/models is missing (somebody has put another in its place)")
     assert (root / "models").stat().st_mode & 0o777 == 0o750
 

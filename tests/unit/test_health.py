@@ -15,8 +15,8 @@ from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.server.checks.suite import questions
 from gpu_runbook.server.state.store import find_store

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.commands.history import lines, shown, told
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history
-from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 from gpu_runbook.server.verbs.state_make import make
 
 FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"

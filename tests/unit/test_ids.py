@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.common import run_id
 from gpu_runbook.common.run_id import following
 from gpu_runbook.laptop.deploy.plan import deploy_plan
 from gpu_runbook.laptop.deploy.restart import operation_plan
@@ -14,6 +13,7 @@ from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.forms import GROWN, RUN
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: str, **fields: str) -> str:
     """A run that begins on the server at a time of its clock."""
     monkeypatch.setattr(journal, "now", lambda: at)
-    run = run_id.new_id(store)
+    run = new_id(store)
     book = Journal(store.journal(run))
     for event in events:
         book.write(event, **fields)

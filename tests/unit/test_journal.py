@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.check import Refusal
-from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store

@@ -14,9 +14,11 @@ import pytest
 import gpu_runbook.server.docker.commands
 from gpu_runbook.common.command import Ended
 from gpu_runbook.laptop.rpc.bundle import FOLDER
-from gpu_runbook.protocol.check import Refusal, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.container import labels
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
-from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, StepFailed, labels
+from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import preconditions, recovery, stage, stop_start
 from gpu_runbook.server.run.stage import Site

@@ -15,12 +15,12 @@ from gpu_runbook.laptop.deploy.plan import deploy_plan
 from gpu_runbook.laptop.gates import scan
 from gpu_runbook.laptop.gates.target import Target
 from gpu_runbook.laptop.inventory.gate_entries import Scan
-from gpu_runbook.protocol.check import UNKNOWN, Malformed
+from gpu_runbook.protocol.check import UNKNOWN
+from gpu_runbook.protocol.container import create_command, labels
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import ConfigFile, spec_hash
+from gpu_runbook.protocol.setup import Directory, Done, NotDone
 from gpu_runbook.server.checks import directories
-from gpu_runbook.server.checks.directories import Directory
-from gpu_runbook.server.docker.commands import create_command, labels
-from gpu_runbook.server.verbs.setup import Done, NotDone
 from tests.hostile.forms import ONE
 from tests.unit.scene import QUEUE, TRAINING, deployed, order
 

@@ -14,7 +14,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store

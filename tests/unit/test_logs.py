@@ -20,9 +20,9 @@ from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.terminal.sanitize import clean
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.forms import ContainerId
+from gpu_runbook.protocol.logs import LogMark
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.verbs import logs as verb
@@ -256,7 +256,7 @@ def test_a_following_that_is_taken_up_again_repeats_no_line_and_loses_none(scene
     first = Heard(scene, QUEUE, follow=True)
     for event in events(0, heard):
         first.hear(event)
-    after = decode(dict[ContainerId, verb.LogMark], first.hear.marks(), "after")
+    after = decode(dict[ContainerId, LogMark], first.hear.marks(), "after")
     reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, after)
     whole, _, nanoseconds = reader.query(CONTAINER, True, whole=True)["since"].partition(".")
     since = f"2026-04-20T10:11:{int(whole) % 60:02}.{nanoseconds}Z"  # the engine counts it in
@@ -271,7 +271,7 @@ def test_of_a_container_that_came_later_and_said_nothing_yet_all_is_read(scene: 
 
 
 def test_a_log_whose_last_line_lies_ahead_of_the_clock_goes_on_from_now() -> None:
-    ahead = verb.LogMark("2999-04-20T10:11:12.000000001Z", 1)
+    ahead = LogMark("2999-04-20T10:11:12.000000001Z", 1)
     reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, {CONTAINER: ahead})
     assert reader.query(CONTAINER, True, whole=True)["tail"] == "0"
 

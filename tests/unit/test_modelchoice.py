@@ -16,19 +16,28 @@ from gpu_runbook.laptop.commands.models import ModelTerms, ModelWish
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.models import (
+    ALL,
+    CHANGED,
+    DAMAGED,
+    PREVIOUS,
+    WHOLE,
+    Choice,
+    Choices,
+    ModelFile,
+    Models,
+    Verified,
+)
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.models import choices
-from gpu_runbook.server.models.choices import Choice, Choices, Verified
-from gpu_runbook.server.models.model_files import CHANGED, DAMAGED, WHOLE, ModelFile
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import model_use, models
-from gpu_runbook.server.verbs.models import Models
 from gpu_runbook.server.verbs.state_make import make
 from tests.unit.test_modelfile import WHOLE as BYTES
 from tests.unit.test_modelfile import model
@@ -180,15 +189,15 @@ def trained(store: Store) -> Store:
 
 def test_verifying_all_notes_what_was_found_to_be_right_unless_somebody_is_at_it(trained: Store) -> None:
     held = lock.acquire(trained, {"action": "deploy"})
-    assert [one.state for one in listed(trained, models.ALL).models] == ["damaged", "whole"]
+    assert [one.state for one in listed(trained, ALL).models] == ["damaged", "whole"]
     os.close(held)
     assert listed(trained).choices.verified == {}
-    first = listed(trained, models.ALL).models[1]
+    first = listed(trained, ALL).models[1]
     assert listed(trained).models[1].verified == first.verified != ""
     flipped = bytearray(BYTES)
     flipped[BYTES.index(b"PK\x01\x02") + 4] ^= 1  # a byte that no checksum of the archive covers
     model(Path(trained.root, "models"), bytes(flipped))
-    found = listed(trained, models.ALL).models[1]
+    found = listed(trained, ALL).models[1]
     assert found.sentence.startswith("its bytes are not those that were verified")
     assert listed(trained).choices.verified[found.path].sha256 == first.sha256
 
@@ -215,7 +224,7 @@ def test_a_choice_is_made_once_and_taken_back_to_what_was_there_before(trained: 
     assert config.read_text() == f'model: "{answer["path"]}"\n'
     again = model_use.answer(request(trained, found, was=answer["path"]), print)
     assert (again["needed"], again["run"]) == (False, "")
-    before = listed(trained, models.PREVIOUS)
+    before = listed(trained, PREVIOUS)
     assert before.target is not None and before.target.path == f"{trained.root}/models/current/best.pt"
     assert before.target.state == "missing"
     assert before.run is not None and (before.run.action, before.run.state) == ("model", "ended")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runbook.protocol.models import ModelFile, is_dated
 from gpu_runbook.server.models import model_files
-from gpu_runbook.server.models.model_files import ModelFile
 
 OLD = 1_700_000_000.0  # seconds since 1970
 
@@ -73,7 +73,7 @@ def verified(folder: Path, name: str = "best.pt") -> ModelFile:
     ],
 )
 def test_a_directory_is_named_for_a_day(name: str, expected: bool) -> None:
-    assert model_files.is_dated(name) is expected
+    assert is_dated(name) is expected
 
 
 def test_directories_are_sorted_by_day_and_suffix_and_others_are_told_apart(tmp_path: Path) -> None:

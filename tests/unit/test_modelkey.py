@@ -18,7 +18,8 @@ from gpu_runbook.laptop.inputs.template import read
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.config_key import Unplaceable
-from gpu_runbook.protocol.plan import ConfigFile, Placed, Record, Release
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.state_make import make

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_runbook.protocol.check import OffsetFile
+from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.queue.offset import OffsetError, Position
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import crontab, history
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.settings import HISTORY, SETTINGS, STATE, Installed, place
+from gpu_runbook.server.schedule.settings import HISTORY, SETTINGS, STATE, place
 from gpu_runbook.server.state import journal, jsonfile, pause, record, stopped
 from gpu_runbook.server.state.store import Store, in_root
 from tests.data import old

@@ -12,7 +12,8 @@ from gpu_runbook.laptop.deploy import journal_text, restart
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import Consumer
 from gpu_runbook.protocol.check import WARNING, Check
-from gpu_runbook.protocol.plan import IntendedStop, Plan
+from gpu_runbook.protocol.pause import IntendedStop
+from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state import stopped as meant
 from gpu_runbook.server.state.store import Store, find_store

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.forms import ReleaseId, has
-from gpu_runbook.protocol.plan import BatchMarks, Placed, Record, Release, Spec
+from gpu_runbook.protocol.plan import BatchMarks, Spec
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs, Named, Ours, is_made, journalled, judge, recorded

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.protocol.check import CRITICAL, OK
+from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import env_file, preflight
-from gpu_runbook.server.checks.env_file import EnvFile
 from gpu_runbook.server.system import ownership
 
 LOGIN, SHARED = 1000, 2000

@@ -10,8 +10,9 @@ import pytest
 from gpu_runbook.laptop.commands import status
 from gpu_runbook.laptop.commands.pause import rows, seconds, told
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.protocol.check import WARNING, Refusal
-from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.protocol.check import WARNING
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.pause import Pause, said
 from gpu_runbook.server.state import jsonfile, pause
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import pause as pausing
@@ -84,7 +85,7 @@ def test_it_holds_deploys_and_restarts_back_and_says_who_why_and_until_when(stor
     assert found is not None
     with pytest.raises(Refusal) as caught:
         pause.admit(store, action)
-    assert caught.value.message == f"{pause.said(found)}; nothing was changed"
+    assert caught.value.message == f"{said(found)}; nothing was changed"
     assert (caught.value.hint, caught.value.kind) == ("fab resume ends the pause", "refused")
 
 

@@ -11,11 +11,14 @@ import pytest
 
 from gpu_runbook.laptop.commands import prune
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan, Spec, Watch
+from gpu_runbook.protocol.prune import Thing
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.retention import after_run, candidates
-from gpu_runbook.server.retention.candidates import Needed, Thing, brought, may_go
+from gpu_runbook.server.retention.candidates import Needed, brought, may_go
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store

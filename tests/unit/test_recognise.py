@@ -9,7 +9,8 @@ import pytest
 
 from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.inventory.model import load_inventory
-from gpu_runbook.protocol.check import Malformed, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.batch_runs import is_listed_run, marks_in

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.plan import Placed, Record, Release, Spec
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.plan import Spec
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.state_make import make

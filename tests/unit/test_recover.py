@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.protocol.check import OffsetFile, encode
-from gpu_runbook.protocol.plan import Placed, Plan, Record, Release
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.queue import offset

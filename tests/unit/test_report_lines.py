@@ -16,8 +16,8 @@ from gpu_runbook.laptop.report.downsample import MOST_POINTS, thin
 from gpu_runbook.laptop.report.plots import GIB, figures
 from gpu_runbook.laptop.report.values import course
 from gpu_runbook.laptop.report.view import view
+from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
-from gpu_runbook.server.verbs.history import PastRun, ServiceChange
 from tests.unit.rounds import at, report
 
 

@@ -16,8 +16,8 @@ from gpu_runbook.laptop.report.downsample import MOST_POINTS
 from gpu_runbook.laptop.report.plots import figures
 from gpu_runbook.laptop.report.values import Course, ServerReport, course
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.history import ServiceChange
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.server.verbs.history import ServiceChange
 from tests.report import made
 
 ROW, STEP, MONTH = "disk space", 300, 8640

@@ -11,7 +11,7 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved, resolve
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
-from gpu_runbook.protocol.check import StreamAddress
+from gpu_runbook.protocol.consumer import StreamAddress
 
 HOSTS = """\
 defaults: {root: /azaion}

@@ -16,9 +16,9 @@ from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.schedule.client import ready
 from gpu_runbook.laptop.schedule.settings import compared, comparison, settings_for
-from gpu_runbook.protocol.check import OK, WARNING, Check, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.server.schedule.settings import Mail, Settings, Webhook, keyed_hash
+from gpu_runbook.protocol.check import OK, WARNING, Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.schedule import Mail, Settings, Webhook, keyed_hash
 
 URL = "https://hooks.chat.lan/services/T0001/B0002/verysecretpart1234"
 ENV = {

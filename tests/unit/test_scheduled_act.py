@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.check import CRITICAL, Check, Refusal, encode
+from gpu_runbook.protocol.check import CRITICAL, Check
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
-from gpu_runbook.protocol.plan import ConsumerStep, Placed, Plan, Record, Release, Spec, Watch
+from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
+from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.protocol.schedule import Installed, Restart, Settings
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import repair, restart_policy
 from gpu_runbook.server.schedule.attempts import Attempts
-from gpu_runbook.server.schedule.settings import Installed, Restart, Settings
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store

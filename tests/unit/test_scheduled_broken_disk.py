@@ -16,9 +16,12 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.common.parallel import Question
-from gpu_runbook.protocol.check import CRITICAL, OK, Check, Refusal, encode
+from gpu_runbook.protocol.check import CRITICAL, OK, Check
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
-from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.protocol.pause import Pause
+from gpu_runbook.protocol.schedule import Channels, Installed, Restart, Settings, Webhook
 from gpu_runbook.server.checks import disk as room
 from gpu_runbook.server.checks import schedule as row
 from gpu_runbook.server.schedule import main, restart_policy
@@ -27,7 +30,7 @@ from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels, delivery, webhook
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.settings import Channels, Installed, Restart, Settings, Webhook, place
+from gpu_runbook.server.schedule.settings import place
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock, record
 from gpu_runbook.server.state.store import Store, find_store

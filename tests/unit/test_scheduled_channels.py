@@ -13,12 +13,12 @@ import pytest
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
 from gpu_runbook.protocol.check import LEVELS, OK, SKIPPED, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.schedule import Channels, Mail, Program, Settings, Webhook
 from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.message import SIGNS, Message, compose, legible, simple
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News
 from gpu_runbook.server.schedule.notify.waiting import untold, without
-from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Settings, Webhook
 from gpu_runbook.server.schedule.state import Pending
 
 AT, SINCE = "2026-04-20T02:15:00Z", "2026-04-20T02:10:00Z"

@@ -18,15 +18,16 @@ import pytest
 from gpu_runbook.laptop.schedule.presets import PRESETS
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.schedule import Alarm, Channels, Installed, Mail, Program, Settings, Webhook
 from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels, delivery, webhook
 from gpu_runbook.server.schedule.notify import mail as smtp
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, compose
-from gpu_runbook.server.schedule.notify.policy import NEW, Alarm, Alarms, News, judge
+from gpu_runbook.server.schedule.notify.policy import NEW, Alarms, News, judge
 from gpu_runbook.server.schedule.notify.waiting import kept
-from gpu_runbook.server.schedule.settings import STATE, Channels, Installed, Mail, Program, Settings, Webhook, place
+from gpu_runbook.server.schedule.settings import STATE, place
 from gpu_runbook.server.schedule.state import MOST_PENDING, Pending, State
 from gpu_runbook.server.state.store import find_store
 

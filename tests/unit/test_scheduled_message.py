@@ -10,7 +10,8 @@ import pytest
 
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
-from gpu_runbook.server.schedule.notify.message import Message, compose, fill, strange_words
+from gpu_runbook.protocol.placeholders import strange_words
+from gpu_runbook.server.schedule.notify.message import Message, compose, fill
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News
 from tests.unit.nasty import MARKUP
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.schedule import Alarm, Channels, Settings, Webhook
 from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.notify.policy import Alarm
-from gpu_runbook.server.schedule.settings import Channels, Settings, Webhook, place
+from gpu_runbook.server.schedule.settings import place
 from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.schedule.state import ROOM, SPARE, Pending, State
 from gpu_runbook.server.state.store import find_store

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check, encode
+from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.schedule import Channels, Installed, Settings, Webhook
 from gpu_runbook.server.checks import schedule
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import webhook
 from gpu_runbook.server.schedule.notify.errors import UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.notify.waiting import DROPPED, held, kept, moment_of
-from gpu_runbook.server.schedule.settings import SETTINGS, STATE, Channels, Installed, Settings, Webhook, place
+from gpu_runbook.server.schedule.settings import SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pending, State
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store, find_store

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from gpu_runbook.laptop.commands import env
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING
+from gpu_runbook.protocol.env_file import Compared, Difference, EnvFile
 from gpu_runbook.server.checks import env_file
-from gpu_runbook.server.checks.env_file import Difference, EnvFile, compared, parse
+from gpu_runbook.server.checks.env_file import compared, parse
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import find_store
-from gpu_runbook.server.verbs.env import Compared
 from gpu_runbook.server.verbs.state_make import make
 
 logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it says which lines it cannot read

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.schedule import crontab, installation
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.settings import Installed, place
+from gpu_runbook.server.schedule.settings import place
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, pause, record, stopped, store
 from gpu_runbook.server.state import moved as state_moved

@@ -12,8 +12,10 @@ import pytest
 from gpu_runbook.laptop.commands import status
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check, OffsetFile
-from gpu_runbook.protocol.plan import ConfigFile, RunState
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
+from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
 from gpu_runbook.server.checks import preflight
 from gpu_runbook.server.docker.engine import Engine

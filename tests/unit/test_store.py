@@ -13,7 +13,8 @@ import pytest
 
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.model import load_inventory
-from gpu_runbook.protocol.check import Refusal, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state import lock, store
 from gpu_runbook.server.state.store import Marker, Store, find_store, in_root, place
 from gpu_runbook.server.verbs import state_make

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gpu_runbook.protocol.check import StreamAddress
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.queue.stream import Bounds, StreamError, bounds, greeting
 

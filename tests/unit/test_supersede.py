@@ -13,7 +13,7 @@ from gpu_runbook.laptop.deploy import snapshot, workflow
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, Check
-from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.snapshot import Snapshot
 from tests.unit import scene
 

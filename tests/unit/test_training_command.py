@@ -15,8 +15,8 @@ from gpu_runbook.laptop.commands.training_command import Launch
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory
 from gpu_runbook.protocol.plan import Occupant
-from gpu_runbook.protocol.snapshot import BatchState, Checkpoint
-from gpu_runbook.server.verbs.training_command import NextRun
+from gpu_runbook.protocol.snapshot import BatchState
+from gpu_runbook.protocol.training import Checkpoint, NextRun
 from tests.unit.nasty import SHORT, wrong_with
 from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed, loaded
 

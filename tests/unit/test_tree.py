@@ -11,8 +11,8 @@ import pytest
 from gpu_runbook.laptop.deploy import snapshot
 from gpu_runbook.laptop.inventory.entries import FolderEntry as Entry
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED
+from gpu_runbook.protocol.setup import Directory, NotDone
 from gpu_runbook.server.checks import directories
-from gpu_runbook.server.checks.directories import Directory
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.verbs import setup
 from tests.unit.scene import bare
@@ -86,9 +86,9 @@ def test_paths_are_below_the_root_or_absolute_and_come_from_above(tmp_path: Path
     assert snapshot.folders(scene.inventory, host)[0] == Directory("/azaion", "1:2")
 
 
-def put_right(folder: Directory, dry_run: bool = False) -> tuple[list[str], list[setup.NotDone]]:
+def put_right(folder: Directory, dry_run: bool = False) -> tuple[list[str], list[NotDone]]:
     done: list[str] = []
-    left: list[setup.NotDone] = []
+    left: list[NotDone] = []
     setup._put_right(folder, dry_run, done, left)
     return done, left
 
@@ -126,7 +126,7 @@ def test_a_root_that_cannot_be_written_is_left_to_root_once(tmp_path: Path, no_r
     assert list(setup._unfit(row, store)) == []  # it is missing: that is said with the directories
     closed.mkdir()
     (left,) = setup._unfit(row, store)
-    assert left == setup.NotDone(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {closed}", True)
+    assert left == NotDone(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {closed}", True)
     done: list[str] = []
     setup._make_ours(store, [setup.Check("state", CRITICAL, "")], False, done)
     assert (done, store.exists) == ([], False)

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common.failure import failure
 from gpu_runbook.common.parallel import Question, ask_all
-from gpu_runbook.protocol.check import UNKNOWN, Check, encode
-from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Occupant, Placed, Plan, Record, Spec, Watch
-from gpu_runbook.server.models.model_files import ModelFile
+from gpu_runbook.protocol.check import UNKNOWN, Check
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.models import ModelFile
+from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Occupant, Plan, Spec, Watch
+from gpu_runbook.protocol.record import Placed, Record
 from gpu_runbook.server.retention import candidates
-from gpu_runbook.server.rpc import server
 from gpu_runbook.server.run import process, watch
 from gpu_runbook.server.run.verdict import Verdict
 from gpu_runbook.server.schedule import crontab
@@ -201,7 +203,7 @@ def answered(verb: Any, request: dict[str, Any]) -> tuple[str, str, str]:
     try:
         answer = verb.answer(request, lambda event: None)
     except Exception as error:
-        failed = server.failure(error)
+        failed = failure(error)
         return failed["kind"], failed["message"], failed["hint"]
     if "end" not in answer or (answer["end"] or {}).get("outcome") == "done":
         return "", "", ""
@@ -342,7 +344,7 @@ def test_a_file_that_cannot_be_used_is_no_defect_wherever_it_was(error: int) -> 
     (row,) = ask_all([Question("a row", ask)], lambda check: None)
     said = f"/azaion/x cannot be used: {os.strerror(error)}"
     assert (row.level, row.sentence, row.hint) == (UNKNOWN, said, files.SEE)
-    assert server.failure(OSError(error, os.strerror(error)))["kind"] == "refused"
+    assert failure(OSError(error, os.strerror(error)))["kind"] == "refused"
 
 
 def test_every_other_error_is_a_defect_and_its_text_is_not_told() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import gpu_runbook.server.docker.commands
+from gpu_runbook.common.clock import moment
 from gpu_runbook.common.command import Ended
+from gpu_runbook.protocol.container import labels
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.commands import labels
-from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.docker.engine import Engine, EngineError
 
 RUN = "20260420-101112-abcd"

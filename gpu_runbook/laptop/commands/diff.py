@@ -12,9 +12,11 @@ from gpu_runbook.laptop.deploy.plan import Order, deploy_plan
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Inventory, Service
-from gpu_runbook.protocol.check import WARNING, encode
+from gpu_runbook.protocol.check import WARNING
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import named, quoted
-from gpu_runbook.protocol.plan import Occupant, Placed, Release
+from gpu_runbook.protocol.plan import Occupant
+from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
 
 UNSEEN = ("record", "notes", "model")  # rows that say what could not be read, and so was not compared

@@ -18,10 +18,9 @@ from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Servic
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.server.checks.env_file import MISSING, UNREADABLE, Difference, EnvFile, sentences
-from gpu_runbook.server.verbs.env import Compared
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.env_file import MISSING, UNREADABLE, Compared, Difference, EnvFile, sentences
+from gpu_runbook.protocol.errors import Malformed
 
 ASK_AGAIN = "fab env.diff says whether they were written"
 

@@ -14,8 +14,10 @@ from gpu_runbook.laptop.inventory import model
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check, Malformed, OffsetFile, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import Time, has
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 

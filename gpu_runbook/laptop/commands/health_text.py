@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from gpu_runbook.laptop.commands.health import HealthReport, worst
 from gpu_runbook.laptop.terminal.screen import LEVEL_STYLES, Screen
-from gpu_runbook.protocol.check import LEVELS, encode
+from gpu_runbook.protocol.check import LEVELS
+from gpu_runbook.protocol.codec import encode
 
 
 def show_report(report: HealthReport, screen: Screen) -> None:

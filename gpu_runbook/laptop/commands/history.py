@@ -11,9 +11,9 @@ from gpu_runbook.laptop.deploy import journal_text
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.rpc.call import ask, entry
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
-from gpu_runbook.server.verbs.history import PastRun, ServiceChange
+from gpu_runbook.protocol.history import PastRun, ServiceChange
 
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning
 

@@ -21,11 +21,10 @@ from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.laptop.terminal.spool import Spool
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
-from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time
-from gpu_runbook.server.docker.engine import fits
-from gpu_runbook.server.verbs.logs import LogMark, newer
+from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time, fits
+from gpu_runbook.protocol.logs import LogMark, newer
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
 SAID = 200  # characters of why a log cannot be read

@@ -18,11 +18,9 @@ from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, read
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.models import CHANGED, PREVIOUS, WHOLE, WRITING, Chosen, ModelFile, Models, is_dated
 from gpu_runbook.protocol.plan import ConfigFile
-from gpu_runbook.server.models.model_files import CHANGED, WHOLE, WRITING, ModelFile, is_dated
-from gpu_runbook.server.verbs.model_use import Chosen
-from gpu_runbook.server.verbs.models import PREVIOUS, Models
 
 KNOWN = 5  # names of models that an error tells
 STILL = 600.0  # seconds in which not a megabyte of a model was read: a disk that hangs

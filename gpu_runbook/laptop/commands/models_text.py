@@ -7,11 +7,9 @@ from typing import Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol import foreign_text
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
-from gpu_runbook.server.models.choices import Choice
-from gpu_runbook.server.models.model_files import CHANGED, WHOLE, ModelFile
-from gpu_runbook.server.verbs.models import Models
+from gpu_runbook.protocol.models import CHANGED, WHOLE, Choice, ModelFile, Models
 
 MOST = 10  # names that are no dates
 STYLES = {WHOLE: "", CHANGED: "yellow"}  # of a model's state; any other is a fault

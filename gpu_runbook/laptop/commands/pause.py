@@ -11,11 +11,11 @@ from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import Check, Malformed, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.pause import RESUME, Pause, said, until
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.server.state.pause import RESUME, said, until
 
 SHORTEST, LONGEST = 60, 30 * 86400  # seconds
 

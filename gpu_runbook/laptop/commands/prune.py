@@ -16,11 +16,11 @@ from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.deadlines import SLOW
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.plan import RunState
-from gpu_runbook.server.retention.candidates import FILE, JOURNAL, Thing
-from gpu_runbook.server.verbs.prune import SLOW, Pruned
+from gpu_runbook.protocol.prune import FILE, JOURNAL, Pruned, Thing
+from gpu_runbook.protocol.record import RunState
 
 LEAST = 2  # releases: the one in force and the one before it
 MANY = 3  # things of one kind that are listed one by one, where nobody wants to read each

@@ -19,9 +19,9 @@ from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.server.verbs.setup import Done
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.setup import Done
 
 # What may be asked of root, and the words it takes beside a directory.
 FOR_ROOT = {"install": r"-[dmog]|[0-7]{4}|\d{1,10}", "chown": r"\d{1,10}:\d{1,10}", "chmod": "[0-7]{4}", "mv": "(?!)"}

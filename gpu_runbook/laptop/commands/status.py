@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import moment
 from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.laptop.inventory.model import Batch, Service
-from gpu_runbook.protocol.check import WARNING, Check, encode
+from gpu_runbook.protocol.check import WARNING, Check
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
-from gpu_runbook.protocol.plan import IntendedStop, Occupant, Placed, Release, RunState
+from gpu_runbook.protocol.pause import RESUME, IntendedStop, said
+from gpu_runbook.protocol.plan import Occupant
+from gpu_runbook.protocol.record import Placed, Release, RunState
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
-from gpu_runbook.server.docker.containers import moment
-from gpu_runbook.server.state.pause import RESUME, said
 
 NO_IMAGE = "no image for the next run yet"
 

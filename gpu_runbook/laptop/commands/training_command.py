@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import moment
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy.snapshot import local_tag, marks_of
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact, Refused
@@ -15,14 +16,13 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.container import create_command
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
-from gpu_runbook.server.docker.commands import create_command
-from gpu_runbook.server.docker.containers import moment
-from gpu_runbook.server.verbs.training_command import NextRun
+from gpu_runbook.protocol.training import NextRun
 
 SHELL = ("/bin/sh", "-c")
 LONGEST_WORD = 1000  # characters of one that an image starts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.check import WARNING, Check
-from gpu_runbook.server.docker.containers import moment
 
 APART = 300.0  # seconds by which two clocks may differ
 

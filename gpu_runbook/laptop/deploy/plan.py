@@ -13,8 +13,9 @@ from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.protocol.foreign_text import named, quoted
-from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Placed, Plan, Release, Spec, spec_hash
+from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Plan, Spec, spec_hash
 from gpu_runbook.protocol.plan import Watch as WatchTerms
+from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
 

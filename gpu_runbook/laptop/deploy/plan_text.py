@@ -5,11 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from gpu_runbook.protocol.container import create_command, labels, old_release, parked
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
 from gpu_runbook.protocol.snapshot import Snapshot
-from gpu_runbook.server.docker.commands import create_command, labels
-from gpu_runbook.server.run.stage import old_release, parked
 
 
 def lines(plan: Plan, look: Snapshot, with_commands: bool) -> Iterator[str]:

@@ -13,7 +13,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
-from gpu_runbook.protocol.plan import Release
+from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
 ENV = ".env"

@@ -9,7 +9,7 @@ from gpu_runbook.laptop.errors import LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and back

@@ -15,7 +15,8 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory, Service
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import CRITICAL, WARNING, encode
+from gpu_runbook.protocol.check import CRITICAL, WARNING
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.snapshot import Snapshot

@@ -12,7 +12,8 @@ from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.protocol.foreign_text import named
-from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Occupant, Placed, Plan, Release
+from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Occupant, Plan
+from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
 

@@ -21,12 +21,12 @@ from gpu_runbook.laptop.errors import (
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, entry
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal import interrupts
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import ReleaseId, RunId, has, kept
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.server.docker.commands import PATIENCE, QUICK
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
 COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute

@@ -14,12 +14,14 @@ from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import CRITICAL, UNKNOWN, Malformed, OffsetFile, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.env_file import EnvFile
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
+from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
-from gpu_runbook.server.checks.directories import Directory
-from gpu_runbook.server.checks.env_file import EnvFile
 
 NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a container; names are its image's own
 

@@ -16,7 +16,7 @@ from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
-from gpu_runbook.server.verbs.state_move import Moved
+from gpu_runbook.protocol.state_move import Moved
 
 SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first
 DONE = 900.0  # seconds for all of it

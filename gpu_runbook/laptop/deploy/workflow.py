@@ -22,11 +22,12 @@ from gpu_runbook.laptop.rpc.call import DAY, SILENCE, Deadline, ask, entry
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check, encode
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.deadlines import STILL
 from gpu_runbook.protocol.forms import Image, ImageId
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.snapshot import Remark, Snapshot
-from gpu_runbook.server.docker.pull import STILL
 
 
 @dataclass(frozen=True)

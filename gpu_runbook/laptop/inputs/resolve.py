@@ -21,7 +21,7 @@ from gpu_runbook.laptop.inputs.templates import Rendered, rendered
 from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.inventory.yaml_document import complaint
-from gpu_runbook.protocol.check import StreamAddress
+from gpu_runbook.protocol.consumer import StreamAddress
 
 # What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
 # To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.entries import Strict, about
-from gpu_runbook.server.schedule.notify.message import WORDS, strange_words
+from gpu_runbook.protocol.placeholders import WORDS, strange_words
 
 WEBHOOKS = ("slack", "discord", "ntfy", "teams", "webhook")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}

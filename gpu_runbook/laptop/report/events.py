@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.report.values import Course, moment
-from gpu_runbook.server.verbs.history import PastRun, ServiceChange
+from gpu_runbook.protocol.history import PastRun, ServiceChange
 
 RESTART, ACTION, ALERT = "engine restart", "action", "alert"
 DRAWN = ("deploy", "rollback", "restart", "stop")

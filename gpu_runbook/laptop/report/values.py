@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from gpu_runbook.common import clock
 from gpu_runbook.protocol.check import LEVELS, UNKNOWN, Check
+from gpu_runbook.protocol.history import PastRun
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.server.docker import containers
-from gpu_runbook.server.verbs.history import PastRun
 
 USUAL_STEP = 300.0  # seconds between two rounds where neither a setting nor the rounds tell
 FEWEST = 8  # distances between rounds that tell more than the setting does
@@ -108,7 +108,7 @@ def step(times: Sequence[float], every: int) -> float:
 def moment(text: str) -> float | None:
     """Seconds since 1970 of an RFC 3339 time in UTC, None for what is none."""
     try:
-        seconds = containers.moment(text)
+        seconds = clock.moment(text)
     except ValueError:
         return None
     return seconds if 0 <= seconds < LATEST else None  # what a server writes may be no time at all

@@ -25,8 +25,8 @@ from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.ssh.session import Call, Door
 from gpu_runbook.laptop.terminal import traceback
 from gpu_runbook.laptop.terminal.sanitize import clean
-from gpu_runbook.protocol.check import Malformed
 from gpu_runbook.protocol.codec import LARGEST, decode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line, quoted
 
 SILENCE = 20.0  # seconds; a server that works beats every 3

@@ -23,14 +23,12 @@ from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry, read
 from gpu_runbook.laptop.schedule import settings as making
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import Check, encode
+from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.forms import Count, Time
+from gpu_runbook.protocol.history import PastRun
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.server.schedule.settings import Settings
-from gpu_runbook.server.verbs.history import PastRun
-from gpu_runbook.server.verbs.schedule.install import Installation
-from gpu_runbook.server.verbs.schedule.remove import Removed
-from gpu_runbook.server.verbs.schedule.show import Shown
+from gpu_runbook.protocol.schedule import Installation, Removed, Settings, Shown
 
 ENTRY = "server.schedule.main"  # the module that a round begins with
 SEE = "fab schedule.show says what is there"

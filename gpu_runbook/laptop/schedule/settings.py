@@ -17,9 +17,9 @@ from gpu_runbook.laptop.inputs.secret import Secret, spellings
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory
 from gpu_runbook.laptop.inventory.schedule_entries import PORTS, WEBHOOKS, Alert
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
-from gpu_runbook.protocol.check import OK, WARNING, Check, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.server.schedule.settings import Channels, Mail, Program, Restart, Settings, Webhook, keyed_hash
+from gpu_runbook.protocol.check import OK, WARNING, Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.schedule import Channels, Mail, Program, Restart, Settings, Webhook, keyed_hash
 
 
 def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:

@@ -11,10 +11,10 @@ from typing import Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.schedule.client import SeenRounds
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, encode
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.server.schedule.history import slim
+from gpu_runbook.protocol.rounds import Round, slim
 
 SIGNS = {CRITICAL: "█", UNKNOWN: "?", WARNING: "▄", OK: "·", SKIPPED: "-"}  # worst first
 SILENT, NOTHING = "~", " "

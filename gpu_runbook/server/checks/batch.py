@@ -10,16 +10,17 @@ import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gpu_runbook.common import command, humanize
+from gpu_runbook.common.clock import moment, now
 from gpu_runbook.protocol.check import OK, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Occupant
-from gpu_runbook.protocol.snapshot import Checkpoint, Wanted
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.training import Checkpoint
 from gpu_runbook.server.checks.gpu_support import Driver, query
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.docker.batch_runs import is_listed_run
-from gpu_runbook.server.docker.containers import AT_WORK, moment, occupant
+from gpu_runbook.server.docker.containers import AT_WORK, occupant
 from gpu_runbook.server.docker.engine import Engine, EngineError
-from gpu_runbook.server.state.journal import now
 from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.processes import container_of
 

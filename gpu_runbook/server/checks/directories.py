@@ -9,21 +9,12 @@ from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
-from gpu_runbook.protocol.forms import Mode, Owner, Path
+from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import ids, may_give
 
 MODE = 0o755  # of a directory that is made, where hosts.yaml says none
 MAKE, OWN, OPEN = "make", "own", "open"
-
-
-@dataclass(frozen=True)
-class Directory:
-    """One directory. `owner` is uid:gid, empty for any; `mode` None for any."""
-
-    path: Path
-    owner: Owner = ""
-    mode: Optional[Mode] = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from gpu_runbook.common import command, humanize
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line, quoted
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.state.store import Store

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Pattern, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
-from gpu_runbook.protocol.forms import Annotated, EnvName, Mode, Owner, Path, ServiceName, text
+from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Difference, EnvFile, sentences
 from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import ids, shared, unread
 
 LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of
-THERE, MISSING, UNREADABLE = "there", "missing", "unreadable"
 PUSH = "fab env.diff shows it, fab env.push writes it as .env has it"
 NEWLINE, BOM = "\n", "\ufeff"
 
-FileState = Annotated[str, text("the state of a file", "there|missing|unreadable")]
 
 _ODD = {
     "\r": "ends as on Windows (CRLF); other readers take the CR for a part of the value",
@@ -34,37 +31,6 @@ _QUOTED = {quote: re.compile(rf"{quote}((?:\\.|[^{quote}\\])*){quote}", re.DOTAL
 _ESCAPED = {"'": re.compile(r"\\([\\'])"), '"': re.compile(r"\\([\\'\"abfnrtv])")}
 _MEANS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _END = re.compile(r"(?:[^\S\n]*#[^\n]*)?[^\S\n]*(?:\n|\Z)")
-
-
-@dataclass(frozen=True)
-class EnvFile:
-    """What a service's file is to hold. `unset` are names that belong into it and have no value on the laptop."""
-
-    service: ServiceName
-    path: Path
-    variables: Dict[EnvName, str] = field(repr=False)
-    owner: Owner = ""  # uid:gid, empty for the login user
-    unset: Tuple[str, ...] = ()
-    mode: Mode = 0o600
-    user: Owner = ""  # who the container runs as, empty where hosts.yaml gives no numbers
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How a file is and how it should be, in names. `state` is there, missing or unreadable."""
-
-    service: ServiceName
-    path: Path
-    state: FileState
-    same: Tuple[str, ...] = ()
-    differs: Tuple[str, ...] = ()
-    missing: Tuple[str, ...] = ()
-    unknown: Tuple[str, ...] = ()  # in the file, and not in hosts.yaml
-    problems: Tuple[str, ...] = ()  # lines, mode, owner; why it is unreadable
-
-    @property
-    def fine(self) -> bool:
-        return self.state == THERE and not (self.differs or self.missing or self.unknown or self.problems)
 
 
 def parse(text: str) -> Tuple[Dict[str, str], List[str]]:
@@ -142,12 +108,6 @@ def check(name: str, wanted: EnvFile) -> Check:
         return Check(name, OK, f"{place} has all {len(found.same)} variables as they are in .env", figures)
     said = [*sentences(found), *unset]
     return Check(name, CRITICAL if found.missing else WARNING, f"{place}: {'; '.join(said)}", figures, PUSH)
-
-
-def sentences(found: Difference) -> List[str]:
-    """What is not as it should be in a file that is there."""
-    names = {"missing": found.missing, "different from .env": found.differs, "not in hosts.yaml": found.unknown}
-    return [*(f"{what}: {', '.join(listed)}" for what, listed in names.items() if listed), *found.problems]
 
 
 def _read(wanted: EnvFile) -> Tuple[str, List[str]]:

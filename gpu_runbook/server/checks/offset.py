@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Optional
 
 from gpu_runbook.common import humanize
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, OffsetFile, StreamAddress
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.server.checks import container
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.queue import offset, stream

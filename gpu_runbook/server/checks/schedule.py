@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Tuple
 
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.schedule import Installed, keyed_hash
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify.waiting import held, moment_of
-from gpu_runbook.server.schedule.settings import SETTINGS, STATE, Installed, keyed_hash, place
+from gpu_runbook.server.schedule.settings import SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import ROUND, State
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store

@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from gpu_runbook.common.parallel import DEADLINE, Question
 from gpu_runbook.protocol.check import SKIPPED, Check
 from gpu_runbook.protocol.health import CheckedConsumer, Request
-from gpu_runbook.protocol.plan import IntendedStop
+from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.server.state.store import Store
 
 BROKER, GPUS, DISK, OFFSET, SCHEDULE = (

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 from gpu_runbook.common.command import Ended, run
-from gpu_runbook.protocol.check import LABEL
+from gpu_runbook.protocol.container import create_command
+from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.plan import BatchMarks, Spec
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.containers import lives, policy_of
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.state.journal import Journal
 
-PATIENCE = 90.0  # seconds an engine that went away, or cannot act, is waited for, and a container that does not end
 PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two tries of a command, doubled from one to the next
 KILLED = 137  # the exit status of a container whose grace period ran out
-QUICK = 60.0  # deadline of commands that only change the engine's own notes
 HARMLESS = ("create", "tag", "rmi")  # commands that touch no container which is there
 
 T = TypeVar("T")
@@ -46,52 +45,6 @@ class AtFault(Final):
 
 class StillRuns(Final):
     """A container was told to stop, then killed, and has not ended: it may do so at any moment."""
-
-
-def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
-    """The `docker create` for a spec. The restart policy is set once the container is in its place, never before."""
-    command = ["docker", "create", "--name", name, "--restart", "no", "--pull", "never"]
-    for key, value in sorted({**spec.labels, **labels}.items()):
-        command += ["--label", f"{key}={value}"]
-    for key, value in sorted(spec.environment.items()):
-        command += ["--env", f"{key}={value}"]
-    for mount in spec.mounts:
-        command += ["--volume", mount]
-    options = {
-        "--user": spec.user,
-        "--network": spec.network,
-        "--gpus": f'"{spec.gpus}"' if "," in spec.gpus else spec.gpus,  # docker reads it as a line of CSV
-        "--memory": spec.memory,
-        "--stop-signal": spec.stop_signal,
-        "--stop-timeout": str(spec.stop_grace),
-    }
-    for option, given in options.items():
-        if given:
-            command += [option, given]
-    command += [
-        "--log-driver",
-        "json-file",
-        "--log-opt",
-        f"max-size={spec.log_size}",
-        "--log-opt",
-        f"max-file={spec.log_files}",
-    ]
-    return [*command, image, *spec.command]
-
-
-def labels(service: str, release: str, spec: str, config: str, state: str = "") -> Dict[str, str]:
-    """What our containers say of themselves. `state`: the folder that knows them; it gives no right, see checks.state.
-
-    Without one while that folder is still in the root: it is to move.
-    """
-    where = {f"{LABEL}.state": state} if state else {}
-    return {
-        f"{LABEL}.service": service,
-        f"{LABEL}.release": release,
-        f"{LABEL}.spec": spec,
-        f"{LABEL}.config": config,
-        **where,
-    }
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import os
-import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.plan import BatchMarks, Occupant
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine
@@ -55,12 +54,6 @@ def occupant(container: Dict[str, Any], ours: Optional[Ours] = None, batch: str 
         spec=ours.spec if ours else "",
         batch=batch,
     )
-
-
-def moment(text: str) -> float:
-    """Seconds since 1970 of a time as the engine writes it: RFC 3339, UTC, up to nanoseconds."""
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or '0'}")
 
 
 def outage(before: Dict[str, Any], after: Dict[str, Any], most: float) -> float:

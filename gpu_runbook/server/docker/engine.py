@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
-from gpu_runbook.protocol.forms import ContainerId, Form, ImageId, Time, has
+from gpu_runbook.protocol.forms import ContainerId, ImageId, Time, fits
 from gpu_runbook.server.docker.unix_http import Answer, request
 
 DEFAULT = "unix:///var/run/docker.sock"
@@ -219,17 +219,6 @@ def _context() -> str:
             return str(json.load(file)["Endpoints"]["docker"]["Host"])
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return ""  # no readable choice: the default it is, as for the docker command
-
-
-def fits(shape: Any, data: Any) -> bool:
-    """A shape is a type, a form, a mapping of what must be there, a list of it, which may be null, or several."""
-    if isinstance(shape, dict):
-        return isinstance(data, dict) and all(fits(inner, data.get(key)) for key, inner in shape.items())
-    if isinstance(shape, list):
-        return data is None or (isinstance(data, list) and all(fits(shape[0], entry) for entry in data))
-    if isinstance(shape, tuple):
-        return any(fits(one, data) for one in shape)
-    return has(shape, data) if isinstance(shape, Form) else isinstance(data, shape)
 
 
 def _refused(answer: Answer) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from gpu_runbook.protocol.check import LABEL
+from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.forms import ReleaseId, SpecHash, has, kept
-from gpu_runbook.protocol.plan import Record
+from gpu_runbook.protocol.record import Record
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 

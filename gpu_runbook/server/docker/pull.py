@@ -6,10 +6,10 @@ import time
 from contextlib import closing
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from gpu_runbook.protocol.deadlines import STILL
 from gpu_runbook.server.docker.engine import LINE, NONE, Engine, EngineError
 from gpu_runbook.server.docker.registry import login_header
 
-STILL = 600.0  # seconds after which a pull that gets no further is given up
 PROGRESS = {"id": (str, NONE), "progressDetail": (dict, NONE)}
 
 

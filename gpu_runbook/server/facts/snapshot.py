@@ -9,10 +9,12 @@ import socket
 import time
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from gpu_runbook.common.clock import now
 from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named
-from gpu_runbook.protocol.plan import BatchMarks, Occupant, Record
+from gpu_runbook.protocol.plan import BatchMarks, Occupant
+from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot, Wanted
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import registry
@@ -55,7 +57,7 @@ def view(
     images, revisions = _images(engine, known, digests)
     return Snapshot(
         hostname=socket.gethostname(),
-        at=journals.now(),
+        at=now(),
         user=pwd.getpwuid(os.geteuid()).pw_name,
         rows=tuple(rows),
         record=known,

@@ -4,53 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Optional
 
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.check import Malformed, Refusal, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import Count, MaybeTime, Place, RunId, Time
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed, Refusal
+from gpu_runbook.protocol.models import CHANGED, DAMAGED, WHOLE, Choice, Choices, ModelFile, Verified
 from gpu_runbook.protocol.plan import ConfigFile
-from gpu_runbook.server.models.model_files import CHANGED, DAMAGED, WHOLE, ModelFile, Sha256
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files, guarded
 
 MOST = 20  # choices that are remembered
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One model that was chosen. The oldest may be what the config said before anybody chose: it has no run."""
-
-    path: Place
-    date: str  # the name of its directory, empty for one that lies elsewhere
-    run: RunId = ""
-    who: str = ""
-    at: Time = ""
-    left: RunId = ""  # the run that went back from it, empty while it is good
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A file as it was when all of it was read and found to be right."""
-
-    sha256: Sha256
-    size: Count
-    mtime: int  # nanoseconds since 1970
-    at: MaybeTime
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The whole of model.json. `path` is the one in force; `choices` has every model once, the newest choice first."""
-
-    path: Place = ""
-    choices: Tuple[Choice, ...] = ()
-    verified: Dict[Place, Verified] = field(default_factory=dict)  # by path
-
-    def current(self) -> Optional[Choice]:
-        return next((entry for entry in self.choices if entry.path == self.path), None)
 
 
 def load(store: Store) -> Choices:

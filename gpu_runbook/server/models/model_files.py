@@ -14,11 +14,11 @@ import stat
 import struct
 import time
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import IO, Callable, ContextManager, List, Optional, Set, Tuple
 
-from gpu_runbook.protocol.forms import Annotated, Count, Place, Time, maybe, text
+from gpu_runbook.protocol.models import DAMAGED, MISSING, OUTSIDE, WHOLE, WRITING, ModelFile, is_dated
 from gpu_runbook.server.system import guarded
 
 ARCHIVES = (".pt", ".pth", ".zip", ".npz", ".keras")  # of any other file only size and checksum are judged
@@ -30,42 +30,13 @@ MOST = 10_000  # directories; open files of one process
 LARGEST, UNPACKED = 1 << 42, 100  # bytes of a file; times of them in what it unpacks to
 LIST = 4 << 20  # bytes of the list of an archive's parts
 
-WHOLE, CHANGED, DAMAGED, WRITING, MISSING, OUTSIDE = "whole", "changed", "damaged", "writing", "missing", "outside"
 
 _LOCAL = struct.Struct("<4s22xHH")  # a member's header in its place: signature, length of its name and of what follows
 _END = b"PK\x05\x06"
 _END_SIZE = 22
 
-ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]
-Sha256 = Annotated[str, text("a sha256", "[0-9a-f]{64}")]
-MaybeSha256 = Annotated[str, maybe(Sha256)]
 Identity = Tuple[int, int]  # device and inode
 Reading = Callable[[int], None]  # hears of every so many bytes that were read
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """What is known of one model. `sha256` is empty as long as nobody has read all of it."""
-
-    date: str  # the name of its directory; empty for one that lies elsewhere
-    path: Place
-    state: ModelState
-    sentence: str
-    size: Count = 0
-    mtime: int = 0  # nanoseconds since 1970
-    modified: Time = ""  # the same
-    sha256: Sha256 = ""
-    promised: Optional[MaybeSha256] = None  # what a file beside it says, as sha256sum does; empty when it says nothing
-    verified: Time = ""  # when these bytes were found to be right, by size and time of the file
-
-
-def is_dated(name: str) -> bool:
-    """Whether a directory is named for a day, `2026-04-20`, perhaps with something behind it, `2026-04-20-b`."""
-    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2})([-_.][\w.-]{1,60})?", name, re.ASCII)
-    try:
-        return bool(match and datetime.strptime(match[1], "%Y-%m-%d"))
-    except ValueError:
-        return False
 
 
 def directories(folder: str) -> Tuple[List[str], List[str]]:

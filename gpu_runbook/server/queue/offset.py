@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Tuple
 
-from gpu_runbook.protocol.check import OffsetFile
+from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.server.system import files, guarded
 
 RETRIES = 3

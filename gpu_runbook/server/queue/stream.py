@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from gpu_runbook.protocol.check import StreamAddress
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.server.queue import tcp
 

@@ -9,9 +9,10 @@ import shutil
 from typing import List, Sequence, Set, Tuple
 
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.forms import ContainerId, ReleaseId, ServiceName, has
-from gpu_runbook.protocol.plan import Record, Release
-from gpu_runbook.server.docker.commands import QUICK, Docker, StepFailed
+from gpu_runbook.protocol.record import Record, Release
+from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.docker.ours import Named, is_made, recorded
 from gpu_runbook.server.state import journal as journals

@@ -12,10 +12,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
 
-from gpu_runbook.protocol.check import Malformed, Refusal
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import Annotated, ContainerId, Count, Place, has, text
-from gpu_runbook.protocol.plan import BatchMarks, Plan, Record, Release
+from gpu_runbook.protocol.errors import Malformed, Refusal
+from gpu_runbook.protocol.forms import ContainerId, Place, has
+from gpu_runbook.protocol.plan import BatchMarks, Plan
+from gpu_runbook.protocol.prune import CONTAINER, FILE, FOLDER, IMAGE, JOURNAL, RELEASE, Thing
+from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.server.docker import ours
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine
@@ -30,23 +32,9 @@ AT_REST = ("created", "exited", "dead")
 LISTED = [
     {"Id": ContainerId, "Names": [str], "Labels": (dict, type(None)), "State": str, "ImageID": str, "Created": int}
 ]
-FOLDER, CONTAINER, IMAGE, JOURNAL, FILE, RELEASE = "folder", "container", "image", "journal", "file", "release"
 
-ThingKind = Annotated[str, text("a kind of thing", "folder|container|image|journal|file|release")]
 Listed = List[Dict[str, Any]]
 Lines = List[Dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One thing to remove. `id`: a release, a container, an image by digest, a run or a path. `size` in bytes; layers
-    that an image shares with others count too, and stay."""
-
-    kind: ThingKind
-    id: str
-    name: str
-    size: Count
-    why: str
 
 
 @dataclass(frozen=True)

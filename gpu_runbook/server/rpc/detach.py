@@ -8,8 +8,8 @@ import os
 import signal
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.check import Refusal
-from gpu_runbook.server.rpc import server
+from gpu_runbook.common.failure import failure
+from gpu_runbook.protocol.errors import Refusal
 
 KILLED = ("the process that was to do it was killed", "see fab status", "person")
 
@@ -55,7 +55,7 @@ def _live(life: Callable[[Say], None], writer: int) -> None:
     try:
         life(say)
     except Exception as error:
-        failed = server.failure(error)
+        failed = failure(error)
         say({"refusal": [failed[part] for part in ("message", "hint", "kind")]})
     finally:
         os._exit(0)

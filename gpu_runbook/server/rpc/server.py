@@ -6,26 +6,20 @@ Messages to the laptop are JSON text sequences (RFC 7464), so that what a login 
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
 import select
 import signal
-import sys
 import threading
 import time
-import traceback
 from types import FrameType
 from typing import Any, Dict, NoReturn, Optional
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.common.failure import failure
 
 BEAT = 3.0  # seconds of silence after which a beat says that the work goes on
 GRACE = 5.0  # seconds a verb has for ending its children when nobody listens any more
-DEFECT = "defect"
-# What a file system or a limit of the login may say of any file: no defect of ours.
-UNUSABLE = ["EACCES", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOSPC", "EROFS"]
 
 
 class Gone(BaseException):
@@ -117,20 +111,3 @@ def _outcome(verb: str, request: Dict[str, Any], line: Channel) -> Dict[str, Any
     except Exception as error:
         return {"error": failure(error)}
     return {"answer": answer}
-
-
-def failure(error: Exception) -> Dict[str, Any]:
-    """What went wrong and where: a refusal, a file of the server that could not be used, or a defect.
-
-    The text of a defect stays here: it may quote a secret out of the request.
-    """
-    if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNUSABLE:
-        said = f"{error.filename or 'a file'} cannot be used: {error.strerror}"
-        error = Refusal(said, "see df, df -i and the mount on the server")
-    if isinstance(error, Refusal):
-        return {"kind": error.kind, "message": error.message, "hint": error.hint}
-    frames = traceback.extract_tb(sys.exc_info()[2])
-    place = next((frame for frame in reversed(frames) if frame.filename.startswith("gpu_runbook/")), frames[-1])
-    message = f"{type(error).__name__} in {place.filename} line {place.lineno}"
-    debug = "".join(traceback.format_list(frames)) + type(error).__name__
-    return {"kind": DEFECT, "message": message, "hint": "", "debug": debug}

@@ -6,8 +6,10 @@ import dataclasses
 import os
 from typing import Optional, Sequence
 
-from gpu_runbook.protocol.check import Refusal
-from gpu_runbook.protocol.plan import PROVEN, UNPROVEN, Placed, Record, Release
+from gpu_runbook.common import clock
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.plan import PROVEN, UNPROVEN
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
@@ -72,7 +74,7 @@ def _swapped(store: Store, placed: Placed) -> Optional[int]:
 
 
 def _enter(store: Store, release: str) -> None:
-    handle = lock.acquire(store, {"action": "status", "since": journals.now()})
+    handle = lock.acquire(store, {"action": "status", "since": clock.now()})
     try:
         known, damaged = record.load(store)
         if not damaged and known.current == release:

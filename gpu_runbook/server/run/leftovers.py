@@ -11,8 +11,8 @@ import os
 import re
 from typing import Any, Dict, Iterator, Sequence, Set
 
-from gpu_runbook.protocol.check import Malformed
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import journal as journals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import StepFailed

@@ -7,17 +7,18 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional
 
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.common.clock import now
+from gpu_runbook.common.failure import DEFECT, failure
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.docker.commands import Docker
-from gpu_runbook.server.rpc import server
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run.outcome import End
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import lock, pause
-from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files, guarded
 from gpu_runbook.server.verbs import follow
@@ -64,8 +65,8 @@ def _live(
     try:
         end = carry_out(site)
     except Exception as error:  # nobody has seen how it ended: the journal says what happened
-        failed, end = server.failure(error), None
-        what = "a defect" if failed["kind"] == server.DEFECT else "an error"
+        failed, end = failure(error), None
+        what = "a defect" if failed["kind"] == DEFECT else "an error"
         journal.write("unfinished", why=f"{what} ended the run: {failed['message']}", debug=failed.get("debug", ""))
     if end:
         journal.write("end", **encode(end))

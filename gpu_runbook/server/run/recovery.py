@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.check import Malformed, Refusal
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
 from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed

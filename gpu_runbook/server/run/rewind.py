@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.system import guarded

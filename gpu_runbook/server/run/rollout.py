@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from gpu_runbook.protocol.check import Refusal, encode
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import FAILED, UNPROVEN, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
-from gpu_runbook.server.docker.containers import felled, lives, moment, outage
+from gpu_runbook.server.docker.containers import felled, lives, outage
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import preconditions, release, watch

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.container import labels, old_release, parked
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.server.docker.batch_containers import recognised
-from gpu_runbook.server.docker.commands import Docker, StepFailed, labels
+from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.run import rewind
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
-from gpu_runbook.server.run.unstage import ADOPTED, is_of
+from gpu_runbook.server.run.unstage import is_of
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files, guarded
@@ -36,11 +37,6 @@ class Site:
     def folder(self, service: str) -> str:
         """Where this run keeps what it needs to go back, and what its release is made of."""
         return self.store.release(self.plan.id, service)
-
-
-def parked(service: str, release: str) -> str:
-    """The name of a container that is not in force."""
-    return f"{service}.{release}"
 
 
 def stage(site: Site, step: ConsumerStep) -> Swap:
@@ -136,11 +132,6 @@ def _refuse_look_alike(docker: Docker, step: ConsumerStep, name: str) -> None:
     if known:
         hint = "correct container:, label: or image: in hosts.yaml; an image of both stands as image: in both"
         raise Refusal(f"a container of {step.service} would be known for {known}", hint)
-
-
-def old_release(step: ConsumerStep, run: str) -> str:
-    """The release the old container belongs to; one that was adopted gets a release of its own."""
-    return step.old.release if step.old and step.old.ours else ADOPTED + run
 
 
 def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config: Optional[ConfigSwap]) -> Swap:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from gpu_runbook.protocol.plan import ConsumerStep, IntendedStop, Plan
+from gpu_runbook.protocol.pause import IntendedStop
+from gpu_runbook.protocol.plan import ConsumerStep, Plan
 from gpu_runbook.server.docker.commands import Docker, Final
 from gpu_runbook.server.state import stopped
 from gpu_runbook.server.state.store import Store

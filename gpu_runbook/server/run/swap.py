@@ -10,10 +10,11 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, Count, Grace, Mode, Path, Restart, ServiceName
 from gpu_runbook.server.docker.commands import AtFault, Docker, StepFailed, StillRuns
-from gpu_runbook.server.docker.containers import between_restarts, lives, moment
+from gpu_runbook.server.docker.containers import between_restarts, lives
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay
 from gpu_runbook.server.system import files, guarded

@@ -6,11 +6,11 @@ import os
 import time
 from typing import Any, Dict, List, Sequence, Set
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.common.clock import moment, now
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.server.docker.containers import moment
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.run.swap import Swap
-from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.journal import Journal
 
 EVENT = "unfinished"
 HOUR, MOST = 3600.0, 3  # a round tries so many times within so many seconds

@@ -11,8 +11,6 @@ from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import guarded
 
-ADOPTED = "adopted-"  # before the run's id: the release that a container gets which was there before us
-
 
 def unstage_all(store: Store, docker: Docker, run: str) -> None:
     """Remove what a run staged for services whose swap it never began, and its folder when it began none.

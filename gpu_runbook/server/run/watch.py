@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from gpu_runbook.protocol.check import encode
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
-from gpu_runbook.server.docker.containers import felled, moment
+from gpu_runbook.server.docker.containers import felled
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Callable, List, TypeVar
 
+from gpu_runbook.common.failure import failure
 from gpu_runbook.protocol.check import CRITICAL, Check
-from gpu_runbook.server.rpc import server
 
 NAME = "scheduled check"
 HINT = "see df, df -i and dmesg on the server; fab schedule.show tells whether the next round fares better"
@@ -29,7 +29,7 @@ class Attempts:
 
     def note(self, what: str, error: Exception) -> str:
         """Note that a part has failed; why, without the text of what may quote a secret."""
-        why = str(server.failure(error)["message"])
+        why = str(failure(error)["message"])
         self.failed.append(f"{what}: {why}")
         return why
 

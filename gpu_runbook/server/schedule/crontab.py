@@ -7,7 +7,7 @@ import re
 from typing import List, Optional, Tuple
 
 from gpu_runbook.common import command
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.server.system.processes import named
 

@@ -9,17 +9,14 @@ import shutil
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Dict, Iterator, Optional, Tuple
 
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.rounds import Round, slim
 from gpu_runbook.server.system import files
 
 MOST = 20 << 20  # bytes, however little time that is
 LONGEST = 1 << 16  # bytes of a line
 DOUBTED = 12  # rounds after which even a clock that jumped is believed
 SLACK = 1.1  # the file is written anew when it holds this many times of what it is to hold
-
-_EMPTY: Tuple[Any, ...] = ("", {}, [], (), None)
 
 
 def append(path: str, found: Round, keep: float, every: float) -> str:
@@ -57,13 +54,6 @@ def read(path: str, since: str) -> Iterator[Tuple[Optional[Round], Dict[str, Any
                     yield None, {}
             elif line[0].at >= since:
                 yield line
-
-
-def slim(value: Any) -> Any:
-    """The same without what is empty anyway."""
-    if isinstance(value, dict):
-        return {key: slim(inner) for key, inner in value.items() if inner not in _EMPTY}
-    return [slim(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _parsed(raw: bytes) -> Optional[Tuple[Round, Dict[str, Any]]]:

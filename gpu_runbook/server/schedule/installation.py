@@ -11,10 +11,11 @@ import zlib
 from typing import Any, Dict, List, Optional
 
 from gpu_runbook.common import command
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.schedule import Installed, Settings
 from gpu_runbook.server.schedule.program import archive, is_same
-from gpu_runbook.server.schedule.settings import KEPT, PROGRAM, SETTINGS, Installed, Settings, place
+from gpu_runbook.server.schedule.settings import KEPT, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files

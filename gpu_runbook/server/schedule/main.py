@@ -11,13 +11,15 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
-from gpu_runbook.server.rpc import server
+from gpu_runbook.common.failure import failure
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.schedule.notify import delivery
 from gpu_runbook.server.schedule.notify.message import compose
 from gpu_runbook.server.schedule.notify.policy import NEW, News
 from gpu_runbook.server.schedule.round import make, stamp, tell_failure, worst
-from gpu_runbook.server.schedule.settings import LOCK, SETTINGS, Installed, place
+from gpu_runbook.server.schedule.settings import LOCK, SETTINGS, place
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock
 from gpu_runbook.server.state.store import Store
@@ -37,7 +39,7 @@ def main(argv: List[str]) -> None:
     try:
         status = _version(argv[0]) if argv[1:] == ["version"] else _round(argv[0])
     except Exception as error:
-        failed = server.failure(error)
+        failed = failure(error)
         print(failed["message"], failed["hint"], sep="\n")
     finally:
         with contextlib.suppress(OSError):  # nobody reads what cron throws away

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Refusal
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.system import guarded
 

@@ -13,10 +13,13 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import now
 from gpu_runbook.common.remedies import ways_out
-from gpu_runbook.common.run_id import new_id
-from gpu_runbook.protocol.check import CRITICAL, Check, Malformed, Refusal, encode
+from gpu_runbook.protocol.check import CRITICAL, Check
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.schedule import Installed, Restart
 from gpu_runbook.server.checks.container import started_at
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
@@ -26,10 +29,9 @@ from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import recovery, stop_start, unfinished
 from gpu_runbook.server.run.outcome import DONE, NEEDS_PERSON, End
-from gpu_runbook.server.schedule.settings import Installed, Restart
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, pause, record, stopped
-from gpu_runbook.server.state.journal import now
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.state.unwritten import Unkept, begun
 from gpu_runbook.server.system import files

@@ -7,14 +7,15 @@ import time
 from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from gpu_runbook.common.clock import moment
 from gpu_runbook.common.parallel import ask_all
-from gpu_runbook.protocol.check import CRITICAL, Check, Refusal
+from gpu_runbook.protocol.check import CRITICAL, Check
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Request
+from gpu_runbook.protocol.schedule import Installed, Restart
 from gpu_runbook.server.checks import suite
-from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.attempts import Attempts
-from gpu_runbook.server.schedule.settings import Installed, Restart
 from gpu_runbook.server.state.store import Store
 
 HOUR, MOST = 3600.0, 3  # so many times within so many seconds, for each consumer

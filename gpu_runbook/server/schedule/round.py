@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from gpu_runbook.common.clock import moment
 from gpu_runbook.common.parallel import ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check, Refusal
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.schedule import Installed, Settings
 from gpu_runbook.server.checks import suite
-from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.schedule import history, metrics, repair, silence, standstill
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.attempts import NAME as FAILED
@@ -31,7 +33,7 @@ from gpu_runbook.server.schedule.notify import delivery, policy
 from gpu_runbook.server.schedule.notify.message import Message, compose
 from gpu_runbook.server.schedule.notify.waiting import kept, redated
 from gpu_runbook.server.schedule.restart_policy import Restarts, restart_what_is_down
-from gpu_runbook.server.schedule.settings import HISTORY, STATE, Installed, Settings, place
+from gpu_runbook.server.schedule.settings import HISTORY, STATE, place
 from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.schedule.state import Pending, State
 from gpu_runbook.server.state import journal as journals

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.check import WARNING, Check
-from gpu_runbook.server.docker.containers import moment
+from gpu_runbook.protocol.pause import said
 from gpu_runbook.server.state import lock, pause
 from gpu_runbook.server.state.store import Store
 
@@ -22,7 +23,7 @@ def silence(store: Store, now: float) -> Tuple[str, Optional[Check]]:
     """
     paused = pause.current(store, now)
     if paused:
-        return pause.said(paused), None
+        return said(paused), None
     holder = lock.holder(store)
     if holder is None:
         return "", None

@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import Count, KeptLevel, RunId, ServiceName, Time
+from gpu_runbook.protocol.schedule import Alarm
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.notify.policy import Alarm
 from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.system import files
 

@@ -7,22 +7,17 @@ import fcntl
 import json
 import os
 import time
-from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import RunId, Time, has, kept
-from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.server.state.store import ROOM, SPARE, Store
 from gpu_runbook.server.system import files
 
 DETAILS = ("command", "seen", "unfinished")  # what happens within a step, or could not be
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-def now() -> str:
-    """The server's time as RFC 3339 with milliseconds, in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Journal:

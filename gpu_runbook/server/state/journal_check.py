@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from gpu_runbook.protocol.check import LABEL, Refusal
+from gpu_runbook.protocol.container import LABEL
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.reach import sources

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Optional, Tuple, Type, TypeVar
 
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.server.system import files
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import NAME, one_line
 from gpu_runbook.protocol.forms import RunId, kept
 from gpu_runbook.server.state.journal import runs, state

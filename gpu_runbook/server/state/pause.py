@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from typing import Optional, Tuple
 
-from gpu_runbook.protocol.check import Refusal
-from gpu_runbook.protocol.plan import Pause
-from gpu_runbook.server.docker.containers import moment
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.pause import RESUME, Pause, said
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 
 HELD = ("deploy", "restart")  # a rollback and a stop are what somebody needs in an emergency
 AHEAD = 86400.0  # seconds by which a clock may be set back without an end of the pause
-RESUME = "fab resume ends the pause"
 
 
 def load(store: Store, now: float) -> Tuple[Optional[Pause], str]:
@@ -42,14 +41,3 @@ def admit(store: Store, action: str) -> None:
         files.remove(store.pause)
     elif found and action in HELD:
         raise Refusal(f"{said(found)}; nothing was changed", RESUME)
-
-
-def said(pause: Pause) -> str:
-    """A pause as a person reads it."""
-    return f"deploys are paused {until(pause)}"
-
-
-def until(pause: Pause) -> str:
-    """Its end, who wanted it, and why."""
-    why = f" ({pause.reason})" if pause.reason else ""
-    return f"until {pause.until[:16].replace('T', ' ')} UTC by {pause.who}{why}"

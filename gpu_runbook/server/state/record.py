@@ -6,10 +6,11 @@ import dataclasses
 import json
 from typing import Dict, FrozenSet, List, Tuple
 
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import ReleaseId, kept
-from gpu_runbook.protocol.plan import SCHEMA, Placed, Record, Release
+from gpu_runbook.protocol.plan import SCHEMA
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Tuple
 
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.plan import IntendedStop
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files

@@ -17,8 +17,8 @@ import stat
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from gpu_runbook.protocol.check import Malformed, Refusal
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.forms import Place
 from gpu_runbook.server.system import files
 

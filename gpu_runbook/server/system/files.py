@@ -10,7 +10,7 @@ import os
 import threading
 from typing import Callable, ContextManager, Iterator, List, Optional, Tuple
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 
 Opener = Callable[[str], ContextManager[int]]  # gives a descriptor of the folder of that path
 SEE = "see df, df -i and the mount on the server"

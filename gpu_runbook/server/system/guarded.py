@@ -15,7 +15,7 @@ import stat
 from typing import IO, FrozenSet, Iterator, List, Optional, Set, Tuple
 
 from gpu_runbook.common import memory
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.system import files, link_makers
 
 LIMIT = 1 << 20  # bytes of a file, where nobody says otherwise

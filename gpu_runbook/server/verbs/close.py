@@ -7,8 +7,9 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
-from gpu_runbook.protocol.check import Malformed, Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in
@@ -21,7 +22,7 @@ from gpu_runbook.server.run.swap import NEVER_RESTART, Swap, close, put_config_b
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import journal_check, lock
-from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import guarded
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-from gpu_runbook.common.run_id import new_id
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.plan import RunState
+from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Compared, Difference, EnvFile
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.checks import env_file
-from gpu_runbook.server.checks.env_file import MISSING, THERE, UNREADABLE, Difference, EnvFile
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
-from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files, guarded
 from gpu_runbook.server.system.ownership import ids, may_give, shared
@@ -27,15 +26,6 @@ from gpu_runbook.server.verbs.state_make import make
 
 Request = Dict[str, Any]
 SUFFIX = "new"  # always the same, so that the next push takes away what a cut has left
-
-
-@dataclass(frozen=True)
-class Compared:
-    """How the files were before anything was written, `run` being the last one; and the run that wrote, if one did."""
-
-    files: Tuple[Difference, ...]
-    run: Optional[RunState] = None
-    written: str = ""
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

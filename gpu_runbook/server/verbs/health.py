@@ -7,8 +7,7 @@ import time
 from typing import Any, Callable, Dict
 
 from gpu_runbook.common.parallel import ask_all
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.server.checks.suite import questions
 from gpu_runbook.server.state.store import find_store

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-from gpu_runbook.protocol.check import Malformed, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import Count, MaybeImage, MaybeTime, RunId, RunPhase, ServiceName
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store, find_store
@@ -15,39 +14,6 @@ from gpu_runbook.server.state.store import Store, find_store
 DOWN = ("swapped", "restarted")  # what tells for how long a consumer was down
 
 Contents = Dict[str, Tuple[str, str]]  # service -> tag and image of a release
-
-
-@dataclass(frozen=True)
-class ServiceChange:
-    """One service of a run: tag and image (repository@digest) before and after, empty where there was none."""
-
-    service: ServiceName
-    tag_before: str
-    image_before: MaybeImage
-    tag: str
-    image: MaybeImage
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """One run. `seconds` it took, and `outage` its longest swap; None for what its journal does not tell.
-
-    `damaged` counts the lines of the journal that cannot be read.
-    """
-
-    run: RunId
-    state: RunPhase
-    action: str
-    who: str
-    laptop: str
-    at: MaybeTime
-    outcome: str
-    sentence: str
-    seconds: Optional[float] = None
-    outage: Optional[float] = None
-    changes: Tuple[ServiceChange, ...] = ()
-    skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
-    damaged: Count = 0
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

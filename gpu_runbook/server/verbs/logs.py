@@ -10,12 +10,12 @@ import calendar
 import threading
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
-from gpu_runbook.protocol.check import Refusal
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import ContainerId, Count, Time
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.forms import ContainerId
+from gpu_runbook.protocol.logs import LogMark, newer
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import is_listed_run
@@ -71,14 +71,6 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     if follow:
         Following(reader, store, services).go_on()
     return {}
-
-
-@dataclass(frozen=True)
-class LogMark:
-    """The newest line of a container's log that was said: the engine's stamp, and how many lines have that one."""
-
-    at: Time
-    count: Count = 0
 
 
 def _marks(given: Any) -> Optional[BatchMarks]:
@@ -167,13 +159,6 @@ class Reader:
     def _say(self, service: str, container: str, batch: List[Tuple[str, str, str, bool]]) -> None:
         if batch:
             self.emit({"event": "lines", "service": service, "container": container, "lines": batch})
-
-
-def newer(known: Optional[LogMark], stamp: str) -> LogMark:
-    """The mark after one more line."""
-    if known is None or stamp > known.at:
-        return LogMark(stamp, 1)
-    return LogMark(known.at, known.count + 1) if stamp == known.at else known
 
 
 class Following:

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from gpu_runbook.common.run_id import new_id
+from gpu_runbook.common.clock import now
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import MaybePlace, Place, RunId
-from gpu_runbook.protocol.plan import ConfigFile, Placed
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.models import Choice, Choices, Chosen, ModelFile
+from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.record import Placed
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files as modelfile
-from gpu_runbook.server.models.choices import Choice, Choices
-from gpu_runbook.server.models.model_files import ModelFile
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
-from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files, guarded
 from gpu_runbook.server.verbs.state_make import make
@@ -45,17 +45,6 @@ class ModelChange:
     def told(self, run: str = "") -> Dict[str, Any]:
         told: Dict[str, Any] = encode(Chosen(self.path, self.before, self.absent, self.needed, run))
         return told
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What a Change tells, and the run in which it was made; nothing when nothing was written."""
-
-    path: Place
-    before: Dict[Place, MaybePlace]
-    absent: Tuple[Place, ...]
-    needed: bool
-    run: RunId = ""
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -5,44 +5,27 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
-from gpu_runbook.protocol.forms import MaybePlace, ServiceName
-from gpu_runbook.protocol.plan import ConfigFile, RunState
+from gpu_runbook.protocol.models import ALL, PREVIOUS, WHOLE, Choices, ModelFile, Models
+from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files
-from gpu_runbook.server.models.choices import Choices
-from gpu_runbook.server.models.model_files import ARCHIVES, WHOLE, ModelFile
+from gpu_runbook.server.models.model_files import ARCHIVES
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
-from gpu_runbook.server.state.journal import now
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import guarded
 
 NICE = 10  # a training is not to feel that gigabytes are read beside it
 PAUSE = 0.2  # seconds between two words of progress
 MOST_OTHERS = 100  # directories whose names are no dates that are told
-ALL, PREVIOUS = "all", "previous"
 
 Emit = Callable[[Dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models of a server, oldest first, and what was chosen of them."""
-
-    models: Tuple[ModelFile, ...]
-    others: Tuple[str, ...]  # directories whose names are no dates
-    choices: Choices
-    damaged: str  # what is wrong with the choices, usually nothing
-    points: Dict[ServiceName, Optional[MaybePlace]]  # what its config names: empty for no model, None without a key
-    target: Optional[ModelFile] = None  # the one that was asked for, read as a whole
-    run: Optional[RunState] = None  # the last one
-    leads: str = ""  # where the folder's path leads, if not to itself: words to stand behind it
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:

@@ -6,11 +6,12 @@ import os
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.plan import Pause
+from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.state import jsonfile, lock, pause
-from gpu_runbook.server.state.journal import now
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.system import files
 from gpu_runbook.server.verbs.state_make import make

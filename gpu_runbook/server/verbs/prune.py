@@ -11,15 +11,16 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Set, Tuple
 
+from gpu_runbook.common.clock import now
 from gpu_runbook.common.humanize import several, size
-from gpu_runbook.common.run_id import new_id
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.forms import Count, RunId
-from gpu_runbook.protocol.plan import Record
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.deadlines import SLOW
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Pruned, Thing
+from gpu_runbook.protocol.record import Record
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in
@@ -27,28 +28,15 @@ from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import recorded
 from gpu_runbook.server.retention import candidates
-from gpu_runbook.server.retention.candidates import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Thing
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
-from gpu_runbook.server.state.journal import now
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.state.unwritten import Unkept, begun
 from gpu_runbook.server.system import files
 
-SLOW = 600.0  # seconds: an image of many gigabytes
-
 Request = Dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """What was removed (kind and id of each), the bytes that became free, and a sentence for each thing that stays."""
-
-    run: RunId = ""  # nothing where there was nothing to remove any more, or the run could not be written down
-    removed: Tuple[Tuple[str, ...], ...] = ()
-    freed: Count = 0
-    notes: Tuple[str, ...] = ()
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

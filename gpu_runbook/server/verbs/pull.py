@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, Tuple
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import MOST, quoted
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import pull, registry

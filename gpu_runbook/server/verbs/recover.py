@@ -6,13 +6,13 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Tuple
 
+from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import lock
-from gpu_runbook.server.state.journal import now
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import guarded
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
-from gpu_runbook.protocol.check import Refusal
+from gpu_runbook.common.clock import moment, now
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, Final, StepFailed
-from gpu_runbook.server.docker.containers import moment, outage
+from gpu_runbook.server.docker.containers import outage
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import preconditions, process, stop_start, watch
 from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import stopped
-from gpu_runbook.server.state.journal import now
 
 BACK = "fab rollback goes back to the release before; fab deploy --force makes the container anew"
 

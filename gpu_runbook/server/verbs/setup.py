@@ -9,18 +9,18 @@ import platform
 import re
 import shlex
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.common import command
 from gpu_runbook.common.parallel import Question, ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check, Refusal, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, one_line
-from gpu_runbook.protocol.forms import RunId
+from gpu_runbook.protocol.setup import Directory, Done, NotDone
 from gpu_runbook.server.checks import directories, gpu_support, preflight, state
-from gpu_runbook.server.checks.directories import Directory, Lack
+from gpu_runbook.server.checks.directories import Lack
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.state import journal as journals
@@ -33,28 +33,6 @@ from gpu_runbook.server.verbs.state_make import make
 LOGIN_SECONDS = 40.0  # the engine itself gives up after 30
 # docker says it in words alone, and each registry in its own.
 DENIED = re.compile(r"status: 40[13]|unauthorized|incorrect username|^denied", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class NotDone:
-    """What this login could not do, and what to do about it: a command for root, or a sentence."""
-
-    what: str
-    hint: str
-    root: bool  # whether root can do it by that command
-
-
-@dataclass(frozen=True)
-class Done:
-    """What was done, or would be on a dry run, in words; what is left to a person; how the server is now.
-
-    `unfinished`: a move of the state that was cut off once it was in force. It may have left cron without a check.
-    """
-
-    done: Tuple[str, ...]
-    left: Tuple[NotDone, ...]
-    rows: Tuple[Check, ...]
-    unfinished: RunId = ""
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

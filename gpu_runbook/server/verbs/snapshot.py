@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.foreign_text import MOST, quoted
+from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_support, preflight, state
 from gpu_runbook.server.docker import engine as engines
@@ -86,8 +88,8 @@ def _questions(
 def _checklist(request: Dict[str, Any], engine: Engine, driver: gpu_support.Driver) -> List[Question]:
     """The lines of the checklist that a rollback goes without."""
     gpus, listed = request["gpus"], request["checklist"]
-    folders = [decode(directories.Directory, one, "tree") for one in listed["tree"]]
-    env_files = [decode(env_file.EnvFile, one, "env_files") for one in listed["env_files"]]
+    folders = [decode(Directory, one, "tree") for one in listed["tree"]]
+    env_files = [decode(EnvFile, one, "env_files") for one in listed["env_files"]]
     return [
         *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in env_files),
         Question("tree", partial(directories.check, folders=folders)),

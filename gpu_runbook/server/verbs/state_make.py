@@ -9,7 +9,8 @@ import os
 import re
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.check import Refusal, encode
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state.store import Marker, Store, elsewhere, find_store, machine, unmade
 from gpu_runbook.server.system import files
 

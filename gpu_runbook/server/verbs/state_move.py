@@ -19,22 +19,26 @@ import shlex
 import shutil
 import stat
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
-from gpu_runbook.common.run_id import new_id
-from gpu_runbook.protocol.check import CRITICAL, Refusal, encode
-from gpu_runbook.protocol.forms import RUN, Place, RunId
+from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.check import CRITICAL
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.forms import RUN
+from gpu_runbook.protocol.schedule import Installed
+from gpu_runbook.protocol.state_move import Moved
 from gpu_runbook.server.checks import state as states
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.schedule import crontab, installation
-from gpu_runbook.server.schedule.settings import LOCK, PROGRAM, SETTINGS, Installed, place
+from gpu_runbook.server.schedule.settings import LOCK, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import jsonfile, lock, record
-from gpu_runbook.server.state.journal import Journal, now
+from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.moved import ACTION, aside, finish, is_aside, leave_word
+from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, identity, in_root, is_old, machine
 from gpu_runbook.server.state.store import place as folder_for
 from gpu_runbook.server.system import files
@@ -68,25 +72,6 @@ CONTENT: Content = {
 UNNEEDED = r"\..*|lock|spare|arriving|folder\.json|check\.pyz|settings\.json|state\.spare"
 
 Request = Dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Where the state lies now, where it lay (or what was given up, in words), and our block of the crontab.
-
-    `left`: names of what was not taken along. All but `folder` is empty where there is none.
-    """
-
-    folder: Place
-    was: str = ""
-    run: RunId = ""
-    left: Tuple[str, ...] = ()
-    crontab: str = ""
-
-    @property
-    def told(self) -> Dict[str, Any]:
-        told: Dict[str, Any] = encode(self)
-        return told
 
 
 def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import SKIPPED, Check, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import SKIPPED, Check
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
 from gpu_runbook.server.docker import engine as engines

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.check import encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.plan import Occupant
-from gpu_runbook.protocol.snapshot import Checkpoint, Snapshot, Wanted
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.training import NextRun
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.containers import occupant
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.system import guarded
-
-
-@dataclass(frozen=True)
-class NextRun:
-    """What a server says of the next run."""
-
-    look: Snapshot
-    command: Tuple[str, ...]  # the image's own
-    checkpoint: Optional[Checkpoint] = None  # where hosts.yaml names a folder of them
-    named: Optional[Occupant] = None  # the container that has the run's name, running or not
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Tuple
 
+from gpu_runbook.protocol.schedule import Mail, Program, Settings, Webhook
 from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, fill, fill_plainly, simple
-from gpu_runbook.server.schedule.settings import Mail, Program, Settings, Webhook
 
 SECONDS = 10.0  # for one answer
 

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, Check
+from gpu_runbook.protocol.schedule import Settings
 from gpu_runbook.server.schedule.notify import channels, waiting
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, legible
-from gpu_runbook.server.schedule.settings import Settings
 from gpu_runbook.server.schedule.state import Pending
 
 DEADLINE = 25.0  # seconds for all that one channel has to take in a round

@@ -10,9 +10,9 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 
 from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.schedule import Mail
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered, tries, why
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.settings import Mail
 
 SAID = 200  # characters of what a mail server says
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import KeptLevel, Time
+from gpu_runbook.protocol.placeholders import _WORD, WORDS
 from gpu_runbook.server.schedule.notify import markup
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News, rank
 
@@ -24,12 +25,6 @@ SIGNS = {
     UNKNOWN: (UNKNOWN, 4, "question"),
     CRITICAL: (CRITICAL, 5, "rotating_light"),
 }
-# What stands in braces in a body or an argument. A text that is one word and nothing else becomes what it stands for.
-WORDS = (
-    *("title", "text", "level", "server", "at", "rows", "priority", "tag"),
-    *("title_escaped", "text_escaped", "title_markdown", "text_markdown", "card"),
-)
-_WORD = re.compile(r"\{([a-z_]+)\}")
 _STRANGE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # neither text nor the end of a line
 _FANCY = re.compile(r"[^A-Za-z0-9 .,:;()/%+=_'-]")
 
@@ -115,17 +110,6 @@ def fill_plainly(template: Any, message: Message) -> str:
         value = words.get(word, simple(message.server) if word == "server" else title)
         made = made.replace(f'"{{{word}}}"', json.dumps(value)).replace(f"{{{word}}}", str(value))
     return made
-
-
-def strange_words(template: Any) -> List[str]:
-    """The words in braces that mean nothing, in the order of the texts."""
-    if isinstance(template, dict):
-        return [word for value in template.values() for word in strange_words(value)]
-    if isinstance(template, (list, tuple)):
-        return [word for value in template for word in strange_words(value)]
-    if not isinstance(template, str):
-        return []
-    return [word for word in _WORD.findall(template) if word not in WORDS]
 
 
 def _words(message: Message, limit: int) -> Dict[str, Any]:

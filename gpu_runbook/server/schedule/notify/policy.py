@@ -7,21 +7,11 @@ from dataclasses import dataclass
 from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
-from gpu_runbook.protocol.forms import Count, KeptLevel, Time
+from gpu_runbook.protocol.schedule import Alarm
 
 ATTEMPTS = 2  # rounds in a row that something must be wrong before anybody is told
 RANK = {OK: 0, SKIPPED: 0, WARNING: 1, UNKNOWN: 1, CRITICAL: 2}
 NEW, WORSE, STILL, OVER = "new", "worse", "still", "over"
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """What is known of one row that is not well, and what was told of it."""
-
-    count: Count = 0  # rounds in a row
-    since: Time = ""  # the first of them
-    told: KeptLevel = ""  # the worst level that was told, empty while nobody was told anything
-    quiet: float = 0.0  # seconds since somebody was told
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import time
 from typing import Dict, List, Optional, Sequence
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.check import CRITICAL, WARNING
-from gpu_runbook.server.docker.containers import moment
 from gpu_runbook.server.schedule.notify.message import TITLE, Message, clock, ending, simple
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pending
 

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.check import CRITICAL, Refusal, encode
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import Place
+from gpu_runbook.protocol.check import CRITICAL
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.schedule import Installation, Installed, Settings
 from gpu_runbook.server.checks import state
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.schedule import crontab, installation
-from gpu_runbook.server.schedule.settings import PROGRAM, SETTINGS, Installed, Settings, place
+from gpu_runbook.server.schedule.settings import PROGRAM, SETTINGS, place
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import state_move
 from gpu_runbook.server.verbs.state_make import make
-
-
-@dataclass(frozen=True)
-class Installation:
-    """What was written (state, program, settings, crontab), our block of the crontab, and whether cron runs.
-
-    `running` is None where that cannot be seen. `moved`: from where to where the state was moved, empty for most.
-    """
-
-    changed: Tuple[str, ...]
-    crontab: str
-    running: Optional[bool]
-    moved: Tuple[Place, ...] = ()
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -6,11 +6,11 @@ import contextlib
 import fcntl
 import os
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List
 
-from gpu_runbook.protocol.check import Refusal, encode
-from gpu_runbook.protocol.forms import MaybePlace
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.schedule import Removed
 from gpu_runbook.server.schedule import crontab
 from gpu_runbook.server.schedule.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import SPARE
@@ -18,14 +18,6 @@ from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
 
 PATIENCE = 30.0  # seconds for a round that is under way
-
-
-@dataclass(frozen=True)
-class Removed:
-    """What was taken away (the crontab's block, and files by name), and where the history is, empty without one."""
-
-    removed: Tuple[str, ...]
-    history: MaybePlace
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.check import CRITICAL, Check, encode
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.check import CRITICAL, Check
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.schedule import Settings
 from gpu_runbook.server.checks import schedule
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import delivery
 from gpu_runbook.server.schedule.notify.message import compose
-from gpu_runbook.server.schedule.settings import STATE, Settings, place
+from gpu_runbook.server.schedule.settings import STATE, place
 from gpu_runbook.server.schedule.state import Pending, State
 from gpu_runbook.server.state.store import find_store
 

@@ -1,0 +1,69 @@
+"""The containers that a deploy makes: the command, the labels, and what the one that it replaces is called."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from gpu_runbook.protocol.plan import ConsumerStep, Spec
+
+
+def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
+    """The `docker create` for a spec. The restart policy is set once the container is in its place, never before."""
+    command = ["docker", "create", "--name", name, "--restart", "no", "--pull", "never"]
+    for key, value in sorted({**spec.labels, **labels}.items()):
+        command += ["--label", f"{key}={value}"]
+    for key, value in sorted(spec.environment.items()):
+        command += ["--env", f"{key}={value}"]
+    for mount in spec.mounts:
+        command += ["--volume", mount]
+    options = {
+        "--user": spec.user,
+        "--network": spec.network,
+        "--gpus": f'"{spec.gpus}"' if "," in spec.gpus else spec.gpus,  # docker reads it as a line of CSV
+        "--memory": spec.memory,
+        "--stop-signal": spec.stop_signal,
+        "--stop-timeout": str(spec.stop_grace),
+    }
+    for option, given in options.items():
+        if given:
+            command += [option, given]
+    command += [
+        "--log-driver",
+        "json-file",
+        "--log-opt",
+        f"max-size={spec.log_size}",
+        "--log-opt",
+        f"max-file={spec.log_files}",
+    ]
+    return [*command, image, *spec.command]
+
+
+def labels(service: str, release: str, spec: str, config: str, state: str = "") -> Dict[str, str]:
+    """What our containers say of themselves. `state`: the folder that knows them; it gives no right, see checks.state.
+
+    Without one while that folder is still in the root: it is to move.
+    """
+    where = {f"{LABEL}.state": state} if state else {}
+    return {
+        f"{LABEL}.service": service,
+        f"{LABEL}.release": release,
+        f"{LABEL}.spec": spec,
+        f"{LABEL}.config": config,
+        **where,
+    }
+
+
+LABEL = "gpu-runbook"
+
+
+ADOPTED = "adopted-"  # before the run's id: the release that a container gets which was there before us
+
+
+def parked(service: str, release: str) -> str:
+    """The name of a container that is not in force."""
+    return f"{service}.{release}"
+
+
+def old_release(step: ConsumerStep, run: str) -> str:
+    """The release the old container belongs to; one that was adopted gets a release of its own."""
+    return step.old.release if step.old and step.old.ours else ADOPTED + run

@@ -1,0 +1,120 @@
+"""Trained models: what is known of each, which was chosen, and what is told of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Dict, Optional, Tuple
+
+from gpu_runbook.protocol.forms import (
+    Annotated,
+    Count,
+    MaybePlace,
+    MaybeTime,
+    Place,
+    RunId,
+    ServiceName,
+    Time,
+    maybe,
+    text,
+)
+from gpu_runbook.protocol.record import RunState
+
+WHOLE, CHANGED, DAMAGED, WRITING, MISSING, OUTSIDE = "whole", "changed", "damaged", "writing", "missing", "outside"
+
+
+ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]
+
+
+Sha256 = Annotated[str, text("a sha256", "[0-9a-f]{64}")]
+
+
+MaybeSha256 = Annotated[str, maybe(Sha256)]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What is known of one model. `sha256` is empty as long as nobody has read all of it."""
+
+    date: str  # the name of its directory; empty for one that lies elsewhere
+    path: Place
+    state: ModelState
+    sentence: str
+    size: Count = 0
+    mtime: int = 0  # nanoseconds since 1970
+    modified: Time = ""  # the same
+    sha256: Sha256 = ""
+    promised: Optional[MaybeSha256] = None  # what a file beside it says, as sha256sum does; empty when it says nothing
+    verified: Time = ""  # when these bytes were found to be right, by size and time of the file
+
+
+def is_dated(name: str) -> bool:
+    """Whether a directory is named for a day, `2026-04-20`, perhaps with something behind it, `2026-04-20-b`."""
+    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2})([-_.][\w.-]{1,60})?", name, re.ASCII)
+    try:
+        return bool(match and datetime.strptime(match[1], "%Y-%m-%d"))
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model that was chosen. The oldest may be what the config said before anybody chose: it has no run."""
+
+    path: Place
+    date: str  # the name of its directory, empty for one that lies elsewhere
+    run: RunId = ""
+    who: str = ""
+    at: Time = ""
+    left: RunId = ""  # the run that went back from it, empty while it is good
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A file as it was when all of it was read and found to be right."""
+
+    sha256: Sha256
+    size: Count
+    mtime: int  # nanoseconds since 1970
+    at: MaybeTime
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The whole of model.json. `path` is the one in force; `choices` has every model once, the newest choice first."""
+
+    path: Place = ""
+    choices: Tuple[Choice, ...] = ()
+    verified: Dict[Place, Verified] = field(default_factory=dict)  # by path
+
+    def current(self) -> Optional[Choice]:
+        return next((entry for entry in self.choices if entry.path == self.path), None)
+
+
+ALL, PREVIOUS = "all", "previous"
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a server, oldest first, and what was chosen of them."""
+
+    models: Tuple[ModelFile, ...]
+    others: Tuple[str, ...]  # directories whose names are no dates
+    choices: Choices
+    damaged: str  # what is wrong with the choices, usually nothing
+    points: Dict[ServiceName, Optional[MaybePlace]]  # what its config names: empty for no model, None without a key
+    target: Optional[ModelFile] = None  # the one that was asked for, read as a whole
+    run: Optional[RunState] = None  # the last one
+    leads: str = ""  # where the folder's path leads, if not to itself: words to stand behind it
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a Change tells, and the run in which it was made; nothing when nothing was written."""
+
+    path: Place
+    before: Dict[Place, MaybePlace]
+    absent: Tuple[Place, ...]
+    needed: bool
+    run: RunId = ""

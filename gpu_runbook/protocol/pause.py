@@ -1,0 +1,41 @@
+"""A pause of all deploys, and a consumer that was stopped on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpu_runbook.protocol.forms import Time
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing is deployed or restarted, and nothing scheduled acts, until then. RFC 3339, by the server's clock."""
+
+    who: str
+    laptop: str
+    since: Time
+    until: Time
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class IntendedStop:
+    """Somebody stopped a consumer, and it is to stay so."""
+
+    who: str
+    at: Time  # the server's clock
+    reason: str = ""
+
+
+RESUME = "fab resume ends the pause"
+
+
+def said(pause: Pause) -> str:
+    """A pause as a person reads it."""
+    return f"deploys are paused {until(pause)}"
+
+
+def until(pause: Pause) -> str:
+    """Its end, who wanted it, and why."""
+    why = f" ({pause.reason})" if pause.reason else ""
+    return f"until {pause.until[:16].replace('T', ' ')} UTC by {pause.who}{why}"
