@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-from gpu_runbook.common import humanize
-from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import Snapshot
 
@@ -32,12 +30,3 @@ class Checkpoint:
     age: float = 0.0
     trouble: str = ""
     leads: str = ""  # where their folder leads that is a link, as `guarded.leads` says it
-
-    def told(self, folder: str) -> str:
-        """In words: the training has chosen the name."""
-        if self.trouble:
-            return f"its checkpoints in {folder} cannot be seen: {quoted(self.trouble)}"
-        if not self.name:
-            return f"no checkpoint in {folder}{self.leads}"
-        where = f" in {folder}{self.leads}" if self.leads else ""
-        return f"newest checkpoint {quoted(self.name)}, {humanize.span(self.age)} old{where}"

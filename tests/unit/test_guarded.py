@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.common import command, memory
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.errors import Refusal
@@ -27,6 +26,7 @@ from gpu_runbook.server.checks import batch, directories, env_file, preflight
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.models import choices, model_files
+from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay, stage, swap
 from gpu_runbook.server.run.swap import ConfigSwap
@@ -89,7 +89,7 @@ def pushed(path: Path, store: Store) -> object:
 
 
 def pointed(path: Path, store: Store) -> object:
-    return config_key.point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
+    return point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
 
 
 def brought_back(path: Path, store: Store) -> object:

@@ -20,6 +20,7 @@ from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.config_key import Unplaceable
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.server.models.apply import chosen, point, with_chosen
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.state_make import make
@@ -212,17 +213,17 @@ def config(store: Store) -> ConfigFile:
     "content", [b"", b"{}", b"[]", b"\xff", b'{"path": 7}', b'{"path": "/a\\u0085b"}', b'{"path": "/a"', b"[" * 9999]
 )
 def test_a_damaged_choice_is_told_from_none_and_changes_no_text(store: Store, content: bytes) -> None:
-    assert config_key.chosen(store) == ""
+    assert chosen(store) == ""
     Path(store.model).write_bytes(content)
-    assert config_key.chosen(store) == ("" if not content else None)
-    assert config_key.with_chosen(store, config(store), "model: x\n") == "model: x\n"
+    assert chosen(store) == ("" if not content else None)
+    assert with_chosen(store, config(store), "model: x\n") == "model: x\n"
 
 
 def test_the_chosen_model_goes_where_there_is_a_key_for_it(store: Store) -> None:
     Path(store.model).write_text(json.dumps({"path": NEW}))
-    assert config_key.with_chosen(store, config(store), "model: x\n") == f'model: "{NEW}"\n'
-    assert config_key.with_chosen(store, config(store), "other: x\n") is None
-    assert config_key.with_chosen(store, ConfigFile("/config.yaml"), "model: x\n") == "model: x\n"
+    assert with_chosen(store, config(store), "model: x\n") == f'model: "{NEW}"\n'
+    assert with_chosen(store, config(store), "other: x\n") is None
+    assert with_chosen(store, ConfigFile("/config.yaml"), "model: x\n") == "model: x\n"
 
 
 def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_record(store: Store) -> None:
@@ -237,9 +238,7 @@ def test_the_config_in_place_and_the_kept_one_are_led_to_the_choice_with_the_rec
     place.chmod(0o640)
     Path(store.model).write_text(json.dumps({"path": NEW}))
     for _ in range(2):  # it may be repeated
-        config_key.point(
-            store, "run", {"q": config(store), "gone": ConfigFile(f"{store.root}/none", model_key="model")}
-        )
+        point(store, "run", {"q": config(store), "gone": ConfigFile(f"{store.root}/none", model_key="model")})
         assert place.read_text() == f'hand: made\nmodel: "{NEW}"\n'
         assert place.stat().st_mode & 0o777 == 0o640
         kept = f'release: {R1}\nmodel: "{NEW}"\n'

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.schedule import Installed
+from gpu_runbook.server.models.apply import chosen
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.schedule import crontab, installation
 from gpu_runbook.server.schedule import state as states
@@ -118,7 +118,7 @@ def known(found: Store) -> dict[str, Any]:
         },
         "stopped": stopped.load(found)[0],
         "pause": pause.load(found, time.time())[0],
-        "model": config_key.chosen(found),
+        "model": chosen(found),
         "salt": Path(found.salt).read_bytes(),
         "alerts": [one.message for one in (states.load(place(found, "state.json"))[0] or states.State()).pending],
         "history": Path(place(found, "history.jsonl")).read_bytes(),

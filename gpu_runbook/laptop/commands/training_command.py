@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpu_runbook.common import humanize
+from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy.snapshot import local_tag, marks_of
@@ -158,7 +158,7 @@ def _brought(placed: object, state: BatchState) -> bool:
 
 def _beginning(service: Batch, found: NextRun, resumes: bool) -> str:
     seen = found.checkpoint
-    said = seen.told(service.checkpoints or "") if seen else "hosts.yaml names no folder of checkpoints"
+    said = checkpoint.told(seen, service.checkpoints or "") if seen else "hosts.yaml names no folder of checkpoints"
     if resumes and not _is_there(found):
         return f"its resume arguments are in it, though there is nothing to go on from ({said})"
     if resumes:

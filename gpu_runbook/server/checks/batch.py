@@ -9,7 +9,7 @@ import re
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from gpu_runbook.common import command, humanize
+from gpu_runbook.common import checkpoint, command, humanize
 from gpu_runbook.common.clock import moment, now
 from gpu_runbook.protocol.check import OK, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
@@ -61,7 +61,7 @@ def check(
         said.append("a restart of docker would end it: live-restore is off")
     if entry.checkpoints:
         last = newest(entry.checkpoints)
-        said.append(last.told(entry.checkpoints))
+        said.append(checkpoint.told(last, entry.checkpoints))
         figures.update({"checkpoint": last.name, "age": max(last.age, 0.0)} if last.name else {})
     if processes is None:
         said += ["what is on the GPUs could not be asked"]

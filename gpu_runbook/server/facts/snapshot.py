@@ -10,7 +10,6 @@ import time
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import now
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchMarks, Occupant
@@ -23,6 +22,7 @@ from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.containers import AT_WORK, has_name, occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs, is_labelled
+from gpu_runbook.server.models.apply import chosen, with_chosen
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import pause, record
@@ -47,7 +47,7 @@ def view(
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
     stopped, problem = meant.load(store)
     rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store, time.time())[1]) if said]
-    model = config_key.chosen(store)
+    model = chosen(store)
     rows += [_unreadable(store)] if model is None else []
     batches = marks_in(request)
     named, consumers = MadeByUs(store, known), [entry for entry in wanted if entry.kind == "consumer"]
@@ -137,7 +137,7 @@ def _in_place(store: Store, entry: Wanted) -> List[str]:
 
 def _same_config(store: Store, entry: Wanted) -> bool:
     assert entry.config is not None  # noqa: S101  the caller asked
-    return _present(entry) == (config_key.with_chosen(store, entry.config, entry.text) or entry.text).encode()
+    return _present(entry) == (with_chosen(store, entry.config, entry.text) or entry.text).encode()
 
 
 def _present(entry: Wanted) -> Optional[bytes]:

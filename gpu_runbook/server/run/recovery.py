@@ -7,7 +7,6 @@ import os
 from typing import Any, Dict, List, Sequence, Tuple
 
 from gpu_runbook.common.remedies import ways_out
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
@@ -15,6 +14,7 @@ from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.models.apply import chosen, point
 from gpu_runbook.server.run import leftovers, release, stop_start, unfinished
 from gpu_runbook.server.run.swap import Swap, back, close
 from gpu_runbook.server.run.unstage import unstage_all
@@ -96,8 +96,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
             configs = decode(Dict[ServiceName, ConfigFile], begin["configs"], f"{run}.configs")
             if store.is_in_root:
                 journal_check.check_configs(store, run, configs)
-            config_key.point(store, run, configs)
-            return "done", f"run {run} was cut off; the model in force is {config_key.chosen(store) or 'as it was'}"
+            point(store, run, configs)
+            return "done", f"run {run} was cut off; the model in force is {chosen(store) or 'as it was'}"
         harmless = CUT.get(str(begin.get("action")))
         if harmless:
             return "done", f"run {run} was cut off while it {harmless}"

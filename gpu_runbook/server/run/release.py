@@ -7,13 +7,13 @@ import os
 from typing import Any, Dict, List, Sequence, Tuple
 
 from gpu_runbook.common.clock import now
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.container import ADOPTED
 from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Plan
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.state import record, stopped
@@ -39,7 +39,7 @@ def enter(
     record.save(store, known)
     stopped.forget(store, [swap.service for swap in swaps])
     if plan.action == "rollback":  # what it put back has the model that is chosen now
-        config_key.point(store, plan.id, {step.service: step.config for step in plan.consumers if step.config})
+        point(store, plan.id, {step.service: step.config for step in plan.consumers if step.config})
 
 
 def _deployed(

@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.container import labels, old_release, parked
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed
+from gpu_runbook.server.models.apply import with_chosen
 from gpu_runbook.server.run import rewind
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.run.unstage import is_of
@@ -78,7 +78,7 @@ def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional
     """The config with the model that is chosen now; said in the journal where an older one has no place for it."""
     if text is None or step.config is None:
         return text
-    found = config_key.with_chosen(site.store, step.config, text)
+    found = with_chosen(site.store, step.config, text)
     if found is None:
         site.journal.write("unplaced", service=step.service)
     return found or text

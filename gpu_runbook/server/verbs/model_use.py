@@ -19,6 +19,7 @@ from gpu_runbook.protocol.record import Placed
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files as modelfile
+from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
@@ -94,7 +95,7 @@ def _carry_out(store: Store, journal: Journal, run: str, change: ModelChange) ->
         raise
     try:
         modelchoice.save(store, change.choices)
-        config_key.point(store, run, change.configs)
+        point(store, run, change.configs)
     except (Refusal, OSError) as error:  # the journal keeps no end: the next command finishes it
         said = f"the model could not be put everywhere: {files.why(error)}"
         raise Refusal(said, "make room; the next fab models.use or fab deploy finishes it", "person") from error
