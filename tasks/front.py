@@ -95,8 +95,8 @@ def _show(error: Any, flags: Mapping[str, Any]) -> None:
             put(piece, end="")
         put("")
     if flags.get("debug"):
+        from gpu_runbook.laptop.sanitize import clean
         from gpu_runbook.laptop.terminal import traceback as backtrace
-        from gpu_runbook.laptop.terminal.sanitize import clean
 
         put(clean("\n".join(backtrace.lines(error))), sys.stderr)
     show_error(error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
+from gpu_runbook.laptop.rpc.requests import request_for
 from tasks import front
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _report(visit: Visit, door: Door, json: bool) -> HealthReport:
     from gpu_runbook.laptop.schedule.settings import compared, comparison
 
     resolved = visit.resolved[door.host.name]
-    request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
+    request = request_for(visit.inventory, resolved.host, visit.services, resolved)
     whole = len(visit.services) == len(visit.inventory.services)
     key = comparison(visit.inventory, resolved) if whole else ""
     report = health.of_server(door, replace(request, schedule=key))

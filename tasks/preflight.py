@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
+from gpu_runbook.laptop.deploy import holds
 from tasks import front
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def check(
 
 def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
     """What one server and the gates answer, shown as soon as it is known."""
-    from gpu_runbook.laptop.commands import pause
     from gpu_runbook.laptop.deploy import preflight, snapshot
     from gpu_runbook.laptop.gates import ask as gating
     from gpu_runbook.protocol.check import CRITICAL
@@ -69,7 +69,7 @@ def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
         known = gating.by_the_branch(gating.identities(look))
         gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
     gates += gating.absent(visit.inventory)
-    gates += pause.rows(look, CRITICAL)
+    gates += holds.rows(look, CRITICAL)
     rows = preflight.ordered([*gates, *look.rows, preflight.env_row(resolved, look)], visit.services)
     visit.screen.say(f"{door.host.name}: before a deploy", "bold")
     visit.screen.rows(rows)

@@ -6,6 +6,7 @@ from typing import Any
 
 from invoke.tasks import task
 
+from gpu_runbook.laptop.rpc.requests import request_for
 from tasks import front
 
 YEAR = 365 * 86400  # seconds
@@ -27,7 +28,6 @@ def make(
     """Write one HTML file to look at: status, timeline of every check, plots, deploys, restarts, alerts."""
     from pathlib import Path
 
-    from gpu_runbook.laptop.commands import health
     from gpu_runbook.laptop.errors import CannotConnect
     from gpu_runbook.laptop.report import collect
     from tasks.visit import Visit, given, seconds
@@ -38,7 +38,7 @@ def make(
     reports = []
     for door in visit.doors():
         resolved = visit.resolved[door.host.name]
-        request = health.request_for(visit.inventory, resolved.host, visit.services, resolved)
+        request = request_for(visit.inventory, resolved.host, visit.services, resolved)
         with visit.screen.working(f"{door.host.name}: asking what it saw", short=True):
             reports.append(collect.of_server(door, resolved.host.place, request, back))
     collect.write(path, reports)

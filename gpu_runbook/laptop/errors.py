@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gpu_runbook.laptop.terminal.sanitize import line
+from gpu_runbook.laptop.sanitize import line
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 

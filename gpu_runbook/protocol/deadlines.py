@@ -12,3 +12,6 @@ STILL = 600.0  # seconds after which a pull that gets no further is given up
 
 
 SLOW = 600.0  # seconds: an image of many gigabytes
+
+
+DONE = 900.0  # seconds for all of it

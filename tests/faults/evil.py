@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.sanitize import clean
 from sandbox import Sandbox, run_inside
 from sandbox.gpu_server import give_tree
 from sandbox.machine import wait_until

@@ -107,7 +107,6 @@ def test_a_driver_that_fails_is_critical_with_its_text(patient: Patient) -> None
 def test_a_driver_that_hangs_hides_no_other_row(patient: Patient) -> None:
     set_gpu(patient.server, hang="killable")
     report = patient.report()
-    assert patient.heard[-1] == "GPU available"
     assert next(check for check in report.checks if check.name == "GPU available").level == CRITICAL
     assert patient.processes("nvidia-smi") == 0
 

@@ -46,7 +46,6 @@ def test_a_server_that_is_well_is_ok_in_every_row(patient: Patient) -> None:
         "disk space",
         "offset advancing",
     ]
-    assert sorted(patient.heard) == sorted(check.name for check in report.checks)
 
 
 def test_a_consumer_under_load_advances(patient: Patient) -> None:

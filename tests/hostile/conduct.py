@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gpu_runbook.laptop.errors import RunbookError
-from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.sanitize import clean
 
 LONGEST_LINE = 1000  # characters of one line of an error
 MOST_LINES = 60

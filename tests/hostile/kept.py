@@ -12,7 +12,7 @@ import yaml
 from hypothesis import strategies as st
 
 from gpu_runbook.laptop.errors import RunbookError
-from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.errors import Refusal
@@ -21,12 +21,12 @@ from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.queue.offset import OffsetError
+from gpu_runbook.server.run import follow as following
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.state import journal, lock, record
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.verbs import follow
-from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.conduct import nothing_done, well_said
 from tests.hostile.damage import RAW, as_json, damaged, documents, sometimes_torn
 from tests.hostile.forms import ONE, RUN
@@ -115,7 +115,7 @@ def a_journal_is_read_line_by_line(case: tuple[list[dict[str, Any]], bytes], gro
     with nothing_done():
         read = journal.read(str(path))
         state = journal.state(store, RUN)
-        answer = follow.follow(store, RUN, heard.append)
+        answer = following.follow(store, RUN, heard.append)
     whole = [raw for raw in content.split(b"\n") if _is_line(raw)]
     assert len(read) == len(whole)
     json.dumps([read, encode(state), heard, answer], allow_nan=False)

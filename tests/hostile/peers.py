@@ -134,7 +134,7 @@ def health_has_an_answer_whatever_the_engine_says(case: tuple[str, bytes], groun
     """The check of a container is ok only by what an engine really says of it."""
     with answering(ground, case[1]) as engine:
         question = Question("alive", lambda name: container.check(name, "annotation-queue", engine.address, 0.0))
-        (check,) = ask_all([question], lambda check: None)
+        (check,) = ask_all([question])
     _can_travel(check)
 
 
@@ -214,7 +214,7 @@ def nvidia_smi_is_understood_or_said_to_be_odd(case: tuple[int, bytes], ground: 
     status, said = case
     programs(ground, "nvidia-smi", said, status)
     with first_on_path(ground):
-        (check,) = ask_all([Question("GPU", lambda name: gpu.check(name, Expected(2, 80, 90)))], lambda check: None)
+        (check,) = ask_all([Question("GPU", lambda name: gpu.check(name, Expected(2, 80, 90)))])
         assert batch.on_gpu() is None or status == 0
     _can_travel(check)
     assert status == 0 or check.level == CRITICAL

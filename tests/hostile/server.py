@@ -32,12 +32,13 @@ from gpu_runbook.laptop.commands import (
 from gpu_runbook.laptop.deploy import recovery, run, snapshot, state_move, workflow
 from gpu_runbook.laptop.deploy.workflow import Job
 from gpu_runbook.laptop.errors import Defect, RunbookError
+from gpu_runbook.laptop.rpc.requests import request_for
+from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.schedule import client, timeline
 from gpu_runbook.laptop.schedule import text as showing
 from gpu_runbook.laptop.schedule.settings import settings_for
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal import spool
-from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import decode, encode
@@ -98,7 +99,7 @@ def _job(scene: Scene) -> Job:
 
 
 def is_well(door: Door, scene: Scene, screen: Screen) -> Any:
-    asked = health.request_for(scene.inventory, scene.resolved.host, scene.services, scene.resolved)
+    asked = request_for(scene.inventory, scene.resolved.host, scene.services, scene.resolved)
     report = health.of_server(door, asked)
     health_text.show_report(report, screen)
     return json.loads(health_text.as_json([report]))

@@ -20,8 +20,8 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.server.docker.engine import LIMIT, EngineError
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import journal, lock, record
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import find_store
-from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.__main__ import PROPERTIES, main
 from tests.hostile.conduct import well_said
 from tests.hostile.forms import ONE, RUN

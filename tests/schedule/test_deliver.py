@@ -17,7 +17,8 @@ from gpu_runbook.laptop.schedule.presets import PRESETS
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.schedule import Channels, Mail, Program, Settings, Webhook
-from gpu_runbook.server.schedule.notify import channels, delivery
+from gpu_runbook.server.schedule import delivery
+from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.state import Pending
 from tests.schedule.mail import SmtpReceiver

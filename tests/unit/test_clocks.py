@@ -22,29 +22,29 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import Watch as WatchTerms
 from gpu_runbook.protocol.schedule import Channels, Installed, Program, Settings
-from gpu_runbook.server.checks import container, disk, offset, schedule, suite
+from gpu_runbook.server.checks import container, disk, offset, suite
 from gpu_runbook.server.docker import containers
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.queue.offset import Position
 from gpu_runbook.server.queue.stream import Bounds
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import watch
-from gpu_runbook.server.schedule import main, restart_policy, silence
+from gpu_runbook.server.schedule import delivery, health_row, main, restart_policy, silence
 from gpu_runbook.server.schedule import round as one_round
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.notify import channels, delivery
+from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
-from gpu_runbook.server.schedule.notify.waiting import LONGEST_PENDING
-from gpu_runbook.server.schedule.settings import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import State
+from gpu_runbook.server.schedule.waiting import LONGEST_PENDING
 from gpu_runbook.server.state import journal, jsonfile, lock, pause
+from gpu_runbook.server.state.check_files import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history as pasts
 from gpu_runbook.server.verbs import pause as pausing
-from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.forms import RUN
 from tests.unit.test_checks import inspected
 
@@ -210,7 +210,7 @@ class Rounds:
     @property
     def row(self) -> Check:
         """What `fab health` says of the check."""
-        return schedule.check("schedule", self.store, "", self.clock.now)
+        return health_row.check("schedule", self.store, "", self.clock.now)
 
     @property
     def lines(self) -> int:

@@ -16,9 +16,9 @@ from gpu_runbook.server.run import leftovers, recovery
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import close
-from gpu_runbook.server.verbs.state_make import make
 from tasks.deploy import _closing
 from tasks.visit import run_id
 from tests.unit.world import NEW, OLD, RUN, World, placed

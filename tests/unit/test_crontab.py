@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.server.schedule.crontab import block, found, is_running, with_block
+from gpu_runbook.server.system.crontab import block, found, is_running, with_block
 from tests.unit.processes import made_process
 
 ROOT = "/azaion"

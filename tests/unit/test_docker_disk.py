@@ -20,9 +20,9 @@ from gpu_runbook.server.run import preconditions, rollout
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.repair import DEAD, STUCK
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import restart as operate
-from gpu_runbook.server.verbs.state_make import make
 
 QUEUE, ID = "annotation-queue", "c" * 64
 ROOT = "/var/lib/docker"

@@ -25,9 +25,9 @@ from gpu_runbook.server.run.swap import ConfigSwap, Swap, back, forward
 from gpu_runbook.server.run.unfinished import unobeyed
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World, placed
 
 LATER = "20260420-101113-abcd"

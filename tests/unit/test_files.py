@@ -15,9 +15,9 @@ import pytest
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.run.swap import ConfigSwap, put_config_back
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
-from gpu_runbook.server.verbs.state_make import make
 
 WITHOUT_ROOM = """
 import resource, sys

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_runbook.common.command import Ended
+from gpu_runbook.laptop import sanitize
 from gpu_runbook.laptop.commands import models_text
 from gpu_runbook.laptop.deploy import journal_text, run
 from gpu_runbook.laptop.errors import BadInput, RunbookError
@@ -30,7 +31,6 @@ from gpu_runbook.laptop.gates.parsing import Misshapen, text
 from gpu_runbook.laptop.inputs.dotenv import read_env
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.terminal import sanitize
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import decode
@@ -49,12 +49,13 @@ from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import watch
 from gpu_runbook.server.run.verdict import Observation
-from gpu_runbook.server.schedule import crontab, metrics
+from gpu_runbook.server.schedule import metrics
 from gpu_runbook.server.schedule.notify import mail, webhook
 from gpu_runbook.server.schedule.notify.message import compose
 from gpu_runbook.server.schedule.notify.policy import NEW, News
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.state import lock
+from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import models, setup
 from gpu_runbook.server.verbs import snapshot as look
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with

@@ -24,17 +24,17 @@ from gpu_runbook.protocol.setup import Directory, NotDone
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, directories, env_file, preflight
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.exposed.link_makers import WritableFolder
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay, stage, swap
 from gpu_runbook.server.run.swap import ConfigSwap
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded
-from gpu_runbook.server.system.link_makers import WritableFolder
 from gpu_runbook.server.verbs import env, model_use, setup
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.tricks import CANARY, TRICKS, changed_at_any_moment, exchanged, reached, within
 
 NOWHERE = Engine("unix:///nowhere")

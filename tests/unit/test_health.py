@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.laptop.commands.health import HealthReport, read_report, request_for, worst
+from gpu_runbook.laptop.commands.health import HealthReport, read_report, worst
 from gpu_runbook.laptop.commands.health_text import as_json, show_report
 from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.rpc.requests import request_for
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode

@@ -14,9 +14,9 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history
-from gpu_runbook.server.verbs.state_make import make
 
 FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"
 IMAGE = "registry.lan:5000/azaion/queue@sha256:"

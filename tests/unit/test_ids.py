@@ -13,9 +13,9 @@ from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 from tests.hostile.forms import GROWN, RUN
 from tests.unit.scene import bare, deployed, order
 

@@ -13,11 +13,11 @@ import pytest
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.server.run import follow as following
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs import follow
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.broken_disk import ERRORS, Disk, every_write
 
 RUN = "20260420-101112-abcd"
@@ -198,7 +198,7 @@ def test_following_gives_every_line_and_the_end(store: Store) -> None:
         file.write(b'{"torn": \n')
     written(store, "end", outcome="done")
     heard: list[dict[str, Any]] = []
-    answer = follow.follow(store, RUN, heard.append)
+    answer = following.follow(store, RUN, heard.append)
     assert [event["line"]["event"] for event in heard] == ["begin", "swap", "end"]
     assert answer["end"]["outcome"] == "done"
 
@@ -207,7 +207,7 @@ def test_following_a_run_that_was_cut_off_ends_without_an_end(store: Store) -> N
     path = written(store, "begin")
     with path.open("ab") as file:
         file.write(b'{"event": "end", "outcome": "do')
-    assert follow.follow(store, RUN, lambda event: None) == {"run": RUN, "end": None, "why": ""}
+    assert following.follow(store, RUN, lambda event: None) == {"run": RUN, "end": None, "why": ""}
 
 
 def test_nobody_else_may_read_a_journal(store: Store) -> None:

@@ -26,8 +26,8 @@ from gpu_runbook.server.run.swap import Swap, back, forward
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.lock import acquire
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.verbs.state_make import make
 
 RUN = "20260420-101112-abcd"
 OLD, NEW, GONE = "a" * 64, "b" * 64, "d" * 64

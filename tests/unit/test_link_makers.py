@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.server.docker.engine import Engine, EngineError
-from gpu_runbook.server.system import guarded
-from gpu_runbook.server.system.link_makers import WritableFolder, maker, writable
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.exposed.link_makers import WritableFolder, maker, writable
 
 # A disk with two partitions. /azaion is bound to a folder of /data, /azaion/models is the second partition.
 TABLE = """\

@@ -17,8 +17,8 @@ import pytest
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.broken_disk import Disk, every_write
 
 ANN = {"run": "20260420-101112-abcd", "action": "deploy", "who": "ann", "since": "2026-04-20T10:11:12.000Z"}

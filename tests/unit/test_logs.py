@@ -16,10 +16,10 @@ import pytest
 
 from gpu_runbook.laptop.commands import logs
 from gpu_runbook.laptop.deploy import run
-from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inventory.model import Host
-from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.rpc.requests import batch_marks
+from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.forms import ContainerId
 from gpu_runbook.protocol.logs import LogMark

@@ -36,9 +36,9 @@ from gpu_runbook.server.models import choices
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import model_use, models
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.test_modelfile import WHOLE as BYTES
 from tests.unit.test_modelfile import model
 

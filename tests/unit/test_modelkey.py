@@ -22,8 +22,8 @@ from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.models.apply import chosen, point, with_chosen
 from gpu_runbook.server.state import record
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 
 PROJECT = Path(__file__).parents[2]
 NEW = "/azaion/models/2026-04-20/best.pt"

@@ -15,11 +15,12 @@ from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.run.swap import Swap
-from gpu_runbook.server.schedule import crontab, history
+from gpu_runbook.server.schedule import history
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.settings import HISTORY, SETTINGS, STATE, place
 from gpu_runbook.server.state import journal, jsonfile, pause, record, stopped
+from gpu_runbook.server.state.check_files import HISTORY, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, in_root
+from gpu_runbook.server.system import crontab
 from tests.data import old
 from tests.secrets.hunt import hunt_for
 

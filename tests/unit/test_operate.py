@@ -16,8 +16,8 @@ from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state import stopped as meant
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, occupant, order
 
 STOP = IntendedStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")

@@ -14,8 +14,8 @@ from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs, Named, Ours, is_made, journalled, judge, recorded
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.verbs.state_make import make
 
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
 ADOPTED = f"adopted-{R1}"

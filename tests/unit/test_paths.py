@@ -66,8 +66,8 @@ PLACES = (
         FOREIGN,
         """checks.preflight.config checks.preflight._own facts.snapshot._present run.stage._stage_config
         run.stage._keep_present run.unstage.unstage_all run.swap.forward run.swap.put_config_back run.swap.close
-        run.swap._link_back run.swap._is_there run.swap._sync models.choices.named protocol.config_key._present
-        protocol.config_key.point verbs.model_use._try_to_write verbs.model_use._read run.leftovers._listed
+        run.swap._link_back run.swap._is_there run.swap._sync models.choices.named models.apply._present
+        models.apply.point verbs.model_use._try_to_write verbs.model_use._read run.leftovers._listed
         run.leftovers.remove""",
     ),
     Places(
@@ -120,9 +120,9 @@ PLACES = (
         "what is written, renamed, linked and removed in such a folder, relative to its open descriptor",
         "as above",
         "the opener itself",
-        """system.guarded.folder system.guarded.inner system.guarded.opened system.guarded.stage system.guarded.place
-        system.guarded.sync system.guarded.remove system.guarded.whose system.guarded.set_aside system.guarded._walk
-        system.guarded._go system.files._folder system.files._new system.files._forget system.files.place
+        """exposed.guarded.folder exposed.guarded.inner exposed.guarded.opened exposed.guarded.stage exposed.guarded.place
+        exposed.guarded.sync exposed.guarded.remove exposed.guarded.whose exposed.guarded.set_aside exposed.guarded._walk
+        exposed.guarded._go system.files._folder system.files._new system.files._forget system.files.place
         system.files.remove""",
     ),
     Places(
@@ -130,7 +130,7 @@ PLACES = (
         "as above",
         "by name; nothing is read or changed",
         """checks.preflight.root checks.preflight.config verbs.setup._unfit checks.directories.may_make
-        system.link_makers.writable""",
+        exposed.link_makers.writable""",
     ),
     Places(
         "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",
@@ -138,14 +138,14 @@ PLACES = (
         OURS,
         """run.rollout._enter verbs.model_use._carry_out verbs.model_use._kept run.outcome.claim verbs.env._live
         verbs.env._keep system.files.make_folder system.files.room system.files.disk system.files.reserve
-        system.files.give_up system.files.read verbs.follow.follow verbs.history._lines state.journal.Journal
+        system.files.give_up system.files.read run.follow.follow verbs.history._lines state.journal.Journal
         state.journal.read state.journal.alive state.journal.runs state.lock._opened state.lock._is_in_place
-        state.lock.holder state.stopped._save models.choices.load models.choices.save protocol.config_key.chosen
-        protocol.config_key.point protocol.config_key._rewrite_kept state.jsonfile.load state.jsonfile.save
+        state.lock.holder state.stopped._save models.choices.load models.choices.save models.apply.chosen
+        models.apply.point models.apply._rewrite_kept state.jsonfile.load state.jsonfile.save
         queue.offset.position state.pause.admit verbs.pause.answer verbs.prune._live verbs.prune._remove
         verbs.prune._room state.record.load state.record.save run.recovery._conclude run.release._placed
         run.release._take_config_along run.release.keep_failed run.replay.place run.replay.undo
-        schedule.repair._forget_old_runs schedule.repair._last_event schedule.repair._is_own schedule.crontab.write
+        schedule.repair._forget_old_runs schedule.repair._last_event schedule.repair._is_own system.crontab.write
         schedule.history.append schedule.history.read schedule.history._trim schedule.history._write_anew
         schedule.installation.forget schedule.installation.lay_down schedule.installation._write_program
         schedule.main._sweep schedule.main._alone verbs.schedule.remove.answer verbs.schedule.remove._await_round
@@ -156,18 +156,18 @@ PLACES = (
         retention.candidates._size run.swap.put_config_back run.swap._link_back run.swap._copy run.swap._sync
         retention.after_run.tidy retention.after_run.sweep retention.after_run.stale retention.after_run._is_over
         retention.after_run._drop_folder checks.state.check checks.state.astray checks.state._unfit
-        verbs.state_make.make verbs.state_make._fits verbs.state_make._locks verbs.state_move._make_way
-        verbs.state_move._prepare verbs.state_move._take_back verbs.state_move._write verbs.state_move._copied
-        verbs.state_move._copy_file verbs.state_move.forget state.moved.finish state.store.find_store
+        state.make.make state.make._fits state.make._locks verbs.state_move._make_way
+        verbs.state_move._prepare verbs.state_move._take_back verbs.state_move._write migration.copy._copied
+        migration.copy._copy_file verbs.state_move.forget migration.finish.finish state.store.find_store
         run.unfinished.note""",
     ),
     Places(
         "`.deploy` below the root, where version 0.1.0 kept the state, until it has moved",
         "a container with a read-write mount of the root; the login user",
         "by name, no link followed; moved from one descriptor to the next",
-        """verbs.state_move._live verbs.state_move._readable verbs.state_move._await_round verbs.state_move.copied
-        verbs.state_move._copied verbs.state_move._copy_file verbs.state_move._opened verbs.state_move._commit
-        state.moved.leave_word state.moved.finish state.store._are_folders state.store.is_old state.store._is_whole
+        """verbs.state_move._live verbs.state_move._readable verbs.state_move._await_round migration.copy.copied
+        migration.copy._copied migration.copy._copy_file migration.copy._opened verbs.state_move._commit
+        migration.finish.leave_word migration.finish.finish state.store._are_folders state.store.is_old state.store._is_whole
         state.store.identity""",
     ),
     Places(
@@ -180,8 +180,8 @@ PLACES = (
         "`/proc`: processes, their cgroups and open files, the mounts",
         "the kernel; a process chooses its own name and files",
         SYSTEM,
-        """system.processes.named system.processes.text models.model_files.open_for_writing docker.reach.read_mounts
-        verbs.state_make.file_system schedule.crontab.is_running system.guarded._admit""",
+        """system.processes.named system.processes.text models.model_files.open_for_writing exposed.reach.read_mounts
+        state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(
         "docker's own folder, as the engine names it: how full its disk is, and nothing in it",
@@ -194,8 +194,8 @@ PLACES = (
         "root",
         SYSTEM,
         """rpc.detach._leave checks.gpu_support._ways checks.preflight.sessions checks.preflight._kills_user_processes
-        docker.containers.felled rpc.server._take_channel state.store.machine docker.reach._is_disk
-        docker.reach._shows docker.reach.directories docker.reach.of_containers""",
+        docker.containers.felled rpc.server._take_channel state.store.machine exposed.reach._is_disk
+        exposed.reach._shows exposed.reach.directories exposed.reach.of_containers""",
     ),
 )
 

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.commands import status
-from gpu_runbook.laptop.commands.pause import rows, seconds, told
+from gpu_runbook.laptop.commands.pause import seconds, told
+from gpu_runbook.laptop.deploy.holds import rows
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.protocol.check import WARNING
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.pause import Pause, said
 from gpu_runbook.server.state import jsonfile, pause
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import pause as pausing
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import Scene, deployed
 
 UNTIL = 1776682800.0  # 2026-04-20 11:00 UTC

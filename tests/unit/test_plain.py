@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.sanitize import clean
 
 
 @given(st.text(st.characters(codec=None)))

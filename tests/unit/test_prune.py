@@ -21,8 +21,8 @@ from gpu_runbook.server.retention import after_run, candidates
 from gpu_runbook.server.retention.candidates import Needed, brought, may_go
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 from tests.unit.scene import deployed
 
 NOW = 1776682800.0

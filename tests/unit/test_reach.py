@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.server.docker import reach
 from gpu_runbook.server.docker.engine import EngineError
-from gpu_runbook.server.docker.reach import READ, ROOT, WRITE, MountLine, Reach
+from gpu_runbook.server.exposed import reach
+from gpu_runbook.server.exposed.reach import READ, ROOT, WRITE, MountLine, Reach
 
 FOLDER = "/home/deploy/.local/state/gpu-runbook/azaion@01234567"
 MOUNTS = [

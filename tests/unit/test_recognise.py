@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import BatchMarks

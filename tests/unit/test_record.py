@@ -11,8 +11,8 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.state import record
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 
 FIRST, SECOND, THIRD = (digit * 64 for digit in "123")
 RUN = "20260420-101112-000"

@@ -20,8 +20,8 @@ from gpu_runbook.server.run import recovery
 from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.verbs.state_make import make
 
 RUN = "20260420-101112-abcd"
 OTHER = f"{RUN}-0f0f"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from gpu_runbook.laptop.commands.health import request_for
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.rpc.requests import request_for
 from gpu_runbook.laptop.schedule.client import ready
 from gpu_runbook.laptop.schedule.settings import compared, comparison, settings_for
 from gpu_runbook.protocol.check import OK, WARNING, Check

@@ -23,18 +23,18 @@ from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, R
 from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.protocol.schedule import Channels, Installed, Restart, Settings, Webhook
 from gpu_runbook.server.checks import disk as room
-from gpu_runbook.server.checks import schedule as row
-from gpu_runbook.server.schedule import main, restart_policy
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.schedule import delivery, main, restart_policy
+from gpu_runbook.server.schedule import health_row as row
 from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.notify import channels, delivery, webhook
+from gpu_runbook.server.schedule.notify import channels, webhook
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.settings import place
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock, record
+from gpu_runbook.server.state.check_files import place
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
 from tests.unit.cut_off import let_go

@@ -18,8 +18,8 @@ from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.message import SIGNS, Message, compose, legible, simple
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News
-from gpu_runbook.server.schedule.notify.waiting import untold, without
 from gpu_runbook.server.schedule.state import Pending
+from gpu_runbook.server.schedule.waiting import untold, without
 
 AT, SINCE = "2026-04-20T02:15:00Z", "2026-04-20T02:10:00Z"
 OWN = {"about": "{title}", "severity": "{level}", "on": "{server}, {at}", "all": "{rows}", "P": "{priority}"}

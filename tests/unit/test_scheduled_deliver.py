@@ -19,16 +19,17 @@ from gpu_runbook.laptop.schedule.presets import PRESETS
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.schedule import Alarm, Channels, Installed, Mail, Program, Settings, Webhook
+from gpu_runbook.server.schedule import delivery
 from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.notify import channels, delivery, webhook
+from gpu_runbook.server.schedule.notify import channels, webhook
 from gpu_runbook.server.schedule.notify import mail as smtp
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, compose
 from gpu_runbook.server.schedule.notify.policy import NEW, Alarms, News, judge
-from gpu_runbook.server.schedule.notify.waiting import kept
-from gpu_runbook.server.schedule.settings import STATE, place
 from gpu_runbook.server.schedule.state import MOST_PENDING, Pending, State
+from gpu_runbook.server.schedule.waiting import kept
+from gpu_runbook.server.state.check_files import STATE, place
 from gpu_runbook.server.state.store import find_store
 
 EVERY, REPEAT = 300.0, 14400.0

@@ -14,15 +14,15 @@ from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.schedule import Channels, Installed, Settings, Webhook
-from gpu_runbook.server.checks import schedule
+from gpu_runbook.server.schedule import health_row
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import webhook
 from gpu_runbook.server.schedule.notify.errors import UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message
-from gpu_runbook.server.schedule.notify.waiting import DROPPED, held, kept, moment_of
-from gpu_runbook.server.schedule.settings import SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pending, State
+from gpu_runbook.server.schedule.waiting import DROPPED, held, kept, moment_of
 from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.check_files import SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.schedule import test
 
@@ -130,9 +130,9 @@ def saved(store: Store, *waiting: Pending) -> None:
 
 def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(store: Store) -> None:
     saved(store)
-    assert schedule.check("schedule", store, "", NOW).level == OK
+    assert health_row.check("schedule", store, "", NOW).level == OK
     saved(store, one("a", 700), one("b", 100))
-    row = schedule.check("schedule", store, "", NOW)
+    row = health_row.check("schedule", store, "", NOW)
     assert (row.level, row.hint) == (CRITICAL, "fab schedule.test sends a test alert")
     assert row.sentence == (
         "it looked 60 s ago, and found the server ok; "
@@ -142,7 +142,7 @@ def test_the_row_of_the_schedule_is_critical_while_a_channel_holds_alerts_back(s
 
 def test_what_else_is_wrong_with_the_schedule_is_a_warning(store: Store) -> None:
     saved(store)
-    assert schedule.check("schedule", store, "", NOW + 900).level == WARNING
+    assert health_row.check("schedule", store, "", NOW + 900).level == WARNING
 
 
 def tried(store: Store, monkeypatch: pytest.MonkeyPatch, refused: Undelivered | None = None) -> Check:

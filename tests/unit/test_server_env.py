@@ -25,8 +25,8 @@ from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import find_store
-from gpu_runbook.server.verbs.state_make import make
 
 logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it says which lines it cannot read
 

@@ -18,17 +18,20 @@ import pytest
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.schedule import Installed
+from gpu_runbook.server.migration import copy
+from gpu_runbook.server.migration import finish as state_moved
 from gpu_runbook.server.models.apply import chosen
 from gpu_runbook.server.run import recovery
-from gpu_runbook.server.schedule import crontab, installation
+from gpu_runbook.server.schedule import installation
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.settings import place
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, pause, record, stopped, store
-from gpu_runbook.server.state import moved as state_moved
+from gpu_runbook.server.state import make as state_making
+from gpu_runbook.server.state.check_files import place
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store, in_root
-from gpu_runbook.server.verbs import setup, state_make, state_move
-from gpu_runbook.server.verbs.state_make import make
+from gpu_runbook.server.system import crontab
+from gpu_runbook.server.verbs import setup, state_move
 from tests.data import old
 from tests.unit.cut_off import let_go
 
@@ -67,7 +70,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
 @pytest.fixture
 def tmp_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """In memory: on a real disk, of which nothing is tried here, thousands of files take most of the time."""
-    monkeypatch.setattr(state_make, "file_system", lambda path: "ext4")
+    monkeypatch.setattr(state_making, "file_system", lambda path: "ext4")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         yield Path(folder)
 
@@ -322,7 +325,7 @@ def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
 def test_what_is_not_what_it_should_be_is_named_and_nothing_is_moved(
     root: str, base: str, table: Table, trick: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state_move, "MOST", 50)
+    monkeypatch.setattr(copy, "MOST", 50)
     trick(Path(root, ".deploy"))
     try:
         moved(root, base)
@@ -429,7 +432,7 @@ def test_a_move_without_ids_and_paths_is_for_a_person(root: str, base: str, chan
 def test_a_journal_that_came_while_they_were_copied_is_not_taken_over(
     root: str, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied, run = state_move.copied, "20990101-000000-abcd"
+    copied, run = copy.copied, "20990101-000000-abcd"
 
     def late(source: str, target: str) -> list[str]:
         Path(in_root(root).journal(run)).write_text('{"event": "begin", "action": "deploy"}\n')

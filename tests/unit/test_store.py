@@ -16,9 +16,9 @@ from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state import lock, store
+from gpu_runbook.server.state import make as state_making
+from gpu_runbook.server.state.make import file_system, make
 from gpu_runbook.server.state.store import Marker, Store, find_store, in_root, place
-from gpu_runbook.server.verbs import state_make
-from gpu_runbook.server.verbs.state_make import file_system, make
 from tests.data import old
 
 MACHINE = "0123456789abcdef0123456789abcdef"
@@ -89,7 +89,7 @@ def test_one_of_another_machine_is_refused_and_both_ways_on_are_named(tmp_path: 
 def test_what_does_not_hold_is_no_ground(
     tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch, kind: str, unfit: bool
 ) -> None:
-    monkeypatch.setattr(state_make, "file_system", lambda path: kind)
+    monkeypatch.setattr(state_making, "file_system", lambda path: kind)
     made = find_store(str(tmp_path), base)
     if not unfit:
         make(made)
@@ -104,7 +104,7 @@ def test_where_nothing_can_be_locked_is_no_ground(tmp_path: Path, base: str, mon
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(state_make.fcntl, "flock", no_locks)
+    monkeypatch.setattr(state_making.fcntl, "flock", no_locks)
     with pytest.raises(Refusal, match="takes no locks"):
         make(find_store(str(tmp_path), base))
 

@@ -21,14 +21,15 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.models import ModelFile
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Occupant, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.run import process, watch
 from gpu_runbook.server.run.verdict import Verdict
-from gpu_runbook.server.schedule import crontab
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state import make as state_making
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system import crontab, files
 from gpu_runbook.server.verbs import env, model_use, pause, prune, restart, state_make
 from gpu_runbook.server.verbs import run as running
 from gpu_runbook.server.verbs.schedule import remove
@@ -65,7 +66,7 @@ class Site:
         for made in (config.parent, state / "health", state / "env"):
             made.mkdir(parents=True)
         self.store.create()
-        state_make.make(self.store)
+        state_making.make(self.store)
         config.write_text(CONFIG)
         model = Path(self.store.root, "models/2026-04-20/best.pt")
         model.parent.mkdir(parents=True)
@@ -124,14 +125,14 @@ def followed(store: Store, run: str, emit: Any) -> dict[str, Any]:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for module in (process, prune, model_use, env):
         monkeypatch.setattr(module, "detached", inline)
-    monkeypatch.setattr(process.follow, "follow", followed)
+    monkeypatch.setattr(process, "follow", followed)
     monkeypatch.setattr(guarded, "prepare", lambda *_, **__: None)
     for module in (prune, model_use, env, pause):
         monkeypatch.setattr(module, "refuse_astray", lambda *_: None)
     monkeypatch.setattr(
         watch, "watch", lambda docker, entries: {one.step.service: Verdict("proven", "well") for one in entries}
     )
-    monkeypatch.setattr(state_make, "_fits", lambda store: None)
+    monkeypatch.setattr(state_making, "_fits", lambda store: None)
     docker, disk = Docker(monkeypatch), Disk(monkeypatch)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         found = Site(base := Path(folder), find_store(str(base / "azaion"), str(base / "state")), docker, disk)
@@ -341,7 +342,7 @@ def test_a_file_that_cannot_be_used_is_no_defect_wherever_it_was(error: int) -> 
     def ask(name: str) -> Check:
         raise OSError(error, os.strerror(error), "/azaion/x")
 
-    (row,) = ask_all([Question("a row", ask)], lambda check: None)
+    (row,) = ask_all([Question("a row", ask)])
     said = f"/azaion/x cannot be used: {os.strerror(error)}"
     assert (row.level, row.sentence, row.hint) == (UNKNOWN, said, files.SEE)
     assert failure(OSError(error, os.strerror(error)))["kind"] == "refused"
@@ -351,6 +352,6 @@ def test_every_other_error_is_a_defect_and_its_text_is_not_told() -> None:
     def ask(name: str) -> Check:
         raise OSError(errno.EBADF, "a secret")
 
-    (row,) = ask_all([Question("a row", ask)], lambda check: None)
+    (row,) = ask_all([Question("a row", ask)])
     assert (row.level, row.hint) == (UNKNOWN, "a defect of this check: please report it")
     assert row.sentence.startswith("this check failed by itself (OSError in ") and "secret" not in row.sentence

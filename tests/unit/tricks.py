@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gpu_runbook.server.system import guarded
-from gpu_runbook.server.system.link_makers import WritableFolder
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.exposed.link_makers import WritableFolder
 
 CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
 EXCHANGE = 2  # of renameat2

@@ -110,7 +110,7 @@ def disagreements(entries: Sequence[EnvFile]) -> Iterator[str]:
 
 
 def compared(door: Door, host: Host, entries: Sequence[EnvFile]) -> Compared:
-    """One exchange that only looks. Raises what `exchange.ask` raises."""
+    """One exchange that only looks. Raises what `call.ask` raises."""
     try:
         return _ask(door, _request(host, entries) | {"texts": {}})
     except LostContact as error:

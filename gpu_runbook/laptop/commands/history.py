@@ -19,12 +19,12 @@ STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}
 
 
 def of_server(door: Door, place: dict[str, str], limit: int) -> tuple[PastRun, ...]:
-    """The newest runs, newest first; one exchange. Raises what `exchange.ask` raises."""
+    """The newest runs, newest first; one exchange. Raises what `call.ask` raises."""
     return _ask(door, {**place, "limit": limit}, None)
 
 
 def of_run(door: Door, place: dict[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
-    """One run, the newest without a name, and the lines of its journal. Raises what `exchange.ask` raises."""
+    """One run, the newest without a name, and the lines of its journal. Raises what `call.ask` raises."""
     journal: list[dict[str, Any]] = []
 
     def hear(event: dict[str, Any]) -> None:

@@ -12,14 +12,14 @@ from typing import Any, TextIO
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy.run import SILENCE, come_back
-from gpu_runbook.laptop.deploy.snapshot import marks_of
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secret import DOTS, masked
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
+from gpu_runbook.laptop.rpc.requests import marks_of
+from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.laptop.terminal.spool import Spool
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
@@ -82,7 +82,7 @@ class LogLine:
 
 
 def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: LogWish, hear: Hearer) -> None:
-    """One exchange, which a wish to follow makes endless. Raises what `exchange.ask` raises.
+    """One exchange, which a wish to follow makes endless. Raises what `call.ask` raises.
 
     A following whose contact is lost is taken up again behind the last line that was heard; where that cannot be, it is
     lost contact. Before anything was heard, and without a following, it is a server that cannot be reached.

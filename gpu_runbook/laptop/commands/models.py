@@ -70,7 +70,7 @@ def checked(inventory: Inventory, date: str | None) -> ModelTerms:
 
 
 def listed(door: Door, place: dict[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]) -> Models:
-    """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `exchange.ask` raises."""
+    """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `call.ask` raises."""
     configs = {name: encode(config) for name, config in known.configs.items()}
     request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
     deadline = Deadline(DAY, STILL) if verify else Deadline()

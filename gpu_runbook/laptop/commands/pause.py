@@ -11,11 +11,9 @@ from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
-from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
-from gpu_runbook.protocol.pause import RESUME, Pause, said, until
-from gpu_runbook.protocol.snapshot import Snapshot
+from gpu_runbook.protocol.pause import Pause, said, until
 
 SHORTEST, LONGEST = 60, 30 * 86400  # seconds
 
@@ -33,7 +31,7 @@ def seconds(given: str | None) -> int:
 def pause(door: Door, host: Host, length: int, reason: str) -> dict[str, Any]:
     """Hold deploys back for so many seconds, or let them go again with 0; one exchange.
 
-    The result is what --json prints: pause and before, each as JSON types or None. Raises what `exchange.ask` raises.
+    The result is what --json prints: pause and before, each as JSON types or None. Raises what `call.ask` raises.
     """
     request = {
         **host.place,
@@ -54,11 +52,6 @@ def told(found: Pause | None, before: Pause | None) -> str:
     if found:
         return said(found) + (f"; that replaces the pause {until(before)}" if before else "")
     return f"the pause {until(before)} is ended" if before else "there was no pause"
-
-
-def rows(look: Snapshot, level: str) -> list[Check]:
-    """A row for a pause in force."""
-    return [Check("pause", level, said(look.pause), {"until": look.pause.until}, RESUME)] if look.pause else []
 
 
 def _read(server: str, data: Any) -> Pause | None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy.recovery import mended
-from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
+from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
@@ -38,7 +38,7 @@ def keep(inventory: Inventory, given: int | None) -> int:
 
 
 def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> Result:
-    """The result is what --json prints. Raises what `exchange.ask` raises, and Cancelled for Ctrl-C before the end."""
+    """The result is what --json prints. Raises what `call.ask` raises, and Cancelled for Ctrl-C before the end."""
     server = door.host.name
     request = _request(inventory, host, count)
     try:

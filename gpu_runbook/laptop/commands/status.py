@@ -9,11 +9,12 @@ from typing import Any
 from gpu_runbook.common import humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.remedies import ways_out
+from gpu_runbook.laptop.deploy.holds import on_purpose
 from gpu_runbook.laptop.inventory.model import Batch, Service
 from gpu_runbook.protocol.check import WARNING, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
-from gpu_runbook.protocol.pause import RESUME, IntendedStop, said
+from gpu_runbook.protocol.pause import RESUME, said
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.record import Placed, Release, RunState
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
@@ -128,12 +129,6 @@ def _stray(service: str, entry: Occupant) -> str:
 
 def _state(entry: Occupant, at: str) -> str:
     return f"running for {humanize.span(moment(at) - moment(entry.started_at))}" if entry.running else "not running"
-
-
-def on_purpose(meant: IntendedStop) -> str:
-    """Who stopped a consumer so that it stays so, when and why."""
-    why = f" ({one_line(meant.reason)})" if meant.reason else ""
-    return f"stopped by {one_line(meant.who)} at {meant.at[:16].replace('T', ' ')} UTC, on purpose{why}"
 
 
 def _batch(service: Batch, look: Snapshot, state: BatchState) -> str:

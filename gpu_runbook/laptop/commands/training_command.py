@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.laptop.commands.status import named_image
-from gpu_runbook.laptop.deploy.snapshot import local_tag, marks_of
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
-from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
+from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.requests import marks_of
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.container import create_command
@@ -54,7 +54,7 @@ def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
 
 
 def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Batch) -> NextRun:
-    """One exchange, which only looks. Raises what `exchange.ask` raises."""
+    """One exchange, which only looks. Raises what `call.ask` raises."""
     entry = Wanted(
         service.name,
         "batch",

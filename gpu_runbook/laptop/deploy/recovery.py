@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry
+from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line

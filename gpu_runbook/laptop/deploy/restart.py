@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpu_runbook.common.run_id import following
-from gpu_runbook.laptop.commands import pause, status
 from gpu_runbook.laptop.deploy import workflow
+from gpu_runbook.laptop.deploy.holds import on_purpose, rows
 from gpu_runbook.laptop.deploy.plan import Order, frame, occupant, step_today
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -57,12 +57,12 @@ def operate(door: Door, job: workflow.Job, screen: Screen, change: str, reason: 
 def _meant_already(service: Consumer, look: Snapshot, change: str, reason: str) -> str:
     """How a consumer was stopped on purpose that is to be stopped, unless there is a new reason to keep; or nothing."""
     meant, running = look.stopped.get(service.name), any(one.running for one in look.occupants[service.name])
-    return status.on_purpose(meant) if meant and not running and change == STOP and not reason else ""
+    return on_purpose(meant) if meant and not running and change == STOP and not reason else ""
 
 
 def _heed(door: Door, look: Snapshot, screen: Screen, change: str) -> None:
     """A pause holds a restart back; a stop may be what somebody needs at once."""
-    found = pause.rows(look, CRITICAL if change == RESTART else WARNING)
+    found = rows(look, CRITICAL if change == RESTART else WARNING)
     if change == RESTART and found:
         raise Refused(f"{door.host.name}: nothing was changed: {found[0].sentence}", found[0].hint)
     screen.rows(found)

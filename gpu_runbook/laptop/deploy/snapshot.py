@@ -13,13 +13,14 @@ from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.requests import batch_marks, marks_of
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.errors import Malformed
-from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
+from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 
@@ -149,24 +150,6 @@ def offset_file(service: Service) -> OffsetFile | None:
         return None
     entry = service.offset
     return OffsetFile(entry.file, entry.key, entry.means, entry.saved_every)
-
-
-def local_tag(inventory: Inventory, service: Batch) -> str:
-    """The name on the server that the next run of a batch service is started from."""
-    return f"{full_image(inventory, service)}:{service.local_tag}"
-
-
-def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:
-    """What the runs of every batch service are recognised by."""
-    return tuple(marks_of(inventory, one) for one in inventory.services.values() if isinstance(one, Batch))
-
-
-def marks_of(inventory: Inventory, service: Batch) -> BatchMarks:
-    """The same of one. An image that consumers are made from as well tells nothing."""
-    image, services = full_image(inventory, service), inventory.services.values()
-    shared = any(full_image(inventory, one) == image for one in services if isinstance(one, Consumer))
-    label, tag = service.label or "", local_tag(inventory, service)
-    return BatchMarks(service.name, service.container, label, "" if shared else image, tag)
 
 
 def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:

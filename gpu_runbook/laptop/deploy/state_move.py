@@ -15,11 +15,11 @@ from gpu_runbook.laptop.rpc.call import Deadline, ask, read
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.deadlines import DONE
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.protocol.state_move import Moved
 
 SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first
-DONE = 900.0  # seconds for all of it
 AGAIN = "run it again: what was begun is brought to its end"
 ROW = "state"
 ROOT, OTHER, FORGET = "root", "other", "forget"  # what is moved: out of the root, out of another folder; or given up

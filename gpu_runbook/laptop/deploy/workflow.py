@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_runbook.laptop.commands import pause
-from gpu_runbook.laptop.deploy import journal_text, plan_text, preflight, result_rows, snapshot, state_move
+from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.deploy.recovery import closed, mended
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
@@ -60,7 +59,7 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
     look = looked(door, job, screen, None)
     with undisturbed(door):
         let_pass(door, look, screen)
-        screen.rows(pause.rows(look, WARNING))
+        screen.rows(holds.rows(look, WARNING))
         plan = rollback_plan(job.inventory, job.resolved, job.services, look, job.order)
         changed = changed_variables(look, look.record.find(plan.release))
         if changed:
@@ -72,7 +71,7 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
 def _preflight(job: Job, look: Snapshot) -> list[Check]:
     """What is to be known before a deploy, in the order in which it is shown."""
     found = [*gating.absent(job.inventory), *look.rows, preflight.env_row(job.resolved, look)]
-    return preflight.ordered([*found, *pause.rows(look, CRITICAL)], job.services)
+    return preflight.ordered([*found, *holds.rows(look, CRITICAL)], job.services)
 
 
 def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Snapshot:

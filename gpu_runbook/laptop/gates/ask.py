@@ -18,7 +18,7 @@ from gpu_runbook.protocol.check import SKIPPED, Check
 from gpu_runbook.protocol.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.gates.target import Target
+    from gpu_runbook.laptop.inventory.target import Target
 
 SPARE = 10  # seconds beyond a gate's own deadline, in which it ends what it has begun
 
@@ -71,11 +71,11 @@ def rows(
         ask_scan = partial(scan.check, scan=inventory.scan, now=now, hidden=hidden)
         seconds = inventory.scan.timeout + SPARE
         asked += [Question(f"{one.service} scan", partial(ask_scan, target=one), seconds) for one in targets]
-    return ask_all(asked, lambda row: None)
+    return ask_all(asked)
 
 
 def _target(service: Service, tags: Mapping[str, str], look: Snapshot, known: Identities) -> Target:
-    from gpu_runbook.laptop.gates.target import Target
+    from gpu_runbook.laptop.inventory.target import Target
 
     reference = look.digests[service.name]
     image_id, revision = known.get(reference, ("", ""))

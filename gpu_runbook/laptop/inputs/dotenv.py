@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.inputs.secret import Secret
-from gpu_runbook.laptop.inputs.text_file import read_text
 from gpu_runbook.laptop.inventory.problems import bad_input
+from gpu_runbook.laptop.inventory.text_file import read_text
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding

@@ -26,9 +26,9 @@ import yaml
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.apart import INTERRUPTED_AFTER, TooLong
 from gpu_runbook.laptop.inputs.secret import Secret
-from gpu_runbook.laptop.inputs.text_file import LIMIT, read_text
 from gpu_runbook.laptop.inventory.entries import Host
 from gpu_runbook.laptop.inventory.problems import printable
+from gpu_runbook.laptop.inventory.text_file import LIMIT, read_text
 from gpu_runbook.protocol import config_key
 
 if TYPE_CHECKING:

@@ -146,3 +146,8 @@ if __name__ == "__main__":
     from gpu_runbook.laptop.inventory.parse import json_schema
 
     print(json_schema())
+
+
+def local_tag(inventory: Inventory, service: Batch) -> str:
+    """The name on the server that the next run of a batch service is started from."""
+    return f"{full_image(inventory, service)}:{service.local_tag}"

@@ -14,8 +14,8 @@ import yaml
 from yaml.reader import ReaderError
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs.text_file import LIMIT, read_text
 from gpu_runbook.laptop.inventory.problems import printable
+from gpu_runbook.laptop.inventory.text_file import LIMIT, read_text
 
 Place = tuple[str, ...]
 

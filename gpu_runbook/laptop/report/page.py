@@ -13,7 +13,7 @@ from gpu_runbook.laptop.commands.health import worst
 from gpu_runbook.laptop.report import clock
 from gpu_runbook.laptop.report.values import ServerReport, moment
 from gpu_runbook.laptop.report.view import used, view
-from gpu_runbook.laptop.terminal.sanitize import clean
+from gpu_runbook.laptop.sanitize import clean
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -22,9 +22,9 @@ from gpu_runbook.laptop.errors import (
 )
 from gpu_runbook.laptop.inputs.secret import masked
 from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Call, Door
 from gpu_runbook.laptop.terminal import traceback
-from gpu_runbook.laptop.terminal.sanitize import clean
 from gpu_runbook.protocol.codec import LARGEST, decode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line, quoted

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpu_runbook import __version__
-from gpu_runbook.laptop.deploy import state_move
 from gpu_runbook.laptop.errors import CannotConnect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory
@@ -25,6 +24,7 @@ from gpu_runbook.laptop.schedule import settings as making
 from gpu_runbook.laptop.ssh.session import Door
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.deadlines import DONE
 from gpu_runbook.protocol.forms import Count, Time
 from gpu_runbook.protocol.history import PastRun
 from gpu_runbook.protocol.rounds import Round
@@ -61,7 +61,7 @@ def program() -> tuple[str, str]:
 
 
 def install(door: Door, settings: Settings) -> dict[str, Any]:
-    """Leave the check there; what was written, and whether cron runs. Raises what `exchange.ask` raises."""
+    """Leave the check there; what was written, and whether cron runs. Raises what `call.ask` raises."""
     answer = _changing(door, "schedule.install", installation(settings))
     left: dict[str, Any] = encode(read(door.host.name, Installation, answer, "schedule", SEE))
     return left
@@ -75,7 +75,7 @@ def installation(settings: Settings) -> dict[str, Any]:
 
 
 def remove(door: Door, place: dict[str, str]) -> dict[str, Any]:
-    """Take it away; what was removed. Raises what `exchange.ask` raises."""
+    """Take it away; what was removed. Raises what `call.ask` raises."""
     answer = _changing(door, "schedule.remove", place)
     removed: dict[str, Any] = encode(read(door.host.name, Removed, answer, "schedule", SEE))
     return removed
@@ -91,7 +91,7 @@ def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]
 
 
 def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
-    """Send a test alert through every channel; a row for each. Raises what `exchange.ask` raises."""
+    """Send a test alert through every channel; a row for each. Raises what `call.ask` raises."""
     request = {"settings": making.as_json(settings), "who": getpass.getuser()}
     try:
         answer = ask(door, "schedule.test", request, silence=SILENCE)
@@ -101,7 +101,7 @@ def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
 
 
 def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> SeenRounds:
-    """What the rounds of so many seconds saw. Raises what `exchange.ask` raises."""
+    """What the rounds of so many seconds saw. Raises what `call.ask` raises."""
     server, rounds = door.host.name, list[Round]()
 
     def hear(event: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen
 
 def _changing(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return ask(door, verb, request, silence=SILENCE, deadline=Deadline(state_move.DONE))
+        return ask(door, verb, request, silence=SILENCE, deadline=Deadline(DONE))
     except LostContact as error:
         raise LostContact(error.message, SEE) from error
 

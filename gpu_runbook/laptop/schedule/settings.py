@@ -9,13 +9,12 @@ import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from gpu_runbook.laptop.commands.health import request_for
-from gpu_runbook.laptop.deploy.snapshot import batch_marks
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secret import Secret, spellings
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory
 from gpu_runbook.laptop.inventory.schedule_entries import PORTS, WEBHOOKS, Alert
+from gpu_runbook.laptop.rpc.requests import batch_marks, request_for
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
 from gpu_runbook.protocol.check import OK, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode

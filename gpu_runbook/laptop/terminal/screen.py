@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpu_runbook.laptop.errors import RunbookError
-from gpu_runbook.laptop.terminal.sanitize import line
+from gpu_runbook.laptop.sanitize import line
 from gpu_runbook.protocol.check import Check
 
 if TYPE_CHECKING:

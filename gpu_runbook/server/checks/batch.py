@@ -21,7 +21,7 @@ from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.docker.batch_runs import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, occupant
 from gpu_runbook.server.docker.engine import Engine, EngineError
-from gpu_runbook.server.system import guarded
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.system.processes import container_of
 
 MOST = 10_000  # entries of a folder of checkpoints that are looked at

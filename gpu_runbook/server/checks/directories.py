@@ -10,7 +10,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.setup import Directory
-from gpu_runbook.server.system import guarded
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.system.ownership import ids, may_give
 
 MODE = 0o755  # of a directory that is made, where hosts.yaml says none

@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Pattern, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Difference, EnvFile, sentences
-from gpu_runbook.server.system import guarded
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.system.ownership import ids, shared, unread
 
 LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of

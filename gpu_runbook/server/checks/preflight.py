@@ -15,10 +15,10 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset as offsets
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import may_give, shared, unread
 
 

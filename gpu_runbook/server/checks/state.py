@@ -13,10 +13,10 @@ from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import Path, kept
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker import reach
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.exposed import reach
+from gpu_runbook.server.state.make import file_system, unfit
 from gpu_runbook.server.state.store import Store, elsewhere, place
-from gpu_runbook.server.verbs.state_make import file_system, unfit
 
 PROGRAM = "health/check.pyz"
 LABEL_STATE = f"{LABEL}.state"

@@ -5,7 +5,6 @@ Each question imports what it needs when it is asked: while nvidia-smi is at wor
 
 from __future__ import annotations
 
-import time
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
@@ -34,7 +33,6 @@ def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] 
         _gpus(asked),
         _room(asked, store, raised),
         *(_advancing(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
-        *_scheduled(asked, store),
     ]
 
 
@@ -127,19 +125,6 @@ def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> 
     return Question(DISK, ask)
 
 
-def _scheduled(asked: Request, store: Store) -> List[Question]:
-    key = asked.schedule
-    if key is None:
-        return []
-
-    def ask(name: str) -> Check:
-        from gpu_runbook.server.checks import schedule
-
-        return schedule.check(name, store, key or "", time.time())
-
-    return [Question(SCHEDULE, ask)]
-
-
 def _advancing(asked: Request, consumer: CheckedConsumer, meant: Optional[IntendedStop]) -> Question:
     name = offset_name(asked, consumer.service)
     file, address = consumer.offset, consumer.stream
@@ -148,7 +133,7 @@ def _advancing(asked: Request, consumer: CheckedConsumer, meant: Optional[Intend
 
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import offset
-        from gpu_runbook.server.system import guarded
+        from gpu_runbook.server.exposed import guarded
 
         guarded.prepare(asked.root, asked.docker_host)
         if meant and _is_stopped(asked, consumer):

@@ -22,13 +22,13 @@ from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.containers import AT_WORK, has_name, occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs, is_labelled
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models.apply import chosen, with_chosen
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import pause, record
 from gpu_runbook.server.state import stopped as meant
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded
 
 Listed = List[Dict[str, Any]]
 

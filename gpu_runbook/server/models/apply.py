@@ -10,9 +10,10 @@ from typing import Dict, Optional, Tuple
 from gpu_runbook.protocol.config_key import Unplaceable, replaced
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system import files
 
 _AS_IT_IS = "utf-8", "surrogateescape"  # any bytes, and back
 

@@ -11,8 +11,9 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.models import CHANGED, DAMAGED, WHOLE, Choice, Choices, ModelFile, Verified
 from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system import files
 
 MOST = 20  # choices that are remembered
 

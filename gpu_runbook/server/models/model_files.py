@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from typing import IO, Callable, ContextManager, List, Optional, Set, Tuple
 
 from gpu_runbook.protocol.models import DAMAGED, MISSING, OUTSIDE, WHOLE, WRITING, ModelFile, is_dated
-from gpu_runbook.server.system import guarded
+from gpu_runbook.server.exposed import guarded
 
 ARCHIVES = (".pt", ".pth", ".zip", ".npz", ".keras")  # of any other file only size and checksum are judged
 BLOCK = 1 << 20  # bytes read at a time

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.system import files
 
 RETRIES = 3
 PAUSE = 0.2  # seconds before each: a writer that truncates and then writes is done by the next one

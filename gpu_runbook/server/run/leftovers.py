@@ -15,10 +15,10 @@ from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded
 
 MOST = 10_000  # names of one folder that are looked at: a container may have put any number there
 

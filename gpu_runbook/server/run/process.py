@@ -14,14 +14,15 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.run.follow import follow
 from gpu_runbook.server.run.outcome import End
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import lock, pause
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import files, guarded
-from gpu_runbook.server.verbs import follow
+from gpu_runbook.server.system import files
 
 CarryOut = Callable[[Site], Optional[End]]
 
@@ -38,7 +39,7 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
     guarded.prepare(plan.root, found.address)
     detached(partial(_live, plan, request["secrets"], store, found, carry_out))
     try:
-        return follow.follow(store, plan.id, emit)
+        return follow(store, plan.id, emit)
     except OSError as error:
         said = f"run {plan.id} goes on by itself, and cannot be followed: {files.why(error)}"
         raise Refusal(said, f"fab follow --run {plan.id}", "person") from error

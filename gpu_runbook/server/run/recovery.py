@@ -14,12 +14,12 @@ from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.migration import finish
 from gpu_runbook.server.models.apply import chosen, point
-from gpu_runbook.server.run import leftovers, release, stop_start, unfinished
+from gpu_runbook.server.run import journal_check, leftovers, release, stop_start, unfinished
 from gpu_runbook.server.run.swap import Swap, back, close
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state import journal_check, moved
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 
@@ -90,8 +90,8 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if begin is None:
         return "cancelled", f"run {run} was cut off before it began; nothing was changed"
     try:
-        if begin.get("action") == moved.ACTION and not store.is_in_root:  # it is written down in the new place
-            return "done", moved.finish(store, begin)[0]
+        if begin.get("action") == finish.ACTION and not store.is_in_root:  # it is written down in the new place
+            return "done", finish.finish(store, begin)[0]
         if begin.get("action") == "model":
             configs = decode(Dict[ServiceName, ConfigFile], begin["configs"], f"{run}.configs")
             if store.is_in_root:

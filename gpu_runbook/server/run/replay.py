@@ -10,7 +10,8 @@ import contextlib
 import os
 
 from gpu_runbook.server.docker.commands import StepFailed
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.system import files
 from gpu_runbook.server.system.ownership import alike
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset, stream
-from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import alike
 
 SECONDS = 4.0  # for asking the stream

@@ -15,13 +15,14 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models.apply import with_chosen
 from gpu_runbook.server.run import rewind
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.run.unstage import is_of
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system import files
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, Count, Grace, Mode, Path, Restart, ServiceName
 from gpu_runbook.server.docker.commands import AtFault, Docker, StepFailed, StillRuns
 from gpu_runbook.server.docker.containers import between_restarts, lives
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system import files
 
 NEVER_RESTART = "no"
 

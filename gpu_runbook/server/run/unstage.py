@@ -7,9 +7,9 @@ from typing import Any, Dict, Optional
 
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.ours import Named, judge
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded
 
 
 def unstage_all(store: Store, docker: Docker, run: str) -> None:

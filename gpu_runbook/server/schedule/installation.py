@@ -15,8 +15,8 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.schedule import Installed, Settings
 from gpu_runbook.server.schedule.program import archive, is_same
-from gpu_runbook.server.schedule.settings import KEPT, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.check_files import KEPT, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 

@@ -15,15 +15,15 @@ from gpu_runbook.common.failure import failure
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.schedule import Installed
-from gpu_runbook.server.schedule.notify import delivery
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.schedule import delivery
 from gpu_runbook.server.schedule.notify.message import compose
 from gpu_runbook.server.schedule.notify.policy import NEW, News
 from gpu_runbook.server.schedule.round import make, stamp, tell_failure, worst
-from gpu_runbook.server.schedule.settings import LOCK, SETTINGS, place
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock
+from gpu_runbook.server.state.check_files import LOCK, SETTINGS, place
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import guarded
 
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
 SHARE, MOST = 0.8, 240  # of the time between two rounds, and seconds, after which a round ends, done or not

@@ -10,8 +10,8 @@ from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.schedule.state import State
-from gpu_runbook.server.system import guarded
 
 NUMBERS = {OK: 0, SKIPPED: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as the exit statuses of fab health
 

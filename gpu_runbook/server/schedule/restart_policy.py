@@ -96,7 +96,7 @@ def _fault(restart: Restart, asked: Request, rows: Dict[str, Check]) -> Tuple[st
 def _again(asked: Request, service: str) -> Check:
     """Ask once more, after it was started."""
     consumer = next(one for one in asked.consumers if one.service == service)
-    (check,) = ask_all([suite.alive(asked, consumer, None)], lambda check: None)
+    (check,) = ask_all([suite.alive(asked, consumer, None)])
     return check
 
 

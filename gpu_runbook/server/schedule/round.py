@@ -24,19 +24,19 @@ from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.schedule import Installed, Settings
 from gpu_runbook.server.checks import suite
-from gpu_runbook.server.schedule import history, metrics, repair, silence, standstill
+from gpu_runbook.server.schedule import delivery, history, metrics, repair, silence, standstill
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.attempts import NAME as FAILED
 from gpu_runbook.server.schedule.attempts import Attempts, row
 from gpu_runbook.server.schedule.figures import of_checks
-from gpu_runbook.server.schedule.notify import delivery, policy
+from gpu_runbook.server.schedule.notify import policy
 from gpu_runbook.server.schedule.notify.message import Message, compose
-from gpu_runbook.server.schedule.notify.waiting import kept, redated
 from gpu_runbook.server.schedule.restart_policy import Restarts, restart_what_is_down
-from gpu_runbook.server.schedule.settings import HISTORY, STATE, place
 from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.schedule.state import Pending, State
+from gpu_runbook.server.schedule.waiting import kept, redated
 from gpu_runbook.server.state import journal as journals
+from gpu_runbook.server.state.check_files import HISTORY, STATE, place
 from gpu_runbook.server.state.store import Store
 
 UNTRIED = "it was not tried yet"
@@ -117,7 +117,7 @@ def _look(
             beside.append(repair.row(refusal))
         except Exception as error:
             attempts.note("runs that were cut off", error)
-    checks = ask_all(suite.questions(installed.settings.questions, store, known.full), lambda check: None)
+    checks = ask_all(suite.questions(installed.settings.questions, store, known.full))
     if not quiet:  # whoever began meanwhile may be what was seen
         quiet, _ = attempts.make("the lock", partial(silence.silence, store, time.time()), NO_SILENCE)
     return quiet, [*checks, *beside], mended

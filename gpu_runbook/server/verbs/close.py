@@ -15,16 +15,16 @@ from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
-from gpu_runbook.server.run import leftovers, release, replay, unfinished
+from gpu_runbook.server.run import journal_check, leftovers, release, replay, unfinished
 from gpu_runbook.server.run.outcome import NEEDS_PERSON, End
 from gpu_runbook.server.run.swap import NEVER_RESTART, Swap, close, put_config_back
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state import journal_check, lock
+from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 
 Request = Dict[str, Any]
 Lines = List[Dict[str, Any]]

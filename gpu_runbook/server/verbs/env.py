@@ -14,15 +14,16 @@ from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Compared, 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.checks import env_file
 from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import files, guarded
+from gpu_runbook.server.system import files
 from gpu_runbook.server.system.ownership import ids, may_give, shared
-from gpu_runbook.server.verbs.state_make import make
 
 Request = Dict[str, Any]
 SUFFIX = "new"  # always the same, so that the next push takes away what a cut has left

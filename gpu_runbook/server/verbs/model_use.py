@@ -17,6 +17,7 @@ from gpu_runbook.protocol.models import Choice, Choices, Chosen, ModelFile
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed
 from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files as modelfile
 from gpu_runbook.server.models.apply import point
@@ -24,10 +25,10 @@ from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
 from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import files, guarded
-from gpu_runbook.server.verbs.state_make import make
+from gpu_runbook.server.system import files
 
 Request = Dict[str, Any]
 

@@ -13,13 +13,13 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.models import ALL, PREVIOUS, WHOLE, Choices, ModelFile, Models
 from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files
 from gpu_runbook.server.models.model_files import ARCHIVES
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, record
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 
 NICE = 10  # a training is not to feel that gigabytes are read beside it
 PAUSE = 0.2  # seconds between two words of progress

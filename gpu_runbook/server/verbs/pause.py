@@ -12,9 +12,9 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.state import jsonfile, lock, pause
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.system import files
-from gpu_runbook.server.verbs.state_make import make
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -10,11 +10,11 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import marks_in
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -23,12 +23,12 @@ from gpu_runbook.server.checks import directories, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Lack
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.migration import finish
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state import moved
+from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 from gpu_runbook.server.system.ownership import ids
-from gpu_runbook.server.verbs.state_make import make
 
 LOGIN_SECONDS = 40.0  # the engine itself gives up after 30
 # docker says it in words alone, and each registry in its own.
@@ -61,7 +61,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 def _unfinished(store: Store) -> str:
     last = journals.last(store)
-    return last.id if last and last.state == "cut-off" and last.action == moved.ACTION else ""
+    return last.id if last and last.state == "cut-off" and last.action == finish.ACTION else ""
 
 
 def _engine(docker_host: str) -> Tuple[Optional[Engine], Check]:
@@ -91,7 +91,7 @@ def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], liste
         where = partial(state.check, store=store, state=request["state"], engine=engine, listed=listed_now)
         questions.append(Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)))
         questions.insert(1, Question("state", where))
-    return ask_all(questions, lambda check: None)
+    return ask_all(questions)
 
 
 def _put_right(folder: Directory, dry_run: bool, done: List[str], left: List[NotDone]) -> None:

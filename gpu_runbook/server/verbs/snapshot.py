@@ -16,9 +16,9 @@ from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_su
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 
 REGISTRY_SECONDS = 40.0  # the engine itself gives up after 30
 DENIED = (401, 403)
@@ -41,7 +41,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
     listed = engine.containers()
     digests: Dict[str, str] = {}
-    rows = ask_all(_questions(request, engine, store, wanted, digests, listed), lambda check: None)
+    rows = ask_all(_questions(request, engine, store, wanted, digests, listed))
     look = view(request, engine, store, wanted, listed, rows, digests)
     answer: Dict[str, Any] = encode(look)
     return answer

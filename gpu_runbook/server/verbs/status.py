@@ -16,10 +16,10 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.run import late_proof
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import guarded
 
 LOOK_AGAIN = 2.0  # seconds for which an offset with messages beyond it may take to move
 
@@ -34,7 +34,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
     listed = engine.containers()
-    rows = ask_all(_questions(request, engine, store, wanted, listed), lambda check: None)
+    rows = ask_all(_questions(request, engine, store, wanted, listed))
     look = view(request, engine, store, wanted, listed, rows, {})
     answer: Dict[str, Any] = encode(late_proof.proven(store, look, wanted))
     return answer

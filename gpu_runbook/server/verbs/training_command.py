@@ -10,9 +10,9 @@ from gpu_runbook.protocol.training import NextRun
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.containers import occupant
+from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.state.store import find_store
-from gpu_runbook.server.system import guarded
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -11,11 +11,10 @@ from typing import Any, Callable, Dict, List
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.schedule import Removed
-from gpu_runbook.server.schedule import crontab
-from gpu_runbook.server.schedule.settings import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import SPARE
+from gpu_runbook.server.state.check_files import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
-from gpu_runbook.server.system import files
+from gpu_runbook.server.system import crontab, files
 
 PATIENCE = 30.0  # seconds for a round that is under way
 

@@ -9,13 +9,13 @@ from typing import Any, Callable, Dict, List
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.schedule import Installed, InstalledCheck, PastEvent, Remembered, Shown, Untold
-from gpu_runbook.server.checks import schedule
-from gpu_runbook.server.schedule import crontab, history
+from gpu_runbook.server.schedule import health_row, history
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.settings import HISTORY, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.check_files import HISTORY, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import crontab
 
 NAME = "schedule"
 SHOWN = 5  # of the newest actions and alerts
@@ -32,7 +32,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     installed, _ = jsonfile.load(Installed, place(store, SETTINGS))
     state, _ = states.load(place(store, STATE))
     shown = Shown(
-        row=schedule.check(NAME, store, request["key"], time.time()),
+        row=health_row.check(NAME, store, request["key"], time.time()),
         crontab=block,
         problem=problem,
         running=crontab.is_running(),

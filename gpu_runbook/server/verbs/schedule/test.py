@@ -8,12 +8,11 @@ from typing import Any, Callable, Dict
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.schedule import Settings
-from gpu_runbook.server.checks import schedule
+from gpu_runbook.server.schedule import delivery, health_row
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.notify import delivery
 from gpu_runbook.server.schedule.notify.message import compose
-from gpu_runbook.server.schedule.settings import STATE, place
 from gpu_runbook.server.schedule.state import Pending, State
+from gpu_runbook.server.state.check_files import STATE, place
 from gpu_runbook.server.state.store import find_store
 
 TEXT = "This is a test: whoever reads it will be told when something is wrong with this server. Nothing is wrong now."
@@ -27,7 +26,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     settings, now = decode(Settings, request["settings"], "settings"), time.time()
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     state, _ = states.load(place(find_store(settings.root, settings.state), STATE))
-    held = schedule.held_back(state or State(), settings.every, now)
+    held = health_row.held_back(state or State(), settings.every, now)
     message = compose(settings.server, at, [], [f"a test alert, sent by {request['who']}", TEXT], test=True)
     _, rows = delivery.deliver(settings, [Pending(name, message, "", at, 0) for name in settings.channels.names])
     return {"rows": [encode(_with(row, held.get(row.name, ""))) for row in rows], "at": at}

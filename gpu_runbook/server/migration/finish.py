@@ -12,11 +12,10 @@ from typing import Any, Dict, Tuple
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import RUN, Path, RunId
 from gpu_runbook.protocol.schedule import Installed
-from gpu_runbook.server.schedule import crontab
-from gpu_runbook.server.schedule.settings import PROGRAM, SETTINGS, place
 from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.check_files import PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.system import files
+from gpu_runbook.server.system import crontab, files
 
 ACTION = "move-state"
 ASIDE = ".deploy.moved-"

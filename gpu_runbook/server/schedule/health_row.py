@@ -8,10 +8,10 @@ from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.schedule import Installed, keyed_hash
 from gpu_runbook.server.schedule import state as states
-from gpu_runbook.server.schedule.notify.waiting import held, moment_of
-from gpu_runbook.server.schedule.settings import SETTINGS, STATE, place
 from gpu_runbook.server.schedule.state import ROUND, State
+from gpu_runbook.server.schedule.waiting import held, moment_of
 from gpu_runbook.server.state import jsonfile
+from gpu_runbook.server.state.check_files import SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store
 
 LATE = 2.5  # intervals after which the next round is overdue

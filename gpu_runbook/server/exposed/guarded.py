@@ -16,7 +16,8 @@ from typing import IO, FrozenSet, Iterator, List, Optional, Set, Tuple
 
 from gpu_runbook.common import memory
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.server.system import files, link_makers
+from gpu_runbook.server.exposed import link_makers
+from gpu_runbook.server.system import files
 
 LIMIT = 1 << 20  # bytes of a file, where nobody says otherwise
 LINKS = 40  # in one path, as the kernel has it

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, Check
 from gpu_runbook.protocol.schedule import Settings
-from gpu_runbook.server.schedule.notify import channels, waiting
+from gpu_runbook.server.schedule import waiting
+from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.errors import REFUSED, TRIES, UNREAD, Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, legible
@@ -40,7 +41,7 @@ def deliver(
     if settings.channels.heartbeat:
         url = settings.channels.heartbeat
         asked.append(Question(HEARTBEAT, partial(_beat, failing(url) if failed else url), DEADLINE))
-    checks = [dataclasses.replace(one, sentence=settings.covered(one.sentence)) for one in ask_all(asked, _nobody)]
+    checks = [dataclasses.replace(one, sentence=settings.covered(one.sentence)) for one in ask_all(asked)]
     said = {check.name: check.sentence for check in checks}
     left = [dataclasses.replace(one, why=said[name]) for name, turn in turns.items() for one in list(turn.queue)]
     return tuple(left), checks

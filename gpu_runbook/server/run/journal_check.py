@@ -13,7 +13,7 @@ from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker
-from gpu_runbook.server.docker.reach import sources
+from gpu_runbook.server.exposed.reach import sources
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.state.store import Store
 
