@@ -10,8 +10,18 @@ from typing import Any, Dict, Optional, Tuple
 
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.forms import Count, Grace, KeptLevel, MaybePlace, Path, Place, Port, ServiceName, Time
-from gpu_runbook.protocol.forms import Restart as Policy
+from gpu_runbook.protocol.forms import (
+    Count,
+    Grace,
+    KeptLevel,
+    MaybePlace,
+    Path,
+    Place,
+    Port,
+    Restart,
+    ServiceName,
+    Time,
+)
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.plan import BatchMarks
 
@@ -64,12 +74,12 @@ class Channels:
 
 
 @dataclass(frozen=True)
-class Restart:
+class RestartRule:
     """How a consumer is started again: one that is dead, or one that runs and does not get on with its stream."""
 
     service: ServiceName
     stop_grace: Grace = 30  # seconds
-    policy: Policy = "unless-stopped"
+    policy: Restart = "unless-stopped"
     dead: bool = True
     stuck: bool = False
 
@@ -86,7 +96,7 @@ class Settings:
     stale_after: Count = 1800  # so long an offset may stand still while messages wait
     repeat: Count = 14400  # an alert that lasts is told again after so long
     keep: Count = 30 * 86400  # how far back the history goes
-    restarts: Tuple[Restart, ...] = ()
+    restarts: Tuple[RestartRule, ...] = ()
     batches: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
     channels: Channels = field(default_factory=Channels)
     textfile: str = ""  # for Prometheus' node exporter, empty for none

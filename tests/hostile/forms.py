@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from typing import Any
 
+from gpu_runbook import protocol
 from gpu_runbook.laptop.gates import ci
-from gpu_runbook.protocol import forms, snapshot
-from gpu_runbook.server.checks import env_file
-from gpu_runbook.server.models import model_files
-from gpu_runbook.server.retention import candidates
+from gpu_runbook.protocol import forms
 
 ONE, TWO = "0123456789abcdef" * 4, "ab" * 32
 RUN = "20260420-101112-abcd"
 GROWN = f"{RUN}{'-0f0f' * 45}"
 STAMP = "2026-04-20T10:11:12"
 
+PROTOCOL = [import_module(f"{protocol.__name__}.{one.name}") for one in pkgutil.iter_modules(protocol.__path__)]
+
 ALL: dict[str, forms.Form] = {
-    name: one
-    for module in (forms, snapshot, model_files, env_file, candidates, ci)
-    for name, one in vars(module).items()
-    if isinstance(one, forms.Form)
+    name: one for module in (*PROTOCOL, ci) for name, one in vars(module).items() if isinstance(one, forms.Form)
 }
 
 RIGHT: dict[str, tuple[Any, ...]] = {

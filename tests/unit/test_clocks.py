@@ -37,7 +37,7 @@ from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.schedule.waiting import LONGEST_PENDING
-from gpu_runbook.server.state import journal, jsonfile, lock, pause
+from gpu_runbook.server.state import journal, jsonfile, lock, new_run, pause
 from gpu_runbook.server.state.check_files import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
@@ -78,7 +78,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(time, "time", lambda: clock.now)
-    monkeypatch.setattr(journal, "now", clock.text)
+    for module in (journal, new_run):
+        monkeypatch.setattr(module, "now", clock.text)
     monkeypatch.setattr(pausing, "datetime", SimpleNamespace(now=lambda zone: datetime.fromtimestamp(clock.now, zone)))
     monkeypatch.setattr(lock, "up", lambda: clock.up)
     return clock
@@ -229,7 +230,7 @@ def many_rounds(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     def away(message: Any) -> str:
         raise Undelivered("ended with status 1")
 
-    def in_turn(questions: Sequence[Question], tell: Any) -> list[Check]:
+    def in_turn(questions: Sequence[Question]) -> list[Check]:
         return [question.ask(question.name) for question in questions]
 
     monkeypatch.setattr(channels, "of", lambda settings: {"ops": channels.Channel(str, str, away)})

@@ -17,7 +17,7 @@ from sandbox.place import CHECKOUT
 VERB = """
 import os, sys, time
 from gpu_runbook.server.rpc.detach import detached
-from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.protocol.errors import Refusal
 
 def life(say):
     if mode == "refused":

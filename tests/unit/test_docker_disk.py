@@ -12,7 +12,7 @@ import pytest
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
-from gpu_runbook.protocol.schedule import Installed, Restart, Settings
+from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker.disk import trouble
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -145,7 +145,7 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
     asked = SimpleNamespace(docker_host="")
     settings = Settings("gpu-1", store.root, 300, asked)  # type: ignore[arg-type]
     installed = Installed(settings, "0", "0", "2026-04-20T10:11:12Z", "ann", "laptop")
-    restart = Restart(QUEUE, stuck=True)
+    restart = RestartRule(QUEUE, stuck=True)
     with pytest.raises(Refusal, match="it is not stopped: it could not be started again, as docker's own disk"):
         repair.start_again(installed, store, restart, STUCK, lambda: True)
     state.update(Running=False, Status="exited", ExitCode=1)

@@ -22,7 +22,7 @@ from gpu_runbook.server.system import files
 WITHOUT_ROOM = """
 import resource, sys
 from gpu_runbook.server.system import files
-from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.protocol.errors import Refusal
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
     files.write(sys.argv[1], b"n" * 5000)
@@ -32,7 +32,7 @@ except Refusal as refusal:
 AS_NOBODY = """
 import os, sys
 from gpu_runbook.server.system import files
-from gpu_runbook.protocol.words import Refusal
+from gpu_runbook.protocol.errors import Refusal
 if os.geteuid() == 0:
     os.setuid(65534)
 try:

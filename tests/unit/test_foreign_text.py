@@ -56,7 +56,7 @@ from gpu_runbook.server.schedule.notify.policy import NEW, News
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.system import crontab
-from gpu_runbook.server.verbs import models, setup
+from gpu_runbook.server.verbs import models, pull, setup
 from gpu_runbook.server.verbs import snapshot as look
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
 from tests.unit.test_batch import TRAINING
@@ -171,12 +171,12 @@ def brokers_version(said: str, folder: Path) -> Any:
 
 
 def a_pull(said: str, folder: Path) -> Any:
-    def pull(*_: Any) -> Iterator[Any]:
+    def failing(*_: Any) -> Iterator[Any]:
         raise EngineError(200, said)
         yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pull.pulling, "pull", pull)
+        patch.setattr(pull.pull, "pull", failing)
         return refused(lambda: pull._pull(Saying({}), "team/queue@sha256:00", None, lambda _: None))
 
 

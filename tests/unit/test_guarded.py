@@ -323,7 +323,7 @@ def without_room(config: ConfigSwap) -> str:
     program = (
         "import json, resource, sys\n"
         "from gpu_runbook.server.run.swap import ConfigSwap, put_config_back\n"
-        "from gpu_runbook.protocol.check import Refusal\n"
+        "from gpu_runbook.protocol.errors import Refusal\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "try: put_config_back(ConfigSwap(**json.loads(sys.argv[1])))\n"
         "except Refusal as refusal: print(refusal.message)"
@@ -432,8 +432,8 @@ def test_programs_have_the_limit_that_this_process_came_with() -> None:
     program = """
 import resource, threading
 from gpu_runbook.common import command
-from gpu_runbook.server.system import guarded
-from gpu_runbook.server.system import memory
+from gpu_runbook.server.exposed import guarded
+from gpu_runbook.common import memory
 resource.setrlimit(resource.RLIMIT_AS, (9 << 30, resource.RLIM_INFINITY))
 guarded.prepare("/azaion")
 guarded.prepare("/azaion")

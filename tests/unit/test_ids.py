@@ -11,7 +11,7 @@ from gpu_runbook.laptop.deploy.plan import deploy_plan
 from gpu_runbook.laptop.deploy.restart import operation_plan
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.protocol.forms import RunId, has
-from gpu_runbook.server.state import journal
+from gpu_runbook.server.state import journal, new_run
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
@@ -32,7 +32,8 @@ def store(tmp_path: Path) -> Store:
 
 def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: str, **fields: str) -> str:
     """A run that begins on the server at a time of its clock."""
-    monkeypatch.setattr(journal, "now", lambda: at)
+    for module in (journal, new_run):
+        monkeypatch.setattr(module, "now", lambda: at)
     run = new_id(store)
     book = Journal(store.journal(run))
     for event in events:

@@ -14,7 +14,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record, Release
-from gpu_runbook.protocol.schedule import Installed, Restart, Settings
+from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import repair, restart_policy
@@ -26,7 +26,7 @@ from gpu_runbook.server.state.store import Store
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
 AT = "2026-04-20T10:11:12Z"
-RESTART = Restart("queue", 4)
+RESTART = RestartRule("queue", 4)
 ASKED = Request(DiskLimits(()), Expected(0), consumers=(CheckedConsumer("queue", "queue"),))
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.pause import Pause
-from gpu_runbook.protocol.schedule import Channels, Installed, Restart, Settings, Webhook
+from gpu_runbook.protocol.schedule import Channels, Installed, RestartRule, Settings, Webhook
 from gpu_runbook.server.checks import disk as room
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.schedule import delivery, main, restart_policy
@@ -79,7 +79,7 @@ class Server:
             self.docker.state.update(Running=False, Status="exited", ExitCode=137)
 
 
-def _asked_in_turn(questions: Sequence[Question], tell: Callable[[Check], None]) -> list[Check]:
+def _asked_in_turn(questions: Sequence[Question]) -> list[Check]:
     """Without threads, which would take most of the time."""
     return [question.ask(question.name) for question in questions]
 
@@ -128,7 +128,10 @@ def _installed(store: Store) -> Installed:
     asked = Request(DiskLimits((store.root,)), Expected(0), consumers=consumers, look_again=0.0, root=store.root)
     told = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),), heartbeat=BEAT)
     settings = Settings(
-        *("gpu-1", store.root, EVERY, asked), restarts=(Restart(QUEUE),), channels=told, textfile=f"{store.root}/x.prom"
+        *("gpu-1", store.root, EVERY, asked),
+        restarts=(RestartRule(QUEUE),),
+        channels=told,
+        textfile=f"{store.root}/x.prom",
     )
     return Installed(settings, "0.2", "hash", "2026-04-20T02:15:00Z", "ann", "laptop")
 

@@ -56,7 +56,10 @@ def program(verb: str) -> dict[str, str]:
 
 
 def sources(*wanted: str) -> dict[str, str]:
-    """The modules of the package so named and all that they can come to import, as they stand in their files."""
+    """The modules of the package so named and all that they can come to import, as they stand in their files.
+
+    A package has nothing but its docstring, and stays at home: `tests.rooms` holds it to that.
+    """
     return _gathered(wanted, lambda source: source)
 
 
@@ -67,7 +70,7 @@ def _gathered(wanted: Iterable[str], changed: Callable[[str], str]) -> dict[str,
         name = names.pop()
         file = _file(FOLDER, name)
         if file and f"{PACKAGE}.{name}" not in found:
-            found[f"{PACKAGE}.{name}"] = text = changed(file.read_text())
+            found[f"{PACKAGE}.{name}"] = text = "" if file.name == "__init__.py" else changed(file.read_text())
             names.extend(imported(text))
     return {PACKAGE: "", **dict(sorted(found.items()))}
 
@@ -154,9 +157,7 @@ def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
     Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best.
     """
     uses = {name: sorted(f"{PACKAGE}.{used}" for used in imported(text)) for name, text in modules.items()}
-    names = [
-        name for name in TopologicalSorter(uses).static_order() if modules[name].strip()
-    ]  # an empty package goes unsaid
+    names = [name for name in TopologicalSorter(uses).static_order() if modules[name]]
     texts = [text for name in names for text in (name, modules[name])]
     whole = "\0".join([bootstrap, *texts]).encode()
     packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]

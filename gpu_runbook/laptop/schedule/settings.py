@@ -18,7 +18,7 @@ from gpu_runbook.laptop.rpc.requests import batch_marks, request_for
 from gpu_runbook.laptop.schedule.presets import PRESETS, with_topic
 from gpu_runbook.protocol.check import OK, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.schedule import Channels, Mail, Program, Restart, Settings, Webhook, keyed_hash
+from gpu_runbook.protocol.schedule import Channels, Mail, Program, RestartRule, Settings, Webhook, keyed_hash
 
 
 def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
@@ -36,7 +36,7 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
         repeat=schedule.repeat,
         keep=schedule.keep,
         restarts=tuple(
-            Restart(one.name, one.stop_grace, one.restart, schedule.restart_dead, schedule.restart_stuck)
+            RestartRule(one.name, one.stop_grace, one.restart, schedule.restart_dead, schedule.restart_stuck)
             for one in consumers
         ),
         batches=batch_marks(wanted),

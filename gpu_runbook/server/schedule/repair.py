@@ -19,7 +19,7 @@ from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
-from gpu_runbook.protocol.schedule import Installed, Restart
+from gpu_runbook.protocol.schedule import Installed, RestartRule
 from gpu_runbook.server.checks.container import started_at
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
@@ -93,7 +93,9 @@ def row(refusal: Refusal) -> Check:
     return Check(CUT_OFF, CRITICAL, sentence, hint=refusal.hint)
 
 
-def start_again(installed: Installed, store: Store, restart: Restart, why: str, remember: Callable[[], bool]) -> str:
+def start_again(
+    installed: Installed, store: Store, restart: RestartRule, why: str, remember: Callable[[], bool]
+) -> str:
     """Start a consumer that is dead, or stop and start one that is stuck; what was done, as a sentence.
 
     `remember` writes down that it was, and is called before; where it cannot, the engine has to know when it was
@@ -128,7 +130,7 @@ def start_again(installed: Installed, store: Store, restart: Restart, why: str, 
         return sentence
 
 
-def _refuse_unremembered(restart: Restart, why: str, container: Dict[str, Any]) -> None:
+def _refuse_unremembered(restart: RestartRule, why: str, container: Dict[str, Any]) -> None:
     """Nobody knows how often it was started again but the engine, which knows the last time: Raises Refusal too soon.
 
     A clock that was set so that it lies ahead of now holds nothing back.
@@ -187,7 +189,7 @@ def _ended_late(store: Store, why: str, container: Dict[str, Any]) -> bool:
     return False
 
 
-def _step(store: Store, restart: Restart, old: Occupant, why: str) -> ConsumerStep:
+def _step(store: Store, restart: RestartRule, old: Occupant, why: str) -> ConsumerStep:
     told, _ = record.load(store)
     release = told.find(told.current)
     placed = release.services.get(restart.service) if release else None

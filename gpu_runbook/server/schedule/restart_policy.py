@@ -12,7 +12,7 @@ from gpu_runbook.common.parallel import ask_all
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Request
-from gpu_runbook.protocol.schedule import Installed, Restart
+from gpu_runbook.protocol.schedule import Installed, RestartRule
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.attempts import Attempts
@@ -81,7 +81,7 @@ def recent(times: Sequence[str], now: float) -> Tuple[str, ...]:
     return tuple(left)
 
 
-def _fault(restart: Restart, asked: Request, rows: Dict[str, Check]) -> Tuple[str, str]:
+def _fault(restart: RestartRule, asked: Request, rows: Dict[str, Check]) -> Tuple[str, str]:
     """The row that says what is wrong with a consumer, and whether it is dead or stuck; empty for neither."""
     alive, offset = suite.alive_name(restart.service), suite.offset_name(asked, restart.service)
     figures = rows[alive].figures

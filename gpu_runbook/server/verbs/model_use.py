@@ -19,7 +19,7 @@ from gpu_runbook.protocol.record import Placed
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
-from gpu_runbook.server.models import model_files as modelfile
+from gpu_runbook.server.models import model_files
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
@@ -162,7 +162,7 @@ def _choices(known: Choices, model: ModelFile, request: Request, before: Dict[st
 
 def _is_as_verified(model: ModelFile) -> None:
     try:
-        with modelfile.opened(model.path, model.date) as file:
+        with model_files.opened(model.path, model.date) as file:
             found = os.fstat(file.fileno())
     except OSError as error:
         raise Refusal(f"{model.path} was verified, and cannot be read any more: {error.strerror}") from error
