@@ -146,8 +146,8 @@ def test_what_is_set_aside_is_gone_when_a_run_is_over(laptop: Laptop) -> None:
 
 def as_root(sandbox: Sandbox, verb: str, request: dict[str, Any]) -> dict[str, Any]:
     """What a call with `sudo: true` runs on the server, with its answer."""
-    words = inside(sandbox.server, ["/usr/bin/python3", "-IS", "-c", bundle.LOADER])
-    done = subprocess.run(words, input=bundle.pack(verb, request), capture_output=True, check=True)
+    words = inside(sandbox.server, ["/usr/bin/python3", "-IS", "-c", bundle.loader(bundle.packer(verb))])
+    done = subprocess.run(words, input=bundle.pack(verb, request, bundle.packer(verb)), capture_output=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.split(b"\x1e")[-1])["answer"]
     return answer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.inputs.secret import DOTS
-from gpu_runbook.laptop.rpc.bundle import LOADER
+from gpu_runbook.laptop.rpc.bundle import loader
 from sandbox import Sandbox
 from sandbox.roots import LOGIN_UID, SHARED_GID
 from tests.deploy.laptop import QUEUE, new_laptop
@@ -47,7 +47,15 @@ def test_no_argument_list_and_no_environment_holds_a_secret(life: Life) -> None:
     processes = life.shown["processes"]
     assert life.hunt.found(processes) == []
     assert life.hunt.found(life.shown["docker calls"]) == []
-    for seen in (LOADER, "docker\0stop\0", "fabric\0--search-root", "pipe.py", "DOCKER_HOST=", "TMPDIR="):
+    for seen in (
+        loader("zlib"),
+        loader("bz2"),
+        "docker\0stop\0",
+        "fabric\0--search-root",
+        "pipe.py",
+        "DOCKER_HOST=",
+        "TMPDIR=",
+    ):
         assert seen in processes
     assert "create --name" in life.shown["docker calls"]
 

@@ -8,16 +8,19 @@ import subprocess
 import sys
 
 from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.laptop.rpc.frames import restored
 
 SOURCE = (bundle.FOLDER / "server/rpc/bootstrap.py").read_text()
 
 
 def run(before: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-IS", "-c", before + bundle.LOADER], input=data, capture_output=True)
+    return subprocess.run(
+        [sys.executable, "-IS", "-c", before + bundle.loader("zlib")], input=data, capture_output=True
+    )
 
 
 def test_an_old_python_is_named_in_one_sentence() -> None:
-    ran = run("import sys;sys.version_info=(3,7,3,'final',0);", bundle.pack("ping", {}))
+    ran = run("import sys;sys.version_info=(3,7,3,'final',0);", bundle.pack("ping", {}, "zlib"))
     error = json.loads(ran.stdout.strip(b"\x1e\n"))["error"]
     assert error["kind"] == "server"
     assert error["message"] == f"{sys.executable} is Python 3.7.3; 3.8 or newer is needed"
@@ -29,7 +32,7 @@ def test_an_old_python_can_read_it() -> None:
 
 
 def test_a_call_that_is_cut_off_runs_nothing() -> None:
-    data = bundle.pack("ping", {})
+    data = bundle.pack("ping", {}, "zlib")
     for size, complaint in ((1, "cut off on its way"), (40, "cut off on its way"), (1000, "incomplete or truncated")):
         ran = run("", data[:-size])
         assert (ran.returncode, ran.stdout) == (1, b"")
@@ -37,7 +40,10 @@ def test_a_call_that_is_cut_off_runs_nothing() -> None:
 
 
 def test_a_traceback_shows_the_lines_of_modules_that_exist_in_memory_only() -> None:
-    ran = run("", bundle.pack("schedule", {}))
+    ran = run("", bundle.pack("env", {}, "zlib"))
     error = json.loads(ran.stdout.strip(b"\x1e\n"))["error"]
-    assert error["message"].startswith("AttributeError in gpu_runbook/server/rpc/server.py line ")
-    assert 'importlib.import_module("gpu_runbook.server.verbs." + verb)' in error["debug"]
+    assert error["message"].startswith("KeyError in gpu_runbook/server/verbs/env.py line ")
+    assert ", in _outcome\n" not in error["debug"], "it travels with short names"
+    told = restored(error["debug"])
+    assert ', in answer\n    store = find_store(request["root"], request["state"], emit)\n' in told
+    assert ", in _outcome\n    answer = importlib.import_module(" in told

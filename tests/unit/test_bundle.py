@@ -49,12 +49,22 @@ VERBS = sorted(
 TWO_FLIGHTS = 40_000  # bytes that a new connection takes in two round trips
 
 
+ROOM = 8_000  # bytes below that for what deploys will learn
+
+
+@pytest.mark.parametrize("packer", bundle.PACKERS)
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_program_is_longer_than_what_a_new_connection_takes_in_two_round_trips(verb: str) -> None:
-    assert len(bundle.pack(verb, {})) < TWO_FLIGHTS - 1_000  # what a question is at most
+def test_no_program_is_longer_than_what_a_new_connection_takes_in_two_round_trips(verb: str, packer: str) -> None:
+    assert len(bundle.pack(verb, {}, packer)) < TWO_FLIGHTS - 1_000  # what a question is at most
 
 
-def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
+@pytest.mark.parametrize("verb", VERBS)
+def test_there_is_room_for_more(verb: str) -> None:
+    assert bundle.size(verb) <= TWO_FLIGHTS - ROOM
+
+
+@pytest.mark.parametrize("packer", bundle.PACKERS)
+def test_a_deploy_with_all_that_it_brings_takes_no_more(packer: str) -> None:
     """A plan of two services, a config, a whole .env, and everything by which its secrets are recognised."""
     drawn = Random(1)  # noqa: S311  as long as any others, and always the same
     random = [urlsafe_b64encode(drawn.randbytes(9)).decode() for _ in range(8)]
@@ -70,13 +80,13 @@ def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
     }
     plan = json.loads((PROJECT / "tests/data/plan.json").read_text())
     assert decode(Plan, plan, "plan").consumers
-    assert len(bundle.pack("run", {"plan": plan, "secrets": secrets})) < TWO_FLIGHTS
+    assert len(bundle.pack("run", {"plan": plan, "secrets": secrets}, packer)) < TWO_FLIGHTS
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A server's half that is small."""
-    written(tmp_path, dict.fromkeys((SERVER, "server/verbs/ping.py", "server/rpc/bootstrap.py"), "1\n"))
+    written(tmp_path, dict.fromkeys((SERVER, "server/verbs/ping.py", "server/rpc/bootstrap.py"), "print(1)\n"))
     monkeypatch.setattr(bundle, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     another_process()
@@ -92,7 +102,7 @@ def written(folder: Path, files: dict[str, str]) -> None:
 
 def another_process() -> None:
     """What this one knows already is forgotten."""
-    for known in (bundle._states, bundle._compressed):
+    for known in (bundle._states, bundle._compressed, bundle.program):
         known.cache_clear()
 
 
@@ -103,23 +113,23 @@ def kept(folder: Path) -> list[Path]:
 def test_what_is_sent_is_made_once_and_kept_as_python_keeps_what_it_compiled(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = bundle.pack("ping", {})
+    first = bundle.pack("ping", {}, "zlib")
     tag = sys.implementation.cache_tag
-    assert [file.name for file in kept(folder)] == [f"ping.{tag}.packed"]
+    assert [file.name for file in kept(folder)] == [f"ping.zlib.{tag}.packed"]
     another_process()
-    monkeypatch.setattr(bundle, "_minified", None)
-    assert bundle.pack("ping", {}) == first
+    monkeypatch.setattr(bundle, "_packed", None)
+    assert bundle.pack("ping", {}, "zlib") == first
 
 
 @pytest.mark.parametrize("change", ["a file", "another file", "the same bytes anew", "cut off", "a bit"])
 def test_it_is_made_anew_when_anything_is_another(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    first = bundle.pack("ping", {})
+    first = bundle.pack("ping", {}, "zlib")
     if change == "a file":
-        (folder / SERVER).write_text("2\n")
+        (folder / SERVER).write_text("print(2)\n")
     elif change == "another file":
         (folder / "server/far.py").write_text("2\n")
     elif change == "the same bytes anew":
-        (folder / "new").write_text("1\n")
+        (folder / "new").write_text("print(1)\n")
         (folder / "new").replace(folder / SERVER)
     else:
         (file,) = kept(folder)
@@ -127,8 +137,9 @@ def test_it_is_made_anew_when_anything_is_another(folder: Path, monkeypatch: pyt
         file.write_bytes(whole[:-1] if change == "cut off" else whole[:-1] + bytes([whole[-1] ^ 1]))
     another_process()
     made: list[str] = []
-    monkeypatch.setattr(bundle, "_minified", lambda source: made.append(source) or source)
-    again = bundle.pack("ping", {})
+    packed = bundle._packed
+    monkeypatch.setattr(bundle, "_packed", lambda *given: made.append("") or packed(*given))
+    again = bundle.pack("ping", {}, "zlib")
     assert made and (again == first) == (change != "a file")
 
 
@@ -144,11 +155,11 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(
         (folder / "__pycache__").rmdir()
         (folder / "__pycache__").write_text("x")
     else:
-        (folder / f"__pycache__/ping.{tag}.packed/x").mkdir(parents=True)
+        (folder / f"__pycache__/ping.zlib.{tag}.packed/x").mkdir(parents=True)
     had = kept(folder)
-    first = bundle.pack("ping", {})
+    first = bundle.pack("ping", {}, "zlib")
     another_process()
-    assert bundle.pack("ping", {}) == first
+    assert bundle.pack("ping", {}, "zlib") == first
     assert kept(folder) == had
 
 
@@ -161,8 +172,8 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(
         "from gpu_runbook.server import (\n    near,  # this one\n    far,\n)",
         "from gpu_runbook.server.far import thing",
         "import gpu_runbook.server.far",
-        "def later():\n    from gpu_runbook.server import far\n",
-        "def later():\n    from gpu_runbook.server.far import thing\n",
+        "def answer():\n    from gpu_runbook.server import far\n    return far.thing",
+        "def answer():\n    from gpu_runbook.server.far import thing\n    return thing",
         "from gpu_runbook.server.box import lid",
         "from gpu_runbook.server.box.lid import thing",
     ],
@@ -176,7 +187,9 @@ def test_every_way_to_import_a_module_takes_it_along(
     boxed = {"box/__init__": "", "box/lid": "from gpu_runbook.server import far\nfar"}
     written(tmp_path, {f"server/{name}.py": text for name, text in {**modules, **boxed}.items()})
     monkeypatch.setattr(bundle, "FOLDER", tmp_path)
+    another_process()
     taken = bundle.program("verb")
+    another_process()
     assert {"gpu_runbook.server.far", "gpu_runbook.server.farther"} <= set(taken)
     assert ("gpu_runbook.server.near" in taken) == ("near" in line)
 
@@ -210,10 +223,10 @@ def test_the_command_line_runs_in_any_login_shell(tmp_path: Path, shell: str, py
     if python != sys.executable:
         python = str(tmp_path / python)
         Path(python).symlink_to(sys.executable)
-    command = bundle.command_line(python, sudo=False)
-    ran = subprocess.run([shell, "-c", command], input=bundle.pack("ping", {}), capture_output=True)
+    command = bundle.command_line(python, False, "zlib")
+    ran = subprocess.run([shell, "-c", command], input=bundle.pack("ping", {}, "zlib"), capture_output=True)
     assert json.loads(ran.stdout.strip(b"\x1e\n"))["answer"]["user"]
 
 
 def test_sudo_is_asked_never_to_prompt() -> None:
-    assert bundle.command_line("python3", sudo=True).startswith("sudo -n python3 -IS -c ")
+    assert bundle.command_line("python3", True, "zlib").startswith("sudo -n python3 -IS -c ")

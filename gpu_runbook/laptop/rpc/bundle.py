@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import functools
 import hashlib
@@ -21,14 +22,17 @@ import gpu_runbook
 
 PACKAGE = gpu_runbook.__name__
 FOLDER = Path(gpu_runbook.__file__).parent
+SERVE = "server.rpc.server"  # the module that answers a call
 TRAVELS = ("protocol", "common", "server")  # the rooms of the package of which modules may be sent
 # Reads as many bytes as the first line says, and runs the first text in them with the others: short, and without a
 # character that any login shell would touch. What every program imports is imported while those bytes are still on
 # their way; Python 3.5 has all of it.
+PACKERS = ("zlib", "bz2")
 LOADER = (
-    "import sys,json,zlib,inspect,traceback,typing,socket,subprocess,threading;"
-    "r=sys.stdin.buffer;p=zlib.decompress(r.read(int(r.readline()))).decode().split(chr(0));exec(p[0]);main(p[1:])"
+    "import sys,json,{packer},inspect,traceback,typing,socket,subprocess,threading;"
+    "r=sys.stdin.buffer;p={packer}.decompress(r.read(int(r.readline()))).decode().split(chr(0));exec(p[0]);main(p[1:])"
 )
+TIGHT = 32_000  # bytes: a longer program is packed by bz2, which takes a tenth less and some milliseconds more
 MARK = 32  # bytes before what is kept
 
 _IMPORT = re.compile(
@@ -38,21 +42,38 @@ _IMPORT = re.compile(
 )
 
 
-def command_line(python: str, sudo: bool) -> str:
+def packer(verb: str) -> str:
+    """The module that packs the program of a verb. A Python can be without bz2: zlib packs any of them as well."""
+    return "zlib" if len(_compressed(verb, "zlib")) <= TIGHT else "bz2"
+
+
+def command_line(python: str, sudo: bool, packer: str) -> str:
     """The command that starts a call; every common login shell reads it alike. The rest is on standard input."""
-    return f"{'sudo -n ' if sudo else ''}{shlex.quote(python)} -IS -c '{LOADER}'"
+    return f"{'sudo -n ' if sudo else ''}{shlex.quote(python)} -IS -c '{loader(packer)}'"
 
 
-def pack(verb: str, request: dict[str, Any]) -> bytes:
+def loader(packer: str) -> str:
+    """What the server's Python is told on its command line."""
+    return LOADER.format(packer=packer)
+
+
+def pack(verb: str, request: dict[str, Any], packer: str) -> bytes:
     """Everything a call writes to standard input. It may hold secrets, so it goes nowhere else."""
     asked = json.dumps({"verb": verb, "request": request}).encode()
-    blocks = (_compressed(verb), zlib.compress(asked, 9))
+    blocks = (_compressed(verb, packer), zlib.compress(asked, 9))
     return b"".join(b"%d\n%b" % (len(block), block) for block in blocks)
 
 
+@functools.lru_cache
 def program(verb: str) -> dict[str, str]:
-    """The source of every module that the verb can come to import, by module name; none for the sake of a type."""
-    return _gathered(("server.rpc.server", f"server.verbs.{verb}"), _minified)
+    """The source of every module that a call of the verb can come to, by module name, and nothing that it cannot."""
+    from gpu_runbook.laptop.rpc.minify import minified  # only where something has to be made
+
+    modules = [SERVE, f"server.verbs.{verb}"]
+    whole = _gathered(modules, _source)
+    roots = [(f"{PACKAGE}.{SERVE}", "serve"), (f"{PACKAGE}.server.verbs.{verb}", "answer")]
+    short = minified(whole, roots)
+    return _gathered(modules, lambda name: short[f"{PACKAGE}.{name}"])
 
 
 def sources(*wanted: str) -> dict[str, str]:
@@ -60,19 +81,23 @@ def sources(*wanted: str) -> dict[str, str]:
 
     A package has nothing but its docstring, and stays at home: `tests.rooms` holds it to that.
     """
-    return _gathered(wanted, lambda source: source)
+    return _gathered(wanted, _source)
 
 
-def _gathered(wanted: Iterable[str], changed: Callable[[str], str]) -> dict[str, str]:
+def _gathered(wanted: Iterable[str], source: Callable[[str], str]) -> dict[str, str]:
     found: dict[str, str] = {}
     names = [part for name in wanted for part in _with_packages(name)]
     while names:
         name = names.pop()
-        file = _file(FOLDER, name)
-        if file and f"{PACKAGE}.{name}" not in found:
-            found[f"{PACKAGE}.{name}"] = text = "" if file.name == "__init__.py" else changed(file.read_text())
+        if _file(FOLDER, name) and f"{PACKAGE}.{name}" not in found:
+            found[f"{PACKAGE}.{name}"] = text = source(name)
             names.extend(imported(text))
     return {PACKAGE: "", **dict(sorted(found.items()))}
+
+
+def _source(name: str) -> str:
+    file = _file(FOLDER, name)
+    return file.read_text() if file and file.name != "__init__.py" else ""
 
 
 def _with_packages(name: str) -> set[str]:
@@ -91,19 +116,18 @@ def _file(folder: Path, name: str) -> Path | None:
 
 def size(verb: str) -> int:
     """Bytes of the program that travels with a call of the verb."""
-    return len(_compressed(verb))
+    return len(_compressed(verb, packer(verb)))
 
 
 @functools.lru_cache
-def _compressed(verb: str) -> bytes:
-    bootstrap = FOLDER / "server/rpc/bootstrap.py"
-    return _kept(verb, lambda: _packed(_minified(bootstrap.read_text()), program(verb)))
+def _compressed(verb: str, packer: str) -> bytes:
+    return _kept(f"{verb}.{packer}", lambda: _packed(_bootstrap(), program(verb), packer))
 
 
-def _minified(source: str) -> str:
-    from gpu_runbook.laptop.rpc.minify import minified  # only where something has to be made
+def _bootstrap() -> str:
+    from gpu_runbook.laptop.rpc.minify import with_short_names, without_prose
 
-    return minified(source)
+    return with_short_names(without_prose(_source("server.rpc.bootstrap")))
 
 
 def _kept(name: str, make: Callable[[], bytes]) -> bytes:
@@ -133,7 +157,7 @@ def _mark(made: bytes) -> bytes:
 def _states(folder: Path) -> bytes:
     """What changes whenever anything is another that makes what is sent, or of which it is made."""
     files = [file for room in TRAVELS for file in (folder / room).rglob("*.py")]
-    files += [Path(__file__), Path(__file__).with_name("minify.py")]
+    files += [*Path(__file__).parent.glob("*.py")]
     found = [(str(file), file.stat()) for file in sorted(files)]
     states = [(name, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for name, one in found]
     return repr((sys.version, zlib.ZLIB_RUNTIME_VERSION, states)).encode()
@@ -151,7 +175,7 @@ def _write(place: Path, content: bytes) -> None:
         raise
 
 
-def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
+def _packed(bootstrap: str, modules: dict[str, str], packer: str) -> bytes:
     """The bootstrap, then name and source of each module.
 
     Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best.
@@ -160,8 +184,10 @@ def _packed(bootstrap: str, modules: dict[str, str]) -> bytes:
     names = [name for name in TopologicalSorter(uses).static_order() if modules[name]]
     texts = [text for name in names for text in (name, modules[name])]
     whole = "\0".join([bootstrap, *texts]).encode()
+    if packer == "bz2":
+        return bz2.compress(whole, 9)
     packers = [zlib.compressobj(9, memLevel=level) for level in (7, 8, 9)]
-    return min((packer.compress(whole) + packer.flush() for packer in packers), key=len)
+    return min((one.compress(whole) + one.flush() for one in packers), key=len)
 
 
 def imported(source: str) -> set[str]:

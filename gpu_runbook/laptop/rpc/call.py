@@ -22,6 +22,7 @@ from gpu_runbook.laptop.errors import (
 )
 from gpu_runbook.laptop.inputs.secret import masked
 from gpu_runbook.laptop.rpc import bundle
+from gpu_runbook.laptop.rpc.frames import restored
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Call, Door
 from gpu_runbook.laptop.terminal import traceback
@@ -106,9 +107,10 @@ def ask(
     deadline passes, and Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end
     with it.
     """
-    command = bundle.command_line(door.host.python, door.host.sudo)
+    packer = "zlib" if door.without_bz2 else bundle.packer(verb)
+    command = bundle.command_line(door.host.python, door.host.sudo, packer)
     deadline = deadline or Deadline()
-    with door.call(command, bundle.pack(verb, request)) as call:
+    with door.call(command, bundle.pack(verb, request, packer)) as call:
         hearing = Hearing(door.host.name, call, silence, math.inf if endless else TOTAL_LIMIT, deadline)
         for message in hearing.messages():
             if "answer" in message:
@@ -122,7 +124,15 @@ def ask(
                     door.notices[str(message["event"].get("text", ""))] = None
                 elif on_event:
                     on_event(message["event"])
-        raise _unanswered(door, call, hearing)
+        error = _unanswered(door, call, hearing)
+    if packer != "bz2" or not isinstance(error, WithoutBz2):
+        raise error
+    door.without_bz2 = True  # nothing of the call has run there
+    return ask(door, verb, request, on_event, silence, endless, deadline)
+
+
+class WithoutBz2(Defect):
+    """The Python there was built without the module that unpacks the program."""
 
 
 class Hearing:
@@ -277,7 +287,7 @@ def _is_message(message: Any) -> bool:
 def _error(server: str, content: dict[str, Any]) -> RunbookError:
     error = KINDS[content["kind"]](f"{server}: {content['message']}", one_line(content["hint"], LONGEST))
     if isinstance(content.get("debug"), str):
-        error.__cause__ = ServerTraceback(content["debug"])
+        error.__cause__ = ServerTraceback(restored(content["debug"]))
     return error
 
 
@@ -290,7 +300,8 @@ def _unanswered(door: Door, call: Call, hearing: Hearing) -> RunbookError:
     complaint = clean(masked(call.complaint(PATIENCE), door.hidden))
     if hearing.begun or "Traceback" in complaint:
         end = "killed" if status is None or status > 128 else f"exit status {status}"
-        error = Defect(f"{server}: the answer was cut off ({end})")
+        kind = WithoutBz2 if "No module named '_bz2'" in complaint else Defect
+        error = kind(f"{server}: the answer was cut off ({end})")
         error.__cause__ = ServerTraceback(traceback.of_a_complaint(complaint))
         return error
     said = complaint or clean(masked(hearing.noise.decode("utf-8", "replace"), door.hidden))

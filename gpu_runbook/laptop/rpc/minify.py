@@ -5,9 +5,14 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import keyword
 import re
 import string
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import accumulate
+
+from gpu_runbook.laptop.rpc.shake import Place, shaken
 
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
@@ -27,13 +32,16 @@ _COMMENT = re.compile(
     r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n]*$|(?<=\n)(?P<code>[^\n"'#]*[^\n"'# ]) +# [^\n]*$""", re.MULTILINE
 )
 
+SHORT = 100  # characters of a text in which a name may stand for something of the code
 _SCOPES = ast.FunctionDef, ast.Lambda, ast.ClassDef
 _Named = ast.Name | ast.arg
 
 
-def minified(source: str) -> str:
-    """Without prose, and with short names."""
-    return with_short_names(without_prose(source))
+def minified(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, str]:
+    """The sources, by module name, without prose and without what cannot be reached from the roots; short names."""
+    bare = {name: without_prose(source) for name, source in modules.items()}
+    reached = {name: _without_idle_imports(source) for name, source in shaken(bare, roots).items()}
+    return {name: with_short_names(source) for name, source in with_short_tops(reached, roots).items()}
 
 
 @functools.cache
@@ -101,6 +109,93 @@ def with_short_names(source: str) -> str:
             return source
         lines[node.lineno - 1] = before + letters[node].encode() + after
     return b"\n".join(lines).decode()
+
+
+def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, str]:
+    """Two letters for each function and constant on top of a module, alike wherever it is named.
+
+    Only where its name is nothing else anywhere: no variable, field, argument, method or word of a text. Classes keep
+    theirs, which an error may be told by. `restored` gives the names of functions back.
+    """
+    trees = {name: ast.parse(source) for name, source in modules.items()}
+    known = {package for name in trees for package in accumulate(name.split("."), "{}.{}".format)}
+    found = [_Tops(modules[name], tree, known) for name, tree in trees.items()]
+    taken = {word for source in modules.values() for word in _WORD.findall(source)}
+    fixed = {*dir(builtins), *keyword.kwlist, *(name for _, name in roots)}.union(*(one.fixed for one in found))
+    free = (first + second for first in string.ascii_uppercase for second in string.ascii_lowercase)
+    tops = Counter(name for one in found for name in one.places)
+    wanted = {name for one in found for name in one.tops} - fixed
+    often = [name for name, _ in sorted(tops.items(), key=lambda each: (-each[1], each[0])) if name in wanted]
+    names = zip((name for name in often if len(name) > 2), (one for one in free if one not in taken), strict=False)
+    short = dict(names)
+    return {name: one.renamed(short) for name, one in zip(trees, found, strict=True)}
+
+
+class _Tops:
+    """The names on top of the modules of a program, as one module has them.
+
+    tops: the functions and constants that it has. places: every place where a name stands that may be one of some
+    module's top. fixed: the names that are something else as well.
+    """
+
+    def __init__(self, source: str, tree: ast.Module, known: Set[str]) -> None:
+        self._lines = source.encode().split(b"\n")
+        self.tops: set[str] = set()
+        self.places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.fixed: set[str] = set()
+        modules = {
+            one.asname or one.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for one in node.names
+            if f"{node.module}.{one.name}" in known
+        }
+        on_top = {id(node) for node in tree.body}
+        names_on_top = {id(name) for node in tree.body if isinstance(node, ast.Assign) for name in _within(node)}
+        for node in ast.walk(tree):
+            match node:
+                case ast.FunctionDef(name=name) if id(node) in on_top:
+                    self.tops.add(name)
+                    self._at(name, node.lineno, node.col_offset + len("def "))
+                case ast.Name(id=name, ctx=ast.Store()):
+                    if id(node) in names_on_top:
+                        self.tops.add(name)
+                        self._at(name, node.lineno, node.col_offset)
+                    else:
+                        self.fixed.add(name)
+                case ast.Name(id=name):
+                    self._at(name, node.lineno, node.col_offset)
+                case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in modules:
+                    self._at(name, node.end_lineno or 0, (node.end_col_offset or 0) - len(name.encode()))
+                case ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
+                    self.fixed.add(name)
+                case ast.ImportFrom(module=module, names=aliases) if module in known:
+                    for one in aliases:
+                        self._at(one.name, one.lineno, one.col_offset)
+                        self.fixed.update([one.asname] if one.asname else [])
+                        self.fixed.update([one.name] if f"{module}.{one.name}" in known else [])
+                case ast.Constant(value=str(text)):
+                    self.fixed.update(_WORD.findall(text) if len(text) < SHORT else [])
+                case ast.AnnAssign(target=target):
+                    self.fixed.update(name.id for name in _within(target))
+                case _:
+                    self.fixed |= _fixed(node)
+
+    def _at(self, name: str, line: int, column: int) -> None:
+        """A name stands there; where it does not, an older Python errs about places, and it stays as it is."""
+        self.places[name].append((line, column))
+        end = column + len(name.encode())
+        if self._lines[line - 1][column:end] != name.encode():
+            self.fixed.add(name)
+
+    def renamed(self, short: Mapping[str, str]) -> str:
+        """The source with the names that have a short one."""
+        lines = list(self._lines)
+        places = [(place, name) for name in self.places if name in short for place in self.places[name]]
+        for (line, column), name in sorted(places, reverse=True):
+            text = lines[line - 1]
+            lines[line - 1] = text[:column] + short[name].encode() + text[column + len(name.encode()) :]
+        return b"\n".join(lines).decode()
 
 
 def _letters(function: ast.FunctionDef, known: set[str]) -> Iterator[tuple[_Named, str]]:
