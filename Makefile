@@ -13,7 +13,7 @@ help:
 	@echo "make faults     whatever may go wrong on a server, in parts; goes on where it stopped; writes docs/reliability.md"
 	@echo "make docs       the page that is made from the code: docs/hosts-yaml.md"
 	@echo "make lock       requirements*.lock from requirements*.txt: all packages with their hashes, which is what is installed"
-	@echo "make lint       style, types, and what the server's half may use"
+	@echo "make lint       style, types, what the server's half may use, and which room may import which"
 
 demo: .venv/ready
 	@$(BIN)/python -m sandbox.demo
@@ -28,9 +28,8 @@ lint: .venv/ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/vermin --quiet --no-tips --target=3.8- --violations remote
-	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations gpu_runbook/server/verbs/env.py gpu_runbook/server/verbs/training_command.py gpu_runbook/server/verbs/setup.py $$(grep -rl "^from gpu_runbook.protocol.forms import" remote)
-	@$(BIN)/python -m tests.standard_library remote
+	@$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.8- --violations $(addprefix gpu_runbook/,server protocol common)
+	@$(BIN)/python -m tests.rooms
 
 bench: .venv/ready
 	@$(BIN)/python -m bench

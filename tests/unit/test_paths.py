@@ -75,7 +75,8 @@ PLACES = (
         "a container with a read-write mount of the folder; the login user",
         FOREIGN,
         """queue.offset._content checks.preflight.offset run.stage.stage run.unstage.unstage_all run.swap._copy
-        run.swap.close run.rewind.stage run.replay.place run.replay.undo run.leftovers._listed run.leftovers.remove""",
+        run.swap.close run.rewind.stage run.replay.place run.replay.undo run.leftovers._listed
+        run.leftovers.remove""",
     ),
     Places(
         "`env_file.path` of a service, and beside it `.<name>.new`",
@@ -120,10 +121,10 @@ PLACES = (
         "what is written, renamed, linked and removed in such a folder, relative to its open descriptor",
         "as above",
         "the opener itself",
-        """exposed.guarded.folder exposed.guarded.inner exposed.guarded.opened exposed.guarded.stage exposed.guarded.place
-        exposed.guarded.sync exposed.guarded.remove exposed.guarded.whose exposed.guarded.set_aside exposed.guarded._walk
-        exposed.guarded._go system.files._folder system.files._new system.files._forget system.files.place
-        system.files.remove""",
+        """exposed.guarded.folder exposed.guarded.inner exposed.guarded.opened exposed.guarded.stage
+        exposed.guarded.place exposed.guarded.sync exposed.guarded.remove exposed.guarded.whose
+        exposed.guarded.set_aside exposed.guarded._walk exposed.guarded._go system.files._folder
+        system.files._new system.files._forget system.files.place system.files.remove""",
     ),
     Places(
         "whether this login may write to a folder, which is for the words of a row alone",
@@ -145,18 +146,19 @@ PLACES = (
         queue.offset.position state.pause.admit verbs.pause.answer verbs.prune._live verbs.prune._remove
         verbs.prune._room state.record.load state.record.save run.recovery._conclude run.release._placed
         run.release._take_config_along run.release.keep_failed run.replay.place run.replay.undo
-        schedule.repair._forget_old_runs schedule.repair._last_event schedule.repair._is_own system.crontab.write
-        schedule.history.append schedule.history.read schedule.history._trim schedule.history._write_anew
-        schedule.installation.forget schedule.installation.lay_down schedule.installation._write_program
-        schedule.main._sweep schedule.main._alone verbs.schedule.remove.answer verbs.schedule.remove._await_round
-        verbs.schedule.show.answer schedule.state.save schedule.state._read schedule.state._overwrite
-        schedule.state._clear schedule.state.unwritable verbs.schedule.remove._remove_files system.files.write
-        run.stage.stage run.stage._config_text run.stage._stage_config run.stage._keep_present
-        run.unstage.unstage_all state.store.Store retention.candidates.find retention.candidates._half_written
+        schedule.repair._forget_old_runs schedule.repair._last_event schedule.repair._is_own
+        system.crontab.write schedule.history.append schedule.history.read schedule.history._trim
+        schedule.history._write_anew schedule.installation.forget schedule.installation.lay_down
+        schedule.installation._write_program schedule.main._sweep schedule.main._alone
+        verbs.schedule.remove.answer verbs.schedule.remove._await_round verbs.schedule.show.answer
+        schedule.state.save schedule.state._read schedule.state._overwrite schedule.state._clear
+        schedule.state.unwritable verbs.schedule.remove._remove_files system.files.write run.stage.stage
+        run.stage._config_text run.stage._stage_config run.stage._keep_present run.unstage.unstage_all
+        state.store.Store retention.candidates.find retention.candidates._half_written
         retention.candidates._size run.swap.put_config_back run.swap._link_back run.swap._copy run.swap._sync
-        retention.after_run.tidy retention.after_run.sweep retention.after_run.stale retention.after_run._is_over
-        retention.after_run._drop_folder checks.state.check checks.state.astray checks.state._unfit
-        state.make.make state.make._fits state.make._locks verbs.state_move._make_way
+        retention.after_run.tidy retention.after_run.sweep retention.after_run.stale
+        retention.after_run._is_over retention.after_run._drop_folder checks.state.check checks.state.astray
+        checks.state._unfit state.make.make state.make._fits state.make._locks verbs.state_move._make_way
         verbs.state_move._prepare verbs.state_move._take_back verbs.state_move._write migration.copy._copied
         migration.copy._copy_file verbs.state_move.forget migration.finish.finish state.store.find_store
         run.unfinished.note""",
@@ -167,8 +169,8 @@ PLACES = (
         "by name, no link followed; moved from one descriptor to the next",
         """verbs.state_move._live verbs.state_move._readable verbs.state_move._await_round migration.copy.copied
         migration.copy._copied migration.copy._copy_file migration.copy._opened verbs.state_move._commit
-        migration.finish.leave_word migration.finish.finish state.store._are_folders state.store.is_old state.store._is_whole
-        state.store.identity""",
+        migration.finish.leave_word migration.finish.finish state.store._are_folders state.store.is_old
+        state.store._is_whole state.store.identity""",
     ),
     Places(
         "`~/.docker/config.json` and the contexts beside it",

@@ -65,8 +65,8 @@ def test_every_name_in_what_travels_stands_for_something(verb: str) -> None:
         ),
         ("class A:\n def f(self):0\ndef answer():A()", "class A:\n def f(self):0\ndef answer():A()"),
         (
-            "class A:\n def __len__(self):self.f()\n def f(self):0\n def g(self):self.h()\n def h(self):0\ndef answer():A",
-            "class A:\n def __len__(self):self.f()\n def f(self):0\n\n\ndef answer():A",
+            "class A:\n def __len__(s):s.f()\n def f(s):0\n def g(s):s.h()\n def h(s):0\ndef answer():A",
+            "class A:\n def __len__(s):s.f()\n def f(s):0\n\n\ndef answer():A",
         ),
         (
             "from half.two import used,idle\nfrom half import two\ndef answer():return used(two.also)",

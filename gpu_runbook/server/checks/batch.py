@@ -160,7 +160,7 @@ def _files(folder: str) -> Iterator[Tuple[float, str]]:
                     yield from _file(entry, os.path.join(folder, name))
 
 
-def _file(entry: os.DirEntry[str], folder: str) -> Iterator[Tuple[float, str]]:
+def _file(entry: os.DirEntry[str], folder: str) -> Iterator[Tuple[float, str]]:  # novm: nobody evaluates that
     with contextlib.suppress(OSError):  # it was renamed into its place meanwhile
         if entry.is_file(follow_symlinks=False):
             yield entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)

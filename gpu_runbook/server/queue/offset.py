@@ -6,7 +6,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional, Pattern, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.server.exposed import guarded
@@ -127,7 +127,7 @@ def _value(text: str, file: OffsetFile) -> int:
     return int(shown)
 
 
-def _line(file: OffsetFile) -> re.Pattern[str]:
+def _line(file: OffsetFile) -> Pattern[str]:
     return re.compile(rf"""^(["']?{re.escape(file.key)}["']?[ \t]*:)([^\r\n]*)""", re.MULTILINE)
 
 

@@ -30,7 +30,7 @@ class Gone(BaseException):
     """
 
 
-class Channel:
+class AnswerChannel:
     """The channel to the laptop, shared by the verb's threads and the beat."""
 
     def __init__(self, descriptor: int) -> None:
@@ -76,7 +76,7 @@ def serve(verb: str, request: Dict[str, Any]) -> None:
     on without `exec`, as it would hold the channel open.
     """
     os.umask(0o077)  # what is made here is for this login alone, whatever its shell allows others
-    line = Channel(_take_channel())
+    line = AnswerChannel(_take_channel())
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)  # a group of our own, so that ending it ends neither sudo nor the login shell
     signal.signal(signal.SIGHUP, _hang_up)
@@ -104,7 +104,7 @@ def _hang_up(number: int, frame: Optional[FrameType]) -> NoReturn:
     raise Gone
 
 
-def _outcome(verb: str, request: Dict[str, Any], line: Channel) -> Dict[str, Any]:
+def _outcome(verb: str, request: Dict[str, Any], line: AnswerChannel) -> Dict[str, Any]:
     try:
         answer = importlib.import_module("gpu_runbook.server.verbs." + verb).answer(request, line.emit)
         json.dumps(answer, allow_nan=False)
