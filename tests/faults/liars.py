@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.hostile.server import SAID
 from tests.unit.nasty import TEXTS
-from tests.unit.test_stream import GREETED, LOGGED_IN, SUBSCRIBED, chunk, yes
+from tests.unit.server.queue.test_stream import GREETED, LOGGED_IN, SUBSCRIBED, chunk, yes
 
 PIECES = (
     GREETED,

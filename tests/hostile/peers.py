@@ -36,7 +36,7 @@ from tests.hostile.damage import as_json, damaged, sometimes_torn
 from tests.hostile.properties import Ground, Property
 from tests.hostile.unix import answering, chunks, http
 from tests.unit.nasty import wrong_with
-from tests.unit.test_stream import GREETED, KINDS, LOGGED_IN, SUBSCRIBED, chunk, frame, peer, says
+from tests.unit.server.queue.test_stream import GREETED, KINDS, LOGGED_IN, SUBSCRIBED, chunk, frame, peer, says
 
 STARTED = "2026-04-20T10:11:12.123456789Z"
 CONTAINER: dict[str, Any] = {

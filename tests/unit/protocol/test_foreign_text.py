@@ -59,8 +59,8 @@ from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import models, pull, setup
 from gpu_runbook.server.verbs import snapshot as look
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
-from tests.unit.test_batch import TRAINING
-from tests.unit.test_stream import yes
+from tests.unit.server.checks.test_batch import TRAINING
+from tests.unit.server.queue.test_stream import yes
 
 AT = "2026-04-20T02:15:00Z"
 Entry = Callable[[str, Path], Any]

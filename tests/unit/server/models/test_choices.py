@@ -39,8 +39,8 @@ from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import model_use, models
-from tests.unit.test_modelfile import WHOLE as BYTES
-from tests.unit.test_modelfile import model
+from tests.unit.server.models.test_model_files import WHOLE as BYTES
+from tests.unit.server.models.test_model_files import model
 
 AT = "2026-04-20T10:11:12.123Z"
 FOLDER = "/azaion/models"

@@ -25,7 +25,7 @@ from gpu_runbook.server.state import record
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 NEW = "/azaion/models/2026-04-20/best.pt"
 
 

@@ -19,7 +19,7 @@ from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
 from tests.unit.scene import loaded
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 HOSTS = """\
 hosts:
   gpu-1: {address: gpu-1.lan, root: /azaion}

@@ -19,7 +19,7 @@ from gpu_runbook.laptop.inventory import cache
 from gpu_runbook.laptop.inventory.entries import Strict
 from gpu_runbook.laptop.inventory.model import load_inventory
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 TEXT = "hosts: {gpu-1: {address: gpu-1.lan, port: 22, root: /azaion}}\n"
 ASK = """
 import sys

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 LISTS = ("requirements", "requirements-dev", "sandbox/requirements-image")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 OUT_OF_DATE = "run `make lock`"

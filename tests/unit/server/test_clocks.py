@@ -46,7 +46,7 @@ from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs import history as pasts
 from gpu_runbook.server.verbs import pause as pausing
 from tests.hostile.forms import RUN
-from tests.unit.test_checks import inspected
+from tests.unit.server.checks.test_checks import inspected
 
 DAY, YEAR, EVERY = 86400.0, 365 * 86400.0, 300
 SELDOM = 4 * 3600  # seconds between two rounds where days go by

@@ -1,6 +1,6 @@
 """Every path that is read or written on a server, who may write there, and the functions that do: there is no other.
 
-`python -m tests.unit.test_paths` prints the list as docs/security.md shows it.
+`python -m tests.unit.house.test_paths` prints the list as docs/security.md shows it.
 """
 
 from __future__ import annotations

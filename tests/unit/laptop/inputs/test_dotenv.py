@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.dotenv import Env, load_env, read_env
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 
 
 def write(folder: Path, content: str | bytes, mode: int = 0o600) -> Path:

@@ -23,7 +23,7 @@ from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import Plan
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 SERVER = "server/rpc/server.py"
 FILES = sorted(file for room in bundle.TRAVELS for file in (bundle.FOLDER / room).rglob("*.py"))
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "ksh", "tcsh", "fish") if shutil.which(shell)]

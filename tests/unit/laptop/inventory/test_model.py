@@ -12,7 +12,7 @@ import pytest
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 SAMPLE = (PROJECT / "hosts.yaml").read_text()
 
 TWO = """\

@@ -11,7 +11,7 @@ import pytest
 
 from gpu_runbook.laptop.rpc import bundle, minify
 from gpu_runbook.laptop.rpc.shake import shaken
-from tests.unit.test_bundle import VERBS
+from tests.unit.laptop.rpc.test_bundle import VERBS
 
 ROOTS = [("half.one", "answer")]
 

@@ -17,7 +17,7 @@ from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inputs.template import read
 from gpu_runbook.laptop.inventory.model import Host
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 HOST = Host(name="gpu-1", address="gpu-1.lan", root="/azaion")
 AWKWARD = [
     "it's",

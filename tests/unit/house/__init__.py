@@ -1,0 +1,1 @@
+"""The project itself: its pages, its rooms, what it is installed with, and what its tests stand on."""
