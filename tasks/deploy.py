@@ -58,7 +58,7 @@ def deploy(
     skips = preflight.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
     wishes = {"force": force, "adopt": adopt, "undo_on_failure": not no_rollback, "supersede": unfinished}
     asked = order(tags, skips=skips, **wishes)
-    carry_out(visit, asked, workflow.deploy, dry_run, json)
+    execute(visit, asked, workflow.deploy, dry_run, json)
 
 
 @task(
@@ -87,7 +87,7 @@ def rollback(
 
     visit = Visit(context, hosts, None, json)
     asked = order({}, to=given("--to", to) or "", replay=replay)
-    carry_out(visit, asked, workflow.rollback, dry_run, json)
+    execute(visit, asked, workflow.rollback, dry_run, json)
 
 
 @task(
@@ -154,7 +154,7 @@ def _close(visit: Visit, door: Door, run: str, reason: str) -> None:
         visit.screen.say(f"{door.host.name}: {sentence}", "yellow")
 
 
-def carry_out(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
+def execute(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
     """One server after the other; the first failure ends it."""
     from gpu_runbook.laptop.deploy.workflow import Job
     from tasks.visit import print_json

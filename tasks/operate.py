@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.tasks import task
 
 from tasks import front
-from tasks.deploy import carry_out
+from tasks.deploy import execute
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Door
@@ -54,7 +54,7 @@ def _operate(context: Any, service: str, hosts: str | None, json: bool, change: 
 
     visit = Visit(context, hosts, service, json)
     operating.consumer(visit.services, change)
-    carry_out(visit, order({}), partial(operating.operate, change=change, reason=reason), False, json)
+    execute(visit, order({}), partial(operating.operate, change=change, reason=reason), False, json)
 
 
 @task(

@@ -188,7 +188,7 @@ def shimmed(laptop: Laptop) -> Iterator[Laptop]:
     shim.remove(laptop.sandbox)
 
 
-def test_a_death_between_its_writes_is_mended_by_the_next_command(shimmed: Laptop) -> None:
+def test_a_death_between_its_writes_is_put_right_by_the_next_command(shimmed: Laptop) -> None:
     sandbox = shimmed.sandbox
     shimmed.deployed("--tag", "1.0")
     # A try to write, its folder, model.json, its folder, kept config, its folder, record, its folder, config in place.
@@ -207,13 +207,13 @@ def test_a_death_between_its_writes_is_mended_by_the_next_command(shimmed: Lapto
         assert (said.status, "the process that was to do it was killed" in said.err) == (14, True), said.all
         assert config(sandbox)["model"] == was
         if reached:
-            mended = shimmed.deployed("--tag", "1.0")
-            assert f"was cut off; the model in force is {path(date)}" in mended.out, mended.all
-            assert "up to date, nothing was stopped" in mended.out
+            recovered = shimmed.deployed("--tag", "1.0")
+            assert f"was cut off; the model in force is {path(date)}" in recovered.out, recovered.all
+            assert "up to date, nothing was stopped" in recovered.out
         else:
-            mended = shimmed.fab("models.use", date)
-            assert (mended.status, "was cut off; the model in force is as it was" in mended.out) == (0, True), (
-                mended.all
+            recovered = shimmed.fab("models.use", date)
+            assert (recovered.status, "was cut off; the model in force is as it was" in recovered.out) == (0, True), (
+                recovered.all
             )
         whole(sandbox, date)
     again = shimmed.fab("models.use", NEW)

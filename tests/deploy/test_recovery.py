@@ -84,7 +84,7 @@ def only_one_runs(sandbox: Sandbox) -> bool:
     return docker(sandbox, "ps", "--format={{.Names}}").split() == [QUEUE]
 
 
-def mended(laptop: Laptop, twice: int = 0) -> str:
+def recovered(laptop: Laptop, twice: int = 0) -> str:
     """`fab status` names the run that was cut off; the next deploy ends it first, and then ends well itself.
 
     Gives what that deploy said.
@@ -117,7 +117,7 @@ def test_a_run_that_is_killed_during_its_watch_is_taken_as_it_is(laptop: Laptop)
     laptop.queue["watch"] |= {"settle": 0, "window": 1}
     laptop.save()
     published(sandbox, 100, first=301)
-    assert "up to date, nothing was stopped" in mended(laptop)
+    assert "up to date, nothing was stopped" in recovered(laptop)
     assert inspected(sandbox, QUEUE)["Id"] == new
 
 
@@ -140,7 +140,7 @@ def test_a_run_that_dies_in_its_swap_is_led_back(laptop: Laptop, word: str, stri
             published(sandbox, 100, first=301)
             process.kill()
             process.communicate()
-        assert f"stops  {QUEUE} ({first[:12]}, " in mended(laptop, twice)
+        assert f"stops  {QUEUE} ({first[:12]}, " in recovered(laptop, twice)
 
 
 def test_of_two_laptops_at_the_same_instant_one_is_told_of_the_other(server: Sandbox, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ exec /usr/bin/docker "$@"
 """
 
 
-def test_a_consumer_that_is_felled_after_its_watch_is_started_again(laptop: Laptop) -> None:
+def test_a_consumer_that_its_engine_stops_after_its_watch_is_started_again(laptop: Laptop) -> None:
     watched(laptop, settle=1, window=4)
     published(laptop.sandbox, 100)
     run_inside(laptop.sandbox, ["tee", SHIM], input=FELLING_DOCKER)
@@ -232,7 +232,7 @@ def test_a_consumer_that_is_felled_after_its_watch_is_started_again(laptop: Lapt
     finally:
         run_inside(laptop.sandbox, ["rm", "-f", SHIM])
     assert said.status == 0, said.all
-    assert f"{QUEUE} was felled after its watch, and started again" in said.all
+    assert f"{QUEUE} was stopped by its engine after its watch, and started again" in said.all
     assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
 
 
@@ -262,7 +262,7 @@ def test_one_that_a_crashed_engine_stopped_after_its_watch_is_started_again(lapt
     finally:
         run_inside(laptop.sandbox, ["rm", "-f", SHIM, "/tmp/waits", "/tmp/waited"])
     assert said.status == 0, said.all
-    assert f"{QUEUE} was felled after its watch, and started again" in said.all
+    assert f"{QUEUE} was stopped by its engine after its watch, and started again" in said.all
     assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
 
 

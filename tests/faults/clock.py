@@ -102,7 +102,7 @@ def _case(name: str, row: str, play: Callable[[Stage, Told], None], stops: bool 
             play(stage, told)
         finally:
             shim.set_clock(stage.sandbox)
-        told.wrong += whole.wrong(stage, before, felled=stops)
+        told.wrong += whole.wrong(stage, before, stopped_by_engine=stops)
         told.wrong += _ids(stage, told, known)
         stage.ready = "" if told.wrong else ready
         return Outcome(name, row, tuple(told.wrong))

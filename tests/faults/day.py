@@ -303,7 +303,7 @@ def _account(day: Day, before: whole.Before) -> int:
     strange = set(handled) - published
     day.wrong += [f"{len(strange)} offsets were handled and never published"] if strange else []
     day.wrong += [f"{twice} messages twice"] if twice > day.repeats else []
-    day.wrong += witness.not_whole(before.seen, seen, felled=True)
+    day.wrong += witness.not_whole(before.seen, seen, stopped_by_engine=True)
     day.wrong += witness.never_two(before.seen.running, [*day.events, *seen.events])
     day.wrong += _alerts(day)
     return twice
@@ -317,9 +317,9 @@ def _alerts(day: Day) -> list[str]:
     """Every alert that was owed has come, and what has come is what the check has meant to send, in that order."""
     told = day.told
     wrong = [f"never told: {owed.what}" for owed in day.owed if not any(map(owed.fits, told[owed.since :]))]
-    meant = [title for one in history(day.stage.sandbox) for title in one.get("alerts", ())]
+    stop = [title for one in history(day.stage.sandbox) for title in one.get("alerts", ())]
     came = [one["title"] for one in told]
-    if came != meant:
-        missing, unmeant = [one for one in meant if one not in came], [one for one in came if one not in meant]
-        wrong.append(f"{len(meant)} alerts were to be sent, and {len(came)} came: without {missing}, beside {unmeant}")
+    if came != stop:
+        missing, unmeant = [one for one in stop if one not in came], [one for one in came if one not in stop]
+        wrong.append(f"{len(stop)} alerts were to be sent, and {len(came)} came: without {missing}, beside {unmeant}")
     return wrong

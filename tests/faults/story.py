@@ -122,7 +122,7 @@ def make_ready(stage: Stage, ground: str = disk.PLAIN) -> None:
 def play(stage: Stage, action: str, point: Point, death: Death, helper: str = COMMAND) -> Played:
     """Play one case on a server that is ready, and leave it ready if nothing went wrong."""
     begun = time.monotonic()
-    came, case = carry_out(Case(stage, action, point, death, helper))
+    came, case = execute(Case(stage, action, point, death, helper))
     taken = time.monotonic() - begun
     return Played(action, point, death.name, came, tuple(case.wrong), case.twice, case.helped, taken, helper)
 
@@ -130,7 +130,7 @@ def play(stage: Stage, action: str, point: Point, death: Death, helper: str = CO
 AnyCase = TypeVar("AnyCase", bound="Case")
 
 
-def carry_out(case: AnyCase) -> tuple[bool, AnyCase]:
+def execute(case: AnyCase) -> tuple[bool, AnyCase]:
     """Play a case from its first message to its last; whether it came to its point, and what was found out."""
     stage, ready = case.stage, case.stage.ready
     stage.ready = ""
@@ -244,8 +244,8 @@ class Case:
             time.sleep(0.3)
             seen = self._look()
         lost, self.twice = found
-        felled = (self.fells_engine and self.helped) or self.death.for_a_person
-        self.wrong += filter(self._is_wrong, witness.not_whole(self.before, seen, felled))
+        stopped_by_engine = (self.fells_engine and self.helped) or self.death.for_a_person
+        self.wrong += filter(self._is_wrong, witness.not_whole(self.before, seen, stopped_by_engine))
         self.wrong += witness.never_two(self.before.running, [*self.events, *seen.events])
         self.wrong += [witness.not_written(seen, first, count)] if lost else []
         self.wrong += [f"{self.twice} messages twice"] if self.twice > self.may_repeat else []
@@ -289,8 +289,9 @@ class Case:
     def see_at_rest(self) -> None:
         """What is to be so before anybody helps, and whether `fab status` tells it."""
         seen = self._look()
-        felled = self.fells_engine and not seen.running  # docker does not always start again what fell with it
-        if self.death.ends_by_itself and not felled:
+        # Docker does not always start again what fell with it.
+        stopped_by_engine = self.fells_engine and not seen.running
+        if self.death.ends_by_itself and not stopped_by_engine:
             self.ended_well = True
             self.wrong += [f"before any help: {text}" for text in witness.not_whole(self.before, seen)]
         elif self.death.serves and self.before.running:

@@ -152,10 +152,10 @@ def test_who_mends_a_run_is_told_that_the_line_is_dark_and_the_mending_goes_on(s
         DEATHS["process and children"].strike(sandbox, first)
         assert finished(first).status == 14
     shim.arm(sandbox, point := Point("before", 3))
-    mending = laptop.start(*DEPLOY, stage.next_tag())
-    assert shim.wait_for_point(sandbox, point, lambda: mending.poll() is not None)
+    recovering = laptop.start(*DEPLOY, stage.next_tag())
+    assert shim.wait_for_point(sandbox, point, lambda: recovering.poll() is not None)
     set_line(sandbox, state="dead")
-    said = told({"mend": mending}, time.monotonic())
+    said = told({"mend": recovering}, time.monotonic())
     sentence = f"gpu-1: nothing was heard for 20 s while run {run} was brought to an end; that goes on by itself"
     assert said == {"mend": (16, f"{sentence}\nfab status says how it ended; then run this again")}
     set_line(sandbox, state="reset")  # whoever asked is gone for good

@@ -141,7 +141,7 @@ def test_a_run_that_could_not_be_undone_is_undone_by_a_round_and_until_then_name
     assert journal(sandbox)[-1]["outcome"] == "rolled-back"
     assert left_of(stage, run) == []
     publish(stage)
-    assert whole.wrong(stage, before, felled=True) == []
+    assert whole.wrong(stage, before, stopped_by_engine=True) == []
 
 
 def test_a_run_that_could_not_be_undone_is_closed_by_a_person(stage: Stage, impatient: Laptop) -> None:
@@ -171,7 +171,7 @@ def test_a_deploy_goes_past_a_run_that_could_not_be_undone(stage: Stage, impatie
     assert left_of(stage, run) == []
     assert run_inside(sandbox, ["grep", "-c", '"event": "end"', f"{RUNS}/{run}.jsonl"]).stdout.strip() == "1"
     publish(stage)
-    wrong = whole.wrong(stage, before, felled=True)
+    wrong = whole.wrong(stage, before, stopped_by_engine=True)
     assert [
         text for text in wrong if not text.startswith(f"run {run} ended as needs-person: run {run} was closed")
     ] == []
@@ -223,5 +223,5 @@ def test_a_consumer_that_cannot_be_killed_is_not_said_to_be_back_and_is_started_
     assert inspected(sandbox, QUEUE)["State"]["Running"] and exists(sandbox, QUEUE)
     assert docker(sandbox, "ps", "--format={{.Names}}", f"--filter=name={QUEUE}").split() == [QUEUE]
     publish(stage)
-    wrong = whole.wrong(stage, before, UNSAVED, felled=True)
+    wrong = whole.wrong(stage, before, UNSAVED, stopped_by_engine=True)
     assert [text for text in wrong if not text.startswith(f"run {run} ")] == []

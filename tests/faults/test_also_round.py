@@ -150,4 +150,4 @@ def test_a_round_that_is_cut_off_while_it_helps_is_continued_by_the_next(
         trouble(stage)
         round_that_is_cut_off(stage, point)
         assert not_judged(make_round(stage.sandbox)) == []
-    assert whole.wrong(stage, before, UNSAVED, felled=True) == []
+    assert whole.wrong(stage, before, UNSAVED, stopped_by_engine=True) == []

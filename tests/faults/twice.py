@@ -13,7 +13,7 @@ from tests.faults.helpers import COMMAND, HELPERS, ROUND, make_round, not_judged
 from tests.faults.kept import Outcome
 from tests.faults.servers import Case, Track
 from tests.faults.shim import Point
-from tests.faults.story import SECONDS, UNDONE, Stage, carry_out, started
+from tests.faults.story import SECONDS, UNDONE, Stage, execute, started
 from tests.faults.story import Case as Story
 
 IN_ONE_RUN, OF_A_HELPER = 60, 40  # cases
@@ -167,7 +167,7 @@ def case_of(
     name = f"{action}, {first[1].name} {first[0]}, then {whom}: {second[1].name} {second[0]}, helped by a {helper}"
 
     def played(stage: Stage) -> Outcome:
-        came, case = carry_out(kind(stage, action, first, second, helper))
+        came, case = execute(kind(stage, action, first, second, helper))
         return Outcome(name, row, tuple(case.wrong), came, helped=case.helped, twice=case.twice)
 
     return Case(name, row, played)

@@ -23,10 +23,10 @@ def before(stage: Stage) -> Before:
     return Before(at, witness.look(stage.sandbox, at))
 
 
-def wrong(stage: Stage, since: Before, twice: int = 0, felled: bool = False) -> list[str]:
+def wrong(stage: Stage, since: Before, twice: int = 0, stopped_by_engine: bool = False) -> list[str]:
     """What is not as the matrix of deaths wants it; `twice` messages may have been read again.
 
-    `felled`: something had left the consumer stopped before a run found it.
+    `stopped_by_engine`: something had left the consumer stopped before a run found it.
     """
     first, count = stage.first, stage.published - stage.first + 1
     _, repeated_before = witness.lost_and_repeated(since.seen, first, 0)
@@ -37,6 +37,9 @@ def wrong(stage: Stage, since: Before, twice: int = 0, felled: bool = False) -> 
         seen = witness.look(stage.sandbox, since.at)
     lost, repeated = found
     repeated -= repeated_before
-    found_wrong = [*witness.not_whole(since.seen, seen, felled), *witness.never_two(since.seen.running, seen.events)]
+    found_wrong = [
+        *witness.not_whole(since.seen, seen, stopped_by_engine),
+        *witness.never_two(since.seen.running, seen.events),
+    ]
     found_wrong += [witness.not_written(seen, first, count)] if lost else []
     return found_wrong + ([f"{repeated} messages twice"] if repeated > twice else [])

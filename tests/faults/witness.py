@@ -59,10 +59,10 @@ def look(sandbox: Sandbox, since: float) -> Witness:
     return Witness(**json.loads(said))
 
 
-def not_whole(before: Witness, seen: Witness, felled: bool = False) -> Iterator[str]:
+def not_whole(before: Witness, seen: Witness, stopped_by_engine: bool = False) -> Iterator[str]:
     """What is not as it must be on a server to which nobody has to come any more; `before`: as the case began.
 
-    `felled`: a death of the engine had left the consumer stopped before the last command.
+    `stopped_by_engine`: a death of the engine had left the consumer stopped before the last command.
     """
     yield from not_serving(seen)
     if not seen.free:
@@ -71,7 +71,7 @@ def not_whole(before: Witness, seen: Witness, felled: bool = False) -> Iterator[
         yield f"offset.yaml says {seen.offset!r}"
     yield from _on_record(seen)
     yield from _in_the_journals(before, seen)
-    yield from _as_the_next_one_found_it(before, seen, felled)
+    yield from _as_the_next_one_found_it(before, seen, stopped_by_engine)
     yield from (f"{name} is left over" for name in seen.files if _is_temporary(name))
     yield from _of_runs_without_a_swap(seen)
 
@@ -167,14 +167,14 @@ def _in_the_journals(before: Witness, seen: Witness) -> Iterator[str]:
         yield f"by the journals {expected or 'no release'} is in force, by the record {seen.record['current']}"
 
 
-def _as_the_next_one_found_it(before: Witness, seen: Witness, felled: bool) -> Iterator[str]:
+def _as_the_next_one_found_it(before: Witness, seen: Witness, stopped_by_engine: bool) -> Iterator[str]:
     """Each run notes what it finds, also after one that was undone: a container in force, and its release's config."""
     for run, lines in seen.journals.items():
         begin = next((line for line in lines if line and line["event"] == "begin"), None)
         if begin is None or run in before.journals:
             continue
         for old in begin["olds"]:
-            if (old["running"] or felled, old["restart"]) != (True, RUNS_WITH):
+            if (old["running"] or stopped_by_engine, old["restart"]) != (True, RUNS_WITH):
                 yield f"run {run} found {old['name']} not in force: running {old['running']}, {old['restart']}"
         found = seen.digests.get(_config(run, "before.yaml"))
         expected = seen.digests.get(_config(begin["leaves"]), found if begin["leaves"] else None)

@@ -115,8 +115,8 @@ def fetches(door: Door, scene: Scene, screen: Screen) -> Any:
     return workflow._fetch(door, _job(scene), [IMAGE], screen)
 
 
-def mends(door: Door, scene: Scene, screen: Screen) -> Any:
-    for sentence in recovery.mended(door, scene.inventory, scene.resolved.host, "ann", RUN):
+def recovers(door: Door, scene: Scene, screen: Screen) -> Any:
+    for sentence in recovery.recovered(door, scene.inventory, scene.resolved.host, "ann", RUN):
         screen.say(sentence)
 
 
@@ -292,7 +292,7 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "fetch": (fetches, FETCHING),
     "models": (lists, [{"event": {"event": "reading", "done": 1, "total": 2}}, {"answer": encode(MODELS)}]),
     "choose": (chooses, [{"answer": CHOICE}]),
-    "mend": (mends, [{"answer": {"mended": ["run 1 was undone"]}}]),
+    "recover": (recovers, [{"answer": {"recovered": ["run 1 was undone"]}}]),
     "prune": (prunes, [{"answer": {"things": [encode(THING)], "run": encode(RunState(RUN, "ended"))}}]),
     "remove": (removes, [{"answer": encode(Pruned(RUN, (("container", ONE),), 7, ("one stays",)))}]),
     "history": (tells_what_was, [{"answer": {"runs": [encode(PAST), encode(PAST)]}}]),

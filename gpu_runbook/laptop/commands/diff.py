@@ -168,11 +168,11 @@ def _absent(name: str, placed: Placed, look: Snapshot) -> Drift:
 
 
 def _stopped(name: str, look: Snapshot) -> Drift:
-    meant = look.stopped.get(name)
-    if meant is None:
+    stop = look.stopped.get(name)
+    if stop is None:
         return Drift(name, "stopped", "its container does not run", f"fab restart {name} starts it")
-    why = f" ({meant.reason})" if meant.reason else ""
-    said = f"{meant.who} stopped it on purpose at {meant.at[:16].replace('T', ' ')}{why}"
+    why = f" ({stop.reason})" if stop.reason else ""
+    said = f"{stop.who} stopped it on purpose at {stop.at[:16].replace('T', ' ')}{why}"
     return Drift(name, "stopped", said, f"fab restart {name} starts it")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpu_runbook.laptop.deploy.recovery import mended
+from gpu_runbook.laptop.deploy.recovery import recovered
 from gpu_runbook.laptop.deploy.snapshot import env_files
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -120,7 +120,7 @@ def compared(door: Door, host: Host, entries: Sequence[EnvFile]) -> Compared:
 def pushed(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> dict[str, Any]:
     """Write the files that differ; the result is what --json prints."""
     server, entries = door.host.name, wish.entries
-    found = _after_mending(door, inventory, host, wish, screen)
+    found = _after_recovery(door, inventory, host, wish, screen)
     changing = [file for file in found.files if not file.fine]
     for text, style in lines(server, found, entries):
         screen.say(text, style)
@@ -148,13 +148,13 @@ def pushed(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: 
     return as_result(server, done) | {"outcome": "done" if done.written else "up-to-date", "run": done.written}
 
 
-def _after_mending(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
+def _after_recovery(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
     """How the files are; a run that was cut off is brought to an end first."""
     found = compared(door, host, wish.entries)
     if found.run is None or found.run.state != "cut-off" or wish.dry_run:
         return found
     screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
-    for sentence in mended(door, inventory, host, getpass.getuser(), found.run.id):
+    for sentence in recovered(door, inventory, host, getpass.getuser(), found.run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
     return compared(door, host, wish.entries)
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.laptop.deploy.recovery import mended
+from gpu_runbook.laptop.deploy.recovery import recovered
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
@@ -74,7 +74,7 @@ def _listed(
     if run is None or run.state != "cut-off" or dry_run:
         return things
     screen.say(f"run {run.id} was cut off at step {run.step}; it is brought to an end first", "yellow")
-    for sentence in mended(door, inventory, host, getpass.getuser(), run.id):
+    for sentence in recovered(door, inventory, host, getpass.getuser(), run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
     return _ask(door, request)[0]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import state_move
-from gpu_runbook.laptop.deploy.recovery import mended
+from gpu_runbook.laptop.deploy.recovery import recovered
 from gpu_runbook.laptop.deploy.snapshot import folders, login_request
 from gpu_runbook.laptop.errors import BadInput, Defect, LostContact, NeedsPerson
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -43,7 +43,7 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
     with screen.working(f"{server}: setting up"):
         found = _asked(door, inventory, resolved, dry_run)
     if found.unfinished and not dry_run:
-        for sentence in mended(door, inventory, resolved.host, getpass.getuser(), found.unfinished):
+        for sentence in recovered(door, inventory, resolved.host, getpass.getuser(), found.unfinished):
             screen.say(f"{server}: {sentence}", "yellow")
     for command in found.done:
         screen.say(f"  {'would run' if dry_run else 'done'}: {command}", copyable=True)
@@ -93,11 +93,11 @@ def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) 
 def _see_through(found: Done, paths: Sequence[str]) -> None:
     """Raises Malformed for a line for root that does anything but what `fab setup` is there for."""
     for at, one in enumerate(found.left):
-        if one.root and not _mends(one.hint, paths):
+        if one.root and not _is_for_root(one.hint, paths):
             raise Malformed(f"setup.left[{at}].hint: not a line that puts a directory of hosts.yaml right")
 
 
-def _mends(line: str, paths: Sequence[str]) -> bool:
+def _is_for_root(line: str, paths: Sequence[str]) -> bool:
     try:
         program, *words = shlex.split(line)
     except ValueError:  # a quote without an end, or no word at all

@@ -44,15 +44,15 @@ def lines(server: str, look: Snapshot, services: Sequence[Service]) -> Iterator[
 
 def rows(look: Snapshot) -> list[Check]:
     """The rows of a look; that a consumer does not run which was stopped on purpose is no fault."""
-    meant = {f"{name} container": name for name in look.stopped if not _runs(name, look)}
-    return [_meant_row(row, meant[row.name], look) if row.name in meant else row for row in look.rows]
+    stop = {f"{name} container": name for name in look.stopped if not _runs(name, look)}
+    return [_stopped_row(row, stop[row.name], look) if row.name in stop else row for row in look.rows]
 
 
 def _runs(service: str, look: Snapshot) -> bool:
     return any(entry.running for entry in look.occupants.get(service, ()))
 
 
-def _meant_row(row: Check, service: str, look: Snapshot) -> Check:
+def _stopped_row(row: Check, service: str, look: Snapshot) -> Check:
     said, hint = on_purpose(look.stopped[service]), f"fab restart {service} starts it"
     return dataclasses.replace(row, level=WARNING, sentence=said, hint=hint)
 
@@ -82,10 +82,10 @@ def as_result(server: str, look: Snapshot, services: Sequence[Service]) -> dict[
 
 
 def _consumer_result(service: str, look: Snapshot) -> dict[str, Any]:
-    meant = None if _runs(service, look) else look.stopped.get(service)
+    stop = None if _runs(service, look) else look.stopped.get(service)
     return {
         "containers": [encode(entry) for entry in look.occupants.get(service, ())],
-        "stopped": encode(meant) if meant else None,
+        "stopped": encode(stop) if stop else None,
     }
 
 
@@ -113,8 +113,8 @@ def _consumer(name: str, look: Snapshot, release: Release | None) -> Iterator[tu
         known = placed is not None and placed.container == entry.container
         what = _version(placed) if placed and known else _stray(name, entry)
         good = entry.running and known
-        meant = None if entry.running else look.stopped.get(name)
-        state = on_purpose(meant) if meant else _state(entry, look.at)
+        stop = None if entry.running else look.stopped.get(name)
+        state = on_purpose(stop) if stop else _state(entry, look.at)
         yield f"  {name}: {what}, {state}, container {entry.container[:12]}", "" if good else "yellow"
 
 

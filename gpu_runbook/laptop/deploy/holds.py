@@ -13,7 +13,7 @@ def rows(look: Snapshot, level: str) -> list[Check]:
     return [Check("pause", level, said(look.pause), {"until": look.pause.until}, RESUME)] if look.pause else []
 
 
-def on_purpose(meant: IntendedStop) -> str:
+def on_purpose(stop: IntendedStop) -> str:
     """Who stopped a consumer so that it stays so, when and why."""
-    why = f" ({one_line(meant.reason)})" if meant.reason else ""
-    return f"stopped by {one_line(meant.who)} at {meant.at[:16].replace('T', ' ')} UTC, on purpose{why}"
+    why = f" ({one_line(stop.reason)})" if stop.reason else ""
+    return f"stopped by {one_line(stop.who)} at {stop.at[:16].replace('T', ' ')} UTC, on purpose{why}"

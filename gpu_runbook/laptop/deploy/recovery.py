@@ -15,10 +15,10 @@ from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and back
 
 
-def mended(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
+def recovered(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
     answer = _heard(door, "recover", _request(inventory, host, who), f"run {run} was brought to an end")
-    return [one_line(told, LONGEST) for told in entry(door.host.name, answer, "mended", tuple[str, ...])]
+    return [one_line(told, LONGEST) for told in entry(door.host.name, answer, "recovered", tuple[str, ...])]
 
 
 def closed(door: Door, inventory: Inventory, host: Host, who: str, run: str, reason: str, deploys: bool) -> list[str]:

@@ -42,11 +42,11 @@ def operate(door: Door, job: workflow.Job, screen: Screen, change: str, reason: 
     look = workflow.looked(door, job, screen, None)
     with workflow.undisturbed(door):
         workflow.let_pass(door, look, screen)
-        _heed(door, look, screen, change)
+        _respect_pause(door, look, screen, change)
         plan = operation_plan(job.inventory, job.resolved, service, look, job.order, change, reason)
-    meant = _meant_already(service, look, change, reason)
-    if meant:
-        screen.say(f"{door.host.name}: {service.name} is {meant} already, nothing was done", "green")
+    stop = _already_stopped(service, look, change, reason)
+    if stop:
+        screen.say(f"{door.host.name}: {service.name} is {stop} already, nothing was done", "green")
         return {"server": door.host.name, "plan": encode(plan), "outcome": "up-to-date"}
     screen.say(f"{door.host.name}: {plan.action} {plan.id}: {_what(plan)}", copyable=True)
     ended = workflow.run(door, job, plan, screen)
@@ -54,13 +54,13 @@ def operate(door: Door, job: workflow.Job, screen: Screen, change: str, reason: 
     return {"server": door.host.name, "plan": encode(plan), "run": plan.id, "outcome": "done", **told}
 
 
-def _meant_already(service: Consumer, look: Snapshot, change: str, reason: str) -> str:
+def _already_stopped(service: Consumer, look: Snapshot, change: str, reason: str) -> str:
     """How a consumer was stopped on purpose that is to be stopped, unless there is a new reason to keep; or nothing."""
-    meant, running = look.stopped.get(service.name), any(one.running for one in look.occupants[service.name])
-    return on_purpose(meant) if meant and not running and change == STOP and not reason else ""
+    stop, running = look.stopped.get(service.name), any(one.running for one in look.occupants[service.name])
+    return on_purpose(stop) if stop and not running and change == STOP and not reason else ""
 
 
-def _heed(door: Door, look: Snapshot, screen: Screen, change: str) -> None:
+def _respect_pause(door: Door, look: Snapshot, screen: Screen, change: str) -> None:
     """A pause holds a restart back; a stop may be what somebody needs at once."""
     found = rows(look, CRITICAL if change == RESTART else WARNING)
     if change == RESTART and found:

@@ -105,7 +105,7 @@ def _longest_of(line: dict[str, Any]) -> float:
         return UNPLANNED
 
 
-def carry_out(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succeeded:
+def execute(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succeeded:
     """Start the run and follow it. Ctrl-C asks the server once whether it can still be stopped.
 
     Raises Refused, RolledBack, NeedsPerson, Cancelled, or LostContact when the run goes on without us. From then on

@@ -10,9 +10,9 @@ from typing import Any
 
 from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
-from gpu_runbook.laptop.deploy.recovery import closed, mended
+from gpu_runbook.laptop.deploy.recovery import closed, recovered
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
-from gpu_runbook.laptop.deploy.run import Succeeded, carry_out
+from gpu_runbook.laptop.deploy.run import Succeeded, execute
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
 from gpu_runbook.laptop.gates import ask as gating
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -51,7 +51,7 @@ def deploy(door: Door, job: Job, screen: Screen) -> Result:
         _refuse_beside(door, look)
         skipped = _gate(door, job, look, rows, screen)
         plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
-    return _carry_out(door, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
+    return _execute(door, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
 
 
 def rollback(door: Door, job: Job, screen: Screen) -> Result:
@@ -65,7 +65,7 @@ def rollback(door: Door, job: Job, screen: Screen) -> Result:
         if changed:
             sentence = f"release {plan.release} had other values: {', '.join(changed)}; its own config goes back"
             screen.rows([Check(".env", WARNING, sentence, hint="if a password was changed meanwhile, deploy instead")])
-    return _carry_out(door, job, plan, look, screen, look.rows)
+    return _execute(door, job, plan, look, screen, look.rows)
 
 
 def _preflight(job: Job, look: Snapshot) -> list[Check]:
@@ -83,7 +83,7 @@ def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Snapshot:
     if look.run is None or look.run.state != "cut-off" or job.dry_run:
         return look
     screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
-    for sentence in mended(door, job.inventory, job.resolved.host, job.order.who, look.run.id):
+    for sentence in recovered(door, job.inventory, job.resolved.host, job.order.who, look.run.id):
         screen.say(f"{door.host.name}: {sentence}", "yellow")
     with undisturbed(door):
         return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
@@ -150,7 +150,7 @@ def _refuse_for(door: Door, wrong: Sequence[Check]) -> None:
         raise Refused(f"{door.host.name}: nothing was changed: {said}", hints)
 
 
-def _carry_out(door: Door, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]) -> Result:
+def _execute(door: Door, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]) -> Result:
     for line in plan_text.lines(plan, look, with_commands=job.dry_run):
         screen.say(line, copyable=True)
     result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
@@ -222,7 +222,7 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
 def run(
     door: Door, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
 ) -> Succeeded:
-    """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `carry_out`."""
+    """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `execute`."""
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
     configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
     passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
@@ -233,7 +233,7 @@ def run(
         "hidden": job.resolved.hidden,
     }
     with screen.working(f"{door.host.name}: {plan.action} under way") as passing:
-        ended = carry_out(door, plan, secrets, teller(screen, passing, door.host.name, note))
+        ended = execute(door, plan, secrets, teller(screen, passing, door.host.name, note))
     screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")
     for text in ended.notes:
         screen.say(text, "yellow")

@@ -26,32 +26,32 @@ STOPPED = ("created", "exited")
 
 def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
     """In the order in which they are answered. `raised`: the level of each path whose disk alarms already."""
-    meant = _meant(store)
+    stop = _stopped_on_purpose(store)
     return [
-        *(alive(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
+        *(alive(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
         *_reachable(asked),
         _gpus(asked),
         _room(asked, store, raised),
-        *(_advancing(asked, consumer, meant.get(consumer.service)) for consumer in asked.consumers),
+        *(_advancing(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
     ]
 
 
-def _meant(store: Store) -> Dict[str, IntendedStop]:
+def _stopped_on_purpose(store: Store) -> Dict[str, IntendedStop]:
     """Which consumers were stopped on purpose."""
     from gpu_runbook.server.state import stopped
 
     return stopped.load(store)[0]
 
 
-def alive(asked: Request, consumer: CheckedConsumer, meant: Optional[IntendedStop]) -> Question:
+def alive(asked: Request, consumer: CheckedConsumer, stop: Optional[IntendedStop]) -> Question:
     """The question whether a consumer runs; one that was stopped on purpose need not."""
 
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import container
 
         found = container.check(name, consumer.container, asked.docker_host, asked.look_again)
-        if meant and found.figures.get("status") in STOPPED:
-            return Check(name, SKIPPED, f"stopped on purpose {_by(meant)}", found.figures)
+        if stop and found.figures.get("status") in STOPPED:
+            return Check(name, SKIPPED, f"stopped on purpose {_by(stop)}", found.figures)
         return found
 
     return Question(alive_name(consumer.service), ask, DEADLINE + asked.look_again)
@@ -72,9 +72,9 @@ def _is_stopped(asked: Request, consumer: CheckedConsumer) -> bool:
     return found is not None and found["State"]["Status"] in STOPPED
 
 
-def _by(meant: IntendedStop) -> str:
-    why = f" ({meant.reason})" if meant.reason else ""
-    return f"by {meant.who}, {meant.at[:16].replace('T', ' ')} UTC{why}; fab restart starts it"
+def _by(stop: IntendedStop) -> str:
+    why = f" ({stop.reason})" if stop.reason else ""
+    return f"by {stop.who}, {stop.at[:16].replace('T', ' ')} UTC{why}; fab restart starts it"
 
 
 def _reachable(asked: Request) -> List[Question]:
@@ -125,7 +125,7 @@ def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> 
     return Question(DISK, ask)
 
 
-def _advancing(asked: Request, consumer: CheckedConsumer, meant: Optional[IntendedStop]) -> Question:
+def _advancing(asked: Request, consumer: CheckedConsumer, stop: Optional[IntendedStop]) -> Question:
     name = offset_name(asked, consumer.service)
     file, address = consumer.offset, consumer.stream
     if file is None or address is None:
@@ -136,7 +136,7 @@ def _advancing(asked: Request, consumer: CheckedConsumer, meant: Optional[Intend
         from gpu_runbook.server.exposed import guarded
 
         guarded.prepare(asked.root, asked.docker_host)
-        if meant and _is_stopped(asked, consumer):
+        if stop and _is_stopped(asked, consumer):
             return Check(name, SKIPPED, f"{consumer.service} was stopped on purpose")
         pursuit = offset.Pursuit(consumer.container, file, address, consumer.password)
         return offset.check(name, pursuit, asked.docker_host, asked.await_move)

@@ -76,7 +76,7 @@ def between_restarts(container: Optional[Dict[str, Any]]) -> bool:
     return bool(container and container["State"].get("Restarting"))
 
 
-def felled(container: Dict[str, Any], address: str, grace: int) -> bool:
+def stopped_by_engine(container: Dict[str, Any], address: str, grace: int) -> bool:
     """Whether a container ended while its engine, at that address, was starting. `grace`: seconds it has to stop.
 
     An engine that was killed finds its containers alive when it starts, stops them, and does not start them again: they

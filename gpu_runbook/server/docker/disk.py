@@ -9,7 +9,7 @@ from gpu_runbook.server.docker.engine import Engine, EngineError
 
 LEAST = 1 << 16  # bytes: what a start writes down
 
-MEND = "fab prune makes room; a disk with faults is made read-only: see dmesg and the mount on the server"
+REMEDY = "fab prune makes room; a disk with faults is made read-only: see dmesg and the mount on the server"
 
 
 def trouble(engine: Engine) -> str:

@@ -27,7 +27,7 @@ from gpu_runbook.server.models.apply import chosen, with_chosen
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import pause, record
-from gpu_runbook.server.state import stopped as meant
+from gpu_runbook.server.state import stopped as stops
 from gpu_runbook.server.state.store import Store
 
 Listed = List[Dict[str, Any]]
@@ -45,7 +45,7 @@ def view(
     """Everything but the rows, which were asked before; `request`: variables and batches. `listed`: by the engine."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
-    stopped, problem = meant.load(store)
+    stopped, problem = stops.load(store)
     rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store, time.time())[1]) if said]
     model = chosen(store)
     rows += [_unreadable(store)] if model is None else []

@@ -39,7 +39,7 @@ def _unstartable(site: Site) -> Optional[End]:
         if step.change not in ("none", "stop") and step.old and step.old.running:
             why = disk.trouble(site.docker.engine)
             said = f"{step.service} was not stopped: it could not be started again, as {why}; nothing was changed"
-            return End(REFUSED, said, disk.MEND) if why else None
+            return End(REFUSED, said, disk.REMEDY) if why else None
     return None
 
 

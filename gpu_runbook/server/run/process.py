@@ -27,7 +27,7 @@ from gpu_runbook.server.system import files
 CarryOut = Callable[[Site], Optional[End]]
 
 
-def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_out: CarryOut) -> Dict[str, Any]:
+def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], execute: CarryOut) -> Dict[str, Any]:
     """`request`: plan, secrets (configs, passwords, variables, hidden). The answer is that of `follow`.
 
     Raises Refusal when somebody else holds the lock, or a pause holds the action back.
@@ -37,7 +37,7 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
     store = find_store(plan.root, plan.state, emit)
     store.create()
     guarded.prepare(plan.root, found.address)
-    detached(partial(_live, plan, request["secrets"], store, found, carry_out))
+    detached(partial(_live, plan, request["secrets"], store, found, execute))
     try:
         return follow(store, plan.id, emit)
     except OSError as error:
@@ -45,9 +45,7 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], carry_o
         raise Refusal(said, f"fab follow --run {plan.id}", "person") from error
 
 
-def _live(
-    plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engine, carry_out: CarryOut, say: Say
-) -> None:
+def _live(plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engine, execute: CarryOut, say: Say) -> None:
     """The life of the detached process."""
     holder: Dict[str, Any] = {
         "run": plan.id,
@@ -64,7 +62,7 @@ def _live(
     say({})
     site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
-        end = carry_out(site)
+        end = execute(site)
     except Exception as error:  # nobody has seen how it ended: the journal says what happened
         failed, end = failure(error), None
         what = "a defect" if failed["kind"] == DEFECT else "an error"

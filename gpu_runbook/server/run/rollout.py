@@ -9,7 +9,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import FAILED, UNPROVEN, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
-from gpu_runbook.server.docker.containers import felled, lives, outage
+from gpu_runbook.server.docker.containers import lives, outage, stopped_by_engine
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import preconditions, release, watch
@@ -24,7 +24,7 @@ from gpu_runbook.server.system import files
 SEE = "see fab status; fab deploy puts a release in its place, once that is free"
 
 
-def carry_out(site: Site) -> Optional[End]:
+def execute(site: Site) -> Optional[End]:
     """The whole run, under its lock. What may happen on a server is in the End, never raised.
 
     None where it was not seen how it ended: a release in force that could not be recorded, a swap that could not be
@@ -140,15 +140,16 @@ def _record(
 
 
 def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
-    """An engine that died after the watch has felled the consumer, and does not always start it again."""
+    """An engine that died after the watch has stopped the consumer, and does not always start it again."""
     notes, address = [], site.docker.engine.address
     for swap in swaps:
         try:
             found = site.docker.inspect(swap.new)
             # One that ended with 0 was stopped by somebody or by an engine.
-            if found and not lives(found) and (found["State"]["ExitCode"] or felled(found, address, swap.grace)):
+            failed = found and (found["State"]["ExitCode"] or stopped_by_engine(found, address, swap.grace))
+            if failed and not lives(found):
                 site.docker.ensure_started(swap.new)
-                notes.append(f"{swap.service} was felled after its watch, and started again")
+                notes.append(f"{swap.service} was stopped by its engine after its watch, and started again")
         except (StepFailed, Refusal, OSError) as error:
             notes.append(f"whether {swap.service} still runs could not be seen: {error}")
     return notes

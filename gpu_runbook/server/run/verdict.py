@@ -1,7 +1,7 @@
 """Judges a new release by what was seen of it after its swap. Pure: observations in, a verdict or nothing yet out.
 
 Three rules decide what counts. A release fails only by what it did itself: a broker or an engine that went away
-would have felled the old one as well. It is proven only by what was seen: its offset moving. And an idle queue
+would have stopped the old one as well. It is proven only by what was seen: its offset moving. And an idle queue
 speaks for nobody.
 """
 
@@ -54,28 +54,28 @@ class WatchState:
     waiting: Optional[float] = None  # since when messages have been seen to wait
 
 
-def observe(vigil: WatchState, seen: Observation) -> WatchState:
-    """The vigil after one more observation that `verdict` did not end at."""
+def observe(state: WatchState, seen: Observation) -> WatchState:
+    """The state after one more observation that `verdict` did not end at."""
     if not seen.engine:
-        return dataclasses.replace(vigil, excuse="the docker engine was away")
-    if _excused(vigil, seen):
+        return dataclasses.replace(state, excuse="the docker engine was away")
+    if _excused(state, seen):
         return dataclasses.replace(
-            vigil, excuse=f"the broker was away: {seen.broker}", since=seen.at, restarts=seen.restarts,
+            state, excuse=f"the broker was away: {seen.broker}", since=seen.at, restarts=seen.restarts,
             started_at=seen.started_at,
         )  # fmt: skip
-    if seen.started_at != vigil.started_at:  # by the engine or a person: a crash would have counted a restart
-        vigil = dataclasses.replace(vigil, since=seen.at, started_at=seen.started_at, restarts=seen.restarts)
-    waiting = (seen.at if vigil.waiting is None else vigil.waiting) if seen.backlog else None
-    return dataclasses.replace(vigil, moved=vigil.moved or _moved(vigil, seen), waiting=waiting)
+    if seen.started_at != state.started_at:  # by the engine or a person: a crash would have counted a restart
+        state = dataclasses.replace(state, since=seen.at, started_at=seen.started_at, restarts=seen.restarts)
+    waiting = (seen.at if state.waiting is None else state.waiting) if seen.backlog else None
+    return dataclasses.replace(state, moved=state.moved or _moved(state, seen), waiting=waiting)
 
 
-def verdict(vigil: WatchState, seen: Observation) -> Optional[Verdict]:
+def verdict(state: WatchState, seen: Observation) -> Optional[Verdict]:
     """What one more observation decides; None to go on watching."""
-    if seen.engine and not _excused(vigil, seen):
-        fault = _fault(vigil, seen)
+    if seen.engine and not _excused(state, seen):
+        fault = _fault(state, seen)
         if fault:
             return Verdict(FAILED, fault)
-    after = observe(vigil, seen)
+    after = observe(state, seen)
     settled = seen.engine and seen.running and not seen.restarting and seen.at - after.since >= after.watch.settle
     if settled and after.moved:
         return Verdict(PROVEN, f"its offset moved to {seen.position}")
@@ -84,44 +84,44 @@ def verdict(vigil: WatchState, seen: Observation) -> Optional[Verdict]:
     return _at_the_end(after, seen)
 
 
-def _moved(vigil: WatchState, seen: Observation) -> bool:
+def _moved(state: WatchState, seen: Observation) -> bool:
     """A consumer that had no position before may have written down where it begins: that is no movement yet."""
-    before = seen.first if vigil.position is None else vigil.position
+    before = seen.first if state.position is None else state.position
     return seen.position is not None and seen.position > before
 
 
-def _excused(vigil: WatchState, seen: Observation) -> bool:
+def _excused(state: WatchState, seen: Observation) -> bool:
     """A fault while the broker is away is no fault of the release."""
-    return bool(seen.broker and (_fault(vigil, seen)))
+    return bool(seen.broker and (_fault(state, seen)))
 
 
-def _fault(vigil: WatchState, seen: Observation) -> str:
+def _fault(state: WatchState, seen: Observation) -> str:
     if seen.failure:
         return f"its log says: {seen.failure}"
-    if seen.restarts > vigil.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
-        count = seen.restarts - vigil.restarts
+    if seen.restarts > state.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
+        count = seen.restarts - state.restarts
         # While it runs again, the engine no longer knows how it ended.
         ending = "" if seen.running and not seen.restarting else f", with exit status {seen.exit_code}"
         return f"it ended by itself and was restarted {count} time{'' if count == 1 else 's'}{ending}"
-    if not seen.running and not vigil.excuse:
+    if not seen.running and not state.excuse:
         return f"it ended by itself with exit status {seen.exit_code}"
     return ""
 
 
-def _at_the_end(vigil: WatchState, seen: Observation) -> Verdict:
-    if seen.engine and not seen.running and not seen.broker:  # whatever felled it is over, and it did not get up
+def _at_the_end(state: WatchState, seen: Observation) -> Verdict:
+    if seen.engine and not seen.running and not seen.broker:  # whatever stopped it is over, and it did not get up
         return Verdict(FAILED, f"it does not run (exit status {seen.exit_code})")
-    if vigil.excuse:
-        return Verdict(UNPROVEN, vigil.excuse)
-    if vigil.moved:
+    if state.excuse:
+        return Verdict(UNPROVEN, state.excuse)
+    if state.moved:
         return Verdict(UNPROVEN, "its offset moved, but it has not run long enough since its last start")
-    if not vigil.measurable:
+    if not state.measurable:
         return Verdict(UNPROVEN, "hosts.yaml does not say where its offset is, so nothing could prove it")
     if seen.backlog is None:
         return Verdict(UNPROVEN, seen.broker or "the stream could not be asked whether messages wait")
-    if vigil.waiting is not None:
-        waited = seen.at - max(vigil.waiting, vigil.since)
-        too_late = waited < min(vigil.watch.settle, vigil.watch.window / 2)  # to have been handled and written down
+    if state.waiting is not None:
+        waited = seen.at - max(state.waiting, state.since)
+        too_late = waited < min(state.watch.settle, state.watch.window / 2)  # to have been handled and written down
         said = f"{seen.backlog} messages wait and its offset has not moved for {waited:.0f} s"
         return Verdict(UNPROVEN if too_late else FAILED, said)
     return Verdict(UNPROVEN, "the queue was idle: no message came that could prove it")

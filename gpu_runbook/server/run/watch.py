@@ -12,7 +12,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
-from gpu_runbook.server.docker.containers import felled
+from gpu_runbook.server.docker.containers import stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict
@@ -31,7 +31,7 @@ class Watched:
     step: ConsumerStep
     container: str
     password: str
-    vigil: WatchState
+    watch_state: WatchState
     asked: float = -ASK_BROKER
     first: int = 0
     backlog: Optional[int] = None
@@ -39,14 +39,14 @@ class Watched:
     log_since: float = 0.0
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
-    felled: str = ""  # when the engine has stopped it last, and we have started it again
+    stopped_by_engine: str = ""  # when the engine has stopped it last, and we have started it again
 
 
 def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
     """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
     now = time.monotonic()
-    vigil = WatchState(step.watch, now, now, position, step.offset is not None)
-    return Watched(step, container, password, vigil, log_since=started)
+    watch_state = WatchState(step.watch, now, now, position, step.offset is not None)
+    return Watched(step, container, password, watch_state, log_since=started)
 
 
 def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
@@ -64,8 +64,8 @@ def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
             if entry.step.service in verdicts:
                 continue
             seen = look(docker, entry)
-            found = verdict(entry.vigil, seen)
-            entry.vigil = observe(entry.vigil, seen)
+            found = verdict(entry.watch_state, seen)
+            entry.watch_state = observe(entry.watch_state, seen)
             _say(journal, entry, seen)
             if found:
                 verdicts[entry.step.service] = found
@@ -83,7 +83,7 @@ def _evidence(engine: Engine, entry: Watched, seen: Observation) -> Dict[str, An
     """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
     log = tail(engine, entry.container)
     bad = [line for line in log if any(text in line for text in entry.step.watch.failure_text)]
-    return {"seen": encode(seen), "before": entry.vigil.position, "lines": len(log), "failures": bad[-1:]}
+    return {"seen": encode(seen), "before": entry.watch_state.position, "lines": len(log), "failures": bad[-1:]}
 
 
 def look(docker: Docker, entry: Watched) -> Observation:
@@ -91,7 +91,7 @@ def look(docker: Docker, entry: Watched) -> Observation:
     now, engine = time.monotonic(), docker.engine
     try:
         found = engine.container(entry.container)
-        if found and _lifted(docker, entry, found):
+        if found and _started_again(docker, entry, found):
             return Observation(now, engine=False)
         failure = _failure(engine, entry) if found else ""
     except EngineError:
@@ -100,7 +100,8 @@ def look(docker: Docker, entry: Watched) -> Observation:
         return Observation(now, failure="the container was removed")
     position = offset.upcoming(entry.step.offset)
     state = found["State"]
-    troubled = failure or state["Restarting"] or not state["Running"] or found["RestartCount"] > entry.vigil.restarts
+    restarted = found["RestartCount"] > entry.watch_state.restarts
+    troubled = failure or state["Restarting"] or not state["Running"] or restarted
     if troubled or now - entry.asked >= ASK_BROKER:
         entry.asked = now
         _ask_broker(entry, position)
@@ -119,12 +120,12 @@ def look(docker: Docker, entry: Watched) -> Observation:
     )
 
 
-def _lifted(docker: Docker, entry: Watched, found: Dict[str, Any]) -> bool:
-    """Start it again if its engine has felled it; once for each time, so that what cannot be started is judged."""
+def _started_again(docker: Docker, entry: Watched, found: Dict[str, Any]) -> bool:
+    """Start it again if its engine has stopped it; once for each time, so that what cannot be started is judged."""
     ended = found["State"]["FinishedAt"]
-    if ended == entry.felled or not felled(found, docker.engine.address, entry.step.stop_grace):
+    if ended == entry.stopped_by_engine or not stopped_by_engine(found, docker.engine.address, entry.step.stop_grace):
         return False
-    entry.felled = ended
+    entry.stopped_by_engine = ended
     with contextlib.suppress(StepFailed):
         docker.ensure_started(entry.container)
     return True

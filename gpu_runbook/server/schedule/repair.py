@@ -24,7 +24,7 @@ from gpu_runbook.server.checks.container import started_at
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, Final, StepFailed
-from gpu_runbook.server.docker.containers import felled, occupants, outage
+from gpu_runbook.server.docker.containers import occupants, outage, stopped_by_engine
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import recovery, stop_start, unfinished
@@ -45,7 +45,7 @@ APART = 1200.0  # seconds between two starts of a consumer of which nothing is r
 DEAD, STUCK = "dead", "stuck"
 
 
-def mend(installed: Installed, store: Store) -> List[str]:
+def recover(installed: Installed, store: Store) -> List[str]:
     """Finish or undo the runs that were cut off, as the next deploy would; a sentence for each.
 
     None while somebody else is at work. Raises Refusal when it cannot be done now, as without docker, and while what
@@ -54,7 +54,7 @@ def mend(installed: Installed, store: Store) -> List[str]:
     waiting = _cut_off(store)
     if not waiting:
         return []
-    with _lock(store, "mend") as held:
+    with _lock(store, "recover") as held:
         if held is None:
             return []
         settings = installed.settings
@@ -121,10 +121,10 @@ def start_again(
             raise Refusal(f"{restart.service} was not made by this tool and is left alone", "fab deploy --adopt")
         trouble = disk.trouble(engine) if why == STUCK else ""
         if trouble:
-            raise Refusal(f"it is not stopped: it could not be started again, as {trouble}", disk.MEND)
+            raise Refusal(f"it is not stopped: it could not be started again, as {trouble}", disk.REMEDY)
         if not remember():
             _refuse_unremembered(restart, why, container)
-        sentence = _carry_out(installed, store, engine, held, _step(store, restart, found[0], why))
+        sentence = _execute(installed, store, engine, held, _step(store, restart, found[0], why))
         with contextlib.suppress(Refusal, OSError):  # it runs; the next one forgets more
             _forget_old_runs(store)
         return sentence
@@ -169,7 +169,7 @@ def _is(why: str, container: Dict[str, Any], address: str, grace: int) -> bool:
         return bool(state["Running"] and not state["Restarting"])
     if state["Status"] not in ("exited", "created"):
         return False
-    return bool(state["ExitCode"]) or felled(container, address, grace)
+    return bool(state["ExitCode"]) or stopped_by_engine(container, address, grace)
 
 
 def _ended_late(store: Store, why: str, container: Dict[str, Any]) -> bool:
@@ -207,7 +207,7 @@ def _step(store: Store, restart: RestartRule, old: Occupant, why: str) -> Consum
     )
 
 
-def _carry_out(installed: Installed, store: Store, engine: engines.Engine, held: int, step: ConsumerStep) -> str:
+def _execute(installed: Installed, store: Store, engine: engines.Engine, held: int, step: ConsumerStep) -> str:
     """A run as every other, with a journal: one that is cut off is led to its end by the next command or round.
 
     Where no journal can be written, what runs is left alone: cut off after its stop it would stay down, and nobody

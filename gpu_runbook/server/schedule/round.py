@@ -52,7 +52,7 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
     before, damage = states.load(place(store, STATE))
     known = before or State()
     at, step = stamp(now), _step(known, now, settings.every)
-    quiet, checks, mended = _look(installed, store, known, now, attempts)
+    quiet, checks, recovered = _look(installed, store, known, now, attempts)
     run = attempts.make("the journals", partial(_ended, store), known.run)
     checks, standstills = _moved(settings, known if run == known.run else None, checks, step)
     restarts: Restarts = known.restarts
@@ -64,7 +64,7 @@ def make(installed: Installed, store: Store) -> Tuple[Round, List[Check]]:
 
         checks, restarts, actions = restart_what_is_down(installed, store, restarts, checks, now, attempts, remember)
     checks = [_covered(settings, check) for check in (*checks, *attempts.rows())]
-    did = [one_line(settings.covered(text), LONGEST) for text in (*mended, *actions)]
+    did = [one_line(settings.covered(text), LONGEST) for text in (*recovered, *actions)]
     remarks = [*filter(None, [damage]), *did]
     alarms, message = (known.alarms, None) if quiet else _news(settings, known, checks, remarks, at, step)
     after = dataclasses.replace(
@@ -109,10 +109,10 @@ def _look(
 ) -> Tuple[str, List[Check], List[str]]:
     """Why this round is silent, empty when it is not; its rows; and what became of runs that were cut off."""
     quiet, unending = attempts.make("the lock", partial(silence.silence, store, now), NO_SILENCE)
-    beside, mended = [unending] if unending else [], []
+    beside, recovered = [unending] if unending else [], []
     if not quiet:
         try:
-            mended = repair.mend(installed, store)
+            recovered = repair.recover(installed, store)
         except Refusal as refusal:
             beside.append(repair.row(refusal))
         except Exception as error:
@@ -120,7 +120,7 @@ def _look(
     checks = ask_all(suite.questions(installed.settings.questions, store, known.full))
     if not quiet:  # whoever began meanwhile may be what was seen
         quiet, _ = attempts.make("the lock", partial(silence.silence, store, time.time()), NO_SILENCE)
-    return quiet, [*checks, *beside], mended
+    return quiet, [*checks, *beside], recovered
 
 
 def _ended(store: Store) -> str:

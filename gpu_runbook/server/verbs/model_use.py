@@ -80,11 +80,11 @@ def _live(request: Request, store: Store, say: Say) -> None:
     journal = Journal(store.journal(run))
     configs = {service: encode(config) for service, config in change.configs.items()}
     journal.begin(**holder, configs=configs, model=change.path)
-    _carry_out(store, journal, run, change)
+    _execute(store, journal, run, change)
     say(change.told(run))
 
 
-def _carry_out(store: Store, journal: Journal, run: str, change: ModelChange) -> None:
+def _execute(store: Store, journal: Journal, run: str, change: ModelChange) -> None:
     """First the choice, then what it leads to: after a cut, `point` alone finishes it."""
     try:
         _try_to_write(change, run)

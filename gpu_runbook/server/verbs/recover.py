@@ -32,5 +32,5 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 def _live(who: str, store: Store, engine: engines.Engine, batches: Tuple[BatchMarks, ...], say: Say) -> None:
     """Half an undoing is worse than none: who asked may be gone before it is done."""
-    held = lock.acquire(store, {"action": "mend", "who": who, "since": now(), "pid": os.getpid()})
-    say({"mended": recovery.cut_off_runs(store, engine, held, batches)})
+    held = lock.acquire(store, {"action": "recover", "who": who, "since": now(), "pid": os.getpid()})
+    say({"recovered": recovery.cut_off_runs(store, engine, held, batches)})

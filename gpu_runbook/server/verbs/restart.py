@@ -20,10 +20,10 @@ BACK = "fab rollback goes back to the release before; fab deploy --force makes t
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """As `process.run`, with a plan of one consumer whose change is restart or stop."""
-    return process.run(request, emit, carry_out)
+    return process.run(request, emit, execute)
 
 
-def carry_out(site: Site) -> Optional[End]:
+def execute(site: Site) -> Optional[End]:
     """The whole run, under its lock. What may happen on a server is in the End, never raised.
 
     None where it was not seen how the consumer is: whoever comes next brings the run to its end.

@@ -9,4 +9,4 @@ from gpu_runbook.server.run import process, rollout
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """As `process.run`."""
-    return process.run(request, emit, rollout.carry_out)
+    return process.run(request, emit, rollout.execute)

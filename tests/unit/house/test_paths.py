@@ -196,7 +196,7 @@ PLACES = (
         "root",
         SYSTEM,
         """rpc.detach._leave checks.gpu_support._ways checks.preflight.sessions checks.preflight._kills_user_processes
-        docker.containers.felled rpc.server._take_channel state.store.machine exposed.reach._is_disk
+        docker.containers.stopped_by_engine rpc.server._take_channel state.store.machine exposed.reach._is_disk
         exposed.reach._shows exposed.reach.directories exposed.reach.of_containers""",
     ),
 )

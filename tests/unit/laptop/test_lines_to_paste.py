@@ -106,7 +106,7 @@ PATHS = ["/azaion", "/azaion/models"]
 )
 def test_what_is_asked_of_root_puts_a_directory_of_hosts_yaml_right_or_is_not_shown(line: str, fits: bool) -> None:
     """A server says it, and `as root:` stands in front of it on the laptop's screen."""
-    assert setup._mends(line, PATHS) is fits
+    assert setup._is_for_root(line, PATHS) is fits
     done = Done((), (NotDone("a sentence", "any words", False), NotDone("it is missing", line, True)), ())
     if fits:
         setup._see_through(done, PATHS)
@@ -120,4 +120,4 @@ def test_every_line_of_our_own_for_root_is_one_of_those(tmp_path: Path) -> None:
     folders = [Directory(str(tmp_path), "7:8", 0o751), Directory(f"{tmp_path}/a", "7:8"), Directory(f"{tmp_path}/file")]
     lines = [lack.command for folder in folders for lack in directories.lacks(folder)]
     assert len(lines) == 4
-    assert all(setup._mends(line, [folder.path for folder in folders]) for line in lines)
+    assert all(setup._is_for_root(line, [folder.path for folder in folders]) for line in lines)

@@ -144,9 +144,9 @@ def test_another_container_in_its_place_is_drift(scene: Scene) -> None:
 
 def test_a_stop_that_was_meant_is_told_with_who_meant_it(scene: Scene) -> None:
     halted = {**scene.look.occupants, QUEUE: (occupant(scene, QUEUE, "r2", running=False),)}
-    meant = {QUEUE: IntendedStop("bob", "2026-04-20T09:30:00Z", "the disk is full")}
+    stop = {QUEUE: IntendedStop("bob", "2026-04-20T09:30:00Z", "the disk is full")}
     sentence = "bob stopped it on purpose at 2026-04-20 09:30 (the disk is full)"
-    assert found(scene.seeing(occupants=halted, stopped=meant)) == [(QUEUE, "stopped", sentence)]
+    assert found(scene.seeing(occupants=halted, stopped=stop)) == [(QUEUE, "stopped", sentence)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import gpu_runbook.server.docker.containers
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.container import create_command, labels
 from gpu_runbook.protocol.plan import Spec
-from gpu_runbook.server.docker.containers import felled, lives, occupant, policy_of
+from gpu_runbook.server.docker.containers import lives, occupant, policy_of, stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import Ours
 
@@ -138,7 +138,7 @@ def test_a_container_that_never_started_has_a_time_too() -> None:
         (0, "created", False),
     ],
 )
-def test_a_container_that_ended_while_its_engine_started_was_felled_by_it(
+def test_a_container_that_ended_while_its_engine_started_was_stopped_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, status: str, expected: bool
 ) -> None:
     """`after`: seconds since the engine made its socket."""
@@ -146,5 +146,5 @@ def test_a_container_that_ended_while_its_engine_started_was_felled_by_it(
     (tmp_path / "docker.sock").touch()
     ended = time.gmtime((tmp_path / "docker.sock").stat().st_ctime + after)
     container = inspected(Running=False, Status=status, FinishedAt=time.strftime("%Y-%m-%dT%H:%M:%S.5Z", ended))
-    assert felled(container, f"unix://{tmp_path}/docker.sock", grace=30) == expected
-    assert not felled(container, NOWHERE.address, grace=30)
+    assert stopped_by_engine(container, f"unix://{tmp_path}/docker.sock", grace=30) == expected
+    assert not stopped_by_engine(container, NOWHERE.address, grace=30)

@@ -80,7 +80,7 @@ def step(change: str, running: bool = True) -> ConsumerStep:
     return ConsumerStep(QUEUE, change, "1.0", Watch(), old=old, container=ID)
 
 
-def carried_out(store: Store, monkeypatch: pytest.MonkeyPatch, *steps: ConsumerStep) -> Any:
+def executed(store: Store, monkeypatch: pytest.MonkeyPatch, *steps: ConsumerStep) -> Any:
     """How a run ends, that would stop or start something only where it says so."""
     for name in ("_check_starting_point", "_refuse_runs"):
         monkeypatch.setattr(preconditions, name, lambda site: None)
@@ -93,8 +93,8 @@ def carried_out(store: Store, monkeypatch: pytest.MonkeyPatch, *steps: ConsumerS
     plan = Plan(run, action, "gpu-1", store.root, "", "ann", "laptop", "0", consumers=steps)
     book = SimpleNamespace(write=lambda *line, **fields: True)
     docker = SimpleNamespace(engine=Docker("unix:///x"))
-    carry_out = operate.carry_out if action in ("restart", "stop") else rollout.carry_out
-    return carry_out(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
+    execute = operate.execute if action in ("restart", "stop") else rollout.execute
+    return execute(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("change", ["restart", "replace"])
@@ -104,10 +104,10 @@ def test_nothing_is_stopped_that_could_not_be_started_again(
 ) -> None:
     disk(monkeypatch, **SAID[what])
     others = [] if change == "restart" else [step("none"), step("replace", running=False)]
-    end = carried_out(store, monkeypatch, *others, step(change))
+    end = executed(store, monkeypatch, *others, step(change))
     said = f"it could not be started again, as docker's own disk ({ROOT}) is {what}"
     assert (end.outcome, end.sentence) == ("refused", f"{QUEUE} was not stopped: {said}; nothing was changed")
-    assert end.hint == docker_disk.MEND
+    assert end.hint == docker_disk.REMEDY
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_a_stop_and_a_start_need_no_look_at_the_disk(
     store: Store, monkeypatch: pytest.MonkeyPatch, change: str, running: bool
 ) -> None:
     disk(monkeypatch, **FULL)
-    assert carried_out(store, monkeypatch, step(change, running)) == "carried out"
+    assert executed(store, monkeypatch, step(change, running)) == "carried out"
 
 
 @pytest.mark.parametrize("change", ["restart", "replace"])
 def test_on_a_disk_that_is_fine_it_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     disk(monkeypatch)
-    assert carried_out(store, monkeypatch, step(change)) == "carried out"
+    assert executed(store, monkeypatch, step(change)) == "carried out"
 
 
 @pytest.mark.parametrize("what", SAID)
@@ -141,7 +141,7 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
     monkeypatch.setattr(repair.engines, "find", lambda host: engine)
     occupant = dataclasses.replace(step("restart").old, release="r1")  # type: ignore[type-var]
     monkeypatch.setattr(repair, "occupants", lambda *asked: (occupant,))
-    monkeypatch.setattr(repair, "_carry_out", lambda *asked: "it was stopped")
+    monkeypatch.setattr(repair, "_execute", lambda *asked: "it was stopped")
     asked = SimpleNamespace(docker_host="")
     settings = Settings("gpu-1", store.root, 300, asked)  # type: ignore[arg-type]
     installed = Installed(settings, "0", "0", "2026-04-20T10:11:12Z", "ann", "laptop")

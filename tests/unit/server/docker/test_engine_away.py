@@ -170,14 +170,14 @@ def test_a_swap_that_cannot_be_undone_has_no_end_and_is_undone_by_whoever_comes_
     assert "and it is not undone yet: queue: docker" in found.sentence
 
     world.away_until = world.now
-    (sentence,) = mended(store, world)
+    (sentence,) = recovered(store, world)
     assert sentence == f"run {RUN} was cut off in its swap and undone: the server is as it was before"
     assert world.runs(OLD) and world.names[OLD] == "queue" and world.policies[OLD] == "always"
     assert journal.state(store, RUN).outcome == "rolled-back"
     assert world.most_at_once == 1
 
 
-def mended(store: Store, world: World) -> list[str]:
+def recovered(store: Store, world: World) -> list[str]:
     return recovery.cut_off_runs(store, world, -1, ())
 
 
@@ -189,7 +189,7 @@ def test_however_often_it_is_tried_the_journal_stays_as_long_as_it_is(store: Sto
     sizes = []
     for tries in range(1, 6):
         with pytest.raises(Refusal, match=f"run {RUN} was cut off and can neither be finished nor undone: ") as raised:
-            mended(store, world)
+            recovered(store, world)
         assert raised.value.kind == "person"
         assert f"fab deploy --supersede {RUN}" in raised.value.hint
         assert f"fab follow --close {RUN} --reason" in raised.value.hint
@@ -208,7 +208,7 @@ def test_a_run_that_cannot_be_finished_does_not_hide_what_it_was_undone_for(stor
     exchanged(here)
     here.journal.close()
     world.away_until = world.now
-    mended(store, world)
+    recovered(store, world)
     note = (Path(store.release(RUN)) / "failed.json").read_text()
     assert "queue could not be exchanged: docker start failed" in note
 
@@ -266,7 +266,7 @@ def test_one_that_was_told_to_stop_by_a_run_that_died_is_stopped_before_it_count
     here.docker.ensure_name(OLD, SWAP.old_parked)
     here.docker.ensure_name(NEW, "queue")
     here.journal.close()
-    mended(store, world)
+    recovered(store, world)
     after = [argv[1:] for _, argv in world.ran]
     assert after.index(["stop", "-t", "30", OLD]) < after.index(["start", OLD])
     assert world.runs(OLD)
@@ -379,9 +379,9 @@ def test_a_restart_that_was_not_seen_to_end_is_gone_on_with(store: Store, world:
     here.journal.close()
     assert not world.runs(OLD)
     with pytest.raises(Refusal, match="can neither be finished nor undone: docker start failed"):
-        mended(store, world)
+        recovered(store, world)
     world.away_until = world.now
-    assert mended(store, world) == [f"run {RUN} was cut off; queue runs again, unwatched"]
+    assert recovered(store, world) == [f"run {RUN} was cut off; queue runs again, unwatched"]
     assert world.runs(OLD)
 
 

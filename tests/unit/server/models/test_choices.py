@@ -362,7 +362,7 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
     assert (result["chosen"], result["not_dates"], result["configs"]) == (path("2026-03-02"), ["current"], points)
 
 
-def mended(store: Store) -> list[str]:
+def recovered(store: Store) -> list[str]:
     """By the next command; no engine is asked."""
     return recovery.cut_off_runs(store, Engine(f"unix://{store.root}/none.sock"), -1, ())
 
@@ -377,14 +377,14 @@ def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Stor
         Path(trained.root, f".config.yaml.{run}").write_text("left behind in the middle of writing it")
 
     cut(f"{RUN}9", encode(config))
-    assert mended(trained) == [f"run {RUN}9 was cut off; the model in force is as it was"]
+    assert recovered(trained) == [f"run {RUN}9 was cut off; the model in force is as it was"]
     assert Path(config.path).read_text() == f"model: {trained.root}/models/current/best.pt\n"
     choices.save(trained, chosen("a"))
     cut(f"{RUN}8", encode(config))
-    assert mended(trained) == [f"run {RUN}8 was cut off; the model in force is {path('a')}"]
+    assert recovered(trained) == [f"run {RUN}8 was cut off; the model in force is {path('a')}"]
     assert Path(config.path).read_text() == f'model: "{path("a")}"\n'
     assert [one.name for one in Path(trained.root).glob(".config*")] == []
     cut(f"{RUN}7", 7)
-    assert mended(trained) == [
+    assert recovered(trained) == [
         f"the journal of run {RUN}7 is damaged: {RUN}7.configs.q: a mapping was expected, not int"
     ]

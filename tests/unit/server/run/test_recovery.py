@@ -42,7 +42,7 @@ def docker(tmp_path: Path) -> Docker:
     return Docker(Engine(f"unix://{tmp_path}/none.sock"), Journal(str(tmp_path / "run.jsonl")), -1, ())
 
 
-def mended(store: Store, docker: Docker, except_run: str = "") -> list[str]:
+def recovered(store: Store, docker: Docker, except_run: str = "") -> list[str]:
     return recovery.cut_off_runs(store, docker.engine, docker.lock, (), except_run)
 
 
@@ -59,16 +59,16 @@ def cut_off(store: Store, *lines: tuple[str, dict[str, object]], run: str = RUN)
 
 def test_a_run_that_never_began_is_ended(store: Store, docker: Docker) -> None:
     cut_off(store)
-    (sentence,) = mended(store, docker)
+    (sentence,) = recovered(store, docker)
     assert sentence == f"run {RUN} was cut off before it began; nothing was changed"
     assert journal.state(store, RUN).outcome == "cancelled"
 
 
 def test_a_run_that_was_cut_off_before_its_swap_changed_nothing(store: Store, docker: Docker) -> None:
     cut_off(store, ("begin", {"plan": encode(PLAN)}))
-    (sentence,) = mended(store, docker)
+    (sentence,) = recovered(store, docker)
     assert sentence == f"run {RUN} was cut off before its swap; nothing was changed"
-    assert mended(store, docker) == []
+    assert recovered(store, docker) == []
 
 
 def test_what_a_run_without_a_swap_kept_is_removed_since_it_holds_passwords(store: Store, docker: Docker) -> None:
@@ -76,7 +76,7 @@ def test_what_a_run_without_a_swap_kept_is_removed_since_it_holds_passwords(stor
         Path(store.release(name, "q")).mkdir(parents=True)
         Path(store.release(name, "q"), "config.yaml").write_text("password: secret")
     cut_off(store, ("begin", {"plan": encode(PLAN)}))
-    mended(store, docker)
+    recovered(store, docker)
     assert listed(store.releases) == {OTHER}
 
 
@@ -84,7 +84,7 @@ def test_runs_that_ended_or_live_or_recover_themselves_are_left_alone(store: Sto
     cut_off(store, ("begin", {}), ("end", {"outcome": "done"}), run=A)
     living = Journal(store.journal(B))
     cut_off(store, run=C)
-    assert mended(store, docker, C) == []
+    assert recovered(store, docker, C) == []
     living.close()
     assert journal.state(store, C).state == "cut-off"
 
@@ -93,18 +93,18 @@ def test_a_damaged_journal_needs_a_person_once(store: Store, docker: Docker) -> 
     cut_off(store, ("begin", {"plan": {"id": 7}}), run=A)
     cut_off(store, ("begin", {"plan": encode(PLAN)}), ("swap", {"swap": {}}), run=B)
     cut_off(store, ("begin", {}), run=C)
-    sentences = mended(store, docker)
+    sentences = recovered(store, docker)
     assert [sentence.split(": ")[0] for sentence in sentences] == [
         f"the journal of run {run} is damaged" for run in (A, B, C)
     ]
     assert [journal.state(store, run).outcome for run in (A, B, C)] == ["needs-person"] * 3
-    assert mended(store, docker) == []
+    assert recovered(store, docker) == []
 
 
 def test_several_cut_runs_are_ended_oldest_first(store: Store, docker: Docker) -> None:
     for run in (B, A):
         cut_off(store, run=run)
-    assert [sentence.split()[1] for sentence in mended(store, docker)] == [A, B]
+    assert [sentence.split()[1] for sentence in recovered(store, docker)] == [A, B]
 
 
 def test_whoever_claims_first_decides(store: Store) -> None:

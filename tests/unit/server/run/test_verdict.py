@@ -15,12 +15,12 @@ SWAP = 100  # the next offset to read, at the swap
 
 def judged(*scenario: Observation, position: int | None = SWAP, measurable: bool = True) -> Verdict | None:
     """What the watch makes of a scenario: its first verdict, None when it would go on watching."""
-    vigil = WatchState(Watch(SETTLE, WINDOW), 0.0, 0.0, position, measurable)
+    state = WatchState(Watch(SETTLE, WINDOW), 0.0, 0.0, position, measurable)
     for seen in scenario:
-        found = verdict(vigil, seen)
+        found = verdict(state, seen)
         if found:
             return found
-        vigil = observe(vigil, seen)
+        state = observe(state, seen)
     return None
 
 

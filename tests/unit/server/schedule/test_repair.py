@@ -63,7 +63,7 @@ def cut_off(store: Store) -> None:
 
 def refused(installed: Installed, store: Store) -> Refusal:
     with pytest.raises(Refusal) as raised:
-        repair.mend(installed, store)
+        repair.recover(installed, store)
     return raised.value
 
 
@@ -85,7 +85,7 @@ def test_a_run_is_tried_three_times_an_hour_and_then_let_be(
     later = time.time() + restart_policy.HOUR + 1
     monkeypatch.setattr(repair.time, "time", lambda: later)
     world.away_until = 0.0
-    assert repair.mend(installed, store) == [
+    assert repair.recover(installed, store) == [
         f"run {RUN} was cut off in its swap and undone: the server is as it was before"
     ]
     assert world.runs(OLD)
@@ -182,5 +182,5 @@ def test_a_start_that_no_patience_helped_is_gone_on_with_by_the_next_round(
     run = journal.runs(store)[-1]
     assert journal.state(store, run).state == "cut-off"
     world.away_until = world.now
-    assert repair.mend(installed, store) == [f"run {run} was cut off; queue runs again, unwatched"]
+    assert repair.recover(installed, store) == [f"run {run} was cut off; queue runs again, unwatched"]
     assert world.runs(OLD)

@@ -89,7 +89,7 @@ def test_the_step_that_the_holder_is_at_is_named(store: Store) -> None:
 
 
 def test_a_holder_without_a_run_is_named_too(store: Store) -> None:
-    held = lock.acquire(store, {"action": "mend", "who": "ann", "since": "2026-04-20T10:11:12.000Z"})
+    held = lock.acquire(store, {"action": "recover", "who": "ann", "since": "2026-04-20T10:11:12.000Z"})
     with pytest.raises(Refusal) as caught:
         lock.acquire(store, {"who": "bob"})
     assert caught.value.message == "ann holds the lock of this server since 2026-04-20T10:11:12.000Z: mend"
