@@ -2,6 +2,7 @@
 
 - `laptop` never imports `server`, and `server` never `laptop`; `common` knows `protocol` alone, `protocol` nothing.
 - What travels to a server needs nothing but the standard library.
+- It names what it uses: whatever no name leads to stays at home.
 - A room leans on rooms of lower floors only: there is no circle.
 - A package has a docstring and nothing else.
 - No two classes of one name.
@@ -42,6 +43,7 @@ def complaints(folder: Path = FOLDER) -> Iterator[str]:
     """A sentence for each thing that is not as it should be."""
     yield from parts(folder)
     yield from foreign(folder)
+    yield from lookups(folder)
     yield from circles(folder)
     yield from packages(folder)
     yield from twins(folder)
@@ -61,6 +63,15 @@ def foreign(folder: Path) -> Iterator[str]:
             for line, module in _imported(file):
                 if module.split(".")[0] not in sys.stdlib_module_names | {PACKAGE}:
                     yield f"{file}:{line}: {module} is not in the standard library"
+
+
+def lookups(folder: Path) -> Iterator[str]:
+    """What finds something by a name that is made up at run time: of what travels only what is named comes along."""
+    for file in _files(folder):
+        if file.relative_to(folder).parts[0] in TRAVELS:
+            for node in ast.walk(_parsed(file.read_text())):
+                if isinstance(node, ast.Name) and node.id in ("globals", "locals", "vars", "eval"):
+                    yield f"{file}:{node.lineno}: {node.id} finds what no name leads to"
 
 
 def circles(folder: Path) -> Iterator[str]:

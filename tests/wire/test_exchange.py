@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, NeedsPerson, Refused
-from gpu_runbook.laptop.rpc import call
+from gpu_runbook.laptop.rpc import bundle, call
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Door
 from tests.wire.relay import Relay
-from tests.wire.sshd import USER, wait_until
+from tests.wire.sshd import USER, Entry, wait_until
 
 
 def gone(pid: int) -> bool:
@@ -156,3 +157,22 @@ def test_only_an_endless_call_may_say_more_than_the_memory_is_for(
     with pytest.raises(Defect, match="the answer is longer than"):
         ask(door, probe, {"do": "count", "to": 100})
     assert ask(door, probe, {"do": "count", "to": 100}, endless=True) == {"counted": 100}
+
+
+def test_a_python_that_was_built_without_bz2_is_sent_what_it_can_unpack(
+    gpu1: Entry, tmp_path: Path, probe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacks = "import sys\nclass No:\n def find_spec(s, name, *_):\n  if name == '_bz2': raise ModuleNotFoundError("
+    lacks += "\"No module named '_bz2'\")\nsys.meta_path.insert(0, No())\nexec(sys.argv[1])"
+    (tmp_path / "lacks.py").write_text(lacks)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {tmp_path}/lacks.py "$3"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(bundle, "TIGHT", 0)  # a short program, too, is packed by bz2
+    with Door(gpu1.but(python=str(python))) as door:
+        assert ask(door, probe, {"do": "count", "to": 3}) == {"counted": 3}
+        assert door.without_bz2
+        assert ask(door, probe, {"do": "count", "to": 4}) == {"counted": 4}
+    with Door(gpu1) as door:
+        assert ask(door, probe, {"do": "count", "to": 5}) == {"counted": 5}
+        assert not door.without_bz2

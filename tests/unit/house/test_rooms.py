@@ -48,6 +48,7 @@ def test_a_house_that_is_as_it_should_be_is_praised_by_silence(tmp_path: Path) -
         ("protocol__x", "from gpu_runbook import common\n", "protocol/x.py:1: protocol imports common"),
         ("server__x", "import yaml\n", "server/x.py:1: yaml is not in the standard library"),
         ("protocol__x", "from jinja2 import T\n", "protocol/x.py:1: jinja2.T is not in the standard library"),
+        ("server__x", "f = globals()['f']\n", "server/x.py:1: globals finds what no name leads to"),
         ("common__x", "from . import text\n", "common/x.py:1: ..text is not in the standard library"),
         (
             "server__docker__engine",

@@ -17,7 +17,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 
 def answer(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    result: dict[str, Any] = globals()["do_" + request["do"]](request, emit)
+    result: dict[str, Any] = DO[request["do"]](request, emit)
     return result
 
 
@@ -88,3 +88,18 @@ def do_unspeakable(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 def do_vanish(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     emit({"last": "words"})
     os._exit(3)
+
+
+DO = {
+    "count": do_count,
+    "sleep": do_sleep,
+    "family": do_family,
+    "cling": do_cling,
+    "talk": do_talk,
+    "detach": do_detach,
+    "print": do_print,
+    "refuse": do_refuse,
+    "crash": do_crash,
+    "unspeakable": do_unspeakable,
+    "vanish": do_vanish,
+}
