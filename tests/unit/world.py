@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose engine everybody finds, whose commands docker's are, and whose clock moves where one waits."""
     world = World()
     monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", world.run)
-    monkeypatch.setattr(gpu_runbook.server.docker.commands.time, "monotonic", lambda: world.now)
-    monkeypatch.setattr(gpu_runbook.server.docker.commands.time, "sleep", world.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(time, "sleep", world.sleep)
     monkeypatch.setattr(engines, "find", lambda address: world)
     return world

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from fabric.main import program
 from invoke.collection import Collection
-from invoke.parser import ParserContext
+from invoke.parser.context import ParserContext
 
 from docs import keys
 from docs.examples import EXAMPLES

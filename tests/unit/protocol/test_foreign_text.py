@@ -10,6 +10,7 @@ import struct
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from email.message import Message as Headers
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_runbook.common import command
 from gpu_runbook.common.command import Ended
 from gpu_runbook.laptop import sanitize
 from gpu_runbook.laptop.commands import models_text
@@ -44,6 +46,7 @@ from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_s
 from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker import pull as pulling
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.queue import stream
@@ -176,7 +179,7 @@ def a_pull(said: str, folder: Path) -> Any:
         yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pull.pull, "pull", failing)
+        patch.setattr(pulling, "pull", failing)
         return refused(lambda: pull._pull(Saying({}), "team/queue@sha256:00", None, lambda _: None))
 
 
@@ -188,7 +191,7 @@ def engines_error(said: str, folder: Path) -> Any:
 def a_process_on_a_gpu(said: str, folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "stuck", lambda: None)
-        patch.setattr(batch.command, "run", lambda *_: Ended((), 0, f"4194400, GPU-0, {said}", "", 0.0))
+        patch.setattr(command, "run", lambda *_: Ended((), 0, f"4194400, GPU-0, {said}", "", 0.0))
         return batch.check("training", TRAINING, Saying({"LiveRestoreEnabled": True}), [], gpus=1)
 
 
@@ -247,7 +250,7 @@ def a_drivers_complaint(said: str, folder: Path) -> Any:
 
 def a_disk(said: str, folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk.engine, "find", lambda *_: Saying({"DockerRootDir": said}))
+        patch.setattr(engines, "find", lambda *_: Saying({"DockerRootDir": said}))
         trouble = disk._docker_root("")
     out = f"size\n100 50 50 50% 1% {said}"
     ended = [disk.look("/data", lambda *_: Ended((), 0, out, "", 0.0)), disk.look("/data", lambda *_: complained(said))]
@@ -257,7 +260,7 @@ def a_disk(said: str, folder: Path) -> Any:
 def dockers_own_disk(said: str, folder: Path) -> Any:
     full = SimpleNamespace(f_flag=0, f_bfree=0, f_frsize=4096)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(docker_disk.os, "statvfs", lambda path: full)
+        patch.setattr(os, "statvfs", lambda path: full)
         return docker_disk.trouble(Saying({"DockerRootDir": said}))
 
 
@@ -267,7 +270,7 @@ def complained(said: str) -> Ended:
 
 def dockers_version(said: str, folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setup.engines, "find", lambda _: Saying({"Version": said}))
+        patch.setattr(engines, "find", lambda _: Saying({"Version": said}))
         return setup._engine("")[1]
 
 
@@ -323,7 +326,7 @@ def an_end_of_a_run(said: str, folder: Path) -> Any:
 
 
 def a_journal(said: str, folder: Path) -> Any:
-    told = [
+    told: list[dict[str, Any]] = [
         {"event": "command", "status": 1, "argv": ["docker", said], "said": said},
         {"event": "verdict", "service": said, "verdict": said, "reason": said},
         {"event": "pointed", "service": "q", "path": said, "before": said, "after": said},
@@ -348,7 +351,7 @@ def a_scan(said: str, folder: Path) -> Any:
         report = scan_reports.read(json.dumps(document).encode())
     except Misshapen as error:
         return str(error)
-    return scan_verdict.judge("queue scan", report, (), scan_reports.datetime.now(scan_reports.timezone.utc))
+    return scan_verdict.judge("queue scan", report, (), datetime.now(timezone.utc))
 
 
 def a_variable(said: str, folder: Path) -> Any:
@@ -359,8 +362,8 @@ def a_variable(said: str, folder: Path) -> Any:
         env, problems = read_env(file)
     except BadInput as error:
         return error.message
-    error = bad_input(str(file), [*problems, *env.warnings], "correct it")
-    lines = error.message.split("\n  ")
+    problem = bad_input(str(file), [*problems, *env.warnings], "correct it")
+    lines = problem.message.split("\n  ")
     assert len(lines) <= 52
     return lines
 

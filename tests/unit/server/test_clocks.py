@@ -19,6 +19,7 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.common.parallel import Question
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import Watch as WatchTerms
 from gpu_runbook.protocol.schedule import Channels, Installed, Program, Settings
@@ -35,14 +36,14 @@ from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels
 from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
-from gpu_runbook.server.schedule.state import State
-from gpu_runbook.server.schedule.waiting import LONGEST_PENDING
+from gpu_runbook.server.schedule.state import LONGEST_PENDING, State
 from gpu_runbook.server.state import journal, jsonfile, lock, new_run, pause
 from gpu_runbook.server.state.check_files import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.system import files
 from gpu_runbook.server.verbs import history as pasts
 from gpu_runbook.server.verbs import pause as pausing
 from tests.hostile.forms import RUN
@@ -322,7 +323,7 @@ def test_a_full_disk_leaves_the_newest_state_whatever_the_clock_says(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(states.files, "write", full)
+        patched.setattr(files, "write", full)
         rounds.made()
     assert rounds.state.rounds == 3
     rounds.made()
@@ -338,7 +339,7 @@ def test_a_round_that_hangs_is_told_by_a_clock_that_nobody_sets(rounds: Rounds, 
     os.close(held or 0)
     Path(place(rounds.store, LOCK)).write_text(json.dumps({"since": 0.0, "pid": 1}))
     held = os.open(place(rounds.store, LOCK), os.O_RDONLY)
-    assert main._taken(os.pread(held, 100, 0), clock.up) == 0.0, "an older version's is taken for new"
+    assert main._taken(held, clock.up) == 0.0, "an older version's is taken for new"
     os.close(held)
 
 
@@ -362,8 +363,8 @@ def test_a_container_that_started_ahead_of_the_clock_is_in_no_crash_loop(
 
 def test_what_has_lasted_since_ahead_of_the_clock_has_lasted_an_unknown_time() -> None:
     assert [humanize.span(seconds) for seconds in (-1, -59, -61, -YEAR)] == ["0 s", "0 s", *["an unknown time"] * 2]
-    file = offset.OffsetFile("/azaion/offset.yaml")
-    pursuit = offset.Pursuit("q", file, offset.StreamAddress("rabbit.lan", 5552, "annotations"), "")
+    file = OffsetFile("/azaion/offset.yaml")
+    pursuit = offset.Pursuit("q", file, StreamAddress("rabbit.lan", 5552, "annotations"), "")
     at = Position(5, BEGIN + YEAR)
     found = offset.judge_movement("q offset", pursuit, at, at, Bounds(0, 100), BEGIN)
     assert "unchanged for an unknown time" in found.sentence

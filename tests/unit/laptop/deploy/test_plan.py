@@ -11,7 +11,7 @@ import pytest
 from gpu_runbook.laptop.deploy import plan_text
 from gpu_runbook.laptop.deploy.plan import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.errors import Refused
-from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan
 from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
 
@@ -22,7 +22,8 @@ def planned(scene: Scene, *services: str, **more: Any) -> Plan:
 
 
 def changes(plan: Plan) -> dict[str, str]:
-    return {step.service: step.change for step in (*plan.consumers, *plan.batches)}
+    steps: list[ConsumerStep | BatchStep] = [*plan.consumers, *plan.batches]
+    return {step.service: step.change for step in steps}
 
 
 def reason(plan: Plan) -> str:

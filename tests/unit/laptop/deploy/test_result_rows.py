@@ -14,7 +14,7 @@ from gpu_runbook.server.run.verdict import Observation
 
 
 def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> dict[str, Any]:
-    known = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
+    known: dict[str, Any] = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
     last = encode(Observation(1.0, **(known | seen)))
     return {"event": "verdict", "service": "q", "before": before, "seen": last, "lines": 20, "failures": list(failures)}
 

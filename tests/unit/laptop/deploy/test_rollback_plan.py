@@ -12,6 +12,7 @@ from gpu_runbook.laptop.deploy import plan_text
 from gpu_runbook.laptop.deploy.plan import images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.inventory.model import Consumer
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.snapshot import BatchState
@@ -116,6 +117,7 @@ def test_settings_and_config_are_those_of_then_and_the_watch_is_that_of_today(sc
     step = planned(placed_as(scene, "r1", QUEUE, config=config), QUEUE, to="r1").consumers[0]
     assert (step.restart, step.config, step.config_from) == ("always", config, "r1")
     today = scene.inventory.services[QUEUE]
+    assert isinstance(today, Consumer)
     assert (step.stop_grace, step.watch.failure_text) == (today.stop_grace, today.watch.failure_text)
     without_config = planned(scene, QUEUE).consumers[0]
     assert (without_config.config, without_config.config_from) == (None, "")

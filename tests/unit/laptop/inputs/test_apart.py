@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -109,9 +110,9 @@ def test_whoever_gets_out_of_a_template_can_open_start_and_say_nothing(tmp_path:
         lambda: (tmp_path / "new").write_text("x"),
         socket.socket,
         lambda: subprocess.run(["true"]),
-        *(lambda stream=stream: os.fstat(stream) for stream in range(3)),
+        *(functools.partial(os.fstat, stream) for stream in range(3)),
     ]
-    done = apart.each([lambda work=work: outcome(work) for work in tries])
+    done = apart.each([functools.partial(outcome, work) for work in tries])
     assert done == ["OSError"] * len(tries)
     assert [*tmp_path.iterdir()] == [there]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -354,7 +355,11 @@ def test_a_secret_under_an_innocent_name_is_covered_and_was_not_before(value: st
 
 def test_what_chance_makes_is_hardly_ever_taken_for_a_word() -> None:
     chance = random.Random(1)  # noqa: S311  the same at every run
-    makers = [lambda: chance.randbytes(16).hex(), lambda: base64.b64encode(chance.randbytes(18)).decode()]
-    makers += [lambda size=size: base64.urlsafe_b64encode(chance.randbytes(size)).decode() for size in (9, 18)]
+    makers: list[Callable[[], str]] = [
+        lambda: chance.randbytes(16).hex(),
+        lambda: base64.b64encode(chance.randbytes(18)).decode(),
+        lambda: base64.urlsafe_b64encode(chance.randbytes(9)).decode(),
+        lambda: base64.urlsafe_b64encode(chance.randbytes(18)).decode(),
+    ]
     for make in makers:
         assert sum(is_plain(make()) for _ in range(10_000)) <= 50

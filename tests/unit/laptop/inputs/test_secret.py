@@ -7,6 +7,7 @@ import copy
 import json
 import pickle
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from urllib.parse import quote, quote_plus
 
@@ -57,7 +58,7 @@ def test_a_secret_gets_into_no_json_and_no_pickle_by_accident() -> None:
         asdict(Holder(Secret("hunter22")))
 
 
-WRITERS = [
+WRITERS: list[Callable[[str], str]] = [
     str,
     repr,
     json.dumps,

@@ -76,7 +76,7 @@ def test_it_is_json_and_every_kind_of_entry_has_a_name_of_its_own(hosts: Path) -
     _, (kind, entries) = json.loads(kept(hosts).read_bytes()[64:])
     assert (kind, entries["path"], entries["hosts"]["gpu-1"][1]["port"]) == ("Inventory", ["Path", str(hosts)], 22)
 
-    def below(shape: type) -> list[type]:
+    def below(shape: type[Strict]) -> list[type[Strict]]:
         return [shape, *(inner for one in shape.__subclasses__() for inner in below(one))]
 
     assert len(below(Strict)) == len(cache._kinds())

@@ -138,7 +138,12 @@ def test_it_is_made_anew_when_anything_is_another(folder: Path, monkeypatch: pyt
     another_process()
     made: list[str] = []
     packed = bundle._packed
-    monkeypatch.setattr(bundle, "_packed", lambda *given: made.append("") or packed(*given))
+
+    def noted(bootstrap: str, modules: dict[str, str], packer: str) -> bytes:
+        made.append(packer)
+        return packed(bootstrap, modules, packer)
+
+    monkeypatch.setattr(bundle, "_packed", noted)
     again = bundle.pack("ping", {}, "zlib")
     assert made and (again == first) == (change != "a file")
 

@@ -102,7 +102,7 @@ def test_short_names_change_nothing_but_the_names_of_variables(file: Path) -> No
     here, there = ast.parse(source), ast.parse(minify.with_short_names(source))
     outside = {name for name, symbol in symbols(source) if symbol.is_global()} | {*dir(builtins)}
     for old, new in zip(ast.walk(here), ast.walk(there), strict=True):
-        if isinstance(old, ast.arg) and old.arg == "self":
+        if isinstance(old, ast.arg) and isinstance(new, ast.arg) and old.arg == "self":
             old.arg = new.arg  # that it is so wherever it is named, the pairs tell
         assert alone(old) == alone(new)
         if not isinstance(old, ast.FunctionDef):

@@ -15,6 +15,7 @@ from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.system.processes import container_of
 
 NOWHERE = Engine("unix:///nowhere")
 MARKS = BatchMarks("training", "training", image="team/training")
@@ -140,7 +141,7 @@ def test_a_run_is_told_while_it_works(one: dict[str, Any], told: bool) -> None:
 
 
 def test_a_process_that_is_gone_belongs_to_no_container() -> None:
-    assert batch.container_of(4194400) == ""
+    assert container_of(4194400) == ""
 
 
 def test_checkpoints_that_cannot_be_seen_are_said_and_do_no_harm(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gpu_runbook.protocol.health import Expected
 from gpu_runbook.server.checks import container, disk, gpu
 from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.checks.gpu import BASIC, FAULTS
+from gpu_runbook.server.checks.hung_nvidia_smi import stuck
 from gpu_runbook.server.docker.engine import EngineError
 from gpu_runbook.server.queue.offset import Position
 from gpu_runbook.server.queue.stream import Bounds
@@ -152,12 +153,12 @@ def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp
     process(12, 900, "D", "cat", "cat")
     process(13, 900, "Z", ours)
     (tmp_path / "14").mkdir()  # ended between listing and reading
-    assert gpu.stuck(str(tmp_path)) is None
+    assert stuck(str(tmp_path)) is None
     process(20, 900, "S", ours)
-    assert gpu.stuck(str(tmp_path)) == 20
+    assert stuck(str(tmp_path)) == 20
     (tmp_path / "20" / "comm").write_text("other\n")
     process(21, 900, "D", "")
-    assert gpu.stuck(str(tmp_path)) == 21
+    assert stuck(str(tmp_path)) == 21
     check = gpu.check("GPU available", Expected(1), lambda argv, seconds: pytest.fail("asked"), str(tmp_path))
     assert (check.level, check.figures) == (CRITICAL, {"stuck": 21})
 
@@ -171,9 +172,9 @@ def test_what_a_container_or_another_user_calls_nvidia_smi_blocks_no_check(
     asked = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
     whose = {"user": os.getuid(), **foreign}
     made_process(tmp_path, 20, "nvidia-smi", stat=f"20 (a) {state} {'0 ' * 18}0 0", cmdline=asked, **whose)
-    assert gpu.stuck(str(tmp_path)) is None
+    assert stuck(str(tmp_path)) is None
     made_process(tmp_path, 21, "nvidia-smi", os.getuid(), stat=f"21 (a) {state} {'0 ' * 18}0 0", cmdline=asked)
-    assert gpu.stuck(str(tmp_path)) == 21
+    assert stuck(str(tmp_path)) == 21
 
 
 def test_one_that_ended_while_it_was_looked_at_hangs_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +182,7 @@ def test_one_that_ended_while_it_was_looked_at_hangs_no_more(tmp_path: Path, mon
     made_process(tmp_path, 20, "nvidia-smi", os.getuid(), stat=f"20 (a) D {'0 ' * 18}100 0")
     later = f"20 (a) D {'0 ' * 18}200 0"
     monkeypatch.setattr(time, "sleep", lambda seconds: (tmp_path / "20" / "stat").write_text(later))
-    assert gpu.stuck(str(tmp_path)) is None
+    assert stuck(str(tmp_path)) is None
 
 
 def room(share: int = 10, inodes: int | None = 1, path: str = "/azaion", mounted_on: str = "/") -> disk.Room:

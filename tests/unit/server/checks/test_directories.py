@@ -10,7 +10,7 @@ import pytest
 
 from gpu_runbook.laptop.deploy import snapshot
 from gpu_runbook.laptop.inventory.entries import FolderEntry as Entry
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.setup import Directory, NotDone
 from gpu_runbook.server.checks import directories
 from gpu_runbook.server.state.store import find_store
@@ -122,13 +122,13 @@ def test_what_fails_in_the_doing_is_left_with_its_command(tmp_path: Path, monkey
 def test_a_root_that_cannot_be_written_is_left_to_root_once(tmp_path: Path, no_root: None) -> None:
     closed = tmp_path / "closed"
     store = find_store(str(closed), f"{closed}/state")
-    row = setup.Check("root", CRITICAL, f"{closed} is not writable for me")
+    row = Check("root", CRITICAL, f"{closed} is not writable for me")
     assert list(setup._unfit(row, store)) == []  # it is missing: that is said with the directories
     closed.mkdir()
     (left,) = setup._unfit(row, store)
     assert left == NotDone(row.sentence, f"chown {os.geteuid()}:{os.getegid()} {closed}", True)
     done: list[str] = []
-    setup._make_ours(store, [setup.Check("state", CRITICAL, "")], False, done)
+    setup._make_ours(store, [Check("state", CRITICAL, "")], False, done)
     assert (done, store.exists) == ([], False)
 
 

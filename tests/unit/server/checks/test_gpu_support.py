@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common import command
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN
 from gpu_runbook.server.checks import gpu_support, hung_nvidia_smi
@@ -26,7 +27,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, status: int | None, text: str) ->
         asked.append(argv)
         return Ended(tuple(argv), status, text, "", deadline)
 
-    monkeypatch.setattr(gpu_support.command, "run", run)
+    monkeypatch.setattr(command, "run", run)
     monkeypatch.setattr(gpu_support, "stuck", lambda: None)
     return asked
 
@@ -94,7 +95,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_docker_gives_gpus_by_a_runtime_by_devices_or_by_the_hook(bare: Path) -> None:
-    plain = {"Runtimes": {"runc": {}}, "CDISpecDirs": None, "DiscoveredDevices": None}
+    plain: dict[str, Any] = {"Runtimes": {"runc": {}}, "CDISpecDirs": None, "DiscoveredDevices": None}
     row = docker("docker GPU support", 2, engine(**plain))
     assert row.level == CRITICAL and "restart docker once no training runs" in row.hint
     assert docker("docker GPU support", 0, engine()).level == SKIPPED

@@ -14,6 +14,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
 from gpu_runbook.server.docker import disk as docker_disk
+from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.disk import trouble
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import preconditions, rollout
@@ -64,7 +65,7 @@ def test_a_disk_that_takes_what_a_start_writes_is_none(state: dict[str, int], mo
 
 def test_what_cannot_be_seen_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trouble(Away("unix:///x")) == ""
-    monkeypatch.setattr(docker_disk.os, "statvfs", lambda path: os.lstat("/nowhere"))
+    monkeypatch.setattr(os, "statvfs", lambda path: os.lstat("/nowhere"))
     assert trouble(Docker("unix:///x")) == ""
 
 
@@ -138,7 +139,7 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
         container=lambda one: {"Id": one, "State": state},
         get=lambda *asked, **more: {"DockerRootDir": ROOT},
     )
-    monkeypatch.setattr(repair.engines, "find", lambda host: engine)
+    monkeypatch.setattr(engines, "find", lambda host: engine)
     occupant = dataclasses.replace(step("restart").old, release="r1")  # type: ignore[type-var]
     monkeypatch.setattr(repair, "occupants", lambda *asked: (occupant,))
     monkeypatch.setattr(repair, "_execute", lambda *asked: "it was stopped")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-import gpu_runbook.server.docker.commands
 from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.deadlines import PATIENCE
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
@@ -88,7 +88,7 @@ def test_what_no_patience_helps_is_tried_no_longer(store: Store, world: World) -
     with pytest.raises(StepFailed, match="docker start failed: connection error") as raised:
         docker(store, world).ensure_started(NEW)
     assert not isinstance(raised.value, Final)
-    assert gpu_runbook.server.docker.commands.PATIENCE < world.now < gpu_runbook.server.docker.commands.PATIENCE + 10
+    assert PATIENCE < world.now < PATIENCE + 10
 
 
 def test_a_container_that_is_itself_at_fault_is_given_up_at_once(store: Store, world: World) -> None:
@@ -232,7 +232,7 @@ def test_one_that_cannot_be_killed_is_not_said_to_be_back(store: Store, world: W
     assert end.sentence.endswith(f"; and it could not be undone: queue: {left}")
     assert world.runs(OLD) and not world.runs(NEW)
     assert world.policies[OLD] == "always" and world.names[OLD] == "queue"
-    assert world.now > gpu_runbook.server.docker.commands.PATIENCE
+    assert world.now > PATIENCE
 
 
 def test_a_grace_that_is_longer_than_all_patience_leaves_nothing_unseen(store: Store, world: World) -> None:
@@ -250,7 +250,7 @@ def test_one_that_ends_while_it_is_watched_is_replaced_all_the_same(store: Store
 
 
 def test_one_that_ends_during_the_undoing_is_started_again(store: Store, world: World) -> None:
-    world.undying[OLD] = world.now + gpu_runbook.server.docker.commands.PATIENCE + 60
+    world.undying[OLD] = world.now + PATIENCE + 60
     end = exchanged(site(store, world))
     assert end and end.outcome == "rolled-back", end
     assert world.runs(OLD) and [at for at, argv in world.ran if argv[1:] == ["start", OLD]]

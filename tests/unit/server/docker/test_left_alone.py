@@ -39,6 +39,9 @@ IS_LEFT_ALONE = "the container .* is a run of training, by its .*: it is left al
 class Standing(Engine):
     """An engine with two containers, which counts what it is asked."""
 
+    asked: list[str]
+    dressed: dict[str, Any]
+
     def __init__(self, **dressed: Any) -> None:
         super().__init__("unix:///nowhere")
         object.__setattr__(self, "asked", [])
@@ -70,22 +73,22 @@ DRESSES = {
     "by its label": ("queue", {"job": "train"}, "team/queue"),
     "by its image": ("queue", {}, "team/training:current"),
 }
-VERBS: dict[str, Callable[[Docker], None]] = {
+STEP = ConsumerStep("queue", "restart", "1", Watch(), container=OLD, restart="always")
+PLAN = Plan(RUN, "restart", "gpu-1", "/nowhere", RUN, "ann", "laptop", "0.1.0", (STEP,))
+VERBS: dict[str, Callable[[Docker], object]] = {
     "stop": lambda docker: docker.ensure_stopped(OLD, 30),
     "start": lambda docker: docker.ensure_started(OLD),
     "rename": lambda docker: docker.ensure_name(OLD, "other"),
     "update": lambda docker: docker.ensure_restart(OLD, "always"),
     "rm": lambda docker: docker.ensure_gone(OLD),
-    "kill": lambda docker: docker.change(["docker", "kill", OLD], 1.0) and None,
-    "restart": lambda docker: docker.change(["docker", "restart", OLD], 1.0) and None,
-    "a later engine's": lambda docker: docker.change(["docker", "hush", OLD], 1.0) and None,
+    "kill": lambda docker: docker.change(["docker", "kill", OLD], 1.0),
+    "restart": lambda docker: docker.change(["docker", "restart", OLD], 1.0),
+    "a later engine's": lambda docker: docker.change(["docker", "hush", OLD], 1.0),
     "halt.stop": lambda docker: stop_start.stop(Store("/nowhere", "/nowhere/state"), docker, PLAN, STEP, ""),
     "halt.start": lambda docker: stop_start.start(docker, STEP),
     "forward": lambda docker: forward(SWAP, docker),
-    "back": lambda docker: back(dataclasses.replace(SWAP, new=GONE), docker) and None,
+    "back": lambda docker: back(dataclasses.replace(SWAP, new=GONE), docker),
 }
-STEP = ConsumerStep("queue", "restart", "1", Watch(), container=OLD, restart="always")
-PLAN = Plan(RUN, "restart", "gpu-1", "/nowhere", RUN, "ann", "laptop", "0.1.0", (STEP,))
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
 
     def note(argv: list[str], seconds: float, **more: Any) -> Ended:
         commands.append(argv)
-        return Ended(argv, 0, "", "", 0.1)
+        return Ended(tuple(argv), 0, "", "", 0.1)
 
     monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", note)
     yield commands
@@ -168,7 +171,7 @@ def test_nothing_is_asked_between_the_stop_and_the_start_of_a_swap(
 
     def note(argv: list[str], seconds: float, **more: Any) -> Ended:
         moments[argv[1]] = len(engine.asked)
-        return Ended(argv, 0, "", "", 0.1)
+        return Ended(tuple(argv), 0, "", "", 0.1)
 
     monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", note)
     forward(SWAP, doing)

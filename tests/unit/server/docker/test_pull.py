@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -55,8 +55,8 @@ def pulled(monkeypatch: pytest.MonkeyPatch) -> Any:
     return pull
 
 
-def _lines() -> Iterator[dict[str, Any]]:
-    return pulling.pull(Engine("unix:///nowhere"), IMAGE)  # type: ignore[return-value]
+def _lines() -> Generator[dict[str, Any]]:
+    yield from pulling.pull(Engine("unix:///nowhere"), IMAGE)
 
 
 def test_a_slow_pull_that_gets_on_is_waited_for(pulled: Any) -> None:

@@ -85,11 +85,13 @@ def copied(path: Path, store: Store) -> object:
 def pushed(path: Path, store: Store) -> object:
     entry = EnvFile("queue", str(path), {"A": "1"})
     found = env_file.compared(entry)
-    return env._stage([(entry, found)], {"queue": "A=1\n"}), env._keep(store, entry, found)
+    staged = env._stage([(entry, found)], {"queue": "A=1\n"})
+    env._keep(store, entry, found)
+    return staged
 
 
-def pointed(path: Path, store: Store) -> object:
-    return point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
+def pointed(path: Path, store: Store) -> None:
+    point(store, "run", {"queue": wanted(path).config or ConfigFile("")})
 
 
 def brought_back(path: Path, store: Store) -> object:
@@ -165,7 +167,8 @@ def test_a_folder_on_the_way_that_changes_all_the_time_leads_nowhere_else(root: 
     (root / "models").mkdir()
     (root / "models" / "canary").write_text("mine")
     (root / "evil").symlink_to(canary.parent)
-    until, seen = time.monotonic() + 0.3, set()
+    until = time.monotonic() + 0.3
+    seen: set[bytes | str | None] = set()
     with exchanged(root / "models", root / "evil"):
         while time.monotonic() < until:
             try:
@@ -203,7 +206,12 @@ def test_a_link_that_was_followed_is_asked_about_again_only_when_it_is_another(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(guarded, "_mounts", lambda: asked.append(1) or [WritableFolder(str(root), "container queue")])
+
+    def mounts() -> list[WritableFolder]:
+        asked.append(1)
+        return [WritableFolder(str(root), "container queue")]
+
+    monkeypatch.setattr(guarded, "_mounts", mounts)
     for _ in range(3):
         (tmp_path / "linked").symlink_to(root)
         for _ in range(3):
@@ -355,7 +363,8 @@ def test_what_was_set_aside_and_is_not_as_it_was_is_written_from_the_kept_copy(
         aside.chmod(0o666)
     else:
         aside.unlink()
-        TRICKS.get(trick, lambda path, canary: None)(aside, canary)
+        if trick in TRICKS:
+            TRICKS[trick](aside, canary)
     swap.put_config_back(taken)
     there = root / "config.yaml"
     assert not there.is_symlink() and there.stat().st_nlink == 1
@@ -396,7 +405,8 @@ def test_a_position_that_was_put_back_is_brought_to_where_it_was(
     assert path.read_text() == "offset: 100\n"
     (root / ".offset.yaml.run.before").unlink()
     path.unlink()
-    TRICKS.get(trick, lambda path, canary: None)(path, canary)
+    if trick in TRICKS:
+        TRICKS[trick](path, canary)
     replay.undo(staged, str(path), kept)
     assert (path.is_symlink(), path.read_text()) == (False, "offset: 160\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_the_socket_makes_a_container_root_and_read_only_is_no_help(
     source: str, writes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = {"/var/run/docker.sock": "/run/docker.sock", "/var/run": "/run"}
-    monkeypatch.setattr(reach.os.path, "realpath", lambda path: real.get(path, path))
+    monkeypatch.setattr(os.path, "realpath", lambda path: real.get(path, path))
     assert seen(Containers(one=bind(source, writes))) == [Reach("one", ROOT, f"docker's socket ({source})")]
 
 

@@ -83,14 +83,20 @@ def test_a_directory_is_unreadable(tmp_path: Path) -> None:
 def test_a_file_that_is_being_written_is_read_again(tmp_path: Path) -> None:
     file = written(tmp_path, "")
     stages = iter(["offset:", "offset: 12", "offset: 1234\n"])
-    path = Path(file.path)
-    assert offset.read(file, lambda seconds: bool(path.write_text(next(stages))) and None).value == 1234
+
+    def write_on(seconds: float) -> None:
+        Path(file.path).write_text(next(stages))
+
+    assert offset.read(file, write_on).value == 1234
 
 
 def test_a_number_without_an_end_of_line_has_to_stand_there_twice(tmp_path: Path) -> None:
     file = written(tmp_path, "offset: 12")
-    path = Path(file.path)
-    assert offset.read(file, lambda seconds: bool(path.write_text("offset: 1234\n")) and None).value == 1234
+
+    def write_on(seconds: float) -> None:
+        Path(file.path).write_text("offset: 1234\n")
+
+    assert offset.read(file, write_on).value == 1234
 
 
 def test_the_time_of_writing_comes_along(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def listed(folder: str) -> set[str]:
 def cut_off(store: Store, *lines: tuple[str, dict[str, object]], run: str = RUN) -> None:
     book = Journal(store.journal(run))
     for event, fields in lines:
-        book.write(event, **fields)
+        book.write(event, True, **fields)
     book.close()
 
 

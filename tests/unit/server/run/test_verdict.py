@@ -46,7 +46,7 @@ def outcome(found: Verdict | None) -> str | None:
     return found.outcome if found else None
 
 
-AWAY = {"broker": "connection refused", "backlog": None}
+AWAY: dict[str, Any] = {"broker": "connection refused", "backlog": None}
 MOVED = {"position": SWAP + 5}
 
 SCENARIOS: dict[str, tuple[list[Observation], str | None]] = {

@@ -114,9 +114,18 @@ def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     os.close(lock.acquire(store, {}))
     Path(place(store, "settings.json")).write_text(json.dumps(encode(_installed(store))))
     found = Server(store, docker, disk, clock)
-    ops = Channel(lambda message: message, lambda message: message, lambda message: found.told.append(message) or "ok")
+
+    def tell(message: Message) -> str:
+        found.told.append(message)
+        return "ok"
+
+    def beat(url: str, *_: object) -> str:
+        found.beats.append(url)
+        return "answered with status 200"
+
+    ops = Channel(lambda message: message, lambda message: message, tell)
     monkeypatch.setattr(channels, "of", lambda settings: {"ops": ops})
-    monkeypatch.setattr(webhook, "call", lambda url, *_: found.beats.append(url) or "answered with status 200")
+    monkeypatch.setattr(webhook, "call", beat)
     assert (found.round(), found.told, found.beats) == (0, [], [BEAT])
     found.dead()
     yield found

@@ -83,7 +83,7 @@ def test_a_run_is_tried_three_times_an_hour_and_then_let_be(
     assert len(world.ran) == ran and "(tried 3 times)" in late.message
     assert f"fab follow --close {RUN}" in late.hint
     later = time.time() + restart_policy.HOUR + 1
-    monkeypatch.setattr(repair.time, "time", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later)
     world.away_until = 0.0
     assert repair.recover(installed, store) == [
         f"run {RUN} was cut off in its swap and undone: the server is as it was before"
@@ -161,7 +161,8 @@ def dead(world: World) -> list[Check]:
 def test_a_start_that_failed_does_not_count_among_the_three_of_an_hour(
     store: Store, world: World, installed: Installed
 ) -> None:
-    checks, known = dead(world), {}
+    checks = dead(world)
+    known: restart_policy.Restarts = {}
     world.faults[OLD] = "no such device"
     for _ in range(5):
         rows, known, actions = round_of(installed, store, known, checks)

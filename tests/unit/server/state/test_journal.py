@@ -172,7 +172,7 @@ def test_a_run_that_was_cut_off_is_not_hidden_by_those_that_were_refused_because
     def run(name: str, **end: str) -> None:
         book = Journal(store.journal(name))
         for event, fields in (("begin", {}), *([("end", end)] if end else [])):
-            book.write(event, **fields)
+            book.write(event, True, **fields)
         book.close()
 
     def last() -> str:

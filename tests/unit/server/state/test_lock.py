@@ -208,7 +208,11 @@ def test_on_a_disk_that_takes_nothing_the_lock_holds_all_the_same(
 def test_a_lock_that_cannot_be_had_is_not_said_to_be_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for call in ("new ", "open ", "flock "):
         with monkeypatch.context() as patch:
-            Disk(patch).fail(lambda number, name, writes, call=call: name.startswith(call), errno.EIO)
+
+            def fails(number: int, name: str, writes: bool, call: str = call) -> bool:
+                return name.startswith(call)
+
+            Disk(patch).fail(fails, errno.EIO)
             if call == "new ":
                 Path(store.lock).unlink(missing_ok=True)
             with pytest.raises(Refusal, match="lock cannot be opened: Input/output error; nothing was changed") as said:

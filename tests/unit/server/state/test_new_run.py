@@ -37,7 +37,7 @@ def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: str, 
     run = new_id(store)
     book = Journal(store.journal(run))
     for event in events:
-        book.write(event, **fields)
+        book.write(event, True, **fields)
     book.close()
     return run
 
@@ -111,9 +111,10 @@ def test_a_run_on_the_server_sorts_behind_the_newest_whatever_became_of_that(
 def test_every_laptop_takes_the_same_way(tmp_path: Path, action: str) -> None:
 
     scene = deployed(tmp_path, "r2", "r1").seeing(newest="20270420-101112-ffff")
-    made = (scene.inventory, scene.resolved, scene.only("annotation-queue"), scene.look, order())
+    (service,) = scene.only("annotation-queue")
+    made = (scene.inventory, scene.resolved, [service], scene.look, order())
     if action == "restart":
-        plan = operation_plan(scene.inventory, scene.resolved, *made[2], scene.look, order(), "restart", "")
+        plan = operation_plan(scene.inventory, scene.resolved, service, scene.look, order(), "restart", "")
     else:
         plan = (deploy_plan if action == "deploy" else rollback_plan)(*made)
     assert plan.id[:-4] == "20270420-101113-" and len(plan.id) == LENGTH

@@ -22,8 +22,8 @@ SPEC = Spec(IMAGE, environment={"NAME": "größer"})
 QUEUE = Placed("consumer", "1.0", IMAGE, container=FIRST, spec=SPEC, offset_at_swap=7)
 
 
-def release(name: str, **more: str) -> Release:
-    return Release(name, "2026-04-20T10:11:12.000Z", "ann", "proven", {"annotation-queue": QUEUE}, **more)
+def release(name: str, left: str = "") -> Release:
+    return Release(name, "2026-04-20T10:11:12.000Z", "ann", "proven", {"annotation-queue": QUEUE}, left=left)
 
 
 KNOWN = Record(R3, (release(R3), release(R2, left=f"{RUN}9"), release(R1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import pwd
@@ -104,7 +105,7 @@ def test_where_nothing_can_be_locked_is_no_ground(tmp_path: Path, base: str, mon
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(state_making.fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     with pytest.raises(Refusal, match="takes no locks"):
         make(find_store(str(tmp_path), base))
 

@@ -10,11 +10,12 @@ import pytest
 
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, OffsetFile, Plan, Watch
+from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Plan, Watch
 from gpu_runbook.server.run import leftovers, recovery
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
-from gpu_runbook.server.state import journal
+from gpu_runbook.server.state import journal, lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
@@ -35,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(close.lock, "acquire", lambda store, holder: -1)  # each ends with a process of its own
+    monkeypatch.setattr(lock, "acquire", lambda store, holder: -1)  # each ends with a process of its own
     return placed(monkeypatch)
 
 

@@ -201,6 +201,7 @@ def test_scripts_get_an_object_for_each_line(scene: Scene) -> None:
     assert [json.loads(text) for text in following.lines("one", "one").splitlines()] == [line, line]
     once = Heard(scene, QUEUE, json=True)
     assert once.lines("one") == ""
+    assert isinstance(once.show, logs.ShowJson)
     assert [json.loads(text) for text in once.show.found] == [line]
 
 

@@ -84,6 +84,8 @@ def test_what_somebody_may_still_need_stays(stays: dict[str, Any]) -> None:
 class Standing(Engine):
     """An engine that knows nothing but containers of ours, and shows one of them in a training's clothes."""
 
+    shown: dict[str, Any]
+
     def __init__(self, **shown: Any) -> None:
         super().__init__("unix:///nowhere")
         object.__setattr__(self, "shown", shown)
