@@ -1,4 +1,4 @@
-"""The front door: which tasks there are, and under which names."""
+"""Which tasks there are, and under which names."""
 
 from invoke.collection import Collection
 
@@ -6,27 +6,29 @@ from tasks import (
     deploy,
     diff,
     env,
-    front,
     health,
     history,
     logs,
     models,
-    operate,
+    pause,
     preflight,
+    prune,
     report,
+    restart,
     sandbox,
     schedule,
     setup,
+    shared,
     status,
     training,
 )
 
-front.quiet_when_closed()
+shared.quiet_when_closed()
 namespace = Collection(
     *(setup.make, preflight.check),
     *(diff.show, deploy.deploy, deploy.rollback, deploy.follow),
     *(status.show, history.runs, history.show, logs.show, report.make),
-    *(operate.restart, operate.stop, operate.pause, operate.resume, operate.prune),
+    *(restart.restart, restart.stop, pause.pause, pause.resume, prune.prune),
     health.check,
 )
 namespace.add_collection(Collection.from_module(models), "models")

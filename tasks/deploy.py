@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.deploy.plan import Order
-    from gpu_runbook.laptop.ssh.session import Door
-    from tasks.visit import Visit
+    from gpu_runbook.laptop.ssh.session import Session
+
+    from .invocation import Invocation
 
 
 @task(
     help={
         "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
-        "service": front.SERVICE,
-        "hosts": front.HOSTS,
+        "service": shared.SERVICE,
+        "hosts": shared.HOSTS,
         "dry-run": "look, show the plan, and end",
         "force": "replace the container even if nothing differs; bypasses no check",
         "adopt": "replace a container this tool did not make, and keep it as the previous release",
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
         "supersede": "a run that can neither be finished nor undone: close it, and deploy all the same",
         "skip": "a row of the preflight to go past, such as 'training CI'; may be given again",
         "reason": "why, for the journal; with --skip",
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     },
     iterable=["skip"],
 )
-@front.guarded
+@shared.guarded
 def deploy(
     context: Any,
     tag: str | None = None,
@@ -49,29 +50,30 @@ def deploy(
 ) -> None:
     """Put the images of hosts.yaml on the servers; a release that fails its watch is rolled back by itself."""
     from gpu_runbook.laptop.deploy import preflight, workflow
-    from tasks.visit import Visit, given, order, run_id, tags_for
+
+    from .invocation import Invocation, given, order, run_id, tags_for
 
     unfinished = run_id("--supersede", supersede)
-    visit = Visit(context, hosts, service, json, purpose="deploy")
-    visit.warn()
-    tags = tags_for(visit.services, tag)
-    skips = preflight.skips(visit.inventory, visit.services, skip or [], given("--reason", reason))
+    invocation = Invocation(context, hosts, service, json, purpose="deploy")
+    invocation.warn()
+    tags = tags_for(invocation.services, tag)
+    skips = preflight.skips(invocation.inventory, invocation.services, skip or [], given("--reason", reason))
     wishes = {"force": force, "adopt": adopt, "undo_on_failure": not no_rollback, "supersede": unfinished}
     asked = order(tags, skips=skips, **wishes)
-    execute(visit, asked, workflow.deploy, dry_run, json)
+    execute(invocation, asked, workflow.deploy, dry_run, json)
 
 
 @task(
     help={
         "to": "the release to go to; without it the newest good one before what is in force",
-        "hosts": front.HOSTS,
+        "hosts": shared.HOSTS,
         "replay": "read again the messages that the release which is left has handled",
         "dry-run": "look, show the plan, and end",
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     }
 )
-@front.guarded
+@shared.guarded
 def rollback(
     context: Any,
     to: str | None = None,
@@ -83,11 +85,12 @@ def rollback(
 ) -> None:
     """Bring the previous release back: its images, its settings, its config."""
     from gpu_runbook.laptop.deploy import workflow
-    from tasks.visit import Visit, given, order
 
-    visit = Visit(context, hosts, None, json)
+    from .invocation import Invocation, given, order
+
+    invocation = Invocation(context, hosts, None, json)
     asked = order({}, to=given("--to", to) or "", replay=replay)
-    execute(visit, asked, workflow.rollback, dry_run, json)
+    execute(invocation, asked, workflow.rollback, dry_run, json)
 
 
 @task(
@@ -95,11 +98,11 @@ def rollback(
         "run": "the run's id; without it the newest",
         "close": "a run that can neither be finished nor undone: give it an end as it is, and do nothing else",
         "reason": "why, for whoever reads it; with --close",
-        "hosts": front.HOSTS,
-        "debug": front.DEBUG,
+        "hosts": shared.HOSTS,
+        "debug": shared.DEBUG,
     }
 )
-@front.guarded
+@shared.guarded
 def follow(
     context: Any,
     run: str | None = None,
@@ -111,27 +114,29 @@ def follow(
     """Come back to a run: what it has done, what it does, and how it ends."""
     from gpu_runbook.laptop.deploy import run as running
     from gpu_runbook.laptop.deploy import workflow
-    from tasks.visit import Visit, given
+
+    from .invocation import Invocation, given
 
     wanted, closing = given("--run", run) or "", _closing(run, close, reason)
-    visit = Visit(context, hosts, None, machine=False, purpose="ask")
-    for door in visit.doors():
+    invocation = Invocation(context, hosts, None, machine=False, purpose="ask")
+    for session in invocation.sessions():
         if closing:
-            _close(visit, door, *closing)
+            _close(invocation, session, *closing)
             continue
-        place = visit.resolved[door.host.name].host.place
-        with visit.screen.working(f"{door.host.name}: following") as passing:
+        place = invocation.resolved[session.host.name].host.place
+        with invocation.screen.working(f"{session.host.name}: following") as passing:
             lines: list[dict[str, Any]] = []
-            tell = workflow.teller(visit.screen, passing, door.host.name, lines.append)
-            ended = running.follow(door, place, wanted, tell)
-        visit.screen.say(ended.sentence, "green")
-        workflow.show_after(visit.inventory, door.host.name, lines, visit.screen)
+            tell = workflow.teller(invocation.screen, passing, session.host.name, lines.append)
+            ended = running.follow(session, place, wanted, tell)
+        invocation.screen.say(ended.sentence, "green")
+        workflow.show_after(invocation.inventory, session.host.name, lines, invocation.screen)
 
 
 def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[str, str] | None:
     """The run that is to be closed and why, None where one is to be followed. Raises BadInput."""
     from gpu_runbook.laptop.errors import BadInput
-    from tasks.visit import given, run_id
+
+    from .invocation import given, run_id
 
     wanted, why = run_id("--close", close), given("--reason", reason)
     if not wanted and why:
@@ -144,26 +149,29 @@ def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[st
     return (wanted, why) if wanted and why else None
 
 
-def _close(visit: Visit, door: Door, run: str, reason: str) -> None:
+def _close(invocation: Invocation, session: Session, run: str, reason: str) -> None:
     import getpass
 
     from gpu_runbook.laptop.deploy.recovery import closed
 
-    host = visit.resolved[door.host.name].host
-    for sentence in closed(door, visit.inventory, host, getpass.getuser(), run, reason, deploys=False):
-        visit.screen.say(f"{door.host.name}: {sentence}", "yellow")
+    host = invocation.resolved[session.host.name].host
+    for sentence in closed(session, invocation.inventory, host, getpass.getuser(), run, reason, deploys=False):
+        invocation.screen.say(f"{session.host.name}: {sentence}", "yellow")
 
 
-def execute(visit: Visit, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
+def execute(invocation: Invocation, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
     """One server after the other; the first failure ends it."""
     from gpu_runbook.laptop.deploy.workflow import Job
-    from tasks.visit import print_json
 
-    def change(door: Door) -> dict[str, Any]:
-        resolved = visit.resolved[door.host.name]
-        done: dict[str, Any] = job(door, Job(visit.inventory, resolved, visit.services, asked, dry_run), visit.screen)
+    from .invocation import print_json
+
+    def change(session: Session) -> dict[str, Any]:
+        resolved = invocation.resolved[session.host.name]
+        done: dict[str, Any] = job(
+            session, Job(invocation.inventory, resolved, invocation.services, asked, dry_run), invocation.screen
+        )
         return done
 
-    results = visit.change_each(change)
+    results = invocation.change_each(change)
     if json:
         print_json({"servers": results})

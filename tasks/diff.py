@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.laptop.ssh.session import Session
 
 
 @task(
     name="diff",
     help={
         "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
-        "service": front.SERVICE,
-        "hosts": front.HOSTS,
+        "service": shared.SERVICE,
+        "hosts": shared.HOSTS,
         "exit-status": "end with exit status 1 when there is any difference, or one that could not be seen",
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def show(
     context: Any,
     tag: str | None = None,
@@ -36,22 +36,23 @@ def show(
     """What a deploy would change now, and what is not as the record has it. Changes nothing."""
     from gpu_runbook.laptop.commands import diff
     from gpu_runbook.laptop.deploy import snapshot
-    from tasks.visit import Visit, order, print_json, tags_for
 
-    visit = Visit(context, hosts, service, json, purpose="preflight")
-    tags = tags_for(visit.services, tag)
+    from .invocation import Invocation, order, print_json, tags_for
+
+    invocation = Invocation(context, hosts, service, json, purpose="preflight")
+    tags = tags_for(invocation.services, tag)
     same = []
 
-    def ask(door: Door) -> dict[str, Any]:
-        resolved = visit.resolved[door.host.name]
-        look = snapshot.look(door, visit.inventory, resolved, visit.services, tags)
-        found = diff.compare(visit.inventory, resolved, visit.services, look, order(tags))
+    def ask(session: Session) -> dict[str, Any]:
+        resolved = invocation.resolved[session.host.name]
+        look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
+        found = diff.compare(invocation.inventory, resolved, invocation.services, look, order(tags))
         for text, style in diff.lines(found):
-            visit.screen.say(text, style)
+            invocation.screen.say(text, style)
         same.append(found.same)
         return diff.as_result(found)
 
-    results = visit.ask_each(ask)
+    results = invocation.ask_each(ask)
     if json:
         print_json({"servers": results})
     return int(exit_status and not all(same))

@@ -6,52 +6,56 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(name="history", help={"limit": "how many runs", "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
-@front.guarded
+@task(
+    name="history", help={"limit": "how many runs", "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
+)
+@shared.guarded
 def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """Who did what, when, from which image to which, how it ended, and how long the consumer was down."""
     from gpu_runbook.laptop.commands import history
-    from tasks.visit import Visit, print_json, whole_number
+
+    from .invocation import Invocation, print_json, whole_number
 
     most = whole_number("--limit", limit)
-    visit = Visit(context, hosts, None, json, purpose="ask")
+    invocation = Invocation(context, hosts, None, json, purpose="ask")
 
-    def ask(door: Door) -> dict[str, Any]:
-        pasts = history.of_server(door, visit.resolved[door.host.name].host.place, most)
-        for text, style in history.lines(door.host.name, pasts):
-            visit.screen.say(text, style)
-        return history.as_result(door.host.name, pasts)
+    def ask(session: Session) -> dict[str, Any]:
+        pasts = history.of_server(session, invocation.resolved[session.host.name].host.place, most)
+        for text, style in history.lines(session.host.name, pasts):
+            invocation.screen.say(text, style)
+        return history.as_result(session.host.name, pasts)
 
-    results = visit.ask_each(ask)
+    results = invocation.ask_each(ask)
     if json:
         print_json({"servers": results})
 
 
-@task(help={"run": "its id; without it the newest", "hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
-@front.guarded
+@task(help={"run": "its id; without it the newest", "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
+@shared.guarded
 def show(
     context: Any, run: str | None = None, hosts: str | None = None, json: bool = False, debug: bool = False
 ) -> None:
     """One run: every step of its journal with its time, and the docker commands as they were given."""
     from gpu_runbook.laptop.commands import history
-    from tasks.visit import Visit, given, print_json
 
-    visit, wanted = Visit(context, hosts, None, json, purpose="ask"), given("--run", run) or ""
+    from .invocation import Invocation, given, print_json
 
-    def ask(door: Door) -> dict[str, Any]:
-        past, journal = history.of_run(door, visit.resolved[door.host.name].host.place, wanted)
-        if len(visit.hosts) > 1:
-            visit.screen.say(f"{door.host.name}:", "bold")
+    invocation, wanted = Invocation(context, hosts, None, json, purpose="ask"), given("--run", run) or ""
+
+    def ask(session: Session) -> dict[str, Any]:
+        past, journal = history.of_run(session, invocation.resolved[session.host.name].host.place, wanted)
+        if len(invocation.hosts) > 1:
+            invocation.screen.say(f"{session.host.name}:", "bold")
         for text, style in history.shown(past, journal):
-            visit.screen.say(text, style)
-        return history.as_result(door.host.name, [past]) | {"journal": journal}
+            invocation.screen.say(text, style)
+        return history.as_result(session.host.name, [past]) | {"journal": journal}
 
-    results = visit.ask_each(ask)
+    results = invocation.ask_each(ask)
     if json:
         print_json({"servers": results})

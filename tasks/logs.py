@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front, optional
+from . import optional, shared
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.commands.logs import LogWish, Show
-    from gpu_runbook.laptop.ssh.session import Door
-    from tasks.visit import Visit
+    from gpu_runbook.laptop.ssh.session import Session
+
+    from .invocation import Invocation
 
 NEWEST = 100  # lines that are shown when nobody says how many
 YEAR = 365 * 86400  # seconds
@@ -27,12 +28,12 @@ optional.may_be_left_out("logs", "service")
         "follow": "go on, through restarts and deploys, until Ctrl-C",
         "tail": f"so many of the newest lines of each; {NEWEST} without it, or all with --since",
         "since": "only what came in the last 90s, 10m, 2h or 1d",
-        "hosts": front.HOSTS,
+        "hosts": shared.HOSTS,
         "json": "an object for each line; one per line of stdout when following",
-        "debug": front.DEBUG,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def show(
     context: Any,
     service: str | None = None,
@@ -45,16 +46,17 @@ def show(
 ) -> None:
     """What the containers of the services say, training runs too. Their lines are on stdout, ours on stderr."""
     from gpu_runbook.laptop.commands import logs
-    from tasks.visit import Visit, given, seconds, whole_number
+
+    from .invocation import Invocation, given, seconds, whole_number
 
     newest, back = given("--tail", tail), given("--since", since)
     lines = whole_number("--tail", newest) if newest else 0 if back else NEWEST
-    visit = Visit(context, hosts, optional.word(service), machine=True, purpose="ask")
-    wish = logs.LogWish(visit.services, lines, seconds("--since", back, YEAR) if back else 0, follow)
-    _until_closed(visit, wish, json)
+    invocation = Invocation(context, hosts, optional.word(service), machine=True, purpose="ask")
+    wish = logs.LogWish(invocation.services, lines, seconds("--since", back, YEAR) if back else 0, follow)
+    _until_closed(invocation, wish, json)
 
 
-def _until_closed(visit: Visit, wish: LogWish, json: bool) -> None:
+def _until_closed(invocation: Invocation, wish: LogWish, json: bool) -> None:
     """Show the logs; whoever has read enough of them, and closes the pipe or presses Ctrl-C, ends that quietly."""
     import os
     import sys
@@ -62,7 +64,7 @@ def _until_closed(visit: Visit, wish: LogWish, json: bool) -> None:
     from gpu_runbook.laptop.terminal import interrupts
 
     try:
-        _show(visit, wish, json)
+        _show(invocation, wish, json)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):  # what Python has not written yet would be refused at its end
@@ -73,32 +75,35 @@ def _until_closed(visit: Visit, wish: LogWish, json: bool) -> None:
         interrupts.heard = False
 
 
-def _show(visit: Visit, wish: LogWish, json: bool) -> None:
+def _show(invocation: Invocation, wish: LogWish, json: bool) -> None:
     import sys
 
     from gpu_runbook.laptop.commands import logs
     from gpu_runbook.laptop.errors import BadInput
-    from tasks.visit import print_json
 
-    if wish.follow and len(visit.hosts) > 1:
-        raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(visit.resolved)}")
+    from .invocation import print_json
+
+    if wish.follow and len(invocation.hosts) > 1:
+        raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(invocation.resolved)}")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a log may hold what the terminal has no sign for
 
-    def ask(door: Door) -> dict[str, Any]:
-        shown = _shower(visit, door.host.name, wish, json)
-        resolved = visit.resolved[door.host.name]
-        logs.of_server(door, visit.inventory, resolved, wish, logs.Hearer(door.host.name, resolved.hidden_here, shown))
+    def ask(session: Session) -> dict[str, Any]:
+        shown = _shower(invocation, session.host.name, wish, json)
+        resolved = invocation.resolved[session.host.name]
+        logs.of_server(
+            session, invocation.inventory, resolved, wish, logs.Hearer(session.host.name, resolved.hidden_here, shown)
+        )
         return {"lines": getattr(shown, "found", [])}
 
-    results = visit.ask_each(ask)
+    results = invocation.ask_each(ask)
     if json and not wish.follow:
         print_json({"servers": results})
 
 
-def _shower(visit: Visit, server: str, wish: LogWish, json: bool) -> Show:
+def _shower(invocation: Invocation, server: str, wish: LogWish, json: bool) -> Show:
     from gpu_runbook.laptop.commands import logs
 
     def say(text: str) -> None:
-        visit.screen.say(f"{server}: {text}", "dim")
+        invocation.screen.say(f"{server}: {text}", "dim")
 
     return (logs.ShowJson if json else logs.Show)(say, wish.services, wish.follow)

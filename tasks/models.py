@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.commands.models import ModelWish
-    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.laptop.ssh.session import Session
 
 DRY_RUN = "verify the model, say what would change, and end"
 
@@ -20,31 +20,32 @@ DRY_RUN = "verify the model, say what would change, and end"
     default=True,
     help={
         "verify": "read every byte of every model, and compare checksums",
-        "hosts": front.HOSTS,
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "hosts": shared.HOSTS,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def show(context: Any, verify: bool = False, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """The dated models on the servers: size, whether they are whole, which one is chosen."""
     from gpu_runbook.laptop.commands import models, models_text
     from gpu_runbook.protocol.models import ALL
-    from tasks.visit import Visit, print_json
 
-    visit = Visit(context, hosts, None, json, purpose="ask")
-    known = models.terms(visit.inventory)
+    from .invocation import Invocation, print_json
 
-    def ask(door: Door) -> dict[str, Any]:
-        server = door.host.name
-        place = visit.resolved[server].host.place
-        with visit.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
-            found = models.listed(door, place, known, ALL if verify else "", passing)
+    invocation = Invocation(context, hosts, None, json, purpose="ask")
+    known = models.terms(invocation.inventory)
+
+    def ask(session: Session) -> dict[str, Any]:
+        server = session.host.name
+        place = invocation.resolved[server].host.place
+        with invocation.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
+            found = models.listed(session, place, known, ALL if verify else "", passing)
         for text, style in models_text.lines(server, known.folder, found):
-            visit.screen.say(text, style)
+            invocation.screen.say(text, style)
         return models_text.as_result(server, known.folder, found)
 
-    results = visit.ask_each(ask)
+    results = invocation.ask_each(ask)
     if json:
         print_json({"servers": results})
 
@@ -55,12 +56,12 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
         "date": "the name of the model's directory, such as 2026-04-20",
         "dry-run": DRY_RUN,
         "force": "also a model that was written again since it was verified, and a config that was edited by hand",
-        "hosts": front.HOSTS,
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "hosts": shared.HOSTS,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def use(
     context: Any,
     date: str,
@@ -72,7 +73,8 @@ def use(
 ) -> None:
     """Verify a model and point the servers' configs at it; no container is restarted."""
     from gpu_runbook.laptop.commands.models import ModelWish
-    from tasks.visit import given
+
+    from .invocation import given
 
     _choose(context, ModelWish(given("DATE", date) or "", force, dry_run), hosts, json)
 
@@ -81,12 +83,12 @@ def use(
     help={
         "dry-run": DRY_RUN,
         "force": "also when the config was edited by hand",
-        "hosts": front.HOSTS,
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "hosts": shared.HOSTS,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     }
 )
-@front.guarded
+@shared.guarded
 def rollback(
     context: Any,
     hosts: str | None = None,
@@ -104,14 +106,17 @@ def rollback(
 def _choose(context: Any, wish: ModelWish, hosts: str | None, json: bool) -> None:
     """One server after the other; the first failure ends it."""
     from gpu_runbook.laptop.commands import models
-    from tasks.visit import Visit, print_json
 
-    visit = Visit(context, hosts, None, json, purpose="ask")
-    known = models.checked(visit.inventory, wish.date or None)
+    from .invocation import Invocation, print_json
 
-    def change(door: Door) -> dict[str, Any]:
-        return models.choose(door, visit.inventory, visit.resolved[door.host.name].host, known, wish, visit.screen)
+    invocation = Invocation(context, hosts, None, json, purpose="ask")
+    known = models.checked(invocation.inventory, wish.date or None)
 
-    results = visit.change_each(change)
+    def change(session: Session) -> dict[str, Any]:
+        return models.choose(
+            session, invocation.inventory, invocation.resolved[session.host.name].host, known, wish, invocation.screen
+        )
+
+    results = invocation.change_each(change)
     if json:
         print_json({"servers": results})

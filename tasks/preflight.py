@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING, Any
 from invoke.tasks import task
 
 from gpu_runbook.laptop.deploy import holds
-from tasks import front
+
+from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.laptop.ssh.session import Session
     from gpu_runbook.protocol.check import Check
-    from tasks.visit import Visit
+
+    from .invocation import Invocation
 
 
 @task(
     name="preflight",
     help={
         "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
-        "service": front.SERVICE,
-        "hosts": front.HOSTS,
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "service": shared.SERVICE,
+        "hosts": shared.HOSTS,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def check(
     context: Any,
     tag: str | None = None,
@@ -35,20 +37,20 @@ def check(
     debug: bool = False,
 ) -> int:
     """Go through the checklist before a deploy, and change nothing. Exit status 0, 1, 2 or 3."""
-    from tasks.visit import Visit, print_json, tags_for
+    from .invocation import Invocation, print_json, tags_for
 
-    visit = Visit(context, hosts, service, json, purpose="preflight")
-    visit.warn()
-    tags = tags_for(visit.services, tag)
+    invocation = Invocation(context, hosts, service, json, purpose="preflight")
+    invocation.warn()
+    tags = tags_for(invocation.services, tag)
 
-    def ask(door: Door) -> dict[str, Any]:
+    def ask(session: Session) -> dict[str, Any]:
         from gpu_runbook.laptop.commands.health import worst
         from gpu_runbook.protocol.codec import encode
 
-        rows = _rows(visit, door, tags)
+        rows = _rows(invocation, session, tags)
         return {"level": worst(row.level for row in rows), "rows": [encode(row) for row in rows]}
 
-    results = visit.ask_each(ask)
+    results = invocation.ask_each(ask)
     if json:
         print_json({"servers": results})
 
@@ -57,20 +59,20 @@ def check(
     return EXIT_STATUS[worst(result["level"] for result in results)]
 
 
-def _rows(visit: Visit, door: Door, tags: dict[str, str]) -> list[Check]:
+def _rows(invocation: Invocation, session: Session, tags: dict[str, str]) -> list[Check]:
     """What one server and the gates answer, shown as soon as it is known."""
     from gpu_runbook.laptop.deploy import preflight, snapshot
     from gpu_runbook.laptop.gates import ask as gating
     from gpu_runbook.protocol.check import CRITICAL
 
-    resolved = visit.resolved[door.host.name]
-    with visit.screen.working(f"{door.host.name}: looking", short=True):
-        look = snapshot.look(door, visit.inventory, resolved, visit.services, tags)
+    resolved = invocation.resolved[session.host.name]
+    with invocation.screen.working(f"{session.host.name}: looking", short=True):
+        look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
         known = gating.by_the_branch(gating.identities(look))
-        gates = gating.rows(visit.inventory, resolved, visit.services, tags, look, known)
-    gates += gating.absent(visit.inventory)
+        gates = gating.rows(invocation.inventory, resolved, invocation.services, tags, look, known)
+    gates += gating.absent(invocation.inventory)
     gates += holds.rows(look, CRITICAL)
-    rows = preflight.ordered([*gates, *look.rows, preflight.env_row(resolved, look)], visit.services)
-    visit.screen.say(f"{door.host.name}: before a deploy", "bold")
-    visit.screen.rows(rows)
+    rows = preflight.ordered([*gates, *look.rows, preflight.env_row(resolved, look)], invocation.services)
+    invocation.screen.say(f"{session.host.name}: before a deploy", "bold")
+    invocation.screen.rows(rows)
     return rows

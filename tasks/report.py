@@ -7,7 +7,8 @@ from typing import Any
 from invoke.tasks import task
 
 from gpu_runbook.laptop.rpc.requests import request_for
-from tasks import front
+
+from . import shared
 
 YEAR = 365 * 86400  # seconds
 
@@ -17,11 +18,11 @@ YEAR = 365 * 86400  # seconds
     help={
         "since": "how far back: 24h, 7d, 30d; 7d without it",
         "out": "the file; report.html without it",
-        "hosts": front.HOSTS,
-        "debug": front.DEBUG,
+        "hosts": shared.HOSTS,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def make(
     context: Any, since: str | None = None, out: str | None = None, hosts: str | None = None, debug: bool = False
 ) -> int:
@@ -30,19 +31,20 @@ def make(
 
     from gpu_runbook.laptop.errors import CannotConnect
     from gpu_runbook.laptop.report import collect
-    from tasks.visit import Visit, given, seconds
+
+    from .invocation import Invocation, given, seconds
 
     back, path = seconds("--since", given("--since", since) or "7d", YEAR), Path(given("--out", out) or "report.html")
     collect.writable(path)
-    visit = Visit(context, hosts, None, False, purpose="ask")
+    invocation = Invocation(context, hosts, None, False, purpose="ask")
     reports = []
-    for door in visit.doors():
-        resolved = visit.resolved[door.host.name]
-        request = request_for(visit.inventory, resolved.host, visit.services, resolved)
-        with visit.screen.working(f"{door.host.name}: asking what it saw", short=True):
-            reports.append(collect.of_server(door, resolved.host.place, request, back))
+    for session in invocation.sessions():
+        resolved = invocation.resolved[session.host.name]
+        request = request_for(invocation.inventory, resolved.host, invocation.services, resolved)
+        with invocation.screen.working(f"{session.host.name}: asking what it saw", short=True):
+            reports.append(collect.of_server(session, resolved.host.place, request, back))
     collect.write(path, reports)
-    visit.screen.say(f"{path.resolve()} ({path.stat().st_size / 1000:.0f} KB): {_what(reports)}", copyable=True)
+    invocation.screen.say(f"{path.resolve()} ({path.stat().st_size / 1000:.0f} KB): {_what(reports)}", copyable=True)
     return CannotConnect.exit_code if all(report.error for report in reports) else 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 
 @task(
@@ -15,7 +15,7 @@ from tasks import front
         "port-base": "the number that the sandbox's ports start from (default 24000)",
     }
 )
-@front.guarded
+@shared.guarded
 def up(context: Any, rtt: int = 0, port_base: int = 0) -> None:
     """Bring up a GPU server of real parts on this machine, or what is missing of it."""
     import sandbox
@@ -28,7 +28,7 @@ def up(context: Any, rtt: int = 0, port_base: int = 0) -> None:
 
 
 @task
-@front.guarded
+@shared.guarded
 def down(context: Any) -> None:
     """Take the sandbox down, with everything it started and wrote."""
     import sandbox
@@ -39,7 +39,7 @@ def down(context: Any) -> None:
 
 
 @task
-@front.guarded
+@shared.guarded
 def status(context: Any) -> None:
     """Say which parts of the sandbox run, where, and what to type next."""
     import sandbox

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.laptop.ssh.session import Session
 
 
 @task(
     name="setup",
     help={
-        "hosts": front.HOSTS,
+        "hosts": shared.HOSTS,
         "dry-run": "say what would be done, and end",
         "move-state": "take over the state from the folder that the containers name, and end",
         "forget-state": "give up the folder that the containers name, and end; they count as somebody else's then",
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     },
 )
-@front.guarded
+@shared.guarded
 def make(
     context: Any,
     hosts: str | None = None,
@@ -36,20 +36,23 @@ def make(
     """Make the directories that hosts.yaml lists, and log the servers' docker in to the registry. Removes nothing."""
     from gpu_runbook.laptop.commands import setup
     from gpu_runbook.laptop.deploy import state_move
-    from tasks.visit import Visit, print_json
+
+    from .invocation import Invocation, print_json
 
     state_move.one_at_most(move_state, forget_state, dry_run)
-    visit = Visit(context, hosts, None, json, purpose="preflight")
-    for resolved in visit.resolved.values():
-        setup.checked(visit.inventory, resolved)
+    invocation = Invocation(context, hosts, None, json, purpose="preflight")
+    for resolved in invocation.resolved.values():
+        setup.checked(invocation.inventory, resolved)
 
-    def change(door: Door) -> dict[str, Any]:
-        resolved = visit.resolved[door.host.name]
+    def change(session: Session) -> dict[str, Any]:
+        resolved = invocation.resolved[session.host.name]
         if move_state or forget_state:
             what = state_move.OTHER if move_state else state_move.FORGET
-            return state_move.move(door, visit.inventory, resolved, what, None if move_state else False, visit.screen)
-        return setup.set_up(door, visit.inventory, resolved, dry_run, visit.screen)
+            return state_move.move(
+                session, invocation.inventory, resolved, what, None if move_state else False, invocation.screen
+            )
+        return setup.set_up(session, invocation.inventory, resolved, dry_run, invocation.screen)
 
-    results = visit.change_each(change)
+    results = invocation.change_each(change)
     if json:
         print_json({"servers": results})

@@ -6,30 +6,33 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.ssh.session import Door
+    from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(name="status", help={"hosts": front.HOSTS, "json": front.JSON, "debug": front.DEBUG})
-@front.guarded
+@task(name="status", help={"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
+@shared.guarded
 def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """What runs, from which release, how it does, which run is under way, and what training runs from."""
     from gpu_runbook.laptop.commands import status
     from gpu_runbook.laptop.deploy import snapshot
-    from tasks.visit import Visit, print_json
 
-    visit = Visit(context, hosts, None, json)
+    from .invocation import Invocation, print_json
 
-    def ask(door: Door) -> dict[str, Any]:
-        with visit.screen.working(f"{door.host.name}: looking", short=True):
-            found = snapshot.status(door, visit.inventory, visit.resolved[door.host.name], visit.services)
-        for text, style in status.lines(door.host.name, found, visit.services):
-            visit.screen.say(text, style)
-        visit.screen.rows(status.rows(found))
-        return status.as_result(door.host.name, found, visit.services)
+    invocation = Invocation(context, hosts, None, json)
 
-    results = visit.ask_each(ask)
+    def ask(session: Session) -> dict[str, Any]:
+        with invocation.screen.working(f"{session.host.name}: looking", short=True):
+            found = snapshot.status(
+                session, invocation.inventory, invocation.resolved[session.host.name], invocation.services
+            )
+        for text, style in status.lines(session.host.name, found, invocation.services):
+            invocation.screen.say(text, style)
+        invocation.screen.rows(status.rows(found))
+        return status.as_result(session.host.name, found, invocation.services)
+
+    results = invocation.ask_each(ask)
     if json:
         print_json({"servers": results})

@@ -6,20 +6,20 @@ from typing import Any
 
 from invoke.tasks import task
 
-from tasks import front
+from . import shared
 
 
 @task(
     help={
         "service": "the batch service; the only one without it",
-        "hosts": front.HOSTS,
+        "hosts": shared.HOSTS,
         "resume": "go on from the last checkpoint, whether or not one is seen",
         "fresh": "begin anew, though there is a checkpoint",
-        "json": front.JSON,
-        "debug": front.DEBUG,
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
     }
 )
-@front.guarded
+@shared.guarded
 def command(
     context: Any,
     service: str | None = None,
@@ -33,19 +33,20 @@ def command(
     from gpu_runbook.laptop.commands import training_command
     from gpu_runbook.laptop.errors import BadInput
     from gpu_runbook.laptop.terminal.screen import put
-    from tasks.visit import Visit, print_json
+
+    from .invocation import Invocation, print_json
 
     if resume and fresh:
         raise BadInput("--resume and --fresh contradict each other", "give one of them, or neither")
-    visit = Visit(context, hosts, service, machine=True, purpose="ask")
-    batch = training_command.chosen(visit.inventory, visit.services)
-    if len(visit.hosts) > 1:
-        raise BadInput("the command is for one server", f"say which with --hosts: {', '.join(visit.resolved)}")
-    for door in visit.doors():
-        resolved = visit.resolved[door.host.name]
-        found = training_command.of_server(door, visit.inventory, resolved, batch)
+    invocation = Invocation(context, hosts, service, machine=True, purpose="ask")
+    batch = training_command.chosen(invocation.inventory, invocation.services)
+    if len(invocation.hosts) > 1:
+        raise BadInput("the command is for one server", f"say which with --hosts: {', '.join(invocation.resolved)}")
+    for session in invocation.sessions():
+        resolved = invocation.resolved[session.host.name]
+        found = training_command.of_server(session, invocation.inventory, resolved, batch)
         wanted = True if resume else False if fresh else None
-        launch = training_command.launch(visit.inventory, resolved.host, batch, found, wanted)
+        launch = training_command.launch(invocation.inventory, resolved.host, batch, found, wanted)
         for line in training_command.lines(launch):
-            visit.screen.say(line)
+            invocation.screen.say(line)
         print_json(training_command.as_result(launch)) if json else put(launch.line)

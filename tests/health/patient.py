@@ -12,7 +12,7 @@ from typing import Any
 
 from gpu_runbook.laptop.commands.health import HealthReport, ask_health
 from gpu_runbook.laptop.inventory.model import Host
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
@@ -49,9 +49,9 @@ class Patient:
 
     def report(self, **changes: Any) -> HealthReport:
         """Ask over SSH, with some of the request changed."""
-        with Door(self._host) as door:
+        with Session(self._host) as session:
             request = dataclasses.replace(self.request, **changes)
-            return ask_health(door, request)
+            return ask_health(session, request)
 
     def row(self, name: str, **changes: Any) -> Check:
         return next(check for check in self.report(**changes).checks if check.name == name)

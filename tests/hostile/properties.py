@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from paramiko import SSHConfig
 
-from gpu_runbook.laptop.ssh.session import Door, DoorOptions
+from gpu_runbook.laptop.ssh.session import DoorOptions, Session
 from tests.unit.scene import Scene, deployed
 from tests.wire.sshd import Sshd
 
@@ -32,7 +32,7 @@ class Ground:
         self.folder = Path(tempfile.mkdtemp(prefix="hostile-"))
         self.scene: Scene = deployed(self.place("scene"), "r2", "r1")
         self._sshd: Sshd | None = None
-        self._door: Door | None = None
+        self._door: Session | None = None
 
     def place(self, name: str) -> Path:
         """An empty folder."""
@@ -41,7 +41,7 @@ class Ground:
         folder.mkdir()
         return folder
 
-    def speaks(self, said: bytes) -> Door:
+    def speaks(self, said: bytes) -> Session:
         """The door to a server whose every answer is `said`."""
         if self._door is None:
             # A bash that believes to be within another one spends no time on the start-up files of whoever tests.
@@ -50,7 +50,7 @@ class Ground:
             python.write_text(f"#!/bin/sh\nexec cat {self.folder}/said\n")
             python.chmod(0o755)
             # An ssh_config of its own: that of whoever tests plays no part.
-            self._door = Door(self._sshd.entry.but(python=str(python)), DoorOptions(ssh_config=SSHConfig()))
+            self._door = Session(self._sshd.entry.but(python=str(python)), DoorOptions(ssh_config=SSHConfig()))
         (self.folder / "said").write_bytes(said)
         return self._door
 

@@ -37,7 +37,7 @@ from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.schedule import client, timeline
 from gpu_runbook.laptop.schedule import text as showing
 from gpu_runbook.laptop.schedule.settings import settings_for
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import spool
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import Check
@@ -61,7 +61,7 @@ from tests.hostile.kept import IMAGE, LINES
 from tests.hostile.properties import Ground, Property
 from tests.unit.scene import Scene, deployed, order
 
-Hears = Callable[[Door, Scene, Screen], Any]
+Hears = Callable[[Session, Scene, Screen], Any]
 Message = dict[str, Any]
 
 PLACE = {"root": "/azaion", "state": ""}
@@ -79,146 +79,146 @@ FETCHING: list[Message] = [
 ]
 
 
-def looks(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = snapshot.look(door, scene.inventory, scene.resolved, scene.services, order().tags)
+def looks(session: Session, scene: Scene, screen: Screen) -> Any:
+    found = snapshot.look(session, scene.inventory, scene.resolved, scene.services, order().tags)
     for text, style in status.lines("gpu-1", found, scene.services):
         screen.say(text, style)
     return status.as_result("gpu-1", found, scene.services)
 
 
-def deploys(door: Door, scene: Scene, screen: Screen) -> Any:
-    return workflow.deploy(door, _job(scene), screen)
+def deploys(session: Session, scene: Scene, screen: Screen) -> Any:
+    return workflow.deploy(session, _job(scene), screen)
 
 
-def rolls_back(door: Door, scene: Scene, screen: Screen) -> Any:
-    return workflow.rollback(door, _job(scene), screen)
+def rolls_back(session: Session, scene: Scene, screen: Screen) -> Any:
+    return workflow.rollback(session, _job(scene), screen)
 
 
 def _job(scene: Scene) -> Job:
     return Job(scene.inventory, scene.resolved, scene.services, order(), dry_run=True)
 
 
-def is_well(door: Door, scene: Scene, screen: Screen) -> Any:
+def is_well(session: Session, scene: Scene, screen: Screen) -> Any:
     asked = request_for(scene.inventory, scene.resolved.host, scene.services, scene.resolved)
-    report = health.of_server(door, asked)
+    report = health.of_server(session, asked)
     health_text.show_report(report, screen)
     return json.loads(health_text.as_json([report]))
 
 
-def follows(door: Door, scene: Scene, screen: Screen) -> Any:
-    ended = run.follow(door, PLACE, RUN, workflow.teller(screen, screen.say, "gpu-1"))
+def follows(session: Session, scene: Scene, screen: Screen) -> Any:
+    ended = run.follow(session, PLACE, RUN, workflow.teller(screen, screen.say, "gpu-1"))
     screen.say(ended.sentence)
     return dataclasses.asdict(ended)
 
 
-def fetches(door: Door, scene: Scene, screen: Screen) -> Any:
-    return workflow._fetch(door, _job(scene), [IMAGE], screen)
+def fetches(session: Session, scene: Scene, screen: Screen) -> Any:
+    return workflow._fetch(session, _job(scene), [IMAGE], screen)
 
 
-def recovers(door: Door, scene: Scene, screen: Screen) -> Any:
-    for sentence in recovery.recovered(door, scene.inventory, scene.resolved.host, "ann", RUN):
+def recovers(session: Session, scene: Scene, screen: Screen) -> Any:
+    for sentence in recovery.recovered(session, scene.inventory, scene.resolved.host, "ann", RUN):
         screen.say(sentence)
 
 
-def lists(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = models.listed(door, PLACE, models.ModelTerms("/azaion/models", "best.pt", {}), "", screen.say)
+def lists(session: Session, scene: Scene, screen: Screen) -> Any:
+    found = models.listed(session, PLACE, models.ModelTerms("/azaion/models", "best.pt", {}), "", screen.say)
     for text, style in models_text.lines("gpu-1", "/azaion/models", found):
         screen.say(text, style)
     return models_text.as_result("gpu-1", "/azaion/models", found)
 
 
-def chooses(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = models._ask(door, {})
+def chooses(session: Session, scene: Scene, screen: Screen) -> Any:
+    answer = models._ask(session, {})
     for text, style in models_text.told("gpu-1", MODEL, answer, dry_run=False):
         screen.say(text, style)
     return answer
 
 
-def prunes(door: Door, scene: Scene, screen: Screen) -> Any:
-    return prune.prune(door, scene.inventory, scene.resolved.host, 3, True, screen)
+def prunes(session: Session, scene: Scene, screen: Screen) -> Any:
+    return prune.prune(session, scene.inventory, scene.resolved.host, 3, True, screen)
 
 
-def removes(door: Door, scene: Scene, screen: Screen) -> Any:
-    return prune._removed(door, {"agreed": []})
+def removes(session: Session, scene: Scene, screen: Screen) -> Any:
+    return prune._removed(session, {"agreed": []})
 
 
-def tells_what_was(door: Door, scene: Scene, screen: Screen) -> Any:
-    pasts = history.of_server(door, PLACE, 10)
+def tells_what_was(session: Session, scene: Scene, screen: Screen) -> Any:
+    pasts = history.of_server(session, PLACE, 10)
     for text, style in history.lines("gpu-1", pasts):
         screen.say(text, style)
     return history.as_result("gpu-1", pasts)
 
 
-def shows_a_run(door: Door, scene: Scene, screen: Screen) -> Any:
-    past, journal = history.of_run(door, PLACE, RUN)
+def shows_a_run(session: Session, scene: Scene, screen: Screen) -> Any:
+    past, journal = history.of_run(session, PLACE, RUN)
     for text, style in history.shown(past, journal):
         screen.say(text, style)
     return journal
 
 
-def reads_logs(door: Door, scene: Scene, screen: Screen) -> Any:
+def reads_logs(session: Session, scene: Scene, screen: Screen) -> Any:
     wish = logs.LogWish(scene.services, 10, 0, False)
     shown = logs.ShowJson(screen.say, scene.services, False)
-    logs.of_server(door, scene.inventory, scene.resolved, wish, logs.Hearer("gpu-1", (), shown))
+    logs.of_server(session, scene.inventory, scene.resolved, wish, logs.Hearer("gpu-1", (), shown))
     return json.loads("".join(spool.pieces({"lines": shown.found})))
 
 
-def starts_training(door: Door, scene: Scene, screen: Screen) -> Any:
+def starts_training(session: Session, scene: Scene, screen: Screen) -> Any:
     service = training_command.chosen(scene.inventory, scene.services)
-    found = training_command.of_server(door, scene.inventory, scene.resolved, service)
+    found = training_command.of_server(session, scene.inventory, scene.resolved, service)
     launch = training_command.launch(scene.inventory, scene.resolved.host, service, found, None)
     assert shlex.split(launch.line) == list(launch.command)
     return training_command.as_result(launch)
 
 
-def sets_up(door: Door, scene: Scene, screen: Screen) -> Any:
-    return setup.set_up(door, scene.inventory, scene.resolved, False, screen)
+def sets_up(session: Session, scene: Scene, screen: Screen) -> Any:
+    return setup.set_up(session, scene.inventory, scene.resolved, False, screen)
 
 
-def moves_the_state(door: Door, scene: Scene, screen: Screen) -> Any:
-    return state_move.move(door, scene.inventory, scene.resolved, state_move.OTHER, False, screen)
+def moves_the_state(session: Session, scene: Scene, screen: Screen) -> Any:
+    return state_move.move(session, scene.inventory, scene.resolved, state_move.OTHER, False, screen)
 
 
-def compares_files(door: Door, scene: Scene, screen: Screen) -> Any:
-    found = env.compared(door, scene.resolved.host, [])
+def compares_files(session: Session, scene: Scene, screen: Screen) -> Any:
+    found = env.compared(session, scene.resolved.host, [])
     for text, style in env.lines("gpu-1", found, []):
         screen.say(text, style)
     return env.as_result("gpu-1", found)
 
 
-def pauses(door: Door, scene: Scene, screen: Screen) -> Any:
-    return pause.pause(door, scene.resolved.host, 60, "")
+def pauses(session: Session, scene: Scene, screen: Screen) -> Any:
+    return pause.pause(session, scene.resolved.host, 60, "")
 
 
-def shows_the_schedule(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = client.show(door, scene.inventory, scene.resolved)
+def shows_the_schedule(session: Session, scene: Scene, screen: Screen) -> Any:
+    answer = client.show(session, scene.inventory, scene.resolved)
     screen.rows(showing.rows(answer))
     for text in showing.told(answer):
         screen.say(text)
     return answer | {"row": encode(answer["row"])}
 
 
-def schedules(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = client.install(door, settings_for(scene.inventory, scene.resolved))
+def schedules(session: Session, scene: Scene, screen: Screen) -> Any:
+    answer = client.install(session, settings_for(scene.inventory, scene.resolved))
     for text, style in showing.installed(answer, 0):
         screen.say(text, style)
     return answer
 
 
-def unschedules(door: Door, scene: Scene, screen: Screen) -> Any:
-    answer = client.remove(door, PLACE)
+def unschedules(session: Session, scene: Scene, screen: Screen) -> Any:
+    answer = client.remove(session, PLACE)
     screen.say(showing.removed(answer))
     return answer
 
 
-def tries_alerts(door: Door, scene: Scene, screen: Screen) -> Any:
-    rows = client.trial(door, settings_for(scene.inventory, scene.resolved))
+def tries_alerts(session: Session, scene: Scene, screen: Screen) -> Any:
+    rows = client.trial(session, settings_for(scene.inventory, scene.resolved))
     screen.rows(rows)
     return [encode(row) for row in rows]
 
 
-def tells_the_week(door: Door, scene: Scene, screen: Screen) -> Any:
-    seen = client.seen(door, PLACE, 3600, 5)
+def tells_the_week(session: Session, scene: Scene, screen: Screen) -> Any:
+    seen = client.seen(session, PLACE, 3600, 5)
     for text, style in timeline.lines("gpu-1", seen, 3600):
         screen.say(text, style)
     return timeline.as_result("gpu-1", seen)

@@ -21,7 +21,7 @@ from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inputs.template import read
 from gpu_runbook.laptop.inventory.model import Host, load_inventory
 from gpu_runbook.laptop.terminal import traceback
-from tasks import front
+from tasks import shared
 from tests.secrets.hunt import hunt_for
 from tests.secrets.story import fresh
 
@@ -190,7 +190,7 @@ def test_the_error_of_another_library_is_shown_by_its_kind_and_place(capsys: pyt
     assert len(errors) == 8
     assert sum(secret[:12] in f"{error!r}" for error in errors) >= 5  # by themselves they would say it
 
-    @front.guarded
+    @shared.guarded
     def task(json: bool, debug: bool) -> None:
         raise ValueError(secret) from errors.pop()
 

@@ -11,7 +11,7 @@ import pytest
 from paramiko import Transport
 
 from gpu_runbook.laptop.rpc import bundle
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from tests.wire.relay import Relay
 from tests.wire.sshd import Entry, Sshd, sshd_program, wait_until
 
@@ -32,8 +32,8 @@ def gpu1(sshd: Sshd) -> Entry:
 
 
 @pytest.fixture
-def door(gpu1: Entry) -> Iterator[Door]:
-    with Door(gpu1) as opened:
+def session(gpu1: Entry) -> Iterator[Session]:
+    with Session(gpu1) as opened:
         yield opened
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gpu_runbook.laptop.errors import CannotConnect, Defect, RunbookError
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from tests.wire.sshd import USER, Entry, Sshd
 
 Saying = Callable[[str], Entry]
@@ -32,8 +32,8 @@ def saying(gpu1: Entry, tmp_path: Path) -> Saying:
 
 
 def failure(entry: Entry, padding: int = 0) -> RunbookError:
-    with Door(entry) as door, pytest.raises(RunbookError) as raised:
-        ask(door, "ping", {"padding": "x" * padding})
+    with Session(entry) as session, pytest.raises(RunbookError) as raised:
+        ask(session, "ping", {"padding": "x" * padding})
     return raised.value
 
 
@@ -70,8 +70,8 @@ def test_an_endless_answer_is_given_up(saying: Saying) -> None:
 
 def test_control_characters_do_not_come_through(saying: Saying) -> None:
     entry = saying("""printf '\\036{"answer": {"\\\\u001b]0;": ["a\\\\u001b[2J\\\\u202eb\\\\ud800", 1]}}\\n'""")
-    with Door(entry) as door:
-        assert ask(door, "ping", {}) == {"\ufffd]0;": ["a\ufffd[2J\ufffdb\ufffd", 1]}
+    with Session(entry) as session:
+        assert ask(session, "ping", {}) == {"\ufffd]0;": ["a\ufffd[2J\ufffdb\ufffd", 1]}
 
 
 def test_control_characters_in_an_error_do_not_come_through(saying: Saying) -> None:
@@ -81,8 +81,8 @@ def test_control_characters_in_an_error_do_not_come_through(saying: Saying) -> N
 
 
 def test_what_a_login_shell_prints_before_is_no_harm(saying: Saying) -> None:
-    with Door(saying('echo Welcome to gpu-1; echo and beware >&2; exec python3 "$@"')) as door:
-        assert ask(door, "ping", {})["user"] == USER
+    with Session(saying('echo Welcome to gpu-1; echo and beware >&2; exec python3 "$@"')) as session:
+        assert ask(session, "ping", {})["user"] == USER
 
 
 def test_a_python_that_is_not_there_is_said(gpu1: Entry) -> None:

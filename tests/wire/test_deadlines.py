@@ -9,7 +9,7 @@ import pytest
 from gpu_runbook.laptop.errors import Defect, LostContact
 from gpu_runbook.laptop.rpc import call as exchange
 from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
-from gpu_runbook.laptop.ssh.session import Call, Door
+from gpu_runbook.laptop.ssh.session import Call, Session
 from tests.wire.test_answers import Saying, saying
 
 BEATS = "while :; do printf '\\036{\"beat\": 1}\\n'; sleep 0.01; done"
@@ -20,13 +20,16 @@ __all__ = ["saying"]  # a fixture
 
 
 def test_beats_are_no_answer(saying: Saying) -> None:
-    with Door(saying(BEATS)) as door, pytest.raises(LostContact, match=r"^gpu-1: no answer came within 0 s$"):
-        ask(door, "ping", {}, deadline=Deadline(0.2))
+    with Session(saying(BEATS)) as session, pytest.raises(LostContact, match=r"^gpu-1: no answer came within 0 s$"):
+        ask(session, "ping", {}, deadline=Deadline(0.2))
 
 
 def test_a_flood_of_beats_is_no_answer_either(saying: Saying) -> None:
-    with Door(saying(FLOOD)) as door, pytest.raises((LostContact, Defect), match=r"^gpu-1: (no answer|the answer)"):
-        ask(door, "logs", {}, endless=True, deadline=Deadline(0.5))
+    with (
+        Session(saying(FLOOD)) as session,
+        pytest.raises((LostContact, Defect), match=r"^gpu-1: (no answer|the answer)"),
+    ):
+        ask(session, "logs", {}, endless=True, deadline=Deadline(0.5))
 
 
 class Clock:
@@ -43,11 +46,11 @@ class Clock:
 def test_what_gets_on_may_take_longer_than_what_stands_still(saying: Saying, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "time", Clock(10))
     heard: list[object] = []
-    with Door(saying(SEEN)) as door, pytest.raises(LostContact, match=r"^gpu-1: no answer came within 17 min$"):
-        ask(door, "models", {}, heard.append, deadline=Deadline(1000, still=300))
+    with Session(saying(SEEN)) as session, pytest.raises(LostContact, match=r"^gpu-1: no answer came within 17 min$"):
+        ask(session, "models", {}, heard.append, deadline=Deadline(1000, still=300))
     assert len(heard) > 10
-    with Door(saying(BEATS)) as door, pytest.raises(LostContact, match=r"^gpu-1: nothing new came for 5 min$"):
-        ask(door, "models", {}, deadline=Deadline(1000, still=300))
+    with Session(saying(BEATS)) as session, pytest.raises(LostContact, match=r"^gpu-1: nothing new came for 5 min$"):
+        ask(session, "models", {}, deadline=Deadline(1000, still=300))
 
 
 def test_the_time_of_whoever_listens_is_not_the_servers(saying: Saying, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +62,8 @@ def test_the_time_of_whoever_listens_is_not_the_servers(saying: Saying, monkeypa
 
     monkeypatch.setattr(exchange, "time", clock)
     script = 'printf \'\\036{"event": {}}\\n\\036{"event": {}}\\n\'; printf \'\\036{"answer": {"a": 1}}\\n\''
-    with Door(saying(script)) as door:
-        assert ask(door, "logs", {}, listen, deadline=Deadline(300)) == {"a": 1}
+    with Session(saying(script)) as session:
+        assert ask(session, "logs", {}, listen, deadline=Deadline(300)) == {"a": 1}
 
 
 def test_a_complaint_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,8 +90,8 @@ def _never(channel: object, size: int) -> bytes:
 
 def test_an_answer_of_very_many_parts_is_given_up(saying: Saying, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "MOST_MESSAGES", 1000)
-    with Door(saying("yes '\x1e{\"event\": {}}'")) as door, pytest.raises(Defect, match="more than 1000 parts"):
-        ask(door, "ping", {})
+    with Session(saying("yes '\x1e{\"event\": {}}'")) as session, pytest.raises(Defect, match="more than 1000 parts"):
+        ask(session, "ping", {})
 
 
 def test_every_bound_is_one() -> None:

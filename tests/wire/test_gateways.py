@@ -9,7 +9,7 @@ import pytest
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from tests.wire.sshd import USER, Entry, Sshd, free_port
 
 PIPE = """\
@@ -39,23 +39,23 @@ def test_a_server_is_reached_through_its_gateways(sshd: Sshd, gpu1: Entry, home:
     config = "".join(f"Host {name}\n HostName 127.0.0.1\n Port {sshd.port}\n User {USER}\n" for name in names)
     (home / ".ssh" / "config").write_text(config)
     before = logins(sshd)
-    with Door(gpu1.but(gateway=",".join(names))) as door:
-        assert ask(door, "ping", {})["user"] == USER
+    with Session(gpu1.but(gateway=",".join(names))) as session:
+        assert ask(session, "ping", {})["user"] == USER
     assert logins(sshd) == before + hops + 1
 
 
 def test_gateways_are_passed_in_the_order_given(sshd: Sshd, gpu1: Entry, hop: str) -> None:
     unreachable = f"{USER}@127.0.0.1:{free_port()}"
-    with Door(gpu1.but(gateway=f"{hop},{unreachable}")) as door, pytest.raises(CannotConnect) as raised:
-        door.open()
+    with Session(gpu1.but(gateway=f"{hop},{unreachable}")) as session, pytest.raises(CannotConnect) as raised:
+        session.open()
     assert raised.value.message.startswith(f"gpu-1: gateway {unreachable}: its gateway 127.0.0.1 cannot reach")
 
 
 def test_a_gateway_that_ssh_config_names_is_used(sshd: Sshd, gpu1: Entry, home: Path, hop: str) -> None:
     (home / ".ssh" / "config").write_text(f"Host 127.0.0.*\n ProxyJump {hop}\n")
     before = logins(sshd)
-    with Door(gpu1) as door:
-        assert ask(door, "ping", {})["user"] == USER
+    with Session(gpu1) as session:
+        assert ask(session, "ping", {})["user"] == USER
     assert logins(sshd) == before + 2
 
 
@@ -64,8 +64,8 @@ def test_none_is_no_gateway(sshd: Sshd, gpu1: Entry, home: Path, hop: str, place
     jump = hop if place == "hosts.yaml" else "none"
     (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n ProxyJump {jump}\n")
     before = logins(sshd)
-    with Door(gpu1.but(gateway="none" if place == "hosts.yaml" else None)) as door:
-        door.open()
+    with Session(gpu1.but(gateway="none" if place == "hosts.yaml" else None)) as session:
+        session.open()
     assert logins(sshd) == before + 1
 
 
@@ -74,8 +74,8 @@ def test_a_gateway_whose_host_key_is_not_known_is_refused(
 ) -> None:
     (home / ".ssh" / "config").write_text("Host bastion\n HostName localhost\n")
     gateway = f"{USER}@bastion:{sshd.port}"
-    with Door(gpu1.but(gateway=gateway)) as door, pytest.raises(CannotConnect) as raised:
-        door.open()
+    with Session(gpu1.but(gateway=gateway)) as session, pytest.raises(CannotConnect) as raised:
+        session.open()
     assert raised.value.message.startswith(f"gpu-1: gateway {gateway}: the host key of [localhost]:{sshd.port} is not")
 
 
@@ -86,11 +86,11 @@ def test_a_proxy_command_carries_the_connection(sshd: Sshd, gpu1: Entry, home: P
     (home / ".ssh" / "config").write_text(
         f"Host 127.0.0.1\n {said} ProxyCommand {sys.executable} {tmp_path / 'pipe.py'} %p\n"
     )
-    with Door(gpu1.but(port=sshd.port)) as door:
-        assert ask(door, "ping", {})["user"] == USER
+    with Session(gpu1.but(port=sshd.port)) as session:
+        assert ask(session, "ping", {})["user"] == USER
 
 
 def test_a_proxy_command_that_fails_ends_in_a_sentence(gpu1: Entry, home: Path) -> None:
     (home / ".ssh" / "config").write_text("Host 127.0.0.1\n ProxyCommand false\n")
-    with Door(gpu1) as door, pytest.raises(CannotConnect, match=r"^gpu-1: "):
-        door.open()
+    with Session(gpu1) as session, pytest.raises(CannotConnect, match=r"^gpu-1: "):
+        session.open()

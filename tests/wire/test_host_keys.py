@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import CannotConnect
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from tests.wire.sshd import Entry, Sshd, keygen
 
 
 def refusal(entry: Entry) -> CannotConnect:
-    with Door(entry) as door, pytest.raises(CannotConnect) as raised:
-        door.open()
+    with Session(entry) as session, pytest.raises(CannotConnect) as raised:
+        session.open()
     return raised.value
 
 
@@ -40,15 +40,15 @@ def test_an_unknown_key_is_refused_with_its_fingerprint(sshd: Sshd, gpu1: Entry,
 def test_the_command_that_accepts_an_unknown_key_accepts_it(gpu1: Entry, tmp_path: Path) -> None:
     entry = gpu1.but(known_hosts=tmp_path / "it's new")
     follow(refusal(entry).hint)
-    with Door(entry) as door:
-        door.open()
+    with Session(entry) as session:
+        session.open()
 
 
 def test_without_a_file_of_its_own_a_server_is_looked_up_where_openssh_does(gpu1: Entry, home: Path) -> None:
     assert gpu1.known_hosts is not None
     (home / ".ssh" / "known_hosts").write_text(gpu1.known_hosts.read_text())
-    with Door(gpu1.but(known_hosts=None)) as door:
-        door.open()
+    with Session(gpu1.but(known_hosts=None)) as session:
+        session.open()
 
 
 def test_a_changed_key_is_refused_and_the_command_removes_the_old_one(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_a_changed_key_is_refused_and_the_command_removes_the_old_one(sshd: Sshd
 def test_a_server_known_by_another_kind_of_key_is_asked_for_that_one(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key('rsa')}\n")
-    with Door(gpu1.but(known_hosts=known)) as door:
-        door.open()
+    with Session(gpu1.but(known_hosts=known)) as session:
+        session.open()
 
 
 def test_hashed_names_are_found(gpu1: Entry, tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_hashed_names_are_found(gpu1: Entry, tmp_path: Path) -> None:
     known.write_text(gpu1.known_hosts.read_text())
     subprocess.run(["ssh-keygen", "-H", "-f", str(known)], check=True, capture_output=True)
     assert "127.0.0.1" not in known.read_text()
-    with Door(gpu1.but(known_hosts=known)) as door:
-        door.open()
+    with Session(gpu1.but(known_hosts=known)) as session:
+        session.open()
 
 
 def test_a_revoked_key_is_refused(gpu1: Entry, tmp_path: Path) -> None:

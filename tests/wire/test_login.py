@@ -11,13 +11,13 @@ import pytest
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
-from gpu_runbook.laptop.ssh.session import Door, DoorOptions
+from gpu_runbook.laptop.ssh.session import DoorOptions, Session
 from tests.wire.sshd import USER, Entry, Sshd, keygen, wait_until
 
 
 def refusal(entry: Entry, options: DoorOptions | None = None) -> CannotConnect:
-    with Door(entry, options) as door, pytest.raises(CannotConnect) as raised:
-        door.open()
+    with Session(entry, options) as session, pytest.raises(CannotConnect) as raised:
+        session.open()
     return raised.value
 
 
@@ -68,13 +68,13 @@ def test_a_file_that_is_no_key_is_named(gpu1: Entry, tmp_path: Path) -> None:
 
 def test_a_key_of_the_command_line_comes_first(gpu1: Entry, stranger: Path) -> None:
     assert gpu1.key is not None
-    with Door(gpu1.but(key=stranger), DoorOptions(keys=(gpu1.key,))) as door:
-        door.open()
+    with Session(gpu1.but(key=stranger), DoorOptions(keys=(gpu1.key,))) as session:
+        session.open()
 
 
 def test_the_next_key_is_tried_when_the_first_is_not_accepted(gpu1: Entry, stranger: Path) -> None:
-    with Door(gpu1, DoorOptions(keys=(stranger,))) as door:
-        door.open()
+    with Session(gpu1, DoorOptions(keys=(stranger,))) as session:
+        session.open()
 
 
 def test_an_encrypted_key_says_how_to_give_its_passphrase(gpu1: Entry, locked: Path) -> None:
@@ -84,8 +84,8 @@ def test_an_encrypted_key_says_how_to_give_its_passphrase(gpu1: Entry, locked: P
 
 
 def test_an_encrypted_key_opens_with_its_passphrase(gpu1: Entry, locked: Path) -> None:
-    with Door(gpu1.but(key=locked), DoorOptions(passphrase=Secret("swordfish"))) as door:
-        door.open()
+    with Session(gpu1.but(key=locked), DoorOptions(passphrase=Secret("swordfish"))) as session:
+        session.open()
 
 
 def test_a_wrong_passphrase_is_said_and_not_shown(gpu1: Entry, locked: Path) -> None:
@@ -101,8 +101,8 @@ def test_nothing_to_log_in_with_is_said(gpu1: Entry) -> None:
 
 @pytest.mark.usefixtures("agent")
 def test_an_agent_is_asked_when_no_key_is_named(gpu1: Entry) -> None:
-    with Door(gpu1.but(key=None)) as door:
-        door.open()
+    with Session(gpu1.but(key=None)) as session:
+        session.open()
 
 
 @pytest.mark.usefixtures("agent")
@@ -112,21 +112,21 @@ def test_an_agent_is_not_asked_when_a_key_is_named(gpu1: Entry, stranger: Path) 
 
 def test_a_key_in_the_usual_place_is_found(sshd: Sshd, gpu1: Entry, home: Path) -> None:
     (home / ".ssh" / "id_ed25519").write_bytes((sshd.folder / "login").read_bytes())
-    with Door(gpu1.but(key=None)) as door:
-        door.open()
+    with Session(gpu1.but(key=None)) as session:
+        session.open()
 
 
 def test_what_ssh_config_says_of_an_alias_is_heeded(sshd: Sshd, gpu1: Entry, home: Path) -> None:
     (home / ".ssh" / "config").write_text(
         f"Host gpu\n HostName 127.0.0.1\n Port {sshd.port}\n User {USER}\n IdentityFile {sshd.folder / 'login'}\n"
     )
-    with Door(gpu1.but(address="gpu", port=None, user=None, key=None)) as door:
-        door.open()
+    with Session(gpu1.but(address="gpu", port=None, user=None, key=None)) as session:
+        session.open()
 
 
 def test_a_file_that_ssh_config_includes_is_warned_of_when_it_speaks_of_the_server(gpu1: Entry, home: Path) -> None:
     (home / ".ssh" / "config").write_text("Include extra*\n")
     (home / ".ssh" / "extra").write_text("Host 127.0.0.1\n User somebody\n")
     (home / ".ssh" / "extra2").write_text("Host elsewhere\n User somebody\n")
-    (warning,) = Door(gpu1).warnings
+    (warning,) = Session(gpu1).warnings
     assert warning.startswith(f"gpu-1: {home / '.ssh' / 'extra'} is included by ssh_config and not read")

@@ -16,7 +16,7 @@ from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostConta
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import MISSING, UNREADABLE, Compared, Difference, EnvFile, sentences
@@ -109,18 +109,18 @@ def disagreements(entries: Sequence[EnvFile]) -> Iterator[str]:
     yield from (f"{what} {', '.join(names)}" for what, names in groups.items() if names)
 
 
-def compared(door: Door, host: Host, entries: Sequence[EnvFile]) -> Compared:
+def compared(session: Session, host: Host, entries: Sequence[EnvFile]) -> Compared:
     """One exchange that only looks. Raises what `call.ask` raises."""
     try:
-        return _ask(door, _request(host, entries) | {"texts": {}})
+        return _ask(session, _request(host, entries) | {"texts": {}})
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
 
 
-def pushed(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> dict[str, Any]:
+def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> dict[str, Any]:
     """Write the files that differ; the result is what --json prints."""
-    server, entries = door.host.name, wish.entries
-    found = _after_recovery(door, inventory, host, wish, screen)
+    server, entries = session.host.name, wish.entries
+    found = _after_recovery(session, inventory, host, wish, screen)
     changing = [file for file in found.files if not file.fine]
     for text, style in lines(server, found, entries):
         screen.say(text, style)
@@ -134,7 +134,7 @@ def pushed(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: 
         return result
     who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
     try:
-        done = _ask(door, _request(host, entries) | who | {"texts": dict(wish.texts)})
+        done = _ask(session, _request(host, entries) | who | {"texts": dict(wish.texts)})
     except KeyboardInterrupt:
         raise LostContact(f"{server}: you left before the answer; the files may be written", ASK_AGAIN) from None
     except LostContact as error:
@@ -148,26 +148,26 @@ def pushed(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: 
     return as_result(server, done) | {"outcome": "done" if done.written else "up-to-date", "run": done.written}
 
 
-def _after_recovery(door: Door, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
+def _after_recovery(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
     """How the files are; a run that was cut off is brought to an end first."""
-    found = compared(door, host, wish.entries)
+    found = compared(session, host, wish.entries)
     if found.run is None or found.run.state != "cut-off" or wish.dry_run:
         return found
     screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
-    for sentence in recovered(door, inventory, host, getpass.getuser(), found.run.id):
-        screen.say(f"{door.host.name}: {sentence}", "yellow")
-    return compared(door, host, wish.entries)
+    for sentence in recovered(session, inventory, host, getpass.getuser(), found.run.id):
+        screen.say(f"{session.host.name}: {sentence}", "yellow")
+    return compared(session, host, wish.entries)
 
 
 def _request(host: Host, entries: Sequence[EnvFile]) -> dict[str, Any]:
     return {**host.place, "docker_host": host.docker_host or "", "files": [encode(entry) for entry in entries]}
 
 
-def _ask(door: Door, request: dict[str, Any]) -> Compared:
+def _ask(session: Session, request: dict[str, Any]) -> Compared:
     try:
-        return decode(Compared, ask(door, "env", request), "env")
+        return decode(Compared, ask(session, "env", request), "env")
     except Malformed as error:
-        raise Defect(f"{door.host.name}: the answer is not what it should be ({error})", ASK_AGAIN) from error
+        raise Defect(f"{session.host.name}: the answer is not what it should be ({error})", ASK_AGAIN) from error
 
 
 def lines(server: str, found: Compared, entries: Sequence[EnvFile]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
@@ -44,19 +44,19 @@ def worst(levels: Iterable[str]) -> str:
     return next((level for level in _WORST_FIRST if level in present), OK)
 
 
-def ask_health(door: Door, request: Request) -> HealthReport:
+def ask_health(session: Session, request: Request) -> HealthReport:
     """One exchange. Raises what `call.ask` raises."""
-    return read_report(door.host.name, call.ask(door, "health", encode(request)))
+    return read_report(session.host.name, call.ask(session, "health", encode(request)))
 
 
-def of_server(door: Door, request: Request) -> HealthReport:
+def of_server(session: Session, request: Request) -> HealthReport:
     """The same for whoever watches: a server that cannot be reached is a critical answer, and hides no other server."""
     try:
-        found = ask_health(door, request)
+        found = ask_health(session, request)
         return replace(found, checks=(*found.checks, *clocks.rows(found.at)))
     except (CannotConnect, LostContact) as error:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return HealthReport(door.host.name, now, (Check("connection", CRITICAL, error.message, hint=error.hint),))
+        return HealthReport(session.host.name, now, (Check("connection", CRITICAL, error.message, hint=error.hint),))
 
 
 def read_report(server: str, answer: Mapping[str, Any]) -> HealthReport:

@@ -10,7 +10,7 @@ from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import journal_text
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.rpc.call import ask, entry
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.protocol.history import PastRun, ServiceChange
@@ -18,12 +18,12 @@ from gpu_runbook.protocol.history import PastRun, ServiceChange
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning
 
 
-def of_server(door: Door, place: dict[str, str], limit: int) -> tuple[PastRun, ...]:
+def of_server(session: Session, place: dict[str, str], limit: int) -> tuple[PastRun, ...]:
     """The newest runs, newest first; one exchange. Raises what `call.ask` raises."""
-    return _ask(door, {**place, "limit": limit}, None)
+    return _ask(session, {**place, "limit": limit}, None)
 
 
-def of_run(door: Door, place: dict[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
+def of_run(session: Session, place: dict[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
     """One run, the newest without a name, and the lines of its journal. Raises what `call.ask` raises."""
     journal: list[dict[str, Any]] = []
 
@@ -32,15 +32,17 @@ def of_run(door: Door, place: dict[str, str], run: str) -> tuple[PastRun, list[d
         if isinstance(line, dict):
             journal.append(line)
 
-    pasts = _ask(door, {**place, "show": run}, hear)
+    pasts = _ask(session, {**place, "show": run}, hear)
     if len(pasts) != 1:
-        raise Defect(f"{door.host.name}: the history is not what it should be (runs: {len(pasts)} instead of 1)")
+        raise Defect(f"{session.host.name}: the history is not what it should be (runs: {len(pasts)} instead of 1)")
     return pasts[0], journal
 
 
-def _ask(door: Door, request: dict[str, Any], hear: Callable[[dict[str, Any]], None] | None) -> tuple[PastRun, ...]:
+def _ask(
+    session: Session, request: dict[str, Any], hear: Callable[[dict[str, Any]], None] | None
+) -> tuple[PastRun, ...]:
     try:
-        return entry(door.host.name, ask(door, "history", request, hear), "runs", tuple[PastRun, ...])
+        return entry(session.host.name, ask(session, "history", request, hear), "runs", tuple[PastRun, ...])
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
 

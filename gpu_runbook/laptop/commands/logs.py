@@ -19,7 +19,7 @@ from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
 from gpu_runbook.laptop.rpc.requests import marks_of
 from gpu_runbook.laptop.sanitize import clean
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.spool import Spool
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
@@ -81,7 +81,7 @@ class LogLine:
     text: str
 
 
-def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: LogWish, hear: Hearer) -> None:
+def of_server(session: Session, inventory: Inventory, resolved: Resolved, wish: LogWish, hear: Hearer) -> None:
     """One exchange, which a wish to follow makes endless. Raises what `call.ask` raises.
 
     A following whose contact is lost is taken up again behind the last line that was heard; where that cannot be, it is
@@ -89,18 +89,18 @@ def of_server(door: Door, inventory: Inventory, resolved: Resolved, wish: LogWis
     """
     request = wish.request(inventory, resolved.host)
     if wish.follow:
-        _follow(door, request, hear)
+        _follow(session, request, hear)
         return
     try:
-        ask(door, "logs", request, hear, endless=True, deadline=Deadline(DAY, ANSWER))
+        ask(session, "logs", request, hear, endless=True, deadline=Deadline(DAY, ANSWER))
     except LostContact as error:
         raise _unreached(error) from error
 
 
-def _follow(door: Door, request: dict[str, Any], hear: Hearer) -> None:
+def _follow(session: Session, request: dict[str, Any], hear: Hearer) -> None:
     lost: list[LostContact] = []
 
-    def listen(at: Door) -> dict[str, Any]:
+    def listen(at: Session) -> dict[str, Any]:
         calls, after = hear.calls, hear.marks() if hear.calls else None
         try:
             return ask(at, "logs", {**request, "after": after}, hear, SILENCE, True, Deadline(math.inf))
@@ -111,11 +111,11 @@ def _follow(door: Door, request: dict[str, Any], hear: Hearer) -> None:
             raise
 
     try:
-        listen(door)
+        listen(session)
     except LostContact as error:
         if not hear.calls:
             raise _unreached(error) from error
-        come_back(door, listen, lambda: hear.calls)
+        come_back(session, listen, lambda: hear.calls)
         raise LostContact(lost[-1].message, "what runs there goes on; fab logs --follow takes it up again") from error
 
 

@@ -16,7 +16,7 @@ from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact, Refused
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, read
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.models import CHANGED, PREVIOUS, WHOLE, WRITING, Chosen, ModelFile, Models, is_dated
@@ -69,16 +69,18 @@ def checked(inventory: Inventory, date: str | None) -> ModelTerms:
     return known
 
 
-def listed(door: Door, place: dict[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]) -> Models:
+def listed(
+    session: Session, place: dict[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]
+) -> Models:
     """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `call.ask` raises."""
     configs = {name: encode(config) for name, config in known.configs.items()}
     request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
     deadline = Deadline(DAY, STILL) if verify else Deadline()
     try:
-        answer = ask(door, "models", request, lambda event: passing(_progress(event)), deadline=deadline)
+        answer = ask(session, "models", request, lambda event: passing(_progress(event)), deadline=deadline)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
-    return read(door.host.name, Models, answer, "models")
+    return read(session.host.name, Models, answer, "models")
 
 
 def _progress(event: dict[str, Any]) -> str:
@@ -89,15 +91,15 @@ def _progress(event: dict[str, Any]) -> str:
 
 
 def choose(
-    door: Door, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
+    session: Session, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
 ) -> dict[str, Any]:
     """Verify a model, and point the server's configs at it; the result is what --json prints.
 
     Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
     """
-    server, back = door.host.name, not wish.date
+    server, back = session.host.name, not wish.date
     try:
-        found = _verified(door, inventory, host, known, wish, screen)
+        found = _verified(session, inventory, host, known, wish, screen)
         model = _fit(server, known, found, wish)
     except KeyboardInterrupt:
         raise Cancelled(f"{server}: cancelled, nothing changed") from None
@@ -115,7 +117,7 @@ def choose(
         "force": wish.force,
         "dry_run": wish.dry_run,
     }
-    answer = _ask(door, request)
+    answer = _ask(session, request)
     for text, style in models_text.told(server, model, answer, wish.dry_run):
         screen.say(text, style)
     outcome = "up-to-date" if not answer["needed"] else "dry-run" if wish.dry_run else "done"
@@ -123,18 +125,18 @@ def choose(
 
 
 def _verified(
-    door: Door, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
+    session: Session, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
 ) -> Models:
     """The models, with the one that is wanted read as a whole; a run that was cut off is brought to an end first."""
-    server, verify = door.host.name, wish.date or PREVIOUS
+    server, verify = session.host.name, wish.date or PREVIOUS
     with screen.working(f"{server}: verifying") as passing:
-        found = listed(door, host.place, known, verify, passing)
+        found = listed(session, host.place, known, verify, passing)
         if found.run is None or found.run.state != "cut-off" or wish.dry_run:
             return found
         screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
-        for sentence in recovered(door, inventory, host, getpass.getuser(), found.run.id):
+        for sentence in recovered(session, inventory, host, getpass.getuser(), found.run.id):
             screen.say(f"{server}: {sentence}", "yellow")
-        return listed(door, host.place, known, verify, passing)
+        return listed(session, host.place, known, verify, passing)
 
 
 def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> ModelFile:
@@ -156,10 +158,10 @@ def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> Mode
     raise Refused(f"{server}: {named(model)} is not chosen: {model.sentence}; nothing was changed", hint)
 
 
-def _ask(door: Door, request: dict[str, Any]) -> dict[str, Any]:
-    server = door.host.name
+def _ask(session: Session, request: dict[str, Any]) -> dict[str, Any]:
+    server = session.host.name
     try:
-        answer = ask(door, "model_use", request)
+        answer = ask(session, "model_use", request)
     except KeyboardInterrupt:
         raise LostContact(f"{server}: you left before the answer; the model may be chosen", ASK_AGAIN) from None
     except LostContact as error:

@@ -10,7 +10,7 @@ from gpu_runbook.laptop.errors import BadInput, Defect, LostContact
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.pause import Pause, said, until
@@ -28,7 +28,7 @@ def seconds(given: str | None) -> int:
         raise BadInput(told, "fab pause --for 90s, 30m, 2h or 1d") from None
 
 
-def pause(door: Door, host: Host, length: int, reason: str) -> dict[str, Any]:
+def pause(session: Session, host: Host, length: int, reason: str) -> dict[str, Any]:
     """Hold deploys back for so many seconds, or let them go again with 0; one exchange.
 
     The result is what --json prints: pause and before, each as JSON types or None. Raises what `call.ask` raises.
@@ -40,10 +40,10 @@ def pause(door: Door, host: Host, length: int, reason: str) -> dict[str, Any]:
         "laptop": socket.gethostname(),
     }
     try:
-        answer = ask(door, "pause", request | {"seconds": length, "reason": reason})
+        answer = ask(session, "pause", request | {"seconds": length, "reason": reason})
     except LostContact as error:
         raise LostContact(error.message, "fab status says whether deploys are paused") from error
-    found, before = (_read(door.host.name, answer.get(name)) for name in ("pause", "before"))
+    found, before = (_read(session.host.name, answer.get(name)) for name in ("pause", "before"))
     return {"pause": found and encode(found), "before": before and encode(before), "told": told(found, before)}
 
 

@@ -14,7 +14,7 @@ from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostCo
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
 from gpu_runbook.laptop.rpc.requests import batch_marks
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import SLOW
@@ -37,13 +37,13 @@ def keep(inventory: Inventory, given: int | None) -> int:
     return given or max(inventory.keep_releases, LEAST)
 
 
-def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> Result:
+def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> Result:
     """The result is what --json prints. Raises what `call.ask` raises, and Cancelled for Ctrl-C before the end."""
-    server = door.host.name
+    server = session.host.name
     request = _request(inventory, host, count)
     try:
         with screen.working(f"{server}: looking"):
-            things = _listed(door, inventory, host, request, dry_run, screen)
+            things = _listed(session, inventory, host, request, dry_run, screen)
     except KeyboardInterrupt:
         raise Cancelled(f"{server}: cancelled, nothing changed") from None
     for text, style in lines(server, things, count, dry_run):
@@ -53,7 +53,7 @@ def prune(door: Door, inventory: Inventory, host: Host, count: int, dry_run: boo
     agreed = {"agreed": [[thing.kind, thing.id] for thing in things]}
     who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
     with screen.working(f"{server}: removing"):
-        answer = _removed(door, {**request, **agreed, **who})
+        answer = _removed(session, {**request, **agreed, **who})
     for note in answer["notes"]:
         screen.say(one_line(note, LONGEST), "yellow")
     gone = f"{len(answer['removed'])} of {humanize.several(len(things), 'thing')}"
@@ -67,33 +67,33 @@ def _request(inventory: Inventory, host: Host, count: int) -> dict[str, Any]:
 
 
 def _listed(
-    door: Door, inventory: Inventory, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen
+    session: Session, inventory: Inventory, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen
 ) -> list[Thing]:
     """What may go; a run that was cut off is brought to an end first, since it may need some of it."""
-    things, run = _ask(door, request)
+    things, run = _ask(session, request)
     if run is None or run.state != "cut-off" or dry_run:
         return things
     screen.say(f"run {run.id} was cut off at step {run.step}; it is brought to an end first", "yellow")
-    for sentence in recovered(door, inventory, host, getpass.getuser(), run.id):
-        screen.say(f"{door.host.name}: {sentence}", "yellow")
-    return _ask(door, request)[0]
+    for sentence in recovered(session, inventory, host, getpass.getuser(), run.id):
+        screen.say(f"{session.host.name}: {sentence}", "yellow")
+    return _ask(session, request)[0]
 
 
-def _ask(door: Door, request: dict[str, Any]) -> tuple[list[Thing], RunState | None]:
-    server = door.host.name
+def _ask(session: Session, request: dict[str, Any]) -> tuple[list[Thing], RunState | None]:
+    server = session.host.name
     try:
-        answer = ask(door, "prune", request)
+        answer = ask(session, "prune", request)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     things = list(entry(server, answer, "things", tuple[Thing, ...]))
     return things, entry(server, answer, "run", RunState) if answer.get("run") is not None else None
 
 
-def _removed(door: Door, request: dict[str, Any]) -> dict[str, Any]:
+def _removed(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     """Once asked, the server goes on, whether we hear of it or not."""
-    server = door.host.name
+    server = session.host.name
     try:
-        answer = ask(door, "prune", request, deadline=Deadline(ANSWER + 2 * SLOW * len(request["agreed"])))
+        answer = ask(session, "prune", request, deadline=Deadline(ANSWER + 2 * SLOW * len(request["agreed"])))
     except KeyboardInterrupt:
         why = f"{server}: you left while things were removed"
     except LostContact as error:

@@ -17,7 +17,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secrecy import REGISTRY_PASSWORD
 from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
@@ -37,13 +37,13 @@ def checked(inventory: Inventory, resolved: Resolved) -> None:
         )
 
 
-def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> dict[str, Any]:
+def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> dict[str, Any]:
     """The result is what --json prints. Raises NeedsPerson, with the same, when something could not be done."""
-    server = door.host.name
+    server = session.host.name
     with screen.working(f"{server}: setting up"):
-        found = _asked(door, inventory, resolved, dry_run)
+        found = _asked(session, inventory, resolved, dry_run)
     if found.unfinished and not dry_run:
-        for sentence in recovered(door, inventory, resolved.host, getpass.getuser(), found.unfinished):
+        for sentence in recovered(session, inventory, resolved.host, getpass.getuser(), found.unfinished):
             screen.say(f"{server}: {sentence}", "yellow")
     for command in found.done:
         screen.say(f"  {'would run' if dry_run else 'done'}: {command}", copyable=True)
@@ -59,7 +59,7 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
         "rows": [encode(row) for row in found.rows],
     }
     if not dry_run and state_move.due(found.rows):
-        state_move.make_ready(door, inventory, resolved, found.rows, screen)
+        state_move.make_ready(session, inventory, resolved, found.rows, screen)
     if found.left and not dry_run:
         raise _needs_person(server, found, result)
     said = {"dry-run": "this was a dry run; nothing was changed", "done": "set up", "up-to-date": "everything is there"}
@@ -67,9 +67,9 @@ def set_up(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool, 
     return result
 
 
-def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) -> Done:
+def _asked(session: Session, inventory: Inventory, resolved: Resolved, dry_run: bool) -> Done:
     """One exchange."""
-    host, server = resolved.host, door.host.name
+    host, server = resolved.host, session.host.name
     request = {
         **host.place,
         "docker_host": host.docker_host or "",
@@ -79,7 +79,7 @@ def _asked(door: Door, inventory: Inventory, resolved: Resolved, dry_run: bool) 
         "dry_run": dry_run,
     }
     try:
-        found = decode(Done, ask(door, "setup", request), "setup")
+        found = decode(Done, ask(session, "setup", request), "setup")
         _see_through(found, [host.root, *(folder.path for folder in folders(inventory, host))])
         return found
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.rpc.requests import marks_of
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.errors import Malformed
@@ -53,7 +53,7 @@ def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
     raise BadInput(what, f"say which with --service: {known}" if known else "hosts.yaml has none (kind: batch)")
 
 
-def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Batch) -> NextRun:
+def of_server(session: Session, inventory: Inventory, resolved: Resolved, service: Batch) -> NextRun:
     """One exchange, which only looks. Raises what `call.ask` raises."""
     entry = Wanted(
         service.name,
@@ -64,7 +64,7 @@ def of_server(door: Door, inventory: Inventory, resolved: Resolved, service: Bat
     host = resolved.host
     request = {**host.place, "docker_host": host.docker_host or "", "service": encode(entry)}
     try:
-        return decode(NextRun, ask(door, "training_command", request), "answer")
+        return decode(NextRun, ask(session, "training_command", request), "answer")
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:

@@ -8,27 +8,29 @@ from gpu_runbook.laptop.errors import LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry
 from gpu_runbook.laptop.rpc.requests import batch_marks
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 
 DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and back
 
 
-def recovered(door: Door, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
+def recovered(session: Session, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
-    answer = _heard(door, "recover", _request(inventory, host, who), f"run {run} was brought to an end")
-    return [one_line(told, LONGEST) for told in entry(door.host.name, answer, "recovered", tuple[str, ...])]
+    answer = _heard(session, "recover", _request(inventory, host, who), f"run {run} was brought to an end")
+    return [one_line(told, LONGEST) for told in entry(session.host.name, answer, "recovered", tuple[str, ...])]
 
 
-def closed(door: Door, inventory: Inventory, host: Host, who: str, run: str, reason: str, deploys: bool) -> list[str]:
+def closed(
+    session: Session, inventory: Inventory, host: Host, who: str, run: str, reason: str, deploys: bool
+) -> list[str]:
     """A sentence that the run was closed, and one for each thing that was left as it is.
 
     `deploys`: whether a deploy is to follow. Raises BadInput for a run that is not there or has ended, NeedsPerson
     where no deploy could follow, and LostContact.
     """
     request = {**_request(inventory, host, who), "run": run, "reason": reason, "deploys": deploys}
-    answer, server = _heard(door, "close", request, f"run {run} was closed"), door.host.name
+    answer, server = _heard(session, "close", request, f"run {run} was closed"), session.host.name
     told = (entry(server, answer, "closed", str), *entry(server, answer, "notes", tuple[str, ...]))
     return [one_line(sentence, LONGEST) for sentence in told]
 
@@ -38,12 +40,12 @@ def _request(inventory: Inventory, host: Host, who: str) -> dict[str, Any]:
     return {**host.place, "docker_host": host.docker_host or "", "batches": batches, "who": who}
 
 
-def _heard(door: Door, verb: str, request: dict[str, Any], what: str) -> dict[str, Any]:
+def _heard(session: Session, verb: str, request: dict[str, Any], what: str) -> dict[str, Any]:
     """The answer. The server goes on with it, whether we hear of it or not. Raises LostContact."""
     try:
-        return ask(door, verb, request, deadline=Deadline(DONE))
+        return ask(session, verb, request, deadline=Deadline(DONE))
     except KeyboardInterrupt:
-        why = f"{door.host.name}: you left while {what}"
+        why = f"{session.host.name}: you left while {what}"
     except LostContact as error:
         why = f"{error.message} while {what}"
     raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")

@@ -13,7 +13,7 @@ from gpu_runbook.laptop.deploy.plan import Order, frame, occupant, step_today
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory, Service
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, WARNING
 from gpu_runbook.protocol.codec import encode
@@ -36,22 +36,22 @@ def consumer(services: Sequence[Service], change: str) -> Consumer:
     return found
 
 
-def operate(door: Door, job: workflow.Job, screen: Screen, change: str, reason: str = "") -> workflow.Result:
+def operate(session: Session, job: workflow.Job, screen: Screen, change: str, reason: str = "") -> workflow.Result:
     """Raises what ends it early; the result is what --json prints."""
     service = consumer(job.services, change)
-    look = workflow.looked(door, job, screen, None)
-    with workflow.undisturbed(door):
-        workflow.let_pass(door, look, screen)
-        _respect_pause(door, look, screen, change)
+    look = workflow.looked(session, job, screen, None)
+    with workflow.undisturbed(session):
+        workflow.let_pass(session, look, screen)
+        _respect_pause(session, look, screen, change)
         plan = operation_plan(job.inventory, job.resolved, service, look, job.order, change, reason)
     stop = _already_stopped(service, look, change, reason)
     if stop:
-        screen.say(f"{door.host.name}: {service.name} is {stop} already, nothing was done", "green")
-        return {"server": door.host.name, "plan": encode(plan), "outcome": "up-to-date"}
-    screen.say(f"{door.host.name}: {plan.action} {plan.id}: {_what(plan)}", copyable=True)
-    ended = workflow.run(door, job, plan, screen)
+        screen.say(f"{session.host.name}: {service.name} is {stop} already, nothing was done", "green")
+        return {"server": session.host.name, "plan": encode(plan), "outcome": "up-to-date"}
+    screen.say(f"{session.host.name}: {plan.action} {plan.id}: {_what(plan)}", copyable=True)
+    ended = workflow.run(session, job, plan, screen)
     told: dict[str, Any] = {"verdict": ended.verdict, "sentence": ended.sentence, "notes": list(ended.notes)}
-    return {"server": door.host.name, "plan": encode(plan), "run": plan.id, "outcome": "done", **told}
+    return {"server": session.host.name, "plan": encode(plan), "run": plan.id, "outcome": "done", **told}
 
 
 def _already_stopped(service: Consumer, look: Snapshot, change: str, reason: str) -> str:
@@ -60,11 +60,11 @@ def _already_stopped(service: Consumer, look: Snapshot, change: str, reason: str
     return on_purpose(stop) if stop and not running and change == STOP and not reason else ""
 
 
-def _respect_pause(door: Door, look: Snapshot, screen: Screen, change: str) -> None:
+def _respect_pause(session: Session, look: Snapshot, screen: Screen, change: str) -> None:
     """A pause holds a restart back; a stop may be what somebody needs at once."""
     found = rows(look, CRITICAL if change == RESTART else WARNING)
     if change == RESTART and found:
-        raise Refused(f"{door.host.name}: nothing was changed: {found[0].sentence}", found[0].hint)
+        raise Refused(f"{session.host.name}: nothing was changed: {found[0].sentence}", found[0].hint)
     screen.rows(found)
 
 

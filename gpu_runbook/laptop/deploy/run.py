@@ -19,7 +19,7 @@ from gpu_runbook.laptop.errors import (
     RunbookError,
 )
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, entry
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
@@ -105,7 +105,7 @@ def _longest_of(line: dict[str, Any]) -> float:
         return UNPLANNED
 
 
-def execute(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succeeded:
+def execute(session: Session, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succeeded:
     """Start the run and follow it. Ctrl-C asks the server once whether it can still be stopped.
 
     Raises Refused, RolledBack, NeedsPerson, Cancelled, or LostContact when the run goes on without us. From then on
@@ -113,42 +113,44 @@ def execute(door: Door, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succ
     """
     try:
         try:
-            return conclude(door, _heard_out(door, plan, secrets, Listener(tell, Deadline(longest(plan)), run=plan.id)))
+            return conclude(
+                session, _heard_out(session, plan, secrets, Listener(tell, Deadline(longest(plan)), run=plan.id))
+            )
         except KeyboardInterrupt:
-            raise _interrupted(door, plan) from None
+            raise _interrupted(session, plan) from None
     except KeyboardInterrupt:
-        message = f"{door.host.name}: you left before the answer; run {plan.id} may go on"
+        message = f"{session.host.name}: you left before the answer; run {plan.id} may go on"
         raise LostContact(message, "fab status") from None
     finally:
         interrupts.heard = False
 
 
-def follow(door: Door, place: dict[str, str], run: str, tell: Tell) -> Succeeded:
+def follow(session: Session, place: dict[str, str], run: str, tell: Tell) -> Succeeded:
     """Follow a run, the newest one when `run` is empty. Ctrl-C ends the following and nothing else."""
     listener = Listener(tell)
 
-    def resume(anew: Door) -> dict[str, Any]:
+    def resume(anew: Session) -> dict[str, Any]:
         return _ask_follow(anew, place, listener.run, listener)
 
     try:
         try:
-            answer = _ask_follow(door, place, run, listener)
+            answer = _ask_follow(session, place, run, listener)
         except LostContact as error:
             if not listener.run:
                 raise LostContact(f"{error.message}; nothing was heard of it", "fab status says how it is") from error
             if listener.deadline.over:
                 raise _unended(error, listener.run) from error
-            answer = _come_back(door, listener, error, listener.run, resume)
-        return conclude(door, answer)
+            answer = _come_back(session, listener, error, listener.run, resume)
+        return conclude(session, answer)
     except KeyboardInterrupt:
-        raise LostContact(f"{door.host.name}: you have stopped following; the run goes on", "fab follow") from None
+        raise LostContact(f"{session.host.name}: you have stopped following; the run goes on", "fab follow") from None
     finally:
         interrupts.heard = False
 
 
-def conclude(door: Door, answer: dict[str, Any]) -> Succeeded:
+def conclude(session: Session, answer: dict[str, Any]) -> Succeeded:
     """What the last line of a journal means. Raises the error it stands for."""
-    server, end = door.host.name, answer.get("end")
+    server, end = session.host.name, answer.get("end")
     run = entry(server, answer, "run", RunId)
     if end is None:
         why = str(answer.get("why") or "its process is gone and it has no end")
@@ -174,10 +176,10 @@ def conclude(door: Door, answer: dict[str, Any]) -> Succeeded:
     raise defect
 
 
-def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listener) -> dict[str, Any]:
+def _heard_out(session: Session, plan: Plan, secrets: dict[str, Any], listener: Listener) -> dict[str, Any]:
     """Start the run and hear it out, over as many connections as that takes."""
 
-    def resume(anew: Door) -> dict[str, Any]:
+    def resume(anew: Session) -> dict[str, Any]:
         """A run that never began is kept from beginning."""
         try:
             return _ask_follow(anew, place_of(plan), plan.id, listener)
@@ -189,11 +191,11 @@ def _heard_out(door: Door, plan: Plan, secrets: dict[str, Any], listener: Listen
 
     try:
         request = {"plan": encode(plan), "secrets": secrets}
-        return ask(door, VERBS.get(plan.action, "run"), request, listener, SILENCE, deadline=listener.deadline)
+        return ask(session, VERBS.get(plan.action, "run"), request, listener, SILENCE, deadline=listener.deadline)
     except LostContact as error:
         if listener.deadline.over:
             raise _unended(error, plan.id) from error
-        return _come_back(door, listener, error, plan.id, resume)
+        return _come_back(session, listener, error, plan.id, resume)
 
 
 def place_of(plan: Plan) -> dict[str, str]:
@@ -201,18 +203,18 @@ def place_of(plan: Plan) -> dict[str, str]:
     return {"root": plan.root, "state": plan.state}
 
 
-def _ask_follow(door: Door, place: dict[str, str], run: str, listener: Listener) -> dict[str, Any]:
+def _ask_follow(session: Session, place: dict[str, str], run: str, listener: Listener) -> dict[str, Any]:
     listener.again()
-    return ask(door, "follow", {**place, "run": run}, listener, SILENCE, deadline=listener.deadline)
+    return ask(session, "follow", {**place, "run": run}, listener, SILENCE, deadline=listener.deadline)
 
 
 def _come_back(
-    door: Door, listener: Listener, lost: LostContact, run: str, resume: Callable[[Door], dict[str, Any]]
+    session: Session, listener: Listener, lost: LostContact, run: str, resume: Callable[[Session], dict[str, Any]]
 ) -> dict[str, Any]:
     """Take up the following again."""
     listener.tell({"event": "lost", "why": lost.message})
     try:
-        answer = come_back(door, resume, lambda: listener.calls, lambda: listener.deadline.over)
+        answer = come_back(session, resume, lambda: listener.calls, lambda: listener.deadline.over)
     except (LostContact, CannotConnect) as error:
         raise _unended(error, run) from error
     if answer is not None:
@@ -224,8 +226,8 @@ def _come_back(
 
 
 def come_back(
-    door: Door,
-    resume: Callable[[Door], dict[str, Any]],
+    session: Session,
+    resume: Callable[[Session], dict[str, Any]],
     calls: Callable[[], int],
     is_over: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -238,7 +240,7 @@ def come_back(
     while (left := until - time.monotonic()) > 0:
         before = calls()
         try:
-            with door.anew(min(STAGE, left)) as anew:
+            with session.anew(min(STAGE, left)) as anew:
                 return resume(anew)
         except (LostContact, CannotConnect):
             if is_over():
@@ -255,17 +257,17 @@ def _unended(error: RunbookError, run: str) -> LostContact:
     return LostContact(said, f"see what holds it there; fab follow --run {run} comes back to it")
 
 
-def _interrupted(door: Door, plan: Plan) -> RunbookError:
+def _interrupted(session: Session, plan: Plan) -> RunbookError:
     """One question to the server, with one answer."""
     hint = f"fab follow --run {plan.id}"
     try:
-        if _cancel(door, plan):
-            return Cancelled(f"{door.host.name}: cancelled, nothing changed")
+        if _cancel(session, plan):
+            return Cancelled(f"{session.host.name}: cancelled, nothing changed")
     except RunbookError as error:
-        return LostContact(f"{door.host.name}: nobody answers whether run {plan.id} was stopped: {error}", hint)
-    return LostContact(f"{door.host.name}: too late: run {plan.id} goes on", f"follow it with {hint}")
+        return LostContact(f"{session.host.name}: nobody answers whether run {plan.id} was stopped: {error}", hint)
+    return LostContact(f"{session.host.name}: too late: run {plan.id} goes on", f"follow it with {hint}")
 
 
-def _cancel(door: Door, plan: Plan) -> bool:
-    answer = ask(door, "cancel", {**place_of(plan), "run": plan.id}, deadline=Deadline(CANCEL))
-    return entry(door.host.name, answer, "cancelled", bool)
+def _cancel(session: Session, plan: Plan) -> bool:
+    answer = ask(session, "cancel", {**place_of(plan), "run": plan.id}, deadline=Deadline(CANCEL))
+    return entry(session.host.name, answer, "cancelled", bool)

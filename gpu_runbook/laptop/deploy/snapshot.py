@@ -14,7 +14,7 @@ from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.rpc.requests import batch_marks, marks_of
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.consumer import OffsetFile
@@ -28,7 +28,7 @@ NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a containe
 
 
 def look(
-    door: Door,
+    session: Session,
     inventory: Inventory,
     resolved: Resolved,
     services: Sequence[Service],
@@ -43,7 +43,7 @@ def look(
     request = _request(inventory, resolved, wanted) | {"login": login, "variables": reveal_all(resolved)}
     request["checklist"] = None if tags is None else _checklist(inventory, resolved, services)
     asked = {} if tags is None else {service.name: full_image(inventory, service) for service in services}
-    return _ask(door, "snapshot", request, asked)
+    return _ask(session, "snapshot", request, asked)
 
 
 def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> dict[str, Any]:
@@ -78,11 +78,11 @@ def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
     ]
 
 
-def status(door: Door, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Snapshot:
+def status(session: Session, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Snapshot:
     """One exchange for how the server is now, with a row for each thing that a deploy ends with. Raises as `look`."""
     wanted = [_watched(resolved, service, _wanted(inventory, resolved, service, None)) for service in services]
     request = _request(inventory, resolved, wanted) | {"hidden": resolved.hidden, "variables": {}}
-    return _ask(door, "status", request, {})
+    return _ask(session, "status", request, {})
 
 
 def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> dict[str, Any]:
@@ -97,15 +97,15 @@ def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted])
     }
 
 
-def _ask(door: Door, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Snapshot:
+def _ask(session: Session, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Snapshot:
     try:
-        found = decode(Snapshot, ask(door, verb, request), "look")
+        found = decode(Snapshot, ask(session, verb, request), "look")
         _see_through(found, asked)
         return dataclasses.replace(found, rows=(*found.rows, *clocks.rows(found.at)))
     except LostContact as error:  # with a look alone nothing has begun that could go on
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:
-        raise Defect(f"{door.host.name}: the look is not what it should be ({error})") from error
+        raise Defect(f"{session.host.name}: the look is not what it should be ({error})") from error
 
 
 def _see_through(look: Snapshot, asked: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from gpu_runbook.laptop.errors import BadInput, LostContact, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, read
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.deadlines import DONE
@@ -36,7 +36,9 @@ def due(rows: Iterable[Check]) -> Check | None:
     return next((row for row in rows if row.name == ROW and row.figures.get("moves_to")), None)
 
 
-def make_ready(door: Door, inventory: Inventory, resolved: Resolved, rows: Iterable[Check], screen: Screen) -> None:
+def make_ready(
+    session: Session, inventory: Inventory, resolved: Resolved, rows: Iterable[Check], screen: Screen
+) -> None:
     """Move the state out of the root where that is due; make its folder where there is none.
 
     Raises Refused with everything as it was, or NeedsPerson.
@@ -45,19 +47,19 @@ def make_ready(door: Door, inventory: Inventory, resolved: Resolved, rows: Itera
     row = due(rows)
     if row is None:
         if any(one.name == ROW and one.figures.get("there") is False for one in rows):
-            ask(door, "state_make", resolved.host.place)
+            ask(session, "state_make", resolved.host.place)
     else:
-        move(door, inventory, resolved, ROOT, bool(row.figures.get("scheduled")), screen)
+        move(session, inventory, resolved, ROOT, bool(row.figures.get("scheduled")), screen)
 
 
 def move(
-    door: Door, inventory: Inventory, resolved: Resolved, what: str, scheduled: bool | None, screen: Screen
+    session: Session, inventory: Inventory, resolved: Resolved, what: str, scheduled: bool | None, screen: Screen
 ) -> dict[str, Any]:
     """One exchange. `scheduled`: the check is on the server too, and is laid down anew from hosts.yaml and .env.
 
     None where that is not known: then it is, unless a variable that it needs is missing.
     """
-    server, host = door.host.name, resolved.host
+    server, host = session.host.name, resolved.host
     install = None
     with contextlib.suppress(*([Refused] if scheduled is None else [])):
         install = _check_anew(server, inventory, resolved) if scheduled is not False else None
@@ -71,7 +73,7 @@ def move(
     }
     try:
         with screen.working(f"{server}: moving the state"):
-            answer = ask(door, "state_move", request, silence=SILENCE, deadline=Deadline(DONE))
+            answer = ask(session, "state_move", request, silence=SILENCE, deadline=Deadline(DONE))
     except KeyboardInterrupt:
         message = f"{server}: you left while the state was moved; that goes on by itself"
         raise LostContact(message, "fab status") from None
@@ -83,7 +85,7 @@ def move(
         said = f"{was} is given up; " if was else "there was nothing to give up; "
         screen.say(f"{server}: {said}the state is in {found.folder}", "green")
     elif was:
-        door.notices.clear()
+        session.notices.clear()
         screen.say(f"{server}: the state moved from {was} to {found.folder}", "green")
     if found.left:
         names = one_line(", ".join(map(named, found.left)), LONGEST)

@@ -18,7 +18,7 @@ from gpu_runbook.laptop.gates import ask as gating
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.laptop.rpc.call import DAY, SILENCE, Deadline, ask, entry
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
@@ -43,29 +43,29 @@ class Job:
 Result = dict[str, Any]
 
 
-def deploy(door: Door, job: Job, screen: Screen) -> Result:
+def deploy(session: Session, job: Job, screen: Screen) -> Result:
     """Raises what ends it early; the result is what --json prints."""
-    look = looked(door, job, screen, job.order.tags)
-    with undisturbed(door):
+    look = looked(session, job, screen, job.order.tags)
+    with undisturbed(session):
         rows = _preflight(job, look)
-        _refuse_beside(door, look)
-        skipped = _gate(door, job, look, rows, screen)
+        _refuse_beside(session, look)
+        skipped = _gate(session, job, look, rows, screen)
         plan = deploy_plan(job.inventory, job.resolved, job.services, look, job.order)
-    return _execute(door, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
+    return _execute(session, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
 
 
-def rollback(door: Door, job: Job, screen: Screen) -> Result:
+def rollback(session: Session, job: Job, screen: Screen) -> Result:
     """The same with a plan from the record. Needs neither registry nor free disk."""
-    look = looked(door, job, screen, None)
-    with undisturbed(door):
-        let_pass(door, look, screen)
+    look = looked(session, job, screen, None)
+    with undisturbed(session):
+        let_pass(session, look, screen)
         screen.rows(holds.rows(look, WARNING))
         plan = rollback_plan(job.inventory, job.resolved, job.services, look, job.order)
         changed = changed_variables(look, look.record.find(plan.release))
         if changed:
             sentence = f"release {plan.release} had other values: {', '.join(changed)}; its own config goes back"
             screen.rows([Check(".env", WARNING, sentence, hint="if a password was changed meanwhile, deploy instead")])
-    return _execute(door, job, plan, look, screen, look.rows)
+    return _execute(session, job, plan, look, screen, look.rows)
 
 
 def _preflight(job: Job, look: Snapshot) -> list[Check]:
@@ -74,49 +74,51 @@ def _preflight(job: Job, look: Snapshot) -> list[Check]:
     return preflight.ordered([*found, *holds.rows(look, CRITICAL)], job.services)
 
 
-def looked(door: Door, job: Job, screen: Screen, tags: Any) -> Snapshot:
+def looked(session: Session, job: Job, screen: Screen, tags: Any) -> Snapshot:
     """One look; a run that was cut off is brought to an end first, or closed, and the server is looked at again."""
-    with undisturbed(door), screen.working(f"{door.host.name}: looking"):
-        look = snapshot.look(door, job.inventory, job.resolved, job.services, tags)
+    with undisturbed(session), screen.working(f"{session.host.name}: looking"):
+        look = snapshot.look(session, job.inventory, job.resolved, job.services, tags)
     if job.order.supersede:
-        look = _superseded(door, job, screen, look, tags)
+        look = _superseded(session, job, screen, look, tags)
     if look.run is None or look.run.state != "cut-off" or job.dry_run:
         return look
     screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
-    for sentence in recovered(door, job.inventory, job.resolved.host, job.order.who, look.run.id):
-        screen.say(f"{door.host.name}: {sentence}", "yellow")
-    with undisturbed(door):
-        return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
+    for sentence in recovered(session, job.inventory, job.resolved.host, job.order.who, look.run.id):
+        screen.say(f"{session.host.name}: {sentence}", "yellow")
+    with undisturbed(session):
+        return snapshot.look(session, job.inventory, job.resolved, job.services, tags)
 
 
-def _superseded(door: Door, job: Job, screen: Screen, look: Snapshot, tags: Any) -> Snapshot:
+def _superseded(session: Session, job: Job, screen: Screen, look: Snapshot, tags: Any) -> Snapshot:
     """Close the run that was named, unless the deploy is held back anyhow; what there is then."""
-    server, run = door.host.name, job.order.supersede
+    server, run = session.host.name, job.order.supersede
     if look.run is None or look.run.id != run or look.run.state != "cut-off":
         hint = "name its server with --hosts, or leave --supersede out; fab history names what there was"
         raise BadInput(f"{server}: no run {run} waits there for its end", hint)
     if job.dry_run:
         return dataclasses.replace(look, run=None)
-    _refuse_held_back(door, job, look, preflight.with_skips(_preflight(job, look), job.order.skips))
+    _refuse_held_back(session, job, look, preflight.with_skips(_preflight(job, look), job.order.skips))
     who, reason = job.order.who, "a deploy goes ahead without it"
-    for sentence in closed(door, job.inventory, job.resolved.host, who, run, reason, deploys=True):
+    for sentence in closed(session, job.inventory, job.resolved.host, who, run, reason, deploys=True):
         screen.say(f"{server}: {sentence}", "yellow")
-    with undisturbed(door):
-        return snapshot.look(door, job.inventory, job.resolved, job.services, tags)
+    with undisturbed(session):
+        return snapshot.look(session, job.inventory, job.resolved, job.services, tags)
 
 
-def _gate(door: Door, job: Job, look: Snapshot, rows: Sequence[Check], screen: Screen) -> dict[str, str]:
+def _gate(session: Session, job: Job, look: Snapshot, rows: Sequence[Check], screen: Screen) -> dict[str, str]:
     """Show rows of the preflight; raise Refused for what holds the deploy back, or give what is gone past, and why."""
     shown = preflight.with_skips(rows, job.order.skips)
     screen.rows(shown)
-    _refuse_held_back(door, job, look, shown)
+    _refuse_held_back(session, job, look, shown)
     return preflight.gone_past(rows, job.order.skips)
 
 
-def _refuse_held_back(door: Door, job: Job, look: Snapshot, shown: Sequence[Check]) -> None:
+def _refuse_held_back(session: Session, job: Job, look: Snapshot, shown: Sequence[Check]) -> None:
     wrong = preflight.blocking(shown, job.services, look)
     # In a dry run the image need not be on the server, by whose id alone some reports can be told apart.
-    _refuse_for(door, [_with_a_way_out(row, job) for row in wrong if not (job.dry_run and row.figures.get("awaits"))])
+    _refuse_for(
+        session, [_with_a_way_out(row, job) for row in wrong if not (job.dry_run and row.figures.get("awaits"))]
+    )
 
 
 def _with_a_way_out(row: Check, job: Job) -> Check:
@@ -127,53 +129,53 @@ def _with_a_way_out(row: Check, job: Job) -> Check:
     return dataclasses.replace(row, hint=f"{row.hint}; or deploy the rest alone: --service {','.join(others)}")
 
 
-def let_pass(door: Door, look: Snapshot, screen: Screen) -> None:
+def let_pass(session: Session, look: Snapshot, screen: Screen) -> None:
     """Only what makes a rollback impossible holds it back; the rest is said."""
     screen.rows([row for row in look.rows if row.level not in (OK, SKIPPED)])
-    _refuse_beside(door, look)
-    _refuse_for(door, [row for row in look.rows if row.level == CRITICAL and preflight.rules_out(row)])
+    _refuse_beside(session, look)
+    _refuse_for(session, [row for row in look.rows if row.level == CRITICAL and preflight.rules_out(row)])
 
 
-def _refuse_beside(door: Door, look: Snapshot) -> None:
+def _refuse_beside(session: Session, look: Snapshot) -> None:
     if look.run is not None and look.run.state == "under-way":
         run = look.run
         raise Refused(
-            f"{door.host.name}: {run.who} is at it: {run.action} {run.id} since {run.since}, at step {run.step}",
+            f"{session.host.name}: {run.who} is at it: {run.action} {run.id} since {run.since}, at step {run.step}",
             f"wait for it, or watch it: fab follow --run {run.id}",
         )
 
 
-def _refuse_for(door: Door, wrong: Sequence[Check]) -> None:
+def _refuse_for(session: Session, wrong: Sequence[Check]) -> None:
     if wrong:
         said = "; ".join(f"{row.name}: {row.sentence}" for row in wrong)
         hints = "; ".join(dict.fromkeys(row.hint for row in wrong if row.hint))
-        raise Refused(f"{door.host.name}: nothing was changed: {said}", hints)
+        raise Refused(f"{session.host.name}: nothing was changed: {said}", hints)
 
 
-def _execute(door: Door, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]) -> Result:
+def _execute(session: Session, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]) -> Result:
     for line in plan_text.lines(plan, look, with_commands=job.dry_run):
         screen.say(line, copyable=True)
-    result: Result = {"server": door.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
+    result: Result = {"server": session.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
     if nothing_to_do(plan) and not job.dry_run:
         if plan.action == "deploy":
-            state_move.make_ready(door, job.inventory, job.resolved, look.rows, screen)
-        screen.say(f"{door.host.name}: up to date, nothing was stopped", "green")
+            state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
+        screen.say(f"{session.host.name}: up to date, nothing was stopped", "green")
         return {**result, "outcome": "up-to-date", "release": look.record.current}
     known = gating.identities(look)
-    with undisturbed(door):
+    with undisturbed(session):
         if not job.dry_run:
-            known |= _fetch(door, job, images_to_fetch(plan, look), screen)
+            known |= _fetch(session, job, images_to_fetch(plan, look), screen)
         if plan.action == "deploy":
             gates = _gates(job, plan, look, known, screen)
-            plan = dataclasses.replace(plan, skipped=plan.skipped | _gate(door, job, look, gates, screen))
+            plan = dataclasses.replace(plan, skipped=plan.skipped | _gate(session, job, look, gates, screen))
             result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
     if job.dry_run:
         return {**result, "outcome": "dry-run"}
     if plan.action == "deploy":
-        state_move.make_ready(door, job.inventory, job.resolved, look.rows, screen)
+        state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
     lines: list[dict[str, Any]] = []
-    ended = run(door, job, plan, screen, lines.append)
-    after = show_after(job.inventory, door.host.name, lines, screen)
+    ended = run(session, job, plan, screen, lines.append)
+    after = show_after(job.inventory, session.host.name, lines, screen)
     told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
     return {**result, **told, "after": [encode(row) for row in after]}
 
@@ -198,7 +200,7 @@ def _gates(job: Job, plan: Plan, look: Snapshot, known: gating.Identities, scree
         return gating.rows(job.inventory, job.resolved, services, job.order.tags, look, known)
 
 
-def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str, tuple[str, str]]:
+def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dict[str, tuple[str, str]]:
     """Pull what is not there yet; what the server then knows of it: id and revision by image."""
     if not images:
         return {}
@@ -207,11 +209,11 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
         "images": images,
         "login": snapshot.login_request(job.resolved.login),
     }
-    server = door.host.name
+    server = session.host.name
     with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
         try:
             deadline = Deadline(DAY, STILL + SILENCE)
-            answer = ask(door, "pull", request, teller(screen, passing, server), deadline=deadline)
+            answer = ask(session, "pull", request, teller(screen, passing, server), deadline=deadline)
         except LostContact as error:
             raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
     ids = entry(server, answer, "images", dict[Image, ImageId])
@@ -220,7 +222,7 @@ def _fetch(door: Door, job: Job, images: list[str], screen: Screen) -> dict[str,
 
 
 def run(
-    door: Door, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
+    session: Session, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
 ) -> Succeeded:
     """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `execute`."""
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
@@ -232,8 +234,8 @@ def run(
         "variables": snapshot.reveal_all(job.resolved),
         "hidden": job.resolved.hidden,
     }
-    with screen.working(f"{door.host.name}: {plan.action} under way") as passing:
-        ended = execute(door, plan, secrets, teller(screen, passing, door.host.name, note))
+    with screen.working(f"{session.host.name}: {plan.action} under way") as passing:
+        ended = execute(session, plan, secrets, teller(screen, passing, session.host.name, note))
     screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")
     for text in ended.notes:
         screen.say(text, "yellow")
@@ -265,10 +267,10 @@ def teller(
 
 
 @contextmanager
-def undisturbed(door: Door) -> Iterator[None]:
+def undisturbed(session: Session) -> Iterator[None]:
     """Until the run begins, Ctrl-C leaves everything as it is."""
     interrupts.heard = True
     try:
         yield
     except KeyboardInterrupt:
-        raise Cancelled(f"{door.host.name}: cancelled, nothing changed") from None
+        raise Cancelled(f"{session.host.name}: cancelled, nothing changed") from None

@@ -13,22 +13,24 @@ from gpu_runbook.laptop.commands import health
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.report.values import ServerReport
 from gpu_runbook.laptop.schedule import client
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.health import Request
 
 MOST_RUNS = 200  # all that a server keeps
 
 
-def of_server(door: Door, place: dict[str, str], request: Request, since: int) -> ServerReport:
+def of_server(session: Session, place: dict[str, str], request: Request, since: int) -> ServerReport:
     """Two questions over one connection; `since` in seconds. One that cannot be reached is a report that says so."""
-    found = health.of_server(door, request)
+    found = health.of_server(session, request)
     try:
-        seen = client.seen(door, place, since, MOST_RUNS)
+        seen = client.seen(session, place, since, MOST_RUNS)
     except CannotConnect as error:
         return ServerReport(
-            door.host.name, found.at, found.checks, (), (), 0, since, 0, f"{error.message}. {error.hint}"
+            session.host.name, found.at, found.checks, (), (), 0, since, 0, f"{error.message}. {error.hint}"
         )
-    return ServerReport(door.host.name, seen.at, found.checks, seen.rounds, seen.runs, seen.every, since, seen.damaged)
+    return ServerReport(
+        session.host.name, seen.at, found.checks, seen.rounds, seen.runs, seen.every, since, seen.damaged
+    )
 
 
 def write(path: Path, servers: Sequence[ServerReport]) -> None:

@@ -24,7 +24,7 @@ from gpu_runbook.laptop.inputs.secret import masked
 from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.rpc.frames import restored
 from gpu_runbook.laptop.sanitize import clean
-from gpu_runbook.laptop.ssh.session import Call, Door
+from gpu_runbook.laptop.ssh.session import Call, Session
 from gpu_runbook.laptop.terminal import traceback
 from gpu_runbook.protocol.codec import LARGEST, decode
 from gpu_runbook.protocol.errors import Malformed
@@ -89,7 +89,7 @@ class Deadline:
 
 
 def ask(
-    door: Door,
+    session: Session,
     verb: str,
     request: dict[str, Any],
     on_event: Callable[[dict[str, Any]], None] | None = None,
@@ -107,28 +107,28 @@ def ask(
     deadline passes, and Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end
     with it.
     """
-    packer = "zlib" if door.without_bz2 else bundle.packer(verb)
-    command = bundle.command_line(door.host.python, door.host.sudo, packer)
+    packer = "zlib" if session.without_bz2 else bundle.packer(verb)
+    command = bundle.command_line(session.host.python, session.host.sudo, packer)
     deadline = deadline or Deadline()
-    with door.call(command, bundle.pack(verb, request, packer)) as call:
-        hearing = Hearing(door.host.name, call, silence, math.inf if endless else TOTAL_LIMIT, deadline)
+    with session.call(command, bundle.pack(verb, request, packer)) as call:
+        hearing = Hearing(session.host.name, call, silence, math.inf if endless else TOTAL_LIMIT, deadline)
         for message in hearing.messages():
             if "answer" in message:
                 answer: dict[str, Any] = message["answer"]
                 return answer
             if "error" in message:
-                raise _error(door.host.name, message["error"])
+                raise _error(session.host.name, message["error"])
             if "event" in message:
                 deadline.heard()
                 if message["event"].get("event") == "notice":
-                    door.notices[str(message["event"].get("text", ""))] = None
+                    session.notices[str(message["event"].get("text", ""))] = None
                 elif on_event:
                     on_event(message["event"])
-        error = _unanswered(door, call, hearing)
+        error = _unanswered(session, call, hearing)
     if packer != "bz2" or not isinstance(error, WithoutBz2):
         raise error
-    door.without_bz2 = True  # nothing of the call has run there
-    return ask(door, verb, request, on_event, silence, endless, deadline)
+    session.without_bz2 = True  # nothing of the call has run there
+    return ask(session, verb, request, on_event, silence, endless, deadline)
 
 
 class WithoutBz2(Defect):
@@ -291,28 +291,28 @@ def _error(server: str, content: dict[str, Any]) -> RunbookError:
     return error
 
 
-def _unanswered(door: Door, call: Call, hearing: Hearing) -> RunbookError:
+def _unanswered(session: Session, call: Call, hearing: Hearing) -> RunbookError:
     """What it means that the output ended without an answer."""
-    server = door.host.name
+    server = session.host.name
     if call.broken:
         return LostContact(f"{server}: the connection ended before the answer")
     status = call.status(PATIENCE)
-    complaint = clean(masked(call.complaint(PATIENCE), door.hidden))
+    complaint = clean(masked(call.complaint(PATIENCE), session.hidden))
     if hearing.begun or "Traceback" in complaint:
         end = "killed" if status is None or status > 128 else f"exit status {status}"
         kind = WithoutBz2 if "No module named '_bz2'" in complaint else Defect
         error = kind(f"{server}: the answer was cut off ({end})")
         error.__cause__ = ServerTraceback(traceback.of_a_complaint(complaint))
         return error
-    said = complaint or clean(masked(hearing.noise.decode("utf-8", "replace"), door.hidden))
-    return _not_run(door, status, said.strip())
+    said = complaint or clean(masked(hearing.noise.decode("utf-8", "replace"), session.hidden))
+    return _not_run(session, status, said.strip())
 
 
-def _not_run(door: Door, status: int | None, said: str) -> CannotConnect:
+def _not_run(session: Session, status: int | None, said: str) -> CannotConnect:
     """What it means that not even the bootstrap ran; shells and sudo say it in words."""
-    server, python = door.host.name, door.host.python
+    server, python = session.host.name, session.host.python
     last = quoted(said.splitlines()[-1], SAID) if said else "it said nothing"
-    if door.host.sudo and re.search(r"\bsudo\b.*not found|Unknown command:? '?sudo", said):
+    if session.host.sudo and re.search(r"\bsudo\b.*not found|Unknown command:? '?sudo", said):
         return CannotConnect(f"{server}: sudo is not installed", "install it, or log in as root without sudo: true")
     if status in (126, 127) or re.search("command not found", said, re.IGNORECASE):
         return CannotConnect(
@@ -320,10 +320,10 @@ def _not_run(door: Door, status: int | None, said: str) -> CannotConnect:
         )
     if re.search("^sudo:", said, re.MULTILINE):
         return CannotConnect(
-            f"{server}: sudo refuses {door.user} ({last})", "give the user NOPASSWD in sudoers, or drop sudo: true"
+            f"{server}: sudo refuses {session.user} ({last})", "give the user NOPASSWD in sudoers, or drop sudo: true"
         )
     if "Unknown option: -I" in said:
         return CannotConnect(f"{server}: {python} is Python 2; 3.8 or newer is needed", "say python: in hosts.yaml")
     if "not available" in said:
-        return CannotConnect(f"{server}: the account {door.user} may run no commands ({last})")
+        return CannotConnect(f"{server}: the account {session.user} may run no commands ({last})")
     return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}")

@@ -21,7 +21,7 @@ from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry, read
 from gpu_runbook.laptop.schedule import settings as making
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import DONE
@@ -60,10 +60,10 @@ def program() -> tuple[str, str]:
     return base64.b64encode(zlib.compress(text, 9)).decode(), hashlib.sha256(text).hexdigest()[:12]
 
 
-def install(door: Door, settings: Settings) -> dict[str, Any]:
+def install(session: Session, settings: Settings) -> dict[str, Any]:
     """Leave the check there; what was written, and whether cron runs. Raises what `call.ask` raises."""
-    answer = _changing(door, "schedule.install", installation(settings))
-    left: dict[str, Any] = encode(read(door.host.name, Installation, answer, "schedule", SEE))
+    answer = _changing(session, "schedule.install", installation(settings))
+    left: dict[str, Any] = encode(read(session.host.name, Installation, answer, "schedule", SEE))
     return left
 
 
@@ -74,41 +74,41 @@ def installation(settings: Settings) -> dict[str, Any]:
     return request | {"who": getpass.getuser(), "laptop": socket.gethostname()}
 
 
-def remove(door: Door, place: dict[str, str]) -> dict[str, Any]:
+def remove(session: Session, place: dict[str, str]) -> dict[str, Any]:
     """Take it away; what was removed. Raises what `call.ask` raises."""
-    answer = _changing(door, "schedule.remove", place)
-    removed: dict[str, Any] = encode(read(door.host.name, Removed, answer, "schedule", SEE))
+    answer = _changing(session, "schedule.remove", place)
+    removed: dict[str, Any] = encode(read(session.host.name, Removed, answer, "schedule", SEE))
     return removed
 
 
-def show(door: Door, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
+def show(session: Session, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
     """What `server.verbs.schedule.show` answers, with `ours`: whether the program there is this laptop's."""
     key = making.comparison(inventory, resolved)
-    answer = _only_asked(door, "schedule.show", {**resolved.host.place, "key": key})
-    found = read(door.host.name, Shown, answer, "schedule")
+    answer = _only_asked(session, "schedule.show", {**resolved.host.place, "key": key})
+    found = read(session.host.name, Shown, answer, "schedule")
     ours = found.installed is not None and found.installed.program == program()[1]
     return {**encode(found), "ours": ours, "row": making.compared(found.row, inventory, resolved, key)}
 
 
-def trial(door: Door, settings: Settings) -> tuple[Check, ...]:
+def trial(session: Session, settings: Settings) -> tuple[Check, ...]:
     """Send a test alert through every channel; a row for each. Raises what `call.ask` raises."""
     request = {"settings": making.as_json(settings), "who": getpass.getuser()}
     try:
-        answer = ask(door, "schedule.test", request, silence=SILENCE)
+        answer = ask(session, "schedule.test", request, silence=SILENCE)
     except LostContact as error:
         raise LostContact(f"{error.message}; whether the alerts were sent is not known", "run it again") from error
-    return entry(door.host.name, answer, "rows", tuple[Check, ...])
+    return entry(session.host.name, answer, "rows", tuple[Check, ...])
 
 
-def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> SeenRounds:
+def seen(session: Session, place: dict[str, str], seconds: int, runs: int = 0) -> SeenRounds:
     """What the rounds of so many seconds saw. Raises what `call.ask` raises."""
-    server, rounds = door.host.name, list[Round]()
+    server, rounds = session.host.name, list[Round]()
 
     def hear(event: dict[str, Any]) -> None:
         rounds.extend(entry(server, event, "rounds", tuple[Round, ...]))
 
     try:
-        answer = ask(door, "schedule.history", {**place, "seconds": seconds, "runs": runs}, hear)
+        answer = ask(session, "schedule.history", {**place, "seconds": seconds, "runs": runs}, hear)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
@@ -116,15 +116,15 @@ def seen(door: Door, place: dict[str, str], seconds: int, runs: int = 0) -> Seen
     return SeenRounds(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
 
 
-def _changing(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+def _changing(session: Session, verb: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return ask(door, verb, request, silence=SILENCE, deadline=Deadline(DONE))
+        return ask(session, verb, request, silence=SILENCE, deadline=Deadline(DONE))
     except LostContact as error:
         raise LostContact(error.message, SEE) from error
 
 
-def _only_asked(door: Door, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+def _only_asked(session: Session, verb: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return ask(door, verb, request)
+        return ask(session, verb, request)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error

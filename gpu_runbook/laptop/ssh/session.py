@@ -94,7 +94,7 @@ def host_from_context(context: Any) -> str | None:
     return context.original_host if isinstance(context, Connection) else None
 
 
-class Door:
+class Session:
     """Opened by the first call and kept for the next ones; a connection that broke meanwhile is made anew.
 
     A door that was told to `begin` is opened in the background, while whoever wants to call makes ready.
@@ -126,7 +126,7 @@ class Door:
             for file in unread_includes(ssh_config, host.address)
         )
 
-    def __enter__(self) -> Door:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(
@@ -139,9 +139,9 @@ class Door:
         """Whom the door logs in as."""
         return str(self._connection.user)
 
-    def anew(self, seconds: float) -> Door:
+    def anew(self, seconds: float) -> Session:
         """A door of its own to the same server, with at most so many seconds for each stage of connecting."""
-        return Door(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
+        return Session(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
 
     def close(self) -> None:
         if self._opening:

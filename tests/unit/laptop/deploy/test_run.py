@@ -24,11 +24,11 @@ from gpu_runbook.laptop.errors import (
     RunbookError,
 )
 from gpu_runbook.laptop.inventory.model import Host
-from gpu_runbook.laptop.ssh.session import Door
+from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from tests.hostile.damage import documents
 
-DOOR = Door(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
+DOOR = Session(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
 RUN = "20260420-101112-abcd"
 
 

@@ -27,7 +27,7 @@ def closings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs that a server was asked to close."""
     told: list[str] = []
 
-    def closed(door: Any, inventory: Any, host: Any, who: str, run: str, reason: str, deploys: bool) -> list[str]:
+    def closed(session: Any, inventory: Any, host: Any, who: str, run: str, reason: str, deploys: bool) -> list[str]:
         told.append(run)
         return [f"run {run} was closed"]
 

@@ -20,7 +20,7 @@ from gpu_runbook.protocol.snapshot import BatchState, Wanted
 from gpu_runbook.server.checks import preflight
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.state.store import Store, find_store
-from tasks.visit import tags_for
+from tasks.invocation import tags_for
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant
 
 

@@ -21,7 +21,7 @@ from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import close
 from tasks.deploy import _closing
-from tasks.visit import run_id
+from tasks.invocation import run_id
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
 OTHER = "20260420-101113-abcd"

@@ -291,7 +291,7 @@ class Line:
             raise CannotConnect("gpu-1: 127.0.0.1 port 22 refuses")
         yield self
 
-    def ask(self, door: Any, verb: str, request: Any, hear: Any, *more: Any) -> dict[str, Any]:
+    def ask(self, session: Any, verb: str, request: Any, hear: Any, *more: Any) -> dict[str, Any]:
         self.asked.append(request["after"])
         for event in (self.tries.pop(0) if self.tries else []) or []:
             hear(event)

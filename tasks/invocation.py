@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
-from gpu_runbook.laptop.ssh.session import Door, host_from_context, options_from_context
+from gpu_runbook.laptop.ssh.session import Session, host_from_context, options_from_context
 from gpu_runbook.laptop.terminal.screen import Screen, put, show_error
 from gpu_runbook.laptop.terminal.spool import pieces
 from gpu_runbook.protocol.forms import RunId, has
@@ -25,7 +25,7 @@ Result = dict[str, Any]  # of one server, as --json prints it
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-class Visit:
+class Invocation:
     """hosts.yaml, .env and the templates as one command line sees them, and the doors to its servers."""
 
     def __init__(
@@ -44,55 +44,55 @@ class Visit:
         for warning in dict.fromkeys(text for one in self.resolved.values() for text in one.env.warnings):
             self.screen.say(f"warning: {warning}", "yellow")
 
-    def doors(self) -> Iterator[Door]:
+    def sessions(self) -> Iterator[Session]:
         """One server after the other, each behind a door that is closed before the next one is opened.
 
         It is opened in the background: what a task imports only now costs no time.
         """
         options = options_from_context(self.context)
         for host in self.hosts:
-            with Door(host, replace(options, hidden=self.resolved[host.name].hidden_here)) as door:
-                door.begin()
-                for warning in door.warnings:
+            with Session(host, replace(options, hidden=self.resolved[host.name].hidden_here)) as session:
+                session.begin()
+                for warning in session.warnings:
                     self.screen.say(f"warning: {warning}", "yellow")
-                yield door
+                yield session
 
-    def ask_each(self, ask: Callable[[Door], Result]) -> list[Result]:
+    def ask_each(self, ask: Callable[[Session], Result]) -> list[Result]:
         """What each server answers, where nothing is changed: one that gives no answer hides no other.
 
         Raises, once all were asked, the error of the one that gave none; of several, one that counts them.
         """
         results: list[Result] = []
         failed: list[RunbookError] = []
-        for door in self.doors():
-            results.append({"server": door.host.name})
+        for session in self.sessions():
+            results.append({"server": session.host.name})
             try:
-                results[-1] |= ask(door)
+                results[-1] |= ask(session)
             except RunbookError as error:
                 results[-1] |= error.as_result()
                 failed.append(error)
                 if len(self.hosts) > 1:
                     show_error(error)
             finally:
-                self._show_notices(door)
+                self._show_notices(session)
         if failed:
             raise _unanswered(failed, results)
         return results
 
-    def _show_notices(self, door: Door) -> None:
-        for text in door.notices:
-            self.screen.say(f"{door.host.name}: {text}", "yellow")
+    def _show_notices(self, session: Session) -> None:
+        for text in session.notices:
+            self.screen.say(f"{session.host.name}: {text}", "yellow")
 
-    def change_each(self, change: Callable[[Door], Result]) -> list[Result]:
+    def change_each(self, change: Callable[[Session], Result]) -> list[Result]:
         """What became of one server after the other; the first failure ends it, with the results up to it."""
         results: list[Result] = []
         try:
-            for door in self.doors():
-                results.append({"server": door.host.name})
+            for session in self.sessions():
+                results.append({"server": session.host.name})
                 try:
-                    results[-1] |= change(door)
+                    results[-1] |= change(session)
                 finally:
-                    self._show_notices(door)
+                    self._show_notices(session)
         except RunbookError as error:
             if results:
                 results[-1] |= error.as_result()
