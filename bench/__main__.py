@@ -17,7 +17,7 @@ from bench import calls, deploys, memory, rounds, swap
 from bench.pairs import Figure, Pairs
 from gpu_runbook.laptop.errors import RunbookError
 from gpu_runbook.laptop.rpc import bundle
-from gpu_runbook.server.checks.container import LOOP
+from gpu_runbook.server.docker.containers import LOOP
 from sandbox import Sandbox, down, set_line, up
 from sandbox.place import CHECKOUT
 from sandbox.say import Say, with_time

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING
-from gpu_runbook.server.checks.container import LOOP
+from gpu_runbook.server.docker.containers import LOOP
 from sandbox import finish, run_inside, start_publishing, stop
 from tests import real
 from tests.health.patient import NAME, Patient

@@ -38,6 +38,8 @@ class World(Engine):
             most_at_once=1,
             killed=set(),
             exit_codes={},
+            restarts={},
+            restarting=set(),
         )
 
     now: float
@@ -53,6 +55,8 @@ class World(Engine):
     most_at_once: int
     killed: set[str]
     exit_codes: dict[str, int]
+    restarts: dict[str, int]
+    restarting: set[str]
     _away_after: tuple[str, float]
 
     def put(self, **values: Any) -> None:
@@ -92,12 +96,12 @@ class World(Engine):
             "Id": found,
             "Name": f"/{self.names[found]}",
             "Image": IMAGE,
-            "RestartCount": 0,
+            "RestartCount": self.restarts.get(found, 0),
             "Config": {"Labels": labels("queue", RUN, "5bec", "hash"), "Image": "team/queue"},
             "State": {
                 "Status": "running" if self.runs(found) else "exited",
                 "Running": self.runs(found),
-                "Restarting": False,
+                "Restarting": found in self.restarting,
                 "ExitCode": self.exit_codes.get(found, 0),
                 "StartedAt": self.started[found] or "0001-01-01T00:00:00Z",
                 "FinishedAt": "2026-04-20T10:00:00Z",

@@ -10,8 +10,8 @@ from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.server.docker import engine
+from gpu_runbook.server.docker.containers import LOOP
 
-LOOP = 10.0  # seconds a container must be up before the engine itself takes it out of its restart loop
 RECENT = 600.0  # seconds for which a restart by the engine stays worth a warning
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment
@@ -14,6 +15,7 @@ from gpu_runbook.server.docker.ours import MadeByUs, Ours, judge
 
 PID_FILE = "/var/run/docker.pid"
 STARTING = 2.0  # seconds that an engine takes from its first sign of life to its last
+LOOP = 10.0  # seconds a container must be up before the engine itself takes it out of its restart loop
 AT_WORK = ("running", "restarting", "paused")
 
 
@@ -69,6 +71,12 @@ def lives(container: Optional[Dict[str, Any]]) -> bool:
     """Whether a process of the container may be at work: a paused one and one between restarts count too."""
     state = container["State"] if container else {}
     return bool(state.get("Running") or state.get("Restarting") or state.get("Paused"))
+
+
+def loops(container: Dict[str, Any]) -> bool:
+    """Whether it ends by itself again and again: it waits for its next start, or had one a moment ago."""
+    up = time.time() - moment(container["State"]["StartedAt"])
+    return between_restarts(container) or bool(container["RestartCount"] and -LOOP < up < LOOP)
 
 
 def between_restarts(container: Optional[Dict[str, Any]]) -> bool:

@@ -7,6 +7,7 @@ import os
 from typing import Optional, Sequence
 
 from gpu_runbook.common import clock
+from gpu_runbook.protocol.check import OK
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import PROVEN, UNPROVEN
 from gpu_runbook.protocol.record import Placed, Record, Release
@@ -36,31 +37,41 @@ def _all_moved(store: Store, look: Snapshot, release: Release, wanted: Sequence[
     """Whether every consumer of the release runs on as it was placed, and has moved since."""
     asked = {entry.service: entry for entry in wanted}
     consumers = {name: placed for name, placed in release.services.items() if placed.kind == "consumer"}
-    return bool(consumers) and all(_moved(store, look, placed, asked.get(name)) for name, placed in consumers.items())
+    return bool(consumers) and all(_moved(store, look, release, asked.get(name)) for name in consumers)
 
 
-def _moved(store: Store, look: Snapshot, placed: Placed, entry: Optional[Wanted]) -> bool:
-    if entry is None or entry.offset is None:
+def _moved(store: Store, look: Snapshot, release: Release, entry: Optional[Wanted]) -> bool:
+    if entry is None or entry.offset is None or not _is_well(look, entry.service):
         return False
-    before = _began(store, look, placed, entry.service)
+    before = _began(store, look, release, entry.service)
     holders = look.occupants.get(entry.service, ())
-    if [(one.container, one.running) for one in holders] != [(placed.container, True)]:
+    if [(one.container, one.running) for one in holders] != [(release.services[entry.service].container, True)]:
         return False
     now = offset.upcoming(entry.offset)
     return before is not None and now is not None and now > before
 
 
-def _began(store: Store, look: Snapshot, placed: Placed, service: str) -> Optional[int]:
+def _is_well(look: Snapshot, service: str) -> bool:
+    """Whether it runs and was not started again by the engine a while ago: one that loops proves nothing."""
+    return any(row.name == f"{service} container" and row.level == OK for row in look.rows)
+
+
+def _began(store: Store, look: Snapshot, release: Release, service: str) -> Optional[int]:
     """Where the container took over last: what was handled between its deploy and a rollback to it proves another one.
 
-    One that found no offset file began with the first message of the stream.
+    The first of its service found no offset file, and began with the first message of the stream. Of one that followed
+    another it is not known where no copy of the file could be kept.
     """
-    at = _swapped(store, placed)
-    if at is not None:
+    at = _swapped(store, release.services[service])
+    if at is not None or _follows_another(look.record, release, service):
         return at
     row = next((row for row in look.rows if row.name == f"{service} offset"), None)
     first = row.figures.get("first") if row else None
     return first if isinstance(first, int) else None
+
+
+def _follows_another(known: Record, release: Release, service: str) -> bool:
+    return any(service in one.services for one in known.releases if one.at < release.at)
 
 
 def _swapped(store: Store, placed: Placed) -> Optional[int]:

@@ -12,7 +12,7 @@ from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
 from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
-from gpu_runbook.server.docker.containers import lives
+from gpu_runbook.server.docker.containers import lives, loops
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.migration import finish
 from gpu_runbook.server.models.apply import chosen, point
@@ -129,21 +129,29 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         release.move_tags(docker, plan)
         _close(swaps)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
+    ill = "" if undoing else ", ".join(swap.service for swap in swaps if _loops(swap, docker))
+    why = str(undoing[0].get("reason")) if undoing else f"{ill} ended again and again" if ill else "the run was cut off"
     trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
     _close(swaps)
-    release.keep_failed(store, plan, swaps, str(undoing[0].get("reason")) if undoing else "the run was cut off")
+    release.keep_failed(store, plan, swaps, why)
+    cut = f"run {run} was cut off in its swap" if not ill else f"run {run} was cut off after its swap, {why}"
     if trouble:
-        return "needs-person", f"run {run} was cut off in its swap, and not all of it could be undone: {trouble}"
-    return "rolled-back", f"run {run} was cut off in its swap and undone: the server is as it was before"
+        return "needs-person", f"{cut}, and not all of it could be undone: {trouble}"
+    return "rolled-back", f"{cut} and {'was ' if ill else ''}undone: the server is as it was before"
 
 
 def finished(swap: Swap, docker: Docker) -> bool:
-    """Whether the new container is in force: running, under the service's name, and the old one is not."""
+    """Whether the new container is in force: running well, under the service's name, and the old one is not."""
     new = docker.inspect(swap.new)
-    if new is None or not lives(new) or new["Name"].lstrip("/") != swap.name:
+    if new is None or not lives(new) or loops(new) or new["Name"].lstrip("/") != swap.name:
         return False
     return not (swap.old and lives(docker.inspect(swap.old)))
+
+
+def _loops(swap: Swap, docker: Docker) -> bool:
+    new = docker.inspect(swap.new)
+    return new is not None and loops(new)
 
 
 def _close(swaps: List[Swap]) -> None:

@@ -137,7 +137,7 @@ PLACES = (
         "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",
         "the login user (root with `sudo: true`) alone",
         OURS,
-        """run.rollout._enter verbs.model_use._carry_out verbs.model_use._kept run.outcome.claim verbs.env._live
+        """run.rollout._enter verbs.model_use._execute verbs.model_use._kept run.outcome.claim verbs.env._live
         verbs.env._keep system.files.make_folder system.files.room system.files.disk system.files.reserve
         system.files.give_up system.files.read run.follow.follow verbs.history._lines state.journal.Journal
         state.journal.read state.journal.alive state.journal.runs state.lock._opened state.lock._is_in_place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import PATIENCE
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
-from gpu_runbook.server.run import process, recovery, rollout, stop_start, swap, unstage, watch
+from gpu_runbook.server.run import process, recovery, release, rollout, stop_start, swap, unstage, watch
 from gpu_runbook.server.run.outcome import End
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.run.swap import ConfigSwap, Swap, back, forward
@@ -175,6 +177,36 @@ def test_a_swap_that_cannot_be_undone_has_no_end_and_is_undone_by_whoever_comes_
     assert world.runs(OLD) and world.names[OLD] == "queue" and world.policies[OLD] == "always"
     assert journal.state(store, RUN).outcome == "rolled-back"
     assert world.most_at_once == 1
+
+
+@pytest.mark.parametrize(
+    ("ill", "undone"),
+    [("restarting", True), ("started again a moment ago", True), ("started again an hour ago", False)],
+)
+def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_the_new_one_loops(
+    store: Store, world: World, monkeypatch: pytest.MonkeyPatch, ill: str, undone: bool
+) -> None:
+    """Who would have seen it, the watch of that run, is gone."""
+    here = site(store, world)
+    Path(here.folder("queue")).mkdir(parents=True)
+    here.journal.write("swap", swap=encode(SWAP))
+    forward(SWAP, here.docker)
+    here.journal.close()
+    monkeypatch.setattr(time, "time", lambda: moment(world.started[NEW]) + (3 if "moment" in ill else 3600))
+    monkeypatch.setattr(release, "enter", lambda *_: None)
+    if ill == "restarting":
+        world.restarting.add(NEW)
+    else:
+        world.restarts[NEW] = 3
+    (sentence,) = recovered(store, world)
+    cut = f"run {RUN} was cut off after its swap"
+    if not undone:
+        assert sentence == f"{cut}: release {RUN} is in force, unproven"
+        assert world.runs(NEW) and world.names[NEW] == "queue"
+        return
+    assert sentence == f"{cut}, queue ended again and again and was undone: the server is as it was before"
+    assert world.runs(OLD) and not world.runs(NEW) and world.names[OLD] == "queue"
+    assert "queue ended again and again" in (Path(store.release(RUN)) / "failed.json").read_text()
 
 
 def recovered(store: Store, world: World) -> list[str]:
