@@ -123,8 +123,9 @@ def written(sandbox: Sandbox) -> list[Annotation]:
 
 def parsed_annotations(log: str) -> list[Annotation]:
     """The whole lines of annotations.log."""
-    # The line that is being written at this moment may have come in half.
-    fields = [line.split() for line in log.rpartition("\n")[0].splitlines()]
+    # The line that is being written at this moment may have come in half. Where a file system broke down, what was not
+    # synced yet may have become zeros: it lies behind the offset that was saved, and is read again.
+    fields = [line.split() for line in log.rpartition("\n")[0].splitlines() if "\0" not in line]
     return [Annotation(int(offset), message, container) for offset, message, container in fields]
 
 

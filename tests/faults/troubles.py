@@ -103,6 +103,7 @@ TROUBLES = {
             "containerd is killed and cannot be started for 5 s: the engine answers and can do nothing",
             for_a_while(take_containerd, bring_containerd),
             ends_by_itself=True,
+            twice=UNSAVED,  # a stop that cannot be sent is followed by a kill as soon as containerd is there again
         ),
         Death(
             "engine away",

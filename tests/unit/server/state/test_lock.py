@@ -92,7 +92,7 @@ def test_a_holder_without_a_run_is_named_too(store: Store) -> None:
     held = lock.acquire(store, {"action": "recover", "who": "ann", "since": "2026-04-20T10:11:12.000Z"})
     with pytest.raises(Refusal) as caught:
         lock.acquire(store, {"who": "bob"})
-    assert caught.value.message == "ann holds the lock of this server since 2026-04-20T10:11:12.000Z: mend"
+    assert caught.value.message == "ann holds the lock of this server since 2026-04-20T10:11:12.000Z: recover"
     assert caught.value.hint == "wait for it"
     os.close(held)
 
