@@ -1,8 +1,4 @@
-"""The words that both halves and every verb share: refusals, checks, and where a consumer and its stream are.
-
-Every value here travels as JSON. `encode` and `decode` are strict mirrors: what `encode` writes `decode` reads back
-equal, and anything else raises `Malformed` naming the place.
-"""
+"""One answered question: its level, its sentence, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the model that was chosen on a server into its configs: one scalar of a YAML text, and not a character more."""
+"""One scalar of a YAML text behind a dotted key: where it stands, and another in its place, not a character more."""
 
 from __future__ import annotations
 

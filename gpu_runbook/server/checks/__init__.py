@@ -1,1 +1,1 @@
-"""The five checks. Each module asks one thing of the server it runs on and judges the answer, in two steps."""
+"""What is asked of a server: each module asks one thing and judges the answer, in two steps; `suite` lists them."""
