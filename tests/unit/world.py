@@ -15,7 +15,7 @@ from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine, EngineError
 
 RUN = "20260420-101112-abcd"
-OLD, NEW, IMAGE = "a" * 64, "b" * 64, f"sha256:{'0' * 64}"
+OLD, NEW, MADE, IMAGE = "a" * 64, "b" * 64, "e" * 64, f"sha256:{'0' * 64}"
 DIALING = 'connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock"'
 NOT_ENDED = "cannot stop container: tried to kill container, but did not receive an exit event"
 DAY = moment("2026-04-20T12:00:00Z")
@@ -156,6 +156,12 @@ class World(Engine):
     def _update(self, argv: list[str]) -> str:
         self.policies[argv[-1]] = argv[3]
         return ""
+
+    def _create(self, argv: list[str]) -> str:
+        name = argv[argv.index("--name") + 1]
+        if name not in self.faults:
+            self.names[MADE], self.policies[MADE], self.started[MADE] = name, "no", ""
+        return self.faults.get(name, "")
 
     def _rm(self, argv: list[str]) -> str:
         self.names.pop(argv[-1])

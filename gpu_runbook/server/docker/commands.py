@@ -116,10 +116,11 @@ class Docker:
 
     def create(self, spec: Spec, name: str, image: str, extra: Dict[str, str]) -> str:
         """Create a container that does not run yet; give its id. One of that name left by an earlier try is used."""
-        ended = self.change(create_command(spec, name, image, extra), QUICK)
+        command = create_command(spec, name, image, extra)
+        self._lead(name, command, lambda found: found is not None, QUICK, failed=f"{name} could not be created")
         found = self.inspect(name)
         if found is None:
-            raise StepFailed(f"{name} could not be created: {ended.complaint}")
+            raise StepFailed(f"{name} was created, and is gone")
         return str(found["Id"])
 
     def ensure_restart(self, container: str, policy: str, sync: bool = True) -> None:
@@ -164,6 +165,7 @@ class Docker:
         there: Callable[[Optional[Dict[str, Any]]], bool],
         deadline: float,
         sync: bool = True,
+        failed: str = "",
     ) -> None:
         """Run a command until the container is where it is to be.
 
@@ -175,7 +177,7 @@ class Docker:
             ended = self.change(command, deadline, sync)
             if ended.ok or there(self.inspect(container)):
                 return
-            said = f"docker {command[1]} failed: {ended.complaint}"
+            said = f"{failed or f'docker {command[1]} failed'}: {ended.complaint}"
             faults = faults + 1 if ended.status is not None and self.engine.acts() else 0
             if faults > 1:
                 raise AtFault(said)

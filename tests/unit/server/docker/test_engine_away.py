@@ -17,7 +17,7 @@ from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import PATIENCE
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Spec, Watch
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import process, recovery, release, rollout, stop_start, swap, unstage, watch
@@ -30,7 +30,7 @@ from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
-from tests.unit.world import IMAGE, NEW, NOT_ENDED, OLD, RUN, World, placed
+from tests.unit.world import IMAGE, MADE, NEW, NOT_ENDED, OLD, RUN, World, placed
 
 LATER = "20260420-101113-abcd"
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
@@ -61,11 +61,16 @@ def site(store: Store, world: World, step: ConsumerStep = STEP, action: str = "d
     return Site(plan, {}, store, doing, doing.journal)
 
 
+def create(doing: Docker) -> None:
+    assert doing.create(Spec(IMAGE), "made", IMAGE, {}) == MADE
+
+
 VERBS: dict[str, Callable[[Docker], None]] = {
     "start": lambda doing: doing.ensure_started(NEW),
     "stop": lambda doing: doing.ensure_stopped(OLD, 4),
     "update": lambda doing: doing.ensure_restart(OLD, "no"),
     "rename": lambda doing: doing.ensure_name(OLD, "other"),
+    "create": create,
 }
 
 
@@ -100,6 +105,13 @@ def test_a_container_that_is_itself_at_fault_is_given_up_at_once(store: Store, w
         docker(store, world).ensure_started(NEW)
     assert world.now < 1.0
     assert [argv[1] for _, argv in world.ran] == ["start", "start"]
+
+
+def test_what_cannot_be_created_is_given_up_at_once_with_its_name(store: Store, world: World) -> None:
+    world.faults["made"] = "invalid mount config"
+    with pytest.raises(AtFault, match="made could not be created: invalid mount config"):
+        docker(store, world).create(Spec(IMAGE), "made", IMAGE, {})
+    assert world.now < 1.0
 
 
 def test_a_fault_after_an_absence_is_one_all_the_same(store: Store, world: World) -> None:

@@ -58,6 +58,7 @@ class Standing(Engine):
             "Id": found,
             "Name": f"/{name}",
             "Image": "sha256:i",
+            "RestartCount": 0,
             "Config": {"Labels": {**marks, **given}, "Image": image},
             "State": {"Running": True, "Restarting": False, "StartedAt": "2026-04-20T10:11:12Z"},
             "HostConfig": {"RestartPolicy": {"Name": "no"}},
