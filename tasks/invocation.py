@@ -45,7 +45,7 @@ class Invocation:
             self.screen.say(f"warning: {warning}", "yellow")
 
     def sessions(self) -> Iterator[Session]:
-        """One server after the other, each behind a door that is closed before the next one is opened.
+        """One server after the other, each in a session that is closed before the next one is opened.
 
         It is opened in the background: what a task imports only now costs no time.
         """

@@ -10,8 +10,6 @@ from typing import Any, Dict
 from gpu_runbook.protocol.errors import Refusal
 
 DEFECT = "defect"
-
-
 # What a file system or a limit of the login may say of any file: no defect of ours.
 UNUSABLE = ["EACCES", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOSPC", "EROFS"]
 

@@ -54,8 +54,6 @@ def labels(service: str, release: str, spec: str, config: str, state: str = "") 
 
 
 LABEL = "gpu-runbook"
-
-
 ADOPTED = "adopted-"  # before the run's id: the release that a container gets which was there before us
 
 

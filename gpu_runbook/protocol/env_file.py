@@ -19,8 +19,6 @@ class Compared:
 
 
 THERE, MISSING, UNREADABLE = "there", "missing", "unreadable"
-
-
 FileState = Annotated[str, text("the state of a file", "there|missing|unreadable")]
 
 

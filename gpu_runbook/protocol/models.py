@@ -22,14 +22,8 @@ from gpu_runbook.protocol.forms import (
 from gpu_runbook.protocol.record import RunState
 
 WHOLE, CHANGED, DAMAGED, WRITING, MISSING, OUTSIDE = "whole", "changed", "damaged", "writing", "missing", "outside"
-
-
 ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]
-
-
 Sha256 = Annotated[str, text("a sha256", "[0-9a-f]{64}")]
-
-
 MaybeSha256 = Annotated[str, maybe(Sha256)]
 
 

@@ -10,8 +10,6 @@ WORDS = (
     *("title", "text", "level", "server", "at", "rows", "priority", "tag"),
     *("title_escaped", "text_escaped", "title_markdown", "text_markdown", "card"),
 )
-
-
 _WORD = re.compile(r"\{([a-z_]+)\}")
 
 

@@ -8,8 +8,6 @@ from typing import Tuple
 from gpu_runbook.protocol.forms import Annotated, Count, RunId, text
 
 FOLDER, CONTAINER, IMAGE, JOURNAL, FILE, RELEASE = "folder", "container", "image", "journal", "file", "release"
-
-
 ThingKind = Annotated[str, text("a kind of thing", "folder|container|image|journal|file|release")]
 
 

@@ -213,7 +213,7 @@ LEVELLED = (
     ids=["truncated", "empty", "huge", "noisy", "controls", "controls in an error", "no level"],
 )
 def test_a_look_that_is_none(odd: Odd, answer: str, error: type[RunbookError], sentence: str) -> None:
-    said = refused(odd("look", answer), error)
+    said = refused(odd("snapshot", answer), error)
     assert sentence in said.err
     assert not controls(said.all)
 

@@ -82,7 +82,7 @@ def _copy(folder: Path) -> Path:
         source = CHECKOUT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     changed = 0
-    for module in (folder / "gpu_runbook/server").rglob("*.py"):
+    for module in (folder / "gpu_runbook").rglob("*.py"):
         text, count = re.subn(r"^PATIENCE = 90\.0\b", f"PATIENCE = {PATIENCE}", module.read_text(), flags=re.MULTILINE)
         module.write_text(text)
         changed += count

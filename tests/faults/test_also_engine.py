@@ -52,7 +52,7 @@ def impatient(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     for part in PARTS:
         whole_part = CHECKOUT / part
         (shutil.copytree if whole_part.is_dir() else shutil.copy)(whole_part, source / part)
-    file = source / "gpu_runbook/server/docker/commands.py"
+    file = source / "gpu_runbook/protocol/deadlines.py"
     text, count = re.subn(r"^PATIENCE = \d+\.\d", f"PATIENCE = {PATIENCE}", file.read_text(), flags=re.MULTILINE)
     assert count == 1
     file.write_text(text)

@@ -22,6 +22,7 @@ from gpu_runbook.protocol.foreign_text import LONGEST
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.record import Record
+from gpu_runbook.protocol.requests import EngineLogin
 from gpu_runbook.server.checks import batch, container, disk, gpu
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
@@ -77,7 +78,7 @@ def _travels(event: dict[str, Any]) -> None:
 
 
 def _of_pull(engine: Engine) -> Any:
-    return pull._pull(engine, "team/queue@sha256:00", {"username": "a"}, _travels)
+    return pull._pull(engine, "team/queue@sha256:00", EngineLogin("a", "b", "registry.lan"), _travels)
 
 
 def _of_log(engine: Engine) -> Any:

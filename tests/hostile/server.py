@@ -48,6 +48,7 @@ from gpu_runbook.protocol.models import Choice, Choices, ModelFile, Models
 from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.protocol.prune import Pruned, Thing
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.protocol.requests import ModelUseRequest, PruneRequest
 from gpu_runbook.protocol.rounds import Gpu, Queue, Round
 from gpu_runbook.protocol.schedule import Alarm, Installation, InstalledCheck, PastEvent, Remembered, Removed, Shown
 from gpu_runbook.protocol.setup import Done
@@ -64,7 +65,7 @@ from tests.unit.scene import Scene, deployed, order
 Hears = Callable[[Session, Scene, Screen], Any]
 Message = dict[str, Any]
 
-PLACE = {"root": "/azaion", "state": ""}
+PLACE = ("/azaion", "")
 
 CHECKS = [
     Check("disk space", "ok", "12 % full", {"/": {"size": 7}}),
@@ -128,7 +129,7 @@ def lists(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def chooses(session: Session, scene: Scene, screen: Screen) -> Any:
-    answer = models._ask(session, {})
+    answer = models._ask(session, USE)
     for text, style in models_text.told("gpu-1", MODEL, answer, dry_run=False):
         screen.say(text, style)
     return answer
@@ -139,7 +140,7 @@ def prunes(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def removes(session: Session, scene: Scene, screen: Screen) -> Any:
-    return prune._removed(session, {"agreed": []})
+    return prune._removed(session, PruneRequest(*PLACE, "", 3, (), ()))
 
 
 def tells_what_was(session: Session, scene: Scene, screen: Screen) -> Any:
@@ -239,6 +240,7 @@ def _hex(name: str) -> str:
 
 
 MODEL = ModelFile("2026-04-20", "/azaion/models/2026-04-20/best.pt", "whole", "whole", 7, 8, "2026-04-20T10:11:12Z")
+USE = ModelUseRequest(*PLACE, "", "/azaion/models", {}, MODEL, False, "", "ann", "laptop", False, False)
 CHOSEN = Choices(MODEL.path, (Choice(MODEL.path, MODEL.date, RUN, "ann", "2026-04-20T10:11:12Z"),))
 MODELS = Models((MODEL,), ("current",), CHOSEN, "", {"annotation-queue": MODEL.path, "second-queue": None}, MODEL)
 CHOICE = {

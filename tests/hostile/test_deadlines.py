@@ -14,6 +14,7 @@ from gpu_runbook.laptop.deploy import run
 from gpu_runbook.laptop.errors import CannotConnect, LostContact
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.requests import Secrets
 from tests.hostile.forms import RUN
 from tests.hostile.kept import LINES, PLAN
 from tests.hostile.properties import Ground
@@ -63,7 +64,7 @@ def test_nothing_waits_for_ever_for_a_server_that_beats(ground: Ground, asked: s
 @pytest.mark.parametrize("said", [b"", b'\x1e{"event": {"event": "journal", "line": {"event": "watching"}}}\n'])
 def test_a_run_that_does_not_end_is_left_to_itself(ground: Ground, said: bytes) -> None:
     with pytest.raises(LostContact, match=rf"within 43 min; the server does not bring run {RUN} to its end") as raised:
-        run.execute(ground.speaks(said), PLAN, {}, lambda line: None)
+        run.execute(ground.speaks(said), PLAN, Secrets(), lambda line: None)
     assert f"fab follow --run {RUN}" in raised.value.hint
     assert run.longest(PLAN) / 60 == pytest.approx(43, abs=0.5)
 

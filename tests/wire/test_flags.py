@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FABFILE = """\
 from pathlib import Path
 from invoke import task
-from gpu_runbook.laptop.ssh.session import Door, host_from_context, options_from_context
+from gpu_runbook.laptop.ssh.session import Session, host_from_context, options_from_context
 from gpu_runbook.laptop.errors import RunbookError
 from gpu_runbook.laptop.rpc.call import ask
 from tests.wire.sshd import Entry
@@ -25,8 +25,8 @@ def ping(context):
     options = options_from_context(context)
     entry = Entry("gpu-1", {port}, None, Path("{known}"))
     try:
-        with Door(entry, options) as door:
-            print(host_from_context(context), ask(door, "ping", {{}})["user"], options)
+        with Session(entry, options) as session:
+            print(host_from_context(context), ask(session, "ping", {{}})["user"], options)
     except RunbookError as error:
         print(error.message, error.hint)
 """

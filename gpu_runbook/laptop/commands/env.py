@@ -16,11 +16,13 @@ from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostConta
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import MISSING, UNREADABLE, Compared, Difference, EnvFile, sentences
 from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.requests import EnvRequest
 
 ASK_AGAIN = "fab env.diff says whether they were written"
 
@@ -112,7 +114,7 @@ def disagreements(entries: Sequence[EnvFile]) -> Iterator[str]:
 def compared(session: Session, host: Host, entries: Sequence[EnvFile]) -> Compared:
     """One exchange that only looks. Raises what `call.ask` raises."""
     try:
-        return _ask(session, _request(host, entries) | {"texts": {}})
+        return _ask(session, EnvRequest(*place(host), tuple(entries)))
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
 
@@ -132,9 +134,9 @@ def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, sc
     if wish.dry_run:
         screen.say(f"{server}: {paths} would be written; nothing was changed", "green")
         return result
-    who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
+    who = getpass.getuser(), socket.gethostname()
     try:
-        done = _ask(session, _request(host, entries) | who | {"texts": dict(wish.texts)})
+        done = _ask(session, EnvRequest(*place(host), tuple(entries), dict(wish.texts), *who))
     except KeyboardInterrupt:
         raise LostContact(f"{server}: you left before the answer; the files may be written", ASK_AGAIN) from None
     except LostContact as error:
@@ -159,11 +161,7 @@ def _after_recovery(session: Session, inventory: Inventory, host: Host, wish: En
     return compared(session, host, wish.entries)
 
 
-def _request(host: Host, entries: Sequence[EnvFile]) -> dict[str, Any]:
-    return {**host.place, "docker_host": host.docker_host or "", "files": [encode(entry) for entry in entries]}
-
-
-def _ask(session: Session, request: dict[str, Any]) -> Compared:
+def _ask(session: Session, request: EnvRequest) -> Compared:
     try:
         return decode(Compared, ask(session, "env", request), "env")
     except Malformed as error:

@@ -14,16 +14,17 @@ from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.protocol.history import PastRun, ServiceChange
+from gpu_runbook.protocol.requests import HistoryRequest
 
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning
 
 
-def of_server(session: Session, place: dict[str, str], limit: int) -> tuple[PastRun, ...]:
+def of_server(session: Session, place: tuple[str, str], limit: int) -> tuple[PastRun, ...]:
     """The newest runs, newest first; one exchange. Raises what `call.ask` raises."""
-    return _ask(session, {**place, "limit": limit}, None)
+    return _ask(session, HistoryRequest(*place, limit=limit), None)
 
 
-def of_run(session: Session, place: dict[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
+def of_run(session: Session, place: tuple[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
     """One run, the newest without a name, and the lines of its journal. Raises what `call.ask` raises."""
     journal: list[dict[str, Any]] = []
 
@@ -32,14 +33,14 @@ def of_run(session: Session, place: dict[str, str], run: str) -> tuple[PastRun, 
         if isinstance(line, dict):
             journal.append(line)
 
-    pasts = _ask(session, {**place, "show": run}, hear)
+    pasts = _ask(session, HistoryRequest(*place, show=run), hear)
     if len(pasts) != 1:
         raise Defect(f"{session.host.name}: the history is not what it should be (runs: {len(pasts)} instead of 1)")
     return pasts[0], journal
 
 
 def _ask(
-    session: Session, request: dict[str, Any], hear: Callable[[dict[str, Any]], None] | None
+    session: Session, request: HistoryRequest, hear: Callable[[dict[str, Any]], None] | None
 ) -> tuple[PastRun, ...]:
     try:
         return entry(session.host.name, ask(session, "history", request, hear), "runs", tuple[PastRun, ...])

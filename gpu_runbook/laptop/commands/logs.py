@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -17,14 +17,14 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secret import DOTS, masked
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
-from gpu_runbook.laptop.rpc.requests import marks_of
+from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.spool import Spool
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time, fits
 from gpu_runbook.protocol.logs import LogMark, newer
+from gpu_runbook.protocol.requests import LogOf, LogsRequest
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
 SAID = 200  # characters of why a log cannot be read
@@ -57,17 +57,9 @@ class LogWish:
     since: int
     follow: bool
 
-    def request(self, inventory: Inventory, host: Host) -> dict[str, Any]:
-        services = [_place(inventory, service) for service in self.services]
-        return {
-            **host.place,
-            "docker_host": host.docker_host or "",
-            "services": services,
-            "tail": self.tail,
-            "since": self.since,
-            "follow": self.follow,
-            "after": None,
-        }
+    def request(self, inventory: Inventory, host: Host) -> LogsRequest:
+        services = tuple(_of(inventory, service) for service in self.services)
+        return LogsRequest(*place(host), services, self.tail, self.since, self.follow)
 
 
 @dataclass(frozen=True)
@@ -97,13 +89,14 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, wish: 
         raise _unreached(error) from error
 
 
-def _follow(session: Session, request: dict[str, Any], hear: Hearer) -> None:
+def _follow(session: Session, request: LogsRequest, hear: Hearer) -> None:
     lost: list[LostContact] = []
 
     def listen(at: Session) -> dict[str, Any]:
         calls, after = hear.calls, hear.marks() if hear.calls else None
         try:
-            return ask(at, "logs", {**request, "after": after}, hear, SILENCE, True, Deadline(math.inf))
+            again = replace(request, after=after)
+            return ask(at, "logs", again, hear, SILENCE, True, Deadline(math.inf))
         except LostContact as error:
             if hear.calls > calls:
                 lost.append(error)
@@ -136,9 +129,9 @@ class Hearer:
         self._marks: dict[str, LogMark] = {}  # by container, up to which its log was shown
         self.calls = 0  # how many events came
 
-    def marks(self) -> dict[str, Any]:
-        """Up to where each container's log was shown, as the server takes it."""
-        return {container: encode(mark) for container, mark in self._marks.items()}
+    def marks(self) -> dict[str, LogMark]:
+        """Up to where the log of each container was shown."""
+        return dict(self._marks)
 
     def lost(self, error: LostContact) -> None:
         """Say that contact was lost."""
@@ -247,10 +240,9 @@ def without_end(text: str, hidden: Sequence[str]) -> str:
     return DOTS + begin[longest:] if longest else text
 
 
-def _place(inventory: Inventory, service: Service) -> dict[str, Any]:
+def _of(inventory: Inventory, service: Service) -> LogOf:
     """How the server recognises the containers of a service."""
-    marks = encode(marks_of(inventory, service)) if isinstance(service, Batch) else None
-    return {"service": service.name, "marks": marks}
+    return LogOf(service.name, marks_of(inventory, service) if isinstance(service, Batch) else None)
 
 
 def _is(value: dict[str, Any], shape: dict[str, Any] | None) -> bool:

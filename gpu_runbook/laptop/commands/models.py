@@ -16,11 +16,13 @@ from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact, Refused
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, read
+from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.models import CHANGED, PREVIOUS, WHOLE, WRITING, Chosen, ModelFile, Models, is_dated
 from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.requests import ModelsRequest, ModelUseRequest
 
 KNOWN = 5  # names of models that an error tells
 STILL = 600.0  # seconds in which not a megabyte of a model was read: a disk that hangs
@@ -70,11 +72,10 @@ def checked(inventory: Inventory, date: str | None) -> ModelTerms:
 
 
 def listed(
-    session: Session, place: dict[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]
+    session: Session, where: tuple[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]
 ) -> Models:
     """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `call.ask` raises."""
-    configs = {name: encode(config) for name, config in known.configs.items()}
-    request = {**place, "folder": known.folder, "file": known.file, "configs": configs, "verify": verify}
+    request = ModelsRequest(*where, known.folder, known.file, dict(known.configs), verify)
     deadline = Deadline(DAY, STILL) if verify else Deadline()
     try:
         answer = ask(session, "models", request, lambda event: passing(_progress(event)), deadline=deadline)
@@ -104,19 +105,18 @@ def choose(
     except KeyboardInterrupt:
         raise Cancelled(f"{server}: cancelled, nothing changed") from None
     screen.say(f"{server}: {named(model)} is whole: {humanize.size(model.size)}, sha256 {model.sha256[:16]}…")
-    request = {
-        **host.place,
-        "docker_host": host.docker_host or "",
-        "folder": known.folder,
-        "configs": {name: encode(config) for name, config in known.configs.items()},
-        "model": encode(model),
-        "back": back,
-        "was": found.choices.path,
-        "who": getpass.getuser(),
-        "laptop": socket.gethostname(),
-        "force": wish.force,
-        "dry_run": wish.dry_run,
-    }
+    request = ModelUseRequest(
+        *place(host),
+        folder=known.folder,
+        configs=dict(known.configs),
+        model=model,
+        back=back,
+        was=found.choices.path,
+        who=getpass.getuser(),
+        laptop=socket.gethostname(),
+        force=wish.force,
+        dry_run=wish.dry_run,
+    )
     answer = _ask(session, request)
     for text, style in models_text.told(server, model, answer, wish.dry_run):
         screen.say(text, style)
@@ -158,7 +158,7 @@ def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> Mode
     raise Refused(f"{server}: {named(model)} is not chosen: {model.sentence}; nothing was changed", hint)
 
 
-def _ask(session: Session, request: dict[str, Any]) -> dict[str, Any]:
+def _ask(session: Session, request: ModelUseRequest) -> dict[str, Any]:
     server = session.host.name
     try:
         answer = ask(session, "model_use", request)

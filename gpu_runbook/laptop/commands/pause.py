@@ -10,10 +10,12 @@ from gpu_runbook.laptop.errors import BadInput, Defect, LostContact
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.pause import Pause, said, until
+from gpu_runbook.protocol.requests import PauseRequest
 
 SHORTEST, LONGEST = 60, 30 * 86400  # seconds
 
@@ -33,14 +35,9 @@ def pause(session: Session, host: Host, length: int, reason: str) -> dict[str, A
 
     The result is what --json prints: pause and before, each as JSON types or None. Raises what `call.ask` raises.
     """
-    request = {
-        **host.place,
-        "docker_host": host.docker_host or "",
-        "who": getpass.getuser(),
-        "laptop": socket.gethostname(),
-    }
+    request = PauseRequest(*place(host), getpass.getuser(), socket.gethostname(), length, reason)
     try:
-        answer = ask(session, "pause", request | {"seconds": length, "reason": reason})
+        answer = ask(session, "pause", request)
     except LostContact as error:
         raise LostContact(error.message, "fab status says whether deploys are paused") from error
     found, before = (_read(session.host.name, answer.get(name)) for name in ("pause", "before"))

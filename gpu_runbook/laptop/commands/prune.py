@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import socket
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,15 @@ from gpu_runbook.laptop.deploy.recovery import recovered
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
-from gpu_runbook.laptop.rpc.requests import batch_marks
+from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.deadlines import SLOW
+from gpu_runbook.protocol.deadlines import REMOVED
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.prune import FILE, JOURNAL, Pruned, Thing
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.protocol.requests import PruneRequest
 
 LEAST = 2  # releases: the one in force and the one before it
 MANY = 3  # things of one kind that are listed one by one, where nobody wants to read each
@@ -40,7 +42,7 @@ def keep(inventory: Inventory, given: int | None) -> int:
 def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> Result:
     """The result is what --json prints. Raises what `call.ask` raises, and Cancelled for Ctrl-C before the end."""
     server = session.host.name
-    request = _request(inventory, host, count)
+    request = PruneRequest(*place(host), count, batch_marks(inventory))
     try:
         with screen.working(f"{server}: looking"):
             things = _listed(session, inventory, host, request, dry_run, screen)
@@ -50,10 +52,10 @@ def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_ru
         screen.say(text, style)
     if dry_run or not things:
         return _result(server, "dry-run" if dry_run else "up-to-date", things, {})
-    agreed = {"agreed": [[thing.kind, thing.id] for thing in things]}
-    who = {"who": getpass.getuser(), "laptop": socket.gethostname()}
+    agreed = tuple((thing.kind, thing.id) for thing in things)
+    who, laptop = getpass.getuser(), socket.gethostname()
     with screen.working(f"{server}: removing"):
-        answer = _removed(session, {**request, **agreed, **who})
+        answer = _removed(session, dataclasses.replace(request, agreed=agreed, who=who, laptop=laptop))
     for note in answer["notes"]:
         screen.say(one_line(note, LONGEST), "yellow")
     gone = f"{len(answer['removed'])} of {humanize.several(len(things), 'thing')}"
@@ -61,13 +63,8 @@ def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_ru
     return _result(server, "done", things, answer)
 
 
-def _request(inventory: Inventory, host: Host, count: int) -> dict[str, Any]:
-    batches = [encode(marks) for marks in batch_marks(inventory)]
-    return {**host.place, "docker_host": host.docker_host or "", "keep": count, "batches": batches}
-
-
 def _listed(
-    session: Session, inventory: Inventory, host: Host, request: dict[str, Any], dry_run: bool, screen: Screen
+    session: Session, inventory: Inventory, host: Host, request: PruneRequest, dry_run: bool, screen: Screen
 ) -> list[Thing]:
     """What may go; a run that was cut off is brought to an end first, since it may need some of it."""
     things, run = _ask(session, request)
@@ -79,7 +76,7 @@ def _listed(
     return _ask(session, request)[0]
 
 
-def _ask(session: Session, request: dict[str, Any]) -> tuple[list[Thing], RunState | None]:
+def _ask(session: Session, request: PruneRequest) -> tuple[list[Thing], RunState | None]:
     server = session.host.name
     try:
         answer = ask(session, "prune", request)
@@ -89,11 +86,11 @@ def _ask(session: Session, request: dict[str, Any]) -> tuple[list[Thing], RunSta
     return things, entry(server, answer, "run", RunState) if answer.get("run") is not None else None
 
 
-def _removed(session: Session, request: dict[str, Any]) -> dict[str, Any]:
+def _removed(session: Session, request: PruneRequest) -> dict[str, Any]:
     """Once asked, the server goes on, whether we hear of it or not."""
     server = session.host.name
     try:
-        answer = ask(session, "prune", request, deadline=Deadline(ANSWER + 2 * SLOW * len(request["agreed"])))
+        answer = ask(session, "prune", request, deadline=Deadline(ANSWER + 2 * REMOVED * len(request.agreed or ())))
     except KeyboardInterrupt:
         why = f"{server}: you left while things were removed"
     except LostContact as error:

@@ -17,10 +17,12 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secrecy import REGISTRY_PASSWORD
 from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.requests import SetupRequest
 from gpu_runbook.protocol.setup import Done
 
 # What may be asked of root, and the words it takes beside a directory.
@@ -70,17 +72,11 @@ def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
 def _asked(session: Session, inventory: Inventory, resolved: Resolved, dry_run: bool) -> Done:
     """One exchange."""
     host, server = resolved.host, session.host.name
-    request = {
-        **host.place,
-        "docker_host": host.docker_host or "",
-        "gpus": host.gpus,
-        "tree": [encode(folder) for folder in folders(inventory, host)],
-        "login": login_request(resolved.login),
-        "dry_run": dry_run,
-    }
+    tree = tuple(folders(inventory, host))
+    request = SetupRequest(*place(host), host.gpus, tree, login_request(resolved.login), dry_run)
     try:
         found = decode(Done, ask(session, "setup", request), "setup")
-        _see_through(found, [host.root, *(folder.path for folder in folders(inventory, host))])
+        _see_through(found, [host.root, *(folder.path for folder in tree)])
         return found
     except KeyboardInterrupt:
         raise LostContact(f"{server}: you left before the answer", AGAIN) from None

@@ -14,13 +14,14 @@ from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostConta
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.rpc.requests import marks_of
+from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import Spec
+from gpu_runbook.protocol.requests import TrainingRequest
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
 from gpu_runbook.protocol.training import NextRun
 
@@ -61,14 +62,13 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, servic
         marks=marks_of(inventory, service),
         checkpoints=service.checkpoints or "",
     )
-    host = resolved.host
-    request = {**host.place, "docker_host": host.docker_host or "", "service": encode(entry)}
+    request = TrainingRequest(*place(resolved.host), entry)
     try:
         return decode(NextRun, ask(session, "training_command", request), "answer")
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:
-        raise Defect(f"{host.name}: what it says of the next run is not what it should be ({error})") from error
+        raise Defect(f"{session.host.name}: what it says of the next run is not what it should be ({error})") from error
 
 
 def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, resume: bool | None) -> Launch:

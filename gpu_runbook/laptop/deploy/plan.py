@@ -94,7 +94,7 @@ def frame(inventory: Inventory, resolved: Resolved, look: Snapshot, order: Order
         action="",
         server=resolved.host.name,
         root=resolved.host.root,
-        state=resolved.host.place["state"],
+        state=resolved.host.place[1],
         release="",
         who=order.who,
         laptop=order.laptop,

@@ -7,17 +7,18 @@ from typing import Any
 from gpu_runbook.laptop.errors import LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry
-from gpu_runbook.laptop.rpc.requests import batch_marks
+from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.requests import CloseRequest, RecoverRequest
 
 DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and back
 
 
 def recovered(session: Session, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
-    answer = _heard(session, "recover", _request(inventory, host, who), f"run {run} was brought to an end")
+    request = RecoverRequest(*place(host), batch_marks(inventory), who)
+    answer = _heard(session, "recover", request, f"run {run} was brought to an end")
     return [one_line(told, LONGEST) for told in entry(session.host.name, answer, "recovered", tuple[str, ...])]
 
 
@@ -29,18 +30,13 @@ def closed(
     `deploys`: whether a deploy is to follow. Raises BadInput for a run that is not there or has ended, NeedsPerson
     where no deploy could follow, and LostContact.
     """
-    request = {**_request(inventory, host, who), "run": run, "reason": reason, "deploys": deploys}
+    request = CloseRequest(*place(host), batch_marks(inventory), who, run, reason, deploys)
     answer, server = _heard(session, "close", request, f"run {run} was closed"), session.host.name
     told = (entry(server, answer, "closed", str), *entry(server, answer, "notes", tuple[str, ...]))
     return [one_line(sentence, LONGEST) for sentence in told]
 
 
-def _request(inventory: Inventory, host: Host, who: str) -> dict[str, Any]:
-    batches = [encode(marks) for marks in batch_marks(inventory)]
-    return {**host.place, "docker_host": host.docker_host or "", "batches": batches, "who": who}
-
-
-def _heard(session: Session, verb: str, request: dict[str, Any], what: str) -> dict[str, Any]:
+def _heard(session: Session, verb: str, request: RecoverRequest, what: str) -> dict[str, Any]:
     """The answer. The server goes on with it, whether we hear of it or not. Raises LostContact."""
     try:
         return ask(session, verb, request, deadline=Deadline(DONE))

@@ -21,12 +21,13 @@ from gpu_runbook.laptop.errors import (
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, entry
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import ReleaseId, RunId, has, kept
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.requests import OfRunRequest, RunRequest, Secrets
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
 COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
@@ -105,7 +106,7 @@ def _longest_of(line: dict[str, Any]) -> float:
         return UNPLANNED
 
 
-def execute(session: Session, plan: Plan, secrets: dict[str, Any], tell: Tell) -> Succeeded:
+def execute(session: Session, plan: Plan, secrets: Secrets, tell: Tell) -> Succeeded:
     """Start the run and follow it. Ctrl-C asks the server once whether it can still be stopped.
 
     Raises Refused, RolledBack, NeedsPerson, Cancelled, or LostContact when the run goes on without us. From then on
@@ -125,7 +126,7 @@ def execute(session: Session, plan: Plan, secrets: dict[str, Any], tell: Tell) -
         interrupts.heard = False
 
 
-def follow(session: Session, place: dict[str, str], run: str, tell: Tell) -> Succeeded:
+def follow(session: Session, place: tuple[str, str], run: str, tell: Tell) -> Succeeded:
     """Follow a run, the newest one when `run` is empty. Ctrl-C ends the following and nothing else."""
     listener = Listener(tell)
 
@@ -176,7 +177,7 @@ def conclude(session: Session, answer: dict[str, Any]) -> Succeeded:
     raise defect
 
 
-def _heard_out(session: Session, plan: Plan, secrets: dict[str, Any], listener: Listener) -> dict[str, Any]:
+def _heard_out(session: Session, plan: Plan, secrets: Secrets, listener: Listener) -> dict[str, Any]:
     """Start the run and hear it out, over as many connections as that takes."""
 
     def resume(anew: Session) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _heard_out(session: Session, plan: Plan, secrets: dict[str, Any], listener: 
             raise LostContact(f"{anew.host.name}: run {plan.id} begins at this very moment") from None
 
     try:
-        request = {"plan": encode(plan), "secrets": secrets}
+        request = RunRequest(plan, secrets)
         return ask(session, VERBS.get(plan.action, "run"), request, listener, SILENCE, deadline=listener.deadline)
     except LostContact as error:
         if listener.deadline.over:
@@ -198,14 +199,14 @@ def _heard_out(session: Session, plan: Plan, secrets: dict[str, Any], listener: 
         return _come_back(session, listener, error, plan.id, resume)
 
 
-def place_of(plan: Plan) -> dict[str, str]:
+def place_of(plan: Plan) -> tuple[str, str]:
     """Where a plan's run is written down."""
-    return {"root": plan.root, "state": plan.state}
+    return plan.root, plan.state
 
 
-def _ask_follow(session: Session, place: dict[str, str], run: str, listener: Listener) -> dict[str, Any]:
+def _ask_follow(session: Session, place: tuple[str, str], run: str, listener: Listener) -> dict[str, Any]:
     listener.again()
-    return ask(session, "follow", {**place, "run": run}, listener, SILENCE, deadline=listener.deadline)
+    return ask(session, "follow", OfRunRequest(*place, run), listener, SILENCE, deadline=listener.deadline)
 
 
 def _come_back(
@@ -269,5 +270,5 @@ def _interrupted(session: Session, plan: Plan) -> RunbookError:
 
 
 def _cancel(session: Session, plan: Plan) -> bool:
-    answer = ask(session, "cancel", {**place_of(plan), "run": plan.id}, deadline=Deadline(CANCEL))
+    answer = ask(session, "cancel", OfRunRequest(*place_of(plan), plan.id), deadline=Deadline(CANCEL))
     return entry(session.host.name, answer, "cancelled", bool)

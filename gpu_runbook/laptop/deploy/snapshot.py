@@ -6,21 +6,22 @@ import dataclasses
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.rpc.requests import batch_marks, marks_of
+from gpu_runbook.laptop.rpc.requests import batch_marks, marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.errors import Malformed
-from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.health import DiskLimits
+from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
+from gpu_runbook.protocol.requests import Checklist, EngineLogin, LookRequest, SnapshotRequest, StatusRequest
 from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 
@@ -36,22 +37,20 @@ def look(
 ) -> Snapshot:
     """One read-only exchange. `tags`: service -> tag to ask the registry for; None leaves the registry alone.
 
-    Raises what the exchange raises, and Defect for an answer that is no Look.
+    Raises what the exchange raises, and Defect for an answer that is no Snapshot.
     """
     wanted = [_wanted(inventory, resolved, service, tags) for service in services]
     login = login_request(resolved.login) if tags is not None else None
-    request = _request(inventory, resolved, wanted) | {"login": login, "variables": reveal_all(resolved)}
-    request["checklist"] = None if tags is None else _checklist(inventory, resolved, services)
+    checklist = None if tags is None else _checklist(inventory, resolved, services)
+    request = SnapshotRequest(
+        *_common(inventory, resolved, wanted), variables=reveal_all(resolved), login=login, checklist=checklist
+    )
     asked = {} if tags is None else {service.name: full_image(inventory, service) for service in services}
     return _ask(session, "snapshot", request, asked)
 
 
-def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> dict[str, Any]:
-    """What only a deploy wants to know of the ground it stands on. Holds secrets."""
-    return {
-        "tree": [encode(folder) for folder in folders(inventory, resolved.host)],
-        "env_files": [encode(entry) for entry in env_files(resolved, services)],
-    }
+def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Checklist:
+    return Checklist(tuple(folders(inventory, resolved.host)), tuple(env_files(resolved, services)))
 
 
 def folders(inventory: Inventory, host: Host) -> list[Directory]:
@@ -81,23 +80,20 @@ def env_files(resolved: Resolved, services: Sequence[Service]) -> list[EnvFile]:
 def status(session: Session, inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Snapshot:
     """One exchange for how the server is now, with a row for each thing that a deploy ends with. Raises as `look`."""
     wanted = [_watched(resolved, service, _wanted(inventory, resolved, service, None)) for service in services]
-    request = _request(inventory, resolved, wanted) | {"hidden": resolved.hidden, "variables": {}}
+    request = StatusRequest(*_common(inventory, resolved, wanted), variables={}, hidden=tuple(resolved.hidden))
     return _ask(session, "status", request, {})
 
 
-def _request(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> dict[str, Any]:
+Common = tuple[str, str, str, int, DiskLimits, tuple[Wanted, ...], tuple[BatchMarks, ...]]
+
+
+def _common(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> Common:
+    """What a LookRequest begins with."""
     host = resolved.host
-    return {
-        **host.place,
-        "docker_host": host.docker_host or "",
-        "gpus": host.gpus,
-        "disk": disk_limits(inventory, resolved),
-        "services": [encode(entry) for entry in wanted],
-        "batches": [encode(marks) for marks in batch_marks(inventory)],
-    }
+    return (*place(host), host.gpus, disk_limits(inventory, resolved), tuple(wanted), batch_marks(inventory))
 
 
-def _ask(session: Session, verb: str, request: dict[str, Any], asked: Mapping[str, str]) -> Snapshot:
+def _ask(session: Session, verb: str, request: LookRequest, asked: Mapping[str, str]) -> Snapshot:
     try:
         found = decode(Snapshot, ask(session, verb, request), "look")
         _see_through(found, asked)
@@ -119,18 +115,14 @@ def _see_through(look: Snapshot, asked: Mapping[str, str]) -> None:
             raise Malformed(f"look.digests.{service}: not of the image that was asked for")
 
 
-def disk_limits(inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
+def disk_limits(inventory: Inventory, resolved: Resolved) -> DiskLimits:
     """Which file systems are checked against what, in percent."""
     limits = inventory.health.disk
-    paths = list(limits.paths) or [resolved.host.root]
-    return {"paths": paths, "warning": limits.warning, "critical": limits.critical}
+    return DiskLimits(tuple(limits.paths) or (resolved.host.root,), limits.warning, limits.critical)
 
 
-def login_request(login: RegistryLogin | None) -> dict[str, str] | None:
-    """The registry's login as the engine takes it. Holds a secret."""
-    if login is None:
-        return None
-    return {"username": login.username, "password": login.password.reveal(), "serveraddress": login.server}
+def login_request(login: RegistryLogin | None) -> EngineLogin | None:
+    return EngineLogin(login.username, login.password.reveal(), login.server) if login else None
 
 
 def reveal_all(resolved: Resolved) -> dict[str, str]:

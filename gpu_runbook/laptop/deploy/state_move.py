@@ -12,11 +12,13 @@ from gpu_runbook.laptop.errors import BadInput, LostContact, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, read
+from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import Check
-from gpu_runbook.protocol.deadlines import DONE
+from gpu_runbook.protocol.deadlines import MOVED
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
+from gpu_runbook.protocol.requests import InstallRequest, StateMoveRequest, StateRequest
 from gpu_runbook.protocol.state_move import Moved
 
 SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first
@@ -47,7 +49,7 @@ def make_ready(
     row = due(rows)
     if row is None:
         if any(one.name == ROW and one.figures.get("there") is False for one in rows):
-            ask(session, "state_make", resolved.host.place)
+            ask(session, "state_make", StateRequest(*resolved.host.place))
     else:
         move(session, inventory, resolved, ROOT, bool(row.figures.get("scheduled")), screen)
 
@@ -63,17 +65,10 @@ def move(
     install = None
     with contextlib.suppress(*([Refused] if scheduled is None else [])):
         install = _check_anew(server, inventory, resolved) if scheduled is not False else None
-    request = {
-        **host.place,
-        "docker_host": host.docker_host or "",
-        "who": getpass.getuser(),
-        "laptop": socket.gethostname(),
-        "what": what,
-        "install": install,
-    }
+    request = StateMoveRequest(*place(host), getpass.getuser(), socket.gethostname(), what, install)
     try:
         with screen.working(f"{server}: moving the state"):
-            answer = ask(session, "state_move", request, silence=SILENCE, deadline=Deadline(DONE))
+            answer = ask(session, "state_move", request, silence=SILENCE, deadline=Deadline(MOVED))
     except KeyboardInterrupt:
         message = f"{server}: you left while the state was moved; that goes on by itself"
         raise LostContact(message, "fab status") from None
@@ -93,8 +88,8 @@ def move(
     return {"folder": found.folder, "was": found.was, "left": list(found.left), "run": found.run}
 
 
-def _check_anew(server: str, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
-    """What `scheduled.install` is asked. Holds secrets. Raises Refused where a variable is missing."""
+def _check_anew(server: str, inventory: Inventory, resolved: Resolved) -> InstallRequest:
+    """What `schedule.install` is asked. Raises Refused where a variable is missing."""
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule.settings import settings_for
 

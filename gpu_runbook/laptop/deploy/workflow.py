@@ -23,9 +23,10 @@ from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.deadlines import STILL
+from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
 from gpu_runbook.protocol.forms import Image, ImageId
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.requests import PullRequest, Secrets
 from gpu_runbook.protocol.snapshot import Remark, Snapshot
 
 
@@ -204,15 +205,12 @@ def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dic
     """Pull what is not there yet; what the server then knows of it: id and revision by image."""
     if not images:
         return {}
-    request = {
-        "docker_host": job.resolved.host.docker_host or "",
-        "images": images,
-        "login": snapshot.login_request(job.resolved.login),
-    }
+    address, login = job.resolved.host.docker_host or "", snapshot.login_request(job.resolved.login)
+    request = PullRequest(address, tuple(images), login)
     server = session.host.name
     with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
         try:
-            deadline = Deadline(DAY, STILL + SILENCE)
+            deadline = Deadline(DAY, PULL_STANDS_STILL + SILENCE)
             answer = ask(session, "pull", request, teller(screen, passing, server), deadline=deadline)
         except LostContact as error:
             raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
@@ -228,12 +226,12 @@ def run(
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
     configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
     passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
-    secrets = {
-        "configs": {name: text.reveal() for name, text in configs.items() if text},
-        "passwords": {name: password.reveal() for name, password in passwords.items() if password},
-        "variables": snapshot.reveal_all(job.resolved),
-        "hidden": job.resolved.hidden,
-    }
+    secrets = Secrets(
+        {name: text.reveal() for name, text in configs.items() if text},
+        {name: password.reveal() for name, password in passwords.items() if password},
+        snapshot.reveal_all(job.resolved),
+        tuple(job.resolved.hidden),
+    )
     with screen.working(f"{session.host.name}: {plan.action} under way") as passing:
         ended = execute(session, plan, secrets, teller(screen, passing, session.host.name, note))
     screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")

@@ -58,9 +58,9 @@ class Host(Strict):
     )
 
     @property
-    def place(self) -> dict[str, str]:
-        """What a server is asked with: its root, and where its state is, empty for the home of the login user."""
-        return {"root": self.root, "state": self.state or (OF_ROOT if self.sudo else "")}
+    def place(self) -> tuple[str, str]:
+        """Its root, and where its state is, empty for the home of the login user."""
+        return self.root, self.state or (OF_ROOT if self.sudo else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from gpu_runbook.protocol.health import Request
 MOST_RUNS = 200  # all that a server keeps
 
 
-def of_server(session: Session, place: dict[str, str], request: Request, since: int) -> ServerReport:
+def of_server(session: Session, place: tuple[str, str], request: Request, since: int) -> ServerReport:
     """Two questions over one connection; `since` in seconds. One that cannot be reached is a report that says so."""
     found = health.of_server(session, request)
     try:

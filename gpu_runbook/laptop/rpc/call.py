@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -26,7 +27,7 @@ from gpu_runbook.laptop.rpc.frames import restored
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Call, Session
 from gpu_runbook.laptop.terminal import traceback
-from gpu_runbook.protocol.codec import LARGEST, decode
+from gpu_runbook.protocol.codec import LARGEST, decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line, quoted
 
@@ -91,7 +92,7 @@ class Deadline:
 def ask(
     session: Session,
     verb: str,
-    request: dict[str, Any],
+    request: Any,
     on_event: Callable[[dict[str, Any]], None] | None = None,
     silence: float = SILENCE,
     endless: bool = False,
@@ -99,7 +100,9 @@ def ask(
 ) -> dict[str, Any]:
     """Ask the server one thing and return its answer; no text in answer or events holds control characters.
 
-    What a server says beside its answer, for a person to know, goes to the door's notices.
+    `request`: a value of `protocol.requests`, or a mapping of plain JSON types.
+
+    What a server says beside its answer, for a person to know, goes to the session's notices.
 
     An `endless` call may say more in its events than the memory could hold: whoever hears them hands them on.
 
@@ -110,7 +113,8 @@ def ask(
     packer = "zlib" if session.without_bz2 else bundle.packer(verb)
     command = bundle.command_line(session.host.python, session.host.sudo, packer)
     deadline = deadline or Deadline()
-    with session.call(command, bundle.pack(verb, request, packer)) as call:
+    asked = encode(request) if dataclasses.is_dataclass(request) else request
+    with session.call(command, bundle.pack(verb, asked, packer)) as call:
         hearing = Hearing(session.host.name, call, silence, math.inf if endless else TOTAL_LIMIT, deadline)
         for message in hearing.messages():
             if "answer" in message:

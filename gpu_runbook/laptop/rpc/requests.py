@@ -12,6 +12,11 @@ from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, R
 from gpu_runbook.protocol.plan import BatchMarks
 
 
+def place(host: Host) -> tuple[str, str, str]:
+    """What every request begins with: where the data lies, where the state, and the docker engine's address."""
+    return (*host.place, host.docker_host or "")
+
+
 def request_for(wanted: Inventory, host: Host, services: Sequence[Service], resolved: Resolved) -> Request:
     """The questions that hosts.yaml raises about one server. Holds the monitoring user's password."""
     limits = wanted.health
@@ -21,7 +26,7 @@ def request_for(wanted: Inventory, host: Host, services: Sequence[Service], reso
         docker_host=host.docker_host or "",
         consumers=tuple(_consumer(one, resolved) for one in services if isinstance(one, model.Consumer)),
         root=host.root,
-        state=host.place["state"],
+        state=host.place[1],
     )
 
 

@@ -24,9 +24,16 @@ from gpu_runbook.laptop.schedule import settings as making
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.deadlines import DONE
+from gpu_runbook.protocol.deadlines import MOVED
 from gpu_runbook.protocol.forms import Count, Time
 from gpu_runbook.protocol.history import PastRun
+from gpu_runbook.protocol.requests import (
+    InstallRequest,
+    ScheduleHistoryRequest,
+    ScheduleShowRequest,
+    StateRequest,
+    TestAlertRequest,
+)
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.schedule import Installation, Removed, Settings, Shown
 
@@ -67,16 +74,14 @@ def install(session: Session, settings: Settings) -> dict[str, Any]:
     return left
 
 
-def installation(settings: Settings) -> dict[str, Any]:
-    """What a server is asked to leave the check there. Holds secrets."""
-    sources, mark = program()
-    request = {"settings": making.as_json(settings), "sources": sources, "program": mark, "version": __version__}
-    return request | {"who": getpass.getuser(), "laptop": socket.gethostname()}
+def installation(settings: Settings) -> InstallRequest:
+    """What a server is asked to leave the check there."""
+    return InstallRequest(settings, *program(), __version__, getpass.getuser(), socket.gethostname())
 
 
-def remove(session: Session, place: dict[str, str]) -> dict[str, Any]:
+def remove(session: Session, place: tuple[str, str]) -> dict[str, Any]:
     """Take it away; what was removed. Raises what `call.ask` raises."""
-    answer = _changing(session, "schedule.remove", place)
+    answer = _changing(session, "schedule.remove", StateRequest(*place))
     removed: dict[str, Any] = encode(read(session.host.name, Removed, answer, "schedule", SEE))
     return removed
 
@@ -84,7 +89,7 @@ def remove(session: Session, place: dict[str, str]) -> dict[str, Any]:
 def show(session: Session, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
     """What `server.verbs.schedule.show` answers, with `ours`: whether the program there is this laptop's."""
     key = making.comparison(inventory, resolved)
-    answer = _only_asked(session, "schedule.show", {**resolved.host.place, "key": key})
+    answer = _only_asked(session, "schedule.show", ScheduleShowRequest(*resolved.host.place, key))
     found = read(session.host.name, Shown, answer, "schedule")
     ours = found.installed is not None and found.installed.program == program()[1]
     return {**encode(found), "ours": ours, "row": making.compared(found.row, inventory, resolved, key)}
@@ -92,7 +97,7 @@ def show(session: Session, inventory: Inventory, resolved: Resolved) -> dict[str
 
 def trial(session: Session, settings: Settings) -> tuple[Check, ...]:
     """Send a test alert through every channel; a row for each. Raises what `call.ask` raises."""
-    request = {"settings": making.as_json(settings), "who": getpass.getuser()}
+    request = TestAlertRequest(settings, getpass.getuser())
     try:
         answer = ask(session, "schedule.test", request, silence=SILENCE)
     except LostContact as error:
@@ -100,7 +105,7 @@ def trial(session: Session, settings: Settings) -> tuple[Check, ...]:
     return entry(session.host.name, answer, "rows", tuple[Check, ...])
 
 
-def seen(session: Session, place: dict[str, str], seconds: int, runs: int = 0) -> SeenRounds:
+def seen(session: Session, place: tuple[str, str], seconds: int, runs: int = 0) -> SeenRounds:
     """What the rounds of so many seconds saw. Raises what `call.ask` raises."""
     server, rounds = session.host.name, list[Round]()
 
@@ -108,7 +113,7 @@ def seen(session: Session, place: dict[str, str], seconds: int, runs: int = 0) -
         rounds.extend(entry(server, event, "rounds", tuple[Round, ...]))
 
     try:
-        answer = ask(session, "schedule.history", {**place, "seconds": seconds, "runs": runs}, hear)
+        answer = ask(session, "schedule.history", ScheduleHistoryRequest(*place, seconds, runs), hear)
     except LostContact as error:
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
@@ -116,14 +121,14 @@ def seen(session: Session, place: dict[str, str], seconds: int, runs: int = 0) -
     return SeenRounds(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
 
 
-def _changing(session: Session, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+def _changing(session: Session, verb: str, request: StateRequest | InstallRequest) -> dict[str, Any]:
     try:
-        return ask(session, verb, request, silence=SILENCE, deadline=Deadline(DONE))
+        return ask(session, verb, request, silence=SILENCE, deadline=Deadline(MOVED))
     except LostContact as error:
         raise LostContact(error.message, SEE) from error
 
 
-def _only_asked(session: Session, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+def _only_asked(session: Session, verb: str, request: StateRequest) -> dict[str, Any]:
     try:
         return ask(session, verb, request)
     except LostContact as error:

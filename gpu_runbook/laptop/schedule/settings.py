@@ -29,7 +29,7 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
     return Settings(
         server=host.name,
         root=host.root,
-        state=host.place["state"],
+        state=host.place[1],
         every=schedule.every,
         questions=dataclasses.replace(questions, await_move=0.0),  # the next round tells whether it has moved
         stale_after=wanted.health.offset.stale_after,

@@ -1,4 +1,4 @@
-"""The door to a server: one strict connection, and one channel of it for each call."""
+"""A session with a server: one strict connection, and one channel of it for each call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Endpoint(Protocol):
-    """What the door wants to know of a server's entry in hosts.yaml. `connect_timeout` bounds each stage in seconds."""
+    """What a session takes of a server's entry in hosts.yaml. `connect_timeout` bounds each stage in seconds."""
 
     @property
     def name(self) -> str: ...
@@ -97,7 +97,7 @@ def host_from_context(context: Any) -> str | None:
 class Session:
     """Opened by the first call and kept for the next ones; a connection that broke meanwhile is made anew.
 
-    A door that was told to `begin` is opened in the background, while whoever wants to call makes ready.
+    A session that was told to `begin` is opened in the background, while whoever wants to call makes ready.
     """
 
     def __init__(self, host: Endpoint, options: DoorOptions | None = None) -> None:
@@ -136,11 +136,11 @@ class Session:
 
     @property
     def user(self) -> str:
-        """Whom the door logs in as."""
+        """Whom it logs in as."""
         return str(self._connection.user)
 
     def anew(self, seconds: float) -> Session:
-        """A door of its own to the same server, with at most so many seconds for each stage of connecting."""
+        """A session of its own with the same server, with at most so many seconds for each stage of connecting."""
         return Session(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
 
     def close(self) -> None:
@@ -258,7 +258,7 @@ class Call:
         return said.decode("utf-8", "replace")
 
     def close(self) -> None:
-        """End the call, whatever its state; the server's end notices, the door stays open for the next."""
+        """End the call, whatever its state; the server's end notices, the session stays open for the next."""
         self._channel.close()
 
 

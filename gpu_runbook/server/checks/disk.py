@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from gpu_runbook.common import command, humanize
+from gpu_runbook.common.parallel import Question
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line, quoted
+from gpu_runbook.protocol.health import DiskLimits
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.state.store import Store
 
@@ -61,6 +63,15 @@ def check(
     if isinstance(docker_root, Trouble):
         found.append(docker_root)
     return judge(name, found, warning, critical, raised)
+
+
+def question(limits: DiskLimits, store: Store, docker_host: str) -> Question:
+    """Whether there is room, also where the state lies."""
+
+    def ask(name: str) -> Check:
+        return check(name, with_state(limits.paths, store), limits.warning, limits.critical, docker_host)
+
+    return Question("disk space", ask)
 
 
 def with_state(paths: Sequence[str], store: Store) -> List[str]:

@@ -17,8 +17,6 @@ from gpu_runbook.server.system.ownership import ids, shared, unread
 LIMIT, MOST = 1 << 18, 50  # bytes; lines and names that a row tells of
 PUSH = "fab env.diff shows it, fab env.push writes it as .env has it"
 NEWLINE, BOM = "\n", "\ufeff"
-
-
 _ODD = {
     "\r": "ends as on Windows (CRLF); other readers take the CR for a part of the value",
     "\ufffd": "is not UTF-8",

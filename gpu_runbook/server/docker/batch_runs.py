@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
-from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine
-
-
-def marks_in(request: Dict[str, Any]) -> Tuple[BatchMarks, ...]:
-    """What a request says that the runs of all batch services are recognised by."""
-    return tuple(decode(BatchMarks, one, f"batches[{at}]") for at, one in enumerate(request["batches"]))
 
 
 def is_listed_run(engine: Engine, batches: Sequence[BatchMarks], entry: Dict[str, Any]) -> bool:

@@ -6,7 +6,8 @@ import time
 from contextlib import closing
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from gpu_runbook.protocol.deadlines import STILL
+from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
+from gpu_runbook.protocol.requests import EngineLogin
 from gpu_runbook.server.docker.engine import LINE, NONE, Engine, EngineError
 from gpu_runbook.server.docker.registry import login_header
 
@@ -14,7 +15,7 @@ PROGRESS = {"id": (str, NONE), "progressDetail": (dict, NONE)}
 
 
 def pull(
-    engine: Engine, image: str, login: Optional[Dict[str, str]] = None, still: float = STILL
+    engine: Engine, image: str, login: Optional[EngineLogin] = None, still: float = PULL_STANDS_STILL
 ) -> Iterator[Dict[str, Any]]:
     """Pull `repository@digest`, giving the engine's progress as it comes. Ending the iteration ends the pull.
 

@@ -7,15 +7,17 @@ import json
 import urllib.parse
 from typing import Any, Dict, Optional, Tuple
 
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import Digest
+from gpu_runbook.protocol.requests import EngineLogin
 from gpu_runbook.server.docker.engine import Engine
 
 REVISION = "org.opencontainers.image.revision"
 LONGEST = 80  # characters of what a label says of a commit; the longest one has 64
 
 
-def manifest(engine: Engine, image: str, login: Optional[Dict[str, str]] = None) -> str:
+def manifest(engine: Engine, image: str, login: Optional[EngineLogin] = None) -> str:
     """The digest the registry holds for a tag, `sha256:…`, asked by the engine itself without pulling.
 
     Raises EngineError: 401 or 403 for a refused login, 404 for a tag or repository that is not there.
@@ -33,11 +35,10 @@ def revision(image: Dict[str, Any]) -> str:
     return one_line(str(((image.get("Config") or {}).get("Labels") or {}).get(REVISION) or ""), LONGEST)
 
 
-def login_header(login: Optional[Dict[str, str]]) -> Dict[str, str]:
-    """`login` has username, password and serveraddress."""
+def login_header(login: Optional[EngineLogin]) -> Dict[str, str]:
     if not login:
         return {}
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(login).encode()).decode()}
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(encode(login)).encode()).decode()}
 
 
 def repository(image: str) -> Tuple[str, str]:

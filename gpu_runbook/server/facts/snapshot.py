@@ -18,7 +18,6 @@ from gpu_runbook.protocol.snapshot import BatchState, Snapshot, Wanted
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.batch_containers import recognised
-from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.containers import AT_WORK, has_name, occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs, is_labelled
@@ -34,7 +33,8 @@ Listed = List[Dict[str, Any]]
 
 
 def view(
-    request: Dict[str, Any],
+    variables: Dict[str, str],
+    batches: Sequence[BatchMarks],
     engine: Engine,
     store: Store,
     wanted: Sequence[Wanted],
@@ -42,14 +42,13 @@ def view(
     rows: List[Check],
     digests: Dict[str, str],
 ) -> Snapshot:
-    """Everything but the rows, which were asked before; `request`: variables and batches. `listed`: by the engine."""
+    """Everything but the rows, which were asked before. `variables`: to be hashed. `listed`: by the engine."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
     stopped, problem = stops.load(store)
     rows += [Check("notes", WARNING, said) for said in (problem, pause.load(store, time.time())[1]) if said]
     model = chosen(store)
     rows += [_unreadable(store)] if model is None else []
-    batches = marks_in(request)
     named, consumers = MadeByUs(store, known), [entry for entry in wanted if entry.kind == "consumer"]
     held = {one.service: _holders(store, engine, one, named, listed, batches) for one in consumers}
     rows += [row for service, found in held.items() for row in (*_crowded(service, found), *_runs(service, found))]
@@ -72,7 +71,7 @@ def view(
         configs={entry.service: hashed for entry in wanted for hashed in _in_place(store, entry)},
         model=model or "",
         batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
-        variables={name: store.keyed_hash(value) for name, value in request["variables"].items()},
+        variables={name: store.keyed_hash(value) for name, value in variables.items()},
         pause=pause.current(store, time.time()),
         stopped=stopped,
     )

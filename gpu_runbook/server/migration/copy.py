@@ -12,17 +12,9 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import RUN
 
 MOST = 4096  # entries of one folder
-
-
 MIB = 1 << 20
-
-
 SERVICE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}"
-
-
 Content = Mapping[str, Union[int, Mapping[str, Any]]]
-
-
 # What is copied: by name the most bytes of a file, or what a folder holds.
 CONTENT: Content = {
     r"previous-tags\.json(?:\.damaged)?": 4 * MIB,
@@ -39,8 +31,6 @@ CONTENT: Content = {
     r"env": {rf"{SERVICE}\.previous": MIB},
     r"health": {r"state\.json": 8 * MIB, r"history\.jsonl": 24 * MIB},
 }
-
-
 # What is made anew, or is of no use any more.
 UNNEEDED = r"\..*|lock|spare|arriving|folder\.json|check\.pyz|settings\.json|state\.spare"
 

@@ -29,8 +29,6 @@ SIDECAR_LIMIT = 4096  # bytes
 MOST = 10_000  # directories; open files of one process
 LARGEST, UNPACKED = 1 << 42, 100  # bytes of a file; times of them in what it unpacks to
 LIST = 4 << 20  # bytes of the list of an archive's parts
-
-
 _LOCAL = struct.Struct("<4s22xHH")  # a member's header in its place: signature, length of its name and of what follows
 _END = b"PK\x05\x06"
 _END_SIZE = 22

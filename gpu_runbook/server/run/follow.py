@@ -9,8 +9,6 @@ from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 
 PAUSE = 0.05  # seconds between two looks at the file
-
-
 Emit = Callable[[Dict[str, Any]], None]
 
 

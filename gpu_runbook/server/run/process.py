@@ -12,6 +12,7 @@ from gpu_runbook.common.failure import DEFECT, failure
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.requests import RunRequest, Secrets
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.exposed import guarded
@@ -28,16 +29,17 @@ CarryOut = Callable[[Site], Optional[End]]
 
 
 def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], execute: CarryOut) -> Dict[str, Any]:
-    """`request`: plan, secrets (configs, passwords, variables, hidden). The answer is that of `follow`.
+    """`request`: a RunRequest. The answer is that of `follow`.
 
     Raises Refusal when somebody else holds the lock, or a pause holds the action back.
     """
-    plan = decode(Plan, request["plan"], "plan")
-    found = dataclasses.replace(engine.find(plan.docker_host), hidden=tuple(request["secrets"]["hidden"]))
+    asked = decode(RunRequest, request, "request")
+    plan = asked.plan
+    found = dataclasses.replace(engine.find(plan.docker_host), hidden=asked.secrets.hidden)
     store = find_store(plan.root, plan.state, emit)
     store.create()
     guarded.prepare(plan.root, found.address)
-    detached(partial(_live, plan, request["secrets"], store, found, execute))
+    detached(partial(_live, plan, asked.secrets, store, found, execute))
     try:
         return follow(store, plan.id, emit)
     except OSError as error:
@@ -45,7 +47,7 @@ def run(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None], execute
         raise Refusal(said, f"fab follow --run {plan.id}", "person") from error
 
 
-def _live(plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engine, execute: CarryOut, say: Say) -> None:
+def _live(plan: Plan, secrets: Secrets, store: Store, found: engine.Engine, execute: CarryOut, say: Say) -> None:
     """The life of the detached process."""
     holder: Dict[str, Any] = {
         "run": plan.id,
@@ -57,10 +59,10 @@ def _live(plan: Plan, secrets: Dict[str, Any], store: Store, found: engine.Engin
     held = lock.acquire(store, {**holder, "pid": os.getpid()})
     pause.admit(store, plan.action)
     journal = Journal(store.journal(plan.id))
-    hashes = {name: store.keyed_hash(value) for name, value in secrets.get("variables", {}).items()}
+    hashes = {name: store.keyed_hash(value) for name, value in secrets.variables.items()}
     journal.begin(**holder, plan=encode(plan), variables=hashes)
     say({})
-    site = Site(plan, {**secrets, "hashes": hashes}, store, Docker(found, journal, held, plan.left_alone), journal)
+    site = Site(plan, secrets, hashes, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
         end = execute(site)
     except Exception as error:  # nobody has seen how it ended: the journal says what happened

@@ -71,7 +71,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
 
 
 def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str, Verdict]:
-    passwords = site.secrets.get("passwords", {})
+    passwords = site.secrets.passwords
     entries = []
     for step, swap in zip(steps, swaps):
         found = site.docker.inspect(swap.new)
@@ -158,7 +158,7 @@ def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
 def _enter(site: Site, swaps: List[Swap], outcome: str) -> str:
     """Write the record; why it could not be written, empty when it is."""
     try:
-        release.enter(site.store, site.docker, site.plan, swaps, outcome, site.secrets.get("hashes", {}))
+        release.enter(site.store, site.docker, site.plan, swaps, outcome, site.hashes)
         site.journal.write("recorded", release=site.plan.release, disk=files.disk(site.plan.root))
     except (Refusal, StepFailed, OSError) as error:
         return f"the record could not be written: {error}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.container import labels, old_release, parked
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
+from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.exposed import guarded
@@ -30,7 +31,8 @@ class Site:
     """Where a run is carried out: its plan, the texts that travel beside it, and everything it may touch."""
 
     plan: Plan
-    secrets: Dict[str, Any]  # configs: service -> text; passwords: service -> the stream's
+    secrets: Secrets
+    hashes: Dict[str, str]  # of the values of .env, by name
     store: Store
     docker: Docker
     journal: Journal
@@ -50,7 +52,7 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     again = files.staged_name(step.offset.path, site.plan.id) if step.replay and step.offset else ""
     site.journal.write("staging", service=step.service, name=name, config=staged, offset=again, hash=hashed)
     if again:
-        rewind.stage(step, site.secrets["passwords"].get(step.service, ""), site.plan.id)
+        rewind.stage(step, site.secrets.passwords.get(step.service, ""), site.plan.id)
     config = _stage_config(site, step, text, staged) if step.config and text is not None else None
     if step.offset:
         guarded.leads(os.path.dirname(step.offset.path))  # its links are asked about now, and not in the gap
@@ -72,7 +74,7 @@ def _config_text(site: Site, step: ConsumerStep) -> Optional[str]:
         return kept.decode()
     if step.config is None:
         return None
-    return str(site.secrets["configs"][step.service])
+    return site.secrets.configs[step.service]
 
 
 def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional[str]:

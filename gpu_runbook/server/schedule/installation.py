@@ -8,12 +8,13 @@ import os
 import sys
 import time
 import zlib
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from gpu_runbook.common import command
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.schedule import Installed, Settings
+from gpu_runbook.protocol.requests import InstallRequest
+from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.schedule.program import archive, is_same
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.check_files import KEPT, PROGRAM, SETTINGS, place
@@ -23,16 +24,15 @@ from gpu_runbook.server.system import files
 SECONDS = 20.0  # for the program's first words
 
 
-def lay_down(store: Store, request: Dict[str, Any]) -> List[str]:
-    """Write program and settings, as `scheduled.install` is asked for them; which of them are others than before."""
-    settings = decode(Settings, request["settings"], "settings")
-    sources = json.loads(zlib.decompress(base64.b64decode(request["sources"])))
+def lay_down(store: Store, asked: InstallRequest) -> List[str]:
+    """Write program and settings; which of them are others than before."""
+    sources = json.loads(zlib.decompress(base64.b64decode(asked.sources)))
     known, _ = jsonfile.load(Installed, place(store, SETTINGS))
     files.make_folder(os.path.dirname(place(store, PROGRAM)))
     changed = ["program"] if _write_program(place(store, PROGRAM), archive(sources)) else []
     try:
-        if not _is_same(known, settings, request):
-            _write_settings(store, settings, request)
+        if not _is_same(known, asked):
+            _write_settings(store, asked)
             changed.append("settings")
     except Refusal:
         if known is None:
@@ -64,23 +64,23 @@ def _write_program(path: str, data: bytes) -> bool:
     return True
 
 
-def _is_same(known: Optional[Installed], settings: Settings, request: Dict[str, Any]) -> bool:
+def _is_same(known: Optional[Installed], asked: InstallRequest) -> bool:
     return known is not None and (known.settings, known.program, known.version, known.environment) == (
-        settings,
-        request["program"],
-        request["version"],
+        asked.settings,
+        asked.program,
+        asked.version,
         _environment(),
     )
 
 
-def _write_settings(store: Store, settings: Settings, request: Dict[str, Any]) -> None:
+def _write_settings(store: Store, asked: InstallRequest) -> None:
     installed = Installed(
-        settings=settings,
-        version=request["version"],
-        program=request["program"],
+        settings=asked.settings,
+        version=asked.version,
+        program=asked.program,
         at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        who=request["who"],
-        laptop=request["laptop"],
+        who=asked.who,
+        laptop=asked.laptop,
         environment=_environment(),
     )
     jsonfile.save(place(store, SETTINGS), encode(installed))

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import RunId
+from gpu_runbook.protocol.requests import OfRunRequest
 from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import find_store
@@ -15,8 +16,9 @@ PATIENCE = 15.0  # seconds a cancelled run has to put its things away
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, run. The answer has cancelled: whether the run ends without having changed anything."""
-    store, run = find_store(request["root"], request["state"], emit), decode(RunId, request["run"], "run")
+    """`request`: an OfRunRequest. The answer has cancelled: whether the run ends without having changed anything."""
+    asked = decode(OfRunRequest, request, "request")
+    store, run = find_store(asked.root, asked.state, emit), decode(RunId, asked.run, "run")
     store.create()
     cancelled = claim(store.decision(run), "cancelled")
     until = time.monotonic() + PATIENCE

@@ -11,8 +11,8 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.requests import CloseRequest
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.exposed import guarded
@@ -26,56 +26,55 @@ from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 
-Request = Dict[str, Any]
 Lines = List[Dict[str, Any]]
 
 
-def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, batches (BatchMarks each), run, who, reason; deploys: whether a deploy is to
-    follow, for which the engine has to answer, and to say that of each service one consumer runs at most.
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: a CloseRequest.
 
     The answer has closed, a sentence, and notes, one for each thing that was left as it is. Raises Refusal with the run
     as it was, of kind input for one that is not there or has ended.
     """
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(CloseRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    journals.chosen(store, request["run"])
-    guarded.prepare(request["root"], request["docker_host"])
-    return detached(partial(_live, request, store))
+    journals.chosen(store, asked.run)
+    guarded.prepare(asked.root, asked.docker_host)
+    return detached(partial(_live, asked, store))
 
 
-def _live(request: Request, store: Store, say: Say) -> None:
-    run, who = request["run"], request["who"]
+def _live(asked: CloseRequest, store: Store, say: Say) -> None:
+    run, who = asked.run, asked.who
     held = lock.acquire(store, {"action": "close", "who": who, "since": now(), "pid": os.getpid()})
     found = journals.state(store, run)
     if found.state != "cut-off":
         raise Refusal(f"run {run} has ended: {found.sentence}", "there is nothing to close", "input")
     lines = journals.read(store.journal(run))
     with contextlib.closing(Journal(store.journal(run))) as journal:
-        notes = _settled(request, store, held, journal, lines)
+        notes = _settled(asked, store, held, journal, lines)
         try:
             leftovers.remove(store, run, lines)
         except Refusal as error:
             notes.append(error.message)
-        sentence = f"run {run} was closed by {who} at step {found.step or 'begin'}: {request['reason']}"
+        sentence = f"run {run} was closed by {who} at step {found.step or 'begin'}: {asked.reason}"
         if not journal.write("end", **encode(End(NEEDS_PERSON, sentence, "see fab status", "", {"notes": notes}))):
             raise Refusal(f"{store.folder} is full: the run cannot be closed", "make room on it")
     say({"closed": sentence, "notes": notes})
 
 
-def _settled(request: Request, store: Store, held: int, journal: Journal, lines: Lines) -> List[str]:
+def _settled(asked: CloseRequest, store: Store, held: int, journal: Journal, lines: Lines) -> List[str]:
     """Leave one container in the place of each service, as far as the engine lets; what was left as it is.
 
     Raises Refusal where a deploy is to follow and that could not be done.
     """
-    run = request["run"]
+    run = asked.run
     try:
-        engine = engines.find(request["docker_host"])
+        engine = engines.find(asked.docker_host)
         if not engine.acts():
             raise unfinished.cannot_act()
         plan = decode(Plan, lines[0].get("plan") if lines else None, f"{run}.plan")
         swaps = unfinished.swaps(lines, run)
-        docker = Docker(engine, journal, held, (*marks_in(request), *plan.left_alone))
+        docker = Docker(engine, journal, held, (*asked.batches, *plan.left_alone))
         if store.is_in_root:  # a container may have written all of that
             journal_check.check(store, docker, plan, swaps, lines)
         _refuse_two(swaps, docker)
@@ -88,7 +87,7 @@ def _settled(request: Request, store: Store, held: int, journal: Journal, lines:
     except (Malformed, LookupError) as error:  # it cannot be known what to do; nor what could run twice
         return [f"the journal of run {run} is damaged, and containers were left as they are: {error}"]
     except (Refusal, StepFailed, OSError) as error:
-        if request["deploys"]:
+        if asked.deploys:
             hint = getattr(error, "hint", "") or f"fab follow --close {run} --reason … closes it as it is"
             raise Refusal(f"{error}; run {run} was not closed", hint, "person") from error
         return [f"containers were left as they are: {error}"]

@@ -12,6 +12,7 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Compared, Difference, EnvFile
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import EnvRequest
 from gpu_runbook.server.checks import env_file
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.exposed import guarded
@@ -25,48 +26,46 @@ from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
 from gpu_runbook.server.system.ownership import ids, may_give, shared
 
-Request = Dict[str, Any]
 SUFFIX = "new"  # always the same, so that the next push takes away what a cut has left
 
 
-def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, files (EnvFile each), and texts (service -> the whole file) to write those that differ.
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: an EnvRequest. The answer is a Compared.
 
-    With texts also docker_host, who and laptop. The answer is a Compared. Raises Refusal, of kind person when something
-    was written and not all.
+    Raises Refusal, of kind person when something was written and not all.
     """
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(EnvRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    guarded.prepare(request["root"], ours=record.containers(store))
-    wanted = [decode(EnvFile, entry, f"files[{at}]") for at, entry in enumerate(request["files"])]
-    if not request["texts"]:
-        found: Dict[str, Any] = encode(Compared(tuple(map(env_file.compared, wanted)), journals.last(store)))
+    guarded.prepare(asked.root, ours=record.containers(store))
+    if not asked.texts:
+        found: Dict[str, Any] = encode(Compared(tuple(map(env_file.compared, asked.files)), journals.last(store)))
         return found
-    refuse_astray(store, request["docker_host"])
+    refuse_astray(store, asked.docker_host)
     make(store)
-    return detached(partial(_live, request, store, wanted))
+    return detached(partial(_live, asked, store))
 
 
-def _live(request: Request, store: Store, wanted: List[EnvFile], say: Say) -> None:
+def _live(asked: EnvRequest, store: Store, say: Say) -> None:
     run = new_id(store)
-    holder: Request = {
+    holder: Dict[str, Any] = {
         "run": run,
         "action": "env",
-        "who": request["who"],
-        "laptop": request["laptop"],
+        "who": asked.who,
+        "laptop": asked.laptop,
         "since": now(),
     }
     lock.acquire(store, {**holder, "pid": os.getpid()})
     last = journals.last(store)
     if last and last.state == "cut-off":
         raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
-    before = [(entry, env_file.compared(entry)) for entry in wanted]
+    before = [(entry, env_file.compared(entry)) for entry in asked.files]
     told = Compared(tuple(found for _, found in before), last)
     changed = [(entry, found) for entry, found in before if not found.fine]
     if not changed:
         say(encode(told))
         return
-    staged = _stage(changed, request["texts"])
+    staged = _stage(changed, asked.texts)
     try:
         journal = Journal(store.journal(run))
         journal.begin(**holder, files=[encode(found) for _, found in changed])

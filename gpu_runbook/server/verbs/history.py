@@ -8,6 +8,7 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.requests import HistoryRequest
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store, find_store
 
@@ -17,18 +18,19 @@ Contents = Dict[str, Tuple[str, str]]  # service -> tag and image of a release
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, and limit (how many of the newest) or show (one run, empty for the newest).
+    """`request`: a HistoryRequest.
 
     The answer has runs, newest first. Of one that is shown, every line of the journal is an event before it.
     """
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(HistoryRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    if "show" in request:
-        run = journals.chosen(store, request["show"])
+    if asked.show is not None:
+        run = journals.chosen(store, asked.show)
         for line in journals.read(store.journal(run)):
             emit({"event": "journal", "line": line})
         return {"runs": [encode(past) for past in _told(store) if past.run == run]}
-    return {"runs": [encode(past) for past in newest(store, request["limit"])]}
+    return {"runs": [encode(past) for past in newest(store, asked.limit)]}
 
 
 def newest(store: Store, limit: int) -> List[PastRun]:

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.forms import ContainerId
 from gpu_runbook.protocol.logs import LogMark, newer
 from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.requests import LogsRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_runs import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, has_name
@@ -40,20 +40,18 @@ Services = Dict[str, Optional[BatchMarks]]  # by name; a consumer has no marks
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, services, tail (0 for all), since (seconds), follow, after.
-
-    Each service has its name, and marks: its BatchMarks, None for a consumer. `after` is None, or takes up a following
-    whose connection was lost: by container the Mark of what was heard; of a container that is not in it, all is read.
+    """`request`: a LogsRequest. Of a container that is not in its `after`, all is read.
 
     Events: `container` before the lines of one, and whether they are the whole log; `lines` with stamp, stream, text
     and whether it was cut; `none` for a service without a container; `unreadable` and `away` when following. Secrets
     are for the laptop to cover: it knows them all. Raises Refusal when no service has a container.
     """
-    engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
+    asked = decode(LogsRequest, request, "request")
+    engine, store = engines.find(asked.docker_host), find_store(asked.root, asked.state, emit)
     store.check_owner()
-    heard = None if request["after"] is None else decode(Dict[ContainerId, LogMark], request["after"], "after")
-    reader = Reader(engine, emit, request["tail"], request["since"], heard or {})
-    services = {one["service"]: _marks(one["marks"]) for one in request["services"]}
+    heard = asked.after
+    reader = Reader(engine, emit, asked.tail, asked.since, heard or {})
+    services = {one.service: one.marks for one in asked.services}
     held = holders(engine, store, services)
     if heard is not None:
         Following(reader, store, services, first=False).go_on()
@@ -61,7 +59,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         names = " and ".join(held)
         hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
         raise Refusal(f"there is no container of {names}, and so no log", hint)
-    follow = request["follow"]
+    follow = asked.follow
     for service, found in held.items():
         if not found:
             emit({"event": "none", "service": service})
@@ -71,10 +69,6 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     if follow:
         Following(reader, store, services).go_on()
     return {}
-
-
-def _marks(given: Any) -> Optional[BatchMarks]:
-    return None if given is None else decode(BatchMarks, given, "marks")
 
 
 def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Dict[str, Any]]]:

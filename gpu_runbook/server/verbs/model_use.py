@@ -16,6 +16,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.models import Choice, Choices, Chosen, ModelFile
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed
+from gpu_runbook.protocol.requests import ModelUseRequest
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
@@ -29,8 +30,6 @@ from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
-
-Request = Dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,31 +48,30 @@ class ModelChange:
         return told
 
 
-def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, folder, configs (service -> ConfigFile), model (a ModelFile that was read),
-    back (whether it is the choice before), was (the path in force at the look), who, laptop, force, dry_run.
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: a ModelUseRequest.
 
     The answer is a Chosen. Raises Refusal, of kind person when something was written and not all.
     """
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(ModelUseRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    guarded.prepare(request["root"], ours=record.containers(store))
-    if request["dry_run"]:
-        return _change(store, request, "").told()
-    refuse_astray(store, request["docker_host"])
+    guarded.prepare(asked.root, ours=record.containers(store))
+    if asked.dry_run:
+        return _change(store, asked, "").told()
+    refuse_astray(store, asked.docker_host)
     make(store)
-    return detached(partial(_live, request, store))
+    return detached(partial(_live, asked, store))
 
 
-def _live(request: Request, store: Store, say: Say) -> None:
+def _live(asked: ModelUseRequest, store: Store, say: Say) -> None:
     run = new_id(store)
-    who = {name: str(request[name]) for name in ("who", "laptop")}
-    holder: Request = {"run": run, "action": "model", "since": now(), **who}
+    holder = {"run": run, "action": "model", "since": now(), "who": asked.who, "laptop": asked.laptop}
     lock.acquire(store, {**holder, "pid": os.getpid()})
     last = journals.last(store)
     if last and last.state == "cut-off":
         raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
-    change = _change(store, request, run)
+    change = _change(store, asked, run)
     if not change.needed:
         say(change.told())
         return
@@ -123,18 +121,17 @@ def _try_to_write(change: ModelChange, run: str) -> None:
             guarded.remove(guarded.stage(path, found[0], mode, (uid, gid), run))
 
 
-def _change(store: Store, request: Request, run: str) -> ModelChange:
+def _change(store: Store, asked: ModelUseRequest, run: str) -> ModelChange:
     """What is to be done, by how things are now. Raises Refusal for what speaks against it."""
-    model = decode(ModelFile, request["model"], "model")
+    model = asked.model
     known = modelchoice.load(store)
-    if known.path != request["was"]:
+    if known.path != asked.was:
         raise Refusal(f"somebody has chosen {known.path} meanwhile; nothing was changed", "look at fab models")
     _is_as_verified(model)
     records, _ = record.load(store)
     release = records.find(records.current)
     placed = release.services if release else {}
-    given = {name: decode(ConfigFile, entry, f"configs.{name}") for name, entry in request["configs"].items()}
-    configs = {name: _as_placed(config, placed.get(name)) for name, config in given.items()}
+    configs = {name: _as_placed(config, placed.get(name)) for name, config in asked.configs.items()}
     before: Dict[str, str] = {}
     needed = known.path != model.path
     for name, config in configs.items():
@@ -142,21 +139,22 @@ def _change(store: Store, request: Request, run: str) -> ModelChange:
         text = present[0].decode("utf-8", "surrogateescape") if present else None
         kept = _kept(os.path.join(store.release(records.current, name), "config.yaml")) if name in placed else None
         if text is not None:
-            _is_as_placed(store, config, text, placed.get(name), request["force"])
-            before[config.path] = modelchoice.named_in(text, config.model_key, request["folder"]) or ""
+            _is_as_placed(store, config, text, placed.get(name), asked.force)
+            before[config.path] = modelchoice.named_in(text, config.model_key, asked.folder) or ""
         needed = any([needed, *(_differs(config, one, model.path) for one in (text, kept) if one is not None)])
     absent = tuple(sorted({config.path for config in configs.values()} - set(before)))
-    choices = _choices(known, model, request, before, run)
+    choices = _choices(known, asked, before, run)
     return ModelChange(model.path, choices, configs, before, absent, needed)
 
 
-def _choices(known: Choices, model: ModelFile, request: Request, before: Dict[str, str], run: str) -> Choices:
+def _choices(known: Choices, asked: ModelUseRequest, before: Dict[str, str], run: str) -> Choices:
+    model = asked.model
     known = modelchoice.with_verified(known, model)
-    if request["back"]:
+    if asked.back:
         return modelchoice.gone_back(known, model.path, run)
     were = set(before.values())
     return modelchoice.with_choice(
-        known, Choice(model.path, model.date, run, request["who"], now()), were.pop() if len(were) == 1 else ""
+        known, Choice(model.path, model.date, run, asked.who, now()), were.pop() if len(were) == 1 else ""
     )
 
 

@@ -12,7 +12,7 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.models import ALL, PREVIOUS, WHOLE, Choices, ModelFile, Models
-from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.requests import ModelsRequest
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files
@@ -29,16 +29,13 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: root, state, folder, file, configs (service -> ConfigFile), and verify: which are read as a whole.
-
-    `verify` is the name of a directory, `previous` for the choice before the one in force, `all`, or empty. The answer
-    is a Models. Raises Refusal when the folder cannot be read.
-    """
-    store = find_store(request["root"], request["state"], emit)
+    """`request`: a ModelsRequest. The answer is a Models. Raises Refusal when the folder cannot be read."""
+    asked = decode(ModelsRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    guarded.prepare(request["root"], ours=record.containers(store))
+    guarded.prepare(asked.root, ours=record.containers(store))
     known, damaged = _choices(store)
-    verify, folder, file = request["verify"], request["folder"], request["file"]
+    verify, folder, file = asked.verify, asked.folder, asked.file
     writers = model_files.open_for_writing(file)
     try:
         dates, others = model_files.directories(folder)
@@ -54,9 +51,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     read = _read(models if verify == ALL else [target] if target else [], known, emit)
     if verify == ALL:  # of one alone its choice takes note
         _note(store, list(read.values()))
-    points = {
-        service: modelchoice.named(decode(ConfigFile, config), folder) for service, config in request["configs"].items()
-    }
+    points = {service: modelchoice.named(config, folder) for service, config in asked.configs.items()}
     found = Models(
         models=tuple(read.get(model.path) or modelchoice.compared(known, model) for model in models),
         others=tuple(map(one_line, others[:MOST_OTHERS])),

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict
 
 from gpu_runbook.common.clock import now
-from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.pause import Pause
+from gpu_runbook.protocol.requests import PauseRequest
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.state import jsonfile, lock, pause
 from gpu_runbook.server.state.make import make
@@ -18,21 +19,21 @@ from gpu_runbook.server.system import files
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, who, laptop, reason, seconds (0 ends the pause). The answer has pause and before: each a
-    Pause, or None where there is none.
+    """`request`: a PauseRequest. The answer has pause and before: each a Pause, or None where there is none.
 
     Raises Refusal while a run is under way, and when it cannot be written down.
     """
-    store = find_store(request["root"], request["state"], emit)
-    refuse_astray(store, request["docker_host"])
+    asked = decode(PauseRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
+    refuse_astray(store, asked.docker_host)
     make(store)
-    who, laptop, begun = request["who"], request["laptop"], datetime.now(timezone.utc)
+    who, laptop, begun = asked.who, asked.laptop, datetime.now(timezone.utc)
     handle = lock.acquire(store, {"action": "pause", "who": who, "laptop": laptop, "since": now()})
     try:
         before, found = pause.current(store, begun.timestamp()), None
-        if request["seconds"]:
-            since, until = (_written(at) for at in (begun, begun + timedelta(seconds=request["seconds"])))
-            found = Pause(who, laptop, since, until, request["reason"])
+        if asked.seconds:
+            since, until = (_written(at) for at in (begun, begun + timedelta(seconds=asked.seconds)))
+            found = Pause(who, laptop, since, until, asked.reason)
             jsonfile.save(store.pause, found)
         else:
             files.remove(store.pause)

@@ -16,14 +16,14 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.common.humanize import several, size
-from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.deadlines import SLOW
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.deadlines import REMOVED
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Pruned, Thing
 from gpu_runbook.protocol.record import Record
+from gpu_runbook.protocol.requests import PruneRequest
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import recorded
@@ -36,46 +36,44 @@ from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.state.unwritten import Unkept, begun
 from gpu_runbook.server.system import files
 
-Request = Dict[str, Any]
 
-
-def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, keep, batches (BatchMarks each), and to remove something: agreed ([kind, id]
-    each), who, laptop.
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: a PruneRequest.
 
     Without agreed, the answer has things (Thing each) and run, the last RunState or None; with it, it is a Pruned.
-    Raises Refusal for a damaged record, while a run is under way, after one that was cut off, and where nothing can be
-    removed.
+    Raises Refusal for a damaged record, while a run is under way, after one that was cut off, and where nothing can
+    be removed.
     """
-    engine, store = engines.find(request["docker_host"]), find_store(request["root"], request["state"], emit)
+    asked = decode(PruneRequest, request, "request")
+    engine, store = engines.find(asked.docker_host), find_store(asked.root, asked.state, emit)
     store.check_owner()
-    if "agreed" in request:
-        refuse_astray(store, request["docker_host"])
-        return detached(partial(_live, request, store, engine))
+    if asked.agreed is not None:
+        refuse_astray(store, asked.docker_host)
+        return detached(partial(_live, asked, store, engine))
     last = journals.last(store)
-    things = _find(request, store, engine)
+    things = _find(asked, store, engine)
     return {"things": [encode(thing) for thing in things], "run": encode(last) if last else None}
 
 
-def _find(request: Request, store: Store, engine: Engine) -> List[Thing]:
-    return candidates.find(store, engine, request["keep"], marks_in(request))
+def _find(asked: PruneRequest, store: Store, engine: Engine) -> List[Thing]:
+    return candidates.find(store, engine, asked.keep, asked.batches)
 
 
-def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
+def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
     run = new_id(store)
-    holder: Request = {
+    holder: Dict[str, Any] = {
         "run": run,
         "action": "prune",
-        "who": request["who"],
-        "laptop": request["laptop"],
+        "who": asked.who,
+        "laptop": asked.laptop,
         "since": now(),
     }
     held = lock.acquire(store, {**holder, "pid": os.getpid()})
     last = journals.last(store)
     if last and last.state == "cut-off":
         raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was removed", "run it again")
-    agreed = {tuple(pair) for pair in request["agreed"]}
-    things = [thing for thing in _find(request, store, engine) if (thing.kind, thing.id) in agreed]
+    agreed = {*(asked.agreed or ())}
+    things = [thing for thing in _find(asked, store, engine) if (thing.kind, thing.id) in agreed]
     if not things:  # somebody was faster
         say(encode(Pruned()))
         return
@@ -88,7 +86,7 @@ def _live(request: Request, store: Store, engine: Engine, say: Say) -> None:
             os.unlink(store.spare)
         why = _forget(store, releases)
         journal = begun(store.journal(run), **begin) if isinstance(journal, Unkept) else journal
-    docker = Docker(engine, journal, held, marks_in(request))
+    docker = Docker(engine, journal, held, asked.batches)
     done = _remove_all(store, docker, [thing for thing in things if not (why and thing in bound)])
     if why:
         why = _forget(store, releases)  # there may be room now
@@ -149,7 +147,7 @@ def _remove(store: Store, docker: Docker, thing: Thing) -> None:
     if thing.kind == CONTAINER:
         docker.ensure_gone(thing.id)
     elif thing.kind == IMAGE:
-        ended = docker.change(["docker", "rmi", thing.id], SLOW)  # without force: what is in use after all stays
+        ended = docker.change(["docker", "rmi", thing.id], REMOVED)  # without force: what is in use after all stays
         if not ended.ok:
             raise StepFailed(ended.complaint)
     elif thing.kind == JOURNAL:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import MOST, quoted
+from gpu_runbook.protocol.requests import EngineLogin, PullRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import pull, registry
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -17,13 +19,14 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: docker_host, images (repository@digest each), login. The answer has id and revision of each."""
-    engine = engines.find(request["docker_host"])
+    """`request`: a PullRequest. The answer has id and revision of each."""
+    asked = decode(PullRequest, request, "request")
+    engine = engines.find(asked.docker_host)
     fetched: Dict[str, str] = {}
     revisions: Dict[str, str] = {}
-    for image in request["images"]:
+    for image in asked.images:
         if engine.image(image) is None:
-            _pull(engine, image, request["login"], emit)
+            _pull(engine, image, asked.login, emit)
         found = engine.image(image)
         if found is None:
             raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
@@ -32,7 +35,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     return {"images": fetched, "revisions": revisions}
 
 
-def _pull(engine: Engine, image: str, login: Any, emit: Emit) -> None:
+def _pull(engine: Engine, image: str, login: Optional[EngineLogin], emit: Emit) -> None:
     layers: Dict[str, Tuple[Any, Any]] = {}
     said = 0.0
     emit({"event": "pulling", "image": image, "done": 0, "total": 0})

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any, Callable, Dict, Tuple
 
 from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.requests import RecoverRequest
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.batch_runs import marks_in
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run import recovery
@@ -18,16 +19,13 @@ from gpu_runbook.server.state.store import Store, find_store
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, batches (BatchMarks each), who. The answer has a sentence for each run.
-
-    Raises Refusal (kind person).
-    """
-    engine = engines.find(request["docker_host"])
-    guarded.prepare(request["root"], request["docker_host"])
-    store = find_store(request["root"], request["state"], emit)
+    """`request`: a RecoverRequest. The answer has a sentence for each run. Raises Refusal (kind person)."""
+    asked = decode(RecoverRequest, request, "request")
+    engine = engines.find(asked.docker_host)
+    guarded.prepare(asked.root, asked.docker_host)
+    store = find_store(asked.root, asked.state, emit)
     store.create()
-    batches = marks_in(request)
-    return detached(partial(_live, request["who"], store, engine, batches))
+    return detached(partial(_live, asked.who, store, engine, asked.batches))
 
 
 def _live(who: str, store: Store, engine: engines.Engine, batches: Tuple[BatchMarks, ...], say: Say) -> None:

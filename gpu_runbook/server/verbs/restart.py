@@ -77,7 +77,7 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
         fields.update(outage=down, old_exit=code)
         said, notes = f"{step.service} was restarted, down for {down:.2f} s", _killed(step, code)
     site.journal.write("restarted", **fields)
-    password = site.secrets.get("passwords", {}).get(step.service, "")
+    password = site.secrets.passwords.get(step.service, "")
     watched = watch.watched(step, step.container, password, position, started)
     verdict = watch.watch(site.docker, [watched])[step.service]
     if verdict.outcome == FAILED:

@@ -18,6 +18,7 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, one_line
+from gpu_runbook.protocol.requests import EngineLogin, SetupRequest
 from gpu_runbook.protocol.setup import Directory, Done, NotDone
 from gpu_runbook.server.checks import directories, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Lack
@@ -36,23 +37,24 @@ DENIED = re.compile(r"status: 40[13]|unauthorized|incorrect username|^denied", r
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, gpus, tree (Folder each), login (as the engine takes it, or None), dry_run.
+    """`request`: a SetupRequest.
 
     The answer is a Done. Raises Refusal with nothing changed when the registry refuses the login.
     """
-    guarded.prepare(request["root"], request["docker_host"])
-    store, dry_run = find_store(request["root"], request["state"]), request["dry_run"]
+    asked = decode(SetupRequest, request, "request")
+    guarded.prepare(asked.root, asked.docker_host)
+    store, dry_run = find_store(asked.root, asked.state), asked.dry_run
     store.check_owner()
     os.umask(0o022)  # for the directories above one that is made
-    engine, row = _engine(request["docker_host"])
+    engine, row = _engine(asked.docker_host)
     done: List[str] = []
     left: List[NotDone] = []
-    if request["login"] and engine:
-        _log_in(engine, request["login"], dry_run, done, left)
-    listed = [decode(Directory, one, "tree") for one in request["tree"]]
-    for folder in ([] if any(one.path == store.root for one in listed) else [Directory(store.root)]) + listed:
+    if asked.login and engine:
+        _log_in(engine, asked.login, dry_run, done, left)
+    roots = [] if any(one.path == store.root for one in asked.tree) else [Directory(store.root)]
+    for folder in (*roots, *asked.tree):
         _put_right(folder, dry_run, done, left)
-    rows = [row, _python(), *_rows(request, store, engine, listed)]
+    rows = [row, _python(), *_rows(asked, store, engine)]
     _make_ours(store, rows, dry_run, done)
     left += [one for row in rows for one in _unfit(row, store)]
     told: Dict[str, Any] = encode(Done(tuple(done), tuple(left), tuple(rows), _unfinished(store)))
@@ -78,17 +80,17 @@ def _python() -> Check:
     return Check("python", OK, f"version {platform.python_version()} at {sys.executable}")
 
 
-def _rows(request: Dict[str, Any], store: Store, engine: Optional[Engine], listed: List[Directory]) -> List[Check]:
-    gpus = request["gpus"]
+def _rows(asked: SetupRequest, store: Store, engine: Optional[Engine]) -> List[Check]:
+    gpus = asked.gpus
     questions = [
         Question("root", partial(preflight.root, store=store)),
         Question("sessions", preflight.sessions),
-        Question("tree", partial(directories.check, folders=listed)),
+        Question("tree", partial(directories.check, folders=asked.tree)),
         Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=gpu_support.Driver()), slow=True),
     ]
     if engine:
         listed_now = engine.containers()
-        where = partial(state.check, store=store, state=request["state"], engine=engine, listed=listed_now)
+        where = partial(state.check, store=store, state=asked.state, engine=engine, listed=listed_now)
         questions.append(Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)))
         questions.insert(1, Question("state", where))
     return ask_all(questions)
@@ -162,16 +164,16 @@ def _unfit(row: Check, store: Store) -> Iterator[NotDone]:
         yield NotDone(row.sentence, shlex.join(["chown", f"{os.geteuid()}:{os.getegid()}", store.root]), True)
 
 
-def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str], left: List[NotDone]) -> None:
+def _log_in(engine: Engine, login: EngineLogin, dry_run: bool, done: List[str], left: List[NotDone]) -> None:
     """`docker login` with the password on standard input; docker keeps it in its own config.json."""
-    server, user = login["serveraddress"], login["username"]
+    server, user = login.serveraddress, login.username
     argv = ["docker", "login", "--username", user, "--password-stdin", server]
     known = _known(login)
     if dry_run:
         done += [] if known else [shlex.join(argv)]
         return
     reader, writer = os.pipe()
-    os.write(writer, login["password"].encode())
+    os.write(writer, login.password.encode())
     os.close(writer)
     try:
         ended = command.run(argv, LOGIN_SECONDS, env=engine.environment, stdin=reader)
@@ -187,12 +189,12 @@ def _log_in(engine: Engine, login: Dict[str, str], dry_run: bool, done: List[str
         left.append(NotDone(f"the login to {server} failed: {one_line(ended.complaint, 200)}", hint, False))
 
 
-def _known(login: Dict[str, str]) -> bool:
+def _known(login: EngineLogin) -> bool:
     """Whether docker keeps this very login already."""
     home = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    wanted = base64.b64encode(f"{login['username']}:{login['password']}".encode()).decode()
+    wanted = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
     try:
         with open(os.path.join(home, "config.json"), encoding="utf-8") as file:
-            return bool(json.load(file)["auths"][login["serveraddress"]]["auth"] == wanted)
+            return bool(json.load(file)["auths"][login.serveraddress]["auth"] == wanted)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.foreign_text import MOST, quoted
-from gpu_runbook.protocol.setup import Directory
+from gpu_runbook.protocol.requests import Checklist, EngineLogin, SnapshotRequest
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_support, preflight, state
 from gpu_runbook.server.docker import engine as engines
@@ -25,54 +24,42 @@ DENIED = (401, 403)
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, gpus, disk (paths, warning, critical), services (Wanted each), batches
-    (BatchMarks of every batch service, whether it is among them or not), login, variables.
-
-    And checklist, None where only that matters without which nothing can be carried out: tree (Folder each), env_files
-    (EnvFile each).
+    """`request`: a SnapshotRequest. The answer is a Snapshot.
 
     Raises Refusal when there is no docker engine or it may not be used, and when the state is somebody else's;
-    everything else is a row of the Look.
+    everything else is a row.
     """
-    engine = engines.find(request["docker_host"])
-    guarded.prepare(request["root"], request["docker_host"])
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(SnapshotRequest, request, "request")
+    engine = engines.find(asked.docker_host)
+    guarded.prepare(asked.root, asked.docker_host)
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
     listed = engine.containers()
     digests: Dict[str, str] = {}
-    rows = ask_all(_questions(request, engine, store, wanted, digests, listed))
-    look = view(request, engine, store, wanted, listed, rows, digests)
+    rows = ask_all(_questions(asked, engine, store, digests, listed))
+    look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, digests)
     answer: Dict[str, Any] = encode(look)
     return answer
 
 
 def _questions(
-    request: Dict[str, Any],
+    asked: SnapshotRequest,
     engine: Engine,
     store: Store,
-    wanted: Sequence[Wanted],
     digests: Dict[str, str],
     listed: List[Dict[str, Any]],
 ) -> List[Question]:
     """The rows that take time, to be asked all at once. `digests` is filled as the registry answers."""
-    limits, driver = request["disk"], gpu_support.Driver()
-    room = partial(
-        disk.check,
-        paths=disk.with_state(limits["paths"], store),
-        warning=limits["warning"],
-        critical=limits["critical"],
-        docker_host=request["docker_host"],
-    )
+    driver = gpu_support.Driver()
     questions = [
         Question("root", partial(preflight.root, store=store)),
         Question("sessions", preflight.sessions),
-        Question("state", partial(state.check, store=store, state=request["state"], engine=engine, listed=listed)),
-        Question("disk space", room),
+        Question("state", partial(state.check, store=store, state=asked.state, engine=engine, listed=listed)),
+        disk.question(asked.disk, store, asked.docker_host),
     ]
-    for entry in wanted:
+    for entry in asked.services:
         if entry.image:
-            ask = partial(_image, engine=engine, entry=entry, login=request["login"], digests=digests)
+            ask = partial(_image, engine=engine, entry=entry, login=asked.login, digests=digests)
             questions.append(Question(f"{entry.service} image", ask, REGISTRY_SECONDS))
         if entry.config:
             questions.append(Question(f"{entry.service} config", partial(preflight.config, entry=entry)))
@@ -80,25 +67,22 @@ def _questions(
             ask = partial(preflight.offset, entry=entry, engine=engine, store=store, listed=listed)
             questions.append(Question(f"{entry.service} offset", ask))
         if entry.kind == "batch":
-            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"], driver=driver)
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus, driver=driver)
             questions.append(Question(entry.service, ask, 2 * DEADLINE, slow=True))
-    return questions + (_checklist(request, engine, driver) if request["checklist"] else [])
+    return questions + (_checklist(asked.checklist, asked.gpus, engine, driver) if asked.checklist else [])
 
 
-def _checklist(request: Dict[str, Any], engine: Engine, driver: gpu_support.Driver) -> List[Question]:
+def _checklist(listed: Checklist, gpus: int, engine: Engine, driver: gpu_support.Driver) -> List[Question]:
     """The lines of the checklist that a rollback goes without."""
-    gpus, listed = request["gpus"], request["checklist"]
-    folders = [decode(Directory, one, "tree") for one in listed["tree"]]
-    env_files = [decode(EnvFile, one, "env_files") for one in listed["env_files"]]
     return [
-        *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in env_files),
-        Question("tree", partial(directories.check, folders=folders)),
+        *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in listed.env_files),
+        Question("tree", partial(directories.check, folders=listed.tree)),
         Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), slow=True),
         Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)),
     ]
 
 
-def _image(name: str, engine: Engine, entry: Wanted, login: Any, digests: Dict[str, str]) -> Check:
+def _image(name: str, engine: Engine, entry: Wanted, login: Optional[EngineLogin], digests: Dict[str, str]) -> Check:
     try:
         digest = registry.manifest(engine, entry.image, login)
     except EngineError as error:

@@ -21,8 +21,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.check import CRITICAL
-from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import StateMoveRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.protocol.state_move import Moved
 from gpu_runbook.server.checks import state as states
@@ -45,29 +46,31 @@ PATIENCE = 300.0  # seconds for a round of the old check: it ends itself after 2
 HERE, EXCHANGE = -100, 2  # of renameat2: paths are as they stand, and both have to be there
 
 
-Request = Dict[str, Any]
+def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """`request`: a StateMoveRequest.
 
-
-def answer(request: Request, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, who, laptop; what: root (out of the root), other (out of the folder that the
-    containers name) or forget; install: what `scheduled.install` is asked, None where the laptop leaves no check.
-
-    The answer is a Moved. Raises Refusal with everything as it was, and of kind person when only the crontab is left.
+    The answer is a Moved. Raises Refusal with everything as it was, and of kind person when only the crontab is
+    left.
     """
-    new = Store(request["root"], folder_for(request["root"], request["state"]))
-    engine = engines.find(request["docker_host"])
-    if request["what"] == "forget":
+    return moved(decode(StateMoveRequest, request, "request"))
+
+
+def moved(asked: StateMoveRequest) -> Dict[str, Any]:
+    """What the verb answers. Raises Refusal as it does."""
+    new = Store(asked.root, folder_for(asked.root, asked.state))
+    engine = engines.find(asked.docker_host)
+    if asked.what == "forget":
         return forget(new, engine)
-    old = in_root(new.root) if request["what"] == "root" else _named(new, engine)
-    if request["what"] == "root" and not is_old(old.folder):
+    old = in_root(new.root) if asked.what == "root" else _named(new, engine)
+    if asked.what == "root" and not is_old(old.folder):
         return Moved(new.folder).told
     if old.folder == new.folder:
         _mark(new)
         return Moved(new.folder, new.folder).told
-    row = states.check("state", old if old.is_in_root else new, request["state"], engine, engine.containers())
+    row = states.check("state", old if old.is_in_root else new, asked.state, engine, engine.containers())
     if row.level == CRITICAL and (old.is_in_root or not row.figures.get("astray")):
         raise Refusal(f"{row.sentence}; nothing was moved", row.hint)
-    return detached(partial(_live, old, new, request))
+    return detached(partial(_live, old, new, asked))
 
 
 def forget(new: Store, engine: engines.Engine) -> Dict[str, Any]:
@@ -100,22 +103,22 @@ def _named(new: Store, engine: engines.Engine) -> Store:
     return Store(new.root, places[0])
 
 
-def _live(old: Store, new: Store, request: Request, say: Say) -> None:
+def _live(old: Store, new: Store, asked: StateMoveRequest, say: Say) -> None:
     """The whole move, under the lock of the old folder to its end."""
-    holder = {"action": ACTION, "who": request["who"], "laptop": request["laptop"], "since": now(), "pid": os.getpid()}
+    holder = {"action": ACTION, "who": asked.who, "laptop": asked.laptop, "since": now(), "pid": os.getpid()}
     _readable(old, new)
     lock.acquire(old, holder)
     _at_rest(old)
     before = _crontab()
     block = crontab.found(before, old.root) or ""
-    if (block or os.path.lexists(place(old, PROGRAM))) and not request["install"]:
+    if (block or os.path.lexists(place(old, PROGRAM))) and not asked.install:
         hint = "fab schedule.remove takes it away; fab schedule.install leaves it in the new place"
         raise Refusal(f"the scheduled check is in {old.folder}, and was not laid down anew; nothing was moved", hint)
     _make_way(old, new)
     run = new_id(old)
     try:
         try:
-            journal, left, settings = _prepare(old, new, request, {**holder, "run": run}, before if block else "")
+            journal, left, settings = _prepare(old, new, asked, {**holder, "run": run}, before if block else "")
             _commit(old, new, run)
         except Exception:  # whatever it was, it is told below
             _take_back(new, block)
@@ -179,7 +182,7 @@ def _make_way(old: Store, new: Store) -> None:
 
 
 def _prepare(
-    old: Store, new: Store, request: Request, begin: Dict[str, Any], before: str
+    old: Store, new: Store, asked: StateMoveRequest, begin: Dict[str, Any], before: str
 ) -> Tuple[Journal, List[str], Optional[Installed]]:
     """Make the new folder whole, while nothing else is at work in the old one: neither a run nor a round."""
     make(new, arriving=True)
@@ -196,8 +199,8 @@ def _prepare(
     before_it = () if old.is_in_root else old.marked().was
     _write(new, dataclasses.replace(new.marked(), machine=machine(), was=(*before_it, old.folder)))
     installed = None
-    if request["install"]:
-        installation.lay_down(new, request["install"])
+    if asked.install:
+        installation.lay_down(new, asked.install)
         installed, _ = jsonfile.load(Installed, place(new, SETTINGS))
     journal = Journal(new.journal(begin["run"]))
     journal.begin(**begin, root=old.root, was=old.folder, left=left)

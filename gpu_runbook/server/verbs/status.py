@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import SKIPPED, Check
 from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.requests import StatusRequest
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
 from gpu_runbook.server.docker import engine as engines
@@ -25,35 +26,28 @@ LOOK_AGAIN = 2.0  # seconds for which an offset with messages beyond it may take
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, gpus, disk, services (Wanted each), batches (BatchMarks each), hidden,
-    variables. The answer is a Look.
-    """
-    engine = dataclasses.replace(engines.find(request["docker_host"]), hidden=tuple(request["hidden"]))
-    guarded.prepare(request["root"], request["docker_host"])
-    store = find_store(request["root"], request["state"], emit)
+    """`request`: a StatusRequest. The answer is a Snapshot."""
+    asked = decode(StatusRequest, request, "request")
+    engine = dataclasses.replace(engines.find(asked.docker_host), hidden=asked.hidden)
+    guarded.prepare(asked.root, asked.docker_host)
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    wanted = [decode(Wanted, entry, f"services[{at}]") for at, entry in enumerate(request["services"])]
     listed = engine.containers()
-    rows = ask_all(_questions(request, engine, store, wanted, listed))
-    look = view(request, engine, store, wanted, listed, rows, {})
-    answer: Dict[str, Any] = encode(late_proof.proven(store, look, wanted))
+    rows = ask_all(_questions(asked, engine, store, listed))
+    look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, {})
+    answer: Dict[str, Any] = encode(late_proof.proven(store, look, asked.services))
     return answer
 
 
-def _questions(
-    request: Dict[str, Any], engine: Engine, store: Store, wanted: Sequence[Wanted], listed: List[Dict[str, Any]]
-) -> List[Question]:
+def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> List[Question]:
     questions: List[Question] = []
-    for entry in wanted:
+    for entry in asked.services:
         if entry.kind == "batch":
-            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=request["gpus"])
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus)
             questions.append(Question(entry.service, ask, slow=True))
         else:
             questions += _of_a_consumer(entry, engine)
-    limits = dict(request["disk"])
-    limits["paths"] = disk.with_state(limits["paths"], store)
-    room = partial(disk.check, docker_host=request["docker_host"], **limits)
-    return [*questions, Question("disk space", room)]
+    return [*questions, disk.question(asked.disk, store, asked.docker_host)]
 
 
 def _of_a_consumer(entry: Wanted, engine: Engine) -> List[Question]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict
 
 from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.requests import TrainingRequest
 from gpu_runbook.protocol.training import NextRun
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import engine as engines
@@ -16,18 +16,19 @@ from gpu_runbook.server.state.store import find_store
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, docker_host, service (a Wanted of a batch service). The answer is a NextRun."""
-    engine = engines.find(request["docker_host"])
-    guarded.prepare(request["root"], request["docker_host"])
-    store = find_store(request["root"], request["state"], emit)
+    """`request`: a TrainingRequest. The answer is a NextRun."""
+    asked = decode(TrainingRequest, request, "request")
+    engine = engines.find(asked.docker_host)
+    guarded.prepare(asked.root, asked.docker_host)
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
-    entry = decode(Wanted, request["service"], "service")
+    entry = asked.service
     assert entry.marks is not None  # noqa: S101  a batch service's
     image = engine.image(entry.marks.local_tag) or {}
     named = engine.container(entry.marks.container)
     answer: Dict[str, Any] = encode(
         NextRun(
-            look=view({"variables": {}, "batches": []}, engine, store, [entry], engine.containers(), [], {}),
+            look=view({}, (), engine, store, [entry], engine.containers(), [], {}),
             command=tuple((image.get("Config") or {}).get("Cmd") or ()),
             checkpoint=batch.newest(entry.checkpoints) if entry.checkpoints else None,
             named=occupant(named) if named else None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
-from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.requests import ScheduleHistoryRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.schedule import history
 from gpu_runbook.server.state import jsonfile
@@ -17,17 +18,18 @@ BLOCK = 500  # rounds in one message
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, seconds (how far back), runs (how many of the newest runs are wanted).
+    """`request`: a ScheduleHistoryRequest.
 
     Rounds come as events, oldest first, up to 500 in each. The answer: at (now), every (seconds between two rounds,
     0 when nothing is installed), damaged (lines that cannot be read), runs (Past each, newest first).
     """
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(ScheduleHistoryRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
     now = time.time()
     installed, _ = jsonfile.load(Installed, place(store, SETTINGS))
     damaged, block = 0, []
-    for found, line in history.read(place(store, HISTORY), _stamp(now - request["seconds"])):
+    for found, line in history.read(place(store, HISTORY), _stamp(now - asked.seconds)):
         if found is None:
             damaged += 1
             continue
@@ -41,7 +43,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         "at": _stamp(now),
         "every": installed.settings.every if installed else 0,
         "damaged": damaged,
-        "runs": [encode(past) for past in runs.newest(store, request["runs"])],
+        "runs": [encode(past) for past in runs.newest(store, asked.runs)],
     }
 
 

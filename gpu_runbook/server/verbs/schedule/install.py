@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict
 from gpu_runbook.protocol.check import CRITICAL
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import InstallRequest, StateMoveRequest
 from gpu_runbook.protocol.schedule import Installation, Installed, Settings
 from gpu_runbook.server.checks import state
 from gpu_runbook.server.docker import engine as engines
@@ -21,15 +22,12 @@ from gpu_runbook.server.verbs import state_move
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: settings, version, program (hash), sources (of each module by name, as JSON, compressed, in base64),
-    who, laptop.
-
-    The answer is a Left. Raises Refusal with the crontab as it was.
-    """
-    settings = decode(Settings, request["settings"], "settings")
+    """`request`: an InstallRequest. The answer is an Installation. Raises Refusal with the crontab as it was."""
+    asked = decode(InstallRequest, request, "request")
+    settings = asked.settings
     store = find_store(settings.root, settings.state)
     if store.is_in_root:
-        return _moved(request, settings, emit)
+        return _moved(asked)
     _is_safe(store, settings)
     make(store)
     program = place(store, PROGRAM)
@@ -37,7 +35,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     block = crontab.block(settings.root, settings.every, sys.executable, program)
     after = crontab.with_block(before, settings.root, block)
     known, _ = jsonfile.load(Installed, place(store, SETTINGS))
-    changed = installation.lay_down(store, request)
+    changed = installation.lay_down(store, asked)
     try:
         if after != before:
             crontab.write(after)
@@ -49,11 +47,11 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     return _told(Installation(tuple(changed), block, crontab.is_running()))
 
 
-def _moved(request: Dict[str, Any], settings: Settings, emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+def _moved(asked: InstallRequest) -> Dict[str, Any]:
     """The state goes where it belongs, and the check is left there."""
-    asked = {"root": settings.root, "state": settings.state, "docker_host": settings.questions.docker_host}
-    who = {"who": request["who"], "laptop": request["laptop"]}
-    done = state_move.answer({**asked, **who, "what": "root", "install": request}, emit)
+    settings = asked.settings
+    where = (settings.root, settings.state, settings.questions.docker_host)
+    done = state_move.moved(StateMoveRequest(*where, asked.who, asked.laptop, "root", asked))
     changed = ("state", "program", "settings", "crontab")
     return _told(Installation(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
 

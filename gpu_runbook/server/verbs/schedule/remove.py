@@ -8,8 +8,9 @@ import os
 import time
 from typing import Any, Callable, Dict, List
 
-from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import StateRequest
 from gpu_runbook.protocol.schedule import Removed
 from gpu_runbook.server.schedule.state import SPARE
 from gpu_runbook.server.state.check_files import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
@@ -20,11 +21,12 @@ PATIENCE = 30.0  # seconds for a round that is under way
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state. The answer is a Removed.
+    """`request`: a StateRequest. The answer is a Removed.
 
     Raises Refusal with nothing changed when our block of the crontab is not whole.
     """
-    store = find_store(request["root"], request["state"], emit)
+    asked = decode(StateRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
     removed = []
     before = _crontab()

@@ -6,8 +6,9 @@ import os
 import time
 from typing import Any, Callable, Dict, List
 
-from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import ScheduleShowRequest
 from gpu_runbook.protocol.schedule import Installed, InstalledCheck, PastEvent, Remembered, Shown, Untold
 from gpu_runbook.server.schedule import health_row, history
 from gpu_runbook.server.schedule import state as states
@@ -22,17 +23,15 @@ SHOWN = 5  # of the newest actions and alerts
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: root, state, key (with it the settings are hashed, for the laptop to compare; empty where it is not).
-
-    The answer is a Shown.
-    """
-    store = find_store(request["root"], request["state"], emit)
+    """`request`: a ScheduleShowRequest. The answer is a Shown."""
+    asked = decode(ScheduleShowRequest, request, "request")
+    store = find_store(asked.root, asked.state, emit)
     store.check_owner()
     block, problem = _block(store.root)
     installed, _ = jsonfile.load(Installed, place(store, SETTINGS))
     state, _ = states.load(place(store, STATE))
     shown = Shown(
-        row=health_row.check(NAME, store, request["key"], time.time()),
+        row=health_row.check(NAME, store, asked.key, time.time()),
         crontab=block,
         problem=problem,
         running=crontab.is_running(),

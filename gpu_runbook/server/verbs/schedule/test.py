@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict
 
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.schedule import Settings
+from gpu_runbook.protocol.requests import TestAlertRequest
 from gpu_runbook.server.schedule import delivery, health_row
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify.message import compose
@@ -19,15 +19,16 @@ TEXT = "This is a test: whoever reads it will be told when something is wrong wi
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """`request`: settings, who. The answer: rows, a Check for each channel and the heartbeat, and at.
+    """`request`: a TestAlertRequest. The answer: rows, a Check for each channel and the heartbeat, and at.
 
     The row of a channel that holds alerts of the rounds back is critical, whatever it says of the test.
     """
-    settings, now = decode(Settings, request["settings"], "settings"), time.time()
+    asked, now = decode(TestAlertRequest, request, "request"), time.time()
+    settings = asked.settings
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     state, _ = states.load(place(find_store(settings.root, settings.state), STATE))
     held = health_row.held_back(state or State(), settings.every, now)
-    message = compose(settings.server, at, [], [f"a test alert, sent by {request['who']}", TEXT], test=True)
+    message = compose(settings.server, at, [], [f"a test alert, sent by {asked.who}", TEXT], test=True)
     _, rows = delivery.deliver(settings, [Pending(name, message, "", at, 0) for name in settings.channels.names])
     return {"rows": [encode(_with(row, held.get(row.name, ""))) for row in rows], "at": at}
 

@@ -9,11 +9,12 @@ import pytest
 
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.rpc.requests import batch_marks
-from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.requests import RecoverRequest
 from gpu_runbook.server.docker.batch_containers import recognised
-from gpu_runbook.server.docker.batch_runs import is_listed_run, marks_in
+from gpu_runbook.server.docker.batch_runs import is_listed_run
 from gpu_runbook.server.docker.engine import Engine
 
 REPOSITORY = "registry.lan:5000/azaion/ai-training"
@@ -120,6 +121,7 @@ def test_hosts_yaml_says_what_runs_are_recognised_by_and_a_shared_image_is_no_ma
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     marks = batch_marks(load_inventory(tmp_path / "hosts.yaml"))
     assert marks == (TRAINING, BatchMarks("sweep", "sweep", local_tag="registry.lan:5000/azaion/queue:current"))
-    assert marks_in({"batches": [encode(one) for one in marks]}) == marks
+    asked = {"root": "/azaion", "state": "", "docker_host": "", "who": "ann"}
+    assert decode(RecoverRequest, {**asked, "batches": [encode(one) for one in marks]}).batches == marks
     with pytest.raises(Malformed, match=r"batches\[0\]\.container: missing"):
-        marks_in({"batches": [{"service": "training"}]})
+        decode(RecoverRequest, {**asked, "batches": [{"service": "training"}]})

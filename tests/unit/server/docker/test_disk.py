@@ -12,6 +12,7 @@ import pytest
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker import engine as engines
@@ -95,7 +96,7 @@ def executed(store: Store, monkeypatch: pytest.MonkeyPatch, *steps: ConsumerStep
     book = SimpleNamespace(write=lambda *line, **fields: True)
     docker = SimpleNamespace(engine=Docker("unix:///x"))
     execute = operate.execute if action in ("restart", "stop") else rollout.execute
-    return execute(Site(plan, {}, store, docker, book))  # type: ignore[arg-type]
+    return execute(Site(plan, Secrets(), {}, store, docker, book))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("change", ["restart", "replace"])

@@ -18,6 +18,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import PATIENCE
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Spec, Watch
+from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import process, recovery, release, rollout, stop_start, swap, unstage, watch
@@ -58,7 +59,7 @@ def site(store: Store, world: World, step: ConsumerStep = STEP, action: str = "d
     plan = Plan(RUN, action, "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
     doing = docker(store, world)
     doing.journal.write("begin", action=action, plan=encode(plan))
-    return Site(plan, {}, store, doing, doing.journal)
+    return Site(plan, Secrets(), {}, store, doing, doing.journal)
 
 
 def create(doing: Docker) -> None:
@@ -457,8 +458,7 @@ def test_a_defect_in_the_middle_of_a_run_is_no_end(store: Store, world: World, m
         world.living.discard(OLD)
         raise KeyError(plan.who * 3)
 
-    secrets: dict[str, Any] = {"hidden": ()}
-    process._live(plan, secrets, store, world, fails, lambda said: None)
+    process._live(plan, Secrets(), store, world, fails, lambda said: None)
     gc.collect()
     lines = journal.read(store.journal(LATER))
     assert lines[-1]["event"] == "unfinished" and lines[-1]["why"].startswith("a defect ended the run: KeyError in ")

@@ -18,6 +18,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.container import labels
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
+from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import preconditions, recovery, stage, stop_start
@@ -181,7 +182,7 @@ def test_nothing_is_asked_between_the_stop_and_the_start_of_a_swap(
 
 def site(store: Store, doing: Docker, step: ConsumerStep) -> Site:
     plan = dataclasses.replace(PLAN, root=store.root, consumers=(step,))
-    return Site(plan, {}, store, doing, doing.journal)
+    return Site(plan, Secrets(), {}, store, doing, doing.journal)
 
 
 HELD = Occupant(OLD, "queue", "sha256:i", True, "2026-04-20T10:11:12Z", "no", True)

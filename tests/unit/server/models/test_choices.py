@@ -160,7 +160,6 @@ def listed(store: Store, verify: str = "") -> Models:
     request = {
         "root": store.root,
         "state": f"{store.root}/state",
-        "docker_host": "",
         "folder": f"{store.root}/models",
         "file": "best.pt",
         "configs": {"q": config},

@@ -42,8 +42,8 @@ def test_a_call_that_is_cut_off_runs_nothing() -> None:
 def test_a_traceback_shows_the_lines_of_modules_that_exist_in_memory_only() -> None:
     ran = run("", bundle.pack("env", {}, "zlib"))
     error = json.loads(ran.stdout.strip(b"\x1e\n"))["error"]
-    assert error["message"].startswith("KeyError in gpu_runbook/server/verbs/env.py line ")
+    assert error["message"].startswith("Malformed in gpu_runbook/protocol/codec.py line ")
     assert ", in _outcome\n" not in error["debug"], "it travels with short names"
     told = restored(error["debug"])
-    assert ', in answer\n    store = find_store(request["root"], request["state"], emit)\n' in told
+    assert ', in answer\n    asked = decode(EnvRequest, request, "request")\n' in told
     assert ", in _outcome\n    answer = importlib.import_module(" in told

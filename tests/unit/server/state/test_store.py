@@ -225,7 +225,7 @@ def test_a_state_that_containers_reach_is_bad_input(tmp_path: Path, defaults: st
 def test_a_server_is_asked_with_its_root_and_its_state(tmp_path: Path, host: str, state: str) -> None:
     path = tmp_path / "hosts.yaml"
     path.write_text(HOSTS.format(defaults="", host=host))
-    assert load_inventory(path).hosts["gpu-1"].place == {"root": "/azaion", "state": state}
+    assert load_inventory(path).hosts["gpu-1"].place == ("/azaion", state)
 
 
 def test_a_marker_of_a_later_version_or_a_damaged_one_costs_nothing(tmp_path: Path, base: str) -> None:

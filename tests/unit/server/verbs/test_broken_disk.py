@@ -178,6 +178,7 @@ def model(site: Site) -> dict[str, Any]:
 def asked(site: Site) -> dict[str, tuple[Any, dict[str, Any]]]:
     """The verb behind each command, and what it is asked."""
     who, where = WHO, site.where
+    place = {name: where[name] for name in ("root", "state")}
     rollback = {"container": PARKED, "config": config(site), "config_from": BEFORE}
     file = {"service": QUEUE, "path": f"{site.store.root}/queue.env", "variables": {"A": "b"}, "owner": "", "unset": []}
     return {
@@ -188,8 +189,8 @@ def asked(site: Site) -> dict[str, tuple[Any, dict[str, Any]]]:
         "resume": (pause, {**where, **who, "reason": "", "seconds": 0}),
         "env.push": (env, {**where, **who, "files": [file], "texts": {QUEUE: "A=b\n"}}),
         "models.use": (model_use, {**where, **who, **model(site)}),
-        "schedule.remove": (remove, where),
-        "setup": (state_make, {**where, "state": str(site.base / "other")}),
+        "schedule.remove": (remove, place),
+        "setup": (state_make, {**place, "state": str(site.base / "other")}),
     }
 
 

@@ -13,6 +13,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Plan, Watch
+from gpu_runbook.protocol.requests import CloseRequest
 from gpu_runbook.server.run import leftovers, recovery
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.state import journal, lock
@@ -62,8 +63,8 @@ def cut_off(store: Store, tmp_path: Path, run: str = RUN) -> Swap:
 def closed(store: Store, deploys: bool = False, run: str = RUN) -> dict[str, Any]:
     """What is answered, in this very process."""
     answers: list[dict[str, Any]] = []
-    request = {"docker_host": "", "batches": [], "who": "ann", "run": run, "reason": "it is night", "deploys": deploys}
-    close._live(request, store, answers.append)
+    asked = CloseRequest(store.root, "", "", (), "ann", run, "it is night", deploys)
+    close._live(asked, store, answers.append)
     (answer,) = answers
     return answer
 
@@ -148,9 +149,9 @@ def test_one_that_has_ended_is_not_closed_again(store: Store, world: World, tmp_
 
 
 def test_one_that_is_not_there_is_bad_input(store: Store, world: World) -> None:
-    request = {"root": store.root, "state": str(Path(store.folder).parent), "run": RUN}
+    asked = CloseRequest(store.root, str(Path(store.folder).parent), "", (), "ann", RUN, "it is night", False)
     with pytest.raises(Refusal) as raised:
-        close.answer(request, lambda event: None)
+        close.answer(encode(asked), lambda event: None)
     assert raised.value.kind == "input"
 
 

@@ -20,9 +20,8 @@ from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.laptop.sanitize import clean
-from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.forms import ContainerId
 from gpu_runbook.protocol.logs import LogMark
+from gpu_runbook.protocol.requests import LogOf
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.verbs import logs as verb
@@ -225,8 +224,8 @@ def test_an_event_of_another_shape_is_a_defect(scene: Scene, event: dict[str, An
 def test_a_server_is_told_what_the_runs_of_a_batch_service_are_recognised_by(scene: Scene) -> None:
     asked = logs.LogWish(scene.only(QUEUE, TRAINING), 20, 0, False).request(scene.inventory, scene.resolved.host)
     (marks,) = batch_marks(scene.inventory)
-    assert asked["services"] == [{"service": QUEUE, "marks": None}, {"service": TRAINING, "marks": encode(marks)}]
-    assert asked["root"] == "/azaion"
+    assert asked.services == (LogOf(QUEUE), LogOf(TRAINING, marks))
+    assert asked.root == "/azaion"
 
 
 CONTAINER = "c" * 64
@@ -257,8 +256,7 @@ def test_a_following_that_is_taken_up_again_repeats_no_line_and_loses_none(scene
     first = Heard(scene, QUEUE, follow=True)
     for event in events(0, heard):
         first.hear(event)
-    after = decode(dict[ContainerId, LogMark], first.hear.marks(), "after")
-    reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, after)
+    reader = verb.Reader(Engine("unix:///nowhere"), lambda event: None, 100, 0, first.hear.marks())
     whole, _, nanoseconds = reader.query(CONTAINER, True, whole=True)["since"].partition(".")
     since = f"2026-04-20T10:11:{int(whole) % 60:02}.{nanoseconds}Z"  # the engine counts it in
     again = ((stamp, "stdout", b"%d" % number) for stamp, number in SAID if stamp >= since)
@@ -292,7 +290,7 @@ class Line:
         yield self
 
     def ask(self, session: Any, verb: str, request: Any, hear: Any, *more: Any) -> dict[str, Any]:
-        self.asked.append(request["after"])
+        self.asked.append(request.after)
         for event in (self.tries.pop(0) if self.tries else []) or []:
             hear(event)
         raise LostContact("gpu-1: nothing was heard for 10 s")
@@ -324,9 +322,9 @@ def test_a_silent_line_is_taken_up_behind_the_last_line_and_said_once_for_each_s
     lost = "nothing was heard for 10 s; trying to come back to the last line"
     assert heard.said[1:] == [lost] * 3
     marks = [one and one[CONTAINER] for one in line.asked]
-    third, fifth = ({"at": SAID[at][0], "count": count} for at, count in ((2, 1), (4, 2)))
+    third, fifth = (LogMark(SAID[at][0], count) for at, count in ((2, 1), (4, 2)))
     assert marks[:4] == [None, third, third, fifth]
-    assert set(map(str, marks[4:])) == {str({"at": SAID[6][0], "count": 1})}
+    assert set(marks[4:]) == {LogMark(SAID[6][0], 1)}
 
 
 @pytest.mark.usefixtures("impatient")

@@ -17,6 +17,7 @@ import pytest
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import InstallRequest, StateMoveRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.migration import copy
 from gpu_runbook.server.migration import finish as state_moved
@@ -94,10 +95,10 @@ def root(tmp_path: Path, table: Table) -> str:
 def a_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is laid down is made from the old settings: what a real laptop sends is tried on real parts."""
 
-    def lay_down(found: Store, request: dict[str, Any]) -> list[str]:
+    def lay_down(found: Store, asked: InstallRequest) -> list[str]:
         path = Path(place(found, "settings.json"))
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.write_text(request["settings"])
+        path.write_text(asked.sources)
         Path(place(found, "check.pyz")).write_text("the new program")
         return ["program", "settings"]
 
@@ -106,8 +107,10 @@ def a_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def moved(root: str, base: str, install: bool = True, said: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
     settings = (old.scene(old.SETTLED) / "azaion/.deploy/health/settings.json").read_text().replace("/azaion", root)
-    request = {**WHO, "install": {"settings": settings} if install else None}
-    state_move._live(in_root(root), Store(root, store.place(root, base)), request, said)
+    kept = decode(Installed, json.loads(settings), "settings").settings
+    check = InstallRequest(kept, settings, "", "", **WHO) if install else None
+    asked = StateMoveRequest(root, base, "", **WHO, what="root", install=check)
+    state_move._live(in_root(root), Store(root, store.place(root, base)), asked, said)
 
 
 def known(found: Store) -> dict[str, Any]:
