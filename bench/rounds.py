@@ -17,7 +17,7 @@ from gpu_runbook.laptop.schedule.timeline import moment
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.server.schedule import history
-from gpu_runbook.server.state.check_files import HISTORY, PROGRAM, SETTINGS
+from gpu_runbook.server.state.schedule_files import HISTORY, PROGRAM, SETTINGS
 from sandbox import Sandbox, run_inside, set_gpu, start, stop
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import Laptop

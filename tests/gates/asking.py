@@ -7,8 +7,8 @@ from typing import Any
 
 from gpu_runbook.laptop.gates import ci
 from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.inventory.address import Target
 from gpu_runbook.laptop.inventory.gate_entries import Ci
-from gpu_runbook.laptop.inventory.target import Target
 from gpu_runbook.protocol.check import OK, WARNING, Check
 from tests.gates.forge import HEAD, REPOSITORY, Forge
 

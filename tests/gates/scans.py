@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from gpu_runbook.laptop.inventory.target import Target
+from gpu_runbook.laptop.inventory.address import Target
 
 NOW = datetime(2026, 4, 20, 12, 0, 0, tzinfo=timezone.utc)
 DIGEST, IMAGE_ID = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.gates import scan
+from gpu_runbook.laptop.inventory.address import Target
 from gpu_runbook.laptop.inventory.gate_entries import Scan
-from gpu_runbook.laptop.inventory.target import Target
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, REPOSITORY, TARGET, grype, hole, hours_ago, match, trivy
 

@@ -18,7 +18,7 @@ from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.run import swap
 from gpu_runbook.server.schedule import standstill, state
 from gpu_runbook.server.schedule.notify import message, policy
-from gpu_runbook.server.state import check_files, store
+from gpu_runbook.server.state import schedule_files, store
 from gpu_runbook.server.verbs import env, history, model_use, models, prune, setup, training_command
 from gpu_runbook.server.verbs.schedule import install, remove, show
 from tests.hostile.conduct import nothing_done
@@ -49,7 +49,7 @@ KINDS = [
         env,
         training_command,
     ),
-    *kinds(health, policy, install, message, remove, rounds, check_files, show, standstill, state),
+    *kinds(health, policy, install, message, remove, rounds, schedule_files, show, standstill, state),
     *(Thing, Moved, store.Marker),
 ]
 

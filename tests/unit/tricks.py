@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gpu_runbook.server.exposed import guarded
-from gpu_runbook.server.exposed.link_makers import WritableFolder
+from gpu_runbook.server.exposed.writable_folders import WritableFolder
 
 CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
 EXCHANGE = 2  # of renameat2

@@ -18,7 +18,7 @@ from gpu_runbook.protocol.check import SKIPPED, Check
 from gpu_runbook.protocol.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.inventory.target import Target
+    from gpu_runbook.laptop.inventory.address import Target
 
 SPARE = 10  # seconds beyond a gate's own deadline, in which it ends what it has begun
 
@@ -75,7 +75,7 @@ def rows(
 
 
 def _target(service: Service, tags: Mapping[str, str], look: Snapshot, known: Identities) -> Target:
-    from gpu_runbook.laptop.inventory.target import Target
+    from gpu_runbook.laptop.inventory.address import Target
 
     reference = look.digests[service.name]
     image_id, revision = known.get(reference, ("", ""))

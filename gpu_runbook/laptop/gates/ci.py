@@ -13,9 +13,9 @@ from gpu_runbook.laptop.gates import forges
 from gpu_runbook.laptop.gates.forges import Forge, Result
 from gpu_runbook.laptop.gates.parsing import Misshapen, Unjudged, few
 from gpu_runbook.laptop.inputs.secret import Secret, masked, spellings
+from gpu_runbook.laptop.inventory.address import Target
 from gpu_runbook.laptop.inventory.gate_entries import OF_THE_ENVIRONMENT, Ci
 from gpu_runbook.laptop.inventory.problems import printable
-from gpu_runbook.laptop.inventory.target import Target
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.forms import Annotated, has, text

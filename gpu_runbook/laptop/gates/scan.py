@@ -17,9 +17,9 @@ from gpu_runbook.laptop.gates.accepted_findings import Allowance
 from gpu_runbook.laptop.gates.parsing import Misshapen, Unjudged, few
 from gpu_runbook.laptop.gates.scan_reports import Report
 from gpu_runbook.laptop.inputs.secret import masked
+from gpu_runbook.laptop.inventory.address import Target
 from gpu_runbook.laptop.inventory.gate_entries import Scan
 from gpu_runbook.laptop.inventory.problems import printable
-from gpu_runbook.laptop.inventory.target import Target
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import one_line
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs.apart import INTERRUPTED_AFTER, TooLong
+from gpu_runbook.laptop.inputs.child_process import INTERRUPTED_AFTER, TooLong
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.entries import Host
 from gpu_runbook.laptop.inventory.problems import printable

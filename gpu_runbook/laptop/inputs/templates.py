@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs import apart, secrecy
+from gpu_runbook.laptop.inputs import child_process, secrecy
 from gpu_runbook.laptop.inputs import template as render
-from gpu_runbook.laptop.inputs.apart import KILLED_AFTER, MEMORY
+from gpu_runbook.laptop.inputs.child_process import KILLED_AFTER, MEMORY
 from gpu_runbook.laptop.inputs.dotenv import Env
 from gpu_runbook.laptop.inputs.secret import Secret, spellings
 from gpu_runbook.laptop.inputs.template import Template
@@ -55,7 +55,7 @@ def rendered(inventory: Inventory, services: Sequence[Service], servers: Sequenc
     uses = secrecy.uses(inventory)
     tasks = [partial(_variables, template) for template in templates.values()]
     tasks += [partial(_config, templates[config.template], config, host, env, uses) for host, env, _, config in wishes]
-    answers = apart.each(tasks)
+    answers = child_process.each(tasks)
     for path, answer in zip(templates, answers, strict=False):
         done.variables[path] = frozenset(answer.split()) if isinstance(answer, str) else answer or _endless(path)
     for (host, _, service, config), answer in zip(wishes, answers[len(templates) :], strict=False):

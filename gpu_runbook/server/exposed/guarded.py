@@ -16,7 +16,7 @@ from typing import IO, FrozenSet, Iterator, List, Optional, Set, Tuple
 
 from gpu_runbook.common import memory
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.server.exposed import link_makers
+from gpu_runbook.server.exposed import writable_folders
 from gpu_runbook.server.system import files
 
 LIMIT = 1 << 20  # bytes of a file, where nobody says otherwise
@@ -299,21 +299,21 @@ def _admit(real: str, target: str, link: os.stat_result, above: Folders) -> None
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         table = file.read()
     folders = [(path, one.st_uid, one.st_mode) for path, one in above]
-    who = link_makers.maker(folders, link.st_uid, os.geteuid(), _mounts(), table)
+    who = writable_folders.maker(folders, link.st_uid, os.geteuid(), _mounts(), table)
     if who:
         raise Unfit(f"{real} is a link to {target!r:.200}, which {who} could have made: {HINT}")
     _admitted.add(known)
 
 
-def _mounts() -> List[link_makers.WritableFolder]:
+def _mounts() -> List[writable_folders.WritableFolder]:
     """What containers can write to, as the engine lists it now; all of the root where it does not say."""
     from gpu_runbook.server.docker import engine  # for this alone, which is rare
 
     root, docker_host, ours = _settled
     try:
-        listed = engine.find(docker_host).get("/containers/json", {"all": "1"}, shape=link_makers.LISTED) or []
+        listed = engine.find(docker_host).get("/containers/json", {"all": "1"}, shape=writable_folders.LISTED) or []
     except Refusal:
         listed = None
     if listed is None or (ours and ours.isdisjoint(entry["Id"] for entry in listed)):
-        return [link_makers.WritableFolder(root, "a container (the docker engine does not say)")] if root else []
-    return list(link_makers.writable(listed))
+        return [writable_folders.WritableFolder(root, "a container (the docker engine does not say)")] if root else []
+    return list(writable_folders.writable(listed))

@@ -13,7 +13,7 @@ from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import RUN, Path, RunId
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import PROGRAM, SETTINGS, place
+from gpu_runbook.server.state.schedule_files import PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import crontab, files
 

@@ -11,7 +11,7 @@ from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.state import ROUND, State
 from gpu_runbook.server.schedule.waiting import held, moment_of
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import SETTINGS, STATE, place
+from gpu_runbook.server.state.schedule_files import SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store
 
 LATE = 2.5  # intervals after which the next round is overdue

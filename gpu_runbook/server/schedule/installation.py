@@ -17,7 +17,7 @@ from gpu_runbook.protocol.requests import InstallRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.schedule.program import archive, is_same
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import KEPT, PROGRAM, SETTINGS, place
+from gpu_runbook.server.state.schedule_files import KEPT, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 

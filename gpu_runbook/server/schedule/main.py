@@ -22,7 +22,7 @@ from gpu_runbook.server.schedule.notify.policy import NEW, News
 from gpu_runbook.server.schedule.round import make, stamp, tell_failure, worst
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock
-from gpu_runbook.server.state.check_files import LOCK, SETTINGS, place
+from gpu_runbook.server.state.schedule_files import LOCK, SETTINGS, place
 from gpu_runbook.server.state.store import Store
 
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them

@@ -36,7 +36,7 @@ from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.schedule.state import Pending, State
 from gpu_runbook.server.schedule.waiting import kept, redated
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state.check_files import HISTORY, STATE, place
+from gpu_runbook.server.state.schedule_files import HISTORY, STATE, place
 from gpu_runbook.server.state.store import Store
 
 UNTRIED = "it was not tried yet"

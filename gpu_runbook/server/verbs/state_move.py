@@ -34,10 +34,10 @@ from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.schedule import installation
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import jsonfile, lock, record
-from gpu_runbook.server.state.check_files import LOCK, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
+from gpu_runbook.server.state.schedule_files import LOCK, PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.store import Store, identity, in_root, is_old, machine
 from gpu_runbook.server.state.store import place as folder_for
 from gpu_runbook.server.system import crontab, files

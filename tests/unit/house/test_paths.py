@@ -131,7 +131,7 @@ PLACES = (
         "as above",
         "by name; nothing is read or changed",
         """checks.preflight.root checks.preflight.config verbs.setup._unfit checks.directories.may_make
-        exposed.link_makers.writable""",
+        exposed.writable_folders.writable""",
     ),
     Places(
         "the state: record, journals, releases, kept copies, salt, lock, notes, the scheduled check; folders above it",

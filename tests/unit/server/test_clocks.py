@@ -38,10 +38,10 @@ from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, State
 from gpu_runbook.server.state import journal, jsonfile, lock, new_run, pause
-from gpu_runbook.server.state.check_files import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
+from gpu_runbook.server.state.schedule_files import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
 from gpu_runbook.server.verbs import history as pasts

@@ -18,7 +18,7 @@ from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import history
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.state import journal, jsonfile, pause, record, stopped
-from gpu_runbook.server.state.check_files import HISTORY, SETTINGS, STATE, place
+from gpu_runbook.server.state.schedule_files import HISTORY, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, in_root
 from gpu_runbook.server.system import crontab
 from tests.data import old

@@ -10,7 +10,7 @@ from gpu_runbook.protocol.requests import ScheduleHistoryRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.schedule import history
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import HISTORY, SETTINGS, place
+from gpu_runbook.server.state.schedule_files import HISTORY, SETTINGS, place
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.verbs import history as runs
 

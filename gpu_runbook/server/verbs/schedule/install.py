@@ -14,8 +14,8 @@ from gpu_runbook.server.checks import state
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.schedule import installation
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.make import make
+from gpu_runbook.server.state.schedule_files import PROGRAM, SETTINGS, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import state_move

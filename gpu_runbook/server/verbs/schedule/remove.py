@@ -13,7 +13,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.requests import StateRequest
 from gpu_runbook.protocol.schedule import Removed
 from gpu_runbook.server.schedule.state import SPARE
-from gpu_runbook.server.state.check_files import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
+from gpu_runbook.server.state.schedule_files import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import crontab, files
 

@@ -14,7 +14,7 @@ from gpu_runbook.server.schedule import health_row, history
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.state import State
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import HISTORY, PROGRAM, SETTINGS, STATE, place
+from gpu_runbook.server.state.schedule_files import HISTORY, PROGRAM, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import crontab
 

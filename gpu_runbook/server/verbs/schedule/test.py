@@ -12,7 +12,7 @@ from gpu_runbook.server.schedule import delivery, health_row
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify.message import compose
 from gpu_runbook.server.schedule.state import Pending, State
-from gpu_runbook.server.state.check_files import STATE, place
+from gpu_runbook.server.state.schedule_files import STATE, place
 from gpu_runbook.server.state.store import find_store
 
 TEXT = "This is a test: whoever reads it will be told when something is wrong with this server. Nothing is wrong now."

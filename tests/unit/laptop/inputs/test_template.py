@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs import template as render
-from gpu_runbook.laptop.inputs.apart import TooLong
+from gpu_runbook.laptop.inputs.child_process import TooLong
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inputs.template import read
 from gpu_runbook.laptop.inventory.model import Host

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs import apart
+from gpu_runbook.laptop.inputs import child_process
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
 from tests.unit.scene import loaded
@@ -38,11 +38,11 @@ NO_TIME = 0.3  # seconds for what would go on for ever
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "INTERRUPTED_AFTER", 2.0)
-    monkeypatch.setattr(apart, "KILLED_AFTER", 30.0)
+    monkeypatch.setattr(child_process, "INTERRUPTED_AFTER", 2.0)
+    monkeypatch.setattr(child_process, "KILLED_AFTER", 30.0)
     # Seconds of the processor instead of those of the clock, so that a busy machine comes to the same end.
     clock = {"ITIMER_REAL": signal.ITIMER_PROF, "SIGALRM": signal.SIGPROF}
-    monkeypatch.setattr(apart, "signal", SimpleNamespace(**vars(signal) | clock))
+    monkeypatch.setattr(child_process, "signal", SimpleNamespace(**vars(signal) | clock))
 
 
 def project(folder: Path, template: str = "a: {{ X }}\n", hosts: str = HOSTS) -> Inventory:
@@ -112,7 +112,7 @@ def test_a_template_without_measure_is_stopped_at_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, line: int, why: str
 ) -> None:
     if why in ("", "longer"):
-        monkeypatch.setattr(apart, "INTERRUPTED_AFTER", NO_TIME)
+        monkeypatch.setattr(child_process, "INTERRUPTED_AFTER", NO_TIME)
     said = complaint(project(tmp_path, template))
     assert said.startswith(f"{tmp_path}/queue.j2:{line} does not render: "), said
     assert why in said
@@ -123,7 +123,7 @@ def test_what_has_no_line_is_stopped_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, why: str
 ) -> None:
     if "too long" in why:
-        monkeypatch.setattr(apart, "INTERRUPTED_AFTER", NO_TIME)
+        monkeypatch.setattr(child_process, "INTERRUPTED_AFTER", NO_TIME)
     said = complaint(project(tmp_path, template))
     assert said.startswith(f"{tmp_path}/queue.j2 ") and why in said
 
@@ -202,7 +202,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from jinja2.defaults import DEFAULT_FILTERS
-from gpu_runbook.laptop.inputs import apart
+from gpu_runbook.laptop.inputs import child_process, template as render
 from gpu_runbook.laptop.inputs import template as render
 from gpu_runbook.laptop.inventory.entries import Host
 named = {"attr": "'upper'", "batch": "2", "slice": "2", "groupby": "0", "wordwrap": "3", "format": "1", "round": "1"}
@@ -212,7 +212,7 @@ calls = [f"({value} | {name}({named.get(name, '')})) | string" for name in DEFAU
 path, host = Path(sys.argv[1]), Host(name="gpu-1", address="gpu-1.lan", root="/azaion")
 render.read(path)
 templates = [render.Template(path, "a: {{ " + call + " }}\\n") for call in calls]
-answers = apart.each([partial(template.render, {}, host) for template in templates])
+answers = child_process.each([partial(template.render, {}, host) for template in templates])
 print(len(calls) - len(answers))
 print(*(answer if isinstance(answer, str) else answer and answer.message for answer in answers), sep="\\n")
 """

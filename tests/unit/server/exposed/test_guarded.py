@@ -25,7 +25,7 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, directories, env_file, preflight
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.exposed import guarded
-from gpu_runbook.server.exposed.link_makers import WritableFolder
+from gpu_runbook.server.exposed.writable_folders import WritableFolder
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.models.apply import point

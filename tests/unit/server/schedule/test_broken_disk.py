@@ -33,7 +33,7 @@ from gpu_runbook.server.schedule.notify.channels import Channel
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock, record
-from gpu_runbook.server.state.check_files import place
+from gpu_runbook.server.state.schedule_files import place
 from gpu_runbook.server.state.store import Store, find_store
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk

@@ -29,7 +29,7 @@ from gpu_runbook.server.schedule.notify.message import Message, compose, fill
 from gpu_runbook.server.schedule.notify.policy import NEW, Alarms, News, judge
 from gpu_runbook.server.schedule.state import MOST_PENDING, Pending, State
 from gpu_runbook.server.schedule.waiting import kept
-from gpu_runbook.server.state.check_files import STATE, place
+from gpu_runbook.server.state.schedule_files import STATE, place
 from gpu_runbook.server.state.store import find_store
 
 EVERY, REPEAT = 300.0, 14400.0

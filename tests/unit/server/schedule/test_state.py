@@ -17,7 +17,7 @@ from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.schedule.state import ROOM, SPARE, Pending, State
-from gpu_runbook.server.state.check_files import place
+from gpu_runbook.server.state.schedule_files import place
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.system import files
 

@@ -22,7 +22,7 @@ from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pending, State
 from gpu_runbook.server.schedule.waiting import DROPPED, held, kept, moment_of
 from gpu_runbook.server.state import jsonfile
-from gpu_runbook.server.state.check_files import SETTINGS, STATE, place
+from gpu_runbook.server.state.schedule_files import SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.verbs.schedule import test
 

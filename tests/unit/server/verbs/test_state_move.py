@@ -28,8 +28,8 @@ from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, pause, record, stopped, store
 from gpu_runbook.server.state import make as state_making
-from gpu_runbook.server.state.check_files import place
 from gpu_runbook.server.state.make import make
+from gpu_runbook.server.state.schedule_files import place
 from gpu_runbook.server.state.store import Store, find_store, in_root
 from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import setup, state_move

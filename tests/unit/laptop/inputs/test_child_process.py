@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs import apart
+from gpu_runbook.laptop.inputs import child_process
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "INTERRUPTED_AFTER", 0.5)
-    monkeypatch.setattr(apart, "KILLED_AFTER", 2.0)
+    monkeypatch.setattr(child_process, "INTERRUPTED_AFTER", 0.5)
+    monkeypatch.setattr(child_process, "KILLED_AFTER", 2.0)
 
 
 def refuse() -> str:
@@ -41,7 +41,7 @@ def patient() -> str:
     try:
         while True:
             time.sleep(1)
-    except apart.TooLong:
+    except child_process.TooLong:
         raise BadInput("too long") from None
 
 
@@ -60,14 +60,14 @@ def outcome(work: Callable[[], object]) -> str:
 
 def test_answers_and_errors_come_back_in_order_whatever_they_are_made_of() -> None:
     texts = ["", "\n\r\0", "é☃\ud800", "x" * 3_000_000]
-    first, second, *rest = apart.each([lambda: "a", refuse, *(lambda text=text: text for text in texts)])
+    first, second, *rest = child_process.each([lambda: "a", refuse, *(lambda text=text: text for text in texts)])
     assert first == "a" and isinstance(second, BadInput)
     assert (second.message, second.hint) == ("a sentence", "a hint")
     assert rest == texts
 
 
 def test_what_takes_too_long_is_interrupted_and_what_does_not_hear_of_it_is_killed() -> None:
-    late, fine, killed = apart.each([patient, lambda: "fine", deaf])
+    late, fine, killed = child_process.each([patient, lambda: "fine", deaf])
     assert isinstance(late, BadInput) and late.message == "too long"
     assert (fine, killed) == ("fine", None)
 
@@ -83,7 +83,7 @@ def test_what_takes_too_long_is_interrupted_and_what_does_not_hear_of_it_is_kill
     ],
 )
 def test_what_dies_or_fails_gives_no_answer_and_those_before_it_did(death: Callable[[], str]) -> None:
-    assert apart.each([lambda: "before", death, lambda: "after"]) == ["before", None]
+    assert child_process.each([lambda: "before", death, lambda: "after"]) == ["before", None]
 
 
 @pytest.mark.parametrize("written", [b"no JSON\n", b"1\n", b'["a"]\n', b'["a", 1]\n', b"{}\n", b"[" * 10_000 + b"\n"])
@@ -94,12 +94,12 @@ def test_what_somebody_else_writes_into_the_pipe_is_no_answer(written: bytes) ->
                 os.write(descriptor, written)
         return "x"
 
-    assert apart.each([escaped, lambda: "after"]) == [None]
+    assert child_process.each([escaped, lambda: "after"]) == [None]
 
 
 def test_an_answer_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "LONGEST", 1 << 20)
-    assert apart.each([lambda: "x" * (4 << 20)]) == [None]
+    monkeypatch.setattr(child_process, "LONGEST", 1 << 20)
+    assert child_process.each([lambda: "x" * (4 << 20)]) == [None]
 
 
 def test_whoever_gets_out_of_a_template_can_open_start_and_say_nothing(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_whoever_gets_out_of_a_template_can_open_start_and_say_nothing(tmp_path:
         lambda: subprocess.run(["true"]),
         *(functools.partial(os.fstat, stream) for stream in range(3)),
     ]
-    done = apart.each([functools.partial(outcome, work) for work in tries])
+    done = child_process.each([functools.partial(outcome, work) for work in tries])
     assert done == ["OSError"] * len(tries)
     assert [*tmp_path.iterdir()] == [there]
 
@@ -120,7 +120,7 @@ def test_whoever_gets_out_of_a_template_can_open_start_and_say_nothing(tmp_path:
 def test_nothing_is_left_of_it_and_ctrl_c_is_heard_as_before() -> None:
     opened, had = len([*Path("/proc/self/fd").iterdir()]), children()
     before = signal.getsignal(signal.SIGINT)
-    apart.each([deaf])
+    child_process.each([deaf])
     assert children() == had
     assert len([*Path("/proc/self/fd").iterdir()]) == opened
     assert signal.getsignal(signal.SIGINT) is before
@@ -132,7 +132,7 @@ def test_ctrl_c_reaches_the_child_by_its_parent_alone() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         return "heard nothing"
 
-    assert apart.each([pressed]) == ["heard nothing"]
+    assert child_process.each([pressed]) == ["heard nothing"]
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def heard() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "KILLED_AFTER", 60.0)
+    monkeypatch.setattr(child_process, "KILLED_AFTER", 60.0)
 
     def pressed() -> str:
         os.kill(os.getppid(), signal.SIGINT)
@@ -153,7 +153,7 @@ def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
     had = children()
     with pytest.raises(KeyboardInterrupt):
-        apart.each([pressed])
+        child_process.each([pressed])
     assert children() == had
 
 
@@ -172,7 +172,7 @@ def another() -> Iterator[threading.Thread]:
 def test_ctrl_c_while_it_is_made_leaves_nothing_of_it(
     monkeypatch: pytest.MonkeyPatch, another: threading.Thread
 ) -> None:
-    forked = apart._forked
+    forked = child_process._forked
 
     def pressed() -> int:
         child = forked()
@@ -181,8 +181,8 @@ def test_ctrl_c_while_it_is_made_leaves_nothing_of_it(
             time.sleep(0.01)  # it comes at the next step of this thread, and not before somebody listens
         return child
 
-    monkeypatch.setattr(apart, "_forked", pressed)
+    monkeypatch.setattr(child_process, "_forked", pressed)
     opened, had = len([*Path("/proc/self/fd").iterdir()]), children()
     with pytest.raises(KeyboardInterrupt):
-        apart.each([deaf])
+        child_process.each([deaf])
     assert (len([*Path("/proc/self/fd").iterdir()]), children()) == (opened, had)

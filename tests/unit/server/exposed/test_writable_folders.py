@@ -9,7 +9,7 @@ import pytest
 
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.exposed import guarded
-from gpu_runbook.server.exposed.link_makers import WritableFolder, maker, writable
+from gpu_runbook.server.exposed.writable_folders import WritableFolder, maker, writable
 
 # A disk with two partitions. /azaion is bound to a folder of /data, /azaion/models is the second partition.
 TABLE = """\
