@@ -202,7 +202,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from jinja2.defaults import DEFAULT_FILTERS
-from gpu_runbook.laptop.inputs import child_process, template as render
+from gpu_runbook.laptop.inputs import child_process
 from gpu_runbook.laptop.inputs import template as render
 from gpu_runbook.laptop.inventory.entries import Host
 named = {"attr": "'upper'", "batch": "2", "slice": "2", "groupby": "0", "wordwrap": "3", "format": "1", "round": "1"}

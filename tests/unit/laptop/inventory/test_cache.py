@@ -108,7 +108,7 @@ def test_all_that_decides_what_a_file_means_is_looked_at(hosts: Path) -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {file for file in loaded if file.startswith(f"{PROJECT}/gpu_runbook/")}
     assert ours <= set(sources)
-    assert {"text_file.py", "problems.py", "target.py", "placeholders.py"} <= {Path(file).name for file in ours}
+    assert {"text_file.py", "problems.py", "address.py", "placeholders.py"} <= {Path(file).name for file in ours}
 
 
 @pytest.mark.parametrize("change", ["written", "replaced", "gone"])
