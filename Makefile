@@ -38,7 +38,7 @@ faults: .venv/ready
 	@$(BIN)/python -m tests.faults --all --replace
 
 schema: .venv/ready
-	@$(BIN)/python -m gpu_runbook.laptop.inventory.model --schema > hosts.schema.json
+	@$(BIN)/python -m gpu_runbook.laptop.inventory.schema > hosts.schema.json
 
 docs: .venv/ready
 	@$(BIN)/python -m docs.generate

@@ -1,12 +1,10 @@
 """hosts.yaml as one frozen value: which servers there are, which services run on them, which thresholds hold.
 
 Importing this costs nothing; `load_inventory` brings in pydantic when a file is read that is new or was changed.
-`python -m gpu_runbook.laptop.inventory.model --schema` prints the JSON Schema of hosts.yaml for editors.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,16 +136,3 @@ def _names(wanted: str, what: str, known: Iterable[str], path: Path) -> list[str
         asked = ", ".join(f'"{printable(name)}"{nearest(name, known)}' for name in unknown) or "an empty name"
         raise BadInput(f"{path} has no {what} {asked}.", f"Known: {', '.join(known) or 'none'}.")
     return names
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] != ["--schema"]:
-        sys.exit("usage: python -m gpu_runbook.laptop.inventory.model --schema")
-    from gpu_runbook.laptop.inventory.parse import json_schema
-
-    print(json_schema())
-
-
-def local_tag(inventory: Inventory, service: Batch) -> str:
-    """The name on the server that the next run of a batch service is started from."""
-    return f"{full_image(inventory, service)}:{service.local_tag}"

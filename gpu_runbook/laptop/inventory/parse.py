@@ -45,7 +45,7 @@ def load(path: Path) -> Inventory:
     _complain_of_doubles(document, data["services"])
     try:
         # As JSON text, because that is where pydantic's strict reading lets a mapping become a value.
-        inventory = _adapter().validate_json(json.dumps(data))
+        inventory = adapter().validate_json(json.dumps(data))
     except ValidationError as error:
         for details in error.errors(include_url=False, include_input=False):
             document.complain(_place(details, document), _sentence(details))
@@ -57,23 +57,8 @@ def load(path: Path) -> Inventory:
     raise bad_input(str(path), problems, _HINT)
 
 
-def json_schema() -> str:
-    """The JSON Schema of hosts.yaml: that of the values, less what a person does not write, plus `defaults`."""
-    schema = _adapter().json_schema()
-    shapes = schema["$defs"]
-    for shape, given in ((schema, "path"), *((shapes[name], "name") for name in ("Host", "Consumer", "Batch"))):
-        del shape["properties"][given]
-        shape["required"].remove(given)
-    host = shapes["Host"]
-    shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
-    host["required"] = ["address"]  # the rest may come from the defaults
-    schema["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}
-    schema |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hosts.yaml"}
-    return json.dumps(schema, indent=2)
-
-
 @functools.cache
-def _adapter() -> TypeAdapter[Inventory]:
+def adapter() -> TypeAdapter[Inventory]:
     """Making it takes ten times as long as reading a file with it."""
     return TypeAdapter(Inventory)
 

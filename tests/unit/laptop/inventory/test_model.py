@@ -73,7 +73,7 @@ def test_the_commented_lines_of_the_sample_are_valid_too(tmp_path: Path) -> None
 
 
 def test_the_schema_in_the_project_is_the_one_the_code_prints() -> None:
-    command = [sys.executable, "-m", "gpu_runbook.laptop.inventory.model", "--schema"]
+    command = [sys.executable, "-m", "gpu_runbook.laptop.inventory.schema"]
     printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert printed == (PROJECT / "hosts.schema.json").read_text()
 

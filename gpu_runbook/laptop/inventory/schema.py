@@ -1,0 +1,26 @@
+"""The JSON Schema of hosts.yaml, for editors: `python -m gpu_runbook.laptop.inventory.schema` prints it."""
+
+from __future__ import annotations
+
+import json
+
+from gpu_runbook.laptop.inventory.parse import adapter
+
+
+def schema() -> str:
+    """That of the values, less what a person does not write, plus `defaults`."""
+    found = adapter().json_schema()
+    shapes = found["$defs"]
+    for shape, given in ((found, "path"), *((shapes[name], "name") for name in ("Host", "Consumer", "Batch"))):
+        del shape["properties"][given]
+        shape["required"].remove(given)
+    host = shapes["Host"]
+    shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
+    host["required"] = ["address"]  # the rest may come from the defaults
+    found["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}
+    found |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hosts.yaml"}
+    return json.dumps(found, indent=2)
+
+
+if __name__ == "__main__":
+    print(schema())
