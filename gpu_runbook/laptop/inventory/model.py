@@ -136,3 +136,8 @@ def _names(wanted: str, what: str, known: Iterable[str], path: Path) -> list[str
         asked = ", ".join(f'"{printable(name)}"{nearest(name, known)}' for name in unknown) or "an empty name"
         raise BadInput(f"{path} has no {what} {asked}.", f"Known: {', '.join(known) or 'none'}.")
     return names
+
+
+def local_tag(inventory: Inventory, service: Batch) -> str:
+    """The name on the server that the next run of a batch service is started from."""
+    return f"{full_image(inventory, service)}:{service.local_tag}"
