@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpu_runbook.laptop.deploy.recovery import recovered
+from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import env_files
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -153,11 +153,8 @@ def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, sc
 def _after_recovery(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
     """How the files are; a run that was cut off is brought to an end first."""
     found = compared(session, host, wish.entries)
-    if found.run is None or found.run.state != "cut-off" or wish.dry_run:
+    if wish.dry_run or not ended_first(session, inventory, host, getpass.getuser(), found.run, screen):
         return found
-    screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
-    for sentence in recovered(session, inventory, host, getpass.getuser(), found.run.id):
-        screen.say(f"{session.host.name}: {sentence}", "yellow")
     return compared(session, host, wish.entries)
 
 

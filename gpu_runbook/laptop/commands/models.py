@@ -11,7 +11,7 @@ from typing import Any
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.commands import models_text
 from gpu_runbook.laptop.commands.models_text import named
-from gpu_runbook.laptop.deploy.recovery import recovered
+from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact, Refused
 from gpu_runbook.laptop.inventory.model import Host, Inventory
@@ -131,11 +131,8 @@ def _verified(
     server, verify = session.host.name, wish.date or PREVIOUS
     with screen.working(f"{server}: verifying") as passing:
         found = listed(session, host.place, known, verify, passing)
-        if found.run is None or found.run.state != "cut-off" or wish.dry_run:
+        if wish.dry_run or not ended_first(session, inventory, host, getpass.getuser(), found.run, screen):
             return found
-        screen.say(f"run {found.run.id} was cut off at step {found.run.step}; it is brought to an end first", "yellow")
-        for sentence in recovered(session, inventory, host, getpass.getuser(), found.run.id):
-            screen.say(f"{server}: {sentence}", "yellow")
         return listed(session, host.place, known, verify, passing)
 
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from gpu_runbook.common import humanize
-from gpu_runbook.laptop.deploy.recovery import recovered
+from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
@@ -68,11 +68,8 @@ def _listed(
 ) -> list[Thing]:
     """What may go; a run that was cut off is brought to an end first, since it may need some of it."""
     things, run = _ask(session, request)
-    if run is None or run.state != "cut-off" or dry_run:
+    if dry_run or not ended_first(session, inventory, host, getpass.getuser(), run, screen):
         return things
-    screen.say(f"run {run.id} was cut off at step {run.step}; it is brought to an end first", "yellow")
-    for sentence in recovered(session, inventory, host, getpass.getuser(), run.id):
-        screen.say(f"{session.host.name}: {sentence}", "yellow")
     return _ask(session, request)[0]
 
 

@@ -9,10 +9,24 @@ from gpu_runbook.laptop.inventory.model import Host, Inventory
 from gpu_runbook.laptop.rpc.call import Deadline, ask, entry
 from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
+from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.requests import CloseRequest, RecoverRequest
 
 DONE = 7200.0  # seconds: a consumer may be given an hour to stop, there and back
+
+
+def ended_first(
+    session: Session, inventory: Inventory, host: Host, who: str, run: RunState | None, screen: Screen
+) -> bool:
+    """Whether the last run was cut off: then that is said, it is brought to its end, and all has to be asked anew."""
+    if run is None or run.state != "cut-off":
+        return False
+    screen.say(f"run {run.id} was cut off at step {run.step}; it is brought to an end first", "yellow")
+    for sentence in recovered(session, inventory, host, who, run.id):
+        screen.say(f"{session.host.name}: {sentence}", "yellow")
+    return True
 
 
 def recovered(session: Session, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
-from gpu_runbook.laptop.deploy.recovery import closed, recovered
+from gpu_runbook.laptop.deploy.recovery import closed, ended_first
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.laptop.deploy.run import Succeeded, execute
 from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
@@ -81,11 +81,9 @@ def looked(session: Session, job: Job, screen: Screen, tags: Any) -> Snapshot:
         look = snapshot.look(session, job.inventory, job.resolved, job.services, tags)
     if job.order.supersede:
         look = _superseded(session, job, screen, look, tags)
-    if look.run is None or look.run.state != "cut-off" or job.dry_run:
+    inventory, host, who = job.inventory, job.resolved.host, job.order.who
+    if job.dry_run or not ended_first(session, inventory, host, who, look.run, screen):
         return look
-    screen.say(f"run {look.run.id} was cut off at step {look.run.step}; it is brought to an end first", "yellow")
-    for sentence in recovered(session, job.inventory, job.resolved.host, job.order.who, look.run.id):
-        screen.say(f"{session.host.name}: {sentence}", "yellow")
     with undisturbed(session):
         return snapshot.look(session, job.inventory, job.resolved, job.services, tags)
 
