@@ -25,8 +25,8 @@ class DiskLimits:
     """Paths to look at, and the percentages beyond which they alarm."""
 
     paths: Tuple[str, ...]
-    warning: float = 80.0
-    critical: float = 95.0
+    warning: float
+    critical: float
 
 
 @dataclass(frozen=True)

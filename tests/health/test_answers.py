@@ -144,7 +144,7 @@ def test_a_disk_beyond_its_threshold_alarms(patient: Patient, warning: float, cr
 
 
 def test_a_path_that_is_missing_is_critical(patient: Patient) -> None:
-    check = patient.row("disk space", disk=DiskLimits(("/azaion", "/nowhere")))
+    check = patient.row("disk space", disk=DiskLimits(("/azaion", "/nowhere"), 80.0, 95.0))
     assert (check.level, "/nowhere: No such file or directory" in check.sentence) == (CRITICAL, True), check
 
 

@@ -64,7 +64,7 @@ def smtp(certificate: Certificate) -> Iterator[SmtpReceiver]:
 
 
 def settings(hidden: tuple[str, ...] = (), **channels: Any) -> Settings:
-    questions = Request(DiskLimits(("/azaion",)), Expected(0))
+    questions = Request(DiskLimits(("/azaion",), 80.0, 95.0), Expected(0))
     return Settings("gpu-1", "/azaion", 300, questions, channels=Channels(**channels), hidden=hidden)
 
 

@@ -67,7 +67,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 def settings(kind: str = "webhook", **more: Any) -> Settings:
     known = {"webhooks": (Webhook("ops", "http://ops.lan/x", PRESETS[kind].body, PRESETS[kind].limit),)}
-    questions = Request(DiskLimits(()), Expected(0))
+    questions = Request(DiskLimits((), 80.0, 95.0), Expected(0))
     return Settings("gpu-1", "/azaion", 300, questions, channels=Channels(**(more or known)), hidden=(SECRET,))
 
 
@@ -396,7 +396,7 @@ def test_an_alert_is_not_at_fault_where_this_server_cannot_call_anybody(monkeypa
 
     monkeypatch.setattr(os, "pipe", pipe)
     settings = Settings(
-        *("gpu-1", "/azaion", 300, Request(DiskLimits(()), Expected(0))),
+        *("gpu-1", "/azaion", 300, Request(DiskLimits((), 80.0, 95.0), Expected(0))),
         channels=Channels(programs=(Program("pager", ("/bin/cat",)),)),
     )
     waiting: tuple[Pending, ...] = (Pending("pager", Message("gpu-1", AT, CRITICAL, "a title", "a text"), "", AT, 0),)

@@ -31,7 +31,7 @@ SETTINGS = Settings(
     "gpu-1",
     "/azaion",
     300,
-    Request(DiskLimits(()), Expected(0)),
+    Request(DiskLimits((), 80.0, 95.0), Expected(0)),
     channels=Channels(
         webhooks=(*(hook for hook in HOOKS if hook.name != "ntfy"), NTFY, Webhook("own", "http://own.lan/x", OWN)),
         mails=(Mail("mail", "mail.lan", 25, "gpu-1@team.lan", ("me@team.lan", "you@team.lan")),),
