@@ -185,7 +185,9 @@ class Rounds:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock = store, clock
-        asked = Request(DiskLimits((store.root,)), Expected(0), docker_host="unix:///nowhere", root=store.root)
+        asked = Request(
+            DiskLimits((store.root,), 80.0, 95.0), Expected(0), docker_host="unix:///nowhere", root=store.root
+        )
         channels = Channels(programs=(Program("ops", ("false",)),))
         self.settings = Settings("gpu-1", store.root, EVERY, asked, channels=channels, keep=int(DAY))
         self.installed = Installed(self.settings, "0", "0", clock.text(), "ann", "laptop")

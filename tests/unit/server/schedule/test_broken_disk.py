@@ -134,7 +134,9 @@ def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def _installed(store: Store) -> Installed:
     consumers = (CheckedConsumer(QUEUE, QUEUE),)
-    asked = Request(DiskLimits((store.root,), 80.0, 95.0), Expected(0), consumers=consumers, look_again=0.0, root=store.root)
+    asked = Request(
+        DiskLimits((store.root,), 80.0, 95.0), Expected(0), consumers=consumers, look_again=0.0, root=store.root
+    )
     told = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),), heartbeat=BEAT)
     settings = Settings(
         *("gpu-1", store.root, EVERY, asked),

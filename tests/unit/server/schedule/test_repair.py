@@ -27,7 +27,7 @@ from tests.unit.world import NEW, OLD, RUN, World, placed
 
 AT = "2026-04-20T10:11:12Z"
 RESTART = RestartRule("queue", 4)
-ASKED = Request(DiskLimits(()), Expected(0), consumers=(CheckedConsumer("queue", "queue"),))
+ASKED = Request(DiskLimits((), 80.0, 95.0), Expected(0), consumers=(CheckedConsumer("queue", "queue"),))
 
 
 @pytest.fixture

@@ -125,7 +125,9 @@ def test_an_alert_is_written_down_before_it_is_sent(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
     Path(place(store, "state.json")).parent.mkdir(parents=True)
     channels = Channels(webhooks=(Webhook("ops", "http://ops.lan/x"),))
-    settings = Settings("gpu-1", str(tmp_path), 300, Request(DiskLimits(()), Expected(0)), channels=channels)
+    settings = Settings(
+        "gpu-1", str(tmp_path), 300, Request(DiskLimits((), 80.0, 95.0), Expected(0)), channels=channels
+    )
     told = round_.noted(settings, STATE, STATE, store, [], MESSAGE, [])
     assert (told.message, [one.message for one in told.now], told.after.pending) == (MESSAGE, [MESSAGE, MESSAGE], ())
     found, _ = states.load(place(store, "state.json"))

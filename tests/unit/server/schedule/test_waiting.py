@@ -118,7 +118,7 @@ def store(tmp_path: Path) -> Store:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
     Path(place(store, STATE)).parent.mkdir(parents=True)
     hook = Webhook("ops", "http://ops.lan/x", {"text": "{title}"})
-    asked = Request(DiskLimits(()), Expected(0))
+    asked = Request(DiskLimits((), 80.0, 95.0), Expected(0))
     made = Settings("gpu-1", str(tmp_path), 300, asked, state=f"{tmp_path}/state", channels=Channels((hook,)))
     jsonfile.save(place(store, SETTINGS), Installed(made, "1", "abc", at(600), "me", "here"))
     return store
