@@ -115,9 +115,9 @@ def follow(
     from gpu_runbook.laptop.deploy import run as running
     from gpu_runbook.laptop.deploy import workflow
 
-    from .invocation import Invocation, given
+    from .invocation import Invocation, run_id
 
-    wanted, closing = given("--run", run) or "", _closing(run, close, reason)
+    wanted, closing = run_id("--run", run), _closing(run, close, reason)
     invocation = Invocation(context, hosts, None, machine=False, purpose="ask")
     for session in invocation.sessions():
         if closing:

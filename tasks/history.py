@@ -44,9 +44,9 @@ def show(
     """One run: every step of its journal with its time, and the docker commands as they were given."""
     from gpu_runbook.laptop.commands import history
 
-    from .invocation import Invocation, given, print_json
+    from .invocation import Invocation, print_json, run_id
 
-    invocation, wanted = Invocation(context, hosts, None, json, purpose="ask"), given("--run", run) or ""
+    invocation, wanted = Invocation(context, hosts, None, json, purpose="ask"), run_id("--run", run)
 
     def ask(session: Session) -> dict[str, Any]:
         past, journal = history.of_run(session, invocation.resolved[session.host.name].host.place, wanted)

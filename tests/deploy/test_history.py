@@ -68,7 +68,8 @@ def test_a_damaged_journal_hides_no_other_run(laptop: Laptop) -> None:
     ("words", "sentence"),
     [
         (("history", "--limit", "0"), "--limit 0 is no whole number from 1 up"),
-        (("show", "--run", "yesterday"), "gpu-1: there has been no run on this server yet"),
+        (("show", "--run", "yesterday"), "--run 'yesterday' is no run"),
+        (("show",), "gpu-1: there has been no run on this server yet"),
     ],
 )
 def test_bad_input_is_one_sentence(laptop: Laptop, words: tuple[str, ...], sentence: str) -> None:

@@ -211,7 +211,9 @@ def test_a_release_that_is_not_known(laptop: Laptop) -> None:
 
 
 def test_a_run_that_is_not_known(laptop: Laptop) -> None:
-    assert "there is no run nosuch on this server" in refused(laptop, BadInput, "follow", "--run", "nosuch").err
+    assert "--run 'nosuch' is no run" in refused(laptop, BadInput, "follow", "--run", "nosuch").err
+    unknown = "20990101-000000-abcd"
+    assert f"there is no run {unknown} on this server" in refused(laptop, BadInput, "follow", "--run", unknown).err
 
 
 def test_an_engine_that_the_login_may_not_use(laptop: Laptop) -> None:
