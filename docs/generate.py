@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs import floors, keys
+from docs import answers, floors, keys
 
 FOLDER = Path(__file__).parent
 # By name: the page, given what it says now.
-PAGES: dict[str, Callable[[str], str]] = {"hosts-yaml.md": lambda text: keys.page(), "architecture.md": floors.page}
+PAGES: dict[str, Callable[[str], str]] = {
+    "hosts-yaml.md": lambda text: keys.page(),
+    "json.md": lambda text: answers.page(),
+    "architecture.md": floors.page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (FOLDER / name).write_text(page((FOLDER / name).read_text()))
+        file = FOLDER / name
+        file.write_text(page(file.read_text() if file.exists() else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
@@ -9,8 +10,11 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.deploy import DeployAnswer, OperateAnswer
     from gpu_runbook.laptop.deploy.plan import Order
+    from gpu_runbook.laptop.deploy.workflow import Job
     from gpu_runbook.laptop.ssh.session import Session
+    from gpu_runbook.laptop.terminal.screen import Screen
 
     from .invocation import Invocation
 
@@ -159,18 +163,22 @@ def _close(invocation: Invocation, session: Session, run: str, reason: str) -> N
         invocation.screen.say(f"{session.host.name}: {sentence}", "yellow")
 
 
-def execute(invocation: Invocation, asked: Order, job: Any, dry_run: bool, json: bool) -> None:
+def execute(
+    invocation: Invocation,
+    asked: Order,
+    job: Callable[[Session, Job, Screen], DeployAnswer | OperateAnswer],
+    dry_run: bool,
+    json: bool,
+) -> None:
     """One server after the other; the first failure ends it."""
     from gpu_runbook.laptop.deploy.workflow import Job
 
     from .invocation import print_json
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> DeployAnswer | OperateAnswer:
         resolved = invocation.resolved[session.host.name]
-        done: dict[str, Any] = job(
-            session, Job(invocation.inventory, resolved, invocation.services, asked, dry_run), invocation.screen
-        )
-        return done
+        work = Job(invocation.inventory, resolved, invocation.services, asked, dry_run)
+        return job(session, work, invocation.screen)
 
     results = invocation.change_each(change)
     if json:

@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import DiffAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -43,7 +44,7 @@ def show(
     tags = tags_for(invocation.services, tag)
     same = []
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> DiffAnswer:
         resolved = invocation.resolved[session.host.name]
         look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
         found = diff.compare(invocation.inventory, resolved, invocation.services, look, order(tags))

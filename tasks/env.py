@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import EnvAnswer, EnvPushAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -24,7 +25,7 @@ def diff(
 
     invocation = Invocation(context, hosts, service, json, purpose="preflight")
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> EnvAnswer:
         resolved = invocation.resolved[session.host.name]
         entries = env.wanted(invocation.inventory, resolved, invocation.services)
         found = env.compared(session, resolved.host, entries)
@@ -68,7 +69,7 @@ def push(
     for warning in dict.fromkeys(text for one in wishes.values() for text in env.disagreements(one.entries)):
         invocation.screen.say(f"warning: {warning}", "yellow")
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> EnvPushAnswer:
         name = session.host.name
         return env.pushed(
             session, invocation.inventory, invocation.resolved[name].host, wishes[name], invocation.screen

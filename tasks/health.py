@@ -12,6 +12,7 @@ from gpu_runbook.laptop.rpc.requests import request_for
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import RoundsAnswer
     from gpu_runbook.laptop.commands.health import HealthReport
     from gpu_runbook.laptop.ssh.session import Session
 
@@ -40,7 +41,7 @@ def check(
     debug: bool = False,
 ) -> int:
     """Ask the servers how they are: containers, broker, GPUs, disks, offsets. Exit status 0, 1, 2 or 3."""
-    from .invocation import Invocation, given
+    from .invocation import Invocation, given, print_json
 
     back = given("--since", since)
     if back:
@@ -49,10 +50,9 @@ def check(
     reports = [_report(invocation, session, json) for session in invocation.sessions()]
 
     from gpu_runbook.laptop.commands import health, health_text
-    from gpu_runbook.laptop.terminal.screen import put
 
     if json:
-        put(health_text.as_json(reports))
+        print_json(health_text.as_result(reports))
     return health.EXIT_STATUS[health.worst(report.level for report in reports)]
 
 
@@ -85,7 +85,7 @@ def _past(context: Any, hosts: str | None, service: str | None, back: str, json:
     length = seconds("--since", back, YEAR)
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> RoundsAnswer:
         seen = client.seen(session, invocation.resolved[session.host.name].host.place, length)
         for text, style in timeline.lines(session.host.name, seen, length):
             invocation.screen.say(text, style, copyable=True)

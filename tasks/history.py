@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.past import HistoryAnswer, ShowAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -25,7 +26,7 @@ def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool =
     most = whole_number("--limit", limit)
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> HistoryAnswer:
         pasts = history.of_server(session, invocation.resolved[session.host.name].host.place, most)
         for text, style in history.lines(session.host.name, pasts):
             invocation.screen.say(text, style)
@@ -48,13 +49,13 @@ def show(
 
     invocation, wanted = Invocation(context, hosts, None, json, purpose="ask"), run_id("--run", run)
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> ShowAnswer:
         past, journal = history.of_run(session, invocation.resolved[session.host.name].host.place, wanted)
         if len(invocation.hosts) > 1:
             invocation.screen.say(f"{session.host.name}:", "bold")
         for text, style in history.shown(past, journal):
             invocation.screen.say(text, style)
-        return history.as_result(session.host.name, [past]) | {"journal": journal}
+        return {**history.as_result(session.host.name, [past]), "journal": journal}
 
     results = invocation.ask_each(ask)
     if json:

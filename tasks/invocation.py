@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpu_runbook.laptop.answers.contract import SCHEMA
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
@@ -57,7 +58,7 @@ class Invocation:
                     self.screen.say(f"warning: {warning}", "yellow")
                 yield session
 
-    def ask_each(self, ask: Callable[[Session], Result]) -> list[Result]:
+    def ask_each(self, ask: Callable[[Session], Mapping[str, object]]) -> list[Result]:
         """What each server answers, where nothing is changed: one that gives no answer hides no other.
 
         Raises, once all were asked, the error of the one that gave none; of several, one that counts them.
@@ -83,7 +84,7 @@ class Invocation:
         for text in session.notices:
             self.screen.say(f"{session.host.name}: {text}", "yellow")
 
-    def change_each(self, change: Callable[[Session], Result]) -> list[Result]:
+    def change_each(self, change: Callable[[Session], Mapping[str, object]]) -> list[Result]:
         """What became of one server after the other; the first failure ends it, with the results up to it."""
         results: list[Result] = []
         try:
@@ -182,7 +183,8 @@ def _valid(tag: str) -> str:
     return tag
 
 
-def print_json(value: Any) -> None:
-    for piece in pieces(value):
+def print_json(answer: Mapping[str, object]) -> None:
+    """The one document of a command on stdout, below the number of the contract that it keeps."""
+    for piece in pieces({"schema": SCHEMA, **answer}):
         put(piece, end="")
     put("")

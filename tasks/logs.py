@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import optional, shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.past import LogsAnswer
     from gpu_runbook.laptop.commands.logs import LogWish, Show
     from gpu_runbook.laptop.ssh.session import Session
 
@@ -87,13 +88,13 @@ def _show(invocation: Invocation, wish: LogWish, json: bool) -> None:
         raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(invocation.resolved)}")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a log may hold what the terminal has no sign for
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> LogsAnswer:
         shown = _shower(invocation, session.host.name, wish, json)
         resolved = invocation.resolved[session.host.name]
         logs.of_server(
             session, invocation.inventory, resolved, wish, logs.Hearer(session.host.name, resolved.hidden_here, shown)
         )
-        return {"lines": getattr(shown, "found", [])}
+        return {"server": session.host.name, "lines": getattr(shown, "found", [])}
 
     results = invocation.ask_each(ask)
     if json and not wish.follow:

@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import ModelsAnswer, ModelUseAnswer
     from gpu_runbook.laptop.commands.models import ModelWish
     from gpu_runbook.laptop.ssh.session import Session
 
@@ -36,7 +37,7 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
     invocation = Invocation(context, hosts, None, json, purpose="ask")
     known = models.terms(invocation.inventory)
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> ModelsAnswer:
         server = session.host.name
         place = invocation.resolved[server].host.place
         with invocation.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
@@ -112,7 +113,7 @@ def _choose(context: Any, wish: ModelWish, hosts: str | None, json: bool) -> Non
     invocation = Invocation(context, hosts, None, json, purpose="ask")
     known = models.checked(invocation.inventory, wish.date or None)
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> ModelUseAnswer:
         return models.choose(
             session, invocation.inventory, invocation.resolved[session.host.name].host, known, wish, invocation.screen
         )

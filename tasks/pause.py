@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import PauseAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -52,10 +53,11 @@ def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: st
 
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
-    def change(session: Session) -> dict[str, Any]:
-        result = pausing.pause(session, invocation.resolved[session.host.name].host, seconds, reason)
-        invocation.screen.say(f"{session.host.name}: {result.pop('told')}")
-        return result
+    def change(session: Session) -> PauseAnswer:
+        server = session.host.name
+        found, before = pausing.pause(session, invocation.resolved[server].host, seconds, reason)
+        invocation.screen.say(f"{server}: {pausing.told(found, before)}")
+        return pausing.as_result(server, found, before)
 
     results = invocation.change_each(change)
     if json:

@@ -11,6 +11,7 @@ from gpu_runbook.laptop.deploy import holds
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import PreflightAnswer
     from gpu_runbook.laptop.ssh.session import Session
     from gpu_runbook.protocol.check import Check
 
@@ -43,12 +44,13 @@ def check(
     invocation.warn()
     tags = tags_for(invocation.services, tag)
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> PreflightAnswer:
         from gpu_runbook.laptop.commands.health import worst
         from gpu_runbook.protocol.codec import encode
 
         rows = _rows(invocation, session, tags)
-        return {"level": worst(row.level for row in rows), "rows": [encode(row) for row in rows]}
+        level = worst(row.level for row in rows)
+        return {"server": session.host.name, "level": level, "rows": [encode(row) for row in rows]}
 
     results = invocation.ask_each(ask)
     if json:

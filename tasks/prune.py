@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import PruneAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -39,7 +40,7 @@ def prune(
     invocation = Invocation(context, hosts, None, json, purpose="ask")
     stay = pruning.keep(invocation.inventory, None if count is None else whole_number("--keep", count))
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> PruneAnswer:
         host = invocation.resolved[session.host.name].host
         return pruning.prune(session, invocation.inventory, host, stay, dry_run, invocation.screen)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.tasks import task
 
 from . import shared
 from .deploy import execute
-
-if TYPE_CHECKING:
-    pass
 
 WHICH = "a consumer of hosts.yaml"
 

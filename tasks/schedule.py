@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.schedule import InstallAnswer, RemoveAnswer, ScheduleAnswer, TrialAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 COMMON = {"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
@@ -27,12 +28,12 @@ def install(context: Any, hosts: str | None = None, json: bool = False, debug: b
     invocation = Invocation(context, hosts, None, json, purpose="schedule")
     client.ready(invocation.inventory, invocation.resolved.values())
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> InstallAnswer:
         with invocation.screen.working(f"{session.host.name}: leaving the check there", short=True):
             answer = client.install(session, settings_for(invocation.inventory, invocation.resolved[session.host.name]))
         for text, style in showing.installed(answer, len(invocation.inventory.schedule.alerts)):
             invocation.screen.say(f"{session.host.name}: {text}" if not text.startswith(" ") else text, style)
-        return answer
+        return client.installed_as_result(session.host.name, answer)
 
     results = invocation.change_each(change)
     if json:
@@ -46,14 +47,13 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     from gpu_runbook.laptop.commands import health
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule import text as showing
-    from gpu_runbook.protocol.codec import encode
 
     from .invocation import Invocation, print_json
 
     invocation = Invocation(context, hosts, None, json, purpose="ask")
     levels: list[str] = []
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> ScheduleAnswer:
         answer = client.show(session, invocation.inventory, invocation.resolved[session.host.name])
         rows = showing.rows(answer)
         invocation.screen.say(f"{session.host.name}: the scheduled check", "bold")
@@ -61,7 +61,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
         for text in showing.told(answer):
             invocation.screen.say(text, "dim")
         levels.extend(row.level for row in rows)
-        return answer | {"row": encode(answer["row"])}
+        return client.shown_as_result(session.host.name, answer)
 
     results = invocation.ask_each(ask)
     if json:
@@ -80,10 +80,10 @@ def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bo
 
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> RemoveAnswer:
         answer = client.remove(session, invocation.resolved[session.host.name].host.place)
         invocation.screen.say(f"{session.host.name}: {showing.removed(answer)}")
-        return answer
+        return client.removed_as_result(session.host.name, answer)
 
     results = invocation.change_each(change)
     if json:
@@ -98,7 +98,6 @@ def trial(context: Any, hosts: str | None = None, json: bool = False, debug: boo
     from gpu_runbook.laptop.errors import BadInput
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule.settings import settings_for
-    from gpu_runbook.protocol.codec import encode
 
     from .invocation import Invocation, print_json
 
@@ -108,12 +107,12 @@ def trial(context: Any, hosts: str | None = None, json: bool = False, debug: boo
         raise BadInput("hosts.yaml names nobody who is to be told", "say whom under schedule.alerts")
     levels: list[str] = []
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> TrialAnswer:
         with invocation.screen.working(f"{session.host.name}: sending a test alert"):
             rows = client.trial(session, settings_for(invocation.inventory, invocation.resolved[session.host.name]))
         invocation.screen.rows(rows)
         levels.extend(row.level for row in rows)
-        return {"rows": [encode(row) for row in rows]}
+        return client.trial_as_result(session.host.name, rows)
 
     results = invocation.ask_each(ask)
     if json:

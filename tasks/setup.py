@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import SetupAnswer, StateMoveAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -44,7 +45,7 @@ def make(
     for resolved in invocation.resolved.values():
         setup.checked(invocation.inventory, resolved)
 
-    def change(session: Session) -> dict[str, Any]:
+    def change(session: Session) -> SetupAnswer | StateMoveAnswer:
         resolved = invocation.resolved[session.host.name]
         if move_state or forget_state:
             what = state_move.OTHER if move_state else state_move.FORGET

@@ -87,9 +87,10 @@ def _show(error: Any, flags: Mapping[str, Any]) -> None:
     if flags.get("json"):
         import json
 
+        from gpu_runbook.laptop.answers.contract import SCHEMA
         from gpu_runbook.laptop.terminal.spool import pieces
 
-        told = {"servers": error.results, "error": error.as_result()}
+        told = {"schema": SCHEMA, "servers": error.results, "error": error.as_result()}
         lines = flags.get("follow")  # what is followed comes as JSON lines
         for piece in [json.dumps(told, ensure_ascii=False)] if lines else pieces(told):
             put(piece, end="")

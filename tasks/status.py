@@ -9,6 +9,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import StatusAnswer
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -23,7 +24,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
 
     invocation = Invocation(context, hosts, None, json)
 
-    def ask(session: Session) -> dict[str, Any]:
+    def ask(session: Session) -> StatusAnswer:
         with invocation.screen.working(f"{session.host.name}: looking", short=True):
             found = snapshot.status(
                 session, invocation.inventory, invocation.resolved[session.host.name], invocation.services

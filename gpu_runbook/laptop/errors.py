@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.laptop.sanitize import line
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.contract import Failure
 
 
 class RunbookError(Exception):
@@ -27,10 +30,10 @@ class RunbookError(Exception):
         self.results: list[dict[str, Any]] = []  # of the servers before and with it, as --json prints them
 
     def as_result(self) -> dict[str, Any]:
-        """The error as --json prints it."""
+        """The error as --json prints it: a Failure, with its details."""
         kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
-        own = {"outcome": kind, "exit_status": self.exit_code, "sentence": self.message, "hint": self.hint}
-        return own | self.details | own  # details come from a server: they add to an error and never change it
+        own: Failure = {"outcome": kind, "exit_status": self.exit_code, "sentence": self.message, "hint": self.hint}
+        return {**own, **self.details, **own}  # details come from a server: they add to an error and never change it
 
 
 class BadInput(RunbookError):

@@ -19,11 +19,11 @@ class Check:
     Name, sentence and hint are one line each, whosever words are in them.
     """
 
-    name: str
-    level: Level
-    sentence: str
-    figures: Dict[str, Any] = field(default_factory=dict)
-    hint: str = ""
+    name: str  # what was asked, such as `disk space`
+    level: Level  # `ok`, `warning`, `critical`, `unknown` or `skipped`
+    sentence: str  # the answer, in words
+    figures: Dict[str, Any] = field(default_factory=dict)  # the same in figures, by names that may change
+    hint: str = ""  # what to do about it, empty where there is nothing to say
 
     def __post_init__(self) -> None:
         for part in ("name", "sentence", "hint"):

@@ -11,18 +11,18 @@ from gpu_runbook.protocol.forms import Count, Path, Port
 class OffsetFile:
     """A consumer's own note of its position. `means` is "next" (to read) or "last" (handled)."""
 
-    path: Path
-    key: str = "offset"
-    means: str = "next"
-    saved_every: Count = 1
+    path: Path  # the file on the server
+    key: str = "offset"  # the key behind which the number stands
+    means: str = "next"  # `next` (to read) or `last` (handled)
+    saved_every: Count = 1  # after so many messages it is written again
 
 
 @dataclass(frozen=True)
 class StreamAddress:
     """A RabbitMQ stream and who may read it. The password travels beside the plan, never in it."""
 
-    host: str
-    port: Port
-    name: str
-    user: str = ""
-    vhost: str = "/"
+    host: str  # the broker's address
+    port: Port  # its port for streams
+    name: str  # the stream's name
+    user: str = ""  # who reads it
+    vhost: str = "/"  # the broker's virtual host

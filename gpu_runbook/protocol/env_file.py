@@ -39,14 +39,14 @@ class EnvFile:
 class Difference:
     """How a file is and how it should be, in names. `state` is there, missing or unreadable."""
 
-    service: ServiceName
-    path: Path
-    state: FileState
-    same: Tuple[str, ...] = ()
-    differs: Tuple[str, ...] = ()
-    missing: Tuple[str, ...] = ()
-    unknown: Tuple[str, ...] = ()  # in the file, and not in hosts.yaml
-    problems: Tuple[str, ...] = ()  # lines, mode, owner; why it is unreadable
+    service: ServiceName  # the service that reads it
+    path: Path  # where it is on the server
+    state: FileState  # `there`, `missing` or `unreadable`
+    same: Tuple[str, ...] = ()  # variables that are as `.env` has them
+    differs: Tuple[str, ...] = ()  # variables with another value
+    missing: Tuple[str, ...] = ()  # variables that are not in it
+    unknown: Tuple[str, ...] = ()  # variables in the file that `hosts.yaml` does not name
+    problems: Tuple[str, ...] = ()  # what is wrong with its lines, mode or owner, or why it is unreadable
 
     @property
     def fine(self) -> bool:

@@ -12,11 +12,11 @@ from gpu_runbook.protocol.forms import Count, MaybeImage, MaybeTime, RunId, RunP
 class ServiceChange:
     """One service of a run: tag and image (repository@digest) before and after, empty where there was none."""
 
-    service: ServiceName
-    tag_before: str
-    image_before: MaybeImage
-    tag: str
-    image: MaybeImage
+    service: ServiceName  # its name in `hosts.yaml`
+    tag_before: str  # the tag before, empty where there was none
+    image_before: MaybeImage  # repository@sha256:… before, empty where there was none
+    tag: str  # the tag afterwards
+    image: MaybeImage  # repository@sha256:… afterwards
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class PastRun:
     `damaged` counts the lines of the journal that cannot be read.
     """
 
-    run: RunId
-    state: RunPhase
-    action: str
-    who: str
-    laptop: str
-    at: MaybeTime
-    outcome: str
-    sentence: str
-    seconds: Optional[float] = None
-    outage: Optional[float] = None
-    changes: Tuple[ServiceChange, ...] = ()
+    run: RunId  # its id
+    state: RunPhase  # `under-way`, `ended` or `cut-off`
+    action: str  # what it was: `deploy`, `rollback`, `restart`, `stop`, or another change
+    who: str  # who began it
+    laptop: str  # from which computer
+    at: MaybeTime  # when it began, by the server's clock
+    outcome: str  # how it ended, such as `done` or `rolled-back`; empty before its end
+    sentence: str  # the same in words
+    seconds: Optional[float] = None  # how long it took; null where its journal does not tell
+    outage: Optional[float] = None  # seconds that a consumer was down, the longest; null where there was none
+    changes: Tuple[ServiceChange, ...] = ()  # what it did to each service
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
-    damaged: Count = 0
+    damaged: Count = 0  # lines of its journal that cannot be read

@@ -32,13 +32,13 @@ class ModelFile:
     """What is known of one model. `sha256` is empty as long as nobody has read all of it."""
 
     date: str  # the name of its directory; empty for one that lies elsewhere
-    path: Place
-    state: ModelState
-    sentence: str
-    size: Count = 0
-    mtime: int = 0  # nanoseconds since 1970
-    modified: Time = ""  # the same
-    sha256: Sha256 = ""
+    path: Place  # the file on the server
+    state: ModelState  # `whole`, `changed`, `damaged`, `writing`, `missing` or `outside`
+    sentence: str  # the same in words
+    size: Count = 0  # bytes
+    mtime: int = 0  # when it was last changed, in nanoseconds since 1970
+    modified: Time = ""  # the same as a time
+    sha256: Sha256 = ""  # its checksum, empty as long as nobody has read all of it
     promised: Optional[MaybeSha256] = None  # what a file beside it says, as sha256sum does; empty when it says nothing
     verified: Time = ""  # when these bytes were found to be right, by size and time of the file
 
@@ -56,11 +56,11 @@ def is_dated(name: str) -> bool:
 class Choice:
     """One model that was chosen. The oldest may be what the config said before anybody chose: it has no run."""
 
-    path: Place
+    path: Place  # the file on the server
     date: str  # the name of its directory, empty for one that lies elsewhere
-    run: RunId = ""
-    who: str = ""
-    at: Time = ""
+    run: RunId = ""  # the run that chose it, empty for what was there before the first choice
+    who: str = ""  # who chose it
+    at: Time = ""  # when, by the server's clock
     left: RunId = ""  # the run that went back from it, empty while it is good
 
 

@@ -11,20 +11,20 @@ from gpu_runbook.protocol.forms import Time
 class Pause:
     """Nothing is deployed or restarted, and nothing scheduled acts, until then. RFC 3339, by the server's clock."""
 
-    who: str
-    laptop: str
-    since: Time
-    until: Time
-    reason: str = ""
+    who: str  # who paused
+    laptop: str  # from which computer
+    since: Time  # when it began, by the server's clock
+    until: Time  # when it ends by itself
+    reason: str = ""  # why, empty where nobody said
 
 
 @dataclass(frozen=True)
 class IntendedStop:
     """Somebody stopped a consumer, and it is to stay so."""
 
-    who: str
-    at: Time  # the server's clock
-    reason: str = ""
+    who: str  # who stopped it
+    at: Time  # when, by the server's clock
+    reason: str = ""  # why, empty where nobody said
 
 
 RESUME = "fab resume ends the pause"

@@ -46,28 +46,28 @@ class Spec:
     """What a container is created from. Holds no secret: it is recorded, printed and hashed."""
 
     image: Image  # repository@sha256:… or a local image id
-    command: Tuple[str, ...] = ()
-    user: str = ""
-    environment: Dict[EnvName, str] = field(default_factory=dict)
+    command: Tuple[str, ...] = ()  # its arguments, empty for the image's own
+    user: str = ""  # uid:gid or a name, empty for the image's own
+    environment: Dict[EnvName, str] = field(default_factory=dict)  # variables of the container; no secret is among them
     mounts: Tuple[str, ...] = ()  # source:target[:ro], directories only
-    network: str = ""
+    network: str = ""  # as docker's --network, empty for its default
     gpus: str = ""  # as docker's --gpus: "all", "2", "device=0,1"; empty for none
-    memory: str = ""  # as docker's --memory: "8g"
-    restart: Restart = "unless-stopped"
-    stop_signal: str = ""
+    memory: str = ""  # as docker's --memory: "8g"; empty for no limit
+    restart: Restart = "unless-stopped"  # the restart policy
+    stop_signal: str = ""  # the signal that stops it, empty for the image's own
     stop_grace: Grace = 30  # seconds between the stop signal and SIGKILL
-    log_size: str = "10m"
-    log_files: Count = 3
-    labels: Dict[str, str] = field(default_factory=dict)
+    log_size: str = "10m"  # at which size its log is rotated
+    log_files: Count = 3  # how many files its log has
+    labels: Dict[str, str] = field(default_factory=dict)  # labels beside our own
 
 
 @dataclass(frozen=True)
 class ConfigFile:
     """Where a rendered config.yaml goes. Its text is a secret and travels beside the plan, never in it."""
 
-    path: Path
+    path: Path  # where it goes on the server
     owner: Owner = ""  # uid:gid, empty for the login user
-    mode: Mode = 0o600
+    mode: Mode = 0o600  # its mode, as a number
     model_key: str = ""  # the key that names the model, keys joined by dots; empty when it names none
 
 
@@ -75,24 +75,24 @@ class ConfigFile:
 class Watch:
     """How a new release proves itself, in seconds; `failure_text` is searched for in its log, literally."""
 
-    settle: Span = 15.0
-    window: Span = 90.0
-    failure_text: Tuple[str, ...] = ()
+    settle: Span = 15.0  # seconds that it has to run without a restart
+    window: Span = 90.0  # seconds that it may take to prove itself
+    failure_text: Tuple[str, ...] = ()  # what its log is searched for, literally
 
 
 @dataclass(frozen=True)
 class Occupant:
     """The container that holds a service's place: it has its name, or works and is named for it by us."""
 
-    container: ContainerId
-    name: ContainerName
-    image: ImageId
-    running: bool
+    container: ContainerId  # its id
+    name: ContainerName  # its name
+    image: ImageId  # the id of its image
+    running: bool  # whether it runs
     started_at: Time  # as the engine writes it
-    restart: Restart
-    ours: bool  # as `server.docker.ours` judges
-    release: ReleaseId = ""
-    spec: SpecHash = ""  # the spec_hash it was created with
+    restart: Restart  # its restart policy
+    ours: bool  # whether this tool made it
+    release: ReleaseId = ""  # the release that made it, empty for none of ours
+    spec: SpecHash = ""  # the hash of what it was created from
     took_over: Optional[Offset] = None  # the next offset to read when its release was put there
     batch: str = ""  # how it is known for a run of a batch service; empty for none
 
@@ -105,19 +105,19 @@ class ConsumerStep:
     release whose kept config is put back; empty: the text travels beside the plan.
     """
 
-    service: ServiceName
-    change: Change
-    tag: str
-    watch: Watch
-    spec: Optional[Spec] = None
-    config: Optional[ConfigFile] = None
-    config_from: ReleaseId = ""
-    offset: Optional[OffsetFile] = None
-    stream: Optional[StreamAddress] = None
-    old: Optional[Occupant] = None
-    container: ContainerId = ""
+    service: ServiceName  # its name in `hosts.yaml`
+    change: Change  # `none`, `place`, `replace`, `restart` or `stop`
+    tag: str  # the tag of its image
+    watch: Watch  # how it is watched afterwards
+    spec: Optional[Spec] = None  # what its container is created from; null where one is started again
+    config: Optional[ConfigFile] = None  # where its config goes; null without one
+    config_from: ReleaseId = ""  # the release whose kept config is put back; empty: a new one is rendered
+    offset: Optional[OffsetFile] = None  # where it keeps its position; null where that is not known
+    stream: Optional[StreamAddress] = None  # what it reads; null where that is not known
+    old: Optional[Occupant] = None  # the container that holds its place now
+    container: ContainerId = ""  # one that exists and is started again; empty: one is created from `spec`
     restart: Restart = "unless-stopped"  # the policy once it is in its place
-    stop_grace: Grace = 30  # seconds
+    stop_grace: Grace = 30  # seconds that the old one has to stop
     reason: str = ""  # what differs, in words
     replay: bool = False  # put the offset back to where `old` took over, so that it is all read again
 
@@ -126,46 +126,46 @@ class ConsumerStep:
 class BatchMarks:
     """What the runs of a batch service are recognised by, and what the next one is started from."""
 
-    service: ServiceName
+    service: ServiceName  # its name in `hosts.yaml`
     container: ContainerName  # the name of a run
-    label: str = ""  # key=value
+    label: str = ""  # key=value, its own or its image's
     image: Reference = ""  # the repository that runs are made from, empty where consumers are made from it as well
-    local_tag: Reference = ""  # repository:name
+    local_tag: Reference = ""  # repository:name that the next run is started from
 
 
 @dataclass(frozen=True)
 class BatchStep:
     """What a run does to one batch service: move the local tag its next run is started from, nothing else."""
 
-    service: ServiceName
-    change: Change  # none or tag
-    tag: str
+    service: ServiceName  # its name in `hosts.yaml`
+    change: Change  # `none` or `tag`
+    tag: str  # the tag of its image
     image: Image  # repository@sha256:… or a local image id
-    local_tag: Reference  # repository:name
+    local_tag: Reference  # repository:name that the next run is started from
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything a run will do to one server."""
 
-    id: RunId
-    action: Action
-    server: str
-    root: Path
+    id: RunId  # the run's id
+    action: Action  # `deploy`, `rollback`, `restart` or `stop`
+    server: str  # its name in `hosts.yaml`
+    root: Path  # the root of the data on the server
     release: MaybeRelease  # the release that is in force afterwards
-    who: str
-    laptop: str
-    version: str
-    consumers: Tuple[ConsumerStep, ...] = ()
-    batches: Tuple[BatchStep, ...] = ()
+    who: str  # who asked for it
+    laptop: str  # from which computer
+    version: str  # the version of this tool
+    consumers: Tuple[ConsumerStep, ...] = ()  # what is done to each consumer
+    batches: Tuple[BatchStep, ...] = ()  # what is done to each batch service
     leaves: ReleaseId = ""  # the release in force before, empty for none
-    docker_host: str = ""
+    docker_host: str = ""  # as DOCKER_HOST, empty for docker's own
     state: Path = ""  # where the state lies, as hosts.yaml says it; empty for the home of the login user
-    undo_on_failure: bool = True
-    keep_releases: Count = 5
+    undo_on_failure: bool = True  # whether a release that fails its watch is rolled back
+    keep_releases: Count = 5  # how many releases stay
     skipped: Dict[str, str] = field(default_factory=dict)  # row of the preflight -> why it was gone past
     left_alone: Tuple[BatchMarks, ...] = ()  # of whose runs no container is touched, whatever else it looks like
-    schema: int = SCHEMA
+    schema: int = SCHEMA  # the number of the plan's own form, which is none of this contract's
 
 
 def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:

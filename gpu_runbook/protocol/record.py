@@ -74,11 +74,11 @@ class RunState:
     `sentence`: how it ended; of one that was cut off, why it could not be brought to its end yet, where that was tried.
     """
 
-    id: RunId
-    state: RunPhase
-    action: str = ""
-    who: str = ""
-    since: Time = ""
+    id: RunId  # the run's id
+    state: RunPhase  # `under-way`, `ended` or `cut-off`
+    action: str = ""  # `deploy`, `rollback`, `restart`, `stop`, or another change
+    who: str = ""  # who began it
+    since: Time = ""  # when it began, by the server's clock
     step: str = ""  # the last thing the journal says
-    outcome: str = ""
-    sentence: str = ""
+    outcome: str = ""  # how it ended, such as `done` or `rolled-back`; empty before its end
+    sentence: str = ""  # how it ended, in words; of one that was cut off, why it has no end yet

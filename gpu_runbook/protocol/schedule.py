@@ -163,46 +163,46 @@ class Alarm:
 class InstalledCheck:
     """What was left there, by whom and when; `every` is in seconds, `channels` are names."""
 
-    version: str
+    version: str  # the version of this tool that left it there
     program: str  # the hash of its sources
-    at: Time
-    who: str
-    laptop: str
-    every: Count
-    channels: Tuple[str, ...]
-    heartbeat: bool
+    at: Time  # when it was left there, by the server's clock
+    who: str  # who left it there
+    laptop: str  # from which computer
+    every: Count  # seconds from one round to the next
+    channels: Tuple[str, ...]  # the names of the channels that it tells
+    heartbeat: bool  # whether an address is called every round
 
 
 @dataclass(frozen=True)
 class Untold:
     """An alert that a channel has not taken yet, and why."""
 
-    channel: str
-    why: str
-    since: Time
+    channel: str  # the name of the channel
+    why: str  # why it has not taken it
+    since: Time  # since when it waits
 
 
 @dataclass(frozen=True)
 class Remembered:
     """What the rounds remember, as `state.State` has it."""
 
-    at: Time = ""
-    level: KeptLevel = ""
-    silent: str = ""
-    rounds: Count = 0
-    alarms: Dict[str, Alarm] = field(default_factory=dict)
-    restarts: Dict[ServiceName, Tuple[Time, ...]] = field(default_factory=dict)
-    pending: Tuple[Untold, ...] = ()
-    troubles: Dict[str, str] = field(default_factory=dict)
+    at: Time = ""  # when the last round was, empty before the first
+    level: KeptLevel = ""  # what it came to
+    silent: str = ""  # why it told nobody anything: a run, or a pause; usually empty
+    rounds: Count = 0  # how many were made since it was installed
+    alarms: Dict[str, Alarm] = field(default_factory=dict)  # row -> what is known of it, of those that are not well
+    restarts: Dict[ServiceName, Tuple[Time, ...]] = field(default_factory=dict)  # by service: when it was started again
+    pending: Tuple[Untold, ...] = ()  # alerts that wait for a channel to take them
+    troubles: Dict[str, str] = field(default_factory=dict)  # of the check itself: what, and why
 
 
 @dataclass(frozen=True)
 class PastEvent:
     """An action, or the title of an alert."""
 
-    at: Time
-    what: str
-    text: str
+    at: Time  # when, by the server's clock
+    what: str  # `action` or `alert`
+    text: str  # what was done, or the alert's title
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ class Directory:
 class NotDone:
     """What this login could not do, and what to do about it: a command for root, or a sentence."""
 
-    what: str
-    hint: str
+    what: str  # what could not be done
+    hint: str  # a command for root, or a sentence; empty where there is nothing to say
     root: bool  # whether root can do it by that command
 
 

@@ -39,8 +39,8 @@ Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"
 class BatchState:
     """What is known of a batch service. `runs` are its running containers, each with the image it was started from."""
 
-    next_image: ImageId = ""  # image id behind the local tag
-    runs: Tuple[Occupant, ...] = ()
+    next_image: ImageId = ""  # image id behind the local tag, empty for none
+    runs: Tuple[Occupant, ...] = ()  # its running containers, each with the image it was started from
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def is_well(session: Session, scene: Scene, screen: Screen) -> Any:
     asked = request_for(scene.inventory, scene.resolved.host, scene.services, scene.resolved)
     report = health.of_server(session, asked)
     health_text.show_report(report, screen)
-    return json.loads(health_text.as_json([report]))
+    return health_text.as_result([report])
 
 
 def follows(session: Session, scene: Scene, screen: Screen) -> Any:
@@ -188,34 +188,36 @@ def compares_files(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def pauses(session: Session, scene: Scene, screen: Screen) -> Any:
-    return pause.pause(session, scene.resolved.host, 60, "")
+    found, before = pause.pause(session, scene.resolved.host, 60, "")
+    screen.say(pause.told(found, before))
+    return pause.as_result("gpu-1", found, before)
 
 
 def shows_the_schedule(session: Session, scene: Scene, screen: Screen) -> Any:
-    answer = client.show(session, scene.inventory, scene.resolved)
-    screen.rows(showing.rows(answer))
-    for text in showing.told(answer):
+    found = client.show(session, scene.inventory, scene.resolved)
+    screen.rows(showing.rows(found))
+    for text in showing.told(found):
         screen.say(text)
-    return answer | {"row": encode(answer["row"])}
+    return client.shown_as_result("gpu-1", found)
 
 
 def schedules(session: Session, scene: Scene, screen: Screen) -> Any:
     answer = client.install(session, settings_for(scene.inventory, scene.resolved))
     for text, style in showing.installed(answer, 0):
         screen.say(text, style)
-    return answer
+    return client.installed_as_result("gpu-1", answer)
 
 
 def unschedules(session: Session, scene: Scene, screen: Screen) -> Any:
     answer = client.remove(session, PLACE)
     screen.say(showing.removed(answer))
-    return answer
+    return client.removed_as_result("gpu-1", answer)
 
 
 def tries_alerts(session: Session, scene: Scene, screen: Screen) -> Any:
     rows = client.trial(session, settings_for(scene.inventory, scene.resolved))
     screen.rows(rows)
-    return [encode(row) for row in rows]
+    return client.trial_as_result("gpu-1", rows)
 
 
 def tells_the_week(session: Session, scene: Scene, screen: Screen) -> Any:

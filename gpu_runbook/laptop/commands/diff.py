@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from gpu_runbook.laptop.answers.look import Drift, Effect, Version
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy import preflight
 from gpu_runbook.laptop.deploy.plan import Order, deploy_plan
@@ -19,39 +21,10 @@ from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
 
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import DiffAnswer
+
 UNSEEN = ("record", "notes", "model")  # rows that say what could not be read, and so was not compared
-
-
-@dataclass(frozen=True)
-class Version:
-    """An image as people and as docker know it."""
-
-    tag: str
-    image: str
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a deploy would do to one service. `change` is none, place, replace, tag, refused or unknown."""
-
-    service: str
-    change: str
-    reason: str
-    before: Version | None  # what the release in force has put there
-    after: Version | None  # what a deploy would put there, None when that is not known
-
-
-@dataclass(frozen=True)
-class Drift:
-    """One thing that is not as the record has it.
-
-    `kind` is gone, renamed, stopped, stray, restart-policy, config, local-tag, image-gone or unlisted.
-    """
-
-    service: str
-    kind: str
-    sentence: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -243,6 +216,15 @@ def _named(version: Version | None) -> str:
     return f"{named(version.tag)} ({named(version.image.rpartition('@')[2][:19])})" if version else "nothing"
 
 
-def as_result(found: Comparison) -> dict[str, object]:
+def as_result(found: Comparison) -> DiffAnswer:
     """The same for scripts."""
-    return {**encode(found), "same": found.same}
+    return {
+        "server": found.server,
+        "at": found.at,
+        "release": found.release,
+        "changes": [encode(change) for change in found.changes],
+        "variables": list(found.variables),
+        "drift": [encode(drift) for drift in found.drift],
+        "notes": list(found.notes),
+        "same": found.same,
+    }

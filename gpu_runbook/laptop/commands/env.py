@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import env_files
@@ -23,6 +23,9 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import MISSING, UNREADABLE, Compared, Difference, EnvFile, sentences
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.requests import EnvRequest
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import ComparedFile, EnvAnswer, EnvPushAnswer
 
 ASK_AGAIN = "fab env.diff says whether they were written"
 
@@ -119,21 +122,21 @@ def compared(session: Session, host: Host, entries: Sequence[EnvFile]) -> Compar
         raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
 
 
-def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> dict[str, Any]:
+def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> EnvPushAnswer:
     """Write the files that differ; the result is what --json prints."""
     server, entries = session.host.name, wish.entries
     found = _after_recovery(session, inventory, host, wish, screen)
     changing = [file for file in found.files if not file.fine]
     for text, style in lines(server, found, entries):
         screen.say(text, style)
-    result = as_result(server, found) | {"outcome": "dry-run" if changing else "up-to-date", "run": ""}
+    seen = as_result(server, found)
     if not changing:
         screen.say(f"{server}: up to date, nothing was written", "green")
-        return result
+        return {**seen, "outcome": "up-to-date", "run": ""}
     paths = ", ".join(file.path for file in changing)
     if wish.dry_run:
         screen.say(f"{server}: {paths} would be written; nothing was changed", "green")
-        return result
+        return {**seen, "outcome": "dry-run", "run": ""}
     who = getpass.getuser(), socket.gethostname()
     try:
         done = _ask(session, EnvRequest(*place(host), tuple(entries), dict(wish.texts), *who))
@@ -147,7 +150,7 @@ def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, sc
             screen.say(f"  what runs has read the old one: fab restart {file.service}", "dim")
         else:
             screen.say(f"  the next run of {file.service} reads it", "dim")
-    return as_result(server, done) | {"outcome": "done" if done.written else "up-to-date", "run": done.written}
+    return {**as_result(server, done), "outcome": "done" if done.written else "up-to-date", "run": done.written}
 
 
 def _after_recovery(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> Compared:
@@ -185,6 +188,10 @@ def _states(file: Difference) -> list[str]:
     return ["differs", *sentences(file), *([f"the same: {same}"] if same else [])]
 
 
-def as_result(server: str, found: Compared) -> dict[str, Any]:
+def as_result(server: str, found: Compared) -> EnvAnswer:
     """The same for scripts."""
-    return {"server": server, "files": [encode(file) | {"up_to_date": file.fine} for file in found.files]}
+    return {"server": server, "files": [{**encode(file), **_verdict(file)} for file in found.files]}
+
+
+def _verdict(file: Difference) -> ComparedFile:
+    return {"up_to_date": file.fine}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.commands.health import HealthReport, worst
 from gpu_runbook.laptop.terminal.screen import LEVEL_STYLES, Screen
 from gpu_runbook.protocol.check import LEVELS
 from gpu_runbook.protocol.codec import encode
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import HealthAnswer, HealthOfServer
 
 
 def show_report(report: HealthReport, screen: Screen) -> None:
@@ -25,12 +28,13 @@ def summary(report: HealthReport) -> str:
     return f"{report.server} is {report.level}: {parts or 'nothing was asked'} ({report.at})"
 
 
-def as_json(reports: Sequence[HealthReport]) -> str:
-    servers = [
+def as_result(reports: Sequence[HealthReport]) -> HealthAnswer:
+    """The same for scripts."""
+    servers: list[HealthOfServer] = [
         {"server": one.server, "at": one.at, "level": one.level, "checks": [encode(check) for check in one.checks]}
         for one in reports
     ]
-    return json.dumps({"level": worst(one.level for one in reports), "servers": servers}, indent=2)
+    return {"level": worst(one.level for one in reports), "servers": servers}
 
 
 def _severity(level: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import journal_text
@@ -15,6 +15,9 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.requests import HistoryRequest
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.past import HistoryAnswer
 
 STYLES = {"done": "", "up-to-date": "dim", "cancelled": "dim", "refused": "dim"}  # of outcomes; others are a warning
 
@@ -75,7 +78,7 @@ def shown(past: PastRun, journal: Sequence[dict[str, Any]]) -> Iterator[tuple[st
             yield f"  {text}", "dim" if line.get("event") == "seen" else ""
 
 
-def as_result(server: str, pasts: Sequence[PastRun]) -> dict[str, Any]:
+def as_result(server: str, pasts: Sequence[PastRun]) -> HistoryAnswer:
     """The same for scripts."""
     return {"server": server, "runs": [encode(past) for past in pasts]}
 

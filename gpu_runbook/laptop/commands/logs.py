@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gpu_runbook.common import humanize
+from gpu_runbook.laptop.answers.contract import SCHEMA
+from gpu_runbook.laptop.answers.past import LogLine
 from gpu_runbook.laptop.deploy.run import SILENCE, come_back
 from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -25,6 +27,9 @@ from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time, fits
 from gpu_runbook.protocol.logs import LogMark, newer
 from gpu_runbook.protocol.requests import LogOf, LogsRequest
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.past import FollowedObject
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
 SAID = 200  # characters of why a log cannot be read
@@ -60,17 +65,6 @@ class LogWish:
     def request(self, inventory: Inventory, host: Host) -> LogsRequest:
         services = tuple(_of(inventory, service) for service in self.services)
         return LogsRequest(*place(host), services, self.tail, self.since, self.follow)
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """A line of a log, with the engine's time (RFC 3339, nanoseconds); `text` shows no secret."""
-
-    service: str
-    container: str
-    stream: str
-    at: str
-    text: str
 
 
 def of_server(session: Session, inventory: Inventory, resolved: Resolved, wish: LogWish, hear: Hearer) -> None:
@@ -224,12 +218,16 @@ class ShowJson(Show):
         self.found = Spool()
 
     def lines(self, lines: Sequence[LogLine]) -> None:
-        objects = [vars(line) for line in lines]
         if self._follow:
-            self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
+            self._write("".join(json.dumps(_numbered(line), ensure_ascii=False) + "\n" for line in lines))
         else:
-            for one in objects:
-                self.found.add(one)
+            for line in lines:
+                self.found.add(vars(line))
+
+
+def _numbered(line: LogLine) -> FollowedObject:
+    """Each may be read alone, and so each says which contract it keeps."""
+    return {"schema": SCHEMA, **vars(line)}
 
 
 def without_end(text: str, hidden: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import getpass
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.commands import models_text
@@ -23,6 +23,9 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.models import CHANGED, PREVIOUS, WHOLE, WRITING, Chosen, ModelFile, Models, is_dated
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.requests import ModelsRequest, ModelUseRequest
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import ModelUseAnswer
 
 KNOWN = 5  # names of models that an error tells
 STILL = 600.0  # seconds in which not a megabyte of a model was read: a disk that hangs
@@ -93,7 +96,7 @@ def _progress(event: dict[str, Any]) -> str:
 
 def choose(
     session: Session, inventory: Inventory, host: Host, known: ModelTerms, wish: ModelWish, screen: Screen
-) -> dict[str, Any]:
+) -> ModelUseAnswer:
     """Verify a model, and point the server's configs at it; the result is what --json prints.
 
     Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
@@ -120,8 +123,13 @@ def choose(
     answer = _ask(session, request)
     for text, style in models_text.told(server, model, answer, wish.dry_run):
         screen.say(text, style)
-    outcome = "up-to-date" if not answer["needed"] else "dry-run" if wish.dry_run else "done"
-    return {"outcome": outcome, "run": answer["run"], "model": encode(model), "configs": answer["before"]}
+    return {
+        "server": server,
+        "outcome": "up-to-date" if not answer["needed"] else "dry-run" if wish.dry_run else "done",
+        "run": answer["run"],
+        "model": encode(model),
+        "configs": answer["before"],
+    }
 
 
 def _verified(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol import foreign_text
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.models import CHANGED, WHOLE, Choice, ModelFile, Models
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import ListedModel, ModelsAnswer
 
 MOST = 10  # names that are no dates
 STYLES = {WHOLE: "", CHANGED: "yellow"}  # of a model's state; any other is a fault
@@ -26,7 +29,7 @@ def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
         mark = "*" if model.path == found.choices.path else " "
         size = humanize.size(model.size) if model.size else ""
         head = f"  {mark} {model.date:{width}}  {size:>8}  {_when(model.modified):16}"
-        yield f"{head}  {_state(model)}{_users(model, found)}", STYLES.get(model.state, "bold red")
+        yield f"{head}  {_state(model)}{_named_by(model, found)}", STYLES.get(model.state, "bold red")
     for service, path in found.points.items():
         if path is None:
             yield f"  {service}: its config is not in place yet, or names no model", "dim"
@@ -40,24 +43,22 @@ def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
     yield from ((f"  chosen before: {_choice(choice)}", "dim") for choice in earlier)
 
 
-def as_result(server: str, folder: str, found: Models) -> dict[str, Any]:
+def as_result(server: str, folder: str, found: Models) -> ModelsAnswer:
     """The same for scripts."""
-    pointing = {service: path for service, path in found.points.items() if path}
     return {
         "server": server,
         "folder": folder,
-        "models": [
-            encode(model)
-            | {"chosen": model.path == found.choices.path}
-            | {"named_by": [service for service, path in pointing.items() if path == model.path]}
-            for model in found.models
-        ],
+        "models": [{**encode(model), **_use(model, found)} for model in found.models],
         "not_dates": list(found.others),
         "chosen": found.choices.path,
         "choices": [encode(choice) for choice in found.choices.choices],
         "damaged": found.damaged,
         "configs": dict(found.points),
     }
+
+
+def _use(model: ModelFile, found: Models) -> ListedModel:
+    return {"chosen": model.path == found.choices.path, "named_by": _users(model, found)}
 
 
 def told(server: str, model: ModelFile, answer: Mapping[str, Any], dry_run: bool) -> Iterator[tuple[str, str]]:
@@ -101,6 +102,10 @@ def _state(model: ModelFile) -> str:
     return model.sentence if model.state in (WHOLE, CHANGED) else f"{model.state}: {model.sentence}"
 
 
-def _users(model: ModelFile, found: Models) -> str:
-    users: Sequence[str] = [service for service, path in found.points.items() if path == model.path]
+def _named_by(model: ModelFile, found: Models) -> str:
+    users = _users(model, found)
     return f"  ← {', '.join(users)}" if users else ""
+
+
+def _users(model: ModelFile, found: Models) -> list[str]:
+    return [service for service, path in found.points.items() if path == model.path]

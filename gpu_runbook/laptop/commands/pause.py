@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.laptop.errors import BadInput, Defect, LostContact
 from gpu_runbook.laptop.inventory import fields
@@ -16,6 +16,9 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.pause import Pause, said, until
 from gpu_runbook.protocol.requests import PauseRequest
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import PauseAnswer
 
 SHORTEST, LONGEST = 60, 30 * 86400  # seconds
 
@@ -30,18 +33,17 @@ def seconds(given: str | None) -> int:
         raise BadInput(told, "fab pause --for 90s, 30m, 2h or 1d") from None
 
 
-def pause(session: Session, host: Host, length: int, reason: str) -> dict[str, Any]:
+def pause(session: Session, host: Host, length: int, reason: str) -> tuple[Pause | None, Pause | None]:
     """Hold deploys back for so many seconds, or let them go again with 0; one exchange.
 
-    The result is what --json prints: pause and before, each as JSON types or None. Raises what `call.ask` raises.
+    The pause in force now, and the one before. Raises what `call.ask` raises.
     """
     request = PauseRequest(*place(host), getpass.getuser(), socket.gethostname(), length, reason)
     try:
         answer = ask(session, "pause", request)
     except LostContact as error:
         raise LostContact(error.message, "fab status says whether deploys are paused") from error
-    found, before = (_read(session.host.name, answer.get(name)) for name in ("pause", "before"))
-    return {"pause": found and encode(found), "before": before and encode(before), "told": told(found, before)}
+    return _read(session.host.name, answer.get("pause")), _read(session.host.name, answer.get("before"))
 
 
 def told(found: Pause | None, before: Pause | None) -> str:
@@ -49,6 +51,15 @@ def told(found: Pause | None, before: Pause | None) -> str:
     if found:
         return said(found) + (f"; that replaces the pause {until(before)}" if before else "")
     return f"the pause {until(before)} is ended" if before else "there was no pause"
+
+
+def as_result(server: str, found: Pause | None, before: Pause | None) -> PauseAnswer:
+    """The same for scripts."""
+    return {
+        "server": server,
+        "pause": encode(found) if found else None,
+        "before": encode(before) if before else None,
+    }
 
 
 def _read(server: str, data: Any) -> Pause | None:

@@ -7,7 +7,7 @@ import getpass
 import socket
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy.recovery import ended_first
@@ -24,10 +24,11 @@ from gpu_runbook.protocol.prune import FILE, JOURNAL, Pruned, Thing
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.requests import PruneRequest
 
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import PruneAnswer
+
 LEAST = 2  # releases: the one in force and the one before it
 MANY = 3  # things of one kind that are listed one by one, where nobody wants to read each
-
-Result = dict[str, Any]
 
 
 def keep(inventory: Inventory, given: int | None) -> int:
@@ -39,7 +40,7 @@ def keep(inventory: Inventory, given: int | None) -> int:
     return given or max(inventory.keep_releases, LEAST)
 
 
-def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> Result:
+def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_run: bool, screen: Screen) -> PruneAnswer:
     """The result is what --json prints. Raises what `call.ask` raises, and Cancelled for Ctrl-C before the end."""
     server = session.host.name
     request = PruneRequest(*place(host), count, batch_marks(inventory))
@@ -120,15 +121,23 @@ def _line(kind: str, size: int, name: str, why: str) -> str:
     return f"  {kind:9}  {humanize.size(size):>9}  {one_line(name)}  {one_line(why)}"
 
 
-def _result(server: str, outcome: str, things: Sequence[Thing], answer: dict[str, Any]) -> Result:
+def _result(
+    server: str, outcome: Literal["done", "up-to-date", "dry-run"], things: Sequence[Thing], answer: dict[str, Any]
+) -> PruneAnswer:
     removed = answer.get("removed", [])
     return {
         "server": server,
         "outcome": outcome,
         "run": answer.get("run", ""),
         "things": [
-            {"kind": one.kind, "id": one.id, "name": one.name, "bytes": one.size, "why": one.why}
-            | {"removed": (one.kind, one.id) in removed}
+            {
+                "kind": one.kind,
+                "id": one.id,
+                "name": one.name,
+                "bytes": one.size,
+                "why": one.why,
+                "removed": (one.kind, one.id) in removed,
+            }
             for one in things
         ],
         "freed": answer.get("freed", 0),

@@ -6,7 +6,7 @@ import getpass
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import state_move
@@ -25,6 +25,9 @@ from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.requests import SetupRequest
 from gpu_runbook.protocol.setup import Done
 
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import SetupAnswer, SetupDetails
+
 # What may be asked of root, and the words it takes beside a directory.
 FOR_ROOT = {"install": r"-[dmog]|[0-7]{4}|\d{1,10}", "chown": r"\d{1,10}:\d{1,10}", "chmod": "[0-7]{4}", "mv": "(?!)"}
 AGAIN = "run it again: it only makes what is missing"
@@ -39,7 +42,7 @@ def checked(inventory: Inventory, resolved: Resolved) -> None:
         )
 
 
-def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> dict[str, Any]:
+def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> SetupAnswer:
     """The result is what --json prints. Raises NeedsPerson, with the same, when something could not be done."""
     server = session.host.name
     with screen.working(f"{server}: setting up"):
@@ -52,10 +55,9 @@ def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
     screen.rows(found.rows)
     for one in found.left if dry_run else ():
         screen.say(f"  left to {'root' if one.root else 'a person'}: {one.hint or one.what}", "yellow", copyable=True)
-    outcome = "dry-run" if dry_run else "done" if found.done else "up-to-date"
-    result = {
+    result: SetupAnswer = {
         "server": server,
-        "outcome": outcome,
+        "outcome": "dry-run" if dry_run else "done" if found.done else "up-to-date",
         "done": list(found.done),
         "left": [encode(one) for one in found.left],
         "rows": [encode(row) for row in found.rows],
@@ -65,7 +67,7 @@ def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
     if found.left and not dry_run:
         raise _needs_person(server, found, result)
     said = {"dry-run": "this was a dry run; nothing was changed", "done": "set up", "up-to-date": "everything is there"}
-    screen.say(f"{server}: {said[outcome]}", "green")
+    screen.say(f"{server}: {said[result['outcome']]}", "green")
     return result
 
 
@@ -103,7 +105,7 @@ def _is_for_root(line: str, paths: Sequence[str]) -> bool:
     return program in FOR_ROOT and fits and line == shlex.join([program, *words])
 
 
-def _needs_person(server: str, found: Done, result: dict[str, Any]) -> NeedsPerson:
+def _needs_person(server: str, found: Done, result: SetupAnswer) -> NeedsPerson:
     count = len(found.left)
     who = "root" if all(one.root for one in found.left) else "a person"
     sentence = f"{server}: {humanize.several(count, 'thing')} {'needs' if count == 1 else 'need'} {who}: "
@@ -111,5 +113,11 @@ def _needs_person(server: str, found: Done, result: dict[str, Any]) -> NeedsPers
     hints = [*([f"as root: {' && '.join(commands)}"] if commands else [])]
     hints += dict.fromkeys(one.hint for one in found.left if not one.root and one.hint)
     error = NeedsPerson(sentence + "; ".join(one.what for one in found.left), "; ".join([*hints, "then run it again"]))
-    error.details = {key: value for key, value in result.items() if key != "outcome"}
+    details: SetupDetails = {
+        "server": server,
+        "done": result["done"],
+        "left": result["left"],
+        "rows": result["rows"],
+    }
+    error.details = {**details}
     return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.common import humanize
 from gpu_runbook.common.clock import moment
@@ -18,6 +18,9 @@ from gpu_runbook.protocol.pause import RESUME, said
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.record import Placed, Release, RunState
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import BatchObject, BatchStatus, ConsumerStatus, PlacedImage, StatusAnswer
 
 NO_IMAGE = "no image for the next run yet"
 
@@ -57,7 +60,7 @@ def _stopped_row(row: Check, service: str, look: Snapshot) -> Check:
     return dataclasses.replace(row, level=WARNING, sentence=said, hint=hint)
 
 
-def as_result(server: str, look: Snapshot, services: Sequence[Service]) -> dict[str, Any]:
+def as_result(server: str, look: Snapshot, services: Sequence[Service]) -> StatusAnswer:
     """The same for scripts."""
     return {
         "server": server,
@@ -73,15 +76,21 @@ def as_result(server: str, look: Snapshot, services: Sequence[Service]) -> dict[
         "run": encode(look.run) if look.run else None,
         "pause": encode(look.pause) if look.pause else None,
         "releases": [
-            {"id": entry.id, "at": entry.at, "who": entry.who, "outcome": entry.outcome, "left": entry.left}
-            | {"services": {name: _identity(placed) for name, placed in entry.services.items()}}
+            {
+                "id": entry.id,
+                "at": entry.at,
+                "who": entry.who,
+                "outcome": entry.outcome,
+                "left": entry.left,
+                "services": {name: _identity(placed) for name, placed in entry.services.items()},
+            }
             for entry in look.record.releases
         ],
         "rows": [encode(row) for row in rows(look)],
     }
 
 
-def _consumer_result(service: str, look: Snapshot) -> dict[str, Any]:
+def _consumer_result(service: str, look: Snapshot) -> ConsumerStatus:
     stop = None if _runs(service, look) else look.stopped.get(service)
     return {
         "containers": [encode(entry) for entry in look.occupants.get(service, ())],
@@ -89,14 +98,16 @@ def _consumer_result(service: str, look: Snapshot) -> dict[str, Any]:
     }
 
 
-def _batch_result(service: str, look: Snapshot) -> dict[str, Any]:
+def _batch_result(service: str, look: Snapshot) -> BatchObject:
     state = look.batches.get(service, BatchState())
     known = {image: _origin(service, look, image) for image in (state.next_image, *(run.image for run in state.runs))}
-    images = {image: {"tag": placed.tag, "image": placed.image} for image, placed in known.items() if placed}
-    return {**encode(state), "images": images}
+    origins: BatchStatus = {
+        "images": {image: {"tag": placed.tag, "image": placed.image} for image, placed in known.items() if placed}
+    }
+    return {**encode(state), **origins}
 
 
-def _identity(placed: Placed) -> dict[str, str]:
+def _identity(placed: Placed) -> PlacedImage:
     return {"tag": placed.tag, "image": placed.image, "container": placed.container}
 
 

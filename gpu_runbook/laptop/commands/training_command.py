@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
@@ -16,7 +17,7 @@ from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, 
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import named, quoted
@@ -24,6 +25,9 @@ from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
 from gpu_runbook.protocol.training import NextRun
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import LaunchAnswer
 
 SHELL = ("/bin/sh", "-c")
 LONGEST_WORD = 1000  # characters of one that an image starts
@@ -174,6 +178,13 @@ def lines(found: Launch) -> Iterator[str]:
     yield from (f"  {note}" for note in found.notes)
 
 
-def as_result(found: Launch) -> dict[str, object]:
+def as_result(found: Launch) -> LaunchAnswer:
     """The same for scripts."""
-    return {**encode(found), "line": found.line}
+    return {
+        "server": found.server,
+        "service": found.service,
+        "command": list(found.command),
+        "resumes": found.resumes,
+        "notes": list(found.notes),
+        "line": found.line,
+    }

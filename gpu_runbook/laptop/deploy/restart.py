@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.common.run_id import following
 from gpu_runbook.laptop.deploy import workflow
@@ -21,6 +21,9 @@ from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.deploy import OperateAnswer
+
 RESTART, STOP = "restart", "stop"
 
 
@@ -36,7 +39,7 @@ def consumer(services: Sequence[Service], change: str) -> Consumer:
     return found
 
 
-def operate(session: Session, job: workflow.Job, screen: Screen, change: str, reason: str = "") -> workflow.Result:
+def operate(session: Session, job: workflow.Job, screen: Screen, change: str, reason: str = "") -> OperateAnswer:
     """Raises what ends it early; the result is what --json prints."""
     service = consumer(job.services, change)
     look = workflow.looked(session, job, screen, None)
@@ -50,8 +53,15 @@ def operate(session: Session, job: workflow.Job, screen: Screen, change: str, re
         return {"server": session.host.name, "plan": encode(plan), "outcome": "up-to-date"}
     screen.say(f"{session.host.name}: {plan.action} {plan.id}: {_what(plan)}", copyable=True)
     ended = workflow.run(session, job, plan, screen)
-    told: dict[str, Any] = {"verdict": ended.verdict, "sentence": ended.sentence, "notes": list(ended.notes)}
-    return {"server": session.host.name, "plan": encode(plan), "run": plan.id, "outcome": "done", **told}
+    return {
+        "server": session.host.name,
+        "plan": encode(plan),
+        "run": plan.id,
+        "outcome": "done",
+        "verdict": ended.verdict,
+        "sentence": ended.sentence,
+        "notes": list(ended.notes),
+    }
 
 
 def _already_stopped(service: Consumer, look: Snapshot, change: str, reason: str) -> str:

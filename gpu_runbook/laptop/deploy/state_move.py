@@ -6,7 +6,7 @@ import contextlib
 import getpass
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.errors import BadInput, LostContact, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
@@ -20,6 +20,9 @@ from gpu_runbook.protocol.deadlines import MOVED
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.protocol.requests import InstallRequest, StateMoveRequest, StateRequest
 from gpu_runbook.protocol.state_move import Moved
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.change import StateMoveAnswer
 
 SILENCE = 330.0  # seconds: a round of the old check that is under way comes to its end first
 AGAIN = "run it again: what was begun is brought to its end"
@@ -56,7 +59,7 @@ def make_ready(
 
 def move(
     session: Session, inventory: Inventory, resolved: Resolved, what: str, scheduled: bool | None, screen: Screen
-) -> dict[str, Any]:
+) -> StateMoveAnswer:
     """One exchange. `scheduled`: the check is on the server too, and is laid down anew from hosts.yaml and .env.
 
     None where that is not known: then it is, unless a variable that it needs is missing.
@@ -85,7 +88,7 @@ def move(
     if found.left:
         names = one_line(", ".join(map(named, found.left)), LONGEST)
         screen.say(f"{server}: not taken along, since it is none of ours: {names}", "yellow")
-    return {"folder": found.folder, "was": found.was, "left": list(found.left), "run": found.run}
+    return {"server": server, "folder": found.folder, "was": found.was, "left": list(found.left), "run": found.run}
 
 
 def _check_anew(server: str, inventory: Inventory, resolved: Resolved) -> InstallRequest:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
@@ -29,6 +29,9 @@ from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import PullRequest, Secrets
 from gpu_runbook.protocol.snapshot import Remark, Snapshot
 
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.deploy import DeployAnswer
+
 
 @dataclass(frozen=True)
 class Job:
@@ -41,10 +44,7 @@ class Job:
     dry_run: bool = False
 
 
-Result = dict[str, Any]
-
-
-def deploy(session: Session, job: Job, screen: Screen) -> Result:
+def deploy(session: Session, job: Job, screen: Screen) -> DeployAnswer:
     """Raises what ends it early; the result is what --json prints."""
     look = looked(session, job, screen, job.order.tags)
     with undisturbed(session):
@@ -55,7 +55,7 @@ def deploy(session: Session, job: Job, screen: Screen) -> Result:
     return _execute(session, job, dataclasses.replace(plan, skipped=skipped), look, screen, rows)
 
 
-def rollback(session: Session, job: Job, screen: Screen) -> Result:
+def rollback(session: Session, job: Job, screen: Screen) -> DeployAnswer:
     """The same with a plan from the record. Needs neither registry nor free disk."""
     look = looked(session, job, screen, None)
     with undisturbed(session):
@@ -151,15 +151,16 @@ def _refuse_for(session: Session, wrong: Sequence[Check]) -> None:
         raise Refused(f"{session.host.name}: nothing was changed: {said}", hints)
 
 
-def _execute(session: Session, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]) -> Result:
+def _execute(
+    session: Session, job: Job, plan: Plan, look: Snapshot, screen: Screen, rows: Sequence[Check]
+) -> DeployAnswer:
     for line in plan_text.lines(plan, look, with_commands=job.dry_run):
         screen.say(line, copyable=True)
-    result: Result = {"server": session.host.name, "plan": encode(plan), "rows": [encode(row) for row in rows]}
     if nothing_to_do(plan) and not job.dry_run:
         if plan.action == "deploy":
             state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
         screen.say(f"{session.host.name}: up to date, nothing was stopped", "green")
-        return {**result, "outcome": "up-to-date", "release": look.record.current}
+        return {**_answer(session, plan, rows, "up-to-date"), "release": look.record.current}
     known = gating.identities(look)
     with undisturbed(session):
         if not job.dry_run:
@@ -167,16 +168,28 @@ def _execute(session: Session, job: Job, plan: Plan, look: Snapshot, screen: Scr
         if plan.action == "deploy":
             gates = _gates(job, plan, look, known, screen)
             plan = dataclasses.replace(plan, skipped=plan.skipped | _gate(session, job, look, gates, screen))
-            result |= {"plan": encode(plan), "rows": [encode(row) for row in (*rows, *gates)]}
+            rows = (*rows, *gates)
     if job.dry_run:
-        return {**result, "outcome": "dry-run"}
+        return _answer(session, plan, rows, "dry-run")
     if plan.action == "deploy":
         state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
     lines: list[dict[str, Any]] = []
     ended = run(session, job, plan, screen, lines.append)
     after = show_after(job.inventory, session.host.name, lines, screen)
-    told = {"outcome": "done", "verdict": ended.verdict, "release": ended.release, "sentence": ended.sentence}
-    return {**result, **told, "after": [encode(row) for row in after]}
+    return {
+        **_answer(session, plan, rows, "done"),
+        "verdict": ended.verdict,
+        "release": ended.release,
+        "sentence": ended.sentence,
+        "after": [encode(row) for row in after],
+    }
+
+
+def _answer(
+    session: Session, plan: Plan, rows: Sequence[Check], outcome: Literal["done", "up-to-date", "dry-run"]
+) -> DeployAnswer:
+    server = session.host.name
+    return {"server": server, "plan": encode(plan), "rows": [encode(row) for row in rows], "outcome": outcome}
 
 
 def show_after(inventory: Inventory, server: str, lines: Sequence[dict[str, Any]], screen: Screen) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import getpass
 import hashlib
@@ -11,7 +12,7 @@ import socket
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook import __version__
 from gpu_runbook.laptop.errors import CannotConnect, LostContact
@@ -37,6 +38,9 @@ from gpu_runbook.protocol.requests import (
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.schedule import Installation, Removed, Settings, Shown
 
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.schedule import InstallAnswer, RemoveAnswer, ScheduleAnswer, TrialAnswer
+
 ENTRY = "server.schedule.main"  # the module that a round begins with
 SEE = "fab schedule.show says what is there"
 SILENCE = 60.0  # seconds: a test alert may take as long as the slowest channel
@@ -53,6 +57,14 @@ class SeenRounds:
     runs: tuple[PastRun, ...]
 
 
+@dataclass(frozen=True)
+class ShownCheck:
+    """What is known of the check on a server, and whether the program there is this laptop's."""
+
+    found: Shown
+    ours: bool
+
+
 def ready(inventory: Inventory, resolved: Iterable[Resolved]) -> None:
     """Raises BadInput with everything that is wrong with the variables of the alerts, before anything is contacted."""
     problems = [problem for one in resolved for problem in making.check(inventory, one)]
@@ -67,11 +79,10 @@ def program() -> tuple[str, str]:
     return base64.b64encode(zlib.compress(text, 9)).decode(), hashlib.sha256(text).hexdigest()[:12]
 
 
-def install(session: Session, settings: Settings) -> dict[str, Any]:
+def install(session: Session, settings: Settings) -> Installation:
     """Leave the check there; what was written, and whether cron runs. Raises what `call.ask` raises."""
     answer = _changing(session, "schedule.install", installation(settings))
-    left: dict[str, Any] = encode(read(session.host.name, Installation, answer, "schedule", SEE))
-    return left
+    return read(session.host.name, Installation, answer, "schedule", SEE)
 
 
 def installation(settings: Settings) -> InstallRequest:
@@ -79,20 +90,20 @@ def installation(settings: Settings) -> InstallRequest:
     return InstallRequest(settings, *program(), __version__, getpass.getuser(), socket.gethostname())
 
 
-def remove(session: Session, place: tuple[str, str]) -> dict[str, Any]:
+def remove(session: Session, place: tuple[str, str]) -> Removed:
     """Take it away; what was removed. Raises what `call.ask` raises."""
     answer = _changing(session, "schedule.remove", StateRequest(*place))
-    removed: dict[str, Any] = encode(read(session.host.name, Removed, answer, "schedule", SEE))
-    return removed
+    return read(session.host.name, Removed, answer, "schedule", SEE)
 
 
-def show(session: Session, inventory: Inventory, resolved: Resolved) -> dict[str, Any]:
-    """What `server.verbs.schedule.show` answers, with `ours`: whether the program there is this laptop's."""
+def show(session: Session, inventory: Inventory, resolved: Resolved) -> ShownCheck:
+    """What `server.verbs.schedule.show` answers, its row compared with our settings."""
     key = making.comparison(inventory, resolved)
     answer = _only_asked(session, "schedule.show", ScheduleShowRequest(*resolved.host.place, key))
     found = read(session.host.name, Shown, answer, "schedule")
     ours = found.installed is not None and found.installed.program == program()[1]
-    return {**encode(found), "ours": ours, "row": making.compared(found.row, inventory, resolved, key)}
+    row = making.compared(found.row, inventory, resolved, key)
+    return ShownCheck(dataclasses.replace(found, row=row), ours)
 
 
 def trial(session: Session, settings: Settings) -> tuple[Check, ...]:
@@ -119,6 +130,44 @@ def seen(session: Session, place: tuple[str, str], seconds: int, runs: int = 0) 
     every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
     pasts = entry(server, answer, "runs", tuple[PastRun, ...])
     return SeenRounds(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
+
+
+def installed_as_result(server: str, found: Installation) -> InstallAnswer:
+    """What was left there, for scripts."""
+    return {
+        "server": server,
+        "changed": list(found.changed),
+        "crontab": found.crontab,
+        "running": found.running,
+        "moved": list(found.moved),
+    }
+
+
+def removed_as_result(server: str, found: Removed) -> RemoveAnswer:
+    """What was taken away, for scripts."""
+    return {"server": server, "removed": list(found.removed), "history": found.history}
+
+
+def shown_as_result(server: str, shown: ShownCheck) -> ScheduleAnswer:
+    """What is known of the check, for scripts."""
+    found = shown.found
+    return {
+        "server": server,
+        "row": encode(found.row),
+        "crontab": found.crontab,
+        "problem": found.problem,
+        "running": found.running,
+        "installed": encode(found.installed) if found.installed else None,
+        "there": found.there,
+        "state": encode(found.state) if found.state else None,
+        "told": [encode(event) for event in found.told],
+        "ours": shown.ours,
+    }
+
+
+def trial_as_result(server: str, rows: Iterable[Check]) -> TrialAnswer:
+    """Whether each channel takes an alert, for scripts."""
+    return {"server": server, "rows": [encode(row) for row in rows]}
 
 
 def _changing(session: Session, verb: str, request: StateRequest | InstallRequest) -> dict[str, Any]:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from gpu_runbook import __version__
 from gpu_runbook.common import humanize
+from gpu_runbook.laptop.schedule.client import ShownCheck
 from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.schedule import Installation, InstalledCheck, Removed
 
 CRON = "systemctl enable --now cron (or crond)"
 
 
-def installed(answer: dict[str, Any], alerts: int) -> Iterator[tuple[str, str]]:
+def installed(answer: Installation, alerts: int) -> Iterator[tuple[str, str]]:
     """What became of an install: (text, style) of each line."""
-    changed = answer.get("changed") or []
-    if answer.get("moved"):
-        yield "the state moved from {} to {}".format(*answer["moved"]), "green"
-    yield (f"left there: {', '.join(changed)}" if changed else "it is there already, nothing was changed"), "green"
-    yield f"  {_line(answer['crontab'])}", "dim"
-    if answer.get("running") is False:
+    if answer.moved:
+        yield "the state moved from {} to {}".format(*answer.moved), "green"
+    left = ", ".join(answer.changed)
+    yield (f"left there: {left}" if left else "it is there already, nothing was changed"), "green"
+    yield f"  {_line(answer.crontab)}", "dim"
+    if answer.running is False:
         yield f"  no cron daemon runs there: {CRON}", "yellow"
     if not alerts:
         yield "  nobody is told anything: hosts.yaml names no alerts under schedule", "yellow"
@@ -32,57 +33,54 @@ def _line(block: str) -> str:
     return next((one for one in block.splitlines() if not one.startswith("#")), "")
 
 
-def removed(answer: dict[str, Any]) -> str:
-    gone = answer.get("removed") or []
-    history = f"; its history stays: {answer['history']}" if answer.get("history") else ""
-    return (f"taken away: {', '.join(gone)}" if gone else "there was nothing of it") + history
+def removed(answer: Removed) -> str:
+    history = f"; its history stays: {answer.history}" if answer.history else ""
+    return (f"taken away: {', '.join(answer.removed)}" if answer.removed else "there was nothing of it") + history
 
 
-def rows(answer: dict[str, Any]) -> list[Check]:
+def rows(shown: ShownCheck) -> list[Check]:
     """What is there, whether it is started, and how it does: a row for each."""
-    found, block, running = answer.get("installed"), answer.get("crontab"), answer.get("running")
-    row = answer["row"]
-    made = [_program(answer, found)]
-    if answer.get("problem"):
-        made.append(Check("crontab", WARNING, str(answer["problem"])))
-    elif not block:
+    answer, found = shown.found, shown.found.installed
+    made = [_program(shown, found)]
+    if answer.problem:
+        made.append(Check("crontab", WARNING, answer.problem))
+    elif not answer.crontab:
         level = WARNING if found else SKIPPED
         made.append(Check("crontab", level, "it has no block of ours", hint="fab schedule.install"))
     else:
-        made.append(Check("crontab", OK, _line(block)))
-    if running is False:
+        made.append(Check("crontab", OK, _line(answer.crontab)))
+    if answer.running is False:
         made.append(Check("cron", WARNING, "no cron daemon runs there", hint=CRON))
-    elif running:
+    elif answer.running:
         made.append(Check("cron", OK, "runs"))
     else:
         made.append(Check("cron", SKIPPED, "this login cannot see whether it runs"))
-    if found and found["channels"]:
-        told = [*found["channels"], *(["heartbeat"] if found.get("heartbeat") else [])]
+    if found and found.channels:
+        told = [*found.channels, *(["heartbeat"] if found.heartbeat else [])]
         made.append(Check("alerts", OK, ", ".join(told)))
     elif found:
         made.append(Check("alerts", WARNING, "nobody is told anything", hint="hosts.yaml: schedule.alerts"))
-    return [*made, row]
+    return [*made, answer.row]
 
 
-def told(answer: dict[str, Any]) -> Iterator[str]:
+def told(shown: ShownCheck) -> Iterator[str]:
     """The newest of what it did and said."""
-    for one in answer.get("told") or []:
-        yield f"  {str(one['at'])[:16].replace('T', ' ')}  {one['what']}: {one_line(str(one['text']), LONGEST)}"
-    state = answer.get("state") or {}
-    for name, alarm in (state.get("alarms") or {}).items():
-        since = str(alarm.get("since", ""))[:16].replace("T", " ")
-        who = f"told as {alarm['told']}" if alarm.get("told") else "not told yet"
-        yield f"  {name} is not well since {since} UTC, {humanize.several(int(alarm.get('count', 0)), 'round')}; {who}"
+    for one in shown.found.told:
+        yield f"  {one.at[:16].replace('T', ' ')}  {one.what}: {one_line(one.text, LONGEST)}"
+    for name, alarm in shown.found.state.alarms.items() if shown.found.state else ():
+        since = alarm.since[:16].replace("T", " ")
+        who = f"told as {alarm.told}" if alarm.told else "not told yet"
+        yield f"  {name} is not well since {since} UTC, {humanize.several(alarm.count, 'round')}; {who}"
 
 
-def _program(answer: dict[str, Any], found: Any) -> Check:
+def _program(shown: ShownCheck, found: InstalledCheck | None) -> Check:
     if not found:
         return Check("program", SKIPPED, "nothing looks after this server by itself", hint="fab schedule.install")
-    sentence = f"{found['version']} ({found['program']}), left by {found['who']}@{found['laptop']} {found['at'][:10]}"
-    if not answer.get("there"):
+    sentence = f"{found.version} ({found.program}), left by {found.who}@{found.laptop} {found.at[:10]}"
+    if not shown.found.there:
         return Check("program", WARNING, f"{sentence}, and gone since", hint="fab schedule.install")
-    if not answer["ours"]:
-        than, hint = _beside(found["version"])
+    if not shown.ours:
+        than, hint = _beside(found.version)
         return Check("program", WARNING, f"{sentence}; {than}", hint=hint)
     return Check("program", OK, f"{sentence}, the same as on this laptop")
 

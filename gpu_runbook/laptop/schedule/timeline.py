@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.schedule.client import SeenRounds
@@ -15,6 +15,9 @@ from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round, slim
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.answers.look import RoundsAnswer
 
 SIGNS = {CRITICAL: "█", UNKNOWN: "?", WARNING: "▄", OK: "·", SKIPPED: "-"}  # worst first
 SILENT, NOTHING = "~", " "
@@ -62,7 +65,7 @@ def lines(server: str, seen: SeenRounds, seconds: int, cells: int = CELLS) -> It
         yield f"  {humanize.several(seen.damaged, 'line')} of the history cannot be read", "yellow"
 
 
-def as_result(server: str, seen: SeenRounds) -> dict[str, Any]:
+def as_result(server: str, seen: SeenRounds) -> RoundsAnswer:
     """The same for scripts: what is empty in a round is left out."""
     rounds = [slim(encode(one)) for one in seen.rounds]
     return {"server": server, "at": seen.at, "every": seen.every, "damaged": seen.damaged, "rounds": rounds}

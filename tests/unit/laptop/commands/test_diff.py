@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.laptop.answers.look import Version
 from gpu_runbook.laptop.commands import diff
-from gpu_runbook.laptop.commands.diff import Comparison, Version
+from gpu_runbook.laptop.commands.diff import Comparison
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import ConfigFile

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.commands.health import HealthReport, read_report, worst
-from gpu_runbook.laptop.commands.health_text import as_json, show_report
+from gpu_runbook.laptop.commands.health_text import as_result, show_report
 from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
@@ -143,7 +143,7 @@ def test_a_terminal_gets_a_table_in_which_nothing_is_taken_for_markup(monkeypatc
 
 
 def test_the_json_says_the_same() -> None:
-    said = json.loads(as_json([REPORT]))
+    said = json.loads(json.dumps(as_result([REPORT])))
     assert said["level"] == CRITICAL
     (server,) = said["servers"]
     assert (server["server"], server["level"], server["at"]) == ("gpu-1", CRITICAL, REPORT.at)

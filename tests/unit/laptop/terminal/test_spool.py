@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_runbook.laptop.commands.logs import LogLine, ShowJson
+from gpu_runbook.laptop.answers.past import LogLine
+from gpu_runbook.laptop.commands.logs import ShowJson
 from gpu_runbook.laptop.terminal.spool import Spool, pieces
 from tests.unit.scene import QUEUE, bare
 

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,8 +93,8 @@ def test_a_training_run_is_named_with_the_image_it_was_started_from_and_that_of_
     training = scene.seeing(batches={TRAINING: BatchState("sha256:training-r2", (run,))})
     expected = "training running for 60 min from tag-r1 (sha256:1); the next run starts from tag-r2 (sha256:2)"
     assert f"  training: {expected}" in said(training)
-    images = status.as_result("gpu-1", training.look, training.services)["services"][TRAINING]["images"]
-    assert images == {
+    result: Any = status.as_result("gpu-1", training.look, training.services)
+    assert result["services"][TRAINING]["images"] == {
         "sha256:training-r1": {"tag": "tag-r1", "image": image("training", "1")},
         "sha256:training-r2": {"tag": "tag-r2", "image": image("training", "2")},
     }

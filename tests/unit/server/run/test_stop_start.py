@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_status_says_that_a_stop_was_meant_as_long_as_nobody_has_started_it(scen
     assert any(line.startswith(f"  {QUEUE}: ") and said in line for line in lines)
     (found,) = status.rows(stopped)
     assert (found.level, found.sentence, found.hint) == (WARNING, said, f"fab restart {QUEUE} starts it")
-    result = status.as_result("gpu-1", stopped, scene.only(QUEUE))
+    result: Any = status.as_result("gpu-1", stopped, scene.only(QUEUE))
     assert result["services"][QUEUE]["stopped"]["who"] == "ann"
     assert result["rows"][0]["level"] == WARNING
     running = scene.seeing(stopped={QUEUE: STOP}, rows=(row,)).look

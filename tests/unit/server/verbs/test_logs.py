@@ -197,7 +197,7 @@ def test_one_service_needs_no_prefix_and_several_one_after_the_other_neither(sce
 def test_scripts_get_an_object_for_each_line(scene: Scene) -> None:
     line = {"service": QUEUE, "container": "c" * 64, "stream": "stdout", "at": STAMP, "text": "one"}
     following = Heard(scene, QUEUE, follow=True, json=True)
-    assert [json.loads(text) for text in following.lines("one", "one").splitlines()] == [line, line]
+    assert [json.loads(text) for text in following.lines("one", "one").splitlines()] == [{"schema": 1, **line}] * 2
     once = Heard(scene, QUEUE, json=True)
     assert once.lines("one") == ""
     assert isinstance(once.show, logs.ShowJson)

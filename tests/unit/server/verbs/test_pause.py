@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,4 +136,5 @@ def test_it_is_told_in_a_sentence(scene: Scene) -> None:
     assert f"  deploys are paused {until}: fab resume ends the pause" in [
         text for text, _ in status.lines("gpu-1", paused, scene.services)
     ]
-    assert status.as_result("gpu-1", paused, scene.services)["pause"]["who"] == "ann"
+    result: Any = status.as_result("gpu-1", paused, scene.services)
+    assert result["pause"]["who"] == "ann"

@@ -1,0 +1,47 @@
+"""What history, show and logs answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from gpu_runbook.laptop.answers.contract import Object, ServerAnswer
+from gpu_runbook.protocol.history import PastRun
+
+
+class HistoryAnswer(ServerAnswer):
+    """What was done on a server."""
+
+    runs: list[Annotated[Object, PastRun]]  # newest first; of `fab show` the one that is shown
+
+
+class ShowAnswer(HistoryAnswer):
+    """One run, step by step."""
+
+    journal: list[Object]  # the lines of its journal as it holds them; their events are no part of this contract
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a log; `text` shows no secret."""
+
+    service: str  # the service whose container said it
+    container: str  # the container's id
+    stream: str  # `stdout` or `stderr`
+    at: str  # when it was said, as the engine has it, with nanoseconds
+    text: str  # the line, without its end; secrets covered by •••
+
+
+class LogsAnswer(ServerAnswer):
+    """The newest lines of some logs."""
+
+    lines: list[Annotated[Object, LogLine]]  # service after service; of each the oldest first
+
+
+class FollowedLine(TypedDict):
+    """A line of a log as `--follow` prints it."""
+
+    schema: int  # the number of the contract: each line may be read alone
+
+
+FollowedObject = Annotated[Object, LogLine, FollowedLine]
