@@ -1,4 +1,4 @@
-"""What stands on the GPU server: its door, its engine, its cron, its stand-in GPU driver and the /azaion tree."""
+"""What stands on the GPU server: its sshd, its engine, its cron, its stand-in GPU driver and the /azaion tree."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SetEnv PATH=/usr/local/bin:/usr/bin:/bin
 
 
 def prepare(sandbox: Sandbox, owner: tuple[int, int]) -> None:
-    """Write everything that the server's parts read at their start, and the keys that open its door."""
+    """Write everything that the server's parts read at their start, and the keys that log in."""
     # /usr/bin/crontab is the real machine's, and acts as the group that it belongs to.
     crontab = CRONTAB.stat().st_gid
     build(sandbox.server, SERVER_USERS, {**GROUPS, "crontab": (crontab, "")})

@@ -1,4 +1,4 @@
-"""The line in front of the server's door: its delay, and the ways it can be cut."""
+"""The line in front of the server's sshd: its delay, and the ways it can be cut."""
 
 from __future__ import annotations
 

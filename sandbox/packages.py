@@ -44,7 +44,7 @@ PROGRAMS = (
         ("docker.service", "docker.socket", "containerd.service"),
     ),
     Program("docker", ("docker-cli", "docker.io"), "the engine's command line"),
-    Program("sshd", ("openssh-server",), "the server's door", ("ssh.service", "ssh.socket")),
+    Program("sshd", ("openssh-server",), "how people get in", ("ssh.service", "ssh.socket")),
     Program("docker-registry", ("docker-registry",), "where images are fetched from", ("docker-registry.service",)),
     Program(
         "rabbitmq-server", ("rabbitmq-server",), "the broker of the stream", ("rabbitmq-server.service", "epmd.socket")

@@ -60,7 +60,7 @@ class Sandbox:
 
     @property
     def ssh_port(self) -> int:
-        """The published door, through the line on which delays and faults can be set."""
+        """The published port, through the line on which delays and faults can be set."""
         return self.port_base + 22
 
     @property

@@ -46,7 +46,7 @@ def describe(status: Status) -> list[str]:
         "registry": f"docker registry on {sandbox.registry}",
         "engine": "docker engine of the server, on its own socket",
         "sshd": f"the server's sshd on 127.0.0.1:{sandbox.sshd_port}",
-        "line": f"the line to it on 127.0.0.1:{sandbox.ssh_port}: the published door",
+        "line": f"the line to it on 127.0.0.1:{sandbox.ssh_port}: the published port",
         "cron": "cron of the server, which runs its users' crontabs",
     }
     lines = [f"{'up  ' if runs else 'DOWN'}  {name:9} {where[name]}" for name, runs in status.parts.items()]

@@ -12,7 +12,7 @@ from gpu_runbook.laptop.rpc.requests import request_for
 from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.answers.look import RoundsAnswer
+    from gpu_runbook.laptop.answers.look import HealthOfServer, RoundsAnswer
     from gpu_runbook.laptop.commands.health import HealthReport
     from gpu_runbook.laptop.ssh.session import Session
 
@@ -47,7 +47,15 @@ def check(
     if back:
         return _past(context, hosts, service, back, json)
     invocation = Invocation(context, hosts, service, json, purpose="ask")
-    reports = [_report(invocation, session, json) for session in invocation.sessions()]
+    reports: list[HealthReport] = []
+
+    def ask(session: Session) -> HealthOfServer:
+        from gpu_runbook.laptop.commands import health_text
+
+        reports.append(_report(invocation, session, json))
+        return health_text.server_as_result(reports[-1])
+
+    invocation.ask_each(ask)
 
     from gpu_runbook.laptop.commands import health, health_text
 

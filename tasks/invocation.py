@@ -27,7 +27,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 class Invocation:
-    """hosts.yaml, .env and the templates as one command line sees them, and the doors to its servers."""
+    """hosts.yaml, .env and the templates as one command line sees them, and the sessions with its servers."""
 
     def __init__(
         self, context: Any, hosts: str | None, service: str | None, machine: bool, purpose: Purpose = "compare"

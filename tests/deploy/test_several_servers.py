@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.errors import CannotConnect
+from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import runs
 from tests.real import published
@@ -15,6 +16,10 @@ from tests.real import published
 pytestmark = pytest.mark.real
 
 GONE = "gpu-0"
+ODD_PYTHON = r"""#!/bin/sh
+printf '\036{"answer": {}}\n'
+cat > /dev/null
+"""
 
 
 @pytest.fixture
@@ -55,6 +60,23 @@ def test_whoever_asks_hears_every_server_that_answers(fleet: Laptop) -> None:
         told = servers(fleet, words)
         assert (told[GONE]["outcome"], told[GONE]["exit_status"]) == ("cannot-connect", 11), words
         assert "outcome" not in told["gpu-1"] and len(told["gpu-1"]) > 1, words
+
+
+def test_one_whose_health_is_no_answer_hides_no_other(fleet: Laptop) -> None:
+    odd = "/usr/local/bin/odd-python"
+    run_inside(fleet.sandbox, ["tee", odd], input=ODD_PYTHON)
+    run_inside(fleet.sandbox, ["chmod", "755", odd])
+    try:
+        fleet.hosts["hosts"][GONE] = fleet.host | {"python": odd}
+        fleet.save()
+        said = fleet.fab("health")
+        assert said.status == CannotConnect.exit_code, said.all
+        assert "the health report is not what it should be" in said.err and "gpu-1 is " in said.all, said.all
+        told = servers(fleet, ("health",))
+        assert (told[GONE]["outcome"], told[GONE]["exit_status"]) == ("defect", 17)
+        assert told["gpu-1"]["checks"] and told["gpu-1"]["level"]
+    finally:
+        run_inside(fleet.sandbox, ["rm", odd])
 
 
 def test_of_one_server_alone_its_own_error_is_said_once(fleet: Laptop) -> None:

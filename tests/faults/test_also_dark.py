@@ -156,7 +156,7 @@ def test_who_mends_a_run_is_told_that_the_line_is_dark_and_the_mending_goes_on(s
     assert shim.wait_for_point(sandbox, point, lambda: recovering.poll() is not None)
     set_line(sandbox, state="dead")
     said = told({"mend": recovering}, time.monotonic())
-    sentence = f"gpu-1: nothing was heard for 20 s while run {run} was brought to an end; that goes on by itself"
+    sentence = f"gpu-1: nothing was heard for 20 s; run {run} is brought to an end without you"
     assert said == {"mend": (16, f"{sentence}\nfab status says how it ended; then run this again")}
     set_line(sandbox, state="reset")  # whoever asked is gone for good
     set_line(sandbox)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from paramiko import SSHConfig
 
-from gpu_runbook.laptop.ssh.session import DoorOptions, Session
+from gpu_runbook.laptop.ssh.session import Session, SessionOptions
 from tests.unit.scene import Scene, deployed
 from tests.wire.sshd import Sshd
 
@@ -32,7 +32,7 @@ class Ground:
         self.folder = Path(tempfile.mkdtemp(prefix="hostile-"))
         self.scene: Scene = deployed(self.place("scene"), "r2", "r1")
         self._sshd: Sshd | None = None
-        self._door: Session | None = None
+        self._session: Session | None = None
 
     def place(self, name: str) -> Path:
         """An empty folder."""
@@ -42,17 +42,17 @@ class Ground:
         return folder
 
     def speaks(self, said: bytes) -> Session:
-        """The door to a server whose every answer is `said`."""
-        if self._door is None:
+        """The session with a server whose every answer is `said`."""
+        if self._session is None:
             # A bash that believes to be within another one spends no time on the start-up files of whoever tests.
             self._sshd = Sshd(self.place("sshd"), "SetEnv SHLVL=2")
             python = self.folder / "python"
             python.write_text(f"#!/bin/sh\nexec cat {self.folder}/said\n")
             python.chmod(0o755)
             # An ssh_config of its own: that of whoever tests plays no part.
-            self._door = Session(self._sshd.entry.but(python=str(python)), DoorOptions(ssh_config=SSHConfig()))
+            self._session = Session(self._sshd.entry.but(python=str(python)), SessionOptions(ssh_config=SSHConfig()))
         (self.folder / "said").write_bytes(said)
-        return self._door
+        return self._session
 
     def __enter__(self) -> Ground:
         return self
@@ -60,8 +60,8 @@ class Ground:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._door is not None and self._sshd is not None:
-            self._door.close()
+        if self._session is not None and self._sshd is not None:
+            self._session.close()
             self._sshd.stop()
         shutil.rmtree(self.folder)
 

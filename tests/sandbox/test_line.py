@@ -1,4 +1,4 @@
-"""The line in front of the server's door: its delay, and its faults."""
+"""The line in front of the server's sshd: its delay, and its faults."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LogLevel VERBOSE
 
 @dataclass(frozen=True)
 class Entry:
-    """What a door wants to know of a server, as hosts.yaml would say it."""
+    """What a session wants to know of a server, as hosts.yaml would say it."""
 
     name: str
     port: int | None

@@ -1,4 +1,4 @@
-"""Fabric's own flags, through a real `fab`: what they mean for the door."""
+"""Fabric's own flags, through a real `fab`: what they mean for the session."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ping(context):
 
 @pytest.fixture
 def fabfile(sshd: Sshd, tmp_path: Path) -> Path:
-    """A folder with a fabfile whose one task opens the door with the flags of the command line."""
+    """A folder with a fabfile whose one task opens a session with the flags of the command line."""
     (tmp_path / "fabfile.py").write_text(FABFILE.format(port=sshd.port, known=sshd.entry.known_hosts))
     return tmp_path
 

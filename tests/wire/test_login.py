@@ -11,11 +11,11 @@ import pytest
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
-from gpu_runbook.laptop.ssh.session import DoorOptions, Session
+from gpu_runbook.laptop.ssh.session import Session, SessionOptions
 from tests.wire.sshd import USER, Entry, Sshd, keygen, wait_until
 
 
-def refusal(entry: Entry, options: DoorOptions | None = None) -> CannotConnect:
+def refusal(entry: Entry, options: SessionOptions | None = None) -> CannotConnect:
     with Session(entry, options) as session, pytest.raises(CannotConnect) as raised:
         session.open()
     return raised.value
@@ -68,12 +68,12 @@ def test_a_file_that_is_no_key_is_named(gpu1: Entry, tmp_path: Path) -> None:
 
 def test_a_key_of_the_command_line_comes_first(gpu1: Entry, stranger: Path) -> None:
     assert gpu1.key is not None
-    with Session(gpu1.but(key=stranger), DoorOptions(keys=(gpu1.key,))) as session:
+    with Session(gpu1.but(key=stranger), SessionOptions(keys=(gpu1.key,))) as session:
         session.open()
 
 
 def test_the_next_key_is_tried_when_the_first_is_not_accepted(gpu1: Entry, stranger: Path) -> None:
-    with Session(gpu1, DoorOptions(keys=(stranger,))) as session:
+    with Session(gpu1, SessionOptions(keys=(stranger,))) as session:
         session.open()
 
 
@@ -84,12 +84,12 @@ def test_an_encrypted_key_says_how_to_give_its_passphrase(gpu1: Entry, locked: P
 
 
 def test_an_encrypted_key_opens_with_its_passphrase(gpu1: Entry, locked: Path) -> None:
-    with Session(gpu1.but(key=locked), DoorOptions(passphrase=Secret("swordfish"))) as session:
+    with Session(gpu1.but(key=locked), SessionOptions(passphrase=Secret("swordfish"))) as session:
         session.open()
 
 
 def test_a_wrong_passphrase_is_said_and_not_shown(gpu1: Entry, locked: Path) -> None:
-    error = refusal(gpu1.but(key=locked), DoorOptions(passphrase=Secret("haddock")))
+    error = refusal(gpu1.but(key=locked), SessionOptions(passphrase=Secret("haddock")))
     assert "the passphrase is wrong" in error.message
     assert "haddock" not in error.message + error.hint
 

@@ -8,14 +8,14 @@ import re
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import env_files
-from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.errors import BadInput, Defect
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Service
-from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.call import change, look
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -116,10 +116,7 @@ def disagreements(entries: Sequence[EnvFile]) -> Iterator[str]:
 
 def compared(session: Session, host: Host, entries: Sequence[EnvFile]) -> Compared:
     """One exchange that only looks. Raises what `call.ask` raises."""
-    try:
-        return _ask(session, EnvRequest(*place(host), tuple(entries)))
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    return _read(session, look(session, "env", EnvRequest(*place(host), tuple(entries))))
 
 
 def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> EnvPushAnswer:
@@ -138,12 +135,8 @@ def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, sc
         screen.say(f"{server}: {paths} would be written; nothing was changed", "green")
         return {**seen, "outcome": "dry-run", "run": ""}
     who = getpass.getuser(), socket.gethostname()
-    try:
-        done = _ask(session, EnvRequest(*place(host), tuple(entries), dict(wish.texts), *who))
-    except KeyboardInterrupt:
-        raise LostContact(f"{server}: you left before the answer; the files may be written", ASK_AGAIN) from None
-    except LostContact as error:
-        raise LostContact(f"{error.message}; the files may be written", ASK_AGAIN) from error
+    request = EnvRequest(*place(host), tuple(entries), dict(wish.texts), *who)
+    done = _read(session, change(session, "env", request, "the files may be written", ASK_AGAIN))
     screen.say(f"{server}: {paths} {'was' if len(changing) == 1 else 'were'} written", "green")
     for file in changing:
         if file.service in wish.consumers:
@@ -161,9 +154,9 @@ def _after_recovery(session: Session, inventory: Inventory, host: Host, wish: En
     return compared(session, host, wish.entries)
 
 
-def _ask(session: Session, request: EnvRequest) -> Compared:
+def _read(session: Session, answer: dict[str, Any]) -> Compared:
     try:
-        return decode(Compared, ask(session, "env", request), "env")
+        return decode(Compared, answer, "env")
     except Malformed as error:
         raise Defect(f"{session.host.name}: the answer is not what it should be ({error})", ASK_AGAIN) from error
 

@@ -30,11 +30,13 @@ def summary(report: HealthReport) -> str:
 
 def as_result(reports: Sequence[HealthReport]) -> HealthAnswer:
     """The same for scripts."""
-    servers: list[HealthOfServer] = [
-        {"server": one.server, "at": one.at, "level": one.level, "checks": [encode(check) for check in one.checks]}
-        for one in reports
-    ]
-    return {"level": worst(one.level for one in reports), "servers": servers}
+    return {"level": worst(one.level for one in reports), "servers": [server_as_result(one) for one in reports]}
+
+
+def server_as_result(report: HealthReport) -> HealthOfServer:
+    """The part of one server."""
+    checks = [encode(check) for check in report.checks]
+    return {"server": report.server, "at": report.at, "level": report.level, "checks": checks}
 
 
 def _severity(level: str) -> int:

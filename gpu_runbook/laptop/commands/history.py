@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import journal_text
-from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
-from gpu_runbook.laptop.rpc.call import ask, entry
+from gpu_runbook.laptop.errors import Defect
+from gpu_runbook.laptop.rpc.call import entry, look
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
@@ -45,10 +45,8 @@ def of_run(session: Session, place: tuple[str, str], run: str) -> tuple[PastRun,
 def _ask(
     session: Session, request: HistoryRequest, hear: Callable[[dict[str, Any]], None] | None
 ) -> tuple[PastRun, ...]:
-    try:
-        return entry(session.host.name, ask(session, "history", request, hear), "runs", tuple[PastRun, ...])
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    answer = look(session, "history", request, on_event=hear)
+    return entry(session.host.name, answer, "runs", tuple[PastRun, ...])
 
 
 def lines(server: str, pasts: Sequence[PastRun]) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,11 @@ from gpu_runbook.common import humanize
 from gpu_runbook.laptop.answers.contract import SCHEMA
 from gpu_runbook.laptop.answers.past import LogLine
 from gpu_runbook.laptop.deploy.run import SILENCE, come_back
-from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.errors import Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secret import DOTS, masked
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
-from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask
+from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask, look, only_looked
 from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Session
@@ -77,10 +77,7 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, wish: 
     if wish.follow:
         _follow(session, request, hear)
         return
-    try:
-        ask(session, "logs", request, hear, endless=True, deadline=Deadline(DAY, ANSWER))
-    except LostContact as error:
-        raise _unreached(error) from error
+    look(session, "logs", request, on_event=hear, endless=True, deadline=Deadline(DAY, ANSWER))
 
 
 def _follow(session: Session, request: LogsRequest, hear: Hearer) -> None:
@@ -101,13 +98,9 @@ def _follow(session: Session, request: LogsRequest, hear: Hearer) -> None:
         listen(session)
     except LostContact as error:
         if not hear.calls:
-            raise _unreached(error) from error
+            raise only_looked(error) from error
         come_back(session, listen, lambda: hear.calls)
         raise LostContact(lost[-1].message, "what runs there goes on; fab logs --follow takes it up again") from error
-
-
-def _unreached(error: LostContact) -> CannotConnect:
-    return CannotConnect(f"{error.message}; the server was only looked at", "run it again")
 
 
 class Hearer:

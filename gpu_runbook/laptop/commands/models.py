@@ -13,9 +13,9 @@ from gpu_runbook.laptop.commands import models_text
 from gpu_runbook.laptop.commands.models_text import named
 from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import config_file
-from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact, Refused
+from gpu_runbook.laptop.errors import BadInput, Cancelled, Refused
 from gpu_runbook.laptop.inventory.model import Host, Inventory
-from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, read
+from gpu_runbook.laptop.rpc.call import DAY, Deadline, change, look, read
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -80,10 +80,7 @@ def listed(
     """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `call.ask` raises."""
     request = ModelsRequest(*where, known.folder, known.file, dict(known.configs), verify)
     deadline = Deadline(DAY, STILL) if verify else Deadline()
-    try:
-        answer = ask(session, "models", request, lambda event: passing(_progress(event)), deadline=deadline)
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    answer = look(session, "models", request, on_event=lambda event: passing(_progress(event)), deadline=deadline)
     return read(session.host.name, Models, answer, "models")
 
 
@@ -165,11 +162,6 @@ def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> Mode
 
 def _ask(session: Session, request: ModelUseRequest) -> dict[str, Any]:
     server = session.host.name
-    try:
-        answer = ask(session, "model_use", request)
-    except KeyboardInterrupt:
-        raise LostContact(f"{server}: you left before the answer; the model may be chosen", ASK_AGAIN) from None
-    except LostContact as error:
-        raise LostContact(f"{error.message}; the model may be chosen", ASK_AGAIN) from error
+    answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN)
     told: dict[str, Any] = encode(read(server, Chosen, answer, "choice", "fab models says what is in force"))
     return told

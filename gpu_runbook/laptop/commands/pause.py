@@ -6,10 +6,10 @@ import getpass
 import socket
 from typing import TYPE_CHECKING, Any
 
-from gpu_runbook.laptop.errors import BadInput, Defect, LostContact
+from gpu_runbook.laptop.errors import BadInput, Defect
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
-from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.call import change
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import decode, encode
@@ -39,10 +39,8 @@ def pause(session: Session, host: Host, length: int, reason: str) -> tuple[Pause
     The pause in force now, and the one before. Raises what `call.ask` raises.
     """
     request = PauseRequest(*place(host), getpass.getuser(), socket.gethostname(), length, reason)
-    try:
-        answer = ask(session, "pause", request)
-    except LostContact as error:
-        raise LostContact(error.message, "fab status says whether deploys are paused") from error
+    doubt = "deploys may be paused" if length else "the pause may be ended"
+    answer = change(session, "pause", request, doubt, "fab status says whether deploys are paused")
     return _read(session.host.name, answer.get("pause")), _read(session.host.name, answer.get("before"))
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy.recovery import ended_first
-from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, LostContact
+from gpu_runbook.laptop.errors import BadInput, Cancelled
 from gpu_runbook.laptop.inventory.model import Host, Inventory
-from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, ask, entry, read
+from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, change, entry, look, read
 from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -76,27 +76,16 @@ def _listed(
 
 def _ask(session: Session, request: PruneRequest) -> tuple[list[Thing], RunState | None]:
     server = session.host.name
-    try:
-        answer = ask(session, "prune", request)
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    answer = look(session, "prune", request)
     things = list(entry(server, answer, "things", tuple[Thing, ...]))
     return things, entry(server, answer, "run", RunState) if answer.get("run") is not None else None
 
 
 def _removed(session: Session, request: PruneRequest) -> dict[str, Any]:
-    """Once asked, the server goes on, whether we hear of it or not."""
-    server = session.host.name
-    try:
-        answer = ask(session, "prune", request, deadline=Deadline(ANSWER + 2 * REMOVED * len(request.agreed or ())))
-    except KeyboardInterrupt:
-        why = f"{server}: you left while things were removed"
-    except LostContact as error:
-        why = f"{error.message} while things were removed"
-    else:
-        told: dict[str, Any] = encode(read(server, Pruned, answer, "prune", "fab show says what became of it"))
-        return told
-    raise LostContact(f"{why}; that goes on by itself", "fab show says what became of it")
+    deadline, see = Deadline(ANSWER + 2 * REMOVED * len(request.agreed or ())), "fab show says what became of it"
+    answer = change(session, "prune", request, "what was to go is removed without you", see, deadline=deadline)
+    told: dict[str, Any] = encode(read(session.host.name, Pruned, answer, "prune", see))
+    return told
 
 
 def lines(server: str, things: Sequence[Thing], count: int, dry_run: bool) -> Iterator[tuple[str, str]]:

@@ -12,11 +12,11 @@ from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import state_move
 from gpu_runbook.laptop.deploy.recovery import recovered
 from gpu_runbook.laptop.deploy.snapshot import folders, login_request
-from gpu_runbook.laptop.errors import BadInput, Defect, LostContact, NeedsPerson
+from gpu_runbook.laptop.errors import BadInput, Defect, NeedsPerson
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secrecy import REGISTRY_PASSWORD
 from gpu_runbook.laptop.inventory.model import Inventory
-from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.call import change
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -77,13 +77,9 @@ def _asked(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
     tree = tuple(folders(inventory, host))
     request = SetupRequest(*place(host), host.gpus, tree, login_request(resolved.login), dry_run)
     try:
-        found = decode(Done, ask(session, "setup", request), "setup")
+        found = decode(Done, change(session, "setup", request, "things may be set up", AGAIN), "setup")
         _see_through(found, [host.root, *(folder.path for folder in tree)])
         return found
-    except KeyboardInterrupt:
-        raise LostContact(f"{server}: you left before the answer", AGAIN) from None
-    except LostContact as error:
-        raise LostContact(error.message, AGAIN) from error
     except Malformed as error:
         raise Defect(f"{server}: the answer is not what it should be ({error})", "run it again") from error
 

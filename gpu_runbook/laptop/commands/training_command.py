@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.laptop.commands.status import named_image
-from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact, Refused
+from gpu_runbook.laptop.errors import BadInput, Defect, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
-from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc.call import look
 from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import decode
@@ -68,9 +68,7 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, servic
     )
     request = TrainingRequest(*place(resolved.host), entry)
     try:
-        return decode(NextRun, ask(session, "training_command", request), "answer")
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+        return decode(NextRun, look(session, "training_command", request), "answer")
     except Malformed as error:
         raise Defect(f"{session.host.name}: what it says of the next run is not what it should be ({error})") from error
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_runbook.laptop.errors import LostContact
 from gpu_runbook.laptop.inventory.model import Host, Inventory
-from gpu_runbook.laptop.rpc.call import Deadline, ask, entry
+from gpu_runbook.laptop.rpc.call import Deadline, change, entry
 from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -32,7 +31,7 @@ def ended_first(
 def recovered(session: Session, inventory: Inventory, host: Host, who: str, run: str) -> list[str]:
     """A sentence for each run. The server goes on with it, whether we hear of it or not. Raises LostContact."""
     request = RecoverRequest(*place(host), batch_marks(inventory), who)
-    answer = _heard(session, "recover", request, f"run {run} was brought to an end")
+    answer = _changed(session, "recover", request, f"run {run} is brought to an end without you")
     return [one_line(told, LONGEST) for told in entry(session.host.name, answer, "recovered", tuple[str, ...])]
 
 
@@ -45,17 +44,11 @@ def closed(
     where no deploy could follow, and LostContact.
     """
     request = CloseRequest(*place(host), batch_marks(inventory), who, run, reason, deploys)
-    answer, server = _heard(session, "close", request, f"run {run} was closed"), session.host.name
+    answer, server = _changed(session, "close", request, f"run {run} is closed without you"), session.host.name
     told = (entry(server, answer, "closed", str), *entry(server, answer, "notes", tuple[str, ...]))
     return [one_line(sentence, LONGEST) for sentence in told]
 
 
-def _heard(session: Session, verb: str, request: RecoverRequest, what: str) -> dict[str, Any]:
-    """The answer. The server goes on with it, whether we hear of it or not. Raises LostContact."""
-    try:
-        return ask(session, verb, request, deadline=Deadline(DONE))
-    except KeyboardInterrupt:
-        why = f"{session.host.name}: you left while {what}"
-    except LostContact as error:
-        why = f"{error.message} while {what}"
-    raise LostContact(f"{why}; that goes on by itself", "fab status says how it ended; then run this again")
+def _changed(session: Session, verb: str, request: RecoverRequest, doubt: str) -> dict[str, Any]:
+    hint = "fab status says how it ended; then run this again"
+    return change(session, verb, request, doubt, hint, deadline=Deadline(DONE))

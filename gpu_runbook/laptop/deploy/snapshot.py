@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from gpu_runbook.laptop.deploy import clocks
-from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
-from gpu_runbook.laptop.rpc.call import ask
+from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.rpc.requests import batch_marks, marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
@@ -95,11 +95,9 @@ def _common(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) 
 
 def _ask(session: Session, verb: str, request: LookRequest, asked: Mapping[str, str]) -> Snapshot:
     try:
-        found = decode(Snapshot, ask(session, verb, request), "look")
+        found = decode(Snapshot, call.look(session, verb, request), "look")
         _see_through(found, asked)
         return dataclasses.replace(found, rows=(*found.rows, *clocks.rows(found.at)))
-    except LostContact as error:  # with a look alone nothing has begun that could go on
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
     except Malformed as error:
         raise Defect(f"{session.host.name}: the look is not what it should be ({error})") from error
 

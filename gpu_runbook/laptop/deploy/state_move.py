@@ -8,10 +8,10 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gpu_runbook.laptop.errors import BadInput, LostContact, Refused
+from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Inventory
-from gpu_runbook.laptop.rpc.call import Deadline, ask, read
+from gpu_runbook.laptop.rpc.call import Deadline, change, read
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -52,7 +52,7 @@ def make_ready(
     row = due(rows)
     if row is None:
         if any(one.name == ROW and one.figures.get("there") is False for one in rows):
-            ask(session, "state_make", StateRequest(*resolved.host.place))
+            change(session, "state_make", StateRequest(*resolved.host.place), "the state's folder may be made", AGAIN)
     else:
         move(session, inventory, resolved, ROOT, bool(row.figures.get("scheduled")), screen)
 
@@ -69,14 +69,9 @@ def move(
     with contextlib.suppress(*([Refused] if scheduled is None else [])):
         install = _check_anew(server, inventory, resolved) if scheduled is not False else None
     request = StateMoveRequest(*place(host), getpass.getuser(), socket.gethostname(), what, install)
-    try:
-        with screen.working(f"{server}: moving the state"):
-            answer = ask(session, "state_move", request, silence=SILENCE, deadline=Deadline(MOVED))
-    except KeyboardInterrupt:
-        message = f"{server}: you left while the state was moved; that goes on by itself"
-        raise LostContact(message, "fab status") from None
-    except LostContact as error:
-        raise LostContact(error.message, AGAIN) from error
+    doubt, deadline = "the state is moved without you", Deadline(MOVED)
+    with screen.working(f"{server}: moving the state"):
+        answer = change(session, "state_move", request, doubt, AGAIN, silence=SILENCE, deadline=deadline)
     found = read(server, Moved, answer, "state", AGAIN)
     was = one_line(found.was, LONGEST)
     if what == FORGET:

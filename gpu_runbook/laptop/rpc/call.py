@@ -135,6 +135,34 @@ def ask(
     return ask(session, verb, request, on_event, silence, endless, deadline)
 
 
+def look(session: Session, verb: str, request: Any, **how: Any) -> dict[str, Any]:
+    """`ask` where nothing is changed: whoever loses contact has only not seen it. Raises what `ask` does."""
+    try:
+        return ask(session, verb, request, **how)
+    except LostContact as error:
+        raise only_looked(error) from error
+
+
+def only_looked(error: LostContact) -> CannotConnect:
+    """What lost contact is where nothing was changed."""
+    return CannotConnect(f"{error.message}; the server was only looked at", "run it again")
+
+
+def change(session: Session, verb: str, request: Any, doubt: str, hint: str, **how: Any) -> dict[str, Any]:
+    """`ask` where the server goes on, whether we hear of it or not. Raises what `ask` does.
+
+    Ctrl-C is contact lost, too, once the server is connected to. `doubt` says what may have become of it then, and
+    `hint` what shows that.
+    """
+    session.open()
+    try:
+        return ask(session, verb, request, **how)
+    except KeyboardInterrupt:
+        raise LostContact(f"{session.host.name}: you left before the answer; {doubt}", hint) from None
+    except LostContact as error:
+        raise LostContact(f"{error.message}; {doubt}", hint) from error
+
+
 class WithoutBz2(Defect):
     """The Python there was built without the module that unpacks the program."""
 

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook import __version__
-from gpu_runbook.laptop.errors import CannotConnect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.rpc import bundle
-from gpu_runbook.laptop.rpc.call import Deadline, ask, entry, read
+from gpu_runbook.laptop.rpc.call import Deadline, change, entry, look, read
 from gpu_runbook.laptop.schedule import settings as making
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import Check
@@ -81,7 +80,7 @@ def program() -> tuple[str, str]:
 
 def install(session: Session, settings: Settings) -> Installation:
     """Leave the check there; what was written, and whether cron runs. Raises what `call.ask` raises."""
-    answer = _changing(session, "schedule.install", installation(settings))
+    answer = _changed(session, "schedule.install", installation(settings), "the check may be there")
     return read(session.host.name, Installation, answer, "schedule", SEE)
 
 
@@ -92,14 +91,14 @@ def installation(settings: Settings) -> InstallRequest:
 
 def remove(session: Session, place: tuple[str, str]) -> Removed:
     """Take it away; what was removed. Raises what `call.ask` raises."""
-    answer = _changing(session, "schedule.remove", StateRequest(*place))
+    answer = _changed(session, "schedule.remove", StateRequest(*place), "the check may be gone")
     return read(session.host.name, Removed, answer, "schedule", SEE)
 
 
 def show(session: Session, inventory: Inventory, resolved: Resolved) -> ShownCheck:
     """What `server.verbs.schedule.show` answers, its row compared with our settings."""
     key = making.comparison(inventory, resolved)
-    answer = _only_asked(session, "schedule.show", ScheduleShowRequest(*resolved.host.place, key))
+    answer = look(session, "schedule.show", ScheduleShowRequest(*resolved.host.place, key))
     found = read(session.host.name, Shown, answer, "schedule")
     ours = found.installed is not None and found.installed.program == program()[1]
     row = making.compared(found.row, inventory, resolved, key)
@@ -109,10 +108,8 @@ def show(session: Session, inventory: Inventory, resolved: Resolved) -> ShownChe
 def trial(session: Session, settings: Settings) -> tuple[Check, ...]:
     """Send a test alert through every channel; a row for each. Raises what `call.ask` raises."""
     request = TestAlertRequest(settings, getpass.getuser())
-    try:
-        answer = ask(session, "schedule.test", request, silence=SILENCE)
-    except LostContact as error:
-        raise LostContact(f"{error.message}; whether the alerts were sent is not known", "run it again") from error
+    doubt = "whether the alerts were sent is not known"
+    answer = change(session, "schedule.test", request, doubt, "run it again", silence=SILENCE)
     return entry(session.host.name, answer, "rows", tuple[Check, ...])
 
 
@@ -123,10 +120,7 @@ def seen(session: Session, place: tuple[str, str], seconds: int, runs: int = 0) 
     def hear(event: dict[str, Any]) -> None:
         rounds.extend(entry(server, event, "rounds", tuple[Round, ...]))
 
-    try:
-        answer = ask(session, "schedule.history", ScheduleHistoryRequest(*place, seconds, runs), hear)
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+    answer = look(session, "schedule.history", ScheduleHistoryRequest(*place, seconds, runs), on_event=hear)
     every, damaged = entry(server, answer, "every", Count), entry(server, answer, "damaged", Count)
     pasts = entry(server, answer, "runs", tuple[PastRun, ...])
     return SeenRounds(entry(server, answer, "at", Time), every, damaged, tuple(rounds), pasts)
@@ -170,15 +164,5 @@ def trial_as_result(server: str, rows: Iterable[Check]) -> TrialAnswer:
     return {"server": server, "rows": [encode(row) for row in rows]}
 
 
-def _changing(session: Session, verb: str, request: StateRequest | InstallRequest) -> dict[str, Any]:
-    try:
-        return ask(session, verb, request, silence=SILENCE, deadline=Deadline(MOVED))
-    except LostContact as error:
-        raise LostContact(error.message, SEE) from error
-
-
-def _only_asked(session: Session, verb: str, request: StateRequest) -> dict[str, Any]:
-    try:
-        return ask(session, verb, request)
-    except LostContact as error:
-        raise CannotConnect(f"{error.message}; the server was only looked at", "run it again") from error
+def _changed(session: Session, verb: str, request: StateRequest | InstallRequest, doubt: str) -> dict[str, Any]:
+    return change(session, verb, request, doubt, SEE, silence=SILENCE, deadline=Deadline(MOVED))

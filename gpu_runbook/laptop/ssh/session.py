@@ -53,7 +53,7 @@ class Endpoint(Protocol):
 
 
 @dataclass(frozen=True)
-class DoorOptions:
+class SessionOptions:
     """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` None: the usual files.
 
     `hidden` are spellings of secrets, to be covered in what a login shell or a failing program says.
@@ -75,12 +75,12 @@ class Facts:
     channels: int = 0
 
 
-def options_from_context(context: Any) -> DoorOptions:
+def options_from_context(context: Any) -> SessionOptions:
     """Fabric's flags -i, -t, -S, --prompt-for-passphrase and --prompt-for-login-password, out of a task's context."""
     given = context.config.connect_kwargs
     named = given.get("key_filename", ())
     password, passphrase = given.get("password"), given.get("passphrase")
-    return DoorOptions(
+    return SessionOptions(
         keys=tuple(map(Path, (named,) if isinstance(named, str) else named)),
         passphrase=Secret(passphrase) if passphrase else None,
         password=Secret(password) if password else None,
@@ -100,12 +100,12 @@ class Session:
     A session that was told to `begin` is opened in the background, while whoever wants to call makes ready.
     """
 
-    def __init__(self, host: Endpoint, options: DoorOptions | None = None) -> None:
+    def __init__(self, host: Endpoint, options: SessionOptions | None = None) -> None:
         self.host = host
         self.facts = Facts()
         self.notices: dict[str, None] = {}  # what the server said for a person to know, each once
         self.without_bz2 = False  # whether the Python there is known to lack it
-        self._options = options = options or DoorOptions()
+        self._options = options = options or SessionOptions()
         self.hidden = options.hidden
         ssh_config = options.ssh_config or Config().base_ssh_config
         keys = options.keys + ((host.key,) if host.key else ())

@@ -150,7 +150,7 @@ class Saying(Engine):
 
 
 class Somewhere:
-    """As much of a door as a sentence needs."""
+    """As much of a session as a sentence needs."""
 
     hidden = ()
     user = "deploy"

@@ -60,7 +60,7 @@ NAME = "gpu-1"
 CHANGED = """{place} of `fab {command} --json` is {now}, and was promised as {was}.
 A script that reads it would break: put the field back as it was, beside the new one. If it has to go, raise SCHEMA in
 gpu_runbook/laptop/answers/contract.py, say so in CHANGELOG.md, and run `python -m tests.answers`."""
-DOOR: Any = SimpleNamespace(host=SimpleNamespace(name=NAME))
+SESSION: Any = SimpleNamespace(host=SimpleNamespace(name=NAME))
 CHECKS = tuple(made_up.CHECKS)
 LINE = LogLine(QUEUE, ONE, "stdout", made_up.AT, "größer\u2028")
 
@@ -144,7 +144,7 @@ def carries_out(ground: Scene, seen: Snapshot, dry_run: bool = False) -> Any:
     """A deploy or a rollback behind its gates, without a server."""
     job = workflow.Job(ground.inventory, ground.resolved, ground.services, scene.order(), dry_run)
     plan = deploy_plan(job.inventory, job.resolved, job.services, seen, job.order)
-    return workflow._execute(DOOR, job, plan, seen, Screen(out=io.StringIO()), CHECKS)
+    return workflow._execute(SESSION, job, plan, seen, Screen(out=io.StringIO()), CHECKS)
 
 
 def shows_logs(follow: bool) -> Any:

@@ -28,12 +28,12 @@ from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from tests.hostile.damage import documents
 
-DOOR = Session(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
+SESSION = Session(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
 RUN = "20260420-101112-abcd"
 
 
 def concluded(**end: Any) -> Succeeded:
-    return conclude(DOOR, {"run": RUN, "end": {"event": "end", "sentence": "so it was", **end}})
+    return conclude(SESSION, {"run": RUN, "end": {"event": "end", "sentence": "so it was", **end}})
 
 
 def test_a_run_that_went_well_is_a_result() -> None:
@@ -56,12 +56,12 @@ def test_a_run_that_did_not_is_the_error_it_stands_for(outcome: str, error: type
 
 def test_a_run_without_an_end_was_cut_off() -> None:
     with pytest.raises(NeedsPerson, match=f"run {RUN} was cut off"):
-        conclude(DOOR, {"run": RUN, "end": None})
+        conclude(SESSION, {"run": RUN, "end": None})
 
 
 def test_a_run_that_could_not_be_brought_to_its_end_says_why() -> None:
     with pytest.raises(NeedsPerson, match=rf"gpu-1: run {RUN} was cut off: docker. is away$"):
-        conclude(DOOR, {"run": RUN, "end": None, "why": "docker\x1b is away"})
+        conclude(SESSION, {"run": RUN, "end": None, "why": "docker\x1b is away"})
     told = {"event": "unfinished", "why": "docker is away"}
     assert journal_text.sentence(told) == "not brought to its end yet: docker is away"
     assert journal_text.sentence({**told, "tries": 2}) == "not brought to its end yet, tried 2 times: docker is away"

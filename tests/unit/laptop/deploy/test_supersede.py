@@ -19,7 +19,7 @@ from tests.unit import scene
 
 RUN = "20260420-101112-abcd"
 CUT_OFF = RunState(RUN, "cut-off", "deploy", "ann", "2026-04-20T10:11:12.123Z", "swap")
-DOOR: Any = SimpleNamespace(host=SimpleNamespace(name="gpu-1"))
+SESSION: Any = SimpleNamespace(host=SimpleNamespace(name="gpu-1"))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def look(
     looks = iter([seen.look, dataclasses.replace(seen.look, run=dataclasses.replace(CUT_OFF, state="ended"))])
     monkeypatch.setattr(snapshot, "look", lambda *given: next(looks))
     job = workflow.Job(seen.inventory, seen.resolved, seen.services, scene.order(supersede=run), dry_run)
-    return workflow.looked(DOOR, job, Screen(), {})
+    return workflow.looked(SESSION, job, Screen(), {})
 
 
 def test_it_is_closed_where_nothing_holds_the_deploy_back(
