@@ -111,7 +111,7 @@ exit status 1, 2 or 3, is no failure but an answer.
   error in the place of its answer; of any other it is the answer. A command that asks goes on to the next server, and
   with several servers `error` then counts those that gave no answer. A command that changes something ends at the first
   failure. `servers` is empty where nothing was contacted, as after bad input, at a defect of the tool itself, and of
-  `fab health` and `fab training.command`.
+  `fab training.command`.
 
 | field | type | what it means |
 |---|---|---|

@@ -56,7 +56,7 @@ def _document(section: Section, answer: Any, failed: bool) -> Iterator[str]:
         return
     rest = {name: value for name, value in answer.items() if name != "schema"}
     if failed:
-        kinds = (*alternatives(section.kind), FAILED_SETUP if "setup" in section.commands else FAILED)
+        kinds = (*alternatives(_of_a_server(section)), FAILED_SETUP if "setup" in section.commands else FAILED)
         own = _fields(SETUP_ERROR) if "setup" in section.commands else _fields(FailedRun)
         yield from _keys({"servers", "error"}, rest, "the document")
         yield from _object(own, rest.get("error", {}), "error")
@@ -69,6 +69,15 @@ def _document(section: Section, answer: Any, failed: bool) -> Iterator[str]:
         yield from _keys({"servers"}, rest, "the document")
         for at, one in enumerate(rest.get("servers", ())):
             yield from _one_of(alternatives(section.kind), one, f"servers[{at}]")
+
+
+def _of_a_server(section: Section) -> Any:
+    """What stands in `servers`."""
+    if not section.whole or len(alternatives(section.kind)) > 1:
+        return section.kind
+    listed = _fields(section.kind).get("servers")
+    element = inner(listed.kind) if listed else None
+    return element[1] if element else section.kind
 
 
 def _keys(wanted: set[str], found: dict[str, Any], at: str) -> Iterator[str]:

@@ -15,7 +15,8 @@ from tests.real import STATE, fire
 COMMAND, ROUND = "command", "round"
 HELPERS = (COMMAND, ROUND)
 FOLDER = f"{STATE}/health"
-JUDGED = (0, 1, 2)  # exit statuses of a round that has looked; 3 is also that of one that failed by itself
+JUDGED = (0, 1, 2)  # exit statuses of a round that has looked
+UNKNOWN = 3  # that of one that could not see everything, and of one that failed by itself
 
 # Cron starts nothing on 30 February: all rounds are a case's own, also after a reboot. They run behind the shim of
 # python3, and what they print can be read. Three restarts within the hour are the most, and cases follow each other.
@@ -41,7 +42,9 @@ def make_round(sandbox: Sandbox) -> CompletedProcess[str]:
 
 def not_judged(ended: CompletedProcess[str]) -> list[str]:
     """What is wrong with a round that has ended: a sentence, or none."""
-    if ended.returncode in JUDGED and "Traceback" not in ended.stdout + ended.stderr:
+    rows = [line for line in ended.stdout.splitlines() if line.startswith("unknown ")]  # one that failed has none
+    looked = ended.returncode in JUDGED or (ended.returncode == UNKNOWN and rows)
+    if looked and "Traceback" not in ended.stdout + ended.stderr:
         return []
     return [f"a round ended with {ended.returncode}: {ended.stdout.strip()} {ended.stderr.strip()}"]
 

@@ -99,6 +99,7 @@ def made(laptop: Laptop, folder: Path) -> Iterator[Scene]:
         yield scene
     finally:
         shim.remove(laptop.sandbox)
+        run_inside(laptop.sandbox, ["rm", "-rf", KEPT])  # it holds secrets, for which other tests search
 
 
 def prepare(scene: Scene, ground: str = "") -> None:
