@@ -67,7 +67,10 @@ def test_one_whose_health_is_no_answer_hides_no_other(fleet: Laptop) -> None:
     run_inside(fleet.sandbox, ["tee", odd], input=ODD_PYTHON)
     run_inside(fleet.sandbox, ["chmod", "755", odd])
     try:
-        fleet.hosts["hosts"][GONE] = fleet.host | {"python": odd}
+        known = fleet.folder / "known_hosts"
+        known.write_text(fleet.sandbox.known_hosts.read_text().replace("127.0.0.1", "localhost"))
+        other = {"address": "localhost", "known_hosts": str(known), "python": odd}
+        fleet.hosts["hosts"][GONE] = fleet.host | other
         fleet.save()
         said = fleet.fab("health")
         assert said.status == CannotConnect.exit_code, said.all
