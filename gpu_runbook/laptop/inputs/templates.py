@@ -65,12 +65,14 @@ def rendered(inventory: Inventory, services: Sequence[Service], servers: Sequenc
 
 
 def _read(inventory: Inventory, service: Service, config: Config) -> Template:
-    """Raises BadInput for a template that lies elsewhere, by the line of hosts.yaml."""
+    """Raises BadInput for a template that is not there, or lies elsewhere, by the line of hosts.yaml."""
     folder, found = (Path(os.path.realpath(path)) for path in (inventory.path.parent, config.template))
     sentence = ""
     if not found.is_relative_to(folder):
         sentence = f"leads to {printable(str(found), 200)}; a template lies below the folder of hosts.yaml"
-    elif found.exists() and not found.is_file():
+    elif not found.exists():
+        sentence = f"{printable(str(config.template), 200)} does not exist"
+    elif not found.is_file():
         sentence = "is no file"
     if sentence:
         raise BadInput(complaint(inventory.path, ("services", service.name, "config", "template"), sentence))

@@ -1,9 +1,12 @@
-"""How a server is checked while nobody looks: what the laptop leaves there, as frozen values that travel as JSON."""
+"""The files of the scheduled check: where each lies, and the lock that keeps its rounds apart."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state.store import Store
 
 PROGRAM, SETTINGS, STATE, HISTORY, LOCK = "check.pyz", "settings.json", "state.json", "history.jsonl", "lock"
@@ -16,3 +19,32 @@ KEPT = (  # of the environment of the login that installs
 def place(store: Store, file: str) -> str:
     """Where a file of the scheduled check lies."""
     return os.path.join(store.folder, "health", file)
+
+
+def keep_rounds_away(store: Store, patience: float) -> None:
+    """No round begins for as long as this process lives; one that is under way comes to its end first.
+
+    It would write its state anew. Raises Refusal when it has not ended after `patience` seconds.
+    """
+    try:
+        handle = _opened(place(store, LOCK))
+    except FileNotFoundError:
+        return
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Refusal("a round of the check does not come to its end", "see ps on the server") from None
+            time.sleep(0.1)
+
+
+def _opened(path: str) -> int:
+    """The lock, also on a read-only disk; a link or a pipe in its place is somebody else's."""
+    safely = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_RDWR | safely)
+    except OSError:
+        return os.open(path, os.O_RDONLY | safely)

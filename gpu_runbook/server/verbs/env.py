@@ -8,7 +8,6 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, List, Tuple
 
-from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Compared, Difference, EnvFile
 from gpu_runbook.protocol.errors import Refusal
@@ -18,10 +17,9 @@ from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state import new_run, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
 from gpu_runbook.server.system.ownership import ids, may_give, shared
@@ -47,28 +45,17 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 
 def _live(asked: EnvRequest, store: Store, say: Say) -> None:
-    run = new_id(store)
-    holder: Dict[str, Any] = {
-        "run": run,
-        "action": "env",
-        "who": asked.who,
-        "laptop": asked.laptop,
-        "since": now(),
-    }
-    lock.acquire(store, {**holder, "pid": os.getpid()})
-    last = journals.last(store)
-    if last and last.state == "cut-off":
-        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
+    run = new_run.locked(store, "env", asked.who, asked.laptop)
     before = [(entry, env_file.compared(entry)) for entry in asked.files]
-    told = Compared(tuple(found for _, found in before), last)
+    told = Compared(tuple(found for _, found in before), run.last)
     changed = [(entry, found) for entry, found in before if not found.fine]
     if not changed:
         say(encode(told))
         return
     staged = _stage(changed, asked.texts)
     try:
-        journal = Journal(store.journal(run))
-        journal.begin(**holder, files=[encode(found) for _, found in changed])
+        journal = Journal(store.journal(run.id))
+        journal.begin(**run.line, files=[encode(found) for _, found in changed])
     except Refusal:
         _give_up(staged)
         raise
@@ -89,7 +76,7 @@ def _live(asked: EnvRequest, store: Store, say: Say) -> None:
         journal.write("end", outcome="needs-person", sentence=said)
         raise Refusal(said, "fab env.diff says which; then run it again", "person") from error
     journal.write("end", outcome="done", sentence="; ".join(_sentence(found) for _, found in changed))
-    say(encode(dataclasses.replace(told, written=run)))
+    say(encode(dataclasses.replace(told, written=run.id)))
 
 
 def _stage(changed: List[Tuple[EnvFile, Difference]], texts: Dict[str, str]) -> List[str]:

@@ -23,11 +23,9 @@ from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import model_files
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.rpc.detach import Say, detached
-from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state import lock, record
+from gpu_runbook.server.state import new_run, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
 
@@ -65,21 +63,16 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 
 def _live(asked: ModelUseRequest, store: Store, say: Say) -> None:
-    run = new_id(store)
-    holder = {"run": run, "action": "model", "since": now(), "who": asked.who, "laptop": asked.laptop}
-    lock.acquire(store, {**holder, "pid": os.getpid()})
-    last = journals.last(store)
-    if last and last.state == "cut-off":
-        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was changed", "run it again")
-    change = _change(store, asked, run)
+    run = new_run.locked(store, "model", asked.who, asked.laptop)
+    change = _change(store, asked, run.id)
     if not change.needed:
         say(change.told())
         return
-    journal = Journal(store.journal(run))
+    journal = Journal(store.journal(run.id))
     configs = {service: encode(config) for service, config in change.configs.items()}
-    journal.begin(**holder, configs=configs, model=change.path)
-    _execute(store, journal, run, change)
-    say(change.told(run))
+    journal.begin(**run.line, configs=configs, model=change.path)
+    _execute(store, journal, run.id, change)
+    say(change.told(run.id))
 
 
 def _execute(store: Store, journal: Journal, run: str, change: ModelChange) -> None:

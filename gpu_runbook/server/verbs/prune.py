@@ -14,7 +14,6 @@ import shutil
 from functools import partial
 from typing import Any, Callable, Dict, List, Set, Tuple
 
-from gpu_runbook.common.clock import now
 from gpu_runbook.common.humanize import several, size
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import REMOVED
@@ -30,8 +29,7 @@ from gpu_runbook.server.docker.ours import recorded
 from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state import lock, record
-from gpu_runbook.server.state.new_run import new_id
+from gpu_runbook.server.state import new_run, record
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.state.unwritten import Unkept, begun
 from gpu_runbook.server.system import files
@@ -60,24 +58,14 @@ def _find(asked: PruneRequest, store: Store, engine: Engine) -> List[Thing]:
 
 
 def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
-    run = new_id(store)
-    holder: Dict[str, Any] = {
-        "run": run,
-        "action": "prune",
-        "who": asked.who,
-        "laptop": asked.laptop,
-        "since": now(),
-    }
-    held = lock.acquire(store, {**holder, "pid": os.getpid()})
-    last = journals.last(store)
-    if last and last.state == "cut-off":
-        raise Refusal(f"run {last.id} was cut off and has to be finished first; nothing was removed", "run it again")
+    new = new_run.locked(store, "prune", asked.who, asked.laptop, undone="removed")
+    run = new.id
     agreed = {*(asked.agreed or ())}
     things = [thing for thing in _find(asked, store, engine) if (thing.kind, thing.id) in agreed]
     if not things:  # somebody was faster
         say(encode(Pruned()))
         return
-    begin = {**holder, "things": [encode(thing) for thing in things]}
+    begin = {**new.line, "things": [encode(thing) for thing in things]}
     releases = {thing.id for thing in things if thing.kind == RELEASE}
     bound = _bound(store, releases, things)
     journal, why = begun(store.journal(run), **begin), _forget(store, releases)
@@ -86,7 +74,7 @@ def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
             os.unlink(store.spare)
         why = _forget(store, releases)
         journal = begun(store.journal(run), **begin) if isinstance(journal, Unkept) else journal
-    docker = Docker(engine, journal, held, asked.batches)
+    docker = Docker(engine, journal, new.lock, asked.batches)
     done = _remove_all(store, docker, [thing for thing in things if not (why and thing in bound)])
     if why:
         why = _forget(store, releases)  # there may be room now

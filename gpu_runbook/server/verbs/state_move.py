@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import shlex
@@ -37,7 +36,7 @@ from gpu_runbook.server.state import jsonfile, lock, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
-from gpu_runbook.server.state.schedule_files import LOCK, PROGRAM, SETTINGS, place
+from gpu_runbook.server.state.schedule_files import PROGRAM, SETTINGS, keep_rounds_away, place
 from gpu_runbook.server.state.store import Store, identity, in_root, is_old, machine
 from gpu_runbook.server.state.store import place as folder_for
 from gpu_runbook.server.system import crontab, files
@@ -109,7 +108,7 @@ def _live(old: Store, new: Store, asked: StateMoveRequest, say: Say) -> None:
     _readable(old, new)
     lock.acquire(old, holder)
     _at_rest(old)
-    before = _crontab()
+    before = crontab.read(needed=False)
     block = crontab.found(before, old.root) or ""
     if (block or os.path.lexists(place(old, PROGRAM))) and not asked.install:
         hint = "fab schedule.remove takes it away; fab schedule.install leaves it in the new place"
@@ -154,16 +153,6 @@ def _at_rest(old: Store) -> None:
             raise Refusal(f"run {run} has not ended ({found.state}); nothing was moved", "fab status says more")
 
 
-def _crontab() -> str:
-    """Without cron there is no block of ours either."""
-    try:
-        return crontab.read()
-    except Refusal as refusal:
-        if "not installed" in refusal.message:
-            return ""
-        raise
-
-
 def _make_way(old: Store, new: Store) -> None:
     """The new place is empty: what a cut has left there, and a folder in which nothing was done yet, go."""
     if not os.access(old.root, os.W_OK | os.X_OK) and old.is_in_root:
@@ -189,7 +178,7 @@ def _prepare(
     lock.acquire(new, begin)
     if before:
         crontab.write(crontab.with_block(before, old.root, ""))
-    _await_round(old)
+    keep_rounds_away(old, PATIENCE)
     left = copied(old.folder, new.folder)
     _, damage = record.load(new)
     if len(damage) > len(record.load(old)[1]):
@@ -208,23 +197,6 @@ def _prepare(
         files.sync_folder(folder)
     files.write(new.arriving, identity(old.folder))
     return journal, left, installed
-
-
-def _await_round(old: Store) -> None:
-    """Keep rounds of the old check away, until this process ends; one that is at work comes to its end first."""
-    try:
-        handle = os.open(place(old, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise Refusal("a round of the check does not come to its end", "see ps on the server") from None
-            time.sleep(0.1)
 
 
 def _commit(old: Store, new: Store, run: str) -> None:

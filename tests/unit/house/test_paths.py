@@ -150,7 +150,7 @@ PLACES = (
         system.crontab.write schedule.history.append schedule.history.read schedule.history._trim
         schedule.history._write_anew schedule.installation.forget schedule.installation.lay_down
         schedule.installation._write_program schedule.main._sweep schedule.main._alone
-        verbs.schedule.remove.answer verbs.schedule.remove._await_round verbs.schedule.show.answer
+        verbs.schedule.remove.answer state.schedule_files._opened verbs.schedule.show.answer
         schedule.state.save schedule.state._read schedule.state._overwrite schedule.state._clear
         schedule.state.unwritable verbs.schedule.remove._remove_files system.files.write run.stage.stage
         run.stage._config_text run.stage._stage_config run.stage._keep_present run.unstage.unstage_all
@@ -167,7 +167,7 @@ PLACES = (
         "`.deploy` below the root, where version 0.1.0 kept the state, until it has moved",
         "a container with a read-write mount of the root; the login user",
         "by name, no link followed; moved from one descriptor to the next",
-        """verbs.state_move._live verbs.state_move._readable verbs.state_move._await_round migration.copy.copied
+        """verbs.state_move._live verbs.state_move._readable state.schedule_files._opened migration.copy.copied
         migration.copy._copied migration.copy._copy_file migration.copy._opened verbs.state_move._commit
         migration.finish.leave_word migration.finish.finish state.store._are_folders state.store.is_old
         state.store._is_whole state.store.identity""",

@@ -39,10 +39,9 @@ from gpu_runbook.server.schedule.notify.policy import STILL
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, State
 from gpu_runbook.server.state import journal, jsonfile, lock, new_run, pause
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.schedule_files import HISTORY, LOCK, SETTINGS, STATE, place
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 from gpu_runbook.server.verbs import history as pasts
 from gpu_runbook.server.verbs import pause as pausing
@@ -84,13 +83,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(pausing, "datetime", SimpleNamespace(now=lambda zone: datetime.fromtimestamp(clock.now, zone)))
     monkeypatch.setattr(lock, "up", lambda: clock.up)
     return clock
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def ran(store: Store) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from typing import Any, Callable, Dict, List
 
 from gpu_runbook.protocol.codec import decode, encode
@@ -13,7 +11,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.requests import StateRequest
 from gpu_runbook.protocol.schedule import Removed
 from gpu_runbook.server.schedule.state import SPARE
-from gpu_runbook.server.state.schedule_files import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, place
+from gpu_runbook.server.state.schedule_files import HISTORY, LOCK, PROGRAM, SETTINGS, STATE, keep_rounds_away, place
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import crontab, files
 
@@ -29,13 +27,13 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store = find_store(asked.root, asked.state, emit)
     store.check_owner()
     removed = []
-    before = _crontab()
+    before = crontab.read(needed=False)
     after = crontab.with_block(before, store.root, "")
     if after != before:
         crontab.write(after)
         removed.append("crontab")
     if os.path.isdir(os.path.dirname(place(store, LOCK))):
-        _await_round(store)
+        keep_rounds_away(store, PATIENCE)
         removed += _remove_files(store, bool(removed))
     history = place(store, HISTORY)
     if not os.path.exists(history):
@@ -55,33 +53,3 @@ def _remove_files(store: Store, was_installed: bool) -> List[str]:
             raise
         said = f"cron starts no check any more, but {refusal.message}"
         raise Refusal(said, "run it again once the disk takes changes", "person") from refusal
-
-
-def _crontab() -> str:
-    """Without cron there is no block of ours either."""
-    try:
-        return crontab.read()
-    except Refusal as refusal:
-        if "not installed" in refusal.message:
-            return ""
-        raise
-
-
-def _await_round(store: Store) -> None:
-    """A round that is under way would write its state anew. Raises Refusal when it does not come to its end."""
-    try:
-        handle = os.open(place(store, LOCK), os.O_RDONLY | os.O_CLOEXEC)  # to be locked, also on a read-only disk
-    except FileNotFoundError:
-        return
-    until = time.monotonic() + PATIENCE
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Refusal("a round of the check does not come to its end", "see ps on the server") from None
-                time.sleep(0.1)
-    finally:
-        os.close(handle)

@@ -159,7 +159,8 @@ def test_a_missing_env_and_a_missing_template_are_named_together(tmp_path: Path)
     inventory = project(tmp_path)
     (tmp_path / "queue.j2").unlink()
     said = " ".join(complaints(inventory))
-    assert "other.env does not exist" in said and "queue.j2 does not exist" in said
+    assert "other.env does not exist" in said
+    assert f"services.queue.config.template: {tmp_path}/queue.j2 does not exist" in said
 
 
 def test_a_password_copied_to_where_docker_shows_it_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,8 +21,7 @@ from gpu_runbook.server.run import preconditions, rollout
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.repair import DEAD, STUCK
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart as operate
 
 QUEUE, ID = "annotation-queue", "c" * 64
@@ -68,13 +66,6 @@ def test_what_cannot_be_seen_holds_nothing_back(monkeypatch: pytest.MonkeyPatch)
     assert trouble(Away("unix:///x")) == ""
     monkeypatch.setattr(os, "statvfs", lambda path: os.lstat("/nowhere"))
     assert trouble(Docker("unix:///x")) == ""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def step(change: str, running: bool = True) -> ConsumerStep:

@@ -28,7 +28,6 @@ from gpu_runbook.server.run.swap import ConfigSwap, Swap, back, forward
 from gpu_runbook.server.run.unfinished import unobeyed
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
 from tests.unit.world import IMAGE, MADE, NEW, NOT_ENDED, OLD, RUN, World, placed
@@ -37,13 +36,6 @@ LATER = "20260420-101113-abcd"
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
 HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
 STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 @pytest.fixture

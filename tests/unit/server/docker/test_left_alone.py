@@ -27,7 +27,6 @@ from gpu_runbook.server.run.swap import Swap, back, forward
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.lock import acquire
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 
 RUN = "20260420-101112-abcd"
@@ -104,13 +103,6 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
 
     monkeypatch.setattr(gpu_runbook.server.docker.commands, "run", note)
     yield commands
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def docker(store: Store, engine: Engine, marks: tuple[BatchMarks, ...] = MARKS) -> Docker:

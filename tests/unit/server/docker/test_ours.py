@@ -14,7 +14,6 @@ from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs, Named, Ours, is_made, journalled, judge, recorded
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
@@ -104,13 +103,6 @@ def test_the_record_names_containers_with_the_release_in_force_first() -> None:
         MINE: [Named("queue", R1), Named("queue", ADOPTED, adopted=True)],
         OTHER: [Named("queue", R2), Named("queue", R0)],
     }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def told(store: Store, run: str, event: str, container: Any, service: str = "queue") -> None:

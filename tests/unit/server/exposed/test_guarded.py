@@ -32,7 +32,6 @@ from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay, stage, swap
 from gpu_runbook.server.run.swap import ConfigSwap
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import env, model_use, setup
 from tests.unit.tricks import CANARY, TRICKS, changed_at_any_moment, exchanged, reached, within
@@ -53,13 +52,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def canary(root: Path) -> Path:
     return root.parent / "home" / "canary"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path), str(tmp_path / "state"))
-    make(store)
-    return store
 
 
 @pytest.fixture(autouse=True)

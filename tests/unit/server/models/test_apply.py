@@ -22,8 +22,7 @@ from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.models.apply import chosen, point, with_chosen
 from gpu_runbook.server.state import record
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 
 PROJECT = Path(__file__).parents[4]
 NEW = "/azaion/models/2026-04-20/best.pt"
@@ -196,13 +195,6 @@ def test_of_any_text_at_all_only_that_value_changes_or_nothing_does(text: str) -
 
 
 R1, R2, OLD = "20260420-101112-0001", "20260420-101112-0002", "0123456789abcdef"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def config(store: Store) -> ConfigFile:

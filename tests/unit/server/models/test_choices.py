@@ -36,8 +36,7 @@ from gpu_runbook.server.models import choices
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import model_use, models
 from tests.unit.server.models.test_model_files import WHOLE as BYTES
 from tests.unit.server.models.test_model_files import model
@@ -90,13 +89,6 @@ def test_the_first_choice_remembers_what_the_config_said_before() -> None:
     assert len(chosen("a", before=path("a")).choices) == 1
     assert len(chosen(*(f"d-{at}" for at in range(50))).choices) == choices.MOST
     assert choices.previous(Choices()) is None
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def test_choices_are_read_back_and_a_damaged_file_is_named(store: Store) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from gpu_runbook.server.run.verdict import Verdict
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
 from tests.unit.world import IMAGE, NEW, OLD, RUN, World, placed
@@ -113,9 +111,7 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    store = Store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
+def server(store: Store, monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server(store, placed(monkeypatch), monkeypatch)
     monkeypatch.setattr(watch, "watch", lambda docker, entries: found.verdicts)
     monkeypatch.setattr(watch, "tail", lambda *_: ["its last line"])

@@ -16,8 +16,7 @@ from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 from gpu_runbook.server.run.late_proof import proven
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 
 RUN, BEFORE = "20260420-101112-abcd", "20260419-101112-abcd"
 IMAGE, ID, OLD = f"sha256:{'0' * 64}", "b" * 64, "a" * 64
@@ -31,13 +30,6 @@ def releases(at: int | None, follows: bool) -> Record:
     new = Release(RUN, "2026-04-20T10:11:12.000Z", "ann", "unproven", {"queue": placed(ID, at)})
     old = Release(BEFORE, "2026-04-19T10:11:12.000Z", "ann", "proven", {"queue": placed(OLD, 0)})
     return Record(RUN, (new, old) if follows else (new,))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def found(

@@ -20,20 +20,12 @@ from gpu_runbook.server.run import recovery
 from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 
 RUN = "20260420-101112-abcd"
 OTHER = f"{RUN}-0f0f"
 A, B, C = (f"20260419-101112-000{digit}" for digit in "abc")
 PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state import stopped as stops
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, occupant, order
 
 STOP = IntendedStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
@@ -27,13 +26,6 @@ STOP = IntendedStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     return deployed(tmp_path, "r2", "r1")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def planned(scene: Scene, change: str = "restart", reason: str = "") -> Plan:

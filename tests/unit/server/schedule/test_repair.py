@@ -21,7 +21,6 @@ from gpu_runbook.server.schedule import repair, restart_policy
 from gpu_runbook.server.schedule.attempts import Attempts
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
@@ -31,9 +30,8 @@ ASKED = Request(DiskLimits((), 80.0, 95.0), Expected(0), consumers=(CheckedConsu
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
+def store(store: Store) -> Store:
+    """With one release, of which the old consumer is."""
     placed = Placed("consumer", "1", "0" * 64, container=OLD, spec=Spec("0" * 64), restart="always")
     record.save(store, Record(RUN, (Release(RUN, AT, "ann", "proven", {"queue": placed}),)))
     return store

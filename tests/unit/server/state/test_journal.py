@@ -16,19 +16,11 @@ from gpu_runbook.protocol.record import RunState
 from gpu_runbook.server.run import follow as following
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from tests.unit.broken_disk import ERRORS, Disk, every_write
 
 RUN = "20260420-101112-abcd"
 DAY = "20260420-101112-000"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def written(store: Store, *events: str, **fields: Any) -> Path:

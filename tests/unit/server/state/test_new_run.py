@@ -13,21 +13,13 @@ from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.server.state import journal, new_run
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.new_run import new_id
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from tests.hostile.forms import GROWN, RUN
 from tests.unit.scene import bare, deployed, order
 
 NOW = "2026-04-20T10:11:12.345Z"
 LENGTH = len(RUN)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: str, **fields: str) -> str:

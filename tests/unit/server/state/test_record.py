@@ -11,8 +11,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.state import record
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 
 FIRST, SECOND, THIRD = (digit * 64 for digit in "123")
 RUN = "20260420-101112-000"
@@ -27,13 +26,6 @@ def release(name: str, left: str = "") -> Release:
 
 
 KNOWN = Record(R3, (release(R3), release(R2, left=f"{RUN}9"), release(R1)))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def test_what_is_saved_is_loaded(store: Store) -> None:

@@ -18,7 +18,6 @@ from gpu_runbook.server.run import leftovers, recovery
 from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.state import journal, lock
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import close
 from tasks.deploy import _closing
@@ -26,13 +25,6 @@ from tasks.invocation import run_id
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
 OTHER = "20260420-101113-abcd"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 @pytest.fixture

@@ -14,19 +14,11 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import history
 
 FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"
 IMAGE = "registry.lan:5000/azaion/queue@sha256:"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 def image(tag: str) -> str:

@@ -16,20 +16,12 @@ from gpu_runbook.protocol.check import WARNING
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.pause import Pause, said
 from gpu_runbook.server.state import jsonfile, pause
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import pause as pausing
 from tests.unit.scene import Scene, deployed
 
 UNTIL = 1776682800.0  # 2026-04-20 11:00 UTC
 ANN = Pause("ann", "laptop", "2026-04-20T10:00:00Z", "2026-04-20T11:00:00Z", "the disk is exchanged")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 @pytest.fixture

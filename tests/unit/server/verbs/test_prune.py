@@ -21,8 +21,7 @@ from gpu_runbook.server.retention import after_run, candidates
 from gpu_runbook.server.retention.candidates import Needed, brought, may_go
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from tests.unit.scene import deployed
 
 NOW = 1776682800.0
@@ -137,13 +136,6 @@ def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:
     assert brought({"a": [begin, end]}) == {f"r/q@sha256:{ONE}", f"r/t@sha256:{TWO}"}
     assert brought({"a": [begin]}) == set()  # under way, or cut off
     assert brought({"a": [{"event": "begin", "plan": {"id": 7}}, end], "b": [end], "c": []}) == set()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    return store
 
 
 @pytest.fixture
