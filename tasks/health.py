@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from gpu_runbook.laptop.rpc.requests import request_for
-
 from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.answers.look import HealthOfServer, RoundsAnswer
+    from gpu_runbook.laptop.answers.look import HealthAnswer, HealthOfServer, RoundsAnswer
     from gpu_runbook.laptop.commands.health import HealthReport
     from gpu_runbook.laptop.ssh.session import Session
 
@@ -47,26 +45,28 @@ def check(
     if back:
         return _past(context, hosts, service, back, json)
     invocation = Invocation(context, hosts, service, json, purpose="ask")
-    reports: list[HealthReport] = []
+    servers: list[HealthOfServer] = []
 
     def ask(session: Session) -> HealthOfServer:
         from gpu_runbook.laptop.commands import health_text
 
-        reports.append(_report(invocation, session, json))
-        return health_text.server_as_result(reports[-1])
+        servers.append(health_text.as_result(_report(invocation, session, json)))
+        return servers[-1]
 
     invocation.ask_each(ask)
 
-    from gpu_runbook.laptop.commands import health, health_text
+    from gpu_runbook.laptop.commands import health
 
+    answer: HealthAnswer = {"level": health.worst(one["level"] for one in servers), "servers": servers}
     if json:
-        print_json(health_text.as_result(reports))
-    return health.EXIT_STATUS[health.worst(report.level for report in reports)]
+        print_json(answer)
+    return health.EXIT_STATUS[answer["level"]]
 
 
 def _report(invocation: Invocation, session: Session, json: bool) -> HealthReport:
     """What one server answers, shown as soon as it has."""
     from gpu_runbook.laptop.commands import health, health_text
+    from gpu_runbook.laptop.rpc.requests import request_for
     from gpu_runbook.laptop.schedule.settings import compared, comparison
 
     resolved = invocation.resolved[session.host.name]

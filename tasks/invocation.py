@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.laptop.answers.contract import SCHEMA
-from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
+from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
 from gpu_runbook.laptop.ssh.session import Session, host_from_context, options_from_context
@@ -74,6 +74,8 @@ class Invocation:
                 failed.append(error)
                 if len(self.hosts) > 1:
                     show_error(error)
+                if error.interrupted:
+                    break
             finally:
                 self._show_notices(session)
         if failed:
@@ -85,13 +87,15 @@ class Invocation:
             self.screen.say(f"{session.host.name}: {text}", "yellow")
 
     def change_each(self, change: Callable[[Session], Mapping[str, object]]) -> list[Result]:
-        """What became of one server after the other; the first failure ends it, with the results up to it."""
+        """What became of one server after the other; the first failure or Ctrl-C ends it, with the results up to it."""
         results: list[Result] = []
         try:
             for session in self.sessions():
                 results.append({"server": session.host.name})
                 try:
                     results[-1] |= change(session)
+                except KeyboardInterrupt:  # before anything was changed there
+                    raise Cancelled(f"{session.host.name}: cancelled, nothing changed") from None
                 finally:
                     self._show_notices(session)
         except RunbookError as error:

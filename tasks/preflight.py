@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
-from gpu_runbook.laptop.deploy import holds
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def check(
 
 def _rows(invocation: Invocation, session: Session, tags: dict[str, str]) -> list[Check]:
     """What one server and the gates answer, shown as soon as it is known."""
-    from gpu_runbook.laptop.deploy import preflight, snapshot
+    from gpu_runbook.laptop.deploy import holds, preflight, snapshot
     from gpu_runbook.laptop.gates import ask as gating
     from gpu_runbook.protocol.check import CRITICAL
 

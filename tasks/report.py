@@ -6,8 +6,6 @@ from typing import Any
 
 from invoke.tasks import task
 
-from gpu_runbook.laptop.rpc.requests import request_for
-
 from . import shared
 
 YEAR = 365 * 86400  # seconds
@@ -31,6 +29,7 @@ def make(
 
     from gpu_runbook.laptop.errors import CannotConnect
     from gpu_runbook.laptop.report import collect
+    from gpu_runbook.laptop.rpc.requests import request_for
 
     from .invocation import Invocation, given, seconds
 
@@ -54,5 +53,5 @@ def _what(reports: Any) -> str:
 
     rounds = sum(len(report.rounds) for report in reports)
     lost = [report.server for report in reports if report.error]
-    beside = f"; not reached: {', '.join(lost)}" if lost else ""
+    beside = f"; no answer from {', '.join(lost)}" if lost else ""
     return f"{humanize.several(len(reports), 'server')}, {humanize.several(rounds, 'round')}{beside}"

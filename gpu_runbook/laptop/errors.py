@@ -21,6 +21,7 @@ class RunbookError(Exception):
     """
 
     exit_code = 17
+    interrupted = False  # whether somebody has said stop: nothing further is asked
 
     def __init__(self, message: str, hint: str = "", problems: Sequence[str] = ()) -> None:
         self.message = "\n  ".join(one_line(part, LONGEST) for part in (message, *problems))

@@ -200,7 +200,7 @@ LEVELLED = (
     ("answer", "error", "sentence"),
     [
         ('\x1e{"answer": {"hostna', Defect, "the answer was cut off"),
-        ('\x1e{"answer": {}}\n', Defect, "the look is not what it should be (look.hostname: missing)"),
+        ('\x1e{"answer": {}}\n', Defect, "the snapshot is not what it should be (snapshot.hostname: missing)"),
         ('\x1e{"answer": "' + "x" * (5 << 20), Defect, "a message is longer than 4 MiB"),
         ("\x1b[2J" * 20_000, Defect, "the login shell prints more than 64 KiB"),
         ("\x1b]0;owned\x07\x1b[2J\n", CannotConnect, "the login ended without an answer"),
@@ -208,7 +208,7 @@ LEVELLED = (
             '\x1e{"error": {"kind": "refused", "message": "no \\u001b[2J\\u202e", "hint": "\\u0007"}}\n',
             *(Refused, "gpu-1: no \ufffd[2J\ufffd"),
         ),
-        (LEVELLED, Defect, "gpu-1: the look is not what it should be (look.rows[0].level: not a level)"),
+        (LEVELLED, Defect, "gpu-1: the snapshot is not what it should be (snapshot.rows[0].level: not a level)"),
     ],
     ids=["truncated", "empty", "huge", "noisy", "controls", "controls in an error", "no level"],
 )

@@ -103,7 +103,7 @@ def is_well(session: Session, scene: Scene, screen: Screen) -> Any:
     asked = request_for(scene.inventory, scene.resolved.host, scene.services, scene.resolved)
     report = health.of_server(session, asked)
     health_text.show_report(report, screen)
-    return health_text.as_result([report])
+    return health_text.as_result(report)
 
 
 def follows(session: Session, scene: Scene, screen: Screen) -> Any:
@@ -132,7 +132,7 @@ def chooses(session: Session, scene: Scene, screen: Screen) -> Any:
     answer = models._ask(session, USE)
     for text, style in models_text.told("gpu-1", MODEL, answer, dry_run=False):
         screen.say(text, style)
-    return answer
+    return encode(answer)
 
 
 def prunes(session: Session, scene: Scene, screen: Screen) -> Any:
@@ -140,7 +140,7 @@ def prunes(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def removes(session: Session, scene: Scene, screen: Screen) -> Any:
-    return prune._removed(session, PruneRequest(*PLACE, "", 3, (), ()))
+    return encode(prune._removed(session, PruneRequest(*PLACE, "", 3, (), ())))
 
 
 def tells_what_was(session: Session, scene: Scene, screen: Screen) -> Any:

@@ -8,20 +8,19 @@ import re
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import env_files
-from gpu_runbook.laptop.errors import BadInput, Defect
+from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Service
-from gpu_runbook.laptop.rpc.call import change, look
+from gpu_runbook.laptop.rpc.call import change, look, read
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.env_file import MISSING, UNREADABLE, Compared, Difference, EnvFile, sentences
-from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.requests import EnvRequest
 
 if TYPE_CHECKING:
@@ -116,7 +115,8 @@ def disagreements(entries: Sequence[EnvFile]) -> Iterator[str]:
 
 def compared(session: Session, host: Host, entries: Sequence[EnvFile]) -> Compared:
     """One exchange that only looks. Raises what `call.ask` raises."""
-    return _read(session, look(session, "env", EnvRequest(*place(host), tuple(entries))))
+    answer = look(session, "env", EnvRequest(*place(host), tuple(entries)))
+    return read(session.host.name, Compared, answer, "env", ASK_AGAIN)
 
 
 def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, screen: Screen) -> EnvPushAnswer:
@@ -136,7 +136,8 @@ def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, sc
         return {**seen, "outcome": "dry-run", "run": ""}
     who = getpass.getuser(), socket.gethostname()
     request = EnvRequest(*place(host), tuple(entries), dict(wish.texts), *who)
-    done = _read(session, change(session, "env", request, "the files may be written", ASK_AGAIN))
+    answer = change(session, "env", request, "the files may be written", ASK_AGAIN)
+    done = read(server, Compared, answer, "env", ASK_AGAIN)
     screen.say(f"{server}: {paths} {'was' if len(changing) == 1 else 'were'} written", "green")
     for file in changing:
         if file.service in wish.consumers:
@@ -152,13 +153,6 @@ def _after_recovery(session: Session, inventory: Inventory, host: Host, wish: En
     if wish.dry_run or not ended_first(session, inventory, host, getpass.getuser(), found.run, screen):
         return found
     return compared(session, host, wish.entries)
-
-
-def _read(session: Session, answer: dict[str, Any]) -> Compared:
-    try:
-        return decode(Compared, answer, "env")
-    except Malformed as error:
-        raise Defect(f"{session.host.name}: the answer is not what it should be ({error})", ASK_AGAIN) from error
 
 
 def lines(server: str, found: Compared, entries: Sequence[EnvFile]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import Time, has
 from gpu_runbook.protocol.health import Request
@@ -46,7 +46,7 @@ def worst(levels: Iterable[str]) -> str:
 
 def ask_health(session: Session, request: Request) -> HealthReport:
     """One exchange. Raises what `call.ask` raises."""
-    return read_report(session.host.name, call.ask(session, "health", encode(request)))
+    return read_report(session.host.name, call.ask(session, "health", request))
 
 
 def of_server(session: Session, request: Request) -> HealthReport:

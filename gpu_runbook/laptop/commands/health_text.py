@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpu_runbook.laptop.commands.health import HealthReport, worst
+from gpu_runbook.laptop.commands.health import HealthReport
 from gpu_runbook.laptop.terminal.screen import LEVEL_STYLES, Screen
 from gpu_runbook.protocol.check import LEVELS
 from gpu_runbook.protocol.codec import encode
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.answers.look import HealthAnswer, HealthOfServer
+    from gpu_runbook.laptop.answers.look import HealthOfServer
 
 
 def show_report(report: HealthReport, screen: Screen) -> None:
@@ -28,13 +27,8 @@ def summary(report: HealthReport) -> str:
     return f"{report.server} is {report.level}: {parts or 'nothing was asked'} ({report.at})"
 
 
-def as_result(reports: Sequence[HealthReport]) -> HealthAnswer:
+def as_result(report: HealthReport) -> HealthOfServer:
     """The same for scripts."""
-    return {"level": worst(one.level for one in reports), "servers": [server_as_result(one) for one in reports]}
-
-
-def server_as_result(report: HealthReport) -> HealthOfServer:
-    """The part of one server."""
     checks = [encode(check) for check in report.checks]
     return {"server": report.server, "at": report.at, "level": report.level, "checks": checks}
 

@@ -77,7 +77,7 @@ def checked(inventory: Inventory, date: str | None) -> ModelTerms:
 def listed(
     session: Session, where: tuple[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]
 ) -> Models:
-    """One exchange. `verify`: as in gpu_runbook/server/verbs/models.py. Raises what `call.ask` raises."""
+    """One exchange. `verify`: as in a ModelsRequest. Raises what `call.ask` raises."""
     request = ModelsRequest(*where, known.folder, known.file, dict(known.configs), verify)
     deadline = Deadline(DAY, STILL) if verify else Deadline()
     answer = look(session, "models", request, on_event=lambda event: passing(_progress(event)), deadline=deadline)
@@ -122,10 +122,10 @@ def choose(
         screen.say(text, style)
     return {
         "server": server,
-        "outcome": "up-to-date" if not answer["needed"] else "dry-run" if wish.dry_run else "done",
-        "run": answer["run"],
+        "outcome": "up-to-date" if not answer.needed else "dry-run" if wish.dry_run else "done",
+        "run": answer.run,
         "model": encode(model),
-        "configs": answer["before"],
+        "configs": answer.before,
     }
 
 
@@ -160,8 +160,10 @@ def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> Mode
     raise Refused(f"{server}: {named(model)} is not chosen: {model.sentence}; nothing was changed", hint)
 
 
-def _ask(session: Session, request: ModelUseRequest) -> dict[str, Any]:
+def _ask(session: Session, request: ModelUseRequest) -> Chosen:
     server = session.host.name
-    answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN)
-    told: dict[str, Any] = encode(read(server, Chosen, answer, "choice", "fab models says what is in force"))
-    return told
+    if request.dry_run:
+        answer = look(session, "model_use", request)
+    else:
+        answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN)
+    return read(server, Chosen, answer, "choice", "fab models says what is in force")

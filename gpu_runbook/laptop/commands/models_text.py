@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol import foreign_text
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
-from gpu_runbook.protocol.models import CHANGED, WHOLE, Choice, ModelFile, Models
+from gpu_runbook.protocol.models import CHANGED, WHOLE, Choice, Chosen, ModelFile, Models
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.change import ListedModel, ModelsAnswer
@@ -61,14 +61,14 @@ def _use(model: ModelFile, found: Models) -> ListedModel:
     return {"chosen": model.path == found.choices.path, "named_by": _users(model, found)}
 
 
-def told(server: str, model: ModelFile, answer: Mapping[str, Any], dry_run: bool) -> Iterator[tuple[str, str]]:
+def told(server: str, model: ModelFile, answer: Chosen, dry_run: bool) -> Iterator[tuple[str, str]]:
     """(text, style) of each line about a choice, by what the server has done."""
-    if not answer["needed"]:
+    if not answer.needed:
         yield f"{server}: {named(model)} is the model already, nothing was changed", "green"
         return
-    for path, before in answer["before"].items():
+    for path, before in answer.before.items():
         yield f"  {path}: {before or 'another model'} → {model.path}", ""
-    for path in answer["absent"]:
+    for path in answer.absent:
         yield f"  {path} is not there yet: the next deploy writes it with this model", ""
     if dry_run:
         yield f"{server}: {named(model)} would be the model; nothing was changed", "green"

@@ -1,4 +1,4 @@
-"""Holding deploys back on a server for a while: how long, asked of the server, and as rows for whoever comes by."""
+"""Holding deploys back on a server for a while: how long, asked of the server, and what became of it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import getpass
 import socket
 from typing import TYPE_CHECKING, Any
 
-from gpu_runbook.laptop.errors import BadInput, Defect
+from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.model import Host
-from gpu_runbook.laptop.rpc.call import change
+from gpu_runbook.laptop.rpc.call import change, read
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
-from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.pause import Pause, said, until
 from gpu_runbook.protocol.requests import PauseRequest
 
@@ -41,7 +40,7 @@ def pause(session: Session, host: Host, length: int, reason: str) -> tuple[Pause
     request = PauseRequest(*place(host), getpass.getuser(), socket.gethostname(), length, reason)
     doubt = "deploys may be paused" if length else "the pause may be ended"
     answer = change(session, "pause", request, doubt, "fab status says whether deploys are paused")
-    return _read(session.host.name, answer.get("pause")), _read(session.host.name, answer.get("before"))
+    return _read(session.host.name, answer, "pause"), _read(session.host.name, answer, "before")
 
 
 def told(found: Pause | None, before: Pause | None) -> str:
@@ -60,8 +59,7 @@ def as_result(server: str, found: Pause | None, before: Pause | None) -> PauseAn
     }
 
 
-def _read(server: str, data: Any) -> Pause | None:
-    try:
-        return None if data is None else decode(Pause, data, "pause")
-    except Malformed as error:
-        raise Defect(f"{server}: the pause is not what it should be ({error})") from error
+def _read(server: str, answer: dict[str, Any], name: str) -> Pause | None:
+    """Raises Defect where it is not said, which is another thing than that there is none."""
+    found = answer.get(name, "missing")
+    return None if found is None else read(server, Pause, found, name)

@@ -7,7 +7,7 @@ import getpass
 import socket
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy.recovery import ended_first
@@ -17,7 +17,6 @@ from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, change, entry, look, r
 from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import REMOVED
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.prune import FILE, JOURNAL, Pruned, Thing
@@ -52,15 +51,15 @@ def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_ru
     for text, style in lines(server, things, count, dry_run):
         screen.say(text, style)
     if dry_run or not things:
-        return _result(server, "dry-run" if dry_run else "up-to-date", things, {})
+        return _result(server, "dry-run" if dry_run else "up-to-date", things, Pruned())
     agreed = tuple((thing.kind, thing.id) for thing in things)
     who, laptop = getpass.getuser(), socket.gethostname()
     with screen.working(f"{server}: removing"):
         answer = _removed(session, dataclasses.replace(request, agreed=agreed, who=who, laptop=laptop))
-    for note in answer["notes"]:
+    for note in answer.notes:
         screen.say(one_line(note, LONGEST), "yellow")
-    gone = f"{len(answer['removed'])} of {humanize.several(len(things), 'thing')}"
-    screen.say(f"{server}: removed {gone}; {humanize.size(answer['freed'])} are free again", "green")
+    gone = f"{len(answer.removed)} of {humanize.several(len(things), 'thing')}"
+    screen.say(f"{server}: removed {gone}; {humanize.size(answer.freed)} are free again", "green")
     return _result(server, "done", things, answer)
 
 
@@ -81,11 +80,10 @@ def _ask(session: Session, request: PruneRequest) -> tuple[list[Thing], RunState
     return things, entry(server, answer, "run", RunState) if answer.get("run") is not None else None
 
 
-def _removed(session: Session, request: PruneRequest) -> dict[str, Any]:
+def _removed(session: Session, request: PruneRequest) -> Pruned:
     deadline, see = Deadline(ANSWER + 2 * REMOVED * len(request.agreed or ())), "fab show says what became of it"
     answer = change(session, "prune", request, "what was to go is removed without you", see, deadline=deadline)
-    told: dict[str, Any] = encode(read(session.host.name, Pruned, answer, "prune", see))
-    return told
+    return read(session.host.name, Pruned, answer, "prune", see)
 
 
 def lines(server: str, things: Sequence[Thing], count: int, dry_run: bool) -> Iterator[tuple[str, str]]:
@@ -111,13 +109,12 @@ def _line(kind: str, size: int, name: str, why: str) -> str:
 
 
 def _result(
-    server: str, outcome: Literal["done", "up-to-date", "dry-run"], things: Sequence[Thing], answer: dict[str, Any]
+    server: str, outcome: Literal["done", "up-to-date", "dry-run"], things: Sequence[Thing], answer: Pruned
 ) -> PruneAnswer:
-    removed = answer.get("removed", [])
     return {
         "server": server,
         "outcome": outcome,
-        "run": answer.get("run", ""),
+        "run": answer.run,
         "things": [
             {
                 "kind": one.kind,
@@ -125,10 +122,10 @@ def _result(
                 "name": one.name,
                 "bytes": one.size,
                 "why": one.why,
-                "removed": (one.kind, one.id) in removed,
+                "removed": (one.kind, one.id) in answer.removed,
             }
             for one in things
         ],
-        "freed": answer.get("freed", 0),
-        "notes": answer.get("notes", []),
+        "freed": answer.freed,
+        "notes": list(answer.notes),
     }

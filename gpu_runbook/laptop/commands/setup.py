@@ -16,7 +16,7 @@ from gpu_runbook.laptop.errors import BadInput, Defect, NeedsPerson
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secrecy import REGISTRY_PASSWORD
 from gpu_runbook.laptop.inventory.model import Inventory
-from gpu_runbook.laptop.rpc.call import change
+from gpu_runbook.laptop.rpc.call import change, look
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # What may be asked of root, and the words it takes beside a directory.
 FOR_ROOT = {"install": r"-[dmog]|[0-7]{4}|\d{1,10}", "chown": r"\d{1,10}:\d{1,10}", "chmod": "[0-7]{4}", "mv": "(?!)"}
-AGAIN = "run it again: it only makes what is missing"
+AGAIN, DOUBT = "run it again: it only makes what is missing", "things may be set up"
 
 
 def checked(inventory: Inventory, resolved: Resolved) -> None:
@@ -47,14 +47,15 @@ def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
     server = session.host.name
     with screen.working(f"{server}: setting up"):
         found = _asked(session, inventory, resolved, dry_run)
-    if found.unfinished and not dry_run:
-        for sentence in recovered(session, inventory, resolved.host, getpass.getuser(), found.unfinished):
-            screen.say(f"{server}: {sentence}", "yellow")
     for command in found.done:
         screen.say(f"  {'would run' if dry_run else 'done'}: {command}", copyable=True)
     screen.rows(found.rows)
     for one in found.left if dry_run else ():
         screen.say(f"  left to {'root' if one.root else 'a person'}: {one.hint or one.what}", "yellow", copyable=True)
+    if found.unfinished and not dry_run:
+        screen.say(f"run {found.unfinished} was cut off; it is brought to an end", "yellow")
+        for sentence in recovered(session, inventory, resolved.host, getpass.getuser(), found.unfinished):
+            screen.say(f"{server}: {sentence}", "yellow")
     result: SetupAnswer = {
         "server": server,
         "outcome": "dry-run" if dry_run else "done" if found.done else "up-to-date",
@@ -77,7 +78,8 @@ def _asked(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
     tree = tuple(folders(inventory, host))
     request = SetupRequest(*place(host), host.gpus, tree, login_request(resolved.login), dry_run)
     try:
-        found = decode(Done, change(session, "setup", request, "things may be set up", AGAIN), "setup")
+        asked = look(session, "setup", request) if dry_run else change(session, "setup", request, DOUBT, AGAIN)
+        found = decode(Done, asked, "setup")
         _see_through(found, [host.root, *(folder.path for folder in tree)])
         return found
     except Malformed as error:

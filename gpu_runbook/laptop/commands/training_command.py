@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.laptop.commands.status import named_image
-from gpu_runbook.laptop.errors import BadInput, Defect, Refused
+from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
-from gpu_runbook.laptop.rpc.call import look
+from gpu_runbook.laptop.rpc.call import look, read
 from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
-from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.container import create_command
-from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
@@ -67,10 +65,7 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, servic
         checkpoints=service.checkpoints or "",
     )
     request = TrainingRequest(*place(resolved.host), entry)
-    try:
-        return decode(NextRun, look(session, "training_command", request), "answer")
-    except Malformed as error:
-        raise Defect(f"{session.host.name}: what it says of the next run is not what it should be ({error})") from error
+    return read(session.host.name, NextRun, look(session, "training_command", request), "next run")
 
 
 def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, resume: bool | None) -> Launch:

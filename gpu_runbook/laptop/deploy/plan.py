@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from gpu_runbook import __version__
 from gpu_runbook.common.run_id import following
-from gpu_runbook.laptop.deploy.snapshot import config_file, offset_file
+from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service, local_tag
-from gpu_runbook.laptop.rpc.requests import batch_marks
+from gpu_runbook.laptop.rpc.requests import batch_marks, offset_file
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Plan, Spec, spec_hash
 from gpu_runbook.protocol.plan import Watch as WatchTerms

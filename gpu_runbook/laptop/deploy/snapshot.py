@@ -12,11 +12,10 @@ from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.rpc.requests import batch_marks, marks_of, place
+from gpu_runbook.laptop.rpc.requests import batch_marks, disk_limits, marks_of, offset_file, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.health import DiskLimits
@@ -90,16 +89,16 @@ Common = tuple[str, str, str, int, DiskLimits, tuple[Wanted, ...], tuple[BatchMa
 def _common(inventory: Inventory, resolved: Resolved, wanted: Sequence[Wanted]) -> Common:
     """What a LookRequest begins with."""
     host = resolved.host
-    return (*place(host), host.gpus, disk_limits(inventory, resolved), tuple(wanted), batch_marks(inventory))
+    return (*place(host), host.gpus, disk_limits(inventory, host), tuple(wanted), batch_marks(inventory))
 
 
 def _ask(session: Session, verb: str, request: LookRequest, asked: Mapping[str, str]) -> Snapshot:
     try:
-        found = decode(Snapshot, call.look(session, verb, request), "look")
+        found = decode(Snapshot, call.look(session, verb, request), "snapshot")
         _see_through(found, asked)
         return dataclasses.replace(found, rows=(*found.rows, *clocks.rows(found.at)))
     except Malformed as error:
-        raise Defect(f"{session.host.name}: the look is not what it should be ({error})") from error
+        raise Defect(f"{session.host.name}: the snapshot is not what it should be ({error})") from error
 
 
 def _see_through(look: Snapshot, asked: Mapping[str, str]) -> None:
@@ -110,13 +109,7 @@ def _see_through(look: Snapshot, asked: Mapping[str, str]) -> None:
         if not pinned and f"{service} image" not in told:
             raise Malformed(f"the image of {service} is neither there nor missing")
         if pinned and pinned.partition("@")[0] != image:
-            raise Malformed(f"look.digests.{service}: not of the image that was asked for")
-
-
-def disk_limits(inventory: Inventory, resolved: Resolved) -> DiskLimits:
-    """Which file systems are checked against what, in percent."""
-    limits = inventory.health.disk
-    return DiskLimits(tuple(limits.paths) or (resolved.host.root,), limits.warning, limits.critical)
+            raise Malformed(f"snapshot.digests.{service}: not of the image that was asked for")
 
 
 def login_request(login: RegistryLogin | None) -> EngineLogin | None:
@@ -133,13 +126,6 @@ def config_file(service: Service) -> ConfigFile | None:
         return None
     entry = service.config
     return ConfigFile(entry.path, entry.owner, entry.mode, entry.model_key or "")
-
-
-def offset_file(service: Service) -> OffsetFile | None:
-    if not isinstance(service, Consumer) or service.offset is None:
-        return None
-    entry = service.offset
-    return OffsetFile(entry.file, entry.key, entry.means, entry.saved_every)
 
 
 def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:

@@ -9,28 +9,28 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+from gpu_runbook.common import clock
 from gpu_runbook.laptop.commands import health
-from gpu_runbook.laptop.errors import BadInput, CannotConnect
+from gpu_runbook.laptop.errors import BadInput, RunbookError
 from gpu_runbook.laptop.report.values import ServerReport
 from gpu_runbook.laptop.schedule import client
 from gpu_runbook.laptop.ssh.session import Session
+from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.health import Request
 
 MOST_RUNS = 200  # all that a server keeps
 
 
 def of_server(session: Session, place: tuple[str, str], request: Request, since: int) -> ServerReport:
-    """Two questions over one connection; `since` in seconds. One that cannot be reached is a report that says so."""
-    found = health.of_server(session, request)
+    """Two questions over one connection; `since` in seconds. One that gives no answer is a report that says so."""
+    server, at, checks = session.host.name, clock.now(), tuple[Check, ...]()
     try:
+        found = health.of_server(session, request)
+        at, checks = found.at, found.checks
         seen = client.seen(session, place, since, MOST_RUNS)
-    except CannotConnect as error:
-        return ServerReport(
-            session.host.name, found.at, found.checks, (), (), 0, since, 0, f"{error.message}. {error.hint}"
-        )
-    return ServerReport(
-        session.host.name, seen.at, found.checks, seen.rounds, seen.runs, seen.every, since, seen.damaged
-    )
+    except RunbookError as error:
+        return ServerReport(server, at, checks, (), (), 0, since, 0, f"{error.message}. {error.hint}")
+    return ServerReport(server, seen.at, checks, seen.rounds, seen.runs, seen.every, since, seen.damaged)
 
 
 def write(path: Path, servers: Sequence[ServerReport]) -> None:

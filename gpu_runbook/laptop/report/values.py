@@ -27,7 +27,7 @@ class ServerReport:
 
     `at` is RFC 3339 by the server's clock; `every` the seconds between two rounds, 0 where none are scheduled; `since`
     the seconds to be shown; `damaged` counts the lines of the history that could not be read. With an `error` the
-    server could not be reached, and the rest is not shown.
+    server gave no answer, and the rest is not shown.
     """
 
     server: str

@@ -27,7 +27,6 @@ TRAVELS = ("protocol", "common", "server")  # the rooms of the package of which 
 # Reads as many bytes as the first line says, and runs the first text in them with the others: short, and without a
 # character that any login shell would touch. What every program imports is imported while those bytes are still on
 # their way; Python 3.5 has all of it.
-PACKERS = ("zlib", "bz2")
 LOADER = (
     "import sys,json,{packer},inspect,traceback,typing,socket,subprocess,threading;"
     "r=sys.stdin.buffer;p={packer}.decompress(r.read(int(r.readline()))).decode().split(chr(0));exec(p[0]);main(p[1:])"

@@ -26,7 +26,7 @@ from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.rpc.frames import restored
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Call, Session
-from gpu_runbook.laptop.terminal import traceback
+from gpu_runbook.laptop.terminal import interrupts, traceback
 from gpu_runbook.protocol.codec import LARGEST, decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line, quoted
@@ -110,12 +110,27 @@ def ask(
     deadline passes, and Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end
     with it.
     """
-    packer = "zlib" if session.without_bz2 else bundle.packer(verb)
-    command = bundle.command_line(session.host.python, session.host.sudo, packer)
-    deadline = deadline or Deadline()
+    limit, deadline = math.inf if endless else TOTAL_LIMIT, deadline or Deadline()
     asked = encode(request) if dataclasses.is_dataclass(request) else request
+    try:
+        return _ask(session, verb, asked, bundle.packer(verb), on_event, silence, limit, deadline)
+    except WithoutBz2:  # nothing of the call has run there
+        return _ask(session, verb, asked, "zlib", on_event, silence, limit, deadline)
+
+
+def _ask(
+    session: Session,
+    verb: str,
+    asked: dict[str, Any],
+    packer: str,
+    on_event: Callable[[dict[str, Any]], None] | None,
+    silence: float,
+    limit: float,
+    deadline: Deadline,
+) -> dict[str, Any]:
+    command = bundle.command_line(session.host.python, session.host.sudo, packer)
     with session.call(command, bundle.pack(verb, asked, packer)) as call:
-        hearing = Hearing(session.host.name, call, silence, math.inf if endless else TOTAL_LIMIT, deadline)
+        hearing = Hearing(session.host.name, call, silence, limit, deadline)
         for message in hearing.messages():
             if "answer" in message:
                 answer: dict[str, Any] = message["answer"]
@@ -128,15 +143,12 @@ def ask(
                     session.notices[str(message["event"].get("text", ""))] = None
                 elif on_event:
                     on_event(message["event"])
-        error = _unanswered(session, call, hearing)
-    if packer != "bz2" or not isinstance(error, WithoutBz2):
-        raise error
-    session.without_bz2 = True  # nothing of the call has run there
-    return ask(session, verb, request, on_event, silence, endless, deadline)
+        raise _unanswered(session, call, hearing)
 
 
 def look(session: Session, verb: str, request: Any, **how: Any) -> dict[str, Any]:
     """`ask` where nothing is changed: whoever loses contact has only not seen it. Raises what `ask` does."""
+    interrupts.heard = True
     try:
         return ask(session, verb, request, **how)
     except LostContact as error:
@@ -149,18 +161,24 @@ def only_looked(error: LostContact) -> CannotConnect:
 
 
 def change(session: Session, verb: str, request: Any, doubt: str, hint: str, **how: Any) -> dict[str, Any]:
-    """`ask` where the server goes on, whether we hear of it or not. Raises what `ask` does.
+    """`ask` where something is changed, which may be done although its answer is not heard. Raises what `ask` does.
 
-    Ctrl-C is contact lost, too, once the server is connected to. `doubt` says what may have become of it then, and
-    `hint` what shows that.
+    Ctrl-C is contact lost, too, once anything was asked; afterwards it is not heard until more is asked, while what was
+    changed is told. `doubt` says what may have become of it, and `hint` what shows that.
     """
-    session.open()
+    before, interrupts.heard = session.facts.channels, True
     try:
         return ask(session, verb, request, **how)
     except KeyboardInterrupt:
-        raise LostContact(f"{session.host.name}: you left before the answer; {doubt}", hint) from None
+        if session.facts.channels == before:
+            raise
+        left = LostContact(f"{session.host.name}: you left before the answer; {doubt}", hint)
+        left.interrupted = True
+        raise left from None
     except LostContact as error:
         raise LostContact(f"{error.message}; {doubt}", hint) from error
+    finally:
+        interrupts.heard = False
 
 
 class WithoutBz2(Defect):
@@ -332,7 +350,7 @@ def _unanswered(session: Session, call: Call, hearing: Hearing) -> RunbookError:
     complaint = clean(masked(call.complaint(PATIENCE), session.hidden))
     if hearing.begun or "Traceback" in complaint:
         end = "killed" if status is None or status > 128 else f"exit status {status}"
-        kind = WithoutBz2 if "No module named '_bz2'" in complaint else Defect
+        kind = WithoutBz2 if not hearing.begun and "No module named '_bz2'" in complaint else Defect
         error = kind(f"{server}: the answer was cut off ({end})")
         error.__cause__ = ServerTraceback(traceback.of_a_complaint(complaint))
         return error

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from gpu_runbook.laptop.rpc import bundle
 
-_FRAME = re.compile(rf'(  File "{bundle.PACKAGE}/([\w/]+\.py)", line (\d+), in )\S+\n(?:    .*\n)?(?:    [ ~^]+\n)?')
+_FRAME = re.compile(
+    rf'(  File "{bundle.PACKAGE}/([a-z]\w*(?:/\w+)*\.py)", line (\d{{1,6}}), in )\S+\n(?:    .*\n)?(?:    [ ~^]+\n)?'
+)
 
 
 def restored(debug: str) -> str:
@@ -20,10 +22,10 @@ def _frame(match: re.Match[str]) -> str:
     file, number = Path(bundle.FOLDER, match[2]), int(match[3])
     try:
         source = file.read_text()
-        line = source.splitlines()[number - 1].strip()
-    except (OSError, IndexError):  # of another version of ours, as what a check reports that somebody else has left
+        line, function = source.splitlines()[number - 1].strip(), _function(source, number)
+    except (OSError, ValueError, IndexError, SyntaxError):  # of another version, or of whoever says it is ours
         return match[0]
-    return f"{match[1]}{_function(source, number)}\n    {line}\n"
+    return f"{match[1]}{function}\n    {line}\n"
 
 
 def _function(source: str, line: int) -> str:

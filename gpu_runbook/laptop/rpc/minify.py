@@ -10,7 +10,6 @@ import re
 import string
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
-from itertools import accumulate
 
 from gpu_runbook.laptop.rpc.shake import Place, shaken
 
@@ -118,8 +117,7 @@ def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[
     theirs, which an error may be told by. `restored` gives the names of functions back.
     """
     trees = {name: ast.parse(source) for name, source in modules.items()}
-    known = {package for name in trees for package in accumulate(name.split("."), "{}.{}".format)}
-    found = [_Tops(modules[name], tree, known) for name, tree in trees.items()]
+    found = [_Tops(modules[name], tree, trees.keys()) for name, tree in trees.items()]
     taken = {word for source in modules.values() for word in _WORD.findall(source)}
     fixed = {*dir(builtins), *keyword.kwlist, *(name for _, name in roots)}.union(*(one.fixed for one in found))
     free = (first + second for first in string.ascii_uppercase for second in string.ascii_lowercase)

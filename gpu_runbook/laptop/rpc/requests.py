@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpu_runbook.laptop.inputs.resolve import Resolved
-from gpu_runbook.laptop.inventory import model
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image, local_tag
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
@@ -19,32 +18,45 @@ def place(host: Host) -> tuple[str, str, str]:
 
 def request_for(wanted: Inventory, host: Host, services: Sequence[Service], resolved: Resolved) -> Request:
     """The questions that hosts.yaml raises about one server. Holds the monitoring user's password."""
-    limits = wanted.health
+    gpu = wanted.health.gpu
     return Request(
-        disk=DiskLimits(limits.disk.paths or (host.root,), limits.disk.warning, limits.disk.critical),
-        gpus=Expected(host.gpus, limits.gpu.warning, limits.gpu.critical),
+        disk=disk_limits(wanted, host),
+        gpus=Expected(host.gpus, gpu.warning, gpu.critical),
         docker_host=host.docker_host or "",
-        consumers=tuple(_consumer(one, resolved) for one in services if isinstance(one, model.Consumer)),
+        consumers=tuple(_consumer(one, resolved) for one in services if isinstance(one, Consumer)),
         root=host.root,
         state=host.place[1],
     )
 
 
-def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:
-    """What the runs of every batch service are recognised by."""
-    return tuple(marks_of(inventory, one) for one in inventory.services.values() if isinstance(one, Batch))
-
-
-def _consumer(service: model.Consumer, resolved: Resolved) -> CheckedConsumer:
-    file = service.offset
+def _consumer(service: Consumer, resolved: Resolved) -> CheckedConsumer:
     password = resolved.stream_password(service)
     return CheckedConsumer(
         service=service.name,
         container=service.name,
-        offset=OffsetFile(file.file, file.key, file.means, file.saved_every) if file else None,
+        offset=offset_file(service),
         stream=resolved.stream(service),
         password=password.reveal() if password else "",
     )
+
+
+def disk_limits(inventory: Inventory, host: Host) -> DiskLimits:
+    """Which file systems are checked against what, in percent."""
+    limits = inventory.health.disk
+    return DiskLimits(limits.paths or (host.root,), limits.warning, limits.critical)
+
+
+def offset_file(service: Service) -> OffsetFile | None:
+    """Where a consumer keeps its position, None where that is not known."""
+    if not isinstance(service, Consumer) or service.offset is None:
+        return None
+    entry = service.offset
+    return OffsetFile(entry.file, entry.key, entry.means, entry.saved_every)
+
+
+def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:
+    """What the runs of every batch service are recognised by."""
+    return tuple(marks_of(inventory, one) for one in inventory.services.values() if isinstance(one, Batch))
 
 
 def marks_of(inventory: Inventory, service: Batch) -> BatchMarks:

@@ -104,7 +104,6 @@ class Session:
         self.host = host
         self.facts = Facts()
         self.notices: dict[str, None] = {}  # what the server said for a person to know, each once
-        self.without_bz2 = False  # whether the Python there is known to lack it
         self._options = options = options or SessionOptions()
         self.hidden = options.hidden
         ssh_config = options.ssh_config or Config().base_ssh_config

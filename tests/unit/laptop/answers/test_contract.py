@@ -188,8 +188,8 @@ MADE: dict[str, Callable[[Scene], list[Any]]] = {
     "schedule.test": lambda ground: [client.trial_as_result(NAME, CHECKS)],
     "schedule.remove": lambda ground: [client.removed_as_result(NAME, Removed(("crontab",), ""))],
     "prune": lambda ground: [
-        prune._result(NAME, "dry-run", [made_up.THING], {}),
-        prune._result(NAME, "done", [made_up.THING], dataclasses.asdict(Pruned(RUN))),
+        prune._result(NAME, "dry-run", [made_up.THING], Pruned()),
+        prune._result(NAME, "done", [made_up.THING], Pruned(RUN)),
     ],
     "pause": lambda ground: [pause.as_result(NAME, made_up.PAUSED, None)],
     "resume": lambda ground: [pause.as_result(NAME, None, made_up.PAUSED)],
@@ -219,7 +219,7 @@ def test_a_deploy_that_is_done_says_how_it_ended(
 
 
 def test_the_documents_that_are_made_otherwise(ground: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    print_json(health_text.as_result([health.HealthReport(NAME, made_up.AT, CHECKS)]))
+    print_json({"level": "ok", "servers": [health_text.as_result(health.HealthReport(NAME, made_up.AT, CHECKS))]})
     assert answers.misfits(("health",), capsys.readouterr().out) == []
     launch = training_command.Launch(NAME, TRAINING, ("docker", "run"), False, ("a note",))
     print_json(training_command.as_result(launch))

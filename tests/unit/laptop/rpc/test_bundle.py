@@ -52,7 +52,7 @@ TWO_FLIGHTS = 40_000  # bytes that a new connection takes in two round trips
 ROOM = 8_000  # bytes below that for what deploys will learn
 
 
-@pytest.mark.parametrize("packer", bundle.PACKERS)
+@pytest.mark.parametrize("packer", ["zlib", "bz2"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_program_is_longer_than_what_a_new_connection_takes_in_two_round_trips(verb: str, packer: str) -> None:
     assert len(bundle.pack(verb, {}, packer)) < TWO_FLIGHTS - 1_000  # what a question is at most
@@ -63,7 +63,7 @@ def test_there_is_room_for_more(verb: str) -> None:
     assert bundle.size(verb) <= TWO_FLIGHTS - ROOM
 
 
-@pytest.mark.parametrize("packer", bundle.PACKERS)
+@pytest.mark.parametrize("packer", ["zlib", "bz2"])
 def test_a_deploy_with_all_that_it_brings_takes_no_more(packer: str) -> None:
     """A plan of two services, a config, a whole .env, and everything by which its secrets are recognised."""
     drawn = Random(1)  # noqa: S311  as long as any others, and always the same

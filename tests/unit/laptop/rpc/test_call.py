@@ -16,17 +16,14 @@ class Connection:
 
     host = SimpleNamespace(name="gpu-1")
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, ending: BaseException, opening: BaseException | None = None):
-        self._opening = opening
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ending: BaseException, asked: bool = True) -> None:
+        self.facts = SimpleNamespace(channels=3)
 
         def ask(session: Any, verb: str, request: Any, **how: Any) -> dict[str, Any]:
+            self.facts.channels += asked
             raise ending
 
         monkeypatch.setattr(call, "ask", ask)
-
-    def open(self) -> None:
-        if self._opening:
-            raise self._opening
 
 
 def ended(told: BaseException) -> tuple[str, str]:
@@ -53,10 +50,11 @@ def test_a_change_that_is_lost_or_left_may_have_been_made(monkeypatch: pytest.Mo
         with pytest.raises(LostContact) as seen:
             call.change(session, "pause", {}, "deploys may be paused", "fab status")
         assert ended(seen.value) == (f"{why}; deploys may be paused", "fab status")
+        assert seen.value.interrupted == (ending is not LOST)
 
 
 def test_whoever_leaves_before_there_is_a_connection_has_changed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: Any = Connection(monkeypatch, AssertionError("asked"), KeyboardInterrupt())
+    session: Any = Connection(monkeypatch, KeyboardInterrupt(), asked=False)
     with pytest.raises(KeyboardInterrupt):
         call.change(session, "pause", {}, "deploys may be paused", "fab status")
 

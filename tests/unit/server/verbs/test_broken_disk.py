@@ -137,7 +137,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         found = Site(base := Path(folder), find_store(str(base / "azaion"), str(base / "state")), docker, disk)
         text = crontab.block(found.store.root, 300, "/usr/bin/python3", "/nowhere/check.pyz")
-        monkeypatch.setattr(crontab, "read", lambda: text)
+        monkeypatch.setattr(crontab, "read", lambda needed=True: text)
         monkeypatch.setattr(crontab, "write", lambda after: None)
         found.make()
         yield found
