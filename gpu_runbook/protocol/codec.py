@@ -91,6 +91,6 @@ def _name(data: Any) -> str:
     return "nothing" if data is None else type(data).__name__
 
 
-def encode(value: Any) -> Any:
+def encode(value: Any) -> Dict[str, Any]:
     """A frozen value as plain JSON types."""
     return dataclasses.asdict(value)

@@ -105,7 +105,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a Change tells, and the run in which it was made; nothing when nothing was written."""
+    """What a ModelChange tells, and the run in which it was made; nothing when nothing was written."""
 
     path: Place
     before: Dict[Place, MaybePlace]

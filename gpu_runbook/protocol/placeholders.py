@@ -10,7 +10,7 @@ WORDS = (
     *("title", "text", "level", "server", "at", "rows", "priority", "tag"),
     *("title_escaped", "text_escaped", "title_markdown", "text_markdown", "card"),
 )
-_WORD = re.compile(r"\{([a-z_]+)\}")
+WORD = re.compile(r"\{([a-z_]+)\}")
 
 
 def strange_words(template: Any) -> List[str]:
@@ -21,4 +21,4 @@ def strange_words(template: Any) -> List[str]:
         return [word for value in template for word in strange_words(value)]
     if not isinstance(template, str):
         return []
-    return [word for word in _WORD.findall(template) if word not in WORDS]
+    return [word for word in WORD.findall(template) if word not in WORDS]

@@ -28,7 +28,7 @@ from gpu_runbook.protocol.plan import BatchMarks
 
 @dataclass(frozen=True)
 class Webhook:
-    """An address that takes JSON. In the texts of `body` stand words such as {title}, which `message` knows."""
+    """An address that takes JSON. In the texts of `body` stand words such as {title}, as in `protocol.placeholders`."""
 
     name: str
     url: str = field(repr=False)

@@ -37,7 +37,7 @@ Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"
 
 @dataclass(frozen=True)
 class BatchState:
-    """What is known of a batch service. `runs` are its running containers, each with the image it was started from."""
+    """What is known of a batch service."""
 
     next_image: ImageId = ""  # image id behind the local tag, empty for none
     runs: Tuple[Occupant, ...] = ()  # its running containers, each with the image it was started from

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Tuple
 
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.forms import Place, RunId
 
 
@@ -21,8 +20,3 @@ class Moved:
     run: RunId = ""
     left: Tuple[str, ...] = ()
     crontab: str = ""
-
-    @property
-    def told(self) -> Dict[str, Any]:
-        told: Dict[str, Any] = encode(self)
-        return told

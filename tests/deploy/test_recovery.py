@@ -222,7 +222,7 @@ exec /usr/bin/docker "$@"
 """
 
 
-def test_a_consumer_that_its_engine_stops_after_its_watch_is_started_again(laptop: Laptop) -> None:
+def test_a_consumer_that_is_killed_after_its_watch_is_started_again(laptop: Laptop) -> None:
     watched(laptop, settle=1, window=4)
     published(laptop.sandbox, 100)
     run_inside(laptop.sandbox, ["tee", SHIM], input=FELLING_DOCKER)
@@ -232,7 +232,7 @@ def test_a_consumer_that_its_engine_stops_after_its_watch_is_started_again(lapto
     finally:
         run_inside(laptop.sandbox, ["rm", "-f", SHIM])
     assert said.status == 0, said.all
-    assert f"{QUEUE} was stopped by its engine after its watch, and started again" in said.all
+    assert f"{QUEUE} ended with exit status 137 after its watch, and was started again" in said.all
     assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
 
 
@@ -262,7 +262,7 @@ def test_one_that_a_crashed_engine_stopped_after_its_watch_is_started_again(lapt
     finally:
         run_inside(laptop.sandbox, ["rm", "-f", SHIM, "/tmp/waits", "/tmp/waited"])
     assert said.status == 0, said.all
-    assert f"{QUEUE} was stopped by its engine after its watch, and started again" in said.all
+    assert f"{QUEUE} was stopped by its engine after its watch, and was started again" in said.all
     assert inspected(laptop.sandbox, QUEUE)["State"]["Running"]
 
 

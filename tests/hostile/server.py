@@ -303,7 +303,7 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "show": (shows_a_run, [*TOLD, {"answer": {"runs": [encode(PAST)]}}]),
     "logs": (reads_logs, LOGS),
     "nextrun": (starts_training, [{"answer": NEXT}]),
-    "move": (moves_the_state, [{"answer": MOVED.told}]),
+    "move": (moves_the_state, [{"answer": encode(MOVED)}]),
     "setup": (sets_up, [{"answer": encode(DONE)}]),
     "env": (compares_files, [{"answer": encode(COMPARED)}]),
     "pause": (pauses, [{"answer": {"pause": encode(PAUSED), "before": None}}]),

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 import secrets
-from typing import Any
 from urllib.parse import urlsplit
 
 from gpu_runbook.laptop.errors import BadInput
@@ -46,12 +45,6 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
     )
 
 
-def as_json(settings: Settings) -> dict[str, Any]:
-    """The settings as they travel."""
-    encoded: dict[str, Any] = encode(settings)
-    return encoded
-
-
 def comparison(wanted: Inventory, resolved: Resolved) -> str:
     """The key for a server to hash its own settings with; empty when .env lacks something that ours need.
 
@@ -68,7 +61,7 @@ def compared(row: Check, wanted: Inventory, resolved: Resolved, key: str) -> Che
     figures = {name: value for name, value in row.figures.items() if name != "settings"}
     row = dataclasses.replace(row, figures=figures)
     # Ours by way of JSON, as theirs came: a list there is a list here.
-    ours = decode(Settings, json.loads(json.dumps(as_json(settings_for(wanted, resolved))))) if key else None
+    ours = decode(Settings, json.loads(json.dumps(encode(settings_for(wanted, resolved))))) if key else None
     if ours is None or keyed_hash(ours, key) == theirs:
         return row
     text, hint = "its settings are not what hosts.yaml and .env say now", "fab schedule.install"

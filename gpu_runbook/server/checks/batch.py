@@ -1,4 +1,4 @@
-"""Sees batch runs, and never does anything about them: as `recognise` tells them, and by the processes on the GPU."""
+"""Sees batch runs and does nothing about them: by `docker.batch_containers`, and by the processes on the GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.training import Checkpoint
 from gpu_runbook.server.checks.gpu_support import Driver, query
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
-from gpu_runbook.server.docker.batch_runs import is_listed_run
+from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, occupant
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.exposed import guarded

@@ -65,11 +65,13 @@ def check(
     return judge(name, found, warning, critical, raised)
 
 
-def question(limits: DiskLimits, store: Store, docker_host: str) -> Question:
-    """Whether there is room, also where the state lies."""
+def question(
+    limits: DiskLimits, store: Store, docker_host: str, raised: Optional[Mapping[str, str]] = None
+) -> Question:
+    """Whether there is room, also where the state lies. `raised`: as of `check`."""
 
     def ask(name: str) -> Check:
-        return check(name, with_state(limits.paths, store), limits.warning, limits.critical, docker_host)
+        return check(name, with_state(limits.paths, store), limits.warning, limits.critical, docker_host, raised)
 
     return Question("disk space", ask)
 

@@ -15,10 +15,10 @@ from gpu_runbook.protocol.forms import Path, kept
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.exposed import reach
+from gpu_runbook.server.state import schedule_files
 from gpu_runbook.server.state.make import file_system, unfit
 from gpu_runbook.server.state.store import Store, elsewhere, place
 
-PROGRAM = "health/check.pyz"
 LABEL_STATE = f"{LABEL}.state"
 MOVE, FORGET = "fab setup --move-state", "fab setup --forget-state"
 
@@ -38,7 +38,8 @@ def check(name: str, store: Store, state: str, engine: Engine, listed: Sequence[
     wanted = Store(store.root, place(store.root, state)) if store.is_in_root else store
     figures: Dict[str, Any] = {"folder": store.folder, "there": store.exists}
     if store.is_in_root:
-        figures.update(moves_to=wanted.folder, scheduled=os.path.lexists(os.path.join(store.folder, PROGRAM)))
+        program = schedule_files.place(store, schedule_files.PROGRAM)
+        figures.update(moves_to=wanted.folder, scheduled=os.path.lexists(program))
     lost = astray(store, engine, listed)
     if lost:
         figures["astray"] = sorted({one.folder for one in lost})

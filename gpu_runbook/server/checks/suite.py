@@ -117,11 +117,8 @@ def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> 
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import disk
 
-        return disk.check(
-            name, disk.with_state(limits.paths, store), limits.warning, limits.critical, asked.docker_host, raised
-        )
+        return disk.question(asked.disk, store, asked.docker_host, raised).ask(name)
 
-    limits = asked.disk
     return Question(DISK, ask)
 
 

@@ -73,8 +73,10 @@ def lives(container: Optional[Dict[str, Any]]) -> bool:
     return bool(state.get("Running") or state.get("Restarting") or state.get("Paused"))
 
 
-def loops(container: Dict[str, Any]) -> bool:
+def loops(container: Optional[Dict[str, Any]]) -> bool:
     """Whether it ends by itself again and again: it waits for its next start, or had one a moment ago."""
+    if container is None:
+        return False
     up = time.time() - moment(container["State"]["StartedAt"])
     return between_restarts(container) or bool(container["RestartCount"] and -LOOP < up < LOOP)
 
@@ -82,6 +84,17 @@ def loops(container: Dict[str, Any]) -> bool:
 def between_restarts(container: Optional[Dict[str, Any]]) -> bool:
     """Whether the container has ended by itself and the engine waits before it starts it again."""
     return bool(container and container["State"].get("Restarting"))
+
+
+def fault(container: Dict[str, Any], address: str, grace: int) -> str:
+    """What ended a container that somebody may not have stopped, in words; empty where it was stopped and ended with 0.
+
+    `address`, `grace`: as of `stopped_by_engine`.
+    """
+    code = container["State"]["ExitCode"]
+    if stopped_by_engine(container, address, grace):
+        return "was stopped by its engine"
+    return f"ended with exit status {code}" if code else ""
 
 
 def stopped_by_engine(container: Dict[str, Any], address: str, grace: int) -> bool:

@@ -7,11 +7,12 @@ import json
 from typing import Optional
 
 from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.models import CHANGED, DAMAGED, WHOLE, Choice, Choices, ModelFile, Verified
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 
@@ -29,8 +30,7 @@ def load(store: Store) -> Choices:
 
 
 def save(store: Store, choices: Choices) -> None:
-    text = json.dumps(encode(choices), indent=2, ensure_ascii=False) + "\n"
-    files.write(store.model, text.encode("utf-8", "backslashreplace"))
+    jsonfile.save(store.model, choices)
 
 
 def with_choice(known: Choices, choice: Choice, before: str) -> Choices:

@@ -72,8 +72,8 @@ class AnswerChannel:
 def serve(verb: str, request: Dict[str, Any]) -> None:
     """Answer one call: import the verb's module, let it answer, and send what came of it.
 
-    A verb that wants to outlive the call starts a program of its own in a session of its own; nothing forked may go
-    on without `exec`, as it would hold the channel open.
+    A verb that wants to outlive the call goes on in a session of its own, as `rpc.detach` does: what is forked closes
+    the channel, which it would hold open.
     """
     os.umask(0o077)  # what is made here is for this login alone, whatever its shell allows others
     line = AnswerChannel(_take_channel())

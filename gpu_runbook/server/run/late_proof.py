@@ -18,6 +18,16 @@ from gpu_runbook.server.state import lock, record
 from gpu_runbook.server.state.store import Store
 
 
+def container_row(service: str) -> str:
+    """What the row is called by which a look says whether a consumer is well."""
+    return f"{service} container"
+
+
+def offset_row(service: str) -> str:
+    """What the row is called that has its offset."""
+    return f"{service} offset"
+
+
 def proven(store: Store, look: Snapshot, wanted: Sequence[Wanted]) -> Snapshot:
     """The look with its release proven, if it was not and is now; the same otherwise, also while the lock is held."""
     known = look.record
@@ -36,7 +46,7 @@ def proven(store: Store, look: Snapshot, wanted: Sequence[Wanted]) -> Snapshot:
 def _all_moved(store: Store, look: Snapshot, release: Release, wanted: Sequence[Wanted]) -> bool:
     """Whether every consumer of the release runs on as it was placed, and has moved since."""
     asked = {entry.service: entry for entry in wanted}
-    consumers = {name: placed for name, placed in release.services.items() if placed.kind == "consumer"}
+    consumers = [name for name, placed in release.services.items() if placed.kind == "consumer"]
     return bool(consumers) and all(_moved(store, look, release, asked.get(name)) for name in consumers)
 
 
@@ -53,7 +63,7 @@ def _moved(store: Store, look: Snapshot, release: Release, entry: Optional[Wante
 
 def _is_well(look: Snapshot, service: str) -> bool:
     """Whether it runs and was not started again by the engine a while ago: one that loops proves nothing."""
-    return any(row.name == f"{service} container" and row.level == OK for row in look.rows)
+    return any(row.name == container_row(service) and row.level == OK for row in look.rows)
 
 
 def _began(store: Store, look: Snapshot, release: Release, service: str) -> Optional[int]:
@@ -65,13 +75,13 @@ def _began(store: Store, look: Snapshot, release: Release, service: str) -> Opti
     at = _swapped(store, release.services[service])
     if at is not None or _follows_another(look.record, release, service):
         return at
-    row = next((row for row in look.rows if row.name == f"{service} offset"), None)
+    row = next((row for row in look.rows if row.name == offset_row(service)), None)
     first = row.figures.get("first") if row else None
     return first if isinstance(first, int) else None
 
 
 def _follows_another(known: Record, release: Release, service: str) -> bool:
-    return any(service in one.services for one in known.releases if one.at < release.at)
+    return any(service in one.services for one in known.releases if one.id != release.id)
 
 
 def _swapped(store: Store, placed: Placed) -> Optional[int]:

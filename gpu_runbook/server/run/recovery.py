@@ -10,12 +10,13 @@ from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
-from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, Plan
+from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, ConsumerStep, Plan
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import lives, loops
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.migration import finish
 from gpu_runbook.server.models.apply import chosen, point
+from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import journal_check, leftovers, release, stop_start, unfinished
 from gpu_runbook.server.run.swap import Swap, back, close
 from gpu_runbook.server.run.unstage import unstage_all
@@ -29,7 +30,7 @@ NOTED: Dict[str, Dict[str, Any]] = {
     "staging": {"service": ServiceName, "name": ContainerName, "config": MaybePlace, "offset": MaybePlace},
     "staged": {"service": ServiceName, "container": ContainerId},
 }
-# What needs no mending, by action.
+# What needs no recovery, by action.
 CUT = {
     "prune": "removed things; the next fab prune goes on",
     "env": "wrote env files: fab env.diff says which are new",
@@ -119,8 +120,9 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if not swaps:
         unstage_all(store, docker, run)
         return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
-    undoing = _events(lines, "undoing")
-    if not undoing and len(swaps) == len(planned) and all(finished(swap, docker) for swap in swaps):
+    undoing, whole = _events(lines, "undoing"), len(swaps) == len(planned)
+    looping = [] if undoing else [one.service for one, swap in release.pairs(plan, swaps) if _loops(one, swap, docker)]
+    if not undoing and not looping and whole and all(finished(swap, docker) for swap in swaps):
         for swap in swaps:
             docker.ensure_restart(swap.new, swap.new_restart)
         if not _events(lines, "recorded"):
@@ -129,29 +131,36 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         release.move_tags(docker, plan)
         _close(swaps)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
-    ill = "" if undoing else ", ".join(swap.service for swap in swaps if _loops(swap, docker))
-    why = str(undoing[0].get("reason")) if undoing else f"{ill} ended again and again" if ill else "the run was cut off"
+    ill = f"{', '.join(looping)} ended again and again" if looping else ""
+    why = str(undoing[0].get("reason")) if undoing else ill or "the run was cut off"
     trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
     _close(swaps)
     release.keep_failed(store, plan, swaps, why)
-    cut = f"run {run} was cut off in its swap" if not ill else f"run {run} was cut off after its swap, {why}"
+    cut = f"run {run} was cut off {'after' if ill and whole else 'in'} its swap{f', {ill}' if ill else ''}"
     if trouble:
         return "needs-person", f"{cut}, and not all of it could be undone: {trouble}"
     return "rolled-back", f"{cut} and {'was ' if ill else ''}undone: the server is as it was before"
 
 
 def finished(swap: Swap, docker: Docker) -> bool:
-    """Whether the new container is in force: running well, under the service's name, and the old one is not."""
+    """Whether the new container is in force: running, under the service's name, and the old one is not."""
     new = docker.inspect(swap.new)
-    if new is None or not lives(new) or loops(new) or new["Name"].lstrip("/") != swap.name:
+    if new is None or not lives(new) or new["Name"].lstrip("/") != swap.name:
         return False
     return not (swap.old and lives(docker.inspect(swap.old)))
 
 
-def _loops(swap: Swap, docker: Docker) -> bool:
-    new = docker.inspect(swap.new)
-    return new is not None and loops(new)
+def _loops(step: ConsumerStep, swap: Swap, docker: Docker) -> bool:
+    """Whether the new container ends again and again by its own fault: that of a broker that is away is none."""
+    if not loops(docker.inspect(swap.new)):
+        return False
+    try:
+        if step.stream:
+            stream.greeting(step.stream.host, step.stream.port)
+    except stream.StreamError:
+        return False
+    return True
 
 
 def _close(swaps: List[Swap]) -> None:

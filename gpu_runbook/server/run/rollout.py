@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.plan import FAILED, UNPROVEN, ConsumerStep
+from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
-from gpu_runbook.server.docker.containers import lives, outage, stopped_by_engine
+from gpu_runbook.server.docker.containers import fault, lives, outage
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import preconditions, release, watch
@@ -67,7 +67,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
     if failed is not None:
         reason = f"{failed} {_tag(steps, failed)} failed its watch: {verdicts[failed].reason}"
         return _failed(site, begun, reason, failed)
-    return _record(site, steps, swaps, verdicts, notes)
+    return _record(site, swaps, verdicts, notes)
 
 
 def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str, Verdict]:
@@ -112,12 +112,10 @@ def _left_behind(site: Site, step: ConsumerStep, reached: Optional[int]) -> List
     return [f"{handled}; {again if step.replay else 'they are not read again'}"]
 
 
-def _record(
-    site: Site, steps: List[ConsumerStep], swaps: List[Swap], verdicts: Dict[str, Verdict], notes: List[str]
-) -> Optional[End]:
+def _record(site: Site, swaps: List[Swap], verdicts: Dict[str, Verdict], notes: List[str]) -> Optional[End]:
     plan = site.plan
     unproven = [f"{service}: {found.reason}" for service, found in verdicts.items() if found.outcome == UNPROVEN]
-    outcome = UNPROVEN if unproven else "proven"
+    outcome = UNPROVEN if unproven else PROVEN
     failure = _enter(site, swaps, outcome)
     if failure:
         site.journal.write("unrecorded", why=failure)
@@ -141,15 +139,14 @@ def _record(
 
 def _still_up(site: Site, swaps: List[Swap]) -> List[str]:
     """An engine that died after the watch has stopped the consumer, and does not always start it again."""
-    notes, address = [], site.docker.engine.address
+    notes = []
     for swap in swaps:
         try:
             found = site.docker.inspect(swap.new)
-            # One that ended with 0 was stopped by somebody or by an engine.
-            failed = found and (found["State"]["ExitCode"] or stopped_by_engine(found, address, swap.grace))
-            if failed and not lives(found):
+            why = found and not lives(found) and fault(found, site.docker.engine.address, swap.grace)
+            if why:
                 site.docker.ensure_started(swap.new)
-                notes.append(f"{swap.service} was stopped by its engine after its watch, and started again")
+                notes.append(f"{swap.service} {why} after its watch, and was started again")
         except (StepFailed, Refusal, OSError) as error:
             notes.append(f"whether {swap.service} still runs could not be seen: {error}")
     return notes
@@ -205,10 +202,10 @@ def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) ->
     site.journal.write("undone", trouble=trouble)
     if trouble:
         return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", SEE, "", details)
-    return End(ROLLED_BACK, f"{reason}; {_what_is_back(site, begun)}{_range(handled)}", "", "", details)
+    return End(ROLLED_BACK, f"{reason}; {_what_is_back(begun)}{_range(handled)}", "", "", details)
 
 
-def _what_is_back(site: Site, begun: List[Swap]) -> str:
+def _what_is_back(begun: List[Swap]) -> str:
     names = [swap.service for swap in begun if swap.old_ran]
     return f"the previous {' and '.join(names)} is back" if names else "nothing runs, as before"
 

@@ -75,7 +75,7 @@ class _Turn:
         return Check(name, CRITICAL if self.lost else OK, self.lost or self.said)
 
     def _hand_over(self, index: int) -> None:
-        """Raises Untaken with the alert left in its place."""
+        """Raises Undelivered with the alert left in its place."""
         one = self.queue[index] = dataclasses.replace(self.queue[index], tries=self.queue[index].tries + 1)
         self._send(self.channel.write, one.message)
         self.queue.pop(index)
@@ -143,7 +143,3 @@ def _beat(url: str, name: str) -> Check:
         return Check(name, OK, webhook.call(url, None, {}, channels.SECONDS))
     except Undelivered as error:
         return Check(name, CRITICAL, str(error))
-
-
-def _nobody(check: Check) -> None:
-    """Nobody hears of a channel before all were tried."""

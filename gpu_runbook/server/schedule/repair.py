@@ -24,7 +24,7 @@ from gpu_runbook.server.checks.container import started_at
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, Final, StepFailed
-from gpu_runbook.server.docker.containers import occupants, outage, stopped_by_engine
+from gpu_runbook.server.docker.containers import fault, occupants, outage
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import recovery, stop_start, unfinished
@@ -163,13 +163,13 @@ def _lock(store: Store, action: str) -> Iterator[Optional[int]]:
 
 
 def _is(why: str, container: Dict[str, Any], address: str, grace: int) -> bool:
-    """Whether a container is what it was seen to be. One that exited with 0 was stopped by somebody or by an engine."""
+    """Whether a container is what it was seen to be."""
     state = container["State"]
     if why == STUCK:
         return bool(state["Running"] and not state["Restarting"])
     if state["Status"] not in ("exited", "created"):
         return False
-    return bool(state["ExitCode"]) or stopped_by_engine(container, address, grace)
+    return bool(fault(container, address, grace))
 
 
 def _ended_late(store: Store, why: str, container: Dict[str, Any]) -> bool:

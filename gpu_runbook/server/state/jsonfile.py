@@ -23,4 +23,4 @@ def load(kind: Type[T], path: str) -> Tuple[Optional[T], str]:
 def save(path: str, value: Any) -> None:
     """Replace the file, whole for every reader. Raises Refusal (kind server) when it cannot be written."""
     text = json.dumps(value if isinstance(value, dict) else encode(value), indent=2, ensure_ascii=False) + "\n"
-    files.write(path, text.encode("utf-8", "backslashreplace"))
+    files.write(path, text.encode("utf-8", "backslashreplace"))  # half a character stays JSON's \ud800

@@ -6,11 +6,12 @@ import dataclasses
 import json
 from typing import Dict, FrozenSet, List, Tuple
 
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import ReleaseId, kept
 from gpu_runbook.protocol.plan import SCHEMA
 from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
 
@@ -47,8 +48,7 @@ def save(store: Store, record: Record) -> None:
     _, problems = load(store)
     if problems:
         files.write(store.record + ".damaged", files.read(store.record) or b"")
-    text = json.dumps(encode(record), indent=2, ensure_ascii=False) + "\n"
-    files.write(store.record, text.encode("utf-8", "backslashreplace"))  # half a character stays JSON's \ud800
+    jsonfile.save(store.record, record)
 
 
 def with_release(record: Record, release: Release) -> Record:

@@ -8,6 +8,7 @@ import time
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import files
 
 PROGRAM, SETTINGS, STATE, HISTORY, LOCK = "check.pyz", "settings.json", "state.json", "history.jsonl", "lock"
 KEPT = (  # of the environment of the login that installs
@@ -42,9 +43,18 @@ def keep_rounds_away(store: Store, patience: float) -> None:
 
 
 def _opened(path: str) -> int:
-    """The lock, also on a read-only disk; a link or a pipe in its place is somebody else's."""
+    """The lock, also on a read-only disk; a link or a pipe in its place is somebody else's. Raises FileNotFoundError.
+
+    Raises Refusal where it cannot be had.
+    """
     safely = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(path, os.O_RDWR | safely)
     except OSError:
+        pass
+    try:
         return os.open(path, os.O_RDONLY | safely)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise files.refusal(path, "opened", error) from error

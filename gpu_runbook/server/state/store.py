@@ -142,7 +142,7 @@ class Store:
             )
 
     def create(self) -> None:
-        """Make what is missing in the folder, which is there (see `state_make`), and let nobody else into it.
+        """Make what is missing in the folder, which is there (see `state.make`), and let nobody else into it.
 
         Raises Refusal.
         """

@@ -1,6 +1,6 @@
 """Files that are always whole: written beside their place with their final mode, synced, and renamed into it.
 
-Each step happens in the folder that was opened for it. Where containers can reach it, `server.system.guarded` opens it.
+Each step happens in the folder that was opened for it. Where containers can reach it, `exposed.guarded` opens it.
 """
 
 from __future__ import annotations

@@ -37,8 +37,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     guarded.prepare(asked.root, ours=record.containers(store))
     if not asked.texts:
-        found: Dict[str, Any] = encode(Compared(tuple(map(env_file.compared, asked.files)), journals.last(store)))
-        return found
+        return encode(Compared(tuple(map(env_file.compared, asked.files)), journals.last(store)))
     refuse_astray(store, asked.docker_host)
     make(store)
     return detached(partial(_live, asked, store))

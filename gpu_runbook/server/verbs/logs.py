@@ -18,7 +18,7 @@ from gpu_runbook.protocol.logs import LogMark, newer
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.requests import LogsRequest
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.batch_runs import is_listed_run
+from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, has_name
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.ours import MadeByUs
@@ -169,7 +169,7 @@ class Following:
         self._first = first  # whether nobody has heard anything yet
 
     def go_on(self) -> None:
-        """Ends with wire.Gone, or with what an engine that stays away is called."""
+        """Ends with `server.Gone`, or with what an engine that stays away is called."""
         away = 0.0
         while True:
             try:

@@ -42,8 +42,7 @@ class ModelChange:
     needed: bool  # whether anything has to be written at all
 
     def told(self, run: str = "") -> Dict[str, Any]:
-        told: Dict[str, Any] = encode(Chosen(self.path, self.before, self.absent, self.needed, run))
-        return told
+        return encode(Chosen(self.path, self.before, self.absent, self.needed, run))
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

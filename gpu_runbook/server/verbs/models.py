@@ -62,8 +62,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         run=journals.last(store),
         leads=guarded.leads(folder),
     )
-    answer: Dict[str, Any] = encode(found)
-    return answer
+    return encode(found)
 
 
 def _choices(store: Store) -> Tuple[Choices, str]:

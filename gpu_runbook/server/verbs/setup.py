@@ -57,8 +57,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     rows = [row, _python(), *_rows(asked, store, engine)]
     _make_ours(store, rows, dry_run, done)
     left += [one for row in rows for one in _unfit(row, store)]
-    told: Dict[str, Any] = encode(Done(tuple(done), tuple(left), tuple(rows), _unfinished(store)))
-    return told
+    return encode(Done(tuple(done), tuple(left), tuple(rows), _unfinished(store)))
 
 
 def _unfinished(store: Store) -> str:

@@ -38,8 +38,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     digests: Dict[str, str] = {}
     rows = ask_all(_questions(asked, engine, store, digests, listed))
     look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, digests)
-    answer: Dict[str, Any] = encode(look)
-    return answer
+    return encode(look)
 
 
 def _questions(

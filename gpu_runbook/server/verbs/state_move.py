@@ -62,10 +62,10 @@ def moved(asked: StateMoveRequest) -> Dict[str, Any]:
         return forget(new, engine)
     old = in_root(new.root) if asked.what == "root" else _named(new, engine)
     if asked.what == "root" and not is_old(old.folder):
-        return Moved(new.folder).told
+        return encode(Moved(new.folder))
     if old.folder == new.folder:
         _mark(new)
-        return Moved(new.folder, new.folder).told
+        return encode(Moved(new.folder, new.folder))
     row = states.check("state", old if old.is_in_root else new, asked.state, engine, engine.containers())
     if row.level == CRITICAL and (old.is_in_root or not row.figures.get("astray")):
         raise Refusal(f"{row.sentence}; nothing was moved", row.hint)
@@ -78,13 +78,13 @@ def forget(new: Store, engine: engines.Engine) -> Dict[str, Any]:
         aside = f"{new.folder}.of-another-machine-{int(time.time())}"
         os.rename(new.folder, aside)
         make(new)
-        return Moved(new.folder, aside).told
+        return encode(Moved(new.folder, aside))
     lost = sorted({one.folder for one in states.astray(new, engine, engine.containers())})
     if lost:
         make(new)
         marked = new.marked()
         _write(new, dataclasses.replace(marked, forgotten=tuple(sorted({*marked.forgotten, *lost}))))
-    return Moved(new.folder, " and ".join(lost)).told
+    return encode(Moved(new.folder, " and ".join(lost)))
 
 
 def _named(new: Store, engine: engines.Engine) -> Store:
@@ -133,7 +133,7 @@ def _live(old: Store, new: Store, asked: StateMoveRequest, say: Say) -> None:
     except Refusal as error:  # without an end it is finished by the next command
         raise Refusal(f"the state is in {new.folder} now, but {error.message}", error.hint, "person") from error
     journal.write("end", outcome="done", sentence=sentence)
-    say(Moved(new.folder, old.folder, run, tuple(left), wanted if settings else "").told)
+    say(encode(Moved(new.folder, old.folder, run, tuple(left), wanted if settings else "")))
 
 
 def _readable(old: Store, new: Store) -> None:

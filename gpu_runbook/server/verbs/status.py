@@ -35,8 +35,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     listed = engine.containers()
     rows = ask_all(_questions(asked, engine, store, listed))
     look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, {})
-    answer: Dict[str, Any] = encode(late_proof.proven(store, look, asked.services))
-    return answer
+    return encode(late_proof.proven(store, look, asked.services))
 
 
 def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> List[Question]:
@@ -52,11 +51,12 @@ def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: List[
 
 def _of_a_consumer(entry: Wanted, engine: Engine) -> List[Question]:
     alive = partial(container.check, container=entry.service, docker_host=engine.address, look_again=0.0)
+    advancing = partial(_advancing, entry=entry, engine=engine)
     log = partial(log_tail.check, container=entry.service, engine=engine, failure_text=entry.failure_text)
     return [
-        Question(f"{entry.service} container", alive),
+        Question(late_proof.container_row(entry.service), alive),
         Question(f"{entry.service} log", log),
-        Question(f"{entry.service} offset", partial(_advancing, entry=entry, engine=engine), DEADLINE + LOOK_AGAIN),
+        Question(late_proof.offset_row(entry.service), advancing, DEADLINE + LOOK_AGAIN),
     ]
 
 

@@ -26,7 +26,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     assert entry.marks is not None  # noqa: S101  a batch service's
     image = engine.image(entry.marks.local_tag) or {}
     named = engine.container(entry.marks.container)
-    answer: Dict[str, Any] = encode(
+    return encode(
         NextRun(
             look=view({}, (), engine, store, [entry], engine.containers(), [], {}),
             command=tuple((image.get("Config") or {}).get("Cmd") or ()),
@@ -34,4 +34,3 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
             named=occupant(named) if named else None,
         )
     )
-    return answer

@@ -20,7 +20,7 @@ Call = Tuple[List[str], str]  # a command's arguments and its input
 class Channel:
     """What is written of an alert, and what of its title alone, for when the first cannot be; and who is given that.
 
-    `send` says what was answered. It raises Untaken.
+    `send` says what was answered. It raises Undelivered.
     """
 
     write: Callable[[Message], Any]

@@ -38,7 +38,7 @@ def plain_letter(mail: Mail, sentence: str) -> bytes:
 
 
 def send(mail: Mail, data: bytes, seconds: float) -> str:
-    """Send a mail to all recipients; what became of it as a sentence. Raises Untaken when nobody gets it."""
+    """Send a mail to all recipients; what became of it as a sentence. Raises Undelivered when nobody gets it."""
     place = f"{mail.host}:{mail.port}"
     try:
         with _connected(mail, seconds) as server:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import KeptLevel, Time
-from gpu_runbook.protocol.placeholders import _WORD, WORDS
+from gpu_runbook.protocol.placeholders import WORD, WORDS
 from gpu_runbook.server.schedule.notify import markup
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News, rank
 
@@ -95,10 +95,10 @@ def fill(template: Any, message: Message, limit: int) -> Any:
     if not isinstance(template, str):
         return template
     known = _words(message, limit)
-    alone = _WORD.fullmatch(template)
+    alone = WORD.fullmatch(template)
     if alone and alone[1] in known:
         return known[alone[1]]
-    return _WORD.sub(lambda match: str(known.get(match[1], match[0])), template)
+    return WORD.sub(lambda match: str(known.get(match[1], match[0])), template)
 
 
 def fill_plainly(template: Any, message: Message) -> str:

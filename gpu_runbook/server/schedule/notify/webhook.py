@@ -22,7 +22,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: float) -> str:
-    """POST the body, or GET without one; the status as a sentence. Raises Untaken, never quoting the address."""
+    """POST the body, or GET without one; the status as a sentence. Raises Undelivered, never quoting the address."""
     known = {"User-Agent": "gpu-runbook", **headers}
     request = urllib.request.Request(url, body, known)  # noqa: S310  that it is http or https was seen on the laptop
     try:

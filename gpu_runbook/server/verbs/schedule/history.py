@@ -21,7 +21,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     """`request`: a ScheduleHistoryRequest.
 
     Rounds come as events, oldest first, up to 500 in each. The answer: at (now), every (seconds between two rounds,
-    0 when nothing is installed), damaged (lines that cannot be read), runs (Past each, newest first).
+    0 when nothing is installed), damaged (lines that cannot be read), runs (a PastRun each, newest first).
     """
     asked = decode(ScheduleHistoryRequest, request, "request")
     store = find_store(asked.root, asked.state, emit)

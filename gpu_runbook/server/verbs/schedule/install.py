@@ -44,7 +44,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         if known is None:
             installation.forget(store)
         raise
-    return _told(Installation(tuple(changed), block, crontab.is_running()))
+    return encode(Installation(tuple(changed), block, crontab.is_running()))
 
 
 def _moved(asked: InstallRequest) -> Dict[str, Any]:
@@ -53,12 +53,7 @@ def _moved(asked: InstallRequest) -> Dict[str, Any]:
     where = (settings.root, settings.state, settings.questions.docker_host)
     done = state_move.moved(StateMoveRequest(*where, asked.who, asked.laptop, "root", asked))
     changed = ("state", "program", "settings", "crontab")
-    return _told(Installation(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
-
-
-def _told(left: Installation) -> Dict[str, Any]:
-    told: Dict[str, Any] = encode(left)
-    return told
+    return encode(Installation(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
 
 
 def _is_safe(store: Store, settings: Settings) -> None:

@@ -40,8 +40,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         history = ""
         with contextlib.suppress(OSError):  # something else lies in it
             os.rmdir(os.path.dirname(place(store, HISTORY)))
-    answer: Dict[str, Any] = encode(Removed(tuple(removed), history))
-    return answer
+    return encode(Removed(tuple(removed), history))
 
 
 def _remove_files(store: Store, was_installed: bool) -> List[str]:

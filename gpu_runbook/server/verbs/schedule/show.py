@@ -40,8 +40,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         state=_known(state) if state else None,
         told=tuple(_told(store)),
     )
-    answer: Dict[str, Any] = encode(shown)
-    return answer
+    return encode(shown)
 
 
 def _block(root: str) -> Any:

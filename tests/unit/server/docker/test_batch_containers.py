@@ -13,8 +13,7 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.requests import RecoverRequest
-from gpu_runbook.server.docker.batch_containers import recognised
-from gpu_runbook.server.docker.batch_runs import is_listed_run
+from gpu_runbook.server.docker.batch_containers import is_listed_run, recognised
 from gpu_runbook.server.docker.engine import Engine
 
 REPOSITORY = "registry.lan:5000/azaion/ai-training"

@@ -141,5 +141,5 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
     restart = RestartRule(QUEUE, stuck=True)
     with pytest.raises(Refusal, match="it is not stopped: it could not be started again, as docker's own disk"):
         repair.start_again(installed, store, restart, STUCK, lambda: True)
-    state.update(Running=False, Status="exited", ExitCode=1)
+    state.update(Running=False, Status="exited", ExitCode=1, FinishedAt="2026-04-20T11:00:00Z")
     assert repair.start_again(installed, store, restart, DEAD, lambda: True) == "it was stopped"

@@ -15,27 +15,26 @@ import pytest
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.deadlines import PATIENCE
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Spec, Watch
+from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import process, recovery, release, rollout, stop_start, swap, unstage, watch
 from gpu_runbook.server.run.outcome import End
 from gpu_runbook.server.run.stage import Site
-from gpu_runbook.server.run.swap import ConfigSwap, Swap, back, forward
+from gpu_runbook.server.run.swap import ConfigSwap, back, forward
 from gpu_runbook.server.run.unfinished import unobeyed
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
-from tests.unit.world import IMAGE, MADE, NEW, NOT_ENDED, OLD, RUN, World, placed
+from tests.unit.world import HELD, IMAGE, MADE, NEW, NOT_ENDED, OLD, RUN, STEP, SWAP, World, placed
 
 LATER = "20260420-101113-abcd"
-SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
-HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
-STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
 
 
 @pytest.fixture
@@ -212,6 +211,30 @@ def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_the_new_one_loops
     assert sentence == f"{cut}, queue ended again and again and was undone: the server is as it was before"
     assert world.runs(OLD) and not world.runs(NEW) and world.names[OLD] == "queue"
     assert "queue ended again and again" in (Path(store.release(RUN)) / "failed.json").read_text()
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_while_the_broker_is_away_a_loop_is_no_fault_of_the_new_one(
+    store: Store, world: World, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """As after a power cut of the whole room: it ends until the broker is there, and the old one would as well."""
+
+    def greet(host: str, port: int) -> str:
+        if away:
+            raise stream.StreamError("refused", f"{host}:{port} refuses connections")
+        return "RabbitMQ 4.0"
+
+    monkeypatch.setattr(stream, "greeting", greet)
+    here = site(store, world, dataclasses.replace(STEP, stream=StreamAddress("rabbit.lan", 5552, "annotations")))
+    Path(here.folder("queue")).mkdir(parents=True)
+    here.journal.write("swap", swap=encode(SWAP))
+    forward(SWAP, here.docker)
+    here.journal.close()
+    monkeypatch.setattr(release, "enter", lambda *_: None)
+    world.restarting.add(NEW)
+    (sentence,) = recovered(store, world)
+    assert ("is in force, unproven" in sentence, "and was undone" in sentence) == (away, not away), sentence
+    assert (world.runs(NEW), world.runs(OLD)) == (away, not away)
 
 
 def recovered(store: Store, world: World) -> list[str]:

@@ -23,16 +23,15 @@ from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, Step
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import preconditions, recovery, stage, stop_start
 from gpu_runbook.server.run.stage import Site
-from gpu_runbook.server.run.swap import Swap, back, forward
+from gpu_runbook.server.run.swap import back, forward
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.lock import acquire
 from gpu_runbook.server.state.store import Store
+from tests.unit.world import NEW, OLD, RUN, SWAP
 
-RUN = "20260420-101112-abcd"
-OLD, NEW, GONE = "a" * 64, "b" * 64, "d" * 64
+GONE = "d" * 64
 MARKS = (BatchMarks("training", "training", "job=train", "team/training"),)
-SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
 IS_LEFT_ALONE = "the container .* is a run of training, by its .*: it is left alone"
 
 
@@ -85,8 +84,8 @@ VERBS: dict[str, Callable[[Docker], object]] = {
     "kill": lambda docker: docker.change(["docker", "kill", OLD], 1.0),
     "restart": lambda docker: docker.change(["docker", "restart", OLD], 1.0),
     "a later engine's": lambda docker: docker.change(["docker", "hush", OLD], 1.0),
-    "halt.stop": lambda docker: stop_start.stop(Store("/nowhere", "/nowhere/state"), docker, PLAN, STEP, ""),
-    "halt.start": lambda docker: stop_start.start(docker, STEP),
+    "stop_start.stop": lambda docker: stop_start.stop(Store("/nowhere", "/nowhere/state"), docker, PLAN, STEP, ""),
+    "stop_start.start": lambda docker: stop_start.start(docker, STEP),
     "forward": lambda docker: forward(SWAP, docker),
     "back": lambda docker: back(dataclasses.replace(SWAP, new=GONE), docker),
 }
@@ -235,9 +234,10 @@ def test_a_run_that_was_cut_off_with_a_training_in_it_is_left_to_a_person_and_en
 
 
 @functools.cache
-def calls() -> list[tuple[Path, ast.AST]]:
-    files = sorted(file for room in TRAVELS for file in (FOLDER / room).rglob("*.py"))
-    parsed = [(file, ast.parse(file.read_text())) for file in files]
+def calls() -> list[tuple[str, ast.AST]]:
+    """Everything in the modules that travel, each with the module's place below the package."""
+    files = sorted(file for part in TRAVELS for file in (FOLDER / part).rglob("*.py"))
+    parsed = [(file.relative_to(FOLDER).as_posix(), ast.parse(file.read_text())) for file in files]
     return [(file, node) for file, tree in parsed for node in ast.walk(tree)]
 
 
@@ -246,21 +246,19 @@ def test_every_docker_command_goes_through_the_one_place_that_refuses() -> None:
     commands: dict[str, set[str]] = {}
     for file, node in calls():
         if isinstance(node, ast.List | ast.Tuple) and node.elts and is_text(node.elts[0], "docker"):
-            commands.setdefault(file.name, set()).add(str(getattr(node.elts[1], "value", "?")))
-    touching = commands.pop("commands.py")
+            commands.setdefault(file, set()).add(str(getattr(node.elts[1], "value", "?")))
+    touching = commands.pop("server/docker/commands.py")
     assert touching - set(HARMLESS) == {"stop", "start", "rename", "update", "rm"}
     assert set.union(*commands.values()) == {"create", "tag", "rmi", "login"}
 
     (change,) = (one for file, one in calls() if isinstance(one, ast.FunctionDef) and one.name == "change")
     assert isinstance(change.body[1], ast.If) and "refuse_run" in ast.unparse(change.body[1])
-    running = [node for file, node in calls() if file.name == "commands.py" and is_call(node, "run")]
+    running = [node for file, node in calls() if file == "server/docker/commands.py" and is_call(node, "run")]
     assert [ast.unparse(node) for node in running] == [
         ast.unparse(node) for node in ast.walk(change) if is_call(node, "run")
     ]
-    posting = {
-        file.name for file, node in calls() if isinstance(node, ast.Constant) and node.value in ("POST", "DELETE")
-    }
-    assert posting == {"pull.py"}  # which pulls
+    posting = {file for file, node in calls() if isinstance(node, ast.Constant) and node.value in ("POST", "DELETE")}
+    assert posting == {"server/docker/pull.py"}
 
 
 def is_text(node: ast.AST, text: str) -> bool:

@@ -33,10 +33,16 @@ def releases(at: int | None, follows: bool) -> Record:
 
 
 def found(
-    store: Store, at: int | None = 100, now: int = 150, level: str = OK, follows: bool = True, **more: Any
+    store: Store,
+    at: int | None = 100,
+    now: int = 150,
+    level: str = OK,
+    follows: bool = True,
+    known: Record | None = None,
+    **more: Any,
 ) -> str:
     """How the release stands after a look at a server on which its consumer has come as far as `now`."""
-    known = releases(at, follows)
+    known = known or releases(at, follows)
     record.save(store, known)
     (Path(store.root) / "offset.yaml").write_text(f"offset: {now}\n")
     rows = Check("queue container", level, "as it is"), Check("queue offset", OK, "moving", {"first": 0})
@@ -67,6 +73,16 @@ def test_one_that_the_engine_starts_again_and_again_proves_nothing(store: Store,
 def test_where_it_is_not_known_where_it_began_nothing_is_proven(store: Store) -> None:
     """As where no copy of the offset file could be kept: what its predecessor has done would prove it."""
     assert found(store, at=None) == "unproven"
+
+
+def test_what_a_later_release_has_done_proves_no_earlier_one_that_was_gone_back_to(
+    store: Store,
+) -> None:
+    """Where no copy of the offset file could be kept at the rollback: the stream's first message is not its first."""
+    left = Release("20260421-101112-abcd", "2026-04-21T10:11:12.000Z", "ann", "proven", {"queue": placed(OLD, 0)})
+    known = releases(None, follows=False)
+    assert found(store, known=known) == "proven"
+    assert found(store, known=dataclasses.replace(known, releases=(*known.releases, left))) == "unproven"
 
 
 def test_the_first_one_began_with_the_first_message(store: Store) -> None:
