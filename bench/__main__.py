@@ -26,7 +26,7 @@ from tests.real import published, started_training
 
 PORT_BASE = 27000
 SIZES = ("snapshot", "pull", "run", "status", "health", "logs")
-LIMIT = 40.0  # KB that a program may be, compressed, with the request: two flights of a new connection
+LIMIT = 32.0  # KB that a program may be, compressed: with its request it is two flights of a new connection
 PAGE = """\
 # Benchmarks
 

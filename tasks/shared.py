@@ -45,8 +45,8 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
         try:
             code = task(*args, **kwargs)
         except KeyboardInterrupt:
-            interrupts.heard = False
-            raise Exit("cancelled, nothing changed", Cancelled.exit_code) from None
+            _show(Cancelled("cancelled, nothing changed"), kwargs)
+            raise Exit(code=Cancelled.exit_code) from None
         except RunbookError as error:
             _show(error, kwargs)
             raise Exit(code=error.exit_code) from None

@@ -22,7 +22,7 @@ from docs.answers import (
     places,
     places_of_a_failure,
 )
-from docs.shapes import Entry, Shape, alternatives, entries, inner, shape_of
+from docs.shapes import Entry, Shape, alternatives, entries, inner, is_kept, shape_of
 from gpu_runbook.laptop.answers.contract import SCHEMA, FailedRun
 from gpu_runbook.protocol.forms import Form
 
@@ -30,14 +30,16 @@ KEPT = Path(__file__).parent / f"data/json-{SCHEMA}.json"
 FAILURE = "a command that failed"
 
 
-def misfits(words: tuple[str, ...], out: str) -> list[str]:
-    """What is not as it should be in the stdout of `fab WORDS… --json`: a sentence for each place."""
-    if not out.strip():  # a command line that is not understood, or a Ctrl-C
+def misfits(words: tuple[str, ...], out: str, status: int = 0) -> list[str]:
+    """What is not as it should be in the stdout of `fab WORDS… --json`, ended with that status: a sentence a place."""
+    if not out and status == 1:  # Invoke did not understand the command line
         return []
     section = _section(words)
     if FOLLOWED in section.commands:
-        lines = [json.loads(line) for line in out.rstrip("\n").split("\n")]
+        lines = [json.loads(line) for line in out.split("\n")[:-1]]
         return [said for line in lines for said in _document(section, line, "error" in line)]
+    if not out:
+        return [f"there is no document, at exit status {status}"]
     answer = json.loads(out)
     return list(_document(section, answer, "error" in answer))
 
@@ -154,5 +156,7 @@ def kept() -> dict[str, dict[str, str]]:
 
 if __name__ == "__main__":
     was, now = kept(), today()
-    merged = {name: {**now.get(name, {}), **was.get(name, {})} for name in {**now, **was}}
+    merged = {name: {**was.get(name, {}), **now.get(name, {})} for name in {**was, **now}}
+    for name, places_then in was.items():
+        merged[name] |= {place: then for place, then in places_then.items() if not is_kept(then, merged[name][place])}
     KEPT.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")

@@ -108,9 +108,10 @@ def imports(folder: Path) -> Iterator[Import]:
 
 def packages(folder: Path) -> Iterator[str]:
     for file in sorted(folder.rglob("__init__.py")):
-        body = _parsed(file.read_text()).body[1:]
-        if file.parent != folder and body:
-            yield f"{file}:{body[0].lineno}: a package has a docstring and nothing else"
+        tree = _parsed(file.read_text())
+        first, *rest = (node.lineno for node in tree.body or [ast.Pass(lineno=1)])
+        if file.parent != folder and (rest or ast.get_docstring(tree) is None):
+            yield f"{file}:{(rest or [first])[0]}: a package has a docstring and nothing else"
 
 
 def twins(folder: Path) -> Iterator[str]:

@@ -74,7 +74,7 @@ class Cancelled(RunbookError):
 
 
 class LostContact(RunbookError):
-    """The connection ended, or fell silent, after something had been asked; a run goes on without it."""
+    """The connection ended, or fell silent, after something was asked: a run goes on, another change may be made."""
 
     exit_code = 16
 

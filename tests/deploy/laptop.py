@@ -115,7 +115,7 @@ def finished(process: subprocess.Popen[str], seconds: float = 120) -> Said:
     source, *words = map(str, process.args[len(FABRIC) :])
     ended = process.returncode >= 0  # one that was killed may have got half its answer out
     if ended and "--json" in words and source == str(CHECKOUT):  # an older version has made no promise
-        assert misfits(tuple(words), out) == [], out
+        assert misfits(tuple(words), out, process.returncode) == [], out
     return Said(process.returncode, out, err)
 
 

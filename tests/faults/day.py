@@ -317,9 +317,9 @@ def _alerts(day: Day) -> list[str]:
     """Every alert that was owed has come, and what has come is what the check has meant to send, in that order."""
     told = day.told
     wrong = [f"never told: {owed.what}" for owed in day.owed if not any(map(owed.fits, told[owed.since :]))]
-    stop = [title for one in history(day.stage.sandbox) for title in one.get("alerts", ())]
+    sent = [title for one in history(day.stage.sandbox) for title in one.get("alerts", ())]
     came = [one["title"] for one in told]
-    if came != stop:
-        missing, unmeant = [one for one in stop if one not in came], [one for one in came if one not in stop]
-        wrong.append(f"{len(stop)} alerts were to be sent, and {len(came)} came: without {missing}, beside {unmeant}")
+    if came != sent:
+        missing, unmeant = [one for one in sent if one not in came], [one for one in came if one not in sent]
+        wrong.append(f"{len(sent)} alerts were to be sent, and {len(came)} came: without {missing}, beside {unmeant}")
     return wrong

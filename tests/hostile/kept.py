@@ -196,8 +196,8 @@ def an_offset_is_read_or_garbled(case: tuple[Any, bytes], ground: Ground) -> Non
     assert value is None or 0 <= value < 10**19
     if isinstance(data, dict):
         wrote = data.get("offset")
-        stop = wrote if type(wrote) is int and 0 <= wrote < 10**19 else None
-        assert value == stop
+        expected = wrote if type(wrote) is int and 0 <= wrote < 10**19 else None
+        assert value == expected
 
 
 PROPERTIES = (

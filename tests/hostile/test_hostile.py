@@ -151,12 +151,12 @@ def test_half_a_character_in_the_record_stops_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("rows", [{"name": "disk", "level": "fine", "sentence": ""}], r"look\.rows\[0\]\.level: not a level"),
-        ("run", {"id": RUN, "state": "odd"}, r"look\.run\.state: not the state of a run"),
-        ("run", {"id": "../x", "state": "ended"}, r"look\.run\.id: not a run id"),
-        ("at", "yesterday", r"look\.at: not a time"),
-        ("containers", ["--rm"], r"look\.containers\[0\]: not a container id"),
-        ("digests", {QUEUE: f"--x@sha256:{ONE}"}, r"look\.digests\.annotation-queue: not an image with its digest"),
+        ("rows", [{"name": "disk", "level": "fine", "sentence": ""}], r"snapshot\.rows\[0\]\.level: not a level"),
+        ("run", {"id": RUN, "state": "odd"}, r"snapshot\.run\.state: not the state of a run"),
+        ("run", {"id": "../x", "state": "ended"}, r"snapshot\.run\.id: not a run id"),
+        ("at", "yesterday", r"snapshot\.at: not a time"),
+        ("containers", ["--rm"], r"snapshot\.containers\[0\]: not a container id"),
+        ("digests", {QUEUE: f"--x@sha256:{ONE}"}, r"snapshot\.digests\.annotation-queue: not an image with its digest"),
         ("digests", {QUEUE: f"evil.lan/q@sha256:{ONE}"}, r"digests\.annotation-queue: not of the image that was asked"),
         ("digests", {}, "the image of annotation-queue is neither there nor missing"),
     ],

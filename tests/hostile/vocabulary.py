@@ -4,54 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
 from hypothesis import strategies as st
 
-from gpu_runbook.protocol import check, health, plan, rounds, snapshot
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
-from gpu_runbook.protocol.prune import Thing
-from gpu_runbook.protocol.state_move import Moved
-from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.run import swap
 from gpu_runbook.server.schedule import standstill, state
 from gpu_runbook.server.schedule.notify import message, policy
-from gpu_runbook.server.state import schedule_files, store
-from gpu_runbook.server.verbs import env, history, model_use, models, prune, setup, training_command
-from gpu_runbook.server.verbs.schedule import install, remove, show
+from gpu_runbook.server.state import store
+from gpu_runbook.server.verbs import model_use
 from tests.hostile.conduct import nothing_done
 from tests.hostile.damage import damaged, documents
+from tests.hostile.forms import PROTOCOL
 from tests.hostile.properties import Ground, Property
 from tests.hostile.values import values
 
 
-def kinds(*modules: ModuleType) -> list[type[Any]]:
-    """Every value that one of these modules defines."""
-    found = [(module, thing) for module in modules for thing in vars(module).values() if isinstance(thing, type)]
-    return [kind for module, kind in found if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__]
+def kinds(module: ModuleType) -> list[type[Any]]:
+    """Every value that a module defines."""
+    found = [
+        thing for thing in vars(module).values() if isinstance(thing, type) and thing.__module__ == module.__name__
+    ]
+    return [kind for kind in found if dataclasses.is_dataclass(kind)]
 
 
-KINDS = [
-    *kinds(
-        check,
-        plan,
-        snapshot,
-        swap,
-        history,
-        model_files,
-        choices,
-        models,
-        model_use,
-        prune,
-        setup,
-        env,
-        training_command,
-    ),
-    *kinds(health, policy, install, message, remove, rounds, schedule_files, show, standstill, state),
-    *(Thing, Moved, store.Marker),
-]
+# Of the server's modules those whose values are kept as JSON: each must have one.
+KEPT = {module: kinds(module) for module in (swap, model_use, policy, message, standstill, state)}
+if bare := [module.__name__ for module, found in KEPT.items() if not found]:
+    raise AssertionError(f"no value to keep in {', '.join(bare)}")
+
+KINDS = [*chain.from_iterable(map(kinds, PROTOCOL)), *chain.from_iterable(KEPT.values()), store.Marker]
 
 
 @st.composite

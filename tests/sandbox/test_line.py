@@ -15,11 +15,11 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def session(server: Sandbox) -> Iterator[socket.socket]:
+def connection(server: Sandbox) -> Iterator[socket.socket]:
     """A connection through which sshd has said hello."""
-    with connected(server) as connection:
-        assert connection.recv(64).startswith(b"SSH-2.0-")
-        yield connection
+    with connected(server) as opened:
+        assert opened.recv(64).startswith(b"SSH-2.0-")
+        yield opened
 
 
 def connected(server: Sandbox) -> socket.socket:
@@ -40,32 +40,34 @@ def test_the_greeting_of_a_distant_server_arrives_two_round_trips_after_the_firs
     assert 0.19 < seconds_until_greeting(server) < 0.3
 
 
-def test_an_answer_takes_one_round_trip(server: Sandbox, session: socket.socket) -> None:
+def test_an_answer_takes_one_round_trip(server: Sandbox, connection: socket.socket) -> None:
     set_line(server, rtt=200)
     begun = time.monotonic()
-    session.settimeout(5)
-    session.sendall(b"no ssh\r\n")
-    assert b"Invalid SSH identification" in session.recv(256)
+    connection.settimeout(5)
+    connection.sendall(b"no ssh\r\n")
+    assert b"Invalid SSH identification" in connection.recv(256)
     assert 0.19 < time.monotonic() - begun < 0.35
 
 
 def test_a_dead_line_answers_nothing_and_what_was_sent_arrives_when_it_lives_again(
-    server: Sandbox, session: socket.socket
+    server: Sandbox, connection: socket.socket
 ) -> None:
     set_line(server, state="dead")
-    session.sendall(b"no ssh\r\n")
+    connection.sendall(b"no ssh\r\n")
     with connected(server) as another:
-        for connection in (session, another):
-            connection.settimeout(0.5)
+        for one in (connection, another):
+            one.settimeout(0.5)
             with pytest.raises(TimeoutError):
-                connection.recv(1)
+                one.recv(1)
     set_line(server)
-    session.settimeout(5)
-    assert b"Invalid SSH identification" in session.recv(256)
+    connection.settimeout(5)
+    assert b"Invalid SSH identification" in connection.recv(256)
 
 
-def test_a_reset_tears_what_is_open_and_lets_new_connections_through(server: Sandbox, session: socket.socket) -> None:
+def test_a_reset_tears_what_is_open_and_lets_new_connections_through(
+    server: Sandbox, connection: socket.socket
+) -> None:
     set_line(server, state="reset")
     with pytest.raises(ConnectionResetError):
-        session.recv(1)
+        connection.recv(1)
     assert seconds_until_greeting(server) < 1

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.unit.scene import Scene, deployed
 
 
 def pytest_collection_finish() -> None:
@@ -25,3 +28,9 @@ def unsynced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
         yield
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """An inventory, and its server after two deploys."""
+    return deployed(tmp_path, "r2", "r1")

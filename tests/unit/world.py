@@ -11,12 +11,17 @@ import gpu_runbook.server.docker.commands
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.container import labels
+from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Watch
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.run.swap import Swap
 
 RUN = "20260420-101112-abcd"
 OLD, NEW, MADE, IMAGE = "a" * 64, "b" * 64, "e" * 64, f"sha256:{'0' * 64}"
 DIALING = 'connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock"'
+SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
+HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
+STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
 NOT_ENDED = "cannot stop container: tried to kill container, but did not receive an exit event"
 DAY = moment("2026-04-20T12:00:00Z")
 KILL = 10.0  # seconds after which the engine gives up waiting for the end of what it has killed

@@ -88,7 +88,7 @@ def test_a_detached_child_keeps_nothing_open_and_lives_on(session: Session, prob
         os.kill(answer["pid"], signal.SIGKILL)
 
 
-def test_an_interrupt_ends_the_server_s_processes_and_leaves_the_door_usable(session: Session, probe: str) -> None:
+def test_an_interrupt_ends_the_server_s_processes_and_leaves_the_session_usable(session: Session, probe: str) -> None:
     pids: list[int] = []
 
     def interrupt(event: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ import gpu_runbook
 PACKAGE = gpu_runbook.__name__
 FOLDER = Path(gpu_runbook.__file__).parent
 SERVE = "server.rpc.server"  # the module that answers a call
-TRAVELS = ("protocol", "common", "server")  # the rooms of the package of which modules may be sent
+TRAVELS = ("protocol", "common", "server")  # the parts of the package of which modules may be sent
 # Reads as many bytes as the first line says, and runs the first text in them with the others: short, and without a
 # character that any login shell would touch. What every program imports is imported while those bytes are still on
 # their way; Python 3.5 has all of it.

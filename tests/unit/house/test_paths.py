@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import gpu_runbook.server
+import gpu_runbook
+from gpu_runbook.laptop.rpc.bundle import TRAVELS
 
-FOLDER = Path(gpu_runbook.server.__file__).parent
+FOLDER = Path(gpu_runbook.__file__).parent
 OS = (
     *(
         "open",
@@ -141,7 +142,7 @@ PLACES = (
         verbs.env._keep system.files.make_folder system.files.room system.files.disk system.files.reserve
         system.files.give_up system.files.read run.follow.follow verbs.history._lines state.journal.Journal
         state.journal.read state.journal.alive state.journal.runs state.lock._opened state.lock._is_in_place
-        state.lock.holder state.stopped._save models.choices.load models.choices.save models.apply.chosen
+        state.lock.holder state.stopped._save models.choices.load models.apply.chosen
         models.apply.point models.apply._rewrite_kept state.jsonfile.load state.jsonfile.save
         queue.offset.position state.pause.admit verbs.pause.answer verbs.prune._live verbs.prune._remove
         verbs.prune._room state.record.load state.record.save run.recovery._conclude run.release._placed
@@ -218,14 +219,14 @@ def _touches(call: str) -> bool:
 
 
 def modules() -> Iterator[tuple[str, str]]:
-    """Name and source of each module of the server's half."""
-    for file in sorted(FOLDER.rglob("*.py")):
-        yield ".".join(file.relative_to(FOLDER).with_suffix("").parts), file.read_text()
+    """Name and source of each module that may run on a server; those of its own half are named from there on."""
+    for file in sorted(file for part in TRAVELS for file in (FOLDER / part).rglob("*.py")):
+        yield ".".join(file.relative_to(FOLDER).with_suffix("").parts).removeprefix("server."), file.read_text()
 
 
 @functools.cache
 def touched() -> list[tuple[str, str, str]]:
-    """(module, function, call) of the whole server's half."""
+    """(module, function, call) of all that may run on a server."""
     return [(module, function, call) for module, text in modules() for function, call in touching(text)]
 
 
@@ -280,7 +281,7 @@ def table() -> str:
 
 
 def test_the_page_about_security_shows_the_list() -> None:
-    assert table() in (FOLDER.parents[1] / "docs/security.md").read_text()
+    assert table() in (FOLDER.parent / "docs/security.md").read_text()
 
 
 if __name__ == "__main__":

@@ -62,7 +62,10 @@ def test_what_is_not_as_it_should_be_is_said(tmp_path: Path, file: str, text: st
     assert said(tmp_path, **{file: text}) == [complaint]
 
 
-def test_a_package_that_does_something_is_told_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "line"), [('"""The server\'s half."""\n\nX = 1\n', 3), ("X = 1\n", 1), ("X = 1\nY = 2\n", 2), ("", 1)]
+)
+def test_a_package_that_does_something_or_says_nothing_is_told_of(tmp_path: Path, text: str, line: int) -> None:
     (tmp_path / "server").mkdir()
-    (tmp_path / "server/__init__.py").write_text('"""The server\'s half."""\n\nX = 1\n')
-    assert said(tmp_path) == ["server/__init__.py:3: a package has a docstring and nothing else"]
+    (tmp_path / "server/__init__.py").write_text(text)
+    assert said(tmp_path) == [f"server/__init__.py:{line}: a package has a docstring and nothing else"]

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +14,6 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.clock import now
-from gpu_runbook.common.parallel import Question
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
@@ -30,7 +27,7 @@ from gpu_runbook.server.queue.offset import Position
 from gpu_runbook.server.queue.stream import Bounds
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import watch
-from gpu_runbook.server.schedule import delivery, health_row, main, restart_policy, silence
+from gpu_runbook.server.schedule import health_row, main, restart_policy, silence
 from gpu_runbook.server.schedule import round as one_round
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels
@@ -142,7 +139,7 @@ def test_no_pause_lasts_a_day_longer_than_it_was_to(store: Store, clock: Clock, 
 def test_a_round_is_silent_for_an_hour_of_a_run_by_a_clock_that_nobody_sets(
     store: Store, clock: Clock, jump: float
 ) -> None:
-    held = lock.acquire(store, {"action": "deploy", "who": "ann", "since": now()})
+    held = lock.acquire(store, {"action": "deploy", "who": "ann", "since": clock.text()})
     clock.goes_on(600)
     clock.is_set(jump)
     assert silence.silence(store, clock.now) == ("deploy by ann is under way", None)
@@ -219,19 +216,14 @@ def rounds(store: Store, clock: Clock) -> Rounds:
 
 
 @pytest.fixture
-def many_rounds(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rounds:
-    """Without threads and without the processes of the channel and of df, which would take most of the time."""
+def many_rounds(rounds: Rounds, unthreaded: None, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    """Without the processes of the channel and of df, which would take most of the time."""
 
     def away(message: Any) -> str:
         raise Undelivered("ended with status 1")
 
-    def in_turn(questions: Sequence[Question]) -> list[Check]:
-        return [question.ask(question.name) for question in questions]
-
     monkeypatch.setattr(channels, "of", lambda settings: {"ops": channels.Channel(str, str, away)})
     monkeypatch.setattr(disk, "look", lambda path: disk.Room(path, "/", 100, 50, 50, 50, 1))
-    for module in (one_round, delivery):
-        monkeypatch.setattr(module, "ask_all", in_turn)
     return rounds
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from invoke.collection import Collection
+from invoke.exceptions import Exit
 
 from docs.answers import BY_COMMAND, FAILED_SETUP, FOLLOWED, SECTIONS
 from docs.shapes import entries, is_kept, within
@@ -276,3 +277,21 @@ def test_an_answer_that_is_not_of_its_type_is_noticed(change: dict[str, Any], sa
 @pytest.mark.parametrize("answer", [{"servers": []}, {"servers": [], "schema": 1}, {"schema": 2, "servers": []}])
 def test_a_document_without_its_number_at_the_top_is_noticed(answer: dict[str, Any]) -> None:
     assert answers.misfits(("preflight",), json.dumps(answer))
+
+
+def test_only_where_the_command_line_is_not_understood_is_there_no_document() -> None:
+    assert answers.misfits(("preflight",), "", 1) == []
+    assert answers.misfits(("preflight",), "", 15) == ["there is no document, at exit status 15"]
+    assert answers.misfits(tuple(FOLLOWED.split()), "") == []  # a log that said nothing
+
+
+def test_ctrl_c_before_anything_was_asked_has_its_document(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(json: bool) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Exit) as raised:
+        shared.guarded(interrupted)(json=True)
+    out, err = capsys.readouterr()
+    assert (raised.value.code, err) == (15, "cancelled, nothing changed\n")
+    assert json.loads(out)["error"]["outcome"] == "cancelled"
+    assert answers.misfits(("preflight",), out, 15) == []

@@ -16,7 +16,7 @@ from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.snapshot import BatchState
-from tests.unit.scene import QUEUE, REPOSITORY, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
+from tests.unit.scene import QUEUE, REPOSITORY, SECOND, TRAINING, Scene, bare, image, occupant, order
 
 CONFIG = ConfigFile("/azaion/config.yaml", "")
 
@@ -36,11 +36,6 @@ def placed_as(scene: Scene, service: str, **change: Any) -> Scene:
     services = {**release.services, service: dataclasses.replace(release.services[service], **change)}
     releases = (dataclasses.replace(release, services=services), *scene.look.record.releases[1:])
     return scene.with_record(releases=releases)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return deployed(tmp_path, "r2", "r1")
 
 
 def test_a_server_that_is_as_it_is_wanted_and_recorded_says_so(scene: Scene) -> None:

@@ -18,7 +18,7 @@ from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import BatchState
 from gpu_runbook.protocol.training import Checkpoint, NextRun
 from tests.unit.nasty import SHORT, wrong_with
-from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, deployed, loaded
+from tests.unit.scene import HOSTS, QUEUE, REPOSITORY, TRAINING, Scene, loaded
 
 FULL = HOSTS.replace(
     "training: {kind: batch, image: azaion/training, container: training}",
@@ -39,11 +39,6 @@ FULL = HOSTS.replace(
 )
 RUN = Occupant("d" * 64, "training", "sha256:training-r1", True, "2026-04-20T07:11:12.5Z", "no", False)
 LAST = Checkpoint("last.ckpt", 3.0)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return deployed(tmp_path, "r2", "r1")
 
 
 def inventory(folder: Path, text: str = FULL) -> Inventory:

@@ -13,7 +13,7 @@ from gpu_runbook.laptop.deploy.plan import changed_variables, deploy_plan, image
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan
 from gpu_runbook.protocol.snapshot import BatchState
-from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant, order
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, image, occupant, order
 
 
 def planned(scene: Scene, *services: str, **more: Any) -> Plan:
@@ -28,11 +28,6 @@ def changes(plan: Plan) -> dict[str, str]:
 
 def reason(plan: Plan) -> str:
     return plan.consumers[0].reason
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return deployed(tmp_path, "r2", "r1")
 
 
 def test_a_first_deploy_places_everything(tmp_path: Path) -> None:

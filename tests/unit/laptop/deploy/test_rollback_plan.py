@@ -101,8 +101,8 @@ def test_from_a_failed_release_that_was_left_running_it_goes_to_the_one_on_recor
 
 
 def test_a_service_that_the_last_deploy_left_alone_does_not_pass_for_a_failed_one(scene: Scene) -> None:
-    handed = placed_as(scene, "r3", SECOND, container=f"{SECOND}-r2")
-    there = handed.seeing(occupants={QUEUE: (occupant(scene, QUEUE, "r3"),), SECOND: (occupant(scene, SECOND, "r2"),)})
+    partial = placed_as(scene, "r3", SECOND, container=f"{SECOND}-r2")
+    there = partial.seeing(occupants={QUEUE: (occupant(scene, QUEUE, "r3"),), SECOND: (occupant(scene, SECOND, "r2"),)})
     plan = planned(there)
     assert plan.release == "r2"
     assert {step.service: step.change for step in plan.consumers} == {QUEUE: "replace", SECOND: "none"}

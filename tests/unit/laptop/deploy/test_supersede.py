@@ -38,7 +38,7 @@ def closings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def look(
     monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: Check, dry_run: bool = False, run: str = RUN
 ) -> Snapshot:
-    """What `jobs.looked` gives for a deploy that names the run, where a server has these rows."""
+    """What `workflow.looked` gives for a deploy that names the run, where a server has these rows."""
     seen = scene.bare(folder).seeing(run=CUT_OFF, rows=rows)
     looks = iter([seen.look, dataclasses.replace(seen.look, run=dataclasses.replace(CUT_OFF, state="ended"))])
     monkeypatch.setattr(snapshot, "look", lambda *given: next(looks))

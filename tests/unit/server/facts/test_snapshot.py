@@ -22,16 +22,11 @@ from gpu_runbook.server.checks import preflight
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.state.store import Store, find_store
 from tasks.invocation import tags_for
-from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image, occupant
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, image, occupant
 
 
 def said(scene: Scene) -> list[str]:
     return [text for text, _ in status.lines("gpu-1", scene.look, scene.services)]
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return deployed(tmp_path, "r2", "r1")
 
 
 def test_a_server_without_a_deploy_says_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.pause import IntendedStop
-from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Occupant, Plan, Spec, Watch
+from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan, Spec
 from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker import disk
@@ -30,11 +30,9 @@ from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
-from tests.unit.world import IMAGE, NEW, OLD, RUN, World, placed
+from tests.unit.world import HELD, IMAGE, NEW, OLD, RUN, STEP, World, placed
 
 EARLIER = "20260419-101112-abcd"
-HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
-STEP = ConsumerStep("queue", "replace", "1", Watch(), container=NEW, old=HELD, restart="always")
 TAG = BatchStep("training", "tag", "2", IMAGE, "team/training:current")
 FAILS = {"queue": Verdict("failed", "it ended with 1")}
 TIMES_OUT = {"queue": Verdict("unproven", "no message came")}
@@ -297,6 +295,10 @@ def test_a_run_ends_as_it_says_and_leaves_what_it_says(server: Server, name: str
     assert {one for one in (OLD, NEW) if server.world.runs(one)} == expected.runs
     known = record.load(server.store)[0]
     assert known.current == expected.release
+    if name == "not tidied":
+        assert end and end.details["notes"] == [
+            "what is no longer needed could not be tidied away: the disk is read-only"
+        ]
     if end and end.outcome == "done":
         in_force = known.find(RUN)
         assert in_force is not None

@@ -18,14 +18,9 @@ from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state import stopped as stops
 from gpu_runbook.server.state.store import Store
-from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, occupant, order
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, occupant, order
 
 STOP = IntendedStop("ann", "2026-04-20T10:00:00.123Z", "the broker is moved")
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return deployed(tmp_path, "r2", "r1")
 
 
 def planned(scene: Scene, change: str = "restart", reason: str = "") -> Plan:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.common.parallel import Question
 from gpu_runbook.protocol.check import CRITICAL, OK, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
@@ -24,8 +23,8 @@ from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.protocol.schedule import Channels, Installed, RestartRule, Settings, Webhook
 from gpu_runbook.server.checks import disk as room
 from gpu_runbook.server.exposed import guarded
-from gpu_runbook.server.schedule import delivery, main, restart_policy
 from gpu_runbook.server.schedule import health_row as row
+from gpu_runbook.server.schedule import main
 from gpu_runbook.server.schedule import round as round_
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.schedule.notify import channels, webhook
@@ -79,11 +78,6 @@ class Server:
             self.docker.state.update(Running=False, Status="exited", ExitCode=137)
 
 
-def _asked_in_turn(questions: Sequence[Question]) -> list[Check]:
-    """Without threads, which would take most of the time."""
-    return [question.ask(question.name) for question in questions]
-
-
 @pytest.fixture
 def base() -> Iterator[Path]:
     """In memory: on a real disk, of which nothing is tried here, thousands of files take most of the time."""
@@ -92,7 +86,7 @@ def base() -> Iterator[Path]:
 
 
 @pytest.fixture
-def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(base: Path, unthreaded: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """One with a consumer of ours, on which a round has been made when all was well."""
     clock = [time.time()]
     monkeypatch.setattr(time, "time", lambda: clock[0])
@@ -101,8 +95,6 @@ def server(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(os, "umask", lambda mask: 0)
     monkeypatch.setattr(signal, "alarm", lambda seconds: 0)
     monkeypatch.setattr(guarded, "prepare", lambda *_: None)
-    for module in (round_, restart_policy, delivery):
-        monkeypatch.setattr(module, "ask_all", _asked_in_turn)
     monkeypatch.setattr(room, "check", lambda name, *_: Check(name, OK, "room", {}))
     docker, disk = Docker(monkeypatch), Disk(monkeypatch)
     docker.be("running", clock[0] - HOUR)

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -17,8 +16,7 @@ import pytest
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
-from gpu_runbook.server.state.make import make
-from gpu_runbook.server.state.store import Store, find_store
+from gpu_runbook.server.state.store import Store
 from tests.unit.broken_disk import Disk, every_write
 
 ANN = {"run": "20260420-101112-abcd", "action": "deploy", "who": "ann", "since": "2026-04-20T10:11:12.000Z"}
@@ -28,13 +26,6 @@ from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.store import find_store
 held = lock.acquire(find_store(sys.argv[1], sys.argv[1] + '/state'), json.loads(sys.argv[2]))
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = find_store(str(tmp_path), f"{tmp_path}/state")
-    make(store)
-    yield store
 
 
 @pytest.fixture(autouse=True)

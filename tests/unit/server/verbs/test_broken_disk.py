@@ -200,7 +200,7 @@ COMMANDS = ("restart", "stop", "rollback", "pause", "resume", "models.use", "env
 def answered(verb: Any, request: dict[str, Any]) -> tuple[str, str, str]:
     """How a command ends on the laptop: kind of the error or outcome of the run, sentence and hint; all empty for done.
 
-    As `running.conclude` has it: a run without an end has been cut off.
+    As `run.conclude` of the laptop has it: a run without an end has been cut off.
     """
     try:
         answer = verb.answer(request, lambda event: None)

@@ -18,15 +18,10 @@ from gpu_runbook.protocol.pause import Pause, said
 from gpu_runbook.server.state import jsonfile, pause
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import pause as pausing
-from tests.unit.scene import Scene, deployed
+from tests.unit.scene import Scene
 
 UNTIL = 1776682800.0  # 2026-04-20 11:00 UTC
 ANN = Pause("ann", "laptop", "2026-04-20T10:00:00Z", "2026-04-20T11:00:00Z", "the disk is exchanged")
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return deployed(tmp_path, "r2", "r1")
 
 
 def asked(store: Store, length: int, who: str = "ann") -> tuple[Pause | None, Pause | None]:
