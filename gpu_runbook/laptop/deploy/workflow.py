@@ -278,8 +278,8 @@ def teller(
 @contextmanager
 def undisturbed(session: Session) -> Iterator[None]:
     """Until the run begins, Ctrl-C leaves everything as it is."""
-    interrupts.heard = True
     try:
+        interrupts.hear()
         yield
     except KeyboardInterrupt:
         raise Cancelled(f"{session.host.name}: cancelled, nothing changed") from None

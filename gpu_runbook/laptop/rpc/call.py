@@ -110,6 +110,7 @@ def ask(
     deadline passes, and Defect for an answer that is none. Whatever interrupts it closes the call, and the server's end
     with it.
     """
+    interrupts.hear()
     limit, deadline = math.inf if endless else TOTAL_LIMIT, deadline or Deadline()
     asked = encode(request) if dataclasses.is_dataclass(request) else request
     try:
@@ -148,7 +149,6 @@ def _ask(
 
 def look(session: Session, verb: str, request: Any, **how: Any) -> dict[str, Any]:
     """`ask` where nothing is changed: whoever loses contact has only not seen it. Raises what `ask` does."""
-    interrupts.heard = True
     try:
         return ask(session, verb, request, **how)
     except LostContact as error:
@@ -166,7 +166,7 @@ def change(session: Session, verb: str, request: Any, doubt: str, hint: str, **h
     Ctrl-C is contact lost, too, once anything was asked; afterwards it is not heard until more is asked, while what was
     changed is told. `doubt` says what may have become of it, and `hint` what shows that.
     """
-    before, interrupts.heard = session.facts.channels, True
+    before = session.facts.channels
     try:
         return ask(session, verb, request, **how)
     except KeyboardInterrupt:
