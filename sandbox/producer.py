@@ -6,15 +6,18 @@ Both run this module as a process of its own, with the packages of the consumer 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from gpu_runbook.laptop.errors import Defect
 from sandbox.passwords import read
 from sandbox.place import CHECKOUT, STREAM, Sandbox
+from sandbox.preloaded import Preloaded
 
 BATCHES_PER_SECOND = 20
 ENDLESS = -1  # as a count: until standard input is closed
@@ -33,24 +36,49 @@ def keep_publishing(sandbox: Sandbox, rate: float, first: int = 1) -> subprocess
 def finish(process: subprocess.Popen[str]) -> int:
     """Wait until everything is confirmed; how many messages that were. A producer without a count ends now."""
     output, errors = process.communicate()
-    if process.returncode:
-        raise Defect(f"the producer failed: {' '.join(errors.splitlines()[-1:])}")
-    return int(output)
+    return _confirmed(process.returncode, output, errors)
 
 
 def publish(sandbox: Sandbox, count: int, rate: float = 0, first: int = 1) -> int:
-    return finish(start_publishing(sandbox, count, rate, first))
+    """Publish `count` messages; how many were confirmed."""
+    return _ended(sandbox, count=count, rate=rate, first=first)
 
 
 def renew_stream(sandbox: Sandbox) -> None:
     """Delete the stream and create it empty, so that offsets begin at 0 again."""
-    finish(_start(sandbox, count=0))
+    _ended(sandbox, count=0)
 
 
-def _start(sandbox: Sandbox, **order: float) -> subprocess.Popen[str]:
+@functools.cache
+def _preloaded(libraries: Path) -> Preloaded:
+    return Preloaded("sandbox.producer", ("rstream",), str(libraries))
+
+
+def _ended(sandbox: Sandbox, **order: float) -> int:
+    """Let it do all that it was ordered to; how many messages were confirmed."""
+    ended = _preloaded(sandbox.libraries).run((), CHECKOUT, _environment(sandbox), _order(sandbox, **order))
+    return _confirmed(ended.returncode, ended.stdout, ended.stderr)
+
+
+def _confirmed(status: int, output: str, errors: str) -> int:
+    if status:
+        raise Defect(f"the producer failed: {' '.join(errors.splitlines()[-1:])}")
+    return int(output)
+
+
+def _environment(sandbox: Sandbox) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(sandbox.libraries)}
+
+
+def _order(sandbox: Sandbox, **order: float) -> str:
+    """A line for the standard input of this module."""
     variables = read(sandbox.env_file)
     login = {"port": sandbox.stream_port, "username": variables["RABBITMQ_USER"]}
     login["password"] = variables["RABBITMQ_PASSWORD"]
+    return json.dumps({"login": login, **order}) + "\n"
+
+
+def _start(sandbox: Sandbox, **order: float) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox.producer"],
         stdin=subprocess.PIPE,
@@ -58,10 +86,10 @@ def _start(sandbox: Sandbox, **order: float) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(sandbox.libraries)},
+        env=_environment(sandbox),
     )
     if process.stdin:  # it always is: PIPE above
-        process.stdin.write(json.dumps({"login": login, **order}) + "\n")
+        process.stdin.write(_order(sandbox, **order))
         process.stdin.flush()
     return process
 
