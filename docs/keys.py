@@ -23,7 +23,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "Each server under the name you type. A key under `defaults:` holds where a server has none.",
     ),
     ("registry", shapes.Registry, "The password is `REGISTRY_PASSWORD` in `.env`."),
-    ("services: what both kinds have", shapes.Container, "Each service under the name of its container."),
+    ("services: what both kinds have", shapes.ContainerEntry, "Each service under the name of its container."),
     ("services: a consumer", shapes.Consumer, "Reads a queue. It may be away for some seconds."),
     (
         "config",
@@ -108,14 +108,15 @@ def _section(heading: str, shape: type, sentence: str) -> str:
 def fields_of(shape: type) -> Iterable[tuple[dataclasses.Field[Any], Any]]:
     """The keys a person writes, with their kinds; of a service only what its kind adds."""
     hints = get_type_hints(shape, include_extras=True)
-    common = {field.name for field in dataclasses.fields(shapes.Container)} if shape is not shapes.Container else set()
-    of_both = common if issubclass(shape, shapes.Container) else set()
+    both = shapes.ContainerEntry
+    common = {field.name for field in dataclasses.fields(both)} if shape is not both else set()
+    of_both = common if issubclass(shape, both) else set()
     for field in dataclasses.fields(shape):
         if field.name not in of_both | GIVEN.get(shape, {"name"} if shape in NAMED else set()):
             yield field, hints[field.name]
 
 
-NAMED = {shapes.Host, shapes.Container, shapes.Consumer, shapes.Batch}
+NAMED = {shapes.Host, shapes.ContainerEntry, shapes.Consumer, shapes.Batch}
 
 
 def _row(field: dataclasses.Field[Any], kind: Any) -> str:

@@ -155,7 +155,7 @@ class WatchEntry(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container(Strict):
+class ContainerEntry(Strict):
     """What both kinds of service have in common: the image, and how a container is made of it."""
 
     name: fields.Name
@@ -174,7 +174,7 @@ class Container(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Consumer(Container):
+class Consumer(ContainerEntry):
     """A service that reads a queue; a deploy stops it and puts its successor there."""
 
     kind: Literal["consumer"] = field(metadata=about("A deploy stops it and puts its successor there."))
@@ -201,7 +201,7 @@ class Consumer(Container):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch(Container):
+class Batch(ContainerEntry):
     """A service that runs for days; a deploy fetches the image of its next run and stops nothing."""
 
     kind: Literal["batch"] = field(metadata=about("Nothing ever stops it."))
