@@ -66,7 +66,7 @@ class Answer:
         return taken
 
     @property
-    def waiting(self) -> bool:
+    def has_more(self) -> bool:
         """Whether something is there to be read at once."""
         return bool(self._buffer or select.select([self._socket], [], [], 0)[0])
 

@@ -125,8 +125,8 @@ def read(path: str, limit: int = LIMIT) -> Optional[Tuple[bytes, os.stat_result]
     """What is in a regular file, and whose it is; None when there is none. Raises OSError."""
     try:
         with opened(path) as file:
-            found = os.fstat(file.fileno())
-            return content(file, limit), found
+            state = os.fstat(file.fileno())
+            return content(file, limit), state
     except FileNotFoundError:
         return None
 
@@ -281,9 +281,9 @@ def _go(path: str) -> Tuple[int, str, str, Folders]:
         while names and not stat.S_ISLNK(state.st_mode):
             above.append((real, state))
             real = os.path.join(real, names[-1])
-            inner = os.open(names.pop(), _HOLD, dir_fd=at)
+            below = os.open(names.pop(), _HOLD, dir_fd=at)
             os.close(at)
-            at, state = inner, os.fstat(inner)
+            at, state = below, os.fstat(below)
     except OSError:
         os.close(at)
         raise

@@ -15,8 +15,10 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.foreign_text import one_line
-from gpu_runbook.server.queue import tcp
+from gpu_runbook.server.queue.tcp import StreamError as StreamError
+from gpu_runbook.server.queue.tcp import Timeout, connect
 
+SECONDS = 5.0  # for a whole exchange
 FRAME_LIMIT = 1 << 20  # bytes of any frame that is kept; chunks may be longer, of them only the head is
 VERSION = 40  # characters of what a broker calls its version: it says so to anybody, and may be anybody
 EMPTY_AFTER = 1.0  # seconds: a stream that has sent nothing so long after the broker's yes holds nothing
@@ -29,19 +31,6 @@ _OK = 1
 _CHUNK = struct.Struct(">BbbHIqQQ")  # subscription, magic, type, entries, records, time, epoch, first offset
 _CHUNK_MAGIC = 0x50
 _USER_CHUNK = 0
-
-
-class StreamError(Exception):
-    """The broker could not be asked, or said no. `message` is a sentence that names the address, never the password.
-
-    `kind` is refused (or not to be reached at all), timeout, unknown-name, not-a-stream-port, login, denied, no-stream,
-    unavailable or broke-off.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -61,15 +50,20 @@ class Bounds:
     last: Optional[int]
 
 
-def greeting(host: str, port: int, seconds: float = 5.0) -> Greeting:
-    """Connect and exchange one frame that needs no login. Raises StreamError when nothing answers."""
+def greet(host: str, port: int) -> bytes:
+    """Connect and exchange one frame that needs no login: what was answered. Raises StreamError when nothing was."""
+    with _connected(host, port, time.monotonic() + SECONDS) as link:
+        return link.greet()
+
+
+def greeting(host: str, port: int) -> Greeting:
+    """What answers when it is greeted. Raises StreamError when nothing does."""
     begun = time.monotonic()
-    with _connected(host, port, begun + seconds) as link:
-        reply = link.greet()
+    reply = greet(host, port)
     return Greeting(_language(reply), time.monotonic() - begun, _version(reply))
 
 
-def bounds(address: StreamAddress, password: str, seconds: float = 5.0) -> Bounds:
+def bounds(address: StreamAddress, password: str, seconds: float = SECONDS) -> Bounds:
     """The first and last offset of a stream, within `seconds` in all. Raises StreamError."""
     with _connected(address.host, address.port, time.monotonic() + seconds) as link:
         if _language(link.greet()) != "stream":
@@ -208,7 +202,7 @@ class _Link:
     def _left(self, until: float) -> float:
         left = until - time.monotonic()
         if left <= 0:
-            raise tcp.Timeout
+            raise Timeout
         return left
 
     @contextlib.contextmanager
@@ -216,7 +210,7 @@ class _Link:
         """Turn what sockets raise into sentences."""
         try:
             yield
-        except tcp.Timeout:
+        except Timeout:
             raise StreamError("timeout", f"{self.place} accepts connections but did not answer in time") from None
         except OSError as error:
             raise self._broke_off(f"broke off ({error.strerror or error})") from error
@@ -241,11 +235,7 @@ def _said_no(code: int, place: str, address: StreamAddress) -> StreamError:
 
 @contextlib.contextmanager
 def _connected(host: str, port: int, until: float) -> Iterator[_Link]:
-    try:
-        sock = tcp.connect(host, port, until)
-    except tcp.Unreached as error:
-        raise StreamError(error.kind, error.message) from error
-    with contextlib.closing(sock):
+    with contextlib.closing(connect(host, port, until)) as sock:
         yield _Link(sock, f"{host}:{port}", until)
 
 

@@ -11,8 +11,12 @@ from typing import Any, List
 Timeout = socket.timeout  # the built-in TimeoutError only since Python 3.10
 
 
-class Unreached(Exception):
-    """No connection came about. `kind` is refused (or not to be reached at all), timeout or unknown-name."""
+class StreamError(Exception):
+    """The broker could not be asked, or said no. `message` is a sentence that names the address, never the password.
+
+    `kind` is refused (or not to be reached at all), timeout, unknown-name, not-a-stream-port, login, denied, no-stream,
+    unavailable or broke-off.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -21,7 +25,7 @@ class Unreached(Exception):
 
 
 def connect(host: str, port: int, until: float) -> socket.socket:
-    """A connection to the first address of the name that takes one. Raises Unreached."""
+    """A connection to the first address of the name that takes one. Raises StreamError."""
     place = f"{host}:{port}"
     addresses = _resolve(host.strip("[]"), port, until)  # brackets are how an IPv6 address is written beside a port
     failure: OSError = Timeout()
@@ -34,10 +38,10 @@ def connect(host: str, port: int, until: float) -> socket.socket:
         except OSError as error:
             failure = error
     if isinstance(failure, Timeout) or failure.errno == errno.ETIMEDOUT:
-        raise Unreached("timeout", f"{place} does not answer")
+        raise StreamError("timeout", f"{place} does not answer")
     if isinstance(failure, ConnectionRefusedError):
-        raise Unreached("refused", f"{place} refused the connection")
-    raise Unreached("refused", f"{place} cannot be reached ({failure.strerror or failure})")
+        raise StreamError("refused", f"{place} refused the connection")
+    raise StreamError("refused", f"{place} cannot be reached ({failure.strerror or failure})")
 
 
 def _resolve(host: str, port: int, until: float) -> List[Any]:
@@ -55,7 +59,7 @@ def _resolve(host: str, port: int, until: float) -> List[Any]:
     thread.start()
     thread.join(max(until - time.monotonic(), 0))
     if failures:
-        raise Unreached("unknown-name", f"the name {host!r} is not known on this server")
+        raise StreamError("unknown-name", f"the name {host!r} is not known on this server")
     if not found:
-        raise Unreached("timeout", f"looking up the name {host!r} gave no answer in time")
+        raise StreamError("timeout", f"looking up the name {host!r} gave no answer in time")
     return found

@@ -157,7 +157,7 @@ def _loops(step: ConsumerStep, swap: Swap, docker: Docker) -> bool:
         return False
     try:
         if step.stream:
-            stream.greeting(step.stream.host, step.stream.port)
+            stream.greet(step.stream.host, step.stream.port)
     except stream.StreamError:
         return False
     return True

@@ -153,7 +153,7 @@ def _ask_broker(entry: Watched, position: Optional[int]) -> None:
         return
     try:
         if not address.user:
-            stream.greeting(address.host, address.port)
+            stream.greet(address.host, address.port)
             return
         bounds = stream.bounds(address, entry.password)
     except stream.StreamError as error:

@@ -63,15 +63,15 @@ def changed(record: Record, release: Release) -> Record:
     return dataclasses.replace(record, releases=entries)
 
 
-def rolled_back(record: Record, target: str, leaves: str, run: str, containers: Dict[str, str]) -> Record:
+def rolled_back(record: Record, target: str, leaves: str, run: str, made: Dict[str, str]) -> Record:
     """The record after a rollback: the target in force and good again, the one left behind marked.
 
-    `containers` are those the target's services run in now; one that had been removed was created anew.
+    `made`: the containers that the target's services run in now; one that had been removed was created anew.
     """
 
     def marked(entry: Release) -> Release:
         if entry.id == target:
-            services = {name: _in(placed, containers.get(name, "")) for name, placed in entry.services.items()}
+            services = {name: _in(placed, made.get(name, "")) for name, placed in entry.services.items()}
             return dataclasses.replace(entry, left="", services=services)
         return dataclasses.replace(entry, left=run) if entry.id == leaves else entry
 

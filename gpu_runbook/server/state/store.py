@@ -28,6 +28,8 @@ IN_ROOT = ".deploy"
 MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _PATH = re.compile(r"(/[\w.@+,-]+)+", re.ASCII)
 
+Emit = Callable[[Dict[str, Any]], None]
+
 
 @dataclass(frozen=True)
 class Marker:
@@ -167,7 +169,7 @@ class Store:
         return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()[:16] if salt else ""
 
 
-def find_store(root: str, state: str, emit: Optional[Callable[[Dict[str, Any]], None]] = None) -> Store:
+def find_store(root: str, state: str, emit: Optional[Emit] = None) -> Store:
     """The folder for a root: below `state`, as hosts.yaml says it, or below the login user's home where that is empty.
 
     As long as nothing was moved, the one in the root that version 0.1.0 has left; `emit` then hears of it.

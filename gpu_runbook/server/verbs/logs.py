@@ -131,7 +131,7 @@ class Reader:
                     text = raw[:LONGEST].decode("utf-8", "replace").rstrip("\r")
                     batch.append((stamp, stream, text, len(raw) > LONGEST))
                     size += len(text)
-                    if size > BATCH or not answer.waiting:
+                    if size > BATCH or not answer.has_more:
                         self._say(service, container, batch)
                         batch, size = [], 0
             except OSError as error:

@@ -219,12 +219,12 @@ def test_while_the_broker_is_away_a_loop_is_no_fault_of_the_new_one(
 ) -> None:
     """As after a power cut of the whole room: it ends until the broker is there, and the old one would as well."""
 
-    def greet(host: str, port: int) -> str:
+    def greet(host: str, port: int) -> bytes:
         if away:
             raise stream.StreamError("refused", f"{host}:{port} refuses connections")
-        return "RabbitMQ 4.0"
+        return b"RabbitMQ 4.0"
 
-    monkeypatch.setattr(stream, "greeting", greet)
+    monkeypatch.setattr(stream, "greet", greet)
     here = site(store, world, dataclasses.replace(STEP, stream=StreamAddress("rabbit.lan", 5552, "annotations")))
     Path(here.folder("queue")).mkdir(parents=True)
     here.journal.write("swap", swap=encode(SWAP))
