@@ -114,6 +114,9 @@ Mode = Annotated[int, number(int, "a file mode", 0, 0o7777)]
 Port = Annotated[int, number(int, "a port", 1, 65535)]
 
 
+NONE = type(None)  # what may be null, in a shape
+
+
 def fits(shape: Any, data: Any) -> bool:
     """A shape is a type, a form, a mapping of what must be there, a list of it, which may be null, or several."""
     if isinstance(shape, dict):

@@ -26,7 +26,7 @@ from gpu_runbook.protocol.requests import EngineLogin
 from gpu_runbook.server.checks import batch, container, disk, gpu
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
-from gpu_runbook.server.docker.containers import lives, occupants, policy_of
+from gpu_runbook.server.docker.containers import lives, occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.queue import stream
@@ -66,7 +66,7 @@ LOG = b"".join(
 
 def _of_container(engine: Engine) -> Any:
     found = engine.container("annotation-queue")
-    return found and (lives(found), policy_of(found))
+    return found and (lives(found), found.restart, found.started, found.finished)
 
 
 def _of_list(engine: Engine) -> Any:

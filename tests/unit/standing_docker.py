@@ -15,9 +15,9 @@ from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker import commands
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.engine import Engine
+from tests.unit.docker_answers import IMAGE, Answering, image, inspected, listed
 
-QUEUE, IMAGE = "annotation-queue", "sha256:" + "1" * 64
+QUEUE = "annotation-queue"
 RELEASE, BEFORE = "20260420-090000-abcd", "20260419-090000-abcd"
 ID, PARKED = "c" * 64, "d" * 64  # of the consumer in its place, and of the one of the release before
 
@@ -35,37 +35,33 @@ def stamp(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class Asked(Engine):
+class Asked(Answering):
     """What the docker engine answers."""
 
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def containers(self) -> Any:
+    def listing(self) -> list[dict[str, Any]]:
         return [
-            {
-                "Id": one["Id"],
-                "Names": [one["Name"]],
-                "Labels": one["Config"]["Labels"],
-                "State": one["State"]["Status"],
-                "ImageID": IMAGE,
-                "Created": 0,
-            }
+            listed(
+                one["Id"],
+                one["Name"].lstrip("/"),
+                labels=one["Config"]["Labels"],
+                State=one["State"]["Status"],
+                Created=0,
+            )
             for one in self.known.values()
         ]
 
-    def container(self, name_or_id: str, seconds: float = 0.0) -> dict[str, Any] | None:
+    def inspection(self, name_or_id: str) -> dict[str, Any] | None:
         named = (one for one in self.known.values() if one["Name"] == f"/{name_or_id}")
-        found = self.known.get(name_or_id) or next(named, None)
-        return {**found, "State": dict(found["State"])} if found else None
+        return self.known.get(name_or_id) or next(named, None)
 
-    def image(self, name: str) -> dict[str, Any] | None:
-        return {"Id": IMAGE, "Config": {}, "Size": 1 << 20} if name == IMAGE else self.images.get(name)
+    def made_from(self, name: str) -> dict[str, Any] | None:
+        return image() if name == IMAGE else self.images.get(name)
 
-    def get(self, path: str, *_: Any, **__: Any) -> Any:
-        if path == "/containers/json":
-            return self.containers()
-        return self.container(path.split("/")[2]) if path.startswith("/containers/") else {"DockerRootDir": "/"}
+    def answer(self, kind: str, name: str) -> dict[str, Any] | None:
+        return super().answer(kind, name) or ({"DockerRootDir": "/"} if kind == "info" else None)
 
     def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
         return ""
@@ -95,10 +91,7 @@ class Docker:
 
     def _make(self, container: str, name: str, made_by: str) -> None:
         labels = {f"{LABEL}.service": QUEUE, f"{LABEL}.release": made_by}
-        policy = {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}}
-        config = {"Labels": labels, "Image": IMAGE}
-        made = {"Id": container, "Name": f"/{name}", "Image": IMAGE, "RestartCount": 0, "HostConfig": policy}
-        self.known[container] = {**made, "Config": config, "State": {}}
+        self.known[container] = inspected(container, name, labels, IMAGE, "unless-stopped")
         self.be("exited", 0.0, container=container)
 
     def be(self, status: str, started: float, code: int = 0, container: str = ID) -> None:

@@ -13,11 +13,12 @@ from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.container import labels
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Watch
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.engine import EngineError
 from gpu_runbook.server.run.swap import Swap
+from tests.unit.docker_answers import IMAGE, NEVER, Answering, image, inspected, listed
 
 RUN = "20260420-101112-abcd"
-OLD, NEW, MADE, IMAGE = "a" * 64, "b" * 64, "e" * 64, f"sha256:{'0' * 64}"
+OLD, NEW, MADE = "a" * 64, "b" * 64, "e" * 64
 DIALING = 'connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock"'
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
 HELD = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
@@ -27,7 +28,7 @@ DAY = moment("2026-04-20T12:00:00Z")
 KILL = 10.0  # seconds after which the engine gives up waiting for the end of what it has killed
 
 
-class World(Engine):
+class World(Answering):
     """`now`: seconds. While it is away its containerd does nothing; `hangs`: nor does the engine answer for it.
 
     `faults`: why a container does not start. `undying`: until when a container does not end. `ran`: each command, and
@@ -39,7 +40,7 @@ class World(Engine):
         self.put(now=0.0, away_until=0.0, hangs=False, faults={}, undying={}, ran=[], _away_after=("", 0.0))
         self.put(living={OLD}, names={OLD: "queue", NEW: f"queue.{RUN}"}, policies={OLD: "always", NEW: "no"})
         self.put(
-            started={OLD: "2026-04-20T10:00:00Z", NEW: "0001-01-01T00:00:00Z"},
+            started={OLD: "2026-04-20T10:00:00Z", NEW: NEVER},
             most_at_once=1,
             killed=set(),
             exit_codes={},
@@ -90,39 +91,33 @@ class World(Engine):
             self.now += 10
         return self.now >= self.away_until
 
-    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any] | None:
+    def inspection(self, name_or_id: str) -> dict[str, Any] | None:
         found = next((one for one, name in self.names.items() if name_or_id in (one, name)), None)
         if found is None:
             return None
         if self.now < self.away_until and self.hangs:
             self.now += 10
             raise EngineError(0, "the docker engine does not answer")
-        return {
-            "Id": found,
-            "Name": f"/{self.names[found]}",
-            "Image": IMAGE,
-            "RestartCount": self.restarts.get(found, 0),
-            "Config": {"Labels": labels("queue", RUN, "5bec", "hash"), "Image": "team/queue"},
-            "State": {
-                "Status": "running" if self.runs(found) else "exited",
-                "Running": self.runs(found),
-                "Restarting": found in self.restarting,
-                "ExitCode": self.exit_codes.get(found, 0),
-                "StartedAt": self.started[found] or "0001-01-01T00:00:00Z",
-                "FinishedAt": "2026-04-20T10:00:00Z",
-            },
-            "HostConfig": {"RestartPolicy": {"Name": self.policies[found]}},
-        }
+        return inspected(
+            found,
+            self.names[found],
+            labels("queue", RUN, "5bec", "hash"),
+            restart=self.policies[found],
+            restarts=self.restarts.get(found, 0),
+            Status="running" if self.runs(found) else "exited",
+            Running=self.runs(found),
+            Restarting=found in self.restarting,
+            ExitCode=self.exit_codes.get(found, 0),
+            StartedAt=self.started[found] or NEVER,
+            FinishedAt="2026-04-20T10:00:00Z",
+        )
 
-    def image(self, name: str) -> dict[str, Any] | None:
-        return {"Id": IMAGE, "RepoTags": [], "Config": None}
+    def made_from(self, name: str) -> dict[str, Any] | None:
+        return image()
 
-    def containers(self) -> Any:
+    def listing(self) -> list[dict[str, Any]]:
         states = {True: "running", False: "exited"}
-        return [
-            {"Id": one, "Names": [f"/{name}"], "Labels": None, "State": states[self.runs(one)]}
-            for one, name in self.names.items()
-        ]
+        return [listed(one, name, State=states[self.runs(one)]) for one, name in self.names.items()]
 
     def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
         return ""

@@ -21,6 +21,7 @@ from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, occupant
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.system.processes import container_of
 
@@ -36,19 +37,24 @@ class Process(NamedTuple):
     gpus: Tuple[str, ...]
 
 
-def runs(entry: Wanted, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Tuple[Occupant, ...]:
+def runs(entry: Wanted, engine: Engine, listed: Sequence[ListedContainer]) -> Tuple[Occupant, ...]:
     """The running containers that hosts.yaml recognises as this service's."""
     found, marks = [], [entry.marks] if entry.marks else []
     for one in listed:
-        if one.get("State") in AT_WORK and is_listed_run(engine, marks, one):
-            container = engine.container(one["Id"])
+        if one.state in AT_WORK and is_listed_run(engine, marks, one):
+            container = engine.container(one.id)
             if container is not None:
                 found.append(occupant(container))
     return tuple(found)
 
 
 def check(
-    name: str, entry: Wanted, engine: Engine, listed: List[Dict[str, Any]], gpus: int, driver: Optional[Driver] = None
+    name: str,
+    entry: Wanted,
+    engine: Engine,
+    listed: Sequence[ListedContainer],
+    gpus: int,
+    driver: Optional[Driver] = None,
 ) -> Check:
     """What runs, since when and where. Whatever it is: a deploy leaves it alone."""
     found = runs(entry, engine, listed)

@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Optional
 from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
+from gpu_runbook.protocol.forms import NONE
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
-from gpu_runbook.server.docker.engine import NONE, Engine
+from gpu_runbook.server.docker.engine import Engine
 
 FIELDS = "index,uuid,name,driver_version"
 HOOK = "nvidia-container-runtime-hook"  # dockerd takes --gpus when it finds this on its PATH

@@ -9,7 +9,6 @@ from typing import Any, Dict, Optional
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
-from gpu_runbook.server.checks import container
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.queue.offset import Position
@@ -126,7 +125,7 @@ def _without_offset(name: str, pursuit: Pursuit, error: offset.OffsetError, dock
         sentence = f"{error.message} while the stream holds messages up to {last}"
     except stream.StreamError as failure:
         found = engine.find(docker_host).container(pursuit.container)  # what it raises makes the check unknown as well
-        if found is None or container.started_at(found) < 0:
+        if found is None or not found.started:
             return Check(name, UNKNOWN, f"{error.message} yet; {failure.message}", hint=_HINTS.get(failure.kind, ""))
         sentence = f"{error.message} although {pursuit.container} has run"
     hint = "write the last known offset back before the consumer starts again: without one it may start anywhere"

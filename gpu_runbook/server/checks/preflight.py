@@ -7,13 +7,14 @@ import os
 import pwd
 import shlex
 import stat
-from typing import Any, Dict, List, Tuple
+from typing import Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.plan import owner
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset as offsets
@@ -73,7 +74,7 @@ def _too_near(entry: Wanted) -> str:
     return f"; {entry.service} runs as {who}: a user of its own could do less (docs/first-steps.md)" if who else ""
 
 
-def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> Check:
+def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: Sequence[ListedContainer]) -> Check:
     """A consumer that has run has written down its position; without it, it would begin at the first message."""
     assert entry.offset is not None  # noqa: S101  the caller asked
     try:

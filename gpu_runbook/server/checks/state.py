@@ -14,6 +14,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import Path, kept
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.exposed import reach
 from gpu_runbook.server.state import schedule_files
 from gpu_runbook.server.state.make import file_system, unfit
@@ -33,8 +34,8 @@ class Astray:
     gone: bool
 
 
-def check(name: str, store: Store, state: str, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Check:
-    """`state` as hosts.yaml says it. `listed`: what the engine lists."""
+def check(name: str, store: Store, state: str, engine: Engine, listed: Sequence[ListedContainer]) -> Check:
+    """`state` as hosts.yaml says it."""
     wanted = Store(store.root, place(store.root, state)) if store.is_in_root else store
     figures: Dict[str, Any] = {"folder": store.folder, "there": store.exists}
     if store.is_in_root:
@@ -61,7 +62,7 @@ def check(name: str, store: Store, state: str, engine: Engine, listed: Sequence[
     return Check(name, WARNING, "; ".join(dict.fromkeys(remarks)), figures, "see docs/security.md")
 
 
-def astray(store: Store, engine: Engine, listed: Sequence[Dict[str, Any]]) -> List[Astray]:
+def astray(store: Store, engine: Engine, listed: Sequence[ListedContainer]) -> List[Astray]:
     """The containers in a service's place that name another folder than this one, or one that is empty now.
 
     A label gives no right. This one takes one away, and counts only where the image has not handed it down.
@@ -73,13 +74,11 @@ def astray(store: Store, engine: Engine, listed: Sequence[Dict[str, Any]]) -> Li
     empty = not (os.path.exists(store.record) or (os.path.isdir(store.runs) and os.listdir(store.runs)))
     found = []
     for entry in listed:
-        labels = entry.get("Labels") or {}
-        names = [name.lstrip("/") for name in entry.get("Names") or ()]
-        folder, service = kept(Path, labels.get(LABEL_STATE)), labels.get(f"{LABEL}.service")
-        if not folder or service not in names or folder in marked.forgotten or (folder in known and not empty):
+        folder, service = kept(Path, entry.labels.get(LABEL_STATE)), entry.labels.get(f"{LABEL}.service", "")
+        if not folder or service not in entry.names or folder in marked.forgotten or (folder in known and not empty):
             continue
-        if _root_of(folder) == _root_of(store.folder) and _is_own(engine, entry["Id"]):
-            found.append(Astray(entry["Id"], str(service), folder, folder in known))
+        if _root_of(folder) == _root_of(store.folder) and _is_own(engine, entry.id):
+            found.append(Astray(entry.id, service, folder, folder in known))
     return found
 
 
@@ -119,9 +118,10 @@ def _root_of(folder: str) -> str:
 def _is_own(engine: Engine, container: str) -> bool:
     """Whether a container was created with the label; an image's own tells nothing of where it came from."""
     found = engine.container(container)
-    image: Optional[Dict[str, Any]] = engine.image(found["Image"]) if found else None
-    given, handed = (((one or {}).get("Config") or {}).get("Labels") or {} for one in (found, image))
-    return given.get(LABEL_STATE) != handed.get(LABEL_STATE)
+    if found is None:  # it was removed meanwhile
+        return False
+    image = engine.image(found.image_id)
+    return found.labels.get(LABEL_STATE) != (image.labels.get(LABEL_STATE) if image else None)
 
 
 def _unfit(store: Store) -> Optional[Refusal]:

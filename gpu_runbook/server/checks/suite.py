@@ -69,7 +69,7 @@ def _is_stopped(asked: Request, consumer: CheckedConsumer) -> bool:
     from gpu_runbook.server.docker import engine
 
     found = engine.find(asked.docker_host).container(consumer.container)
-    return found is not None and found["State"]["Status"] in STOPPED
+    return found is not None and found.state in STOPPED
 
 
 def _by(stop: IntendedStop) -> str:

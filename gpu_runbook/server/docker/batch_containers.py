@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence, Union
 
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import Container, ListedContainer, LocalImage
 
 
-def recognised(batches: Sequence[BatchMarks], container: Dict[str, Any], image: Optional[Dict[str, Any]] = None) -> str:
+def recognised(
+    batches: Sequence[BatchMarks], container: Union[Container, ListedContainer], image: Optional[LocalImage] = None
+) -> str:
     """How a container is known for a run, as `a run of training, by its name`; empty for one that is none.
 
     `container`: as the engine lists or inspects it, in whatever state. `image`: what the engine says of its image,
     which has labels and names of its own; None where it is gone.
     """
-    config, made_from = container.get("Config") or container, image or {}
-    names = [str(name).lstrip("/") for name in (*(container.get("Names") or ()), container.get("Name", ""))]
-    labels = [config.get("Labels") or {}, (made_from.get("Config") or {}).get("Labels") or {}]
-    images = (config.get("Image", ""), *(made_from.get("RepoTags") or ()), *(made_from.get("RepoDigests") or ()))
-    repositories = [_repository(str(name)) for name in images]
+    labels = [one.labels for one in (container, image) if one]
+    repositories = [_repository(name) for name in (container.image, *(image.names if image else ()))]
     for batch in batches:
         key, _, value = batch.label.partition("=")
-        if batch.container in names:
+        if batch.container in container.names:
             return f"a run of {batch.service}, by its name"
         if key and any(given.get(key) == value for given in labels):
             return f"a run of {batch.service}, by its label {batch.label}"
@@ -37,12 +37,12 @@ def _repository(image: str) -> str:
     return head if head and "/" not in tail else name
 
 
-def is_listed_run(engine: Engine, batches: Sequence[BatchMarks], entry: Dict[str, Any]) -> bool:
+def is_listed_run(engine: Engine, batches: Sequence[BatchMarks], entry: ListedContainer) -> bool:
     """As `recognised`, at the least cost: the engine is asked for what the list does not say.
 
     A name that was given to another image meanwhile is not listed any more; the container itself remembers it.
     """
     if recognised(batches, entry):
         return True
-    found = engine.container(entry["Id"]) if str(entry.get("Image")).startswith("sha256:") else None
-    return bool(recognised(batches, found or entry, engine.image(str(entry.get("ImageID", "")))))
+    found = engine.container(entry.id) if entry.image.startswith("sha256:") else None
+    return bool(recognised(batches, found or entry, engine.image(entry.image_id)))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TypeVar
+from typing import Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 from gpu_runbook.common.command import Ended, run
 from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.plan import BatchMarks, Spec
 from gpu_runbook.server.docker.batch_containers import recognised
-from gpu_runbook.server.docker.containers import lives, policy_of
+from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.inspected import Container, LocalImage
 from gpu_runbook.server.state.journal import Journal
 
 PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two tries of a command, doubled from one to the next
@@ -84,23 +85,28 @@ class Docker:
         found = None if container in self._spared else self.inspect(container)
         if found is None:  # or there is none that could be changed
             return
-        known = recognised(self.batches, found, self.image(found["Image"]))
+        known = recognised(self.batches, found, self.image(found.image_id))
         if known:
-            raise LeftAlone(
-                f"the container {found['Name'].lstrip('/')} ({found['Id'][:12]}) is {known}: it is left alone"
-            )
-        if found["Id"] != container:
+            raise LeftAlone(f"the container {found.name} ({found.id[:12]}) is {known}: it is left alone")
+        if found.id != container:
             raise StepFailed(f"{container} is the id of no container")
         self._spared.add(container)
 
-    def inspect(self, container: str) -> Optional[Dict[str, Any]]:
+    def inspect(self, container: str) -> Optional[Container]:
         """What the engine says of a container, None when there is none; waits for an engine that went away.
 
         Raises StepFailed when it does not come back.
         """
         return self._asked(lambda: self.engine.container(container))
 
-    def image(self, image: str) -> Optional[Dict[str, Any]]:
+    def present(self, container: str) -> Container:
+        """The same of one that has to be there. Raises Final."""
+        found = self.inspect(container)
+        if found is None:
+            raise Final(f"the container {container[:12]} was removed meanwhile")
+        return found
+
+    def image(self, image: str) -> Optional[LocalImage]:
         """The same of an image."""
         return self._asked(lambda: self.engine.image(image))
 
@@ -114,22 +120,22 @@ class Docker:
                     raise StepFailed(error.message) from error
                 time.sleep(0.5)
 
-    def create(self, spec: Spec, name: str, image: str, extra: Dict[str, str]) -> str:
-        """Create a container that does not run yet; give its id. One of that name left by an earlier try is used."""
+    def create(self, spec: Spec, name: str, image: str, extra: Dict[str, str]) -> Container:
+        """Create a container that does not run yet. One of that name left by an earlier try is used."""
         command = create_command(spec, name, image, extra)
         self._lead(name, command, lambda found: found is not None, QUICK, failed=f"{name} could not be created")
         found = self.inspect(name)
         if found is None:
             raise StepFailed(f"{name} was created, and is gone")
-        return str(found["Id"])
+        return found
 
     def ensure_restart(self, container: str, policy: str, sync: bool = True) -> None:
         command = ["docker", "update", "--restart", policy, container]
-        self._lead(container, command, lambda found: found is not None and policy_of(found) == policy, QUICK, sync)
+        self._lead(container, command, lambda found: found is not None and found.restart == policy, QUICK, sync)
 
     def ensure_name(self, container: str, name: str) -> None:
-        def named(found: Optional[Dict[str, Any]]) -> bool:
-            return found is not None and found["Name"].lstrip("/") == name
+        def named(found: Optional[Container]) -> bool:
+            return found is not None and found.name == name
 
         if not named(self.inspect(container)):
             self._lead(container, ["docker", "rename", container, name], named, QUICK)
@@ -162,7 +168,7 @@ class Docker:
         self,
         container: str,
         command: List[str],
-        there: Callable[[Optional[Dict[str, Any]]], bool],
+        there: Callable[[Optional[Container]], bool],
         deadline: float,
         sync: bool = True,
         failed: str = "",

@@ -5,47 +5,32 @@ Asking the socket costs a millisecond where the command costs thirty, and answer
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import urllib.parse
-from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
-from gpu_runbook.protocol.forms import ContainerId, ImageId, Time, fits
+from gpu_runbook.protocol.forms import NONE, fits
+from gpu_runbook.server.docker import inspected
+from gpu_runbook.server.docker.inspected import Container, ListedContainer, LocalImage
 from gpu_runbook.server.docker.unix_http import Answer, request
 
 DEFAULT = "unix:///var/run/docker.sock"
 SECONDS = 10.0
 LIMIT = 32 << 20  # bytes of one answer; logs are the longest
 LINE = 1 << 16  # bytes of one line of a pull's progress
-NONE = type(None)
 
 # What is relied upon in an answer, as `fits` reads it.
-CONTAINER = {
-    "Id": ContainerId,
-    "Name": str,
-    "Image": ImageId,
-    "RestartCount": int,
-    "Config": {"Labels": (dict, NONE), "Image": (str, NONE)},
-    "State": {
-        "Status": str,
-        "Running": bool,
-        "Restarting": bool,
-        "ExitCode": int,
-        "StartedAt": Time,
-        "FinishedAt": Time,
-    },
-    "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
-}
-IMAGE = {"Id": ImageId, "RepoTags": [str], "RepoDigests": [str], "Config": (NONE, {"Labels": (dict, NONE)})}
 ABLE = {"ContainerdCommit": (NONE, {"ID": str})}
-LISTED = [{"Id": ContainerId, "Names": [str], "Labels": (dict, NONE), "State": str}]
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
+
+T = TypeVar("T")
 
 
 class EngineError(Refusal):
@@ -72,19 +57,28 @@ class Engine:
         self, path: str, query: Optional[Dict[str, str]] = None, seconds: float = SECONDS, shape: Any = (dict, list)
     ) -> Any:
         """The JSON answer of one GET, which has that shape. Raises EngineError."""
-        return self.read(self.ask("GET", path, query, seconds=seconds), shape)
+        return self.read(self.ask(path, query, seconds=seconds), shape)
 
-    def container(self, name_or_id: str, seconds: float = SECONDS) -> Optional[Dict[str, Any]]:
-        """What `docker inspect` shows of a container, None when there is none."""
-        return self._found("/containers/{}/json".format(urllib.parse.quote(name_or_id, safe="")), seconds, CONTAINER)
+    def container(self, name_or_id: str) -> Optional[Container]:
+        """A container, None when there is none."""
+        return self._found("containers", name_or_id, inspected.INSPECTED, inspected.container)
 
-    def image(self, name: str) -> Optional[Dict[str, Any]]:
-        """What `docker image inspect` shows, None when there is none."""
-        return self._found("/images/{}/json".format(urllib.parse.quote(name, safe="")), SECONDS, IMAGE)
+    def full_spec(self, container: str) -> Optional[Dict[str, Any]]:
+        """All that `docker inspect` shows of a container, as docker spells it, None when there is none.
 
-    def containers(self) -> Any:
-        """What `docker ps --all` lists."""
-        return self.get("/containers/json", {"all": "1"}, shape=LISTED) or []
+        For `exposed.reach` alone: what gives a container power over the host is a list that grows with docker.
+        """
+        return self._found("containers", container, {"Name": str, "HostConfig": dict, "Mounts": [dict]}, dict)
+
+    def image(self, name: str) -> Optional[LocalImage]:
+        """An image, None when there is none."""
+        return self._found("images", name, inspected.IMAGE, inspected.image)
+
+    def containers(self, shape: Any = inspected.LISTED) -> List[ListedContainer]:
+        """All containers, in whatever state. `shape` is a narrower one for whom it has to tell more."""
+        raw = self.ask("/containers/json", {"all": "1"})
+        found: List[ListedContainer] = self.read(raw, shape, inspected.listed)
+        return found
 
     def acts(self) -> bool:
         """Whether it can do anything to a container. While its containerd is away it answers all the same."""
@@ -99,8 +93,7 @@ class Engine:
         query = {"stdout": "1", "stderr": "1", "tail": str(tail) if tail else "all", "timestamps": str(int(stamps))}
         if since:
             query["since"] = f"{since:.9f}"
-        raw = self.ask("GET", f"/containers/{container}/logs", query, seconds=SECONDS)
-        text = _demultiplexed(raw)
+        text = _demultiplexed(self.ask(f"/containers/{container}/logs", query))
         for secret in self.hidden:
             text = text.replace(secret, "•••")
         return text[-(1 << 20) :]
@@ -111,34 +104,34 @@ class Engine:
         pairs = [line.partition(" ") for line in lines]
         return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
 
-    def read(self, raw: bytes, shape: Any) -> Any:
-        """An answer as JSON that has the shape. Raises EngineError."""
-        try:
+    def read(self, raw: bytes, shape: Any, make: Optional[Callable[[Any], Any]] = None) -> Any:
+        """An answer as JSON that has the shape, or what is made of it. Raises EngineError."""
+        with contextlib.suppress(ValueError, RecursionError):
             data = json.loads(raw)
-        except (ValueError, RecursionError):
-            data = ...  # of no shape
-        if not fits(shape, data):
-            raise EngineError(0, f"the docker engine at {self.address} gave an answer that cannot be read")
-        return data
+            if fits(shape, data):
+                return make(data) if make else data
+        raise EngineError(0, f"the docker engine at {self.address} gave an answer that cannot be read")
 
-    def _found(self, path: str, seconds: float, shape: Any) -> Optional[Dict[str, Any]]:
+    def _found(self, kind: str, name: str, shape: Any, make: Callable[[Any], T]) -> Optional[T]:
+        """What is made of one thing that is inspected, None when there is none."""
         try:
-            found: Dict[str, Any] = self.get(path, seconds=seconds, shape=shape)
-            return found
+            raw = self.ask(f"/{kind}/{urllib.parse.quote(name, safe='')}/json")
         except EngineError as error:
             if error.status == 404:
                 return None
             raise
+        found: T = self.read(raw, shape, make)
+        return found
 
     def ask(
         self,
-        method: str,
         path: str,
-        query: Optional[Dict[str, str]],
+        query: Optional[Dict[str, str]] = None,
         headers: Optional[Dict[str, str]] = None,
         seconds: float = SECONDS,
     ) -> bytes:
-        with closing(self.send(method, path, query, headers or {}, seconds)) as answer:
+        """The answer of one GET. Raises EngineError."""
+        with contextlib.closing(self.send("GET", path, query, headers or {}, seconds)) as answer:
             try:
                 return answer.read(LIMIT)
             except OSError as error:
@@ -163,7 +156,7 @@ class Engine:
             raise EngineError(0, f"the docker engine at {self.address} does not answer: {error}") from error
         if answer.status < 400:
             return answer
-        with closing(answer):
+        with contextlib.closing(answer):
             raise EngineError(answer.status, _refused(answer))
 
 
@@ -201,7 +194,7 @@ def _unreachable(engine: Engine, error: EngineError) -> Refusal:
             "install docker and start it (systemctl enable --now docker), or set docker_host in hosts.yaml",
             "server",
         )
-    return Refusal(error.message, "see systemctl status docker on the server", "server")
+    return Refusal(error.message, error.hint, error.kind)
 
 
 def _context() -> str:

@@ -6,11 +6,12 @@ A label alone gives no right: `docker commit` of a consumer hands its labels dow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.forms import ReleaseId, SpecHash, has, kept
 from gpu_runbook.protocol.record import Record
+from gpu_runbook.server.docker.inspected import Container, ListedContainer, LocalImage
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 
@@ -35,23 +36,21 @@ class Ours:
     made: bool = True  # by us; one that was adopted is started and stopped, and never removed
 
 
-def judge(
-    service: str, named: Sequence[Named], container: Dict[str, Any], image: Optional[Dict[str, Any]]
-) -> Optional[Ours]:
+def judge(service: str, named: Sequence[Named], container: Container, image: Optional[LocalImage]) -> Optional[Ours]:
     """Whether a container is ours as one of a service; None when it is not. The one place where that is decided.
 
     `named`: all that record and journals say of its id. `container`, `image`: what the engine says of it, and of the
     image it was made from, None where that is gone.
     """
     here = [one for one in named if one.service == service]
-    given, handed_down = _labels(container), _labels(image)
-    release = given.get(RELEASE)
+    given, handed_down = container.labels, image.labels if image else {}
+    release = given.get(RELEASE, "")
     if here and given.get(SERVICE) == service and release != handed_down.get(RELEASE) and has(ReleaseId, release):
-        return Ours(str(release), kept(SpecHash, given.get(SPEC)))
+        return Ours(release, kept(SpecHash, given.get(SPEC, "")))
     return next((Ours(one.release, made=False) for one in here if one.adopted and has(ReleaseId, one.release)), None)
 
 
-def is_made(named: Sequence[Named], container: Dict[str, Any], image: Optional[Dict[str, Any]]) -> bool:
+def is_made(named: Sequence[Named], container: Container, image: Optional[LocalImage]) -> bool:
     """Whether we have created it, for whichever service: only such a container is ever removed."""
     found = (judge(service, named, container, image) for service in {one.service for one in named})
     return any(one.made for one in found if one)
@@ -92,19 +91,14 @@ class MadeByUs:
         """What is said of an id; nothing for one that is not ours."""
         return self._recorded.get(container) or journalled(self._store, container)
 
-    def names(self, entry: Dict[str, Any], service: str) -> bool:
+    def names(self, entry: ListedContainer, service: str) -> bool:
         """Whether a listed container is named for a service. What journals alone name we have made, with our label."""
-        known = self._recorded.get(entry["Id"], [])
+        known = self._recorded.get(entry.id, [])
         if not known and is_labelled(entry, service):
-            known = journalled(self._store, entry["Id"])
+            known = journalled(self._store, entry.id)
         return any(one.service == service for one in known)
 
 
-def is_labelled(entry: Dict[str, Any], service: str) -> bool:
+def is_labelled(entry: ListedContainer, service: str) -> bool:
     """Whether a listed container bears our label for a service, from whomever it has it."""
-    return (entry.get("Labels") or {}).get(SERVICE) == service
-
-
-def _labels(found: Optional[Dict[str, Any]]) -> Dict[str, Any]:
-    """The labels of a container or an image that was inspected."""
-    return ((found or {}).get("Config") or {}).get("Labels") or {}
+    return entry.labels.get(SERVICE) == service

@@ -7,8 +7,9 @@ from contextlib import closing
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
+from gpu_runbook.protocol.forms import NONE
 from gpu_runbook.protocol.requests import EngineLogin
-from gpu_runbook.server.docker.engine import LINE, NONE, Engine, EngineError
+from gpu_runbook.server.docker.engine import LINE, Engine, EngineError
 from gpu_runbook.server.docker.registry import login_header
 
 PROGRESS = {"id": (str, NONE), "progressDetail": (dict, NONE)}

@@ -311,9 +311,9 @@ def _mounts() -> List[writable_folders.WritableFolder]:
 
     root, docker_host, ours = _settled
     try:
-        listed = engine.find(docker_host).get("/containers/json", {"all": "1"}, shape=writable_folders.LISTED) or []
+        listed = engine.find(docker_host).containers()
     except Refusal:
         listed = None
-    if listed is None or (ours and ours.isdisjoint(entry["Id"] for entry in listed)):
+    if listed is None or (ours and ours.isdisjoint(entry.id for entry in listed)):
         return [writable_folders.WritableFolder(root, "a container (the docker engine does not say)")] if root else []
     return list(writable_folders.writable(listed))

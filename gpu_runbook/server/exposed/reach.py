@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.inspected import ListedContainer
 
 MOUNTS = "/proc/self/mountinfo"
 LINKS = 40  # as many as the kernel follows
@@ -44,21 +45,21 @@ class Reach:
 WRITE, READ, ROOT = "write", "read", "root"
 
 
-def of_containers(engine: Engine, listed: Sequence[Dict[str, Any]], folder: str) -> List[Reach]:
+def of_containers(engine: Engine, listed: Sequence[ListedContainer], folder: str) -> List[Reach]:
     """Every container that reaches the folder or one above it, running or not; what could replace it counts, too."""
     mounts = read_mounts()
     leading = [place for path in directories(folder) for place in [placed(path, mounts)]]
     socket = [placed(os.path.realpath(engine.address[len("unix://") :]), mounts)]
     found: List[Reach] = []
     for entry in listed:
-        container = engine.container(entry["Id"])
-        if container is None:  # it was removed meanwhile
+        spec = engine.full_spec(entry.id)
+        if spec is None:  # it was removed meanwhile
             continue
-        name = str(container["Name"]).lstrip("/")
-        why = powers(container["HostConfig"])
+        name = str(spec["Name"]).lstrip("/")  # the list may begin with what others call it
+        why = powers(spec["HostConfig"])
         if why:
             found.append(Reach(name, ROOT, why))
-        for source, may_write in sources(engine, container):
+        for source, may_write in sources(engine, spec):
             if _shows(source, socket, mounts):
                 found.append(Reach(name, ROOT, f"docker's socket ({source})"))
             if _shows(source, leading, mounts):
@@ -66,9 +67,9 @@ def of_containers(engine: Engine, listed: Sequence[Dict[str, Any]], folder: str)
     return found
 
 
-def sources(engine: Engine, container: Dict[str, Any]) -> Iterator[Tuple[str, bool]]:
-    """The directories of the host that a container sees, and whether it may write there."""
-    for mount in container.get("Mounts") or ():
+def sources(engine: Engine, spec: Dict[str, Any]) -> Iterator[Tuple[str, bool]]:
+    """The directories of the host that a container sees, by its `Engine.full_spec`, and whether it may write there."""
+    for mount in spec.get("Mounts") or ():
         may_write = mount.get("RW") is not False
         if isinstance(mount.get("Source"), str) and mount["Source"].startswith("/"):
             yield mount["Source"], may_write

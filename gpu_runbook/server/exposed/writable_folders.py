@@ -15,10 +15,9 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
-# What is relied upon in the engine's list.
-LISTED = [{"Id": str, "Names": [str], "Mounts": [{"RW": (bool, type(None)), "Source": (str, type(None))}]}]
+from gpu_runbook.server.docker.inspected import ListedContainer
 
 Folder = Tuple[str, int, int]  # path without links, uid of its owner, mode
 
@@ -50,15 +49,13 @@ def maker(folders: Sequence[Folder], owner: int, login: int, mounts: Sequence[Wr
     return "" if owner in (0, login) else f"user {owner}"
 
 
-def writable(listed: Sequence[Dict[str, Any]]) -> Iterator[WritableFolder]:
+def writable(listed: Sequence[ListedContainer]) -> Iterator[WritableFolder]:
     """What the engine's list says that containers can write to, under the name it was given and the one it leads to."""
     for entry in listed:
-        name = (entry["Names"] or [entry["Id"][:12]])[0].lstrip("/")
-        for mount in entry["Mounts"] or ():
-            source = mount.get("Source") or ""
-            if mount.get("RW") and source.startswith("/"):
-                for folder in sorted({source, os.path.realpath(source)}):
-                    yield WritableFolder(folder, f"container {name}")
+        for mount in entry.mounts:
+            if mount.writable and mount.source.startswith("/"):
+                for folder in sorted({mount.source, os.path.realpath(mount.source)}):
+                    yield WritableFolder(folder, f"container {entry.name}")
 
 
 def _points(table: str) -> List[Tuple[str, str]]:

@@ -7,7 +7,7 @@ import os
 import pwd
 import socket
 import time
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
@@ -18,8 +18,9 @@ from gpu_runbook.protocol.snapshot import BatchState, Snapshot, Wanted
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.batch_containers import recognised
-from gpu_runbook.server.docker.containers import AT_WORK, has_name, occupants
+from gpu_runbook.server.docker.containers import AT_WORK, occupants
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs, is_labelled
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models.apply import chosen, with_chosen
@@ -29,8 +30,6 @@ from gpu_runbook.server.state import pause, record
 from gpu_runbook.server.state import stopped as stops
 from gpu_runbook.server.state.store import Store
 
-Listed = List[Dict[str, Any]]
-
 
 def view(
     variables: Dict[str, str],
@@ -38,7 +37,7 @@ def view(
     engine: Engine,
     store: Store,
     wanted: Sequence[Wanted],
-    listed: Listed,
+    listed: Sequence[ListedContainer],
     rows: List[Check],
     digests: Dict[str, str],
 ) -> Snapshot:
@@ -63,7 +62,7 @@ def view(
         run=journals.last(store),
         newest=(journals.runs(store) or [""])[-1],
         occupants=held,
-        containers=tuple(entry["Id"] for entry in listed),
+        containers=tuple(entry.id for entry in listed),
         digests=digests,
         images=images,
         revisions=revisions,
@@ -78,7 +77,12 @@ def view(
 
 
 def _holders(
-    store: Store, engine: Engine, entry: Wanted, named: MadeByUs, listed: Listed, batches: Sequence[BatchMarks]
+    store: Store,
+    engine: Engine,
+    entry: Wanted,
+    named: MadeByUs,
+    listed: Sequence[ListedContainer],
+    batches: Sequence[BatchMarks],
 ) -> Tuple[Occupant, ...]:
     """Who holds a consumer's place, and at which offset each took over: its release keeps a copy of that moment."""
     found = occupants(engine, named, entry.service, listed, batches)
@@ -107,15 +111,16 @@ def _runs(service: str, found: Tuple[Occupant, ...]) -> Iterator[Check]:
             yield Check(service, CRITICAL, f"the container {one.name} is {one.batch}: it is left alone", hint=hint)
 
 
-def _strays(service: str, named: MadeByUs, listed: Listed, batches: Sequence[BatchMarks]) -> Iterator[Check]:
+def _strays(
+    service: str, named: MadeByUs, listed: Sequence[ListedContainer], batches: Sequence[BatchMarks]
+) -> Iterator[Check]:
     """An image hands its labels down; or it is a second consumer, which somebody has started by hand."""
     hint = "stop it by hand if it reads the same stream: two would write the same offset file"
     for entry in listed:
-        if entry.get("State") not in AT_WORK or not is_labelled(entry, service) or has_name(entry, service):
+        if entry.state not in AT_WORK or not is_labelled(entry, service) or service in entry.names:
             continue
         if not named.names(entry, service) and not recognised(batches, entry):
-            name = (entry["Names"] or [entry["Id"][:12]])[0].lstrip("/")
-            said = f"{name} runs with our label for {service}, and neither record nor journals know it"
+            said = f"{entry.name} runs with our label for {service}, and neither record nor journals know it"
             yield Check(service, WARNING, f"{said}: it is left alone", hint=hint)
 
 
@@ -124,8 +129,8 @@ def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dic
     asked = {placed.image for entry in known.releases for placed in entry.services.values()}
     asked |= {placed.image_id for entry in known.releases for placed in entry.services.values()}
     asked |= set(digests.values())
-    found = {image: engine.image(image) or {} for image in sorted(asked - {""})}
-    ids = {image: str(one.get("Id", "")) for image, one in found.items()}
+    found = {image: engine.image(image) for image in sorted(asked - {""})}
+    ids = {image: one.id if one else "" for image, one in found.items()}
     return ids, {image: registry.revision(one) for image, one in found.items() if one and image in digests.values()}
 
 
@@ -153,6 +158,6 @@ def _unreadable(store: Store) -> Check:
     return Check("model", CRITICAL, f"{store.model} is damaged: which model was chosen is not known", hint=hint)
 
 
-def _batch(engine: Engine, entry: Wanted, listed: List[Dict[str, Any]]) -> BatchState:
+def _batch(engine: Engine, entry: Wanted, listed: Sequence[ListedContainer]) -> BatchState:
     image = engine.image(entry.marks.local_tag) if entry.marks else None
-    return BatchState(next_image=str(image["Id"]) if image else "", runs=batch.runs(entry, engine, listed))
+    return BatchState(next_image=image.id if image else "", runs=batch.runs(entry, engine, listed))

@@ -80,7 +80,7 @@ def _remove_container(docker: Docker, container: str, named: Sequence[Named]) ->
     """Only one that we have made, and only while it is still."""
     try:
         found = docker.inspect(container)
-        if found is None or lives(found) or not is_made(named, found, docker.image(found["Image"])):
+        if found is None or lives(found) or not is_made(named, found, docker.image(found.image_id)):
             return []
         docker.ensure_gone(container)
     except StepFailed as error:

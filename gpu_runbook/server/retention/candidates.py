@@ -14,13 +14,14 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
-from gpu_runbook.protocol.forms import ContainerId, Place, has
+from gpu_runbook.protocol.forms import NONE, Place, has
 from gpu_runbook.protocol.plan import BatchMarks, Plan
 from gpu_runbook.protocol.prune import CONTAINER, FILE, FOLDER, IMAGE, JOURNAL, RELEASE, Thing
 from gpu_runbook.protocol.record import Record, Release
-from gpu_runbook.server.docker import ours
+from gpu_runbook.server.docker import inspected, ours
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import Named, is_made, recorded
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.state import journal as journals
@@ -29,11 +30,8 @@ from gpu_runbook.server.state.store import Store
 
 OLD = 3600.0  # seconds before something that no release names counts as left behind
 AT_REST = ("created", "exited", "dead")
-LISTED = [
-    {"Id": ContainerId, "Names": [str], "Labels": (dict, type(None)), "State": str, "ImageID": str, "Created": int}
-]
+LISTED = [{**inspected.LISTED[0], "ImageID": str, "Created": int}]  # without them it is not known what may go
 
-Listed = List[Dict[str, Any]]
 Lines = List[Dict[str, Any]]
 
 
@@ -45,7 +43,7 @@ class Needed:
     dropped: Tuple[Release, ...]
     staying: FrozenSet[str]  # releases and runs whose folders stay
     journals: Dict[str, Lines]
-    listed: Listed
+    listed: Sequence[ListedContainer]
     batches: Sequence[BatchMarks]
 
 
@@ -62,7 +60,7 @@ def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks])
     kept, dropped = after_run.split(told, keep)
     stale = after_run.stale(store, kept)
     lines = {run: journals.read(store.journal(run)) for run in journals.runs(store)}
-    listed = engine.get("/containers/json", {"all": "1"}, shape=LISTED) or []
+    listed = engine.containers(LISTED)
     staying = frozenset(os.listdir(store.releases)) - frozenset(stale)
     known = Needed(kept, dropped, staying, lines, listed, batches)
     gone = {entry.id for entry in dropped}
@@ -79,28 +77,31 @@ def _containers(engine: Engine, known: Needed) -> Iterator[Thing]:
     for entry in known.listed:
         if not may_go(entry, known, time.time()):
             continue
-        found = engine.get(f"/containers/{entry['Id']}/json", {"size": "1"}, seconds=60.0, shape={"Image": str})
-        image, named = engine.image(found["Image"]), [*dropped.get(entry["Id"], ()), *staged.get(entry["Id"], ())]
-        if is_made(named, found, image) and not recognised(known.batches, found, image):
-            why = "of a release that is no longer kept" if entry["Id"] in dropped else "left behind by a run"
-            size = int(found.get("SizeRw") or 0)
-            yield Thing(CONTAINER, entry["Id"], f"{_name(entry)} ({entry['Id'][:12]})", size, why)
+        found, named = engine.container(entry.id), [*dropped.get(entry.id, ()), *staged.get(entry.id, ())]
+        image = engine.image(found.image_id) if found else None
+        if found and is_made(named, found, image) and not recognised(known.batches, found, image):
+            why = "of a release that is no longer kept" if entry.id in dropped else "left behind by a run"
+            yield Thing(CONTAINER, entry.id, f"{entry.name} ({entry.id[:12]})", _written(engine, entry.id), why)
 
 
-def may_go(entry: Dict[str, Any], known: Needed, now: float) -> bool:
+def _written(engine: Engine, container: str) -> int:
+    """The bytes that a container has written: counted by the engine, so that it is asked for them where they matter."""
+    path, shape = f"/containers/{container}/json", {"SizeRw": (int, NONE)}
+    return int(engine.get(path, {"size": "1"}, seconds=60.0, shape=shape).get("SizeRw") or 0)
+
+
+def may_go(entry: ListedContainer, known: Needed, now: float) -> bool:
     """Whether a listed container is at rest, holds no place, and was staged by a run of this root that nobody needs.
 
     `now`: seconds since 1970.
     """
-    labels = entry.get("Labels") or {}
-    in_place = _name(entry) == labels.get(ours.SERVICE)
-    if entry["State"] not in AT_REST or in_place:
+    if entry.state not in AT_REST or ours.is_labelled(entry, entry.name):  # it has its service's place
         return False
-    if entry["Id"] in recorded(Record(releases=known.kept)) or labels.get(ours.RELEASE) in known.staying:
+    if entry.id in recorded(Record(releases=known.kept)) or entry.labels.get(ours.RELEASE) in known.staying:
         return False
-    if entry["Id"] in recorded(Record(releases=known.dropped)):
+    if entry.id in recorded(Record(releases=known.dropped)):
         return True
-    return entry["Id"] in _staged(known.journals) and abs(now - entry["Created"]) > OLD  # or the clock was set back
+    return entry.id in _staged(known.journals) and abs(now - entry.created) > OLD  # or the clock was set back
 
 
 def _staged(told: Dict[str, Lines]) -> Dict[str, List[Named]]:
@@ -113,21 +114,16 @@ def _staged(told: Dict[str, Lines]) -> Dict[str, List[Named]]:
     return found
 
 
-def _name(entry: Dict[str, Any]) -> str:
-    names: List[str] = entry["Names"] or [""]
-    return names[0].lstrip("/")
-
-
 def _images(engine: Engine, known: Needed, going: Set[str]) -> Iterator[Thing]:
     """`going`: ids of the containers that are to be removed."""
     kept = _named(known.kept)
     needed = {placed.image_id for entry in known.kept for placed in entry.services.values()}
-    needed |= {entry["ImageID"] for entry in known.listed if entry["Id"] not in going}
+    needed |= {entry.image_id for entry in known.listed if entry.id not in going}
     needed |= {_id(engine, name) for name in kept | {one.local_tag for one in known.batches}}
     for name in sorted((_named(known.dropped) | brought(known.journals)) - kept):
         found = engine.image(name) if "@" in name else None  # one without a digest was not brought by us
-        if found and found["Id"] not in needed:
-            yield Thing(IMAGE, name, name, int(found.get("Size") or 0), "of no release that is kept")
+        if found and found.id not in needed:
+            yield Thing(IMAGE, name, name, found.size, "of no release that is kept")
 
 
 def _named(releases: Sequence[Release]) -> Set[str]:
@@ -135,7 +131,8 @@ def _named(releases: Sequence[Release]) -> Set[str]:
 
 
 def _id(engine: Engine, image: str) -> str:
-    return str((engine.image(image) or {}).get("Id", "")) if image else ""
+    found = engine.image(image) if image else None
+    return found.id if found else ""
 
 
 def brought(told: Dict[str, Lines]) -> Set[str]:

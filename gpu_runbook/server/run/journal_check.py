@@ -13,6 +13,7 @@ from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.exposed.reach import sources
 from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.state.store import Store
@@ -22,19 +23,20 @@ Lines = List[Dict[str, Any]]
 
 def check(store: Store, docker: Docker, plan: Plan, swaps: Sequence[Swap], lines: Lines) -> None:
     """Raises Refusal (kind person) for a run that the engine's own state does not bear out."""
-    labels = {step.service: plan.release for step in plan.consumers}
+    releases = {step.service: plan.release for step in plan.consumers}
     places = [store.root]
     for swap in swaps:
         new, old = (docker.inspect(one) if one else None for one in (swap.new, swap.old))
-        if not _is(docker, new, swap.service, labels.get(swap.service, ""), (swap.name, swap.new_parked)):
+        if not _is(docker, new, swap.service, releases.get(swap.service, ""), (swap.name, swap.new_parked)):
             raise _refused(store, plan.id, f"container {swap.new[:12]} is not what it says")
-        if old is not None and str(old["Name"]).lstrip("/") not in (swap.old_name, swap.old_parked):
+        if old is not None and old.name not in (swap.old_name, swap.old_parked):
             raise _refused(store, plan.id, f"container {swap.old[:12]} is not what it says")
-        places += [source for one in (new, old) if one for source, writes in sources(docker.engine, one) if writes]
+        specs = [docker.engine.full_spec(one.id) for one in (new, old) if one]
+        places += [source for spec in specs if spec for source, writes in sources(docker.engine, spec) if writes]
     for step in plan.consumers:
         if step.change in ("restart", "stop"):
             found = docker.inspect(step.container)
-            if found is not None and str(found["Name"]).lstrip("/") != step.service:
+            if found is not None and found.name != step.service:
                 raise _refused(store, plan.id, f"container {step.container[:12]} is not {step.service}")
     kept = store.release(plan.id)
     for path in filter(None, _written(swaps, lines)):
@@ -52,14 +54,14 @@ def check_configs(store: Store, run: str, configs: Dict[str, ConfigFile]) -> Non
             raise _refused(store, run, f"{config.path} is not below {store.root}")
 
 
-def _is(docker: Docker, found: Optional[Dict[str, Any]], service: str, release: str, names: Sequence[str]) -> bool:
+def _is(docker: Docker, found: Optional[Container], service: str, release: str, names: Sequence[str]) -> bool:
     """Whether a container has the name and the labels that a run gives, and not from its image."""
-    if found is None or str(found["Name"]).lstrip("/") not in names:
+    if found is None or found.name not in names:
         return False
-    image = docker.engine.image(str(found["Image"]))
-    given, handed = (((one or {}).get("Config") or {}).get("Labels") or {} for one in (found, image))
+    image = docker.engine.image(found.image_id)
+    handed = image.labels if image else {}
     keys = {f"{LABEL}.service": service, f"{LABEL}.release": release}
-    return all(given.get(key) == value and handed.get(key) != value for key, value in keys.items())
+    return all(found.labels.get(key) == value and handed.get(key) != value for key, value in keys.items())
 
 
 def _written(swaps: Sequence[Swap], lines: Lines) -> Iterator[str]:

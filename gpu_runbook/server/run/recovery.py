@@ -146,14 +146,15 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
 def finished(swap: Swap, docker: Docker) -> bool:
     """Whether the new container is in force: running, under the service's name, and the old one is not."""
     new = docker.inspect(swap.new)
-    if new is None or not lives(new) or new["Name"].lstrip("/") != swap.name:
+    if new is None or not lives(new) or new.name != swap.name:
         return False
     return not (swap.old and lives(docker.inspect(swap.old)))
 
 
 def _loops(step: ConsumerStep, swap: Swap, docker: Docker) -> bool:
     """Whether the new container ends again and again by its own fault: that of a broker that is away is none."""
-    if not loops(docker.inspect(swap.new)):
+    new = docker.inspect(swap.new)
+    if new is None or not loops(new):
         return False
     try:
         if step.stream:

@@ -64,13 +64,13 @@ def _deployed(
 
 
 def _placed(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, swap: Swap) -> Placed:
-    found = docker.inspect(swap.new) or {}
+    found = docker.inspect(swap.new)
     config = files.read(os.path.join(store.release(plan.id, step.service), "config.yaml"))
     return Placed(
         kind="consumer",
         tag=step.tag,
         image=step.spec.image if step.spec else "",
-        image_id=str(found.get("Image", "")),
+        image_id=found.image_id if found else "",
         container=swap.new,
         spec=step.spec,
         config=step.config,
@@ -90,8 +90,8 @@ def _take_config_along(store: Store, plan: Plan, service: str) -> None:
 
 
 def _placed_batch(docker: Docker, step: BatchStep) -> Placed:
-    image = docker.engine.image(step.image) or {}
-    return Placed("batch", step.tag, step.image, str(image.get("Id", "")), local_tag=step.local_tag)
+    image = docker.engine.image(step.image)
+    return Placed("batch", step.tag, step.image, image.id if image else "", local_tag=step.local_tag)
 
 
 def _before(plan: Plan, adopted: Dict[str, Placed], known: Record) -> Release:
@@ -103,13 +103,13 @@ def _before(plan: Plan, adopted: Dict[str, Placed], known: Record) -> Release:
 
 def _adopted(docker: Docker, swap: Swap) -> Placed:
     """The container that was there before us: rollback can start it again, but not recreate it."""
-    found = docker.inspect(swap.old) or {}
+    found = docker.inspect(swap.old)
     before = swap.config if swap.config and swap.config.before else None
     return Placed(
         kind="consumer",
-        tag=str(found.get("Config", {}).get("Image", "")),
-        image=str(found.get("Image", "")),
-        image_id=str(found.get("Image", "")),
+        tag=found.image if found else "",
+        image=found.image_id if found else "",
+        image_id=found.image_id if found else "",
         container=swap.old,
         config=ConfigFile(before.path, f"{before.uid}:{before.gid}", before.mode) if before else None,
         restart=swap.old_restart,

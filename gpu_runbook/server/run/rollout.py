@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, ConsumerStep
@@ -75,7 +74,7 @@ def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str
     entries = []
     for step, swap in zip(steps, swaps):
         found = site.docker.inspect(swap.new)
-        started = moment(found["State"]["StartedAt"]) if found else 0.0
+        started = found.started if found else 0.0
         at_swap = step.old.took_over if swap.replay and step.old else offset.position(step.offset, swap.offset_kept)
         entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
     return watch.watch(site.docker, entries)
@@ -89,8 +88,8 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
     fields["offset"] = offset.position(step.offset, swap.offset_kept)
     killed = False
     if old and new and swap.old_ran:
-        killed = old["State"]["ExitCode"] == KILLED
-        fields.update(outage=outage(old, new, site.journal.age), old_exit=old["State"]["ExitCode"])
+        killed = old.exit_code == KILLED
+        fields.update(outage=outage(old, new, site.journal.age), old_exit=old.exit_code)
     site.journal.write("swapped", **fields)
     notes = _left_behind(site, step, fields["offset"])
     if not killed:

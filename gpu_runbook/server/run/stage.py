@@ -16,6 +16,7 @@ from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed
+from gpu_runbook.server.docker.inspected import Container, ListedContainer
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models.apply import with_chosen
 from gpu_runbook.server.run import rewind
@@ -56,12 +57,11 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     config = _stage_config(site, step, text, staged) if step.config and text is not None else None
     if step.offset:
         guarded.leads(os.path.dirname(step.offset.path))  # its links are asked about now, and not in the gap
-    new = step.container or _create(site, step, name, hashed)
-    container = site.docker.inspect(new)
-    if container is None:
+    new = site.docker.inspect(step.container) if step.container else _create(site, step, name, hashed)
+    if new is None:
         raise StepFailed(f"the container of release {site.plan.release} is gone since the look")
-    swap = dataclasses.replace(_swap(step, site.plan.id, new, name, site.folder(step.service), config), replay=again)
-    site.journal.write("staged", service=step.service, container=new)
+    swap = dataclasses.replace(_swap(step, site.plan.id, new.id, name, site.folder(step.service), config), replay=again)
+    site.journal.write("staged", service=step.service, container=new.id)
     return swap
 
 
@@ -115,23 +115,24 @@ def _keep_present(path: str, folder: str, aside: str) -> Tuple[str, int, int, in
     return (before, *whose)
 
 
-def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> str:
+def _create(site: Site, step: ConsumerStep, name: str, config_hash: str) -> Container:
     if step.spec is None:
         raise StepFailed(f"nothing is known of how {step.service} of release {site.plan.release} was created")
     _refuse_look_alike(site.docker, step, name)
     state = "" if site.store.is_in_root else site.store.folder
     marks = labels(step.service, site.plan.release, spec_hash(step.spec), config_hash, state)
     new = site.docker.create(step.spec, name, step.spec.image, marks)
-    if not is_of(site.docker, step.service, site.plan.release, site.docker.inspect(new)):
-        raise StepFailed(f"{name} is the name of a container that this tool did not make ({new[:12]})")
+    if not is_of(site.docker, step.service, site.plan.release, new):
+        raise StepFailed(f"{name} is the name of a container that this tool did not make ({new.id[:12]})")
     return new
 
 
 def _refuse_look_alike(docker: Docker, step: ConsumerStep, name: str) -> None:
     """Raise Refusal where a new container would be known for a run of a batch service: nobody could touch it again."""
     assert step.spec is not None  # noqa: S101  the caller has seen to it
-    planned = {"Names": [step.service, name], "Labels": step.spec.labels, "Image": step.spec.image}
-    known = recognised(docker.batches, planned, docker.image(step.spec.image))
+    spec, image = step.spec, docker.image(step.spec.image)
+    listed = ListedContainer("", (step.service, name), "created", spec.labels, spec.image)
+    known = recognised(docker.batches, listed, image)
     if known:
         hint = "correct container:, label: or image: in hosts.yaml; an image of both stands as image: in both"
         raise Refusal(f"a container of {step.service} would be known for {known}", hint)

@@ -36,7 +36,7 @@ def finish(store: Store, docker: Docker, plan: Plan, at: str) -> Tuple[str, str]
     step = plan.consumers[0]
     found, named = docker.inspect(step.container), docker.inspect(step.service)
     cut = f"run {plan.id} was cut off"
-    if found is None or (named and named["Id"] != step.container):
+    if found is None or (named and named.id != step.container):
         return "needs-person", f"{cut}, and somebody has removed or replaced {step.service} since; it was left alone"
     try:
         if step.change == "stop":

@@ -10,11 +10,10 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, Count, Grace, Mode, Path, Restart, ServiceName
 from gpu_runbook.server.docker.commands import AtFault, Docker, StepFailed, StillRuns
-from gpu_runbook.server.docker.containers import between_restarts, lives
+from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay
@@ -69,7 +68,8 @@ def forward(swap: Swap, docker: Docker) -> str:
     docker.refuse_run(swap.new)
     if swap.old:
         docker.ensure_restart(swap.old, NEVER_RESTART)
-        if between_restarts(docker.inspect(swap.old)):  # the engine renames no such container
+        old = docker.inspect(swap.old)
+        if old and old.restarting:  # the engine renames no such container
             docker.ensure_stopped(swap.old, swap.grace)
         docker.ensure_name(swap.old, swap.old_parked)
     docker.ensure_name(swap.new, swap.name)
@@ -112,10 +112,10 @@ def back(swap: Swap, docker: Docker) -> str:
     if docker.inspect(swap.old) is None:
         return f"the one it replaced ({swap.old[:12]}) was removed meanwhile"
     other = docker.inspect(swap.old_name)
-    if other is None or other["Id"] == swap.old:
+    if other is None or other.id == swap.old:
         docker.ensure_name(swap.old, swap.old_name)
         other = None
-    said = f"somebody made another {swap.old_name} ({other['Id'][:12]}) meanwhile" if other else ""
+    said = f"somebody made another {swap.old_name} ({other.id[:12]}) meanwhile" if other else ""
     if swap.old_ran and not lives(other):
         said = _start_again(swap, docker) or said
     docker.ensure_restart(swap.old, swap.old_restart)
@@ -141,8 +141,7 @@ def _start_again(swap: Swap, docker: Docker) -> str:
 def _began(swap: Swap, docker: Docker) -> bool:
     """Whether the new container was ever started by this swap: the old one, where it runs, began before it."""
     new, old = docker.inspect(swap.new), docker.inspect(swap.old) if swap.old else None
-    started = [moment(found["State"]["StartedAt"]) if found else 0.0 for found in (new, old)]
-    return started[0] > max(started[1], 0.0)
+    return new is not None and new.started > (old.started if old else 0.0)
 
 
 def put_config_back(config: ConfigSwap) -> None:

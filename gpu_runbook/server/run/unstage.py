@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any, Dict, Optional
 
 from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.docker.ours import Named, judge
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import journal as journals
@@ -35,10 +35,10 @@ def _remove(docker: Docker, run: str, service: str, container: str) -> None:
     """Only a container this very run created, and only while it is still."""
     found = docker.inspect(container)
     if found and is_of(docker, service, run, found):
-        docker.ensure_gone(found["Id"])
+        docker.ensure_gone(found.id)
 
 
-def is_of(docker: Docker, service: str, release: str, found: Optional[Dict[str, Any]]) -> bool:
+def is_of(docker: Docker, service: str, release: str, found: Container) -> bool:
     """Whether a container was made for a release: one whose id, or before that its name, this run has written down."""
-    ours = judge(service, [Named(service, release)], found, docker.image(found["Image"])) if found else None
+    ours = judge(service, [Named(service, release)], found, docker.image(found.image_id))
     return ours is not None and ours.release == release

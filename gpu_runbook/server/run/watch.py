@@ -14,6 +14,7 @@ from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict
 from gpu_runbook.server.state.journal import Journal
@@ -39,7 +40,7 @@ class Watched:
     log_since: float = 0.0
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
-    stopped_by_engine: str = ""  # when the engine has stopped it last, and we have started it again
+    stopped_by_engine: float = 0.0  # when the engine has stopped it last, and we have started it again
 
 
 def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
@@ -99,19 +100,18 @@ def look(docker: Docker, entry: Watched) -> Observation:
     if found is None:
         return Observation(now, failure="the container was removed")
     position = offset.upcoming(entry.step.offset)
-    state = found["State"]
-    restarted = found["RestartCount"] > entry.watch_state.restarts
-    troubled = failure or state["Restarting"] or not state["Running"] or restarted
+    restarted = found.restarts > entry.watch_state.restarts
+    troubled = failure or found.restarting or not found.running or restarted
     if troubled or now - entry.asked >= ASK_BROKER:
         entry.asked = now
         _ask_broker(entry, position)
     return Observation(
         at=now,
-        running=bool(state["Running"]),
-        restarting=bool(state["Restarting"]),
-        started_at=state["StartedAt"],
-        restarts=int(found["RestartCount"]),
-        exit_code=int(state["ExitCode"]),
+        running=found.running,
+        restarting=found.restarting,
+        started_at=found.started_at,
+        restarts=found.restarts,
+        exit_code=found.exit_code,
         failure=failure,
         position=position,
         first=entry.first,
@@ -120,10 +120,10 @@ def look(docker: Docker, entry: Watched) -> Observation:
     )
 
 
-def _started_again(docker: Docker, entry: Watched, found: Dict[str, Any]) -> bool:
+def _started_again(docker: Docker, entry: Watched, found: Container) -> bool:
     """Start it again if its engine has stopped it; once for each time, so that what cannot be started is judged."""
-    ended = found["State"]["FinishedAt"]
-    if ended == entry.stopped_by_engine or not stopped_by_engine(found, docker.engine.address, entry.step.stop_grace):
+    ended, grace = found.finished, entry.step.stop_grace
+    if ended == entry.stopped_by_engine or not stopped_by_engine(found, docker.engine.address, grace):
         return False
     entry.stopped_by_engine = ended
     with contextlib.suppress(StepFailed):

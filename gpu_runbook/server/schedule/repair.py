@@ -20,11 +20,11 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.protocol.schedule import Installed, RestartRule
-from gpu_runbook.server.checks.container import started_at
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, Final, StepFailed
 from gpu_runbook.server.docker.containers import fault, occupants, outage
+from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import recovery, stop_start, unfinished
@@ -130,12 +130,12 @@ def start_again(
         return sentence
 
 
-def _refuse_unremembered(restart: RestartRule, why: str, container: Dict[str, Any]) -> None:
+def _refuse_unremembered(restart: RestartRule, why: str, container: Container) -> None:
     """Nobody knows how often it was started again but the engine, which knows the last time: Raises Refusal too soon.
 
     A clock that was set so that it lies ahead of now holds nothing back.
     """
-    ago = abs(time.time() - started_at(container))
+    ago = abs(time.time() - container.started)
     if why == STUCK:
         raise Refusal(f"{restart.service} was left alone: nothing can be remembered")
     if ago < APART:
@@ -162,28 +162,27 @@ def _lock(store: Store, action: str) -> Iterator[Optional[int]]:
         os.close(held)
 
 
-def _is(why: str, container: Dict[str, Any], address: str, grace: int) -> bool:
+def _is(why: str, container: Container, address: str, grace: int) -> bool:
     """Whether a container is what it was seen to be."""
-    state = container["State"]
     if why == STUCK:
-        return bool(state["Running"] and not state["Restarting"])
-    if state["Status"] not in ("exited", "created"):
+        return container.running and not container.restarting
+    if container.state not in ("exited", "created"):
         return False
     return bool(fault(container, address, grace))
 
 
-def _ended_late(store: Store, why: str, container: Dict[str, Any]) -> bool:
+def _ended_late(store: Store, why: str, container: Container) -> bool:
     """Whether a container was told to stop by the newest run about it, which had given up by the time that it did.
 
     Nobody has wanted it to be stopped since, with whatever it has ended.
     """
-    if why != DEAD or container["State"]["Status"] != "exited":
+    if why != DEAD or container.state != "exited":
         return False
     for run in reversed(journals.runs(store)):
         lines = journals.read(store.journal(run))
         if any(line["event"] in ("swap", "restart", "stop") for line in lines):
             try:
-                return container["Id"] in unfinished.unobeyed(lines, unfinished.swaps(lines, run))
+                return container.id in unfinished.unobeyed(lines, unfinished.swaps(lines, run))
             except (Malformed, KeyError):
                 return False
     return False
@@ -256,13 +255,13 @@ def _exchange(docker: Docker, step: ConsumerStep, first_policy: bool) -> End:
         if first_policy:
             docker.ensure_restart(step.container, step.restart)
         docker.ensure_stopped(step.container, step.stop_grace, sync=False)
-        before = docker.inspect(step.container) or {}
+        before = docker.inspect(step.container)
         stop_start.start(docker, step)
         after = docker.inspect(step.container)
     except Final as error:
         return End(NEEDS_PERSON, f"{step.service} could not be started again: {error}", "see fab logs and fab status")
     fields: Dict[str, Any] = {"service": step.service, "container": step.container}
-    ended: Optional[int] = before["State"]["ExitCode"] if before else None
+    ended: Optional[int] = before.exit_code if before else None
     if running and before and after:
         fields.update(outage=outage(before, after, docker.journal.age), old_exit=ended)
     docker.journal.write("restarted", **fields)

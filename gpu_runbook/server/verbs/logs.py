@@ -19,8 +19,9 @@ from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.requests import LogsRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_containers import is_listed_run
-from gpu_runbook.server.docker.containers import AT_WORK, has_name
+from gpu_runbook.server.docker.containers import AT_WORK
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.inspected import Container, ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.state import record
@@ -65,28 +66,30 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
             emit({"event": "none", "service": service})
         for container in () if follow else found:
             reader.announce(service, container)
-            reader.read(service, container, reader.query(container["Id"], False))
+            reader.read(service, container, reader.query(container.id, False))
     if follow:
         Following(reader, store, services).go_on()
     return {}
 
 
-def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Dict[str, Any]]]:
-    """By service, what `docker inspect` shows of its containers: those at work, else the one whose log is its last."""
+def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Container]]:
+    """By service, its containers: those at work, else the one whose log is its last."""
     listed, known = engine.containers(), MadeByUs(store, record.load(store)[0])
     found = {}
     for service, marks in services.items():
         name = marks.container if marks else service
-        named = [one for one in listed if has_name(one, name)]
+        named = [one for one in listed if name in one.names]
         alike = [one for one in listed if one in named or _belongs(engine, known, service, marks, one)]
-        at_work = [one for one in alike if one["State"] in AT_WORK]
-        chosen = at_work or named or sorted(alike, key=lambda one: one.get("Created") or 0)[-1:]
-        inspected = [engine.container(one["Id"]) for one in chosen]
+        at_work = [one for one in alike if one.state in AT_WORK]
+        chosen = at_work or named or sorted(alike, key=lambda one: one.created)[-1:]
+        inspected = [engine.container(one.id) for one in chosen]
         found[service] = [container for container in inspected if container]
     return found
 
 
-def _belongs(engine: Engine, known: MadeByUs, service: str, marks: Optional[BatchMarks], entry: Dict[str, Any]) -> bool:
+def _belongs(
+    engine: Engine, known: MadeByUs, service: str, marks: Optional[BatchMarks], entry: ListedContainer
+) -> bool:
     """Whether a listed container is a run of a batch service, or stands in record or journals for a consumer."""
     return is_listed_run(engine, [marks], entry) if marks else known.names(entry, service)
 
@@ -102,9 +105,10 @@ class Reader:
             self._first["since"] = f"{time.time() - since:.9f}"
         self._marks = dict(heard)  # by container
 
-    def announce(self, service: str, found: Dict[str, Any], whole: bool = False) -> None:
-        state = {key: found["State"][key] for key in ("Status", "ExitCode", "StartedAt", "FinishedAt")}
-        about = {"container": found["Id"], "name": found["Name"].lstrip("/"), "state": state}
+    def announce(self, service: str, found: Container, whole: bool = False) -> None:
+        times = {"StartedAt": found.started_at, "FinishedAt": found.finished_at}
+        state = {"Status": found.state, "ExitCode": found.exit_code, **times}
+        about = {"container": found.id, "name": found.name, "state": state}
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.emit(dict(about, event="container", service=service, at=now, whole=whole))
 
@@ -118,12 +122,12 @@ class Reader:
             return dict(asked, since=f"{_seconds(mark.at)}.{mark.at[20:29]}")
         return asked if whole else dict(asked, **self._first)
 
-    def read(self, service: str, found: Dict[str, Any], query: Dict[str, str]) -> None:
+    def read(self, service: str, found: Container, query: Dict[str, str]) -> None:
         """Say what comes until the log ends, or until nothing came for a long time. Raises EngineError."""
-        container = found["Id"]
+        container = found.id
         path = f"/containers/{container}/logs"
         with closing(self.engine.send("GET", path, query, {}, SILENCE, endless=True)) as answer:
-            pieces = terminal(answer) if found["Config"].get("Tty") else frames(answer)
+            pieces = terminal(answer) if found.terminal else frames(answer)
             batch: List[Tuple[str, str, str, bool]] = []
             size = 0
             try:
@@ -187,24 +191,24 @@ class Following:
             if self._failure:
                 raise self._failure
 
-    def _hear(self, service: str, found: Dict[str, Any]) -> None:
-        life = (found["Id"], found["State"]["StartedAt"])
-        heard = self._threads.get(found["Id"])
+    def _hear(self, service: str, found: Container) -> None:
+        life = (found.id, found.started_at)
+        heard = self._threads.get(found.id)
         if life in self._ended or (heard and heard.is_alive()):
             return
         if life not in self._said:
             self._said.add(life)
             self._reader.announce(service, found, whole=not self._first)
-        query = self._reader.query(found["Id"], True, whole=not self._first)
-        self._threads[found["Id"]] = thread = threading.Thread(
+        query = self._reader.query(found.id, True, whole=not self._first)
+        self._threads[found.id] = thread = threading.Thread(
             target=self._listen, args=(service, found, life, query), daemon=True
         )
         thread.start()
 
-    def _listen(self, service: str, found: Dict[str, Any], life: Tuple[str, str], query: Dict[str, str]) -> None:
+    def _listen(self, service: str, found: Container, life: Tuple[str, str], query: Dict[str, str]) -> None:
         try:
             self._reader.read(service, found, query)
-            if not found["State"]["Running"] and not found["State"]["Restarting"]:
+            if not found.running and not found.restarting:
                 self._ended.add(life)
         except EngineError as error:
             if error.status and error.status != 404:  # a log that cannot be read, and not an engine that went away

@@ -31,7 +31,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         if found is None:
             raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
         emit({"event": "fetched", "image": image})
-        fetched[image], revisions[image] = found["Id"], registry.revision(found)
+        fetched[image], revisions[image] = found.id, registry.revision(found)
     return {"images": fetched, "revisions": revisions}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
-from gpu_runbook.common.clock import moment, now
+from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, Final, StepFailed
@@ -55,7 +55,7 @@ def _stop(site: Site, step: ConsumerStep) -> Optional[End]:
     again = f"fab restart {step.service} starts it"
     if not (step.old and step.old.running):
         return End(DONE, f"{step.service} was stopped already; from now on it is meant to be: {again}")
-    notes = _killed(step, found["State"]["ExitCode"] if found else 0)
+    notes = _killed(step, found.exit_code if found else 0)
     return End(DONE, f"{step.service} is stopped and stays so: {again}", "", "", {"notes": notes})
 
 
@@ -63,22 +63,22 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
     stopped.forget(site.store, [step.service])
     try:
         site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
-        before = site.docker.inspect(step.container) or {}
+        before = site.docker.present(step.container)
         position = offset.upcoming(step.offset)
         stop_start.start(site.docker, step)
-        after = site.docker.inspect(step.container) or {}
+        after = site.docker.present(step.container)
     except StepFailed as error:
         why = f"{step.service} could not be restarted: {error}"
         return None if _is_open(site, error, why) else _failed(site, step, why)
-    started, said, notes = moment(after["State"]["StartedAt"]), f"{step.service} was started", []
+    said, notes = f"{step.service} was started", []
     fields: Dict[str, Any] = {"service": step.service, "container": step.container, "offset": position}
     if step.old and step.old.running:
-        down, code = outage(before, after, site.journal.age), before["State"]["ExitCode"]
+        down, code = outage(before, after, site.journal.age), before.exit_code
         fields.update(outage=down, old_exit=code)
         said, notes = f"{step.service} was restarted, down for {down:.2f} s", _killed(step, code)
     site.journal.write("restarted", **fields)
     password = site.secrets.passwords.get(step.service, "")
-    watched = watch.watched(step, step.container, password, position, started)
+    watched = watch.watched(step, step.container, password, position, after.started)
     verdict = watch.watch(site.docker, [watched])[step.service]
     if verdict.outcome == FAILED:
         return _failed(site, step, f"{said}, and failed its watch: {verdict.reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
@@ -15,6 +15,7 @@ from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_su
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.state.store import Store, find_store
@@ -46,7 +47,7 @@ def _questions(
     engine: Engine,
     store: Store,
     digests: Dict[str, str],
-    listed: List[Dict[str, Any]],
+    listed: Sequence[ListedContainer],
 ) -> List[Question]:
     """The rows that take time, to be asked all at once. `digests` is filled as the registry answers."""
     driver = gpu_support.Driver()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import SKIPPED, Check
@@ -17,6 +17,7 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.run import late_proof
@@ -38,7 +39,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     return encode(late_proof.proven(store, look, asked.services))
 
 
-def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: List[Dict[str, Any]]) -> List[Question]:
+def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: Sequence[ListedContainer]) -> List[Question]:
     questions: List[Question] = []
     for entry in asked.services:
         if entry.kind == "batch":

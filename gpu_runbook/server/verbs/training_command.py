@@ -24,12 +24,12 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     entry = asked.service
     assert entry.marks is not None  # noqa: S101  a batch service's
-    image = engine.image(entry.marks.local_tag) or {}
+    image = engine.image(entry.marks.local_tag)
     named = engine.container(entry.marks.container)
     return encode(
         NextRun(
             look=view({}, (), engine, store, [entry], engine.containers(), [], {}),
-            command=tuple((image.get("Config") or {}).get("Cmd") or ()),
+            command=image.command if image else (),
             checkpoint=batch.newest(entry.checkpoints) if entry.checkpoints else None,
             named=occupant(named) if named else None,
         )

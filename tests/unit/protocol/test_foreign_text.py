@@ -61,6 +61,8 @@ from gpu_runbook.server.state import lock
 from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import models, pull, setup
 from gpu_runbook.server.verbs import snapshot as look
+from tests.unit import docker_answers
+from tests.unit.docker_answers import inspected
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
 from tests.unit.server.checks.test_batch import TRAINING
 from tests.unit.server.queue.test_stream import yes
@@ -227,9 +229,8 @@ def a_containers_name(said: str, folder: Path) -> Any:
 
 
 def a_containers_end(said: str, folder: Path) -> Any:
-    state = {"Status": "exited", "Restarting": False, "ExitCode": 1, "Error": said, "OOMKilled": False}
-    found = {"State": {**state, "StartedAt": "2026-04-20T10:11:12.5Z"}, "RestartCount": 0}
-    return container.judge("queue alive", "queue", found, time.time())
+    found = inspected(Status="exited", Running=False, ExitCode=1, Error=said)
+    return container.judge("queue alive", "queue", docker_answers.container(found), time.time())
 
 
 def a_driver(said: str, folder: Path) -> Any:

@@ -43,7 +43,9 @@ from gpu_runbook.server.system import files
 from gpu_runbook.server.verbs import history as pasts
 from gpu_runbook.server.verbs import pause as pausing
 from tests.hostile.forms import RUN
-from tests.unit.server.checks.test_checks import inspected
+from tests.unit import docker_answers
+from tests.unit.docker_answers import inspected
+from tests.unit.server.checks.test_checks import seen
 
 DAY, YEAR, EVERY = 86400.0, 365 * 86400.0, 300
 SELDOM = 4 * 3600  # seconds between two rounds where days go by
@@ -342,7 +344,7 @@ def test_a_round_that_hangs_is_told_by_a_clock_that_nobody_sets(rounds: Rounds, 
 def test_a_container_that_started_ahead_of_the_clock_is_in_no_crash_loop(
     up: float, restarts: int, level: str, sentence: str
 ) -> None:
-    found = container.judge("q alive", "q", inspected(up=up, restarts=restarts), BEGIN)
+    found = container.judge("q alive", "q", seen(up=up, restarts=restarts), BEGIN)
     assert (found.level, sentence in found.sentence) == (level, True), found
     assert found.figures["up"] >= 0
 
@@ -363,8 +365,8 @@ def test_what_has_lasted_since_ahead_of_the_clock_has_lasted_an_unknown_time() -
 def test_an_outage_is_never_negative_nor_longer_than_the_run(
     ended: str, started: str, most: float, down: float
 ) -> None:
-    before = {"State": {"FinishedAt": f"2026-04-20T{ended}Z"}}
-    after = {"State": {"StartedAt": f"2026-04-20T{started}Z"}}
+    before = docker_answers.container(inspected(FinishedAt=f"2026-04-20T{ended}Z"))
+    after = docker_answers.container(inspected(StartedAt=f"2026-04-20T{started}Z"))
     assert containers.outage(before, after, most) == down
 
 

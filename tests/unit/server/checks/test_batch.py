@@ -15,7 +15,9 @@ from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.system.processes import container_of
+from tests.unit.docker_answers import Answering, entry, inspected, listed
 
 NOWHERE = Engine("unix:///nowhere")
 MARKS = BatchMarks("training", "training", image="team/training")
@@ -24,25 +26,16 @@ ONE, OTHER = "a" * 64, "b" * 64
 CARDS = "0, GPU-0, L40S, 550.90\\n1, GPU-1, L40S, 550.90\\n"
 
 
-class Known(Engine):
-    """An engine that knows two running containers."""
+class Known(Answering):
+    """An engine that knows two running containers, whose images are gone."""
 
-    def image(self, name: str) -> None:
-        return None
-
-    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any]:
-        return {
-            "Id": name_or_id,
-            "Name": "/training" if name_or_id == ONE else "/sweep-3",
-            "Image": f"sha256:{name_or_id[:1] * 64}",
-            "Config": {"Labels": {"job": "train"}},
-            "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z"},
-            "HostConfig": {"RestartPolicy": {"Name": "no"}},
-        }
+    def inspection(self, name_or_id: str) -> dict[str, Any]:
+        found = inspected(name_or_id, "training" if name_or_id == ONE else "sweep-3", {"job": "train"})
+        return {**found, "Image": f"sha256:{name_or_id[:1] * 64}"}
 
 
-def listed(container: str, **more: Any) -> dict[str, Any]:
-    return {"Id": container, "Names": [], "Labels": None, "State": "running", **more}
+def at_work(name: str, **change: Any) -> ListedContainer:
+    return entry(listed(ONE, name, **change))
 
 
 @pytest.fixture
@@ -87,8 +80,8 @@ def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(
     for name, age in (("last.ckpt", 900), ("epochs/7.ckpt", 120), ("epochs/6.ckpt", 500)):
         (saved / name).touch()
         os.utime(saved / name, (0, time.time() - age))
-    entry = dataclasses.replace(TRAINING, checkpoints=str(saved))
-    found = batch.check("training", entry, Known("unix:///x"), [listed(ONE, Names=["/training"])], gpus=2)
+    wanted = dataclasses.replace(TRAINING, checkpoints=str(saved))
+    found = batch.check("training", wanted, Known("unix:///x"), [at_work("training")], gpus=2)
     assert found.level == OK
     assert (
         ' on GPU 0, 1 from image aaaaaaaaaaaa, and is left alone; newest checkpoint "epochs/7.ckpt", 2 min old; '
@@ -111,7 +104,7 @@ def test_a_driver_that_does_not_answer_is_unknown_and_what_is_known_is_told(nvid
     nvidia_smi.write_text("#!/bin/sh\necho 'Unable to determine the device handle' >&2\nexit 15\n")
     nvidia_smi.chmod(0o755)
     assert batch.on_gpu() is None
-    found = batch.check("training", TRAINING, Known("unix:///x"), [listed(ONE, Names=["/training"])], gpus=2)
+    found = batch.check("training", TRAINING, Known("unix:///x"), [at_work("training")], gpus=2)
     assert (found.level, found.figures["runs"], found.figures["active"][0]["gpus"]) == (UNKNOWN, 1, [])
     assert found.sentence.startswith("training runs for ")
     assert found.sentence.endswith("what is on the GPUs could not be asked")
@@ -128,15 +121,15 @@ def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
 @pytest.mark.parametrize(
     ("one", "told"),
     [
-        (listed(ONE, Names=["/training"]), True),
-        (listed(ONE, Names=["/training"], State="paused"), True),
-        (listed(ONE, Names=["/training-2"]), False),
-        (listed(ONE, Names=["/training"], State="exited"), False),
-        (listed(ONE, Names=["/x"], Image="team/training:2"), True),
-        (listed(ONE, Names=["/x"], Image="team/training:2", State="created"), False),
+        (at_work("training"), True),
+        (at_work("training", State="paused"), True),
+        (at_work("training-2"), False),
+        (at_work("training", State="exited"), False),
+        (at_work("x", Image="team/training:2"), True),
+        (at_work("x", Image="team/training:2", State="created"), False),
     ],
 )
-def test_a_run_is_told_while_it_works(one: dict[str, Any], told: bool) -> None:
+def test_a_run_is_told_while_it_works(one: ListedContainer, told: bool) -> None:
     assert bool(batch.runs(TRAINING, Known("unix:///x"), [one])) == told
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,38 +22,44 @@ from gpu_runbook.server.checks import container, disk, gpu
 from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.checks.gpu import BASIC, FAULTS
 from gpu_runbook.server.checks.hung_nvidia_smi import stuck
+from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import EngineError
-from gpu_runbook.server.queue.offset import Position
-from gpu_runbook.server.queue.stream import Bounds
+from gpu_runbook.server.docker.inspected import Container
+from gpu_runbook.server.queue import stream
+from gpu_runbook.server.queue.offset import OffsetError, Position
+from gpu_runbook.server.queue.stream import Bounds, StreamError
+from tests.unit import docker_answers
+from tests.unit.docker_answers import NEVER, inspected
 from tests.unit.processes import made_process
 
 NOW = 1_776_680_000.0
 
 
-def inspected(status: str = "running", up: float = 3600.0, restarts: int = 0, **state: Any) -> dict[str, Any]:
-    started = time.strftime("%Y-%m-%dT%H:%M:%S.123456789Z", time.gmtime(NOW - up))
-    found = {"Status": status, "Restarting": status == "restarting", "ExitCode": 0, "OOMKilled": False, "Error": ""}
-    return {"RestartCount": restarts, "State": {**found, "StartedAt": started, **state}}
+def seen(status: str = "running", up: float = 3600.0, restarts: int = 0, **state: Any) -> Container:
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - up))
+    flags = {"Running": status in ("running", "paused", "restarting"), "Restarting": status == "restarting"}
+    state = {"Status": status, **flags, "StartedAt": started, **state}
+    return docker_answers.container(inspected(restarts=restarts, **state))
 
 
 @pytest.mark.parametrize(
     ("found", "level", "words"),
     [
-        (inspected(), OK, "running for 60 min"),
-        (inspected(restarts=4), OK, "running"),
-        (inspected(up=4), OK, "running"),
+        (seen(), OK, "running for 60 min"),
+        (seen(restarts=4), OK, "running"),
+        (seen(up=4), OK, "running"),
         (None, CRITICAL, "there is no container"),
-        (inspected("exited", ExitCode=3), CRITICAL, "is exited (exit status 3)"),
-        (inspected("exited", ExitCode=137, OOMKilled=True), CRITICAL, "out of memory"),
-        (inspected("created"), CRITICAL, "is created"),
-        (inspected("paused"), CRITICAL, "is paused"),
-        (inspected("restarting", Running=True, restarts=5, ExitCode=3), CRITICAL, "again 5 times (exit status 3)"),
-        (inspected(up=9, restarts=1), CRITICAL, "crash loop"),
-        (inspected(up=40, restarts=1), WARNING, "started annotation-queue again 1 time, 40 s ago"),
-        (inspected("exited", Error="error running hook #0"), CRITICAL, "error running hook #0"),
+        (seen("exited", ExitCode=3), CRITICAL, "is exited (exit status 3)"),
+        (seen("exited", ExitCode=137, OOMKilled=True), CRITICAL, "out of memory"),
+        (seen("created"), CRITICAL, "is created"),
+        (seen("paused"), CRITICAL, "is paused"),
+        (seen("restarting", restarts=5, ExitCode=3), CRITICAL, "again 5 times (exit status 3)"),
+        (seen(up=9, restarts=1), CRITICAL, "crash loop"),
+        (seen(up=40, restarts=1), WARNING, "started annotation-queue again 1 time, 40 s ago"),
+        (seen("exited", Error="error running hook #0"), CRITICAL, "error running hook #0"),
     ],
 )
-def test_a_container_is_judged_by_more_than_running(found: dict[str, Any] | None, level: str, words: str) -> None:
+def test_a_container_is_judged_by_more_than_running(found: Container | None, level: str, words: str) -> None:
     check = container.judge("annotation-queue alive", "annotation-queue", found, NOW)
     assert (check.level, words in check.sentence) == (level, True), check.sentence
 
@@ -340,3 +347,23 @@ def test_figures_read_as_people_write_them() -> None:
     ]
     assert [humanize.size(n) for n in (0, 2048, 150 << 20, 5 << 40)] == ["0 B", "2.0 KiB", "150 MiB", "5.0 TiB"]
     assert [humanize.several(n, "message") for n in (1, 2)] == ["1 message", "2 messages"]
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "words"),
+    [
+        (seen("created", StartedAt=NEVER), UNKNOWN, "is gone yet; no broker"),
+        (None, UNKNOWN, "is gone yet; no broker"),
+        (seen("exited"), CRITICAL, "is gone although annotation-queue has run"),
+    ],
+)
+def test_an_offset_file_that_is_gone_matters_where_the_consumer_has_ever_run(
+    monkeypatch: pytest.MonkeyPatch, found: Container | None, level: str, words: str
+) -> None:
+    def away(*_: object) -> Bounds:
+        raise StreamError("refused", "no broker")
+
+    monkeypatch.setattr(stream, "bounds", away)
+    monkeypatch.setattr(engines, "find", lambda host: SimpleNamespace(container=lambda name: found))
+    check = progress._without_offset("offset", PURSUIT, OffsetError("gone", f"{FILE.path} is gone"), "")
+    assert (check.level, words in check.sentence) == (level, True), check.sentence

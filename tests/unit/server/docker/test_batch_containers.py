@@ -14,7 +14,8 @@ from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.requests import RecoverRequest
 from gpu_runbook.server.docker.batch_containers import is_listed_run, recognised
-from gpu_runbook.server.docker.engine import Engine
+from tests.unit.docker_answers import IMAGE, ONE, Answering, container, entry, inspected, listed, local
+from tests.unit.docker_answers import image as made_from
 
 REPOSITORY = "registry.lan:5000/azaion/ai-training"
 TRAINING = BatchMarks("training", "training", "job=train", REPOSITORY, f"{REPOSITORY}:current")
@@ -25,12 +26,8 @@ BY_IMAGE = f"a run of training, by its image {REPOSITORY}"
 QUEUE = "registry.lan:5000/azaion/queue:1.0"
 
 
-def made_from(*tags: str, digests: tuple[str, ...] = (), labels: dict[str, str] | None = None) -> dict[str, Any]:
-    """What `docker image inspect` shows of an image."""
-    return {"Id": "sha256:i", "RepoTags": list(tags), "RepoDigests": list(digests), "Config": {"Labels": labels}}
-
-
 PLAIN = made_from(QUEUE)
+BARE = {"Id": IMAGE, "RepoTags": None, "RepoDigests": None, "Config": None}
 
 
 @pytest.mark.parametrize(
@@ -58,13 +55,13 @@ PLAIN = made_from(QUEUE)
         (["/queue"], OURS, f"{REPOSITORY}:current", None, BY_IMAGE),
         (["/queue"], OURS, REPOSITORY, None, BY_IMAGE),
         (["/queue"], OURS, f"{REPOSITORY}@sha256:00", None, BY_IMAGE),
-        (["/queue"], OURS, "sha256:i", made_from(f"{REPOSITORY}:current"), BY_IMAGE),
+        (["/queue"], OURS, IMAGE, made_from(f"{REPOSITORY}:current"), BY_IMAGE),
         (["/queue"], OURS, "team/other:1", made_from("team/other:1", f"{REPOSITORY}:2.0"), BY_IMAGE),
-        (["/queue"], OURS, "sha256:i", made_from(digests=(f"{REPOSITORY}@sha256:00",)), BY_IMAGE),
-        (["/queue"], OURS, "sha256:i", None, ""),
+        (["/queue"], OURS, IMAGE, made_from(digests=(f"{REPOSITORY}@sha256:00",)), BY_IMAGE),
+        (["/queue"], OURS, IMAGE, None, ""),
         (["/queue"], OURS, "azaion/ai-training:current", made_from("azaion/ai-training:current"), ""),
         (["/queue"], OURS, f"{REPOSITORY}-2:current", made_from(f"{REPOSITORY}-2:current"), ""),
-        (["/queue"], OURS, QUEUE, {"Id": "sha256:i", "RepoTags": None, "RepoDigests": None, "Config": None}, ""),
+        (["/queue"], OURS, QUEUE, BARE, ""),
         (["/sweep"], None, QUEUE, PLAIN, "a run of sweep, by its name"),
         (["/sweep-2"], {"": ""}, "", PLAIN, ""),  # nobody is recognised by what hosts.yaml does not say
     ],
@@ -73,26 +70,26 @@ PLAIN = made_from(QUEUE)
 def test_a_run_is_recognised_in_every_state_however_it_is_seen(
     names: list[str], labels: dict[str, str] | None, reference: str, image: Any, known: str, state: str
 ) -> None:
-    listed = {"Id": "c", "Names": names, "Labels": labels, "Image": reference, "ImageID": "sha256:i", "State": state}
-    assert recognised((TRAINING, SWEEP), listed, image) == known
+    from_image = local(image) if image else None
+    found = entry(listed(labels=labels, Names=names, Image=reference, State=state))
+    assert recognised((TRAINING, SWEEP), found, from_image) == known
     if len(names) == 1:
-        config = {"Labels": labels, "Image": reference}
-        inspected = {"Id": "c", "Name": names[0], "Config": config, "Image": "sha256:i", "State": {"Status": state}}
-        assert recognised((TRAINING, SWEEP), inspected, image) == known
+        seen = container({**inspected(labels=labels, image=reference, Status=state), "Name": names[0]})
+        assert recognised((TRAINING, SWEEP), seen, from_image) == known
 
 
-class Known(Engine):
+class Known(Answering):
     """An engine of which the list no longer says by which name a container was started."""
 
-    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any]:
-        return {"Id": name_or_id, "Name": "/x", "Config": {"Labels": None, "Image": f"{REPOSITORY}:current"}}
+    def inspection(self, name_or_id: str) -> dict[str, Any]:
+        return inspected(name_or_id, "x", image=f"{REPOSITORY}:current")
 
-    def image(self, name: str) -> dict[str, Any]:
+    def made_from(self, name: str) -> dict[str, Any]:
         return made_from(digests=(f"{REPOSITORY}@sha256:00",) if name == "sha256:pulled" else ())
 
 
 @pytest.mark.parametrize(
-    ("entry", "known"),
+    ("change", "known"),
     [
         ({"Names": ["/training"]}, True),
         ({"Image": "sha256:old", "ImageID": "sha256:old"}, True),  # the name has moved on, and the container knows it
@@ -101,9 +98,9 @@ class Known(Engine):
         ({}, False),
     ],
 )
-def test_of_a_listed_container_what_the_list_does_not_say_is_asked(entry: dict[str, Any], known: bool) -> None:
-    listed = {"Id": "c", "Names": ["/x"], "Labels": None, "State": "running", **entry}
-    assert is_listed_run(Known("unix:///x"), [TRAINING], listed) == known
+def test_of_a_listed_container_what_the_list_does_not_say_is_asked(change: dict[str, Any], known: bool) -> None:
+    found = entry(listed(ONE, "x", **change))
+    assert is_listed_run(Known("unix:///x"), [TRAINING], found) == known
 
 
 HOSTS = """

@@ -23,6 +23,8 @@ from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.repair import DEAD, STUCK
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart as operate
+from tests.unit import docker_answers
+from tests.unit.docker_answers import inspected
 
 QUEUE, ID = "annotation-queue", "c" * 64
 ROOT = "/var/lib/docker"
@@ -124,11 +126,11 @@ def test_a_round_stops_no_stuck_consumer_that_could_not_be_started_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     disk(monkeypatch, **SAID[what])
-    state = {"Running": True, "Restarting": False, "Status": "running", "ExitCode": 0}
+    state: dict[str, Any] = {}
     engine = SimpleNamespace(
         address="unix:///x",
         containers=list,
-        container=lambda one: {"Id": one, "State": state},
+        container=lambda one: docker_answers.container(inspected(one, **state)),
         get=lambda *asked, **more: {"DockerRootDir": ROOT},
     )
     monkeypatch.setattr(engines, "find", lambda host: engine)

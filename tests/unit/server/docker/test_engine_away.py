@@ -32,7 +32,8 @@ from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
-from tests.unit.world import HELD, IMAGE, MADE, NEW, NOT_ENDED, OLD, RUN, STEP, SWAP, World, placed
+from tests.unit.docker_answers import IMAGE
+from tests.unit.world import HELD, MADE, NEW, NOT_ENDED, OLD, RUN, STEP, SWAP, World, placed
 
 LATER = "20260420-101113-abcd"
 
@@ -54,7 +55,7 @@ def site(store: Store, world: World, step: ConsumerStep = STEP, action: str = "d
 
 
 def create(doing: Docker) -> None:
-    assert doing.create(Spec(IMAGE), "made", IMAGE, {}) == MADE
+    assert doing.create(Spec(IMAGE), "made", IMAGE, {}).id == MADE
 
 
 VERBS: dict[str, Callable[[Docker], None]] = {
@@ -132,7 +133,7 @@ def test_a_fault_after_an_absence_is_one_all_the_same(store: Store, world: World
 def test_whether_an_engine_can_act_is_told_by_no_words(
     monkeypatch: pytest.MonkeyPatch, answer: Any, acts: bool
 ) -> None:
-    def ask(self: Engine, method: str, path: str, query: object, **more: object) -> bytes:
+    def ask(self: Engine, path: str, query: object, **more: object) -> bytes:
         assert path == "/info"
         if isinstance(answer, EngineError):
             raise answer
@@ -443,6 +444,16 @@ def test_a_restart_that_was_not_seen_to_end_is_gone_on_with(store: Store, world:
     world.away_until = world.now
     assert recovered(store, world) == [f"run {RUN} was cut off; queue runs again, unwatched"]
     assert world.runs(OLD)
+
+
+def test_a_consumer_that_somebody_removes_while_it_is_restarted_needs_a_person(
+    store: Store, world: World, unwatched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site(store, world, OPERATED, "restart")
+    monkeypatch.setattr(stop_start, "start", lambda docker, step: world.names.pop(OLD))
+    end = restart._restart(here, OPERATED)
+    assert end and end.outcome == "needs-person"
+    assert end.sentence == f"queue could not be restarted: the container {OLD[:12]} was removed meanwhile"
 
 
 @pytest.mark.parametrize("change", ["restart", "stop"])

@@ -28,6 +28,8 @@ from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.lock import acquire
 from gpu_runbook.server.state.store import Store
+from tests.unit import docker_answers
+from tests.unit.docker_answers import Answering, inspected
 from tests.unit.world import NEW, OLD, RUN, SWAP
 
 GONE = "d" * 64
@@ -35,7 +37,7 @@ MARKS = (BatchMarks("training", "training", "job=train", "team/training"),)
 IS_LEFT_ALONE = "the container .* is a run of training, by its .*: it is left alone"
 
 
-class Standing(Engine):
+class Standing(Answering):
     """An engine with two containers, which counts what it is asked."""
 
     asked: list[str]
@@ -46,26 +48,18 @@ class Standing(Engine):
         object.__setattr__(self, "asked", [])
         object.__setattr__(self, "dressed", dressed)
 
-    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any] | None:
+    def inspection(self, name_or_id: str) -> dict[str, Any] | None:
         self.asked.append(name_or_id)
         if name_or_id == GONE:
             return None
         found = {"old": OLD, "new": NEW}.get(name_or_id, name_or_id)
         marks = labels("queue", RUN, "5bec", "hash")
         name, given, image = self.dressed.get("old" if found == OLD else "new", ("queue", {}, "team/queue"))
-        return {
-            "Id": found,
-            "Name": f"/{name}",
-            "Image": "sha256:i",
-            "RestartCount": 0,
-            "Config": {"Labels": {**marks, **given}, "Image": image},
-            "State": {"Running": True, "Restarting": False, "StartedAt": "2026-04-20T10:11:12Z"},
-            "HostConfig": {"RestartPolicy": {"Name": "no"}},
-        }
+        return inspected(found, name, {**marks, **given}, image)
 
-    def image(self, name: str) -> dict[str, Any] | None:
+    def made_from(self, name: str) -> dict[str, Any] | None:
         self.asked.append(name)
-        return {"Id": "sha256:i", "RepoTags": [], "Config": None}
+        return docker_answers.image()
 
 
 DRESSES = {
@@ -130,7 +124,7 @@ def test_for_a_consumer_it_is_run(store: Store, ran: list[list[str]], verb: str)
 class Silent(Standing):
     """One that goes away between two questions."""
 
-    def image(self, name: str) -> dict[str, Any] | None:
+    def made_from(self, name: str) -> dict[str, Any] | None:
         raise EngineError(0, "the engine does not answer")
 
 

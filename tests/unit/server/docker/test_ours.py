@@ -11,10 +11,12 @@ from gpu_runbook.protocol.forms import ReleaseId, has
 from gpu_runbook.protocol.plan import BatchMarks, Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.containers import occupants
-from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs, Named, Ours, is_made, journalled, judge, recorded
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.unit import docker_answers
+from tests.unit.docker_answers import Answering, entry, inspected, listed
 
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
 ADOPTED = f"adopted-{R1}"
@@ -24,18 +26,6 @@ HERE, SPEC = Named("queue", R1), "5bec5bec5bec"
 
 def marked(release: Any = R1, service: str = "queue", spec: Any = SPEC) -> dict[str, Any]:
     return {"gpu-runbook.service": service, "gpu-runbook.release": release, "gpu-runbook.spec": spec}
-
-
-def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queue") -> dict[str, Any]:
-    """What the engine says of a container, or as far as is asked of an image."""
-    return {
-        "Id": container,
-        "Name": f"/{name}",
-        "Image": "sha256:11",
-        "Config": {"Labels": labels, "Image": "team/queue"},
-        "State": {"Running": True, "StartedAt": "2026-04-20T10:11:12.5Z"},
-        "HostConfig": {"RestartPolicy": {"Name": "no"}},
-    }
 
 
 @pytest.mark.parametrize(
@@ -52,7 +42,7 @@ def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queu
         ([Named("other", R1)], marked(), None, None),
         ([HERE], {"gpu-runbook.service": "queue"}, None, None),
         ([HERE], marked("../../etc"), None, None),
-        ([HERE], marked(7), None, None),
+        ([HERE], marked("7"), None, None),
         ([HERE], marked(spec="-rf"), None, Ours(R1)),
         ([Named("queue", ADOPTED, adopted=True)], None, None, Ours(ADOPTED, made=False)),
         ([Named("queue", ADOPTED, adopted=True)], marked(), marked(), Ours(ADOPTED, made=False)),
@@ -64,9 +54,10 @@ def seen(labels: dict[str, Any] | None, container: str = MINE, name: str = "queu
 def test_a_container_is_ours_by_its_id_and_by_labels_of_its_own(
     named: list[Named], labels: Any, image: Any, ours: Ours | None
 ) -> None:
-    from_image = None if image is None else seen(image)
-    assert judge("queue", named, seen(labels), from_image) == ours
-    assert is_made(named, seen(labels), from_image) == (ours is not None and ours.made)
+    found = docker_answers.container(inspected(MINE, labels=labels))
+    from_image = None if image is None else docker_answers.local(docker_answers.image(labels=image))
+    assert judge("queue", named, found, from_image) == ours
+    assert is_made(named, found, from_image) == (ours is not None and ours.made)
 
 
 @pytest.mark.parametrize(
@@ -120,44 +111,44 @@ def test_a_journal_names_what_its_run_has_made_ready_and_nothing_else_that_it_te
     assert journalled(store, FOREIGN) == []
 
 
-def listed(container: str, name: str, state: str = "running", **labels: Any) -> dict[str, Any]:
-    return {"Id": container, "Names": [f"/{name}"], "State": state, "Labels": labels or None}
+def seen(container: str, name: str, state: str = "running", **labels: Any) -> ListedContainer:
+    return entry(listed(container, name, labels=labels or None, State=state))
 
 
-class Seeing(Engine):
-    """An engine whose containers all bear labels of ours; the images of some have handed them down."""
+class Seeing(Answering):
+    """An engine whose containers all bear labels of ours, which no image has handed down."""
 
-    def container(self, name_or_id: str, seconds: float = 1) -> dict[str, Any]:
-        return seen(marked(), name_or_id)
+    def inspection(self, name_or_id: str) -> dict[str, Any]:
+        return inspected(name_or_id, labels=marked())
 
-    def image(self, name: str) -> dict[str, Any]:
-        return seen(None)
+    def made_from(self, name: str) -> dict[str, Any]:
+        return docker_answers.image()
 
 
 @pytest.mark.parametrize(
-    ("entry", "holds", "ours"),
+    ("one", "holds", "ours"),
     [
-        (listed(MINE, "queue"), True, True),
-        (listed(MINE, "queue", "exited"), True, True),
-        (listed(MINE, "elsewhere"), True, True),  # named by the record, and at work
-        (listed(MINE, "elsewhere", "paused"), True, True),
-        (listed(MINE, f"queue.{R1}", "exited"), False, False),  # parked
-        (listed(OTHER, f"queue.{R2}", **marked()), True, True),  # named by a journal alone
-        (listed(OTHER, f"queue.{R2}", "created", **marked()), False, False),
-        (listed(OTHER, f"queue.{R2}"), False, False),  # its labels are seen before journals are searched
-        (listed(FOREIGN, "queue", **marked()), True, False),
-        (listed(FOREIGN, "trains", **marked()), False, False),  # a label alone holds no place
+        (seen(MINE, "queue"), True, True),
+        (seen(MINE, "queue", "exited"), True, True),
+        (seen(MINE, "elsewhere"), True, True),  # named by the record, and at work
+        (seen(MINE, "elsewhere", "paused"), True, True),
+        (seen(MINE, f"queue.{R1}", "exited"), False, False),  # parked
+        (seen(OTHER, f"queue.{R2}", **marked()), True, True),  # named by a journal alone
+        (seen(OTHER, f"queue.{R2}", "created", **marked()), False, False),
+        (seen(OTHER, f"queue.{R2}"), False, False),  # its labels are seen before journals are searched
+        (seen(FOREIGN, "queue", **marked()), True, False),
+        (seen(FOREIGN, "trains", **marked()), False, False),  # a label alone holds no place
     ],
 )
 def test_a_place_is_held_by_its_name_or_by_what_record_and_journals_name(
-    store: Store, entry: dict[str, Any], holds: bool, ours: bool
+    store: Store, one: ListedContainer, holds: bool, ours: bool
 ) -> None:
     told(store, R2, "staged", OTHER)
-    found = occupants(Seeing("unix:///x"), MadeByUs(store, Record(R1, (release(R1, MINE),))), "queue", [entry])
-    assert [(one.container, one.ours, one.batch) for one in found] == ([(entry["Id"], ours, "")] if holds else [])
+    found = occupants(Seeing("unix:///x"), MadeByUs(store, Record(R1, (release(R1, MINE),))), "queue", [one])
+    assert [(held.container, held.ours, held.batch) for held in found] == ([(one.id, ours, "")] if holds else [])
 
 
 def test_a_run_of_a_batch_service_in_a_place_is_told_as_what_it_is(store: Store) -> None:
     marks = (BatchMarks("training", "training", image="team/queue"),)
-    (found,) = occupants(Seeing("unix:///x"), MadeByUs(store, Record()), "queue", [listed(MINE, "queue")], marks)
+    (found,) = occupants(Seeing("unix:///x"), MadeByUs(store, Record()), "queue", [seen(MINE, "queue")], marks)
     assert found.batch == "a run of training, by its image team/queue"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.server.docker.engine import EngineError
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.exposed import reach
 from gpu_runbook.server.exposed.reach import READ, ROOT, WRITE, MountLine, Reach
 
@@ -34,10 +35,10 @@ class Containers:
         self.volumes = volumes or {}
 
     @property
-    def listed(self) -> list[dict[str, Any]]:
-        return [{"Id": name} for name in self.found]
+    def listed(self) -> list[ListedContainer]:
+        return [ListedContainer(name, (f"web/{name}", name), "running") for name in self.found]
 
-    def container(self, name: str) -> dict[str, Any] | None:
+    def full_spec(self, name: str) -> dict[str, Any] | None:
         mounts, host = self.found[name]
         return {"Id": name, "Name": f"/{name}", "Mounts": mounts, "HostConfig": host}
 

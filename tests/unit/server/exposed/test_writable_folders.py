@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.exposed.writable_folders import WritableFolder, maker, writable
+from tests.unit.docker_answers import ONE, entry, listed
 
 # A disk with two partitions. /azaion is bound to a folder of /data, /azaion/models is the second partition.
 TABLE = """\
@@ -73,35 +75,38 @@ def test_other_users_could_have_made_it_by_owner_and_mode() -> None:
 def test_the_engines_list_is_read_with_its_names_and_links(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to("data")
-    listed: list[dict[str, Any]] = [
-        {"Id": "a" * 64, "Names": ["/queue"], "Mounts": [{"Source": f"{tmp_path}/link", "RW": True}]},
-        {"Id": "b" * 64, "Names": [], "Mounts": [{"Source": "/x", "RW": True}, {"Source": "/y", "RW": False}, {}]},
-        {"Id": "c" * 64, "Names": ["/none"], "Mounts": None},
+    found = [
+        entry(listed("a" * 64, "queue", Mounts=[{"Source": f"{tmp_path}/link", "RW": True}])),
+        entry(listed("b" * 64, Names=[], Mounts=[{"Source": "/x", "RW": True}, {"Source": "/y", "RW": False}, {}])),
+        entry(listed("c" * 64, "none", Mounts=None)),
+        entry(listed("d" * 64, "untold", Mounts=[{"Source": "/z", "RW": None}, {"Source": None, "RW": True}])),
     ]
-    assert list(writable(listed)) == [
+    assert list(writable(found)) == [
         WritableFolder(f"{tmp_path}/data", "container queue"),
         WritableFolder(f"{tmp_path}/link", "container queue"),
         WritableFolder("/x", f"container {'b' * 12}"),
+        WritableFolder("/z", "container untold"),  # it is not said that it may not
     ]
 
 
 @pytest.mark.parametrize(
-    ("listed", "ours", "reached"),
+    ("said", "ours", "reached"),
     [
         ([], frozenset(), []),
-        ([{"Id": "a", "Names": ["/q"], "Mounts": [{"Source": "/x", "RW": True}]}], frozenset("a"), ["/x"]),
-        ([{"Id": "a", "Names": ["/q"], "Mounts": []}], frozenset("b"), ["/azaion"]),  # another engine than ours
+        ([listed(Mounts=[{"Source": "/x", "RW": True}])], frozenset([ONE]), ["/x"]),
+        ([listed()], frozenset(["d" * 64]), ["/azaion"]),  # another engine than ours
+        ([listed(Mounts=[{"Source": 7}])], frozenset([ONE]), ["/azaion"]),  # what it says cannot be read
         (None, frozenset(), ["/azaion"]),
     ],
 )
 def test_an_engine_that_does_not_say_leaves_all_of_the_root_in_reach(
-    monkeypatch: pytest.MonkeyPatch, listed: Any, ours: frozenset[str], reached: list[str]
+    monkeypatch: pytest.MonkeyPatch, said: Any, ours: frozenset[str], reached: list[str]
 ) -> None:
-    def get(self: Engine, path: str, *words: Any, **more: Any) -> Any:
-        if listed is None:
+    def ask(self: Engine, path: str, *words: Any, **more: Any) -> bytes:
+        if said is None:
             raise EngineError(0, "it is away")
-        return listed if path == "/containers/json" else {}
+        return json.dumps(said if path == "/containers/json" else {}).encode()
 
-    monkeypatch.setattr(Engine, "get", get)
+    monkeypatch.setattr(Engine, "ask", ask)
     monkeypatch.setattr(guarded, "_settled", ("/azaion", "unix:///nowhere", ours))
     assert [mount.folder for mount in guarded._mounts()] == reached

@@ -30,7 +30,8 @@ from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
-from tests.unit.world import HELD, IMAGE, NEW, OLD, RUN, STEP, World, placed
+from tests.unit.docker_answers import IMAGE
+from tests.unit.world import HELD, NEW, OLD, RUN, STEP, World, placed
 
 EARLIER = "20260419-101112-abcd"
 TAG = BatchStep("training", "tag", "2", IMAGE, "team/training:current")

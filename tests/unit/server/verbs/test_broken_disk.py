@@ -36,7 +36,8 @@ from gpu_runbook.server.verbs.schedule import remove
 from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
 from tests.unit.cut_off import let_go
-from tests.unit.standing_docker import BEFORE, ID, IMAGE, PARKED, QUEUE, RECORD, RELEASE, Docker
+from tests.unit.docker_answers import IMAGE
+from tests.unit.standing_docker import BEFORE, ID, PARKED, QUEUE, RECORD, RELEASE, Docker
 
 RUN = "20990101-000000-abcd"
 CONFIG = "password: hunter2\nmodel: /azaion/models/old/best.pt\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan,
 from gpu_runbook.protocol.prune import Thing
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.retention import after_run, candidates
 from gpu_runbook.server.retention.candidates import Needed, brought, may_go
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.unit import docker_answers
+from tests.unit.docker_answers import Answering, inspected, listed
 from tests.unit.scene import deployed
 
 NOW = 1776682800.0
@@ -31,9 +35,14 @@ ENDS = {1: ["begin", "end"], 2: ["begin"], 3: ["begin", "end"]}
 TRAINING = BatchMarks("training", "training", "team=training", "registry/training", "registry/training:current")
 
 
+def ident(name: str) -> str:
+    """The id of a container that the tests call so."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def release(name: str) -> Release:
     return Release(
-        name, "", "ann", "proven", {"q": Placed("consumer", "1", f"r/q@sha256:{name}", container=f"c-{name}")}
+        name, "", "ann", "proven", {"q": Placed("consumer", "1", f"r/q@sha256:{name}", container=ident(f"c-{name}"))}
     )
 
 
@@ -41,17 +50,17 @@ KNOWN = Needed(
     kept=(release("r2"),),
     dropped=(release("r1"),),
     staying=frozenset({"r2", "failed"}),
-    journals={"f": [{"event": "staged", "container": "c-left"}, {"event": "staged", "container": "c-failed"}]},
+    journals={"f": [{"event": "staged", "container": ident(one)} for one in ("c-left", "c-failed")]},
     listed=[],
     batches=(TRAINING,),
 )
 
 
-def entry(container: str, **change: Any) -> dict[str, Any]:
+def entry(container: str, **change: Any) -> ListedContainer:
     """A container as the engine lists it: at rest, parked, ours, and hours old."""
     labels = {"gpu-runbook.service": "q", "gpu-runbook.release": "gone"}
-    known = {"Id": container, "Names": [f"/q.{container}"], "Labels": labels, "State": "exited", "ImageID": "i"}
-    return {**known, "Created": NOW - 2 * HOUR, **change}
+    change = {"State": "exited", "Labels": labels, "Created": NOW - 2 * HOUR, **change}
+    return docker_answers.entry(listed(ident(container), f"q.{container}", **change))
 
 
 def test_containers_of_dropped_releases_and_old_ones_that_a_run_has_staged_may_go() -> None:
@@ -76,11 +85,11 @@ def test_what_is_not_at_rest_stays(state: str) -> None:
     ],
     ids=["kept", "unknown", "young", "in its place", "of a failed release that is kept"],
 )
-def test_what_somebody_may_still_need_stays(stays: dict[str, Any]) -> None:
+def test_what_somebody_may_still_need_stays(stays: ListedContainer) -> None:
     assert not may_go(stays, KNOWN, NOW)
 
 
-class Standing(Engine):
+class Standing(Answering):
     """An engine that knows nothing but containers of ours, and shows one of them in a training's clothes."""
 
     shown: dict[str, Any]
@@ -89,26 +98,20 @@ class Standing(Engine):
         super().__init__("unix:///nowhere")
         object.__setattr__(self, "shown", shown)
 
-    def get(self, path: str, *_: Any, **__: Any) -> Any:
+    def inspection(self, name_or_id: str) -> dict[str, Any]:
         marks = {"gpu-runbook.service": "q", "gpu-runbook.release": "20260101-120000-ab12"}
-        config = {"Labels": {**marks, **self.shown.get("labels", {})}, "Image": self.shown.get("image", "registry/q:1")}
-        return {
-            "Id": "c-r1",
-            "Name": self.shown.get("name", "/q.r1"),
-            "Image": "sha256:i",
-            "Config": config,
-            "SizeRw": 7,
-        }
+        labels, image = {**marks, **self.shown.get("labels", {})}, self.shown.get("image", "registry/q:1")
+        return {**inspected(name_or_id, self.shown.get("name", "q.r1"), labels, image), "SizeRw": 7}
 
-    def image(self, name: str) -> dict[str, Any]:
-        return {"Id": "sha256:i", "Config": {"Labels": self.shown.get("handed_down")}}
+    def made_from(self, name: str) -> dict[str, Any]:
+        return docker_answers.image(labels=self.shown.get("handed_down"))
 
 
 @pytest.mark.parametrize(
     ("shown", "goes"),
     [
         ({}, True),
-        ({"name": "/training"}, False),
+        ({"name": "training"}, False),
         ({"labels": {"team": "training"}}, False),
         ({"image": "registry/training:current"}, False),
         ({"handed_down": {"team": "training"}}, False),
@@ -120,7 +123,12 @@ class Standing(Engine):
 def test_what_goes_was_made_by_us_and_is_no_training(shown: dict[str, Any], goes: bool) -> None:
     known = dataclasses.replace(KNOWN, listed=[entry("c-r1")])
     found = list(candidates._containers(Standing(**shown), known))
-    assert [(one.id, one.size) for one in found] == ([("c-r1", 7)] if goes else [])
+    assert [(one.id, one.size) for one in found] == ([(ident("c-r1"), 7)] if goes else [])
+
+
+def test_what_was_removed_meanwhile_needs_no_removal() -> None:
+    known = dataclasses.replace(KNOWN, listed=[entry("c-r1")])
+    assert list(candidates._containers(Answering("unix:///nowhere"), known)) == []
 
 
 def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:

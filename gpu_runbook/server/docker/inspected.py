@@ -1,0 +1,168 @@
+"""Containers and images as values, made here and nowhere else of what the engine says of them.
+
+What it leaves out or gives as null, since not every engine tells as much, is as a field's default says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
+
+from gpu_runbook.common.clock import moment
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.forms import NONE, ContainerId, ImageId, Time
+
+T = TypeVar("T")
+
+# What has to be there, as `fits` reads it, before a value is made; the value's own fields say the rest.
+IMAGE = {"RepoTags": [str], "RepoDigests": [str], "Config": (dict, NONE)}
+LISTED = [{"Names": [str], "Mounts": [dict]}]
+INSPECTED = {
+    "Name": str,
+    "Config": dict,
+    "State": dict,
+    "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
+}
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    """An image that is on the server."""
+
+    id: ImageId
+    names: Tuple[str, ...]  # all that it goes by, repository:tag and repository@digest
+    labels: Dict[str, str] = field(default_factory=dict)
+    command: Tuple[str, ...] = ()
+    size: int = 0  # bytes
+
+
+@dataclass(frozen=True)
+class Mount:
+    """What a container has of the host; one that does not say so may write to it."""
+
+    source: str  # a directory there, or nothing
+    writable: bool
+
+
+@dataclass(frozen=True)
+class ListedContainer:
+    """A container as the engine lists it."""
+
+    id: ContainerId
+    names: Tuple[str, ...]  # its own, without the engine's slash; what linked containers call it has one in it
+    state: str  # created, running, paused, restarting, removing, exited, dead, or a later engine's
+    labels: Dict[str, str] = field(default_factory=dict)
+    image: str = ""  # what it was created from; an id where that names another image by now
+    image_id: str = ""
+    created: float = 0.0  # seconds since 1970
+    mounts: Tuple[Mount, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The first of its names, or the beginning of its id where it has none."""
+        return (*self.names, self.id[:12])[0]
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as the engine inspects it. What a listed one has as well means the same.
+
+    `running`: by the engine's own flag, which is set while it is paused and while it waits to be restarted, too.
+    """
+
+    id: ContainerId
+    name: str
+    image_id: ImageId
+    state: str
+    running: bool
+    restarting: bool  # it has ended by itself, and the engine waits before it starts it again
+    exit_code: int
+    started_at: Time  # as the engine writes it, to the nanosecond: so it is told and kept
+    finished_at: Time
+    restarts: int  # how often the engine has restarted it
+    restart: str  # its restart policy, as `docker update --restart` takes it
+    labels: Dict[str, str] = field(default_factory=dict)
+    image: str = ""
+    paused: bool = False
+    error: str = ""  # why it could not be started
+    out_of_memory: bool = False
+    terminal: bool = False
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def started(self) -> float:
+        """Its last start in seconds since 1970, 0 for one that never was: docker says `0001-01-01T00:00:00Z` then."""
+        return max(moment(self.started_at), 0.0)
+
+    @property
+    def finished(self) -> float:
+        """Its last end, as `started`."""
+        return max(moment(self.finished_at), 0.0)
+
+
+def image(said: Dict[str, Any]) -> LocalImage:
+    """`said` has the shape IMAGE. Raises Malformed."""
+    config = said.get("Config") or {}
+    return _made(
+        LocalImage,
+        id=said.get("Id"),
+        names=[*(said.get("RepoTags") or ()), *(said.get("RepoDigests") or ())],
+        labels=config.get("Labels"),
+        command=config.get("Cmd"),
+        size=said.get("Size"),
+    )
+
+
+def listed(said: Optional[List[Dict[str, Any]]]) -> List[ListedContainer]:
+    """`said` has the shape LISTED. Raises Malformed."""
+    return [
+        _made(
+            ListedContainer,
+            id=one.get("Id"),
+            names=[name.lstrip("/") for name in one.get("Names") or ()],
+            state=one.get("State"),
+            labels=one.get("Labels"),
+            image=one.get("Image"),
+            image_id=one.get("ImageID"),
+            created=one.get("Created"),
+            mounts=[
+                {"source": mount.get("Source") or "", "writable": mount.get("RW") is not False}
+                for mount in one.get("Mounts") or ()
+            ],
+        )
+        for one in said or ()
+    ]
+
+
+def container(said: Dict[str, Any]) -> Container:
+    """`said` has the shape INSPECTED. Raises Malformed."""
+    state, config, policy = said["State"], said["Config"], said["HostConfig"]["RestartPolicy"]
+    restart, most = policy["Name"] or "no", policy.get("MaximumRetryCount")
+    return _made(
+        Container,
+        id=said.get("Id"),
+        name=said["Name"].lstrip("/"),
+        image_id=said.get("Image"),
+        state=state.get("Status"),
+        running=state.get("Running"),
+        restarting=state.get("Restarting"),
+        exit_code=state.get("ExitCode"),
+        started_at=state.get("StartedAt"),
+        finished_at=state.get("FinishedAt"),
+        restarts=said.get("RestartCount"),
+        restart=f"{restart}:{most}" if most else restart,
+        labels=config.get("Labels"),
+        image=config.get("Image"),
+        paused=state.get("Paused"),
+        error=state.get("Error"),
+        out_of_memory=state.get("OOMKilled"),
+        terminal=config.get("Tty"),
+    )
+
+
+def _made(kind: Type[T], **said: Any) -> T:
+    """The value with these fields; null is as good as left out."""
+    return decode(kind, {name: value for name, value in said.items() if value is not None})
