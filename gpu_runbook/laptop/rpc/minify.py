@@ -15,7 +15,6 @@ from gpu_runbook.laptop.rpc.shake import Place, shaken
 
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
-# One with a quote in it stays: the quote may be the end of a text that only looks like a comment.
 _INNER = r"(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*"  # between brackets, three deep
 _TYPE = rf"[\w.]+(?:\[{_INNER}\])?"
 _SIGNATURE = re.compile(r"^ *def \w+\((?:[^()]|\([^()]*\))*\)[^()\n]*:$", re.MULTILINE)
@@ -27,8 +26,10 @@ _FROM = re.compile(r"^(?P<from>from [\w.]+ import )(?P<names>\([^)]*\)|[^\n(]*)$
 _WORD = re.compile(r"\w+")
 _TEXT = re.compile(r"""([rbf]{0,2}(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))""", re.IGNORECASE)
 _SPACED = re.compile(r"(?:(?<=\S)|\A) ?([-+*/%|&=!<>]?=|->|[-+*/%<>,:|&]) (?=\S|\Z)")  # an operator between blanks
+# One with a quote in it goes where all texts before it are whole: else the quote may be the end of a text that only
+# looks like a comment.
 _COMMENT = re.compile(
-    r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n]*$|(?<=\n)(?P<code>[^\n"'#]*[^\n"'# ]) +# [^\n]*$""", re.MULTILINE
+    r"""[ \t]+# [^\n"']*$|^[ \t]*#[^\n]*$|(?<=\n)(?P<code>(?:[^\n"'#]|"[^\n"\\]*")*?) +# [^\n]*$""", re.MULTILINE
 )
 
 SHORT = 100  # characters of a text in which a name may stand for something of the code
@@ -40,7 +41,9 @@ def minified(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, st
     """The sources, by module name, without prose and without what cannot be reached from the roots; short names."""
     bare = {name: without_prose(source) for name, source in modules.items()}
     reached = {name: _without_idle_imports(source) for name, source in shaken(bare, roots).items()}
-    return {name: with_short_names(source) for name, source in with_short_tops(reached, roots).items()}
+    short = with_short_tops(reached, roots)
+    by_name = given_by_name(short.values())
+    return {name: with_short_names(source, by_name) for name, source in short.items()}
 
 
 @functools.cache
@@ -91,16 +94,25 @@ def _without_idle_imports(source: str) -> str:
     return _FROM.sub(lambda match: match[0] if "__future__" in match[0] else kept(match), source)
 
 
+def given_by_name(sources: Iterable[str]) -> frozenset[str]:
+    """The names by which calls of a program may give an argument: those that stand in calls, and words of mappings."""
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    words = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+    return frozenset(words | {str(node.arg) for node in nodes if isinstance(node, ast.keyword)})
+
+
 @functools.cache
-def with_short_names(source: str) -> str:
-    """A letter for each variable of a function, where nobody can tell: not for what a caller, a function or class
-    within, a module or Python itself may know by its name. `self` is never given by name. Tracebacks name no variables.
+def with_short_names(source: str, by_name: frozenset[str] | None = None) -> str:
+    """A letter for each variable of a function, where nobody can tell: not for what a function or class within, a
+    module or Python itself may know by its name. Tracebacks name no variables.
+
+    `by_name`: the names that a caller may give an argument by; without it any, but for `self`.
     """
     tree = ast.parse(source)
     lines = source.encode().split(b"\n")  # columns are counted in bytes
     known = {*dir(builtins), *_names_of_module(tree)}
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-    letters = {node: letter for function in functions for node, letter in _letters(function, known)}
+    letters = {node: letter for function in functions for node, letter in _letters(function, known, by_name)}
     for node in sorted(letters, key=_place, reverse=True):
         line, name = lines[node.lineno - 1], _name(node).encode()
         before, after = line[: node.col_offset], line[node.col_offset + len(name) :]
@@ -196,13 +208,16 @@ class _Tops:
         return b"\n".join(lines).decode()
 
 
-def _letters(function: ast.FunctionDef, known: set[str]) -> Iterator[tuple[_Named, str]]:
+def _letters(
+    function: ast.FunctionDef, known: set[str], by_name: frozenset[str] | None
+) -> Iterator[tuple[_Named, str]]:
     """Every place where a variable of the function is named that may have a letter, and the letter."""
     nodes = [*ast.walk(function)]
-    itself = [one for one in function.args.args[:1] if one.arg == "self"]
-    names: list[_Named] = [*itself, *(node for node in nodes if isinstance(node, ast.Name))]
+    given = [one for one in function.args.args if _is_by_place(one, function, by_name)]
+    names: list[_Named] = [*given, *(node for node in nodes if isinstance(node, ast.Name))]
     names.sort(key=_place)
-    fixed = known.union(*(_fixed(node) for node in nodes if node not in itself))
+    fixed = known.union(*(_fixed(node) for node in nodes if node not in given))
+    fixed |= {name.id for part in (*function.decorator_list, function.args) for name in _within(part)}  # of outside
     fixed |= {name.id for node in nodes if isinstance(node, _SCOPES) and node is not function for name in _within(node)}
     taken = fixed | {*map(_name, names)}
     free = (letter for letter in string.ascii_lowercase if letter not in taken)
@@ -210,6 +225,12 @@ def _letters(function: ast.FunctionDef, known: set[str]) -> Iterator[tuple[_Name
     long = (name for name in set_here if name not in fixed and len(name) > 1)
     letters = dict(zip(long, free, strict=False))  # there may be more of them than letters
     return ((one, letters[_name(one)]) for one in names if _name(one) in letters)
+
+
+def _is_by_place(one: ast.arg, function: ast.FunctionDef, by_name: frozenset[str] | None) -> bool:
+    """Whether an argument is given by its place alone; Python itself calls what begins with two underscores."""
+    itself = one is function.args.args[0] and one.arg == "self"
+    return itself or not (by_name is None or one.arg in by_name or function.name.startswith("__"))
 
 
 def _name(node: _Named) -> str:

@@ -81,8 +81,9 @@ def test_functions_travel_without_types_and_values_with_theirs() -> None:
 
 
 def test_comments_and_docstrings_stay_at_home() -> None:
-    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s gone\nC = ""  # it\'s kept\n'
-    assert minify.without_prose(source) == '\nA="# no comment"\n\nB=1\nC=""  # it\'s kept\n'
+    source = '"""Prose."""\nA = "# no comment"  # why\n# more\nB = 1  # it\'s gone\n'
+    source += "C = \"\"  # it's gone\nD = '\"'  # it's kept\n"
+    assert minify.without_prose(source) == '\nA="# no comment"\n\nB=1\nC=""\nD=\'"\'  # it\'s kept\n'
 
 
 def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
@@ -90,26 +91,52 @@ def test_what_is_imported_for_a_type_alone_stays_at_home() -> None:
     assert minify.without_prose(source) == "from a import c as d\n\n\n\nfrom e import g\n\n\nx=d(g)\n"
 
 
-def names(function: ast.AST) -> list[str]:
-    """Every name in it that is one of a variable, as often as it stands there."""
-    found = (node for node in ast.walk(function) if isinstance(node, ast.Name | ast.arg))
-    return [node.id if isinstance(node, ast.Name) else node.arg for node in found]
+def within(function: ast.AST) -> list[ast.FunctionDef]:
+    return [one for one in ast.walk(function) if isinstance(one, ast.FunctionDef) and one is not function]
 
 
+def variables(function: ast.AST) -> list[ast.Name | ast.arg]:
+    """Every place in it where a variable is named; what stands in a function within is of that one."""
+    others = {id(node) for one in within(function) for node in ast.walk(one)}
+    return [node for node in ast.walk(function) if isinstance(node, ast.Name | ast.arg) and id(node) not in others]
+
+
+def name(node: ast.Name | ast.arg) -> str:
+    return node.id if isinstance(node, ast.Name) else node.arg
+
+
+def own(function: ast.AST) -> set[str]:
+    """The variables that it binds."""
+    return {name(node) for node in variables(function) if isinstance(getattr(node, "ctx", ast.Store()), ast.Store)}
+
+
+ARGUMENTS = {one.arg for file in TRAVEL for one in ast.walk(ast.parse(file.read_text())) if isinstance(one, ast.arg)}
+BY_NAME = minify.given_by_name(minify.without_prose(file.read_text()) for file in TRAVEL)
+
+
+@pytest.mark.parametrize("by_name", [None, BY_NAME], ids=["alone", "in a program"])
 @FILES
-def test_short_names_change_nothing_but_the_names_of_variables(file: Path) -> None:
+def test_short_names_change_nothing_but_the_names_of_variables(file: Path, by_name: frozenset[str] | None) -> None:
     source = minify.without_prose(file.read_text())
-    here, there = ast.parse(source), ast.parse(minify.with_short_names(source))
+    here, there = ast.parse(source), ast.parse(minify.with_short_names(source, by_name))
     outside = {name for name, symbol in symbols(source) if symbol.is_global()} | {*dir(builtins)}
     for old, new in zip(ast.walk(here), ast.walk(there), strict=True):
-        if isinstance(old, ast.arg) and isinstance(new, ast.arg) and old.arg == "self":
+        if (
+            isinstance(old, ast.arg)
+            and isinstance(new, ast.arg)
+            and old.arg not in (by_name or {*ARGUMENTS} - {"self"})
+        ):
             old.arg = new.arg  # that it is so wherever it is named, the pairs tell
         assert alone(old) == alone(new)
         if not isinstance(old, ast.FunctionDef):
             continue
-        pairs = {*zip(names(old), names(new), strict=True)}
+        pairs = {*zip(map(name, variables(old)), map(name, variables(new)), strict=True)}
         assert len(pairs) == len({before for before, _ in pairs}) == len({after for _, after in pairs}), old.name
-        assert not {before for before, after in pairs if before != after} & outside, old.name
+        changed = {before for before, after in pairs if before != after}
+        assert changed <= own(old) - outside, old.name
+        assert not changed & {
+            name(node) for one in within(old) for node in variables(one) if name(node) not in own(one)
+        }
 
 
 def alone(node: ast.AST) -> object:
@@ -162,6 +189,26 @@ def test_a_variable_has_a_letter_where_nobody_else_knows_its_name(source: str, s
     if short is None:
         short = source.replace("one,two in", "a,b in").replace("two.one", "b.one").replace("{one}", "{a}")
     assert minify.with_short_names(source) == (short or source)
+
+
+@pytest.mark.parametrize(
+    ("source", "short"),
+    [
+        ("def f(one,two=2):return one+two\nf(1,two=3)\n", "def f(a,two=2):return a+two\nf(1,two=3)\n"),
+        ("def f(one):return one\nf(**{'one':1})\n", ""),
+        ("class A:\n def __call__(self,one):self.x=one\n", "class A:\n def __call__(a,one):a.x=one\n"),
+        ("class A:\n def f(self,one):self.x=one\n", "class A:\n def f(a,b):a.x=b\n"),
+        ("def f(one,two=lambda:one):return one\n", "def f(one,a=lambda:one):return one\n"),
+        ("@one\ndef f(one):return one\n", ""),
+        ("def f(one):\n def g():return one\n return g\n", ""),
+        ("def f(one):return lambda one:one\n", ""),
+        ("def f(*one,two,**three):return one,two,three\n", ""),
+        ("def f(print):return print\n", ""),
+        ("one=1\ndef f(one):return one\n", ""),
+    ],
+)
+def test_an_argument_has_a_letter_where_no_call_gives_it_by_name(source: str, short: str) -> None:
+    assert minify.with_short_names(source, minify.given_by_name([source])) == (short or source)
 
 
 def test_where_the_places_of_names_are_wrong_all_stay(monkeypatch: pytest.MonkeyPatch) -> None:
