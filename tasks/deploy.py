@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.deploy.workflow import Job
     from gpu_runbook.laptop.ssh.session import Session
     from gpu_runbook.laptop.terminal.screen import Screen
+    from gpu_runbook.protocol.journal import JournalEvent
 
     from .invocation import Invocation
 
@@ -129,11 +130,11 @@ def follow(
             continue
         place = invocation.resolved[session.host.name].host.place
         with invocation.screen.working(f"{session.host.name}: following") as passing:
-            lines: list[dict[str, Any]] = []
-            tell = workflow.teller(invocation.screen, passing, session.host.name, lines.append)
+            events: list[JournalEvent] = []
+            tell = workflow.teller(invocation.screen, passing, events.append)
             ended = running.follow(session, place, wanted, tell)
         invocation.screen.say(ended.sentence, "green")
-        workflow.show_after(invocation.inventory, session.host.name, lines, invocation.screen)
+        workflow.show_after(invocation.inventory, session.host.name, events, invocation.screen)
 
 
 def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[str, str] | None:

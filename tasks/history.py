@@ -55,7 +55,7 @@ def show(
             invocation.screen.say(f"{session.host.name}:", "bold")
         for text, style in history.shown(past, journal):
             invocation.screen.say(text, style)
-        return {**history.as_result(session.host.name, [past]), "journal": journal}
+        return {**history.as_result(session.host.name, [past]), "journal": [line.written for line in journal]}
 
     results = invocation.ask_each(ask)
     if json:

@@ -68,7 +68,7 @@ def _dataclass(kind: Any, data: Any, place: str) -> Any:
         _hints[kind] = typing.get_type_hints(kind)
     hints = _hints[kind]
     unknown = sorted(set(data) - set(hints))
-    if unknown:
+    if unknown and not getattr(kind, "grows", False):  # of a kind that does, another version may know more
         raise Malformed(f"{_inner(place, unknown[0])}: not a known entry")
     values = {}
     for entry in dataclasses.fields(kind):

@@ -16,6 +16,20 @@ from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import (
+    BeginOfPlan,
+    Command,
+    End,
+    Judged,
+    Observation,
+    Recorded,
+    Staged,
+    Staging,
+    Swap,
+    Swapped,
+    Swapping,
+    encoded,
+)
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import StepFailed
@@ -40,16 +54,20 @@ PLAN = Plan(
     *(RUN, "deploy", "gpu-1", "/nowhere", RUN, "ann", "laptop", "0.1.0"),
     consumers=(ConsumerStep("annotation-queue", "place", "1.0", Watch(), Spec(IMAGE)),),
 )
-SWAP = {"service": "annotation-queue", "name": "annotation-queue", "new": ONE, "new_parked": "p", "new_restart": "no"}
+SWAP = Swap("annotation-queue", "annotation-queue", ONE, "p", "no")
 LINES: list[dict[str, Any]] = [
-    {"event": "begin", "at": AT, "run": RUN, "who": "ann", "action": "deploy", "plan": encode(PLAN)},
-    {"event": "staging", "service": "annotation-queue", "name": "p", "config": "", "hash": ""},
-    {"event": "staged", "service": "annotation-queue", "container": ONE},
-    {"event": "swap", "swap": SWAP},
-    {"event": "command", "argv": ["docker", "start", ONE], "status": 0},
-    {"event": "swapped", "service": "annotation-queue", "container": ONE, "outage": 0.5},
-    {"event": "recorded", "release": RUN},
-    {"event": "end", "outcome": "done", "sentence": "release 1 is in force", "details": {}},
+    {"at": AT, **encoded(event)}
+    for event in (
+        BeginOfPlan(RUN, "deploy", "ann", "laptop", AT, PLAN, {}),
+        Staging("annotation-queue", "p", ""),
+        Staged("annotation-queue", ONE),
+        Swapping(SWAP),
+        Command(("docker", "start", ONE), 0, 0.5),
+        Swapped("annotation-queue", ONE, 7, 0.5, 0),
+        Judged("annotation-queue", "proven", "its offset moved to 8", Observation(0.5, running=True), 7, 20, ()),
+        Recorded(RUN, (1000, 600, 500, 4096)),
+        End("done", "release 1 is in force"),
+    )
 ]
 
 
@@ -118,8 +136,8 @@ def a_journal_is_read_line_by_line(case: tuple[list[dict[str, Any]], bytes], gro
         answer = following.follow(store, RUN, heard.append)
     whole = [raw for raw in content.split(b"\n") if _is_line(raw)]
     assert len(read) == len(whole)
-    json.dumps([read, encode(state), heard, answer], allow_nan=False)
-    assert [event["line"] for event in heard] == read[: len(heard)]
+    json.dumps([[line.written for line in read], encode(state), heard, answer], allow_nan=False)
+    assert [event["line"] for event in heard] == [line.written for line in read[: len(heard)]]
     if state.state == "cut-off":
         with answering(ground, http(b'{"message": "no such container"}', status=404)) as engine:
             held = lock.acquire(store, {})

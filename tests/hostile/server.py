@@ -107,7 +107,7 @@ def is_well(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def follows(session: Session, scene: Scene, screen: Screen) -> Any:
-    ended = run.follow(session, PLACE, RUN, workflow.teller(screen, screen.say, "gpu-1"))
+    ended = run.follow(session, PLACE, RUN, workflow.teller(screen, screen.say))
     screen.say(ended.sentence)
     return dataclasses.asdict(ended)
 
@@ -154,7 +154,7 @@ def shows_a_run(session: Session, scene: Scene, screen: Screen) -> Any:
     past, journal = history.of_run(session, PLACE, RUN)
     for text, style in history.shown(past, journal):
         screen.say(text, style)
-    return journal
+    return [line.written for line in journal]
 
 
 def reads_logs(session: Session, scene: Scene, screen: Screen) -> Any:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from gpu_runbook.laptop.deploy import run
+from gpu_runbook.laptop.deploy.journal_text import News
 from gpu_runbook.laptop.errors import CannotConnect, LostContact
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.journal import Begin
 from gpu_runbook.protocol.requests import Secrets
 from tests.hostile.forms import RUN
 from tests.hostile.kept import LINES, PLAN
@@ -72,8 +74,8 @@ def test_a_run_that_does_not_end_is_left_to_itself(ground: Ground, said: bytes) 
 @pytest.mark.usefixtures("hurried")
 def test_a_run_that_is_followed_has_the_time_of_its_plan(ground: Ground) -> None:
     said = b"\x1e" + json.dumps({"event": {"event": "journal", "line": LINES[0]}}).encode() + b"\n"
-    told: list[dict[str, object]] = []
+    told: list[News] = []
     with pytest.raises(LostContact, match=f"the server does not bring run {RUN} to its end") as raised:
         run.follow(ground.speaks(said), PLACE, RUN, told.append)
-    assert [line["event"] for line in told] == ["journal"]  # nobody tries to come back to it
+    assert [type(event) for event in told] == [Begin]  # nobody tries to come back to it
     assert f"fab follow --run {RUN}" in raised.value.hint

@@ -17,6 +17,7 @@ from gpu_runbook.laptop.errors import BadInput, Defect, RolledBack
 from gpu_runbook.laptop.inventory.parse import load
 from gpu_runbook.laptop.inventory.problems import MOST_LINES
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.journal import Undoing, told
 from gpu_runbook.server.docker.engine import LIMIT, EngineError
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import journal, lock, record
@@ -143,9 +144,9 @@ def test_half_a_character_in_the_record_stops_no_run(tmp_path: Path) -> None:
     record.save(store, known)
     assert record.load(store) == (known, ())
     book = journal.Journal(store.journal(RUN))
-    book.write("verdict", reason="\ud800")
+    book.write(Undoing("\ud800"))
     book.close()
-    assert [line["reason"] for line in journal.read(store.journal(RUN))] == ["\ud800"]
+    assert told(journal.read(store.journal(RUN)), Undoing) == [Undoing("\ud800")]
 
 
 @pytest.mark.parametrize(

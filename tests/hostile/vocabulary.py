@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
-from gpu_runbook.server.run import swap
 from gpu_runbook.server.schedule import standstill, state
 from gpu_runbook.server.schedule.notify import message, policy
 from gpu_runbook.server.state import store
@@ -33,7 +32,7 @@ def kinds(module: ModuleType) -> list[type[Any]]:
 
 
 # Of the server's modules those whose values are kept as JSON: each must have one.
-KEPT = {module: kinds(module) for module in (swap, model_use, policy, message, standstill, state)}
+KEPT = {module: kinds(module) for module in (model_use, policy, message, standstill, state)}
 if bare := [module.__name__ for module, found in KEPT.items() if not found]:
     raise AssertionError(f"no value to keep in {', '.join(bare)}")
 

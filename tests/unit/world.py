@@ -11,10 +11,10 @@ import gpu_runbook.server.docker.commands
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.container import labels
+from gpu_runbook.protocol.journal import Swap
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Watch
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import EngineError
-from gpu_runbook.server.run.swap import Swap
 from tests.unit.docker_answers import IMAGE, NEVER, Answering, image, inspected, listed
 
 RUN = "20260420-101112-abcd"

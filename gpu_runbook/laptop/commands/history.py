@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.common import humanize
@@ -12,8 +13,10 @@ from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.rpc.call import entry, look
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
 from gpu_runbook.protocol.history import PastRun, ServiceChange
+from gpu_runbook.protocol.journal import Begin, Command, End, Line, Seen, as_line
 from gpu_runbook.protocol.requests import HistoryRequest
 
 if TYPE_CHECKING:
@@ -27,14 +30,13 @@ def of_server(session: Session, place: tuple[str, str], limit: int) -> tuple[Pas
     return _ask(session, HistoryRequest(*place, limit=limit), None)
 
 
-def of_run(session: Session, place: tuple[str, str], run: str) -> tuple[PastRun, list[dict[str, Any]]]:
+def of_run(session: Session, place: tuple[str, str], run: str) -> tuple[PastRun, list[Line]]:
     """One run, the newest without a name, and the lines of its journal. Raises what `call.ask` raises."""
-    journal: list[dict[str, Any]] = []
+    journal: list[Line] = []
 
     def hear(event: dict[str, Any]) -> None:
-        line = event.get("line")
-        if isinstance(line, dict):
-            journal.append(line)
+        with suppress(Malformed):
+            journal.append(as_line(event.get("line")))
 
     pasts = _ask(session, HistoryRequest(*place, show=run), hear)
     if len(pasts) != 1:
@@ -67,13 +69,13 @@ def _run(past: PastRun) -> Iterator[tuple[str, str]]:
         yield f"      {damage}: runs/{past.run}.jsonl in the state", "yellow"
 
 
-def shown(past: PastRun, journal: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def shown(past: PastRun, journal: Sequence[Line]) -> Iterator[tuple[str, str]]:
     """(text, style) of each line of one run."""
     yield from _run(past)
     for line in journal:
         text = told(line)
         if text:
-            yield f"  {text}", "dim" if line.get("event") == "seen" else ""
+            yield f"  {text}", "dim" if line.word == Seen.word else ""
 
 
 def as_result(server: str, pasts: Sequence[PastRun]) -> HistoryAnswer:
@@ -105,26 +107,25 @@ def _named(tag: str, image: str) -> str:
     return f"{named(tag)} ({named(digest)})".lstrip() if digest else named(tag)
 
 
-def told(line: dict[str, Any]) -> str | None:
+def told(line: Line) -> str | None:
     """A line of a journal as `fab show` prints it, with its time; None for one that says nothing to a person."""
-    since = line.get("t")
-    try:
-        text = _text(line)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
-        text = f"a line ({line.get('event')}) that cannot be understood"
-    return f"{since:9.3f} s  {text}" if text and isinstance(since, int | float) else text or None
+    text = _text(line)
+    return f"{line.t:9.3f} s  {text}" if text and line.t is not None else text or None
 
 
-def _text(line: dict[str, Any]) -> str:
-    event = line.get("event")
-    if event == "begin":
-        return f"{line.get('action')} {line.get('run')} by {line.get('who')}@{line.get('laptop')}, {line.get('at')}"
-    if event == "command":
-        return f"$ {shlex.join(map(str, line.get('argv', ())))}{_status(line)}"
-    if event == "end":
-        return one_line(f"{line.get('outcome')}: {line.get('sentence')}", LONGEST)
-    return journal_text.sentence(line) or journal_text.passing(line) or ""
+def _text(line: Line) -> str:
+    match journal_text.meaning(line):
+        case Begin(run, action, who, laptop):
+            return f"{action} {run} by {who}@{laptop}, {line.at}"
+        case Command(argv) as command:
+            return f"$ {shlex.join(argv)}{_status(command)}"
+        case End(outcome, sentence):
+            return one_line(f"{outcome}: {sentence}", LONGEST)
+        case None:
+            return ""
+        case event:
+            return journal_text.sentence(event) or journal_text.passing(event) or ""
 
 
-def _status(line: dict[str, Any]) -> str:
-    return "" if line.get("status") == 0 else f"  → {line.get('status')}: {line.get('said', '')}"
+def _status(command: Command) -> str:
+    return "" if command.status == 0 else f"  → {command.status}: {command.said or ''}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpu_runbook.laptop.deploy.journal_text import Lost, News, meaning
 from gpu_runbook.laptop.errors import (
     BadInput,
     Cancelled,
@@ -25,7 +26,8 @@ from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.forms import ReleaseId, RunId, has, kept
+from gpu_runbook.protocol.forms import ReleaseId, RunId, fits, kept
+from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, as_line, told
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import OfRunRequest, RunRequest, Secrets
 
@@ -48,7 +50,7 @@ ENDS: dict[str, type[RunbookError]] = {
     "cancelled": Cancelled,
 }
 
-Tell = Callable[[dict[str, Any]], None]
+Tell = Callable[[News], None]
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,12 @@ class Succeeded:
 
 @dataclass
 class Listener:
-    """Hands each line of a journal on once, however often the journal is read from its beginning."""
+    """Tells what each line of a journal says once, however often the journal is read from its beginning.
 
+    Raises Defect for what is no line of a journal, unless it is a notice.
+    """
+
+    server: str
     tell: Tell
     deadline: Deadline = field(default_factory=Deadline)
     heard: int = field(default=0)
@@ -81,14 +87,21 @@ class Listener:
         self._at += 1
         if self._at > self.heard:
             self.heard = self._at
-            self._begin(event.get("line"))
-            self.tell(event)
+            if event.get("event") != "notice":
+                self._hear(event.get("line"))
 
-    def _begin(self, line: Any) -> None:
-        """The first line of a journal says which run it is, and how long that may take."""
-        if not self.run and isinstance(line, dict) and has(RunId, line.get("run")):
-            self.run = line["run"]
+    def _hear(self, written: Any) -> None:
+        try:
+            line = as_line(written)
+        except Malformed as error:
+            hint = "fab status says how the run ended"
+            raise Defect(f"{self.server}: an event is not what it should be", hint) from error
+        event = meaning(line)
+        if isinstance(event, Begin) and not self.run:
+            self.run = event.run
             self.deadline.allow(_longest_of(line))
+        if event:
+            self.tell(event)
 
 
 def longest(plan: Plan) -> float:
@@ -99,11 +112,9 @@ def longest(plan: Plan) -> float:
     return MARGIN + there_and_back + sum(step.watch.settle + step.watch.window for step in steps)
 
 
-def _longest_of(line: dict[str, Any]) -> float:
-    try:
-        return min(longest(decode(Plan, line.get("plan"), "plan")), DAY)
-    except Malformed:  # of another version, or a run without a plan
-        return UNPLANNED
+def _longest_of(line: Line) -> float:
+    plans = [begin.plan for begin in told([line], BeginOfPlan)]  # none where it is of another version
+    return min(longest(plans[0]), DAY) if plans else UNPLANNED
 
 
 def execute(session: Session, plan: Plan, secrets: Secrets, tell: Tell) -> Succeeded:
@@ -114,9 +125,8 @@ def execute(session: Session, plan: Plan, secrets: Secrets, tell: Tell) -> Succe
     """
     try:
         try:
-            return conclude(
-                session, _heard_out(session, plan, secrets, Listener(tell, Deadline(longest(plan)), run=plan.id))
-            )
+            listener = Listener(session.host.name, tell, Deadline(longest(plan)), run=plan.id)
+            return conclude(session, _heard_out(session, plan, secrets, listener))
         except KeyboardInterrupt:
             raise _interrupted(session, plan) from None
     except KeyboardInterrupt:
@@ -128,7 +138,7 @@ def execute(session: Session, plan: Plan, secrets: Secrets, tell: Tell) -> Succe
 
 def follow(session: Session, place: tuple[str, str], run: str, tell: Tell) -> Succeeded:
     """Follow a run, the newest one when `run` is empty. Ctrl-C ends the following and nothing else."""
-    listener = Listener(tell)
+    listener = Listener(session.host.name, tell)
 
     def resume(anew: Session) -> dict[str, Any]:
         return _ask_follow(anew, place, listener.run, listener)
@@ -151,9 +161,9 @@ def follow(session: Session, place: tuple[str, str], run: str, tell: Tell) -> Su
 
 def conclude(session: Session, answer: dict[str, Any]) -> Succeeded:
     """What the last line of a journal means. Raises the error it stands for."""
-    server, end = session.host.name, answer.get("end")
+    server, last = session.host.name, answer.get("end")
     run = entry(server, answer, "run", RunId)
-    if end is None:
+    if last is None:
         why = str(answer.get("why") or "its process is gone and it has no end")
         raise NeedsPerson(
             one_line(f"{server}: run {run} was cut off: {why}", LONGEST),
@@ -161,19 +171,19 @@ def conclude(session: Session, answer: dict[str, Any]) -> Succeeded:
         )
     defect = Defect(f"{server}: the end of run {run} is not what it should be")
     try:
-        said = one_line(f"{server}: {end['sentence']}", LONGEST)
-        outcome, details = end["outcome"], end.get("details", {})
-        if not isinstance(details, dict) or not isinstance(details.get("log", []), list):
-            raise defect
-        if outcome in ENDS:
-            error = ENDS[outcome](said, one_line(str(end.get("hint", "")), LONGEST))
-            error.details = details
-            raise error
-        if outcome == "done":
-            notes = tuple(one_line(str(note), LONGEST) for note in details.get("notes", ()))
-            return Succeeded(run, kept(ReleaseId, details.get("release")), said, str(end.get("verdict", "")), notes)
-    except (KeyError, TypeError, AttributeError) as error:
+        end = decode(End, last)
+    except Malformed as error:
         raise defect from error
+    said, details = one_line(f"{server}: {end.sentence}", LONGEST), end.details
+    if not fits({"log": [object], "notes": [object]}, details):
+        raise defect
+    if end.outcome in ENDS:
+        failed = ENDS[end.outcome](said, one_line(end.hint, LONGEST))
+        failed.details = details
+        raise failed
+    if end.outcome == "done":
+        notes = tuple(one_line(str(note), LONGEST) for note in details.get("notes") or ())
+        return Succeeded(run, kept(ReleaseId, details.get("release")), said, end.verdict, notes)
     raise defect
 
 
@@ -213,7 +223,7 @@ def _come_back(
     session: Session, listener: Listener, lost: LostContact, run: str, resume: Callable[[Session], dict[str, Any]]
 ) -> dict[str, Any]:
     """Take up the following again."""
-    listener.tell({"event": "lost", "why": lost.message})
+    listener.tell(Lost(lost.message))
     try:
         answer = come_back(session, resume, lambda: listener.calls, lambda: listener.deadline.over)
     except (LostContact, CannotConnect) as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
+from gpu_runbook.laptop.deploy.journal_text import News
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.deploy.recovery import closed, ended_first
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
@@ -25,6 +26,7 @@ from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
 from gpu_runbook.protocol.forms import Image, ImageId
+from gpu_runbook.protocol.journal import JournalEvent
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import PullRequest, Secrets
 from gpu_runbook.protocol.snapshot import Remark, Snapshot
@@ -173,9 +175,9 @@ def _execute(
         return _answer(session, plan, rows, "dry-run")
     if plan.action == "deploy":
         state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
-    lines: list[dict[str, Any]] = []
-    ended = run(session, job, plan, screen, lines.append)
-    after = show_after(job.inventory, session.host.name, lines, screen)
+    events: list[JournalEvent] = []
+    ended = run(session, job, plan, screen, events.append)
+    after = show_after(job.inventory, session.host.name, events, screen)
     return {
         **_answer(session, plan, rows, "done"),
         "verdict": ended.verdict,
@@ -192,9 +194,9 @@ def _answer(
     return {"server": server, "plan": encode(plan), "rows": [encode(row) for row in rows], "outcome": outcome}
 
 
-def show_after(inventory: Inventory, server: str, lines: Sequence[dict[str, Any]], screen: Screen) -> list[Check]:
-    """Show what stands at the end of a run, by the lines of its journal."""
-    rows = result_rows.rows(lines, inventory.health.disk)
+def show_after(inventory: Inventory, server: str, events: Sequence[JournalEvent], screen: Screen) -> list[Check]:
+    """Show what stands at the end of a run, by the events of its journal."""
+    rows = result_rows.rows(events, inventory.health.disk)
     if rows:
         screen.say(f"{server}: after it", "bold")
         screen.rows(rows)
@@ -222,7 +224,7 @@ def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dic
     with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
         try:
             deadline = Deadline(DAY, PULL_STANDS_STILL + SILENCE)
-            answer = ask(session, "pull", request, teller(screen, passing, server), deadline=deadline)
+            answer = ask(session, "pull", request, pull_teller(passing, server), deadline=deadline)
         except LostContact as error:
             raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
     ids = entry(server, answer, "images", dict[Image, ImageId])
@@ -231,9 +233,9 @@ def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dic
 
 
 def run(
-    session: Session, job: Job, plan: Plan, screen: Screen, note: Callable[[dict[str, Any]], None] | None = None
+    session: Session, job: Job, plan: Plan, screen: Screen, note: Callable[[JournalEvent], None] | None = None
 ) -> Succeeded:
-    """Send the plan and follow it to its end; `note` hears of every line of the journal. Raises as `execute`."""
+    """Send the plan and follow it to its end; `note` hears of every event of the journal. Raises as `execute`."""
     rendered = {step.service for step in plan.consumers if step.config and not step.config_from}
     configs = {service.name: job.resolved.config(service) for service in job.services if service.name in rendered}
     passwords = {service.name: job.resolved.stream_password(service) for service in job.services}
@@ -244,7 +246,7 @@ def run(
         tuple(job.resolved.hidden),
     )
     with screen.working(f"{session.host.name}: {plan.action} under way") as passing:
-        ended = execute(session, plan, secrets, teller(screen, passing, session.host.name, note))
+        ended = execute(session, plan, secrets, teller(screen, passing, note))
     screen.say(ended.sentence, "green" if ended.verdict != "unproven" else "yellow")
     for text in ended.notes:
         screen.say(text, "yellow")
@@ -252,25 +254,32 @@ def run(
 
 
 def teller(
-    screen: Screen,
-    passing: Callable[[str], None],
-    server: str,
-    note: Callable[[dict[str, Any]], None] | None = None,
-) -> Callable[[dict[str, Any]], None]:
-    """Tells of events as they come: lines of a journal, progress of a pull. Raises Defect for one that is none."""
+    screen: Screen, passing: Callable[[str], None], note: Callable[[JournalEvent], None] | None = None
+) -> Callable[[News], None]:
+    """Tells of the events of a journal as they come; `note` hears of each."""
 
-    def tell(event: dict[str, Any]) -> None:
-        try:
-            line = event["line"] if event.get("event") == "journal" else event
-            stays, passes = journal_text.sentence(line), journal_text.passing(line)
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise Defect(f"{server}: an event is not what it should be", "fab status says how the run ended") from error
-        if note:
-            note(line)
+    def tell(event: News) -> None:
+        stays, passes = journal_text.sentence(event), journal_text.passing(event)
+        if note and isinstance(event, JournalEvent):
+            note(event)
         if stays:
             screen.say(f"  {stays}")
         if passes:
             passing(passes)
+
+    return tell
+
+
+def pull_teller(passing: Callable[[str], None], server: str) -> Callable[[dict[str, Any]], None]:
+    """Tells of the progress of a pull. Raises Defect for an event that is none."""
+
+    def tell(event: dict[str, Any]) -> None:
+        try:
+            said = journal_text.pulling(event)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise Defect(f"{server}: an event is not what it should be", "fab status says how the run ended") from error
+        if said:
+            passing(said)
 
     return tell
 

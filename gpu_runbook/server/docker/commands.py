@@ -14,6 +14,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, TypeVar
 from gpu_runbook.common.command import Ended, run
 from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
+from gpu_runbook.protocol.journal import Command
 from gpu_runbook.protocol.plan import BatchMarks, Spec
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.containers import lives
@@ -72,8 +73,8 @@ class Docker:
         if argv[1] not in HARMLESS:
             self.refuse_run(argv[2] if argv[1] == "rename" else argv[-1])
         ended = run(argv, deadline, keep=(self.lock,), env=self.engine.environment)
-        note = {} if ended.ok else {"said": ended.complaint}
-        self.journal.write("command", sync, argv=argv, status=ended.status, seconds=round(ended.seconds, 3), **note)
+        said = None if ended.ok else ended.complaint
+        self.journal.write(Command(tuple(argv), ended.status, round(ended.seconds, 3), said), sync)
         return ended
 
     def refuse_run(self, container: str) -> None:

@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Sequence
 
 from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.forms import ReleaseId, SpecHash, has, kept
+from gpu_runbook.protocol.journal import Staged, told
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.server.docker.inspected import Container, ListedContainer, LocalImage
 from gpu_runbook.server.state import journal as journals
@@ -70,11 +71,7 @@ def journalled(store: Store, container: str) -> List[Named]:
     """What the newest journal says that tells of a container as one that its run has made ready."""
     for run in reversed(journals.runs(store)):
         lines = journals.read(store.journal(run), container)
-        found = [
-            Named(str(line.get("service")), run)
-            for line in lines
-            if line["event"] == "staged" and line.get("container") == container
-        ]
+        found = [Named(one.service, run) for one in told(lines, Staged) if one.container == container]
         if found:
             return found
     return []

@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import sys
-from typing import Any, Dict, Tuple
+from typing import Tuple
 
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import RUN, Path, RunId
+from gpu_runbook.protocol.forms import RUN
+from gpu_runbook.protocol.journal import BeginOfMove
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.schedule_files import PROGRAM, SETTINGS, place
@@ -30,20 +30,19 @@ def is_aside(name: str) -> bool:
     return re.fullmatch(re.escape(ASIDE) + RUN, name) is not None
 
 
-def finish(new: Store, begin: Dict[str, Any]) -> Tuple[str, str]:
+def finish(new: Store, begin: BeginOfMove) -> Tuple[str, str]:
     """What is left to do once the new folder is in force: the sentence of its end, and our block of the crontab.
 
-    `begin`: the journal's first line. What was not taken along stays, for a person to look at. May be repeated: whoever
+    `begin`: how the run began. What was not taken along stays, for a person to look at. May be repeated: whoever
     finds a move that was cut off calls it again. Raises Refusal when cron takes no block, and Malformed.
     """
-    old, run = Store(new.root, decode(Path, begin["was"], "was")), decode(RunId, begin["run"], "run")
-    keep = bool(begin.get("left"))
+    old = Store(new.root, begin.was)
     files.remove(new.arriving)  # before what it names goes, and another folder can be of that number
     if old.is_in_root:
         leave_word(old.folder, new.folder)
-        if not keep:
-            shutil.rmtree(aside(old.root, run), ignore_errors=True)
-    elif not keep and old.folder in new.marked().was:  # the journal alone removes nothing
+        if not begin.left:
+            shutil.rmtree(aside(old.root, begin.run), ignore_errors=True)
+    elif not begin.left and old.folder in new.marked().was:  # the journal alone removes nothing
         shutil.rmtree(old.folder, ignore_errors=True)
     installed, _ = jsonfile.load(Installed, place(new, SETTINGS))
     block = ""

@@ -6,16 +6,15 @@ goes by the digest that a run of ours has brought, once no kept release, no cont
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
 
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.errors import Malformed, Refusal
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import NONE, Place, has
-from gpu_runbook.protocol.plan import BatchMarks, Plan
+from gpu_runbook.protocol.journal import BeginOfPlan, End, Line, Staged, told
+from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.prune import CONTAINER, FILE, FOLDER, IMAGE, JOURNAL, RELEASE, Thing
 from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.server.docker import inspected, ours
@@ -32,7 +31,7 @@ OLD = 3600.0  # seconds before something that no release names counts as left be
 AT_REST = ("created", "exited", "dead")
 LISTED = [{**inspected.LISTED[0], "ImageID": str, "Created": int}]  # without them it is not known what may go
 
-Lines = List[Dict[str, Any]]
+Lines = List[Line]
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks])
 
     Raises Refusal for a damaged record: what its entries need is not known.
     """
-    told, problems = record.load(store)
+    on_record, problems = record.load(store)
     if problems:
         raise Refusal(f"{problems[0]}; nothing was removed", "what a damaged entry needs is not known: repair it first")
     if not store.exists:
         return []
-    kept, dropped = after_run.split(told, keep)
+    kept, dropped = after_run.split(on_record, keep)
     stale = after_run.stale(store, kept)
     lines = {run: journals.read(store.journal(run)) for run in journals.runs(store)}
     listed = engine.containers(LISTED)
@@ -67,8 +66,8 @@ def find(store: Store, engine: Engine, keep: int, batches: Sequence[BatchMarks])
     releases = [_folder(store, RELEASE, entry.id, f"beyond the newest {keep}") for entry in dropped]
     folders = [_folder(store, FOLDER, name, "of a run that is over") for name in stale if name not in gone]
     # Without a record nothing is known of what is needed.
-    containers = list(_containers(engine, known)) if told.releases else []
-    images = list(_images(engine, known, {one.id for one in containers})) if told.releases else []
+    containers = list(_containers(engine, known)) if on_record.releases else []
+    images = list(_images(engine, known, {one.id for one in containers})) if on_record.releases else []
     return [*releases, *containers, *images, *folders, *_journals(store), *_half_written(store)]
 
 
@@ -104,13 +103,12 @@ def may_go(entry: ListedContainer, known: Needed, now: float) -> bool:
     return entry.id in _staged(known.journals) and abs(now - entry.created) > OLD  # or the clock was set back
 
 
-def _staged(told: Dict[str, Lines]) -> Dict[str, List[Named]]:
+def _staged(journalled: Dict[str, Lines]) -> Dict[str, List[Named]]:
     """By id, the containers that runs have made ready."""
     found: Dict[str, List[Named]] = {}
-    for run, lines in told.items():
-        for line in lines:
-            if line["event"] == "staged":
-                found.setdefault(str(line.get("container")), []).append(Named(str(line.get("service")), run))
+    for run, lines in journalled.items():
+        for one in told(lines, Staged):
+            found.setdefault(one.container, []).append(Named(one.service, run))
     return found
 
 
@@ -135,16 +133,13 @@ def _id(engine: Engine, image: str) -> str:
     return found.id if found else ""
 
 
-def brought(told: Dict[str, Lines]) -> Set[str]:
+def brought(journalled: Dict[str, Lines]) -> Set[str]:
     """The images that runs which have ended were to put in place, by their plans."""
     images: Set[str] = set()
-    for lines in told.values():
-        begin = next((line for line in lines if line["event"] == "begin"), {})
-        if lines and lines[-1]["event"] == "end":
-            with contextlib.suppress(Malformed):  # of another version, or a run without a plan
-                plan = decode(Plan, begin.get("plan"))
-                images |= {step.spec.image for step in plan.consumers if step.spec}
-                images |= {step.image for step in plan.batches}
+    for lines in journalled.values():
+        for begin in told(lines, BeginOfPlan) if lines[-1:] and lines[-1].word == End.word else ():
+            images |= {step.spec.image for step in begin.plan.consumers if step.spec}
+            images |= {step.image for step in begin.plan.batches}
     return images
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
+from gpu_runbook.protocol.journal import End, Unfinished, Unrecorded, told
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 
@@ -19,17 +20,13 @@ def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:
         torn, why = b"", ""
         while True:
             living = journals.alive(path)  # asked before reading: what a dying run wrote last is still read
-            for raw in file.read().splitlines(keepends=True):
-                torn += raw
-                if not torn.endswith(b"\n"):
-                    break
-                line, torn = journals.parse(torn), b""
-                if line is None:
-                    continue
-                emit({"event": "journal", "line": line})
-                why = line.get("why", why)
-                if line["event"] == "end":
-                    return {"run": run, "end": line}
+            *whole, torn = (torn + file.read()).split(b"\n")
+            for line in filter(None, map(journals.parse, whole)):
+                emit({"event": "journal", "line": line.written})
+                for unended in told([line], Unfinished, Unrecorded):
+                    why = unended.why
+                if line.word == End.word:
+                    return {"run": run, "end": line.written}
             if not living:
                 return {"run": run, "end": None, "why": why}
             time.sleep(PAUSE)

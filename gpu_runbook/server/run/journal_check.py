@@ -7,18 +7,18 @@ that would be written lies where that container writes anyway: so a forged journ
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence
 
 from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import Line, Staging, Swap, told
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.exposed.reach import sources
-from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.state.store import Store
 
-Lines = List[Dict[str, Any]]
+Lines = Sequence[Line]
 
 
 def check(store: Store, docker: Docker, plan: Plan, swaps: Sequence[Swap], lines: Lines) -> None:
@@ -70,9 +70,8 @@ def _written(swaps: Sequence[Swap], lines: Lines) -> Iterator[str]:
         yield from (swap.offset, swap.replay)
         if swap.config:
             yield from (swap.config.path, swap.config.staged)
-    for line in lines:
-        if line["event"] == "staging":
-            yield from (str(line.get("config", "")), str(line.get("offset", "")))
+    for one in told(lines, Staging):
+        yield from (one.config, one.offset)
 
 
 def _kept(swap: Swap) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 from gpu_runbook.common import clock
 from gpu_runbook.protocol.check import OK
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import Swapped, told
 from gpu_runbook.protocol.plan import PROVEN, UNPROVEN
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
@@ -87,10 +88,9 @@ def _follows_another(known: Record, release: Release, service: str) -> bool:
 def _swapped(store: Store, placed: Placed) -> Optional[int]:
     """The offset at the newest swap that brought the container, by the journals; by the record where they are gone."""
     for run in reversed(journals.runs(store)):
-        for line in journals.read(store.journal(run)):
-            if line["event"] == "swapped" and line.get("container") == placed.container:
-                offset_then = line.get("offset")
-                return offset_then if isinstance(offset_then, int) else None
+        for one in told(journals.read(store.journal(run)), Swapped):
+            if one.container == placed.container:
+                return one.offset
     return placed.offset_at_swap
 
 

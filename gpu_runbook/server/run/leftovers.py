@@ -9,12 +9,10 @@ import contextlib
 import itertools
 import os
 import re
-from typing import Any, Dict, Iterator, Sequence, Set
+from typing import Iterator, Sequence, Set
 
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import RunId, has
-from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.journal import BeginOfPlan, Line, told
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record
@@ -22,10 +20,8 @@ from gpu_runbook.server.state.store import Store
 
 MOST = 10_000  # names of one folder that are looked at: a container may have put any number there
 
-Lines = Sequence[Dict[str, Any]]
 
-
-def remove(store: Store, run: str, lines: Lines) -> None:
+def remove(store: Store, run: str, lines: Sequence[Line]) -> None:
     """Remove what this run has left, and every other that has ended; `lines`: its journal. The caller holds the lock.
 
     Raises Refusal (kind server) for a file that does not go.
@@ -39,7 +35,7 @@ def remove(store: Store, run: str, lines: Lines) -> None:
                 guarded.remove(os.path.join(folder, found))
 
 
-def _places(store: Store, lines: Lines) -> Set[str]:
+def _places(store: Store, lines: Sequence[Line]) -> Set[str]:
     """The configs and offset files that runs stage something beside."""
     places = {
         placed.config.path
@@ -47,10 +43,8 @@ def _places(store: Store, lines: Lines) -> Set[str]:
         for placed in release.services.values()
         if placed.config
     }
-    with contextlib.suppress(Malformed):  # of another version, or a run without a plan
-        plan = decode(Plan, lines[0].get("plan") if lines else None, "plan")
-        places |= {one.path for step in plan.consumers for one in (step.config, step.offset) if one}
-    return places
+    steps = [step for begin in told(lines, BeginOfPlan) for step in begin.plan.consumers]
+    return places | {one.path for step in steps for one in (step.config, step.offset) if one}
 
 
 def _listed(folder: str) -> Iterator[str]:

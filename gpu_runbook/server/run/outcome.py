@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
-from typing import Any, Dict
 
 DONE, REFUSED = "done", "refused"
 ROLLED_BACK, NEEDS_PERSON, CANCELLED = "rolled-back", "needs-person", "cancelled"
-
-
-@dataclass(frozen=True)
-class End:
-    """How a run ended: a sentence for a person, and what a script wants to know. `verdict` is proven or unproven."""
-
-    outcome: str
-    sentence: str
-    hint: str = ""
-    verdict: str = ""
-    details: Dict[str, Any] = field(default_factory=dict)
 
 
 def claim(path: str, decision: str) -> bool:

@@ -6,11 +6,12 @@ from typing import Any, Optional
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named
+from gpu_runbook.protocol.journal import End
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.ours import MadeByUs
-from gpu_runbook.server.run.outcome import REFUSED, End
+from gpu_runbook.server.run.outcome import REFUSED
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record

@@ -9,8 +9,9 @@ from typing import Any, Callable, Dict, Optional
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.common.failure import DEFECT, failure
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import BeginOfPlan, End, Unfinished
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import RunRequest, Secrets
 from gpu_runbook.server.docker import engine
@@ -18,7 +19,6 @@ from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run.follow import follow
-from gpu_runbook.server.run.outcome import End
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import lock, pause
 from gpu_runbook.server.state.journal import Journal
@@ -60,7 +60,7 @@ def _live(plan: Plan, secrets: Secrets, store: Store, found: engine.Engine, exec
     pause.admit(store, plan.action)
     journal = Journal(store.journal(plan.id))
     hashes = {name: store.keyed_hash(value) for name, value in secrets.variables.items()}
-    journal.begin(**holder, plan=encode(plan), variables=hashes)
+    journal.begin(BeginOfPlan(**holder, plan=plan, variables=hashes))
     say({})
     site = Site(plan, secrets, hashes, store, Docker(found, journal, held, plan.left_alone), journal)
     try:
@@ -68,6 +68,6 @@ def _live(plan: Plan, secrets: Secrets, store: Store, found: engine.Engine, exec
     except Exception as error:  # nobody has seen how it ended: the journal says what happened
         failed, end = failure(error), None
         what = "a defect" if failed["kind"] == DEFECT else "an error"
-        journal.write("unfinished", why=f"{what} ended the run: {failed['message']}", debug=failed.get("debug", ""))
+        journal.write(Unfinished(f"{what} ended the run: {failed['message']}", failed.get("debug")))
     if end:
-        journal.write("end", **encode(end))
+        journal.write(end)

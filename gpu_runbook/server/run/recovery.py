@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
-from gpu_runbook.protocol.forms import ContainerId, ContainerName, EnvName, KeyedHash, MaybePlace, ServiceName
-from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConfigFile, ConsumerStep, Plan
+from gpu_runbook.protocol.journal import (
+    Begin,
+    BeginOfChoice,
+    BeginOfMove,
+    BeginOfPlan,
+    End,
+    Line,
+    Recorded,
+    Recovering,
+    Restarting,
+    Stopping,
+    Swap,
+    Undoing,
+    told,
+)
+from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import lives, loops
 from gpu_runbook.server.docker.engine import Engine
@@ -18,18 +32,14 @@ from gpu_runbook.server.migration import finish
 from gpu_runbook.server.models.apply import chosen, point
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import journal_check, leftovers, release, stop_start, unfinished
-from gpu_runbook.server.run.swap import Swap, back, close
+from gpu_runbook.server.run.swap import back, close
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 
-Lines = List[Dict[str, Any]]
+Lines = List[Line]
 
-NOTED: Dict[str, Dict[str, Any]] = {
-    "staging": {"service": ServiceName, "name": ContainerName, "config": MaybePlace, "offset": MaybePlace},
-    "staged": {"service": ServiceName, "container": ContainerId},
-}
 # What needs no recovery, by action.
 CUT = {
     "prune": "removed things; the next fab prune goes on",
@@ -53,7 +63,7 @@ def cut_off_runs(
         if run == except_run or journals.alive(path):
             continue
         lines = journals.read(path)
-        if not _events(lines, "end"):
+        if all(line.word != End.word for line in lines):
             sentences.append(_conclude(store, engine, lock, batches, run, lines))
     return sentences
 
@@ -63,11 +73,11 @@ def _conclude(store: Store, engine: Engine, lock: int, batches: Sequence[BatchMa
     begun, journal = os.path.getsize(path), Journal(path)
     try:
         try:
-            journal.write("recovering")
-            outcome, sentence = _ended(store, Docker(engine, journal, lock, batches), run, lines)
+            journal.write(Recovering())
+            end = End(*_ended(store, Docker(engine, journal, lock, batches), run, lines))
             leftovers.remove(store, run, lines)
-            journal.write("end", outcome=outcome, sentence=sentence)
-            return sentence
+            journal.write(end)
+            return end.sentence
         finally:
             journal.close()
     except (StepFailed, Refusal, OSError) as error:
@@ -87,52 +97,49 @@ def _ended(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, s
 
 def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, str]:
     """Forward when all of the swap was done, back otherwise; (outcome, sentence)."""
-    begin = next(iter(_events(lines, "begin")), None)
-    if begin is None:
-        return "cancelled", f"run {run} was cut off before it began; nothing was changed"
     try:
-        if begin.get("action") == finish.ACTION and not store.is_in_root:  # it is written down in the new place
-            return "done", finish.finish(store, begin)[0]
-        if begin.get("action") == "model":
-            configs = decode(Dict[ServiceName, ConfigFile], begin["configs"], f"{run}.configs")
+        swaps = unfinished.swaps(lines, run)
+        first = next((line.written for line in lines if line.word == Begin.word), None)
+        if first is None:
+            return "cancelled", f"run {run} was cut off before it began; nothing was changed"
+        begin = decode(Begin, first, run)
+        if begin.action == finish.ACTION and not store.is_in_root:  # it is written down in the new place
+            return "done", finish.finish(store, decode(BeginOfMove, first, run))[0]
+        if begin.action == "model":
+            configs = decode(BeginOfChoice, first, run).configs
             if store.is_in_root:
                 journal_check.check_configs(store, run, configs)
             point(store, run, configs)
             return "done", f"run {run} was cut off; the model in force is {chosen(store) or 'as it was'}"
-        harmless = CUT.get(str(begin.get("action")))
-        if harmless:
-            return "done", f"run {run} was cut off while it {harmless}"
-        plan = decode(Plan, begin["plan"], f"{run}.plan")
-        swaps = unfinished.swaps(lines, run)
-        variables = decode(Dict[EnvName, KeyedHash], begin.get("variables", {}), f"{run}.variables")
-        for line in lines:
-            for key, form in NOTED.get(line["event"], {}).items():
-                decode(form, line.get(key, "") if key == "offset" else line[key], f"{run}.{key}")
-    except (Malformed, KeyError) as error:
+        if begin.action in CUT:
+            return "done", f"run {run} was cut off while it {CUT[begin.action]}"
+        of_plan = decode(BeginOfPlan, first, run)
+    except Malformed as error:
         return "needs-person", f"the journal of run {run} is damaged: {error}"
+    plan = of_plan.plan
     marks = (*docker.batches, *plan.left_alone)
     docker = dataclasses.replace(docker, batches=marks, unobeyed=unfinished.unobeyed(lines, swaps))
     if store.is_in_root:  # a container may have written all of that
         journal_check.check(store, docker, plan, swaps, lines)
-    if any(_events(lines, action) for action in ("restart", "stop")):
-        return stop_start.finish(store, docker, plan, str(begin.get("since", "")))
+    if told(lines, Restarting, Stopping):
+        return stop_start.finish(store, docker, plan, begin.since)
     planned = [step for step in plan.consumers if step.change != "none"]
     if not swaps:
         unstage_all(store, docker, run)
         return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
-    undoing, whole = _events(lines, "undoing"), len(swaps) == len(planned)
+    undoing, whole = told(lines, Undoing), len(swaps) == len(planned)
     looping = [] if undoing else [one.service for one, swap in release.pairs(plan, swaps) if _loops(one, swap, docker)]
     if not undoing and not looping and whole and all(finished(swap, docker) for swap in swaps):
         for swap in swaps:
             docker.ensure_restart(swap.new, swap.new_restart)
-        if not _events(lines, "recorded"):
-            release.enter(store, docker, plan, swaps, UNPROVEN, variables)
-            docker.journal.write("recorded", release=plan.release)
+        if not told(lines, Recorded):
+            release.enter(store, docker, plan, swaps, UNPROVEN, of_plan.variables)
+            docker.journal.write(Recorded(plan.release))
         release.move_tags(docker, plan)
         _close(swaps)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
     ill = f"{', '.join(looping)} ended again and again" if looping else ""
-    why = str(undoing[0].get("reason")) if undoing else ill or "the run was cut off"
+    why = undoing[0].reason if undoing else ill or "the run was cut off"
     trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
     _close(swaps)
@@ -167,7 +174,3 @@ def _loops(step: ConsumerStep, swap: Swap, docker: Docker) -> bool:
 def _close(swaps: List[Swap]) -> None:
     for swap in swaps:
         close(swap)
-
-
-def _events(lines: Lines, event: str) -> Lines:
-    return [line for line in lines if line["event"] == event]

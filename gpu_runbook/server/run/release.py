@@ -10,12 +10,12 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.container import ADOPTED
 from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import Swap
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Plan
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
-from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files

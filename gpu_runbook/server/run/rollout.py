@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import (
+    Closing,
+    End,
+    Recorded,
+    Swap,
+    Swapped,
+    Swapping,
+    Undoing,
+    Undone,
+    Unfinished,
+    Unrecorded,
+    Unstaging,
+)
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import fault, lives, outage
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import preconditions, release, watch
-from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, End, claim
+from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, claim
 from gpu_runbook.server.run.stage import Site, stage
-from gpu_runbook.server.run.swap import Swap, back, close, forward
+from gpu_runbook.server.run.swap import back, close, forward
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.run.verdict import Verdict
 from gpu_runbook.server.state import stopped
@@ -52,7 +64,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
     begun: List[Swap] = []
     notes: List[str] = []
     for step, swap in zip(steps, swaps):
-        if not site.journal.write("swap", swap=encode(swap)):  # nobody could undo what nobody knows of
+        if not site.journal.write(Swapping(swap)):  # nobody could undo what nobody knows of
             why = f"the swap cannot be written down in {site.store.folder}: {site.journal.why}"
             return _undo(site, begun, why, None)
         begun.append(swap)
@@ -84,15 +96,12 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
     """Say how long the consumer was down, and whether the old one had to be killed."""
     new = site.docker.inspect(swap.new)
     old = site.docker.inspect(swap.old) if swap.old else None
-    fields: Dict[str, Any] = {"service": step.service, "container": swap.new}
-    fields["offset"] = offset.position(step.offset, swap.offset_kept)
-    killed = False
+    reached, down, code = offset.position(step.offset, swap.offset_kept), None, None
     if old and new and swap.old_ran:
-        killed = old.exit_code == KILLED
-        fields.update(outage=outage(old, new, site.journal.age), old_exit=old.exit_code)
-    site.journal.write("swapped", **fields)
-    notes = _left_behind(site, step, fields["offset"])
-    if not killed:
+        down, code = outage(old, new, site.journal.age), old.exit_code
+    site.journal.write(Swapped(step.service, swap.new, reached, down, code))
+    notes = _left_behind(site, step, reached)
+    if code != KILLED:
         return notes
     return [
         *notes,
@@ -117,7 +126,7 @@ def _record(site: Site, swaps: List[Swap], verdicts: Dict[str, Verdict], notes: 
     outcome = UNPROVEN if unproven else PROVEN
     failure = _enter(site, swaps, outcome)
     if failure:
-        site.journal.write("unrecorded", why=failure)
+        site.journal.write(Unrecorded(failure))
         return None
     problems = release.move_tags(site.docker, plan)
     try:
@@ -155,7 +164,7 @@ def _enter(site: Site, swaps: List[Swap], outcome: str) -> str:
     """Write the record; why it could not be written, empty when it is."""
     try:
         release.enter(site.store, site.docker, site.plan, swaps, outcome, site.hashes)
-        site.journal.write("recorded", release=site.plan.release, disk=files.disk(site.plan.root))
+        site.journal.write(Recorded(site.plan.release, tuple(files.disk(site.plan.root))))
     except (Refusal, StepFailed, OSError) as error:
         return f"the record could not be written: {error}"
     return ""
@@ -169,7 +178,7 @@ def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> Optiona
     if plan.action == "rollback":
         failure = _enter(site, begun, UNPROVEN)
         if failure:
-            site.journal.write("unfinished", why=f"{reason}; {failure}")
+            site.journal.write(Unfinished(f"{reason}; {failure}"))
             return None
         return End(NEEDS_PERSON, f"{reason}; a rollback is not undone", "see fab status and the log above", "", details)
     stopped.forget(site.store, [swap.service for swap in begun])
@@ -184,7 +193,7 @@ def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) ->
     if not begun:
         _unstage(site)
         return End(REFUSED, f"{reason}; nothing was changed", "make room")
-    site.journal.write("undoing", reason=reason)
+    site.journal.write(Undoing(reason))
     trouble, undone = [], True
     for swap in reversed(begun):
         try:
@@ -193,12 +202,12 @@ def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) ->
             said, undone = str(error), undone and isinstance(error, LeftAlone)
         trouble += [f"{swap.service}: {said}"] if said else []
     if not undone:
-        site.journal.write("unfinished", why=f"{reason}; and it is not undone yet: {'; '.join(trouble)}")
+        site.journal.write(Unfinished(f"{reason}; and it is not undone yet: {'; '.join(trouble)}"))
         return None
     _unstage(site)
     handled = release.keep_failed(site.store, site.plan, begun, reason)
     details: Dict[str, Any] = {"handled": handled, "log": _log(site, begun, service)}
-    site.journal.write("undone", trouble=trouble)
+    site.journal.write(Undone(tuple(trouble)))
     if trouble:
         return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", SEE, "", details)
     return End(ROLLED_BACK, f"{reason}; {_what_is_back(begun)}{_range(handled)}", "", "", details)
@@ -233,7 +242,7 @@ def _unstage(site: Site) -> None:
     try:
         unstage_all(site.store, site.docker, site.plan.id)
     except (StepFailed, Refusal, OSError) as error:
-        site.journal.write("unstaging", failed=str(error))
+        site.journal.write(Unstaging(str(error)))
 
 
 def _close(site: Site, swaps: List[Swap]) -> None:
@@ -241,4 +250,4 @@ def _close(site: Site, swaps: List[Swap]) -> None:
         for swap in swaps:
             close(swap)
     except Refusal as error:
-        site.journal.write("closing", failed=str(error))
+        site.journal.write(Closing(str(error)))

@@ -12,6 +12,7 @@ from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.container import labels, old_release, parked
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import ConfigSwap, Staged, Staging, Swap, Unplaced
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.batch_containers import recognised
@@ -20,7 +21,6 @@ from gpu_runbook.server.docker.inspected import Container, ListedContainer
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models.apply import with_chosen
 from gpu_runbook.server.run import rewind
-from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.run.unstage import is_of
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
@@ -51,7 +51,7 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     name = parked(step.service, site.plan.release)
     staged = files.staged_name(step.config.path, site.plan.id) if step.config else ""
     again = files.staged_name(step.offset.path, site.plan.id) if step.replay and step.offset else ""
-    site.journal.write("staging", service=step.service, name=name, config=staged, offset=again, hash=hashed)
+    site.journal.write(Staging(step.service, name, staged, again, hashed))
     if again:
         rewind.stage(step, site.secrets.passwords.get(step.service, ""), site.plan.id)
     config = _stage_config(site, step, text, staged) if step.config and text is not None else None
@@ -60,8 +60,8 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     new = site.docker.inspect(step.container) if step.container else _create(site, step, name, hashed)
     if new is None:
         raise StepFailed(f"the container of release {site.plan.release} is gone since the look")
-    swap = dataclasses.replace(_swap(step, site.plan.id, new.id, name, site.folder(step.service), config), replay=again)
-    site.journal.write("staged", service=step.service, container=new.id)
+    swap = _swap(step, site.plan.id, new.id, name, site.folder(step.service), config, again)
+    site.journal.write(Staged(step.service, new.id))
     return swap
 
 
@@ -83,7 +83,7 @@ def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional
         return text
     found = with_chosen(site.store, step.config, text)
     if found is None:
-        site.journal.write("unplaced", service=step.service)
+        site.journal.write(Unplaced(step.service))
     return found or text
 
 
@@ -138,23 +138,26 @@ def _refuse_look_alike(docker: Docker, step: ConsumerStep, name: str) -> None:
         raise Refusal(f"a container of {step.service} would be known for {known}", hint)
 
 
-def _swap(step: ConsumerStep, run: str, new: str, name: str, folder: str, config: Optional[ConfigSwap]) -> Swap:
-    old = step.old
-    left = old_release(step, run) if old else ""
-    return Swap(
+def _swap(
+    step: ConsumerStep, run: str, new: str, name: str, folder: str, config: Optional[ConfigSwap], again: str
+) -> Swap:
+    swap = Swap(
         service=step.service,
         name=step.service,
         new=new,
         new_parked=name,
         new_restart=step.restart,
-        old=old.container if old else "",
-        old_name=old.name if old else "",
-        old_parked=parked(step.service, left) if old else "",
-        old_restart=old.restart if old else "no",
         grace=step.stop_grace,
-        old_ran=bool(old and old.running),
         config=config,
         offset=step.offset.path if step.offset else "",
         offset_kept=os.path.join(folder, "offset.yaml"),
         offset_left=os.path.join(folder, "offset-left.yaml"),
+        replay=again,
+    )
+    old = step.old
+    if old is None:
+        return swap
+    left = parked(step.service, old_release(step, run))
+    return dataclasses.replace(
+        swap, old=old.container, old_name=old.name, old_parked=left, old_restart=old.restart, old_ran=old.running
     )

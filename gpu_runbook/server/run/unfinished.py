@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, List, Sequence, Set
+from typing import List, Sequence, Set
 
 from gpu_runbook.common.clock import moment, now
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.server.run.swap import Swap
+from gpu_runbook.protocol.journal import (
+    Begin,
+    Command,
+    Line,
+    Recorded,
+    Restarting,
+    Staged,
+    Staging,
+    Stopping,
+    Swap,
+    Swapping,
+    Undoing,
+    Unfinished,
+    told,
+)
 from gpu_runbook.server.state.journal import Journal
 
-EVENT = "unfinished"
 HOUR, MOST = 3600.0, 3  # a round tries so many times within so many seconds
+FOLLOWED = (Begin, Staging, Staged, Swapping, Restarting, Stopping, Undoing, Recorded)  # by who ends a run
 
-Lines = Sequence[Dict[str, Any]]
+Lines = Sequence[Line]
 
 
 def cannot_act() -> Refusal:
@@ -26,15 +40,8 @@ def cannot_act() -> Refusal:
 
 def recently(lines: Lines, at: float) -> List[str]:
     """When it was tried within the hour before `at`, in seconds since 1970. A time that lies ahead counts as now."""
-    told = lines[-1].get("tried") if lines and lines[-1]["event"] == EVENT else None
-    return [text for text in told or () if isinstance(text, str) and at - min(_moment(text), at) < HOUR]
-
-
-def _moment(text: str) -> float:
-    try:
-        return moment(text)
-    except ValueError:
-        return 0.0
+    tried = (text for one in told(lines[-1:], Unfinished) for text in one.tried or ())
+    return [text for text in tried if at - min(moment(text), at) < HOUR]
 
 
 def note(path: str, begun: int, before: Lines, why: str) -> None:
@@ -43,21 +50,25 @@ def note(path: str, begun: int, before: Lines, why: str) -> None:
     `before`: the lines that it had then. The line of the tries before it goes with it: however often it is tried, the
     journal stays as long as it is.
     """
-    last = before[-1] if before and before[-1]["event"] == EVENT else {}
-    tries = int(last.get("tries", 0))
+    last = told(before[-1:], Unfinished)
     if last:
         with open(path, "rb") as file:
             begun = file.read(begun).rstrip(b"\n").rfind(b"\n") + 1
     os.truncate(path, begun)
-    tried = [*recently(before, time.time()), now()][-MOST:]
+    tries = 1 + sum(one.tries or 0 for one in last)
+    tried = (*recently(before, time.time()), now())[-MOST:]
     journal = Journal(path)
-    journal.write(EVENT, why=why, tries=tries + 1, tried=tried)
+    journal.write(Unfinished(why, tries=tries, tried=tried))
     journal.close()
 
 
 def swaps(lines: Lines, run: str) -> List[Swap]:
-    """Those that a run's journal tells of. Raises Malformed and KeyError."""
-    return [decode(Swap, line["swap"], f"{run}.swap") for line in lines if line["event"] == "swap"]
+    """Those that a run's journal tells of. Raises Malformed for a line that does not fit and that would be followed."""
+    for line in lines:
+        for kind in FOLLOWED:
+            if line.word == kind.word:
+                decode(kind, line.written, run)
+    return [one.swap for one in told(lines, Swapping)]
 
 
 def unobeyed(lines: Lines, swaps: Sequence[Swap]) -> Set[str]:
@@ -65,18 +76,17 @@ def unobeyed(lines: Lines, swaps: Sequence[Swap]) -> Set[str]:
 
     A run that died just then has not written down what became of its command: what comes right before it counts.
     """
-    told: Set[str] = set()
+    stopping: Set[str] = set()
     olds = {(swap.new, swap.name): swap.old for swap in swaps if swap.old_ran}
-    for line in lines:
-        argv = line.get("argv")
-        if line["event"] in ("restart", "stop") and line.get("grace"):
-            told.add(str(line.get("container")))
-        elif line["event"] != "command" or not isinstance(argv, list) or len(argv) < 3:
+    for one in told(lines, Restarting, Stopping, Command):
+        if isinstance(one, (Restarting, Stopping)):
+            stopping |= {one.container} if one.grace else set()
+        elif not isinstance(one, Command) or len(one.argv) < 3:
             continue
-        elif argv[1] == "rename" and (argv[2], argv[-1]) in olds:
-            told.add(olds[argv[2], argv[-1]])
-        elif argv[1] == "stop" and line.get("status") != 0:
-            told.add(argv[-1])
-        elif argv[1] in ("stop", "start") and line.get("status") == 0:
-            told.discard(argv[-1])
-    return told - {""}
+        elif one.argv[1] == "rename" and (one.argv[2], one.argv[-1]) in olds:
+            stopping.add(olds[one.argv[2], one.argv[-1]])
+        elif one.argv[1] == "stop" and one.status != 0:
+            stopping.add(one.argv[-1])
+        elif one.argv[1] in ("stop", "start") and one.status == 0:
+            stopping.discard(one.argv[-1])
+    return stopping - {""}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from gpu_runbook.protocol.journal import Staged, Staging, Swapping, told
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.docker.ours import Named, judge
@@ -18,17 +19,17 @@ def unstage_all(store: Store, docker: Docker, run: str) -> None:
     Files first, which hold passwords: they go also while no engine says what became of a container.
     """
     lines = journals.read(store.journal(run))
-    begun = {line["swap"]["service"] for line in lines if line["event"] == "swap"}
-    created = {line["service"]: line["container"] for line in lines if line["event"] == "staged"}
-    unused = [line for line in lines if line["event"] == "staging" and line["service"] not in begun]
-    for line in unused:
-        for path in filter(None, (line["config"], str(line.get("offset", "")))):
+    begun = {one.swap.service for one in told(lines, Swapping)}
+    created = {one.service: one.container for one in told(lines, Staged)}
+    unused = [one for one in told(lines, Staging) if one.service not in begun]
+    for one in unused:
+        for path in filter(None, (one.config, one.offset)):
             guarded.remove(path)
             guarded.remove(guarded.aside(path))
     if not begun:
         shutil.rmtree(store.release(run), ignore_errors=True)
-    for line in unused:
-        _remove(docker, run, line["service"], created.get(line["service"], "") or line["name"])
+    for one in unused:
+        _remove(docker, run, one.service, created.get(one.service, one.name))
 
 
 def _remove(docker: Docker, run: str, service: str, container: str) -> None:

@@ -11,25 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Optional
 
+from gpu_runbook.protocol.journal import Observation
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One observation. Times in seconds of a clock that never jumps; offsets are the next one to read."""
-
-    at: float
-    engine: bool = True  # the engine answered
-    running: bool = False
-    restarting: bool = False
-    started_at: str = ""
-    restarts: int = 0
-    exit_code: int = 0
-    failure: str = ""  # a new line of its log with one of the failure texts
-    position: Optional[int] = None
-    first: int = 0  # the first offset the stream holds, as far as it was asked
-    backlog: Optional[int] = None  # messages beyond what may be unsaved; None: not asked or no answer
-    broker: str = ""  # why the stream could not be asked
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from gpu_runbook.common.clock import moment
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.journal import Judged, Observation, Seen, Watching
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.queue import offset, stream
-from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict
+from gpu_runbook.server.run.verdict import Verdict, WatchState, observe, verdict
 from gpu_runbook.server.state.journal import Journal
 
 PAUSE = 0.5  # seconds between two observations
@@ -58,8 +58,7 @@ def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
     journal = docker.journal
     verdicts: Dict[str, Verdict] = {}
     for entry in entries:
-        settle, window = entry.step.watch.settle, entry.step.watch.window
-        journal.write("watching", service=entry.step.service, settle=settle, window=window)
+        journal.write(Watching(entry.step.service, entry.step.watch.settle, entry.step.watch.window))
     while len(verdicts) < len(entries):
         for entry in entries:
             if entry.step.service in verdicts:
@@ -70,21 +69,19 @@ def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
             _say(journal, entry, seen)
             if found:
                 verdicts[entry.step.service] = found
-                found_last = _evidence(docker.engine, entry, seen)
-                journal.write(
-                    "verdict", service=entry.step.service, verdict=found.outcome, reason=found.reason, **found_last
-                )
+                journal.write(_judged(docker.engine, entry, found, seen))
                 if found.outcome == FAILED:
                     return verdicts
         time.sleep(PAUSE)
     return verdicts
 
 
-def _evidence(engine: Engine, entry: Watched, seen: Observation) -> Dict[str, Any]:
+def _judged(engine: Engine, entry: Watched, found: Verdict, seen: Observation) -> Judged:
     """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
     log = tail(engine, entry.container)
     bad = [line for line in log if any(text in line for text in entry.step.watch.failure_text)]
-    return {"seen": encode(seen), "before": entry.watch_state.position, "lines": len(log), "failures": bad[-1:]}
+    said = entry.step.service, found.outcome, found.reason
+    return Judged(*said, seen, entry.watch_state.position, len(log), tuple(bad[-1:]))
 
 
 def look(docker: Docker, entry: Watched) -> Observation:
@@ -168,17 +165,8 @@ def _say(journal: Journal, entry: Watched, seen: Observation) -> None:
     if seen.at - entry.said < SAY:
         return
     entry.said = seen.at
-    journal.write(
-        "seen",
-        sync=False,
-        service=entry.step.service,
-        engine=seen.engine,
-        running=seen.running,
-        restarts=seen.restarts,
-        offset=seen.position,
-        backlog=seen.backlog,
-        broker=seen.broker,
-    )
+    said = seen.running, seen.restarts, seen.position, seen.backlog, seen.broker, seen.engine
+    journal.write(Seen(entry.step.service, *said), sync=False)
 
 
 def tail(engine: Engine, container: str, lines: int = 20) -> List[str]:

@@ -6,6 +6,7 @@ Both hold the lock of the server and never wait for it: whoever works there come
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -16,8 +17,18 @@ from gpu_runbook.common import humanize
 from gpu_runbook.common.clock import now
 from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.protocol.check import CRITICAL, Check
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Malformed, Refusal
+from gpu_runbook.protocol.journal import (
+    Begin,
+    BeginOfPlan,
+    End,
+    Restarted,
+    Restarting,
+    Stopping,
+    Swapping,
+    Unfinished,
+    told,
+)
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.protocol.schedule import Installed, RestartRule
 from gpu_runbook.server.docker import disk
@@ -28,7 +39,7 @@ from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import recovery, stop_start, unfinished
-from gpu_runbook.server.run.outcome import DONE, NEEDS_PERSON, End
+from gpu_runbook.server.run.outcome import DONE, NEEDS_PERSON
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, pause, record, stopped
 from gpu_runbook.server.state.new_run import new_id
@@ -61,7 +72,8 @@ def recover(installed: Installed, store: Store) -> List[str]:
         engine = engines.find(settings.questions.docker_host)
         lines = journals.read(store.journal(waiting[0]))
         if len(unfinished.recently(lines, time.time())) >= unfinished.MOST:
-            why = f"{lines[-1].get('why')} (tried {lines[-1].get('tries')} times)"
+            (last,) = told(lines[-1:], Unfinished)
+            why = f"{last.why} (tried {last.tries} times)"
             raise Refusal(f"run {waiting[0]}: {why}", ways_out(waiting[0]), "person")
         if not engine.acts():
             raise unfinished.cannot_act()
@@ -73,18 +85,19 @@ def recover(installed: Installed, store: Store) -> List[str]:
 
 def _cut_off(store: Store) -> List[str]:
     """The runs without an end or a process that writes it, oldest first; quick, as an end is a journal's last line."""
-    unended = (run for run in journals.runs(store) if _last_event(store.journal(run)) != "end")
+    unended = (run for run in journals.runs(store) if not _has_ended(store.journal(run)))
     return [run for run in unended if journals.state(store, run).state == "cut-off"]
 
 
-def _last_event(path: str) -> str:
+def _has_ended(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             file.seek(max(os.fstat(file.fileno()).st_size - LONGEST, 0))
             last = (file.read().splitlines() or [b""])[-1]
     except FileNotFoundError:
-        return "end"  # tidied away meanwhile
-    return str((journals.parse(last) or {}).get("event", ""))
+        return True  # and was tidied away meanwhile
+    line = journals.parse(last)
+    return line is not None and line.word == End.word
 
 
 def row(refusal: Refusal) -> Check:
@@ -180,10 +193,10 @@ def _ended_late(store: Store, why: str, container: Container) -> bool:
         return False
     for run in reversed(journals.runs(store)):
         lines = journals.read(store.journal(run))
-        if any(line["event"] in ("swap", "restart", "stop") for line in lines):
+        if any(line.word in (Swapping.word, Restarting.word, Stopping.word) for line in lines):
             try:
                 return container.id in unfinished.unobeyed(lines, unfinished.swaps(lines, run))
-            except (Malformed, KeyError):
+            except Malformed:
                 return False
     return False
 
@@ -228,17 +241,17 @@ def _execute(installed: Installed, store: Store, engine: engines.Engine, held: i
         consumers=(step,),
         docker_host=settings.questions.docker_host,
     )
-    line = {**holder, "run": run, "laptop": plan.laptop, "plan": encode(plan), "variables": {}}
-    journal = begun(store.journal(run), **line)
+    begin = BeginOfPlan(**holder, run=run, laptop=plan.laptop, plan=plan, variables={})
+    journal = begun(store.journal(run), begin)
     docker, unkept = Docker(engine, journal, held, settings.batches), isinstance(journal, Unkept)
     if unkept and step.old and step.old.running:
         raise Refusal(f"{step.service} was left alone: {journal.why}", files.SEE)
     try:
         end = _exchange(docker, step, first_policy=unkept)
-        journal.write("end", **encode(end))
+        journal.write(end)
     except StepFailed as error:  # it was not seen how the consumer is: the next round goes on
         why = f"{step.service} could not be started again: {error}"
-        journal.write(unfinished.EVENT, why=why)
+        journal.write(Unfinished(why))
         raise Refusal(why, "the next round tries again; see fab status") from error
     finally:
         journal.close()
@@ -250,7 +263,7 @@ def _execute(installed: Installed, store: Store, engine: engines.Engine, held: i
 def _exchange(docker: Docker, step: ConsumerStep, first_policy: bool) -> End:
     """Raises StepFailed when it was not seen how the consumer is."""
     running = bool(step.old and step.old.running)
-    docker.journal.write("restart", service=step.service, container=step.container, grace=step.stop_grace * running)
+    docker.journal.write(Restarting(step.service, step.container, step.stop_grace * running))
     try:
         if first_policy:
             docker.ensure_restart(step.container, step.restart)
@@ -260,11 +273,11 @@ def _exchange(docker: Docker, step: ConsumerStep, first_policy: bool) -> End:
         after = docker.inspect(step.container)
     except Final as error:
         return End(NEEDS_PERSON, f"{step.service} could not be started again: {error}", "see fab logs and fab status")
-    fields: Dict[str, Any] = {"service": step.service, "container": step.container}
     ended: Optional[int] = before.exit_code if before else None
+    restarted = Restarted(step.service, step.container)
     if running and before and after:
-        fields.update(outage=outage(before, after, docker.journal.age), old_exit=ended)
-    docker.journal.write("restarted", **fields)
+        restarted = dataclasses.replace(restarted, outage=outage(before, after, docker.journal.age), old_exit=ended)
+    docker.journal.write(restarted)
     how = "stopped and started again" if running else f"started again (it had ended with {ended})"
     return End(DONE, f"{step.service} was {how}: {step.reason}")
 
@@ -283,7 +296,7 @@ def _is_own(path: str) -> bool:
     """Whether a round began that run, and it has come to its end."""
     try:
         with open(path, "rb") as file:
-            first = journals.parse(file.readline(LONGEST)) or {}
+            first = journals.parse(file.readline(LONGEST))
     except OSError:
         return False
-    return first.get("who") == WHO and not journals.alive(path)
+    return any(begin.who == WHO for begin in told([first] if first else [], Begin)) and not journals.alive(path)

@@ -7,17 +7,28 @@ import fcntl
 import json
 import os
 import time
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.forms import RunId, Time, has, kept
+from gpu_runbook.protocol.forms import RunId, has
+from gpu_runbook.protocol.journal import (
+    Begin,
+    Command,
+    End,
+    JournalEvent,
+    Line,
+    Seen,
+    Unfinished,
+    as_line,
+    encoded,
+    told,
+)
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.server.state.store import ROOM, SPARE, Store
 from gpu_runbook.server.system import files
 
-DETAILS = ("command", "seen", "unfinished")  # what happens within a step, or could not be
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DETAILS = (Command.word, Seen.word, Unfinished.word)  # what happens within a step, or could not be
 
 
 class Journal:
@@ -36,9 +47,9 @@ class Journal:
             self.why = str(error.strerror)
             raise self._refusal() from error
 
-    def begin(self, **fields: Any) -> None:
+    def begin(self, event: Begin) -> None:
         """Write the first line. Raises Refusal, with no journal left, where that cannot be: nobody could finish it."""
-        if not self.write("begin", **fields):
+        if not self.write(event):
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
             raise self._refusal()
@@ -52,12 +63,12 @@ class Journal:
         """Seconds since it was opened, by a clock that is never set."""
         return time.monotonic() - self._begun
 
-    def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
+    def write(self, event: JournalEvent, sync: bool = True) -> bool:
         """Append one line; whether it is on disk. One that may not be is taken back: nobody is to act on it.
 
         Before a disk is quite full, the room kept aside is given up.
         """
-        line = {"at": now(), "t": round(self.age, 3), "event": event, **fields}
+        line = {"at": now(), "t": round(self.age, 3), **encoded(event)}
         text = ("\n" if self._torn else "") + json.dumps(line, ensure_ascii=False) + "\n"
         data = text.encode("utf-8", "backslashreplace")
         files.give_up(self._spare, ROOM)
@@ -84,42 +95,28 @@ def _ends_whole(handle: int) -> bool:
     return size == 0 or os.pread(handle, 1, size - 1) == b"\n"
 
 
-def read(path: str, about: str = "") -> List[Dict[str, Any]]:
+def read(path: str, about: str = "") -> List[Line]:
     """The whole lines of a journal, or those in which a text stands; a line that a power cut tore is left out."""
-    lines, wanted = [], about.encode()
     try:
-        with open(os.open(path, READ), "rb") as file:
-            for raw in file:
-                line = parse(raw) if wanted in raw else None
-                if line is not None:
-                    lines.append(line)
+        with open(os.open(path, files.UNFOLLOWED), "rb") as file:
+            return list(filter(None, (parse(raw) for raw in file if about.encode() in raw)))
     except FileNotFoundError:
         return []
-    return lines
 
 
-def parse(raw: bytes) -> Optional[Dict[str, Any]]:
+def parse(raw: bytes) -> Optional[Line]:
+    """None for what is no line."""
     try:
-        line = json.loads(raw)
-        json.dumps(line, allow_nan=False)  # what cannot travel is no line either
+        line = as_line(json.loads(raw))
+        json.dumps(line.written, allow_nan=False)  # what cannot travel is no line either
     except (ValueError, RecursionError):
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("event"), str) else None
+    return line
 
 
 def alive(path: str) -> bool:
     """Whether the process that writes this journal still lives."""
-    try:
-        handle = os.open(path, READ)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
+    return files.held(path) is not None
 
 
 def runs(store: Store) -> List[str]:
@@ -147,18 +144,20 @@ def state(store: Store, run: str) -> RunState:
     path = store.journal(run)
     living = alive(path)
     lines = read(path)
-    begin = next((line for line in lines if line["event"] == "begin"), {})
-    end = next((line for line in reversed(lines) if line["event"] == "end"), None)
-    why = next((line.get("why") for line in reversed(lines) if line["event"] == "unfinished"), "")
+    words = [line.word for line in lines]
+    begin = next(iter(told(lines, Begin)), None)
+    end = [End("", ""), *told(lines, End)][-1]
+    why = [Unfinished(""), *told(lines, Unfinished)][-1].why
+    ended = End.word in words
     return RunState(
         id=run,
-        state="ended" if end else "under-way" if living else "cut-off",
-        action=str(begin.get("action", "")),
-        who=str(begin.get("who", "")),
-        since=kept(Time, begin.get("at")),
-        step=next((str(line["event"]) for line in reversed(lines) if line["event"] not in DETAILS), ""),
-        outcome=str(end.get("outcome", "")) if end else "",
-        sentence=str(end.get("sentence", "") if end else why),
+        state="ended" if ended else "under-way" if living else "cut-off",
+        action=begin.action if begin else "",
+        who=begin.who if begin else "",
+        since=next((line.at for line in lines if line.word == Begin.word), ""),
+        step=next((word for word in reversed(words) if word not in DETAILS), ""),
+        outcome=end.outcome,
+        sentence=end.sentence if ended else why,
     )
 
 

@@ -58,29 +58,19 @@ def up() -> float:
 
 def holder(store: Store) -> Optional[Dict[str, Any]]:
     """Who holds the lock now, None when it is free; empty when the holder has not said yet."""
-    try:
-        handle = os.open(store.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
-        return _said(os.pread(handle, 65536, 0))
-    finally:
-        os.close(handle)
+    said = files.held(store.lock)
+    return None if said is None else _said(said)
 
 
 def _opened(store: Store) -> int:
     """The lock's file; a link or a pipe in its place is somebody else's."""
-    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(store.lock, flags | os.O_RDWR | os.O_CREAT, 0o600)
+        return os.open(store.lock, files.UNFOLLOWED | os.O_RDWR | os.O_CREAT, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         raise _moved(store) from None
     except OSError as error:
         with contextlib.suppress(OSError):  # where it may only be read, it holds as well
-            return os.open(store.lock, flags)
+            return os.open(store.lock, files.UNFOLLOWED)
         raise _unopened(store, error) from error
 
 

@@ -17,7 +17,7 @@ from gpu_runbook.server.state.store import Store
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run that may begin: the first line of its journal, the descriptor of the lock, and the run before it."""
+    """A run that may begin: the fields that every Begin has, the descriptor of the lock, and the run before it."""
 
     id: str
     line: Dict[str, Any]
@@ -31,7 +31,7 @@ def locked(store: Store, action: str, who: str, laptop: str, undone: str = "chan
     Raises Refusal then, and where somebody else has the lock.
     """
     run = new_id(store)
-    line = {"run": run, "action": action, "who": who, "laptop": laptop, "since": now()}
+    line: Dict[str, Any] = {"run": run, "action": action, "who": who, "laptop": laptop, "since": now()}
     held = lock.acquire(store, {**line, "pid": os.getpid()})
     last = journals.last(store)
     if last and last.state == "cut-off":

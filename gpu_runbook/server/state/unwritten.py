@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import Begin, JournalEvent
 from gpu_runbook.server.state.journal import Journal
 
 
@@ -14,18 +13,18 @@ class Unkept(Journal):
     def __init__(self, why: str) -> None:
         self.why = why
 
-    def write(self, event: str, sync: bool = True, **fields: Any) -> bool:
+    def write(self, event: JournalEvent, sync: bool = True) -> bool:
         return False
 
     def close(self) -> None:
         """There is nothing to close."""
 
 
-def begun(path: str, **line: Any) -> Journal:
+def begun(path: str, event: Begin) -> Journal:
     """The journal of a run with its first line, or one that keeps nothing where none can be written."""
     try:
         journal = Journal(path)
-        journal.begin(**line)
+        journal.begin(event)
         return journal
     except Refusal as refusal:
         return Unkept(refusal.message.partition(";")[0])

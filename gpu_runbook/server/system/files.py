@@ -6,6 +6,7 @@ Each step happens in the folder that was opened for it. Where containers can rea
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import threading
 from typing import Callable, ContextManager, Iterator, List, Optional, Tuple
@@ -14,6 +15,8 @@ from gpu_runbook.protocol.errors import Refusal
 
 Opener = Callable[[str], ContextManager[int]]  # gives a descriptor of the folder of that path
 SEE = "see df, df -i and the mount on the server"
+UNFOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # no link is followed, and no pipe is waited for
+HEAD = 1 << 16  # bytes of a locked file that are read
 
 
 @contextlib.contextmanager
@@ -161,6 +164,21 @@ def read(path: str) -> Optional[bytes]:
             return file.read()
     except FileNotFoundError:
         return None
+
+
+def held(path: str) -> Optional[bytes]:
+    """The beginning of a file on which a living process holds a lock; None where there is no file, or no lock on it."""
+    try:
+        handle = os.open(path, UNFOLLOWED)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return os.pread(handle, HEAD, 0)
+    finally:
+        os.close(handle)
 
 
 def remove(path: str, opener: Opener = _folder) -> bool:

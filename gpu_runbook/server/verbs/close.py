@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 from gpu_runbook.common.clock import now
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
-from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol.journal import NEVER_RESTART, Begin, BeginOfPlan, End, Line, Swap
 from gpu_runbook.protocol.requests import CloseRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, StepFailed
@@ -18,15 +18,15 @@ from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run import journal_check, leftovers, release, replay, unfinished
-from gpu_runbook.server.run.outcome import NEEDS_PERSON, End
-from gpu_runbook.server.run.swap import NEVER_RESTART, Swap, close, put_config_back
+from gpu_runbook.server.run.outcome import NEEDS_PERSON
+from gpu_runbook.server.run.swap import close, put_config_back
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 
-Lines = List[Dict[str, Any]]
+Lines = List[Line]
 
 
 def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -57,7 +57,7 @@ def _live(asked: CloseRequest, store: Store, say: Say) -> None:
         except Refusal as error:
             notes.append(error.message)
         sentence = f"run {run} was closed by {who} at step {found.step or 'begin'}: {asked.reason}"
-        if not journal.write("end", **encode(End(NEEDS_PERSON, sentence, "see fab status", "", {"notes": notes}))):
+        if not journal.write(End(NEEDS_PERSON, sentence, "see fab status", "", {"notes": notes})):
             raise Refusal(f"{store.folder} is full: the run cannot be closed", "make room on it")
     say({"closed": sentence, "notes": notes})
 
@@ -72,8 +72,9 @@ def _settled(asked: CloseRequest, store: Store, held: int, journal: Journal, lin
         engine = engines.find(asked.docker_host)
         if not engine.acts():
             raise unfinished.cannot_act()
-        plan = decode(Plan, lines[0].get("plan") if lines else None, f"{run}.plan")
         swaps = unfinished.swaps(lines, run)
+        first = next((line.written for line in lines if line.word == Begin.word), None)
+        plan = decode(BeginOfPlan, first, run).plan
         docker = Docker(engine, journal, held, (*asked.batches, *plan.left_alone))
         if store.is_in_root:  # a container may have written all of that
             journal_check.check(store, docker, plan, swaps, lines)

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import MISSING, THERE, UNREADABLE, Compared, Difference, EnvFile
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import BeginOfEnv, End
 from gpu_runbook.protocol.requests import EnvRequest
 from gpu_runbook.server.checks import env_file
 from gpu_runbook.server.checks.state import refuse_astray
@@ -54,7 +55,7 @@ def _live(asked: EnvRequest, store: Store, say: Say) -> None:
     staged = _stage(changed, asked.texts)
     try:
         journal = Journal(store.journal(run.id))
-        journal.begin(**run.line, files=[encode(found) for _, found in changed])
+        journal.begin(BeginOfEnv(**run.line, files=tuple(encode(found) for _, found in changed)))
     except Refusal:
         _give_up(staged)
         raise
@@ -69,12 +70,12 @@ def _live(asked: EnvRequest, store: Store, say: Say) -> None:
         _give_up(staged)
         why = f"{entry.path}: {error.strerror}" if isinstance(error, OSError) else error.message
         if not written:
-            journal.write("end", outcome="refused", sentence=f"{why}; nothing was changed")
+            journal.write(End("refused", f"{why}; nothing was changed"))
             raise Refusal(f"{why}; nothing was changed", files.SEE) from error
         said = f"not every env file could be written: {why}"
-        journal.write("end", outcome="needs-person", sentence=said)
+        journal.write(End("needs-person", said))
         raise Refusal(said, "fab env.diff says which; then run it again", "person") from error
-    journal.write("end", outcome="done", sentence="; ".join(_sentence(found) for _, found in changed))
+    journal.write(End("done", "; ".join(_sentence(found) for _, found in changed)))
     say(encode(dataclasses.replace(told, written=run.id)))
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Tuple
 
 from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.history import PastRun, ServiceChange
+from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, Recovering, Restarted, Swapped, told
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import HistoryRequest
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store, find_store
-
-DOWN = ("swapped", "restarted")  # what tells for how long a consumer was down
 
 Contents = Dict[str, Tuple[str, str]]  # service -> tag and image of a release
 
@@ -28,7 +26,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     if asked.show is not None:
         run = journals.chosen(store, asked.show)
         for line in journals.read(store.journal(run)):
-            emit({"event": "journal", "line": line})
+            emit({"event": "journal", "line": line.written})
         return {"runs": [encode(past) for past in _told(store) if past.run == run]}
     return {"runs": [encode(past) for past in newest(store, asked.limit)]}
 
@@ -48,28 +46,31 @@ def _past(store: Store, run: str, contents: Dict[str, Contents]) -> PastRun:
     path = store.journal(run)
     lines, damaged = _lines(path)
     state = journals.state(store, run)
-    begin = next((line for line in lines if line["event"] == "begin"), {})
-    end: Dict[str, Any] = next((line for line in reversed(lines) if line["event"] == "end"), {})
-    cut_off = any(line["event"] == "recovering" for line in lines)  # from then on its clock began anew
-    outages = [line["outage"] for line in lines if line["event"] in DOWN and _is_number(line.get("outage"))]
+    begin = next(iter(told(lines, Begin)), None)
+    plan = next((one.plan for one in told(lines, BeginOfPlan)), None)
+    took = [line.t for line in lines if line.word == End.word][-1:]
+    cut_off = any(line.word == Recovering.word for line in lines)  # from then on its clock began anew
+    swaps, restarts = told(lines, Swapped), told(lines, Restarted)
+    outages = [one.outage for one in swaps if one.outage is not None]
+    outages += [one.outage for one in restarts if one.outage is not None]
     return PastRun(
         run=run,
         state=state.state,
         action=state.action,
         who=state.who,
-        laptop=str(begin.get("laptop", "")),
+        laptop=begin.laptop if begin else "",
         at=state.since,
         outcome=state.outcome,
         sentence=state.sentence,
-        seconds=end["t"] if _is_number(end.get("t")) and not cut_off else None,
+        seconds=took[0] if took and not cut_off else None,
         outage=max(outages, default=None),
-        changes=_changes(begin, contents),
-        skipped=_skipped(begin),
+        changes=_changes(plan, contents) if plan else (),
+        skipped=plan.skipped if plan else {},
         damaged=damaged,
     )
 
 
-def _lines(path: str) -> Tuple[List[Dict[str, Any]], int]:
+def _lines(path: str) -> Tuple[List[Line], int]:
     """What can be read of a journal, and how many lines cannot; a torn last one of a run under way is no damage."""
     with open(path, "rb") as file:
         raws = file.read().split(b"\n")
@@ -78,12 +79,8 @@ def _lines(path: str) -> Tuple[List[Dict[str, Any]], int]:
     return lines, len(parsed) - len(lines)
 
 
-def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[ServiceChange, ...]:
+def _changes(plan: Plan, contents: Dict[str, Contents]) -> Tuple[ServiceChange, ...]:
     """By the plan that the run began with."""
-    try:
-        plan = decode(Plan, begin.get("plan"), "plan")
-    except Malformed:
-        return ()
     if plan.action not in ("deploy", "rollback"):
         return ()
     adopted = {step.service: ("", step.old.image) for step in plan.consumers if step.old and not step.old.ours}
@@ -97,13 +94,3 @@ def _changes(begin: Dict[str, Any], contents: Dict[str, Contents]) -> Tuple[Serv
         ServiceChange(service, *before.get(service, ("", "")), *after.get(service, (tag, "")))
         for service, tag in tags.items()
     )
-
-
-def _skipped(begin: Dict[str, Any]) -> Dict[str, str]:
-    plan = begin.get("plan")
-    skipped = plan.get("skipped") if isinstance(plan, dict) else None
-    return {str(row): str(why) for row, why in skipped.items()} if isinstance(skipped, dict) else {}
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)

@@ -13,6 +13,7 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import BeginOfChoice, End, Pointed
 from gpu_runbook.protocol.models import Choice, Choices, Chosen, ModelFile
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed
@@ -68,8 +69,7 @@ def _live(asked: ModelUseRequest, store: Store, say: Say) -> None:
         say(change.told())
         return
     journal = Journal(store.journal(run.id))
-    configs = {service: encode(config) for service, config in change.configs.items()}
-    journal.begin(**run.line, configs=configs, model=change.path)
+    journal.begin(BeginOfChoice(**run.line, configs=change.configs, model=change.path))
     _execute(store, journal, run.id, change)
     say(change.told(run.id))
 
@@ -82,7 +82,7 @@ def _execute(store: Store, journal: Journal, run: str, change: ModelChange) -> N
         for path in change.before:
             with contextlib.suppress(Refusal):
                 guarded.remove(files.staged_name(path, run))
-        journal.write("end", outcome="refused", sentence=f"{refusal.message}; nothing was changed")
+        journal.write(End("refused", f"{refusal.message}; nothing was changed"))
         raise
     try:
         modelchoice.save(store, change.choices)
@@ -93,8 +93,8 @@ def _execute(store: Store, journal: Journal, run: str, change: ModelChange) -> N
     for service, config in change.configs.items():
         if config.path in change.before:
             was = change.before[config.path] or "another model"
-            journal.write("pointed", service=service, path=config.path, before=was, after=change.path)
-    journal.write("end", outcome="done", sentence=_sentence(change))
+            journal.write(Pointed(service, config.path, was, change.path))
+    journal.write(End("done", _sentence(change)))
 
 
 def _sentence(change: ModelChange) -> str:

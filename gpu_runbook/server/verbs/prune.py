@@ -18,6 +18,7 @@ from gpu_runbook.common.humanize import several, size
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import REMOVED
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import BeginOfPrune, End
 from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Pruned, Thing
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.requests import PruneRequest
@@ -65,15 +66,15 @@ def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
     if not things:  # somebody was faster
         say(encode(Pruned()))
         return
-    begin = {**new.line, "things": [encode(thing) for thing in things]}
+    begin = BeginOfPrune(**new.line, things=tuple(map(encode, things)))
     releases = {thing.id for thing in things if thing.kind == RELEASE}
     bound = _bound(store, releases, things)
-    journal, why = begun(store.journal(run), **begin), _forget(store, releases)
+    journal, why = begun(store.journal(run), begin), _forget(store, releases)
     if why or isinstance(journal, Unkept):  # the record comes first: it gives back what it takes
         with contextlib.suppress(OSError):
             os.unlink(store.spare)
         why = _forget(store, releases)
-        journal = begun(store.journal(run), **begin) if isinstance(journal, Unkept) else journal
+        journal = begun(store.journal(run), begin) if isinstance(journal, Unkept) else journal
     docker = Docker(engine, journal, new.lock, asked.batches)
     done = _remove_all(store, docker, [thing for thing in things if not (why and thing in bound)])
     if why:
@@ -83,11 +84,11 @@ def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
         done = Pruned("", done.removed + rest.removed, done.freed + rest.freed, done.notes + rest.notes)
     if not done.removed and (why or isinstance(journal, Unkept)):
         said = f"{done.notes[0]}; nothing was removed"
-        journal.write("end", outcome="refused", sentence=said)
+        journal.write(End("refused", said))
         raise Refusal(said, files.SEE)
     gone = f"removed {len(done.removed)} of {several(len(things), 'thing')} that nothing needs"
     sentence = f"{gone}; {size(done.freed)} are free again"
-    journal.write("end", outcome="done", sentence=sentence, details={"notes": done.notes})
+    journal.write(End("done", sentence, details={"notes": done.notes}))
     if isinstance(journal, Unkept):
         run, untold = "", f"fab history does not tell of it: {journal.why}"
         done = dataclasses.replace(done, notes=(*done.notes, untold))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Callable, Dict, List, Optional
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import End, Restarted, Restarting, Stopping, Unfinished
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import KILLED, Final, StepFailed
 from gpu_runbook.server.docker.containers import outage
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import preconditions, process, stop_start, watch
-from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, End, claim
+from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, claim
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import stopped
 
@@ -34,7 +36,8 @@ def execute(site: Site) -> Optional[End]:
         return end
     if not claim(site.store.decision(site.plan.id), "go"):
         return End(CANCELLED, "cancelled, nothing changed")
-    if not site.journal.write(step.change, service=step.service, container=step.container, grace=_grace(step)):
+    begins = Stopping if step.change == "stop" else Restarting
+    if not site.journal.write(begins(step.service, step.container, _grace(step))):
         why = f"nothing can be written down in {site.store.folder}: {site.journal.why}"
         return End(REFUSED, f"{why}; nothing was changed", "make room")
     try:
@@ -71,12 +74,12 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
         why = f"{step.service} could not be restarted: {error}"
         return None if _is_open(site, error, why) else _failed(site, step, why)
     said, notes = f"{step.service} was started", []
-    fields: Dict[str, Any] = {"service": step.service, "container": step.container, "offset": position}
+    restarted = Restarted(step.service, step.container, position)
     if step.old and step.old.running:
         down, code = outage(before, after, site.journal.age), before.exit_code
-        fields.update(outage=down, old_exit=code)
+        restarted = dataclasses.replace(restarted, outage=down, old_exit=code)
         said, notes = f"{step.service} was restarted, down for {down:.2f} s", _killed(step, code)
-    site.journal.write("restarted", **fields)
+    site.journal.write(restarted)
     password = site.secrets.passwords.get(step.service, "")
     watched = watch.watched(step, step.container, password, position, after.started)
     verdict = watch.watch(site.docker, [watched])[step.service]
@@ -94,7 +97,7 @@ def _is_open(site: Site, error: StepFailed, why: str) -> bool:
     """Whether it was not seen how the consumer is: then the run has no end yet, and its journal says why."""
     if isinstance(error, Final):
         return False
-    site.journal.write("unfinished", why=why)
+    site.journal.write(Unfinished(why))
     return True
 
 

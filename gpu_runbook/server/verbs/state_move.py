@@ -16,12 +16,13 @@ import shlex
 import shutil
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.check import CRITICAL
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import BeginOfMove, End
 from gpu_runbook.protocol.requests import StateMoveRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.protocol.state_move import Moved
@@ -117,7 +118,7 @@ def _live(old: Store, new: Store, asked: StateMoveRequest, say: Say) -> None:
     run = new_id(old)
     try:
         try:
-            journal, left, settings = _prepare(old, new, asked, {**holder, "run": run}, before if block else "")
+            journal, begin, settings = _prepare(old, new, asked, {**holder, "run": run}, before if block else "")
             _commit(old, new, run)
         except Exception:  # whatever it was, it is told below
             _take_back(new, block)
@@ -129,11 +130,11 @@ def _live(old: Store, new: Store, asked: StateMoveRequest, say: Say) -> None:
         said = f"{error.filename or old.folder}: {error.strerror}"
         raise Refusal(f"the state could not be moved ({said}); nothing was moved", "see df there") from error
     try:
-        sentence, wanted = finish(new, {"was": old.folder, "run": run, "left": left})
+        sentence, wanted = finish(new, begin)
     except Refusal as error:  # without an end it is finished by the next command
         raise Refusal(f"the state is in {new.folder} now, but {error.message}", error.hint, "person") from error
-    journal.write("end", outcome="done", sentence=sentence)
-    say(encode(Moved(new.folder, old.folder, run, tuple(left), wanted if settings else "")))
+    journal.write(End("done", sentence))
+    say(encode(Moved(new.folder, old.folder, run, begin.left, wanted if settings else "")))
 
 
 def _readable(old: Store, new: Store) -> None:
@@ -171,11 +172,11 @@ def _make_way(old: Store, new: Store) -> None:
 
 
 def _prepare(
-    old: Store, new: Store, asked: StateMoveRequest, begin: Dict[str, Any], before: str
-) -> Tuple[Journal, List[str], Optional[Installed]]:
+    old: Store, new: Store, asked: StateMoveRequest, line: Dict[str, Any], before: str
+) -> Tuple[Journal, BeginOfMove, Optional[Installed]]:
     """Make the new folder whole, while nothing else is at work in the old one: neither a run nor a round."""
     make(new, arriving=True)
-    lock.acquire(new, begin)
+    lock.acquire(new, line)
     if before:
         crontab.write(crontab.with_block(before, old.root, ""))
     keep_rounds_away(old, PATIENCE)
@@ -191,12 +192,13 @@ def _prepare(
     if asked.install:
         installation.lay_down(new, asked.install)
         installed, _ = jsonfile.load(Installed, place(new, SETTINGS))
-    journal = Journal(new.journal(begin["run"]))
-    journal.begin(**begin, root=old.root, was=old.folder, left=left)
+    begin = BeginOfMove(**line, root=old.root, was=old.folder, left=tuple(left))
+    journal = Journal(new.journal(begin.run))
+    journal.begin(begin)
     for folder, _, _ in os.walk(new.folder):
         files.sync_folder(folder)
     files.write(new.arriving, identity(old.folder))
-    return journal, left, installed
+    return journal, begin, installed
 
 
 def _commit(old: Store, new: Store, run: str) -> None:

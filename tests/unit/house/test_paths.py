@@ -142,12 +142,12 @@ PLACES = (
         verbs.env._keep system.files.make_folder system.files.room system.files.disk system.files.reserve
         system.files.give_up system.files.read run.follow.follow verbs.history._lines state.journal.Journal
         state.journal.read state.journal.alive state.journal.runs state.lock._opened state.lock._is_in_place
-        state.lock.holder state.stopped._save models.choices.load models.apply.chosen
+        state.lock.holder system.files.held state.stopped._save models.choices.load models.apply.chosen
         models.apply.point models.apply._rewrite_kept state.jsonfile.load state.jsonfile.save
         queue.offset.position state.pause.admit verbs.pause.answer verbs.prune._live verbs.prune._remove
         verbs.prune._room state.record.load state.record.save run.recovery._conclude run.release._placed
         run.release._take_config_along run.release.keep_failed run.replay.place run.replay.undo
-        schedule.repair._forget_old_runs schedule.repair._last_event schedule.repair._is_own
+        schedule.repair._forget_old_runs schedule.repair._has_ended schedule.repair._is_own
         system.crontab.write schedule.history.append schedule.history.read schedule.history._trim
         schedule.history._write_anew schedule.installation.forget schedule.installation.lay_down
         schedule.installation._write_program schedule.main._sweep schedule.main._alone

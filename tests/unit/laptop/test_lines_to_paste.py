@@ -18,6 +18,7 @@ from gpu_runbook.laptop.inventory.gate_entries import Scan
 from gpu_runbook.protocol.check import UNKNOWN
 from gpu_runbook.protocol.container import create_command, labels
 from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.journal import Command, as_line, encoded
 from gpu_runbook.protocol.plan import ConfigFile, spec_hash
 from gpu_runbook.protocol.setup import Directory, Done, NotDone
 from gpu_runbook.server.checks import directories
@@ -43,11 +44,11 @@ def test_the_commands_of_a_plan(tmp_path: Path) -> None:
 
 
 def test_the_commands_that_a_journal_tells_of() -> None:
-    line = {"event": "command", "argv": ["docker", "rename", NASTY, "b"], "status": 1, "said": "no"}
-    said = journal_text.sentence(line)
-    assert said and shlex.split(said.removeprefix("failed: ").removesuffix(" (no)")) == line["argv"]
-    told = history.told(line)
-    assert told and shlex.split(told.removeprefix("$ ").partition("  →")[0]) == line["argv"]
+    command = Command(("docker", "rename", NASTY, "b"), 1, 0.1, "no")
+    said = journal_text.sentence(command)
+    assert said and shlex.split(said.removeprefix("failed: ").removesuffix(" (no)")) == [*command.argv]
+    told = history.told(as_line(encoded(command)))
+    assert told and shlex.split(told.removeprefix("$ ").partition("  →")[0]) == [*command.argv]
 
 
 def test_what_puts_a_drift_right(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, MOST, NAME, named, one_line, quoted
 from gpu_runbook.protocol.health import Expected
+from gpu_runbook.protocol.journal import Command, Judged, Observation, Pointed, Seen, Undoing
 from gpu_runbook.protocol.models import Models
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.rounds import Round
@@ -51,7 +52,6 @@ from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.facts import snapshot
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import watch
-from gpu_runbook.server.run.verdict import Observation
 from gpu_runbook.server.schedule import metrics
 from gpu_runbook.server.schedule.notify import mail, webhook
 from gpu_runbook.server.schedule.notify.message import compose
@@ -327,14 +327,18 @@ def an_end_of_a_run(said: str, folder: Path) -> Any:
 
 
 def a_journal(said: str, folder: Path) -> Any:
-    told: list[dict[str, Any]] = [
-        {"event": "command", "status": 1, "argv": ["docker", said], "said": said},
-        {"event": "verdict", "service": said, "verdict": said, "reason": said},
-        {"event": "pointed", "service": "q", "path": said, "before": said, "after": said},
-        {"event": "undoing", "reason": said},
+    told: list[journal_text.News] = [
+        Command(("docker", said), 1, 0.1, said),
+        Judged("q", said, said, Observation(0.0), None, 0, ()),
+        Pointed("q", "/azaion/config.yaml", said, said),
+        Undoing(said),
+        journal_text.Garbled(said),
     ]
-    passing = [{"event": "seen", "service": said, "broker": said}, {"event": "pulling", "image": said}]
-    return [*(journal_text.sentence(one) for one in told), *(journal_text.passing(one) for one in passing)]
+    passing = [
+        journal_text.passing(Seen("q", True, 0, None, None, said)),
+        journal_text.pulling({"event": "pulling", "image": said}),
+    ]
+    return [*(journal_text.sentence(one) for one in told), *passing]
 
 
 def a_forge(said: str, folder: Path) -> Any:

@@ -18,6 +18,7 @@ from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.health import DiskLimits, Expected, Request
+from gpu_runbook.protocol.journal import End
 from gpu_runbook.protocol.plan import Watch as WatchTerms
 from gpu_runbook.protocol.schedule import Channels, Installed, Program, Settings
 from gpu_runbook.server.checks import container, disk, offset, suite
@@ -35,7 +36,6 @@ from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.policy import STILL
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, State
 from gpu_runbook.server.state import journal, jsonfile, lock, new_run, pause
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.schedule_files import HISTORY, LOCK, SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store
@@ -45,6 +45,7 @@ from gpu_runbook.server.verbs import pause as pausing
 from tests.hostile.forms import RUN
 from tests.unit import docker_answers
 from tests.unit.docker_answers import inspected
+from tests.unit.journals import begin, left
 from tests.unit.server.checks.test_checks import seen
 
 DAY, YEAR, EVERY = 86400.0, 365 * 86400.0, 300
@@ -87,10 +88,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def ran(store: Store) -> str:
     """A run that has come to its end."""
     run = new_id(store)
-    book = Journal(store.journal(run))
-    book.write("begin", action="deploy", who="ann", laptop="laptop")
-    book.write("end", outcome="done", sentence="so it was")
-    book.close()
+    left(store, run, begin(run), End("done", "so it was"))
     return run
 
 

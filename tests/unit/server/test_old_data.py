@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.protocol import journal as protocol
+from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.journal import Begin, BeginOfChoice, BeginOfPlan, Swapping
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.models import choices as modelchoice
-from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import history
 from gpu_runbook.server.schedule import state as states
 from gpu_runbook.server.state import journal, jsonfile, pause, record, stopped
@@ -91,15 +91,15 @@ def test_every_run_is_in_the_state_in_which_it_was(name: str, store: Store) -> N
     assert last and encode(last) == encode(last) | told(name)["run"]
 
 
-def test_every_line_of_every_journal_is_whole_and_what_recovery_reads_of_it_is_understood(store: Store) -> None:
+def test_every_line_of_every_journal_is_whole_and_understood(store: Store) -> None:
     for run in journal.runs(store):
         lines = journal.read(store.journal(run))
         assert len(lines) == Path(store.journal(run)).read_bytes().count(b"\n")
-        for line in lines:
-            if "plan" in line:
-                assert decode(Plan, line["plan"]).id == run
-            if "swap" in line:
-                assert decode(Swap, line["swap"]).service == QUEUE
+        assert [line.word for line in lines if line.event is None or not line.at or line.t is None] == []
+        assert [begin.run for begin in protocol.told(lines, Begin)] == [run]
+        planned = protocol.told(lines, BeginOfPlan, BeginOfChoice)
+        assert len(planned) == 1
+        assert {one.swap.service for one in protocol.told(lines, Swapping)} <= {QUEUE}
 
 
 def test_the_run_that_was_killed_is_cut_off_where_it_was_and_all_others_ended(name: str, store: Store) -> None:

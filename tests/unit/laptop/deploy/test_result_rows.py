@@ -9,22 +9,25 @@ import pytest
 from gpu_runbook.laptop.deploy import result_rows
 from gpu_runbook.laptop.inventory.entries import DiskHealth
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
-from gpu_runbook.protocol.codec import encode
-from gpu_runbook.server.run.verdict import Observation
+from gpu_runbook.protocol.journal import JournalEvent, Judged, Observation, Recorded, Undoing
+from tests.hostile.forms import RUN
 
 
-def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> dict[str, Any]:
+def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> Judged:
     known: dict[str, Any] = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
-    last = encode(Observation(1.0, **(known | seen)))
-    return {"event": "verdict", "service": "q", "before": before, "seen": last, "lines": 20, "failures": list(failures)}
+    return Judged("q", "proven", "it moved", Observation(1.0, **(known | seen)), before, 20, failures)
 
 
-def rows(*lines: dict[str, Any]) -> dict[str, Check]:
-    return {row.name: row for row in result_rows.rows(lines, DiskHealth())}
+def rows(*events: JournalEvent) -> dict[str, Check]:
+    return {row.name: row for row in result_rows.rows(events, DiskHealth())}
+
+
+def recorded(*disk: int) -> Recorded:
+    return Recorded(RUN, disk)
 
 
 def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
-    found = rows(verdict(), {"event": "recorded", "disk": [1000, 600, 500, 4096]})
+    found = rows(verdict(), recorded(1000, 600, 500, 4096))
     assert {row.level for row in found.values()} == {OK}
     assert found["q container"].sentence == "running since 2026-04-20 10:11:12"
     assert found["q log"].sentence == "clean: its last 20 lines"
@@ -33,7 +36,7 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "row", "level", "sentence"),
+    ("event", "row", "level", "sentence"),
     [
         (verdict(running=False), "q container", CRITICAL, "it does not run"),
         (verdict(restarts=2), "q container", WARNING, "started again 2 times"),
@@ -45,12 +48,12 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
         (verdict(position=100, backlog=None, broker="it is away"), "q offset", UNKNOWN, "offset 100; it is away"),
         (verdict(backlog=None, broker="it is away"), "q offset", OK, "60 since the swap; it is away"),
         (verdict(before=None, position=3), "q offset", OK, "offset 3, 3 since the swap"),
-        ({"event": "recorded", "disk": [100, 10, 10, 1]}, "disk space", WARNING, "90 % full"),
-        ({"event": "recorded", "disk": [100, 2, 2, 1]}, "disk space", CRITICAL, "98 % full"),
+        (recorded(100, 10, 10, 1), "disk space", WARNING, "90 % full"),
+        (recorded(100, 2, 2, 1), "disk space", CRITICAL, "98 % full"),
     ],
 )
-def test_each_row_has_its_levels(line: dict[str, Any], row: str, level: str, sentence: str) -> None:
-    found = rows(line)[row]
+def test_each_row_has_its_levels(event: JournalEvent, row: str, level: str, sentence: str) -> None:
+    found = rows(event)[row]
     assert (found.level, sentence in found.sentence) == (level, True), found
 
 
@@ -62,4 +65,4 @@ def test_of_what_docker_did_not_answer_for_nothing_is_said_to_be_so() -> None:
 
 
 def test_a_journal_without_evidence_has_no_rows() -> None:
-    assert rows({"event": "verdict", "service": "q", "verdict": "proven"}, {"event": "recorded", "release": "r"}) == {}
+    assert rows(Recorded(RUN), recorded(1000, 600, 500), recorded(1, 2, 3, 4, 5), Undoing("it failed")) == {}

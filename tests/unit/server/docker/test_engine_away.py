@@ -14,25 +14,36 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common.clock import moment
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.deadlines import PATIENCE
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import (
+    Command,
+    ConfigSwap,
+    End,
+    Restarting,
+    Staging,
+    Swapping,
+    Unfinished,
+    as_line,
+    encoded,
+    told,
+)
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import process, recovery, release, rollout, stop_start, swap, unstage, watch
-from gpu_runbook.server.run.outcome import End
 from gpu_runbook.server.run.stage import Site
-from gpu_runbook.server.run.swap import ConfigSwap, back, forward
+from gpu_runbook.server.run.swap import back, forward
 from gpu_runbook.server.run.unfinished import unobeyed
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
 from tests.unit.docker_answers import IMAGE
+from tests.unit.journals import begin_of
 from tests.unit.world import HELD, MADE, NEW, NOT_ENDED, OLD, RUN, STEP, SWAP, World, placed
 
 LATER = "20260420-101113-abcd"
@@ -50,7 +61,7 @@ def docker(store: Store, world: World) -> Docker:
 def site(store: Store, world: World, step: ConsumerStep = STEP, action: str = "deploy") -> Site:
     plan = Plan(RUN, action, "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
     doing = docker(store, world)
-    doing.journal.write("begin", action=action, plan=encode(plan))
+    doing.journal.write(begin_of(plan))
     return Site(plan, Secrets(), {}, store, doing, doing.journal)
 
 
@@ -194,7 +205,7 @@ def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_the_new_one_loops
     """Who would have seen it, the watch of that run, is gone."""
     here = site(store, world)
     Path(here.folder("queue")).mkdir(parents=True)
-    here.journal.write("swap", swap=encode(SWAP))
+    here.journal.write(Swapping(SWAP))
     forward(SWAP, here.docker)
     here.journal.close()
     monkeypatch.setattr(time, "time", lambda: moment(world.started[NEW]) + (3 if "moment" in ill else 3600))
@@ -228,7 +239,7 @@ def test_while_the_broker_is_away_a_loop_is_no_fault_of_the_new_one(
     monkeypatch.setattr(stream, "greet", greet)
     here = site(store, world, dataclasses.replace(STEP, stream=StreamAddress("rabbit.lan", 5552, "annotations")))
     Path(here.folder("queue")).mkdir(parents=True)
-    here.journal.write("swap", swap=encode(SWAP))
+    here.journal.write(Swapping(SWAP))
     forward(SWAP, here.docker)
     here.journal.close()
     monkeypatch.setattr(release, "enter", lambda *_: None)
@@ -255,9 +266,9 @@ def test_however_often_it_is_tried_the_journal_stays_as_long_as_it_is(store: Sto
         assert f"fab deploy --supersede {RUN}" in raised.value.hint
         assert f"fab follow --close {RUN} --reason" in raised.value.hint
         lines = journal.read(store.journal(RUN))
-        assert [line["event"] for line in lines].count("unfinished") == 1
-        assert (lines[-1]["event"], lines[-1]["tries"]) == ("unfinished", tries)
-        assert len(lines[-1]["tried"]) == min(tries, 3)
+        assert [line.word for line in lines].count("unfinished") == 1
+        (unfinished,) = told(lines[-1:], Unfinished)
+        assert unfinished.tries == tries and len(unfinished.tried or ()) == min(tries, 3)
         sizes.append(Path(store.journal(RUN)).stat().st_size)
     assert sizes[2] == sizes[3] == sizes[4]
 
@@ -322,7 +333,7 @@ def test_one_that_was_told_to_stop_by_a_run_that_died_is_stopped_before_it_count
 ) -> None:
     """It would end a moment later, with nobody to start it."""
     here = site(store, world)
-    here.journal.write("swap", swap=encode(SWAP))
+    here.journal.write(Swapping(SWAP))
     here.docker.ensure_restart(OLD, "no")
     here.docker.ensure_name(OLD, SWAP.old_parked)
     here.docker.ensure_name(NEW, "queue")
@@ -334,11 +345,15 @@ def test_one_that_was_told_to_stop_by_a_run_that_died_is_stopped_before_it_count
 
 
 def line(*argv: str, status: int = 0) -> dict[str, Any]:
-    return {"event": "command", "argv": ["docker", *argv], "status": status}
+    return encoded(Command(("docker", *argv), status, 0.1))
+
+
+def restarting(grace: int) -> dict[str, Any]:
+    return encoded(Restarting("queue", OLD, grace))
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ([], set()),
         ([line("rename", OLD, "queue.r0")], set()),
@@ -347,16 +362,16 @@ def line(*argv: str, status: int = 0) -> dict[str, Any]:
         ([line("rename", NEW, "queue"), line("stop", "-t", "30", OLD, status=1)], {OLD}),
         ([line("stop", "-t", "30", OLD, status=1), line("start", OLD)], set()),
         ([line("stop", "-t", "30", OLD, status=1), line("start", OLD, status=1)], {OLD}),
-        ([{"event": "restart", "container": OLD, "grace": 30}], {OLD}),
-        ([{"event": "restart", "container": OLD, "grace": 0}], set()),
-        ([{"event": "restart", "container": OLD, "grace": 30}, line("stop", "-t", "30", OLD)], set()),
+        ([restarting(30)], {OLD}),
+        ([restarting(0)], set()),
+        ([restarting(30), line("stop", "-t", "30", OLD)], set()),
         ([{"event": "command", "argv": "docker"}, {"event": "command"}, line("stop")], set()),
     ],
 )
 def test_who_was_told_to_stop_and_not_seen_to_stands_in_the_journal(
-    lines: list[dict[str, Any]], told: set[str]
+    lines: list[dict[str, Any]], expected: set[str]
 ) -> None:
-    assert unobeyed(lines, [SWAP]) == told
+    assert unobeyed([as_line(one) for one in lines], [SWAP]) == expected
 
 
 STARTED = "2026-04-20T10:00:00Z"
@@ -411,9 +426,7 @@ def test_what_was_staged_goes_although_no_engine_says_what_became_of_the_contain
     staged[-1].parent.mkdir(parents=True)
     for path in staged:
         path.write_text("password: secret")
-    here.journal.write(
-        "staging", service="queue", name="queue.new", config=str(staged[0]), offset=str(staged[1]), hash=""
-    )
+    here.journal.write(Staging("queue", "queue.new", str(staged[0]), str(staged[1])))
 
     def gone(self: World, container: str, seconds: float = 1) -> None:
         raise EngineError(0, "connection refused")
@@ -434,7 +447,7 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_restart_that_was_not_seen_to_end_is_gone_on_with(store: Store, world: World, unwatched: None) -> None:
     here = site(store, world, OPERATED, "restart")
-    here.journal.write("restart", service="queue", container=OLD, grace=4)
+    here.journal.write(Restarting("queue", OLD, 4))
     world.away_after("stop", seconds=1000)
     assert restart._restart(here, OPERATED) is None
     here.journal.close()
@@ -480,14 +493,15 @@ def test_a_defect_in_the_middle_of_a_run_is_no_end(store: Store, world: World, m
     plan = dataclasses.replace(site(store, world).plan, id=LATER, release=LATER)
 
     def fails(here: Site) -> None:
-        here.journal.write("swap", swap=encode(SWAP))
+        here.journal.write(Swapping(SWAP))
         world.living.discard(OLD)
         raise KeyError(plan.who * 3)
 
     process._live(plan, Secrets(), store, world, fails, lambda said: None)
     gc.collect()
     lines = journal.read(store.journal(LATER))
-    assert lines[-1]["event"] == "unfinished" and lines[-1]["why"].startswith("a defect ended the run: KeyError in ")
+    (unfinished,) = told(lines[-1:], Unfinished)
+    assert unfinished.why.startswith("a defect ended the run: KeyError in ")
     assert "annannann" not in Path(store.journal(LATER)).read_text()
 
 
@@ -497,4 +511,5 @@ def test_a_rollback_that_failed_and_could_not_be_recorded_has_no_end_yet(
     here = site(store, world, action="rollback")
     monkeypatch.setattr(rollout, "_enter", lambda *arguments: "the record could not be written: no space")
     assert rollout._failed(here, [SWAP], "queue 1 failed its watch", "queue") is None
-    assert journal.read(store.journal(RUN))[-1]["why"].endswith("; the record could not be written: no space")
+    (unfinished,) = told(journal.read(store.journal(RUN))[-1:], Unfinished)
+    assert unfinished.why.endswith("; the record could not be written: no space")

@@ -14,9 +14,9 @@ import pytest
 import gpu_runbook.server.docker.commands
 from gpu_runbook.common.command import Ended
 from gpu_runbook.laptop.rpc.bundle import FOLDER, TRAVELS
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.container import labels
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import Swapping
 from gpu_runbook.protocol.plan import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.commands import HARMLESS, Docker, LeftAlone, StepFailed
@@ -30,6 +30,7 @@ from gpu_runbook.server.state.lock import acquire
 from gpu_runbook.server.state.store import Store
 from tests.unit import docker_answers
 from tests.unit.docker_answers import Answering, inspected
+from tests.unit.journals import begin_of, left
 from tests.unit.world import NEW, OLD, RUN, SWAP
 
 GONE = "d" * 64
@@ -213,11 +214,8 @@ def test_a_run_that_was_cut_off_with_a_training_in_it_is_left_to_a_person_and_en
 ) -> None:
     step = dataclasses.replace(STEP, change="replace")
     plan = Plan(RUN, "deploy", "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
-    book = Journal(store.journal(RUN))
     marks, today = ((), MARKS) if known_by == "today's hosts.yaml" else (MARKS, ())
-    book.write("begin", plan=encode(dataclasses.replace(plan, left_alone=marks)))
-    book.write("swap", swap=encode(SWAP))
-    book.close()
+    left(store, RUN, begin_of(dataclasses.replace(plan, left_alone=marks)), Swapping(SWAP))
     held = acquire(store, {})
     engine = Standing(new=DRESSES["by its label"])
     (sentence,) = recovery.cut_off_runs(store, engine, held, today)

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.forms import ReleaseId, has
+from gpu_runbook.protocol.journal import Restarted, Staged, encoded
 from gpu_runbook.protocol.plan import BatchMarks, Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs, Named, Ours, is_made, journalled, judge, recorded
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from tests.unit import docker_answers
 from tests.unit.docker_answers import Answering, entry, inspected, listed
+from tests.unit.journals import add, left
 
 R0, R1, R2 = (f"2026010{day}-120000-ab12" for day in range(3))
 ADOPTED = f"adopted-{R1}"
@@ -96,16 +97,11 @@ def test_the_record_names_containers_with_the_release_in_force_first() -> None:
     }
 
 
-def told(store: Store, run: str, event: str, container: Any, service: str = "queue") -> None:
-    book = Journal(store.journal(run))
-    book.write(event, service=service, container=container)
-    book.close()
-
-
 def test_a_journal_names_what_its_run_has_made_ready_and_nothing_else_that_it_tells_of(store: Store) -> None:
-    told(store, R0, "staged", MINE)
-    told(store, R1, "staged", OTHER)
-    told(store, R2, "restarted", MINE)
+    left(store, R0, Staged("queue", MINE))
+    left(store, R1, Staged("queue", OTHER))
+    left(store, R2, Restarted("queue", MINE))
+    add(store, R2, encoded(Staged("queue", OTHER)) | {"before": MINE})
     Path(store.journal("20990101-120000-ab12")).write_text(f'{{"event": "staged", "container": "{MINE}"')  # torn
     assert journalled(store, MINE) == [Named("queue", R0)]
     assert journalled(store, FOREIGN) == []
@@ -143,7 +139,7 @@ class Seeing(Answering):
 def test_a_place_is_held_by_its_name_or_by_what_record_and_journals_name(
     store: Store, one: ListedContainer, holds: bool, ours: bool
 ) -> None:
-    told(store, R2, "staged", OTHER)
+    left(store, R2, Staged("queue", OTHER))
     found = occupants(Seeing("unix:///x"), MadeByUs(store, Record(R1, (release(R1, MINE),))), "queue", [one])
     assert [(held.container, held.ours, held.batch) for held in found] == ([(one.id, ours, "")] if holds else [])
 

@@ -19,6 +19,7 @@ from gpu_runbook.common import command, memory
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import ConfigSwap, Swap
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.setup import Directory, NotDone
 from gpu_runbook.protocol.snapshot import Wanted
@@ -31,7 +32,6 @@ from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.run import replay, stage, swap
-from gpu_runbook.server.run.swap import ConfigSwap
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import env, model_use, setup
 from tests.unit.tricks import CANARY, TRICKS, changed_at_any_moment, exchanged, reached, within
@@ -361,7 +361,7 @@ def test_what_was_set_aside_and_is_not_as_it_was_is_written_from_the_kept_copy(
     there = root / "config.yaml"
     assert not there.is_symlink() and there.stat().st_nlink == 1
     assert (there.read_bytes(), guarded.identity(there.stat())) == (b"o" * 5000, me(0o640))
-    swap.close(swap.Swap("queue", "queue", "", "", "", config=taken))
+    swap.close(Swap("queue", "queue", "", "", "", config=taken))
     assert {one.name for one in root.iterdir()} <= {"config.yaml", aside.name if trick == "folder" else ""}
 
 

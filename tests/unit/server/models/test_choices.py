@@ -18,6 +18,7 @@ from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import encoded
 from gpu_runbook.protocol.models import (
     ALL,
     CHANGED,
@@ -35,9 +36,9 @@ from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.models import choices
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import lock
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import model_use, models
+from tests.unit.journals import add, begin, left
 from tests.unit.server.models.test_model_files import WHOLE as BYTES
 from tests.unit.server.models.test_model_files import model
 
@@ -222,9 +223,7 @@ def test_a_choice_is_made_once_and_taken_back_to_what_was_there_before(trained: 
 
 
 def cut_off(store: Store) -> None:
-    book = Journal(store.journal(f"{RUN}9"))
-    book.write("begin")
-    book.close()
+    left(store, f"{RUN}9")
 
 
 @pytest.mark.parametrize(
@@ -362,9 +361,7 @@ def test_a_choice_that_was_cut_off_is_finished_by_the_next_command(trained: Stor
     config = ConfigFile(f"{trained.root}/config.yaml", model_key="model")
 
     def cut(run: str, configs: object) -> None:
-        book = Journal(trained.journal(run))
-        book.write("begin", action="model", configs={"q": configs})
-        book.close()
+        add(trained, run, encoded(begin(run, "model")) | {"configs": {"q": configs}, "model": path("a")})
         Path(trained.root, f".config.yaml.{run}").write_text("left behind in the middle of writing it")
 
     cut(f"{RUN}9", encode(config))

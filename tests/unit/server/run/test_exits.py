@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import End, JournalEvent
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan, Spec
 from gpu_runbook.protocol.record import Release
@@ -22,7 +22,7 @@ from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import rollout, watch
-from gpu_runbook.server.run.outcome import End, claim
+from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.run.verdict import Verdict
 from gpu_runbook.server.state import journal as journals
@@ -31,6 +31,7 @@ from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import restart
 from tests.unit.docker_answers import IMAGE
+from tests.unit.journals import begin_of
 from tests.unit.world import HELD, NEW, OLD, RUN, STEP, World, placed
 
 EARLIER = "20260419-101112-abcd"
@@ -63,13 +64,13 @@ class Server:
 
         self.monkeypatch.setattr(module, name, fail)
 
-    def writes_no(self, event: str) -> None:
+    def writes_no(self, word: str) -> None:
         """The journal takes no line of that kind."""
         write = Journal.write
 
-        def full(journal: Journal, kind: str, /, sync: bool = True, **fields: Any) -> bool:
-            if kind != event:
-                return write(journal, kind, sync, **fields)
+        def full(journal: Journal, event: JournalEvent, sync: bool = True) -> bool:
+            if event.word != word:
+                return write(journal, event, sync)
             journal.why = "no space left on device"
             return False
 
@@ -79,7 +80,7 @@ class Server:
         action = self.more.pop("action", "deploy")
         plan = Plan(RUN, action, "gpu-1", self.store.root, RUN, "ann", "laptop", "0.1.0", (self.step,), **self.more)
         journal = Journal(self.store.journal(RUN))
-        journal.write("begin", action=action, plan=encode(plan))
+        journal.write(begin_of(plan))
         docker = Docker(self.world, journal, -1, plan.left_alone)
         return self.execute(Site(plan, Secrets(), {}, self.store, docker, journal))
 
@@ -106,7 +107,7 @@ class Server:
         return said
 
     def events(self) -> list[str]:
-        return [str(line["event"]) for line in journals.read(self.store.journal(RUN))]
+        return [line.word for line in journals.read(self.store.journal(RUN))]
 
 
 @pytest.fixture
@@ -290,7 +291,7 @@ def test_a_run_ends_as_it_says_and_leaves_what_it_says(server: Server, name: str
     if end:
         assert (end.outcome, expected.sentence in end.sentence) == (expected.outcome, True), end
     else:
-        why = [line["why"] for line in journals.read(server.store.journal(RUN)) if "why" in line]
+        why = [line.written["why"] for line in journals.read(server.store.journal(RUN)) if "why" in line.written]
         assert expected.outcome is None and expected.sentence in why[-1], why
     assert server.told == list(expected.told)
     assert {one for one in (OLD, NEW) if server.world.runs(one)} == expected.runs

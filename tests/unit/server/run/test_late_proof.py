@@ -10,13 +10,14 @@ import pytest
 
 from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.journal import Swapped
 from gpu_runbook.protocol.plan import Occupant, Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 from gpu_runbook.server.run.late_proof import proven
 from gpu_runbook.server.state import record
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.unit.journals import left
 
 RUN, BEFORE = "20260420-101112-abcd", "20260419-101112-abcd"
 IMAGE, ID, OLD = f"sha256:{'0' * 64}", "b" * 64, "a" * 64
@@ -90,9 +91,7 @@ def test_the_first_one_began_with_the_first_message(store: Store) -> None:
 
 
 def test_the_journal_knows_better_than_the_record(store: Store) -> None:
-    book = Journal(store.journal(RUN))
-    book.write("swapped", service="queue", container=ID, offset=150)
-    book.close()
+    left(store, RUN, Swapped("queue", ID, 150))
     assert found(store, now=150) == "unproven"
     assert found(store, now=151) == "proven"
 

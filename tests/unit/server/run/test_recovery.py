@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.journal import End, encoded
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import Docker
@@ -21,6 +22,7 @@ from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.unit.journals import add, begin, begin_of, left
 
 RUN = "20260420-101112-abcd"
 OTHER = f"{RUN}-0f0f"
@@ -42,22 +44,18 @@ def listed(folder: str) -> set[str]:
     return {entry.name for entry in Path(folder).iterdir()}
 
 
-def cut_off(store: Store, *lines: tuple[str, dict[str, object]], run: str = RUN) -> None:
-    book = Journal(store.journal(run))
-    for event, fields in lines:
-        book.write(event, True, **fields)
-    book.close()
+DONE = End("done", "it was done")
 
 
 def test_a_run_that_never_began_is_ended(store: Store, docker: Docker) -> None:
-    cut_off(store)
+    left(store, RUN)
     (sentence,) = recovered(store, docker)
     assert sentence == f"run {RUN} was cut off before it began; nothing was changed"
     assert journal.state(store, RUN).outcome == "cancelled"
 
 
 def test_a_run_that_was_cut_off_before_its_swap_changed_nothing(store: Store, docker: Docker) -> None:
-    cut_off(store, ("begin", {"plan": encode(PLAN)}))
+    left(store, RUN, begin_of(PLAN))
     (sentence,) = recovered(store, docker)
     assert sentence == f"run {RUN} was cut off before its swap; nothing was changed"
     assert recovered(store, docker) == []
@@ -67,24 +65,24 @@ def test_what_a_run_without_a_swap_kept_is_removed_since_it_holds_passwords(stor
     for name in (RUN, OTHER):
         Path(store.release(name, "q")).mkdir(parents=True)
         Path(store.release(name, "q"), "config.yaml").write_text("password: secret")
-    cut_off(store, ("begin", {"plan": encode(PLAN)}))
+    left(store, RUN, begin_of(PLAN))
     recovered(store, docker)
     assert listed(store.releases) == {OTHER}
 
 
 def test_runs_that_ended_or_live_or_recover_themselves_are_left_alone(store: Store, docker: Docker) -> None:
-    cut_off(store, ("begin", {}), ("end", {"outcome": "done"}), run=A)
+    left(store, A, begin(A), DONE)
     living = Journal(store.journal(B))
-    cut_off(store, run=C)
+    left(store, C)
     assert recovered(store, docker, C) == []
     living.close()
     assert journal.state(store, C).state == "cut-off"
 
 
 def test_a_damaged_journal_needs_a_person_once(store: Store, docker: Docker) -> None:
-    cut_off(store, ("begin", {"plan": {"id": 7}}), run=A)
-    cut_off(store, ("begin", {"plan": encode(PLAN)}), ("swap", {"swap": {}}), run=B)
-    cut_off(store, ("begin", {}), run=C)
+    add(store, A, encoded(begin_of(PLAN)) | {"plan": {"id": 7}})
+    add(store, B, encoded(begin_of(PLAN)), {"event": "swap", "swap": {}})
+    left(store, C, begin(C))
     sentences = recovered(store, docker)
     assert [sentence.split(": ")[0] for sentence in sentences] == [
         f"the journal of run {run} is damaged" for run in (A, B, C)
@@ -93,9 +91,36 @@ def test_a_damaged_journal_needs_a_person_once(store: Store, docker: Docker) -> 
     assert recovered(store, docker) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"event": "staging", "service": "q", "name": "q.new", "config": "config.yaml"},
+        {"event": "staged", "service": "q"},
+        {"event": "undoing"},
+        {"event": "recorded", "release": "../r1"},
+        {"event": "restart", "service": "q", "container": "q", "grace": 30},
+        {"event": "stop", "service": "q", "container": "0" * 64, "grace": -1},
+    ],
+    ids=lambda line: str(line["event"]),
+)
+def test_a_damaged_line_by_which_a_run_would_be_ended_needs_a_person(
+    store: Store, docker: Docker, line: dict[str, Any]
+) -> None:
+    """Passed over, it would be gone forward where it went back, or left behind what holds passwords."""
+    add(store, RUN, encoded(begin_of(PLAN)), line)
+    (sentence,) = recovered(store, docker)
+    assert sentence.startswith(f"the journal of run {RUN} is damaged: {RUN}.")
+
+
+def test_a_damaged_line_that_nobody_follows_is_passed_over(store: Store, docker: Docker) -> None:
+    lines: list[dict[str, Any]] = [{"event": "seen", "backlog": "?"}, {"event": "verdict"}, {"event": "tidied"}]
+    add(store, RUN, encoded(begin_of(PLAN)), *lines, {"event": "command", "argv": "docker"})
+    assert recovered(store, docker) == [f"run {RUN} was cut off before its swap; nothing was changed"]
+
+
 def test_several_cut_runs_are_ended_oldest_first(store: Store, docker: Docker) -> None:
     for run in (B, A):
-        cut_off(store, run=run)
+        left(store, run)
     assert [sentence.split()[1] for sentence in recovered(store, docker)] == [A, B]
 
 
@@ -140,8 +165,8 @@ def test_folders_that_no_kept_release_needs_go_and_those_of_open_runs_stay(store
     record.save(store, Record(RUN, releases(RUN)))
     for name in (RUN, A, B, C, f"adopted-{A}", old, "lost+found"):
         Path(store.release(name, "q")).mkdir(parents=True)
-    cut_off(store, ("end", {}), run=A)
-    cut_off(store, ("begin", {}), run=B)
+    left(store, A, DONE)
+    left(store, B, begin(B))
     living = Journal(store.journal(C))
     assert after_run.tidy(store, docker, keep=5) == []
     living.close()
@@ -163,7 +188,7 @@ def test_a_note_that_names_no_container_leads_to_none(store: Store, docker: Dock
 def test_old_journals_go_with_their_decisions(store: Store, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(after_run, "KEEP_RUNS", 2)
     for run in (A, B, C):
-        cut_off(store, ("end", {}), run=run)
+        left(store, run, DONE)
         claim(store.decision(run), "go")
     after_run.tidy(store, docker, keep=5)
     assert listed(store.runs) == {f"{run}.{what}" for run in (B, C) for what in ("decision", "jsonl")}

@@ -13,6 +13,7 @@ from gpu_runbook.laptop.deploy import journal_text, restart
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import Consumer
 from gpu_runbook.protocol.check import WARNING, Check
+from gpu_runbook.protocol.journal import Restarted, Restarting, Stopping
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.server.state import jsonfile
@@ -117,9 +118,10 @@ def test_status_says_that_a_stop_was_meant_as_long_as_nobody_has_started_it(scen
 
 
 def test_the_lines_of_its_journal_are_sentences() -> None:
-    stopping = {"event": "stop", "service": "q", "grace": 30}
-    assert journal_text.sentence(stopping) == "q: stopping it (it has 30 s)"
-    assert journal_text.sentence({**stopping, "event": "restart"}) == "q: stopping it (it has 30 s), then starting it"
-    assert journal_text.sentence({**stopping, "grace": 0}) is None  # it does not run
-    restarted = {"event": "restarted", "service": "q", "outage": 0.5, "offset": 7, "old_exit": 137}
+    container = "c" * 64
+    assert journal_text.sentence(Stopping("q", container, 30)) == "q: stopping it (it has 30 s)"
+    restarting = Restarting("q", container, 30)
+    assert journal_text.sentence(restarting) == "q: stopping it (it has 30 s), then starting it"
+    assert journal_text.sentence(Stopping("q", container, 0)) is None  # it does not run
+    restarted = Restarted("q", container, 7, 0.5, 137)
     assert journal_text.sentence(restarted) == "q: started; it was down for 0.50 s, next offset 7"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.protocol.journal import Observation
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
-from gpu_runbook.server.run.verdict import Observation, Verdict, WatchState, observe, verdict
+from gpu_runbook.server.run.verdict import Verdict, WatchState, observe, verdict
 
 SETTLE, WINDOW = 10.0, 60.0
 SWAP = 100  # the next offset to read, at the swap

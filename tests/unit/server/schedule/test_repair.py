@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gpu_runbook.protocol.check import CRITICAL, Check
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.journal import Command, End, JournalEvent, Restarting, Swap, Swapping, Unfinished, told
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
 from gpu_runbook.server.checks import suite
-from gpu_runbook.server.run.swap import Swap
 from gpu_runbook.server.schedule import repair, restart_policy
 from gpu_runbook.server.schedule.attempts import Attempts
 from gpu_runbook.server.state import journal, record
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.unit.journals import begin, begin_of, left
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
 AT = "2026-04-20T10:11:12Z"
+LATER = "20991231-235959-abcd"
 RESTART = RestartRule("queue", 4)
 ASKED = Request(DiskLimits((), 80.0, 95.0), Expected(0), consumers=(CheckedConsumer("queue", "queue"),))
 
@@ -48,15 +47,16 @@ def installed(store: Store) -> Installed:
     return Installed(Settings("gpu-1", store.root, 300, ASKED, restarts=(RESTART,)), "0.1.0", "", AT, "ann", "laptop")
 
 
+def stopping(status: int | None) -> Command:
+    return Command(("docker", "stop", "-t", "4", OLD), status, 0.1)
+
+
 def cut_off(store: Store) -> None:
     """In its swap: the old one is stopped, the new one was not started."""
     step = ConsumerStep("queue", "replace", "1", Watch(), container=NEW)
     plan = Plan(RUN, "deploy", "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
     swap = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
-    book = Journal(store.journal(RUN))
-    book.write("begin", action="deploy", plan=encode(plan))
-    book.write("swap", swap=encode(swap))
-    book.close()
+    left(store, RUN, begin_of(plan), Swapping(swap))
 
 
 def refused(installed: Installed, store: Store) -> Refusal:
@@ -75,7 +75,7 @@ def test_a_run_is_tried_three_times_an_hour_and_then_let_be(
     world.away_until = 1e9
     for tries in (1, 2, 3):
         assert "can neither be finished nor undone" in refused(installed, store).message
-        assert journal.read(store.journal(RUN))[-1]["tries"] == tries
+        assert [one.tries for one in told(journal.read(store.journal(RUN))[-1:], Unfinished)] == [tries]
     ran = len(world.ran)
     late = refused(installed, store)
     assert len(world.ran) == ran and "(tried 3 times)" in late.message
@@ -109,32 +109,22 @@ def test_nothing_is_started_beside_a_run_that_has_not_come_to_its_end(
 
 
 @pytest.mark.parametrize(
-    ("told", "after", "started"),
+    ("status", "after", "started"),
     [
-        ({"status": 1}, (), True),  # it was told to stop, had not by the end, and did later
-        ({"status": None}, (), True),
-        ({"status": 0}, (), False),  # it did, and whoever started it since may have stopped it
-        ({"status": 1}, ("restart", {"container": OLD, "grace": 4}, 0), False),
-        ({"status": 1}, ("model", {}, None), True),  # a run that is not about it
+        (1, [], True),  # it was told to stop, had not by the end, and did later
+        (None, [], True),
+        (0, [], False),  # it did, and whoever started it since may have stopped it
+        (1, [begin(LATER, "restart"), Restarting("queue", OLD, 4), stopping(0)], False),
+        (1, [begin(LATER, "model")], True),  # a run that is not about it
     ],
 )
 def test_one_that_ended_well_is_started_where_our_own_stop_came_late(
-    store: Store, world: World, installed: Installed, told: dict[str, Any], after: tuple[Any, ...], started: bool
+    store: Store, world: World, installed: Installed, status: int | None, after: list[JournalEvent], started: bool
 ) -> None:
     cut_off(store)
-    book = Journal(store.journal(RUN))
-    book.write("command", argv=["docker", "stop", "-t", "4", OLD], **told)
-    book.write("end", outcome="needs-person", sentence="it still runs, and may end at any moment")
-    book.close()
+    left(store, RUN, stopping(status), End("needs-person", "it still runs, and may end at any moment"))
     if after:
-        action, fields, status = after
-        book = Journal(store.journal("20991231-235959-abcd"))
-        book.write("begin", action=action)
-        book.write(action, **fields)
-        if status is not None:
-            book.write("command", argv=["docker", "stop", "-t", "4", OLD], status=status)
-        book.write("end", outcome="done", sentence="it was done")
-        book.close()
+        left(store, LATER, *after, End("done", "it was done"))
     world.living.clear()
     assert bool(repair.start_again(installed, store, RESTART, repair.DEAD, lambda: True)) == world.runs(OLD) == started
 

@@ -12,45 +12,44 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import End, JournalEvent, Recovering, Swapping, Undoing, Unfinished, Unrecorded
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.server.run import follow as following
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 from tests.unit.broken_disk import ERRORS, Disk, every_write
+from tests.unit.journals import add, begin, left
+from tests.unit.world import SWAP
 
 RUN = "20260420-101112-abcd"
 DAY = "20260420-101112-000"
+BEGIN, DONE = begin(RUN), End("done", "so it was")
 
 
-def written(store: Store, *events: str, **fields: Any) -> Path:
+def written(store: Store, *events: JournalEvent) -> Path:
     """The journal of a run that is over or was cut off."""
-    path = Path(store.journal(RUN))
-    book = Journal(str(path))
-    for event in events:
-        book.write(event, **fields)
-    book.close()
-    return path
+    return left(store, RUN, *events)
 
 
 def events(path: Path) -> list[str]:
-    return [line["event"] for line in journal.read(str(path))]
+    return [line.word for line in journal.read(str(path))]
 
 
 def test_a_journal_that_was_cut_anywhere_gives_all_its_whole_lines_and_takes_new_ones(store: Store) -> None:
-    path = written(store, "begin", "swap", "swapped", note="größer\nals eine Zeile")
+    path = written(store, BEGIN, Swapping(SWAP), Undoing("größer\nals eine Zeile"))
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
         before = events(path)
-        assert before == ["begin", "swap", "swapped"][: len(before)]
+        assert before == ["begin", "swap", "undoing"][: len(before)]
         assert len(before) >= whole[:length].count(b"\n")
-        written(store, "recovering", "end")
+        written(store, Recovering(), DONE)
         assert events(path) == [*before, "recovering", "end"]
 
 
 def test_zeros_and_rubbish_of_a_power_cut_are_left_out(store: Store) -> None:
-    path = written(store, "begin")
+    path = written(store, BEGIN)
     with path.open("ab") as file:
         file.write(b"\0" * 512 + b"\n\xff\xfe\n[1]\n{}\n" + b'{"event": 7}\n')
     assert events(path) == ["begin"]
@@ -59,34 +58,35 @@ def test_zeros_and_rubbish_of_a_power_cut_are_left_out(store: Store) -> None:
 def test_a_disk_that_takes_no_more_stops_nobody_and_is_told_of(store: Store) -> None:
     program = """
 import resource, sys
+from gpu_runbook.protocol.journal import Undoing
 from gpu_runbook.server.state.journal import Journal
 book = Journal(sys.argv[1])
-noted = [book.write("begin")]
+noted = [book.write(Undoing("it is full"))]
 resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
 for _ in range(3):
-    noted.append(book.write("swap", note="x" * 100))
+    noted.append(book.write(Undoing("x" * 100)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-noted.append(book.write("end"))
+noted.append(book.write(Undoing("it is not")))
 print(*noted)
 """
     said = subprocess.run(
         [sys.executable, "-c", program, store.journal(RUN)], check=True, capture_output=True, text=True
     )
     assert said.stdout.split() == ["True", "False", "False", "False", "True"]
-    assert events(Path(store.journal(RUN))) == ["begin", "end"]
+    assert events(Path(store.journal(RUN))) == ["undoing", "undoing"]
     assert len(Path(store.journal(RUN)).read_bytes().splitlines()) == 2, "what was torn is taken back"
 
 
 def test_a_line_that_may_not_be_on_disk_is_taken_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise whoever cleans up after the run would take a swap for begun, and leave its config where it is."""
     book = Journal(store.journal(RUN))
-    assert book.write("begin")
+    assert book.write(BEGIN)
     with monkeypatch.context() as patch:
         Disk(patch).fail(every_write, errno.EIO)
-        assert not book.write("swap")
+        assert not book.write(Swapping(SWAP))
     with monkeypatch.context() as patch:
         Disk(patch).fail(lambda number, name, writes: name.startswith("fsync "), errno.EIO)
-        assert not book.write("swap")
+        assert not book.write(Swapping(SWAP))
     assert book.why == "Input/output error"
     book.close()
     assert events(Path(store.journal(RUN))) == ["begin"]
@@ -101,7 +101,7 @@ def test_a_run_that_cannot_be_written_down_is_refused_and_leaves_no_journal(
         with monkeypatch.context() as patch:
             Disk(patch).fail(fails, error)
             with pytest.raises(Refusal) as refused:
-                Journal(store.journal(RUN)).begin(run=RUN)
+                Journal(store.journal(RUN)).begin(BEGIN)
         assert (refused.value.message, refused.value.kind) == (said, "refused")
         assert not Path(store.journal(RUN)).exists()
 
@@ -109,8 +109,9 @@ def test_a_run_that_cannot_be_written_down_is_refused_and_leaves_no_journal(
 def test_a_journal_lives_as_long_as_the_process_that_writes_it(store: Store) -> None:
     assert not journal.alive(store.journal(RUN))
     program = (
-        "import sys; from gpu_runbook.server.state.journal import Journal\n"
-        "book = Journal(sys.argv[1]); book.write('begin'); input()"
+        "import sys; from gpu_runbook.protocol.journal import Recovering\n"
+        "from gpu_runbook.server.state.journal import Journal\n"
+        "book = Journal(sys.argv[1]); book.write(Recovering()); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program + "\n", store.journal(RUN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -136,13 +137,21 @@ def test_the_journal_does_not_reach_the_programs_a_run_starts(store: Store) -> N
 
 
 def test_the_state_of_a_run_is_what_its_journal_says(store: Store) -> None:
-    path = written(store, "begin", action="deploy", who="ann")
+    path = written(store, BEGIN)
     begun = journal.state(store, RUN)
     assert (begun.state, begun.action, begun.who, begun.step) == ("cut-off", "deploy", "ann", "begin")
-    written(store, "end", outcome="done", sentence="release 1 is in force")
+    written(store, End("done", "release 1 is in force"))
     ended = journal.state(store, RUN)
     assert (ended.state, ended.outcome, ended.sentence) == ("ended", "done", "release 1 is in force")
-    assert ended.since == journal.read(str(path))[0]["at"]
+    assert ended.since == journal.read(str(path))[0].at
+
+
+def test_an_end_that_does_not_fit_is_one_all_the_same(store: Store) -> None:
+    """Otherwise the run would be taken for one that was cut off, and undone."""
+    written(store, BEGIN)
+    add(store, RUN, {"event": "end", "outcome": 7})
+    ended = journal.state(store, RUN)
+    assert (ended.state, ended.who, ended.outcome, ended.sentence) == ("ended", "ann", "", "")
 
 
 def test_an_empty_journal_is_a_run_that_was_cut_off(store: Store) -> None:
@@ -161,22 +170,19 @@ def test_the_last_run_is_the_newest(store: Store) -> None:
 
 
 def test_a_run_that_was_cut_off_is_not_hidden_by_those_that_were_refused_because_of_it(store: Store) -> None:
-    def run(name: str, **end: str) -> None:
-        book = Journal(store.journal(name))
-        for event, fields in (("begin", {}), *([("end", end)] if end else [])):
-            book.write(event, True, **fields)
-        book.close()
+    def run(name: str, outcome: str = "") -> None:
+        left(store, name, begin(name), *([End(outcome, "so it was")] if outcome else []))
 
     def last() -> str:
         found = journal.last(store)
         return found.id if found else ""
 
     run(f"{DAY}1")
-    run(f"{DAY}2", outcome="refused")
-    run(f"{DAY}3", outcome="refused")
+    run(f"{DAY}2", "refused")
+    run(f"{DAY}3", "refused")
     assert last() == f"{DAY}1"
-    run(f"{DAY}4", outcome="done")
-    run(f"{DAY}5", outcome="refused")
+    run(f"{DAY}4", "done")
+    run(f"{DAY}5", "refused")
     assert last() == f"{DAY}5"
 
 
@@ -185,10 +191,10 @@ def test_a_server_without_our_folder_has_had_no_run(tmp_path: Path) -> None:
 
 
 def test_following_gives_every_line_and_the_end(store: Store) -> None:
-    path = written(store, "begin", "swap")
+    path = written(store, BEGIN, Swapping(SWAP))
     with path.open("ab") as file:
         file.write(b'{"torn": \n')
-    written(store, "end", outcome="done")
+    written(store, DONE)
     heard: list[dict[str, Any]] = []
     answer = following.follow(store, RUN, heard.append)
     assert [event["line"]["event"] for event in heard] == ["begin", "swap", "end"]
@@ -196,11 +202,17 @@ def test_following_gives_every_line_and_the_end(store: Store) -> None:
 
 
 def test_following_a_run_that_was_cut_off_ends_without_an_end(store: Store) -> None:
-    path = written(store, "begin")
+    path = written(store, BEGIN)
     with path.open("ab") as file:
         file.write(b'{"event": "end", "outcome": "do')
     assert following.follow(store, RUN, lambda event: None) == {"run": RUN, "end": None, "why": ""}
 
 
+@pytest.mark.parametrize("last", [Unfinished("docker is away"), Unrecorded("docker is away")])
+def test_following_a_run_that_has_no_end_says_why(store: Store, last: JournalEvent) -> None:
+    written(store, BEGIN, Unfinished("it was Sunday"), last)
+    assert following.follow(store, RUN, lambda event: None)["why"] == "docker is away"
+
+
 def test_nobody_else_may_read_a_journal(store: Store) -> None:
-    assert written(store, "begin").stat().st_mode & 0o777 == 0o600
+    assert written(store, BEGIN).stat().st_mode & 0o777 == 0o600

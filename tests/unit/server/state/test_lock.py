@@ -14,10 +14,12 @@ from unittest.mock import ANY
 import pytest
 
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import Watching
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from tests.unit.broken_disk import Disk, every_write
+from tests.unit.journals import begin
 
 ANN = {"run": "20260420-101112-abcd", "action": "deploy", "who": "ann", "since": "2026-04-20T10:11:12.000Z"}
 HOLD = """
@@ -71,8 +73,8 @@ def test_whoever_comes_second_is_told_who_holds_it(store: Store) -> None:
 def test_the_step_that_the_holder_is_at_is_named(store: Store) -> None:
     held = lock.acquire(store, ANN)
     book = Journal(store.journal(ANN["run"]))
-    book.write("begin")
-    book.write("watching")
+    book.write(begin(ANN["run"]))
+    book.write(Watching("queue", 1.0, 2.0))
     with pytest.raises(Refusal, match="is at step watching"):
         lock.acquire(store, {"who": "bob"})
     book.close()

@@ -11,26 +11,24 @@ from gpu_runbook.laptop.deploy.plan import deploy_plan
 from gpu_runbook.laptop.deploy.restart import operation_plan
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.protocol.forms import RunId, has
+from gpu_runbook.protocol.journal import End, JournalEvent
 from gpu_runbook.server.state import journal, new_run
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.new_run import new_id
 from gpu_runbook.server.state.store import Store
 from tests.hostile.forms import GROWN, RUN
+from tests.unit.journals import begin, left
 from tests.unit.scene import bare, deployed, order
 
 NOW = "2026-04-20T10:11:12.345Z"
 LENGTH = len(RUN)
 
 
-def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: str, **fields: str) -> str:
+def begun(store: Store, at: str, monkeypatch: pytest.MonkeyPatch, *events: JournalEvent) -> str:
     """A run that begins on the server at a time of its clock."""
     for module in (journal, new_run):
         monkeypatch.setattr(module, "now", lambda: at)
     run = new_id(store)
-    book = Journal(store.journal(run))
-    for event in events:
-        book.write(event, True, **fields)
-    book.close()
+    left(store, run, *events)
     return run
 
 
@@ -90,11 +88,11 @@ def test_behind_the_end_of_all_time_an_id_is_that_of_the_clock(last: str) -> Non
 def test_a_run_on_the_server_sorts_behind_the_newest_whatever_became_of_that(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = begun(store, NOW, monkeypatch, "begin")  # cut off: the last one, for whoever asks how it is
-    second = begun(store, "2027-04-20T10:11:12.345Z", monkeypatch, "begin", "end", outcome="refused")
+    first = begun(store, NOW, monkeypatch, begin(RUN))  # cut off: the last one, for whoever asks how it is
+    second = begun(store, "2027-04-20T10:11:12.345Z", monkeypatch, begin(RUN), End("refused", "it was refused"))
     last = journal.last(store)
     assert last is not None and last.id == first
-    third = begun(store, NOW, monkeypatch, "begin", "end", outcome="done")
+    third = begun(store, NOW, monkeypatch, begin(RUN), End("done", "it was done"))
     assert third[:-4] == "20270420-101113-"
     assert journal.runs(store) == [first, second, third]
 

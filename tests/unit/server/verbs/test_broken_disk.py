@@ -18,6 +18,7 @@ from gpu_runbook.common.failure import failure
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.check import UNKNOWN, Check
 from gpu_runbook.protocol.codec import encode
+from gpu_runbook.protocol.journal import End
 from gpu_runbook.protocol.models import ModelFile
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Occupant, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record
@@ -37,6 +38,7 @@ from tests.unit import broken_disk
 from tests.unit.broken_disk import ERRORS, Disk
 from tests.unit.cut_off import let_go
 from tests.unit.docker_answers import IMAGE
+from tests.unit.journals import begin_of, left
 from tests.unit.standing_docker import BEFORE, ID, PARKED, QUEUE, RECORD, RELEASE, Docker
 
 RUN = "20990101-000000-abcd"
@@ -119,7 +121,7 @@ def inline(life: Callable[[Callable[[dict[str, Any]], None]], None]) -> dict[str
 
 def followed(store: Store, run: str, emit: Any) -> dict[str, Any]:
     lines = journals.read(store.journal(run))
-    return {"run": run, "end": next((line for line in lines if line["event"] == "end"), None)}
+    return {"run": run, "end": next((line.written for line in lines if line.word == "end"), None)}
 
 
 @pytest.fixture
@@ -262,10 +264,7 @@ def brought(site: Site) -> None:
     Path(site.store.release(gone.id)).mkdir()
     step = ConsumerStep(QUEUE, "place", "1", Watch(), Spec(LOOSE))
     made = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.2", consumers=(step,))
-    journal = journals.Journal(site.store.journal("20260102-000000-abcd"))
-    journal.write("begin", plan=encode(made))
-    journal.write("end")
-    journal.close()
+    left(site.store, "20260102-000000-abcd", begin_of(made), End("done", "it was done"))
     half = Path(site.store.folder, ".half")
     half.write_text("half")
     os.utime(half, (0, 0))

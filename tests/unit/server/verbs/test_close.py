@@ -12,16 +12,17 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import ConfigSwap, Swap, Swapping
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Plan, Watch
 from gpu_runbook.protocol.requests import CloseRequest
 from gpu_runbook.server.run import leftovers, recovery
-from gpu_runbook.server.run.swap import ConfigSwap, Swap
 from gpu_runbook.server.state import journal, lock
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import close
 from tasks.deploy import _closing
 from tasks.invocation import run_id
+from tests.unit.journals import add, begin_of, left
 from tests.unit.world import NEW, OLD, RUN, World, placed
 
 OTHER = "20260420-101113-abcd"
@@ -41,10 +42,7 @@ def cut_off(store: Store, tmp_path: Path, run: str = RUN) -> Swap:
     staged = ConfigSwap(config, str(tmp_path / f".config.yaml.{run}"))
     swap = Swap("queue", "queue", NEW, f"queue.{run}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
     swap = dataclasses.replace(swap, config=staged, offset_kept="/none", offset_left="/none")
-    book = Journal(store.journal(run))
-    book.write("begin", action="deploy", plan=encode(plan))
-    book.write("swap", swap=encode(swap))
-    book.close()
+    left(store, run, begin_of(plan), Swapping(swap))
     Path(store.release(run, "queue")).mkdir(parents=True)
     for name in ("config.yaml", "offset.yaml"):
         for ending in ("", ".before"):
@@ -125,9 +123,7 @@ def test_a_deploy_goes_past_none_that_the_engine_says_nothing_of(store: Store, w
 
 
 def test_a_damaged_journal_is_closed_too(store: Store, world: World, tmp_path: Path) -> None:
-    book = Journal(store.journal(RUN))
-    book.write("begin", plan={"id": 7})
-    book.close()
+    add(store, RUN, {"event": "begin", "plan": {"id": 7}})
     (note,) = closed(store, deploys=True)["notes"]
     assert note.startswith(f"the journal of run {RUN} is damaged, and containers were left as they are: ")
 

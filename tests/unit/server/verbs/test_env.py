@@ -24,9 +24,9 @@ from gpu_runbook.server.checks.env_file import compared, parse
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.run import recovery
 from gpu_runbook.server.state import journal as journals
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import find_store
+from tests.unit.journals import begin, left
 
 logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it says which lines it cannot read
 
@@ -196,9 +196,7 @@ def test_a_variable_without_a_value_is_bad_input_for_a_push_and_told_by_a_diff()
 def test_a_push_that_was_cut_off_needs_no_mending_and_the_next_command_says_what_tells(tmp_path: Path) -> None:
     store = find_store(str(tmp_path), f"{tmp_path}/state")
     make(store)
-    journal = Journal(store.journal("20260420-101112-abcd"))
-    journal.write("begin", run="20260420-101112-abcd", action="env", who="ann")
-    journal.close()
+    left(store, "20260420-101112-abcd", begin("20260420-101112-abcd", "env"))
     assert recovery.cut_off_runs(store, Engine("unix:///nowhere"), 0, ()) == [
         "run 20260420-101112-abcd was cut off while it wrote env files: fab env.diff says which are new"
     ]

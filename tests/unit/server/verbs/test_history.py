@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from gpu_runbook.laptop.commands.history import lines, shown, told
-from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.history import PastRun, ServiceChange
+from gpu_runbook.protocol.journal import Command, End, JournalEvent, Recovering, Staged, Swapped, as_line, encoded
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import history
+from tests.unit.journals import add, begin_of, left
+from tests.unit.world import NEW
 
 FIRST, SECOND, THIRD = "20260420-101112-aaaa", "20260421-101112-bbbb", "20260422-101112-cccc"
 IMAGE = "registry.lan:5000/azaion/queue@sha256:"
@@ -31,19 +33,13 @@ def plan(run: str, tag: str, leaves: str = "", **change: Any) -> Plan:
     return dataclasses.replace(known, **change)
 
 
-def written(store: Store, plan: Plan, *events: dict[str, Any]) -> Path:
+def written(store: Store, plan: Plan, *events: JournalEvent) -> Path:
     """The journal of a run that has begun with a plan."""
-    path = store.journal(plan.id)
-    book = Journal(path)
-    for event in ({"event": "begin", **encode(plan), "run": plan.id, "plan": encode(plan)}, *events):
-        fields = {key: value for key, value in event.items() if key != "event"}
-        book.write(event["event"], **fields)
-    book.close()
-    return Path(path)
+    return left(store, plan.id, begin_of(plan), *events)
 
 
-def done(sentence: str = "it is in force") -> dict[str, Any]:
-    return {"event": "end", "outcome": "done", "sentence": sentence}
+def done(sentence: str = "it is in force") -> End:
+    return End("done", sentence)
 
 
 def asked(store: Store, **more: Any) -> list[PastRun]:
@@ -59,7 +55,7 @@ def text(pasts: list[PastRun]) -> str:
 
 def test_each_run_says_from_which_image_to_which_newest_first(store: Store) -> None:
     written(store, plan(FIRST, "1.0"), done())
-    written(store, plan(SECOND, "1.1", leaves=FIRST), {"event": "swapped", "service": "queue", "outage": 0.12}, done())
+    written(store, plan(SECOND, "1.1", leaves=FIRST), Swapped("queue", NEW, None, 0.12, 0), done())
     back = dataclasses.replace(plan(THIRD, "1.0").consumers[0], spec=None)
     written(store, plan(THIRD, "1.0", SECOND, action="rollback", release=FIRST, consumers=(back,)), done())
     third, second, first = asked(store)
@@ -85,7 +81,7 @@ def test_a_run_that_was_cut_off_is_told_as_that(store: Store) -> None:
 
 
 def test_one_that_was_brought_to_an_end_later_says_no_time_it_took(store: Store) -> None:
-    written(store, plan(FIRST, "1.0"), {"event": "recovering"}, done("undone"))
+    written(store, plan(FIRST, "1.0"), Recovering(), done("undone"))
     assert asked(store)[0].seconds is None
     written(store, plan(SECOND, "1.0"), done())
     assert asked(store)[0].seconds is not None
@@ -104,11 +100,9 @@ def test_a_damaged_journal_is_named_and_the_rest_is_told(store: Store, damage: b
 
 @pytest.mark.parametrize("plan_found", [None, 7, {"id": 7}, {}])
 def test_a_plan_that_is_none_costs_only_what_it_would_have_said(store: Store, plan_found: Any) -> None:
-    book = Journal(store.journal(FIRST))
-    book.write("begin", action="deploy", who="ann", plan=plan_found)
-    book.write("swapped", outage="long")
-    book.write("end", outcome="done", sentence="so it was", t="late")
-    book.close()
+    begin = encoded(begin_of(plan(FIRST, "1.0"))) | {"plan": plan_found}
+    swapped = encoded(Swapped("queue", NEW, None)) | {"outage": "long"}
+    add(store, FIRST, begin, swapped, {**encoded(done("so it was")), "t": "late"})
     (past,) = asked(store)
     assert (past.who, past.sentence, past.changes, past.outage, past.seconds) == ("ann", "so it was", (), None, None)
 
@@ -121,14 +115,14 @@ def test_as_many_as_were_asked_for(store: Store) -> None:
 
 
 def test_a_run_that_is_shown_comes_with_every_line(store: Store) -> None:
-    written(store, plan(FIRST, "1.0"), {"event": "staged", "service": "queue"}, done())
+    written(store, plan(FIRST, "1.0"), Staged("queue", NEW), done())
     written(store, plan(SECOND, "1.0"), done())
     heard: list[dict[str, Any]] = []
     (found,) = history.answer({"root": store.root, "state": f"{store.root}/state", "show": FIRST}, heard.append)["runs"]
     assert found["run"] == FIRST
     journal = [event["line"] for event in heard]
     assert [line["event"] for line in journal] == ["begin", "staged", "end"]
-    said = "\n".join(line for line, _ in shown(decode(PastRun, found), journal))
+    said = "\n".join(line for line, _ in shown(decode(PastRun, found), list(map(as_line, journal))))
     assert "queue: container and config are ready" in said
     assert "done: it is in force" in said
 
@@ -143,18 +137,18 @@ def test_a_run_that_nobody_knows_is_refused(store: Store) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ({"event": "command", "t": 1.5, "argv": ["docker", "stop", "q"], "status": 0}, "    1.500 s  $ docker stop q"),
+        ({"t": 1.5, **encoded(Command(("docker", "stop", "q"), 0, 0.1))}, "    1.500 s  $ docker stop q"),
         (
-            {"event": "command", "t": 2, "argv": ["docker", "start", "q"], "status": 1, "said": "no such image"},
+            {"t": 2.0, **encoded(Command(("docker", "start", "q"), 1, 0.1, "no such image"))},
             "    2.000 s  $ docker start q  → 1: no such image",
         ),
-        ({"event": "swap", "t": 0, "swap": {}}, "    0.000 s  None: starting"),
+        ({"event": "swap", "t": 0.0, "swap": {}}, "    0.000 s  a line (swap) that cannot be understood"),
         ({"event": "swap", "swap": 7}, "a line (swap) that cannot be understood"),
-        ({"event": "tidied", "t": 3}, None),
+        ({"event": "tidied", "t": 3.0}, None),
     ],
 )
 def test_a_line_is_told_with_its_time(line: dict[str, Any], expected: str | None) -> None:
-    assert told(line) == expected
+    assert told(as_line(line)) == expected
 
 
 def test_a_row_that_was_gone_past_is_told_with_its_reason(store: Store) -> None:

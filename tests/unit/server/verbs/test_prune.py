@@ -12,8 +12,8 @@ import pytest
 
 from gpu_runbook.laptop.commands import prune
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import End, JournalEvent, Line, Staged, as_line, encoded
 from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.protocol.prune import Thing
 from gpu_runbook.protocol.record import Placed, Record, Release
@@ -22,22 +22,27 @@ from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.retention import after_run, candidates
 from gpu_runbook.server.retention.candidates import Needed, brought, may_go
 from gpu_runbook.server.state import record
-from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from tests.unit import docker_answers
 from tests.unit.docker_answers import Answering, inspected, listed
+from tests.unit.journals import begin, begin_of, left
 from tests.unit.scene import deployed
 
 NOW = 1776682800.0
 HOUR = 3600
 RUN, ONE, TWO = "20260420-101112", "1" * 64, "2" * 64
-ENDS = {1: ["begin", "end"], 2: ["begin"], 3: ["begin", "end"]}
+DONE = End("done", "it was done")
+ENDS: dict[int, list[JournalEvent]] = {1: [begin(RUN), DONE], 2: [begin(RUN)], 3: [begin(RUN), DONE]}
 TRAINING = BatchMarks("training", "training", "team=training", "registry/training", "registry/training:current")
 
 
 def ident(name: str) -> str:
     """The id of a container that the tests call so."""
     return hashlib.sha256(name.encode()).hexdigest()
+
+
+def line(event: JournalEvent) -> Line:
+    return as_line(encoded(event))
 
 
 def release(name: str) -> Release:
@@ -50,7 +55,7 @@ KNOWN = Needed(
     kept=(release("r2"),),
     dropped=(release("r1"),),
     staying=frozenset({"r2", "failed"}),
-    journals={"f": [{"event": "staged", "container": ident(one)} for one in ("c-left", "c-failed")]},
+    journals={"f": [line(Staged("q", ident(one))) for one in ("c-left", "c-failed")]},
     listed=[],
     batches=(TRAINING,),
 )
@@ -140,10 +145,11 @@ def test_images_are_known_by_the_plans_of_runs_that_have_ended() -> None:
         ),
         batches=(BatchStep("t", "tag", "1", f"r/t@sha256:{TWO}", "r/t:current"),),
     )
-    begin, end = {"event": "begin", "plan": encode(plan)}, {"event": "end"}
-    assert brought({"a": [begin, end]}) == {f"r/q@sha256:{ONE}", f"r/t@sha256:{TWO}"}
-    assert brought({"a": [begin]}) == set()  # under way, or cut off
-    assert brought({"a": [{"event": "begin", "plan": {"id": 7}}, end], "b": [end], "c": []}) == set()
+    first, end = line(begin_of(plan)), line(DONE)
+    damaged = Line("begin", first.written | {"plan": {"id": 7}})
+    assert brought({"a": [first, end]}) == {f"r/q@sha256:{ONE}", f"r/t@sha256:{TWO}"}
+    assert brought({"a": [first]}) == set()  # under way, or cut off
+    assert brought({"a": [damaged, end], "b": [end], "c": []}) == set()
 
 
 @pytest.fixture
@@ -165,10 +171,7 @@ def test_old_journals_and_half_written_files_go_and_those_of_open_runs_stay(
     monkeypatch.setattr(after_run, "KEEP_RUNS", 1)
     first = f"{RUN}-0001"
     for run, events in ((f"{RUN}-000{number}", ENDS[number]) for number in ENDS):
-        book = Journal(store.journal(run))
-        for event in events:
-            book.write(event)
-        book.close()
+        left(store, run, *events)
     Path(store.decision(first)).write_text("go")
     old, young = (Path(store.folder, name) for name in (".record.1-2", ".record.3-4"))
     for path in (old, young):

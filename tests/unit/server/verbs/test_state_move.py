@@ -17,6 +17,7 @@ import pytest
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.journal import encoded
 from gpu_runbook.protocol.requests import InstallRequest, StateMoveRequest
 from gpu_runbook.protocol.schedule import Installed
 from gpu_runbook.server.migration import copy
@@ -35,6 +36,7 @@ from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import setup, state_move
 from tests.data import old
 from tests.unit.cut_off import let_go
+from tests.unit.journals import add, begin
 
 WHO = {"who": "ann", "laptop": "laptop"}
 NEVER = 1 << 30
@@ -414,8 +416,7 @@ def test_a_journal_that_tells_of_a_move_removes_nothing(root: str, base: str, tm
         moved(root, base)
         let_go()
     found, run = find_store(root, base), "20990101-000000-abcd"
-    forged = {"event": "begin", "action": state_moved.ACTION, "run": run, "was": str(kept)}
-    Path(found.journal(run)).write_text(json.dumps(forged) + "\n")
+    add(found, run, encoded(begin(run, state_moved.ACTION)) | {"root": root, "was": str(kept), "left": []})
     finished(found)
     assert kept.is_dir()
     assert journals.state(found, run).outcome == ("needs-person" if where == "old" else "done")
@@ -426,8 +427,8 @@ def test_a_move_without_ids_and_paths_is_for_a_person(root: str, base: str, chan
     moved(root, base)
     let_go()
     found, run = find_store(root, base), "20990101-000000-abcd"
-    begin = {"event": "begin", "action": state_moved.ACTION, "run": run, "was": f"{root}/.deploy"}
-    Path(found.journal(run)).write_text(json.dumps({**begin, **change}) + "\n")
+    moving = encoded(begin(run, state_moved.ACTION)) | {"root": root, "was": f"{root}/.deploy", "left": []}
+    add(found, run, moving | change)
     finished(found)
     assert journals.state(found, run).sentence.startswith(f"the journal of run {run} is damaged: ")
 
