@@ -11,7 +11,7 @@ help:
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
 	@echo "make faults     whatever may go wrong on a server, in parts; goes on where it stopped; writes docs/reliability.md"
-	@echo "make docs       what is made from the code: docs/hosts-yaml.md, docs/json.md, and the rooms in docs/architecture.md"
+	@echo "make docs       what is made from the code: docs/hosts-yaml.md, docs/json.md, the rooms in docs/architecture.md, the journal in docs/how-a-run-works.md"
 	@echo "make lock       requirements*.lock from requirements*.txt: all packages with their hashes, which is what is installed"
 	@echo "make lint       style, types, what the server's half may use, and which room may import which"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs import answers, floors, keys
+from docs import answers, events, floors, keys
 
 FOLDER = Path(__file__).parent
 # By name: the page, given what it says now.
@@ -13,6 +13,7 @@ PAGES: dict[str, Callable[[str], str]] = {
     "hosts-yaml.md": lambda text: keys.page(),
     "json.md": lambda text: answers.page(),
     "architecture.md": floors.page,
+    "how-a-run-works.md": events.page,
 }
 
 if __name__ == "__main__":
