@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from docs.keys import anchor
 from docs.shapes import Entry, Shape, alternatives, entries, flat, inner, shape_of, within, word
 from gpu_runbook.laptop.answers import change, deploy, look, past, schedule
-from gpu_runbook.laptop.answers.contract import SCHEMA, FailedRun, HandledOffsets, Object, ServerAnswer
+from gpu_runbook.laptop.answers.contract import SCHEMA, FailedRun, Object, ServerAnswer
 from gpu_runbook.protocol.forms import Form
+from gpu_runbook.protocol.journal import HandledOffsets
 
 
 @dataclass(frozen=True)

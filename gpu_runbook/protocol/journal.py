@@ -367,6 +367,28 @@ class Unfinished(Unended):
 
 
 @dataclass(frozen=True)
+class HandledOffsets:
+    """What a release that failed its watch read before it was taken back."""
+
+    service: ServiceName  # the consumer
+    container: ContainerId  # the id of the container that failed
+    first: Optional[Offset] = None  # the offset it began at; null where none was written down
+    end: Optional[Offset] = None  # the offset it would have read next; null where none was written down
+
+
+@dataclass(frozen=True)
+class EndDetails:
+    """What is known of a run beside how it ended; what is empty there is nothing to say of."""
+
+    grows = True
+    release: MaybeRelease = ""  # the release that is in force by it
+    notes: Tuple[str, ...] = ()  # a sentence for each thing to know
+    reasons: Dict[ServiceName, str] = field(default_factory=dict)  # by service: what its watch said
+    log: Tuple[str, ...] = ()  # the last lines of the log of what failed
+    handled: Tuple[HandledOffsets, ...] = ()  # which messages it had its hands on, one entry for each consumer
+
+
+@dataclass(frozen=True)
 class End(JournalEvent):
     """The run has come to its end: it was seen how the server is."""
 
@@ -375,7 +397,7 @@ class End(JournalEvent):
     sentence: str  # the same for a person
     hint: str = ""  # what to do next
     verdict: str = ""  # `proven` or `unproven`; empty where nothing was watched
-    details: Dict[str, Any] = field(default_factory=dict)  # release, notes, the last lines of a log that failed
+    details: EndDetails = EndDetails()  # release, notes, reasons, the last lines of a log that failed, messages handled
 
 
 # In the order in which a run comes to them.

@@ -173,13 +173,13 @@ def test_what_a_server_says_beside_an_error_does_not_change_the_error(ground: Gr
     end = {
         "outcome": "rolled-back",
         "sentence": "it failed",
-        "details": {"outcome": "done", "exit_status": 0, "log": []},
+        "details": {"outcome": "done", "exit_status": 0, "log": ["its end"]},
     }
     said = b"\x1e" + json.dumps({"answer": {"run": RUN, "end": end}}).encode() + b"\n"
     with pytest.raises(RolledBack) as raised:
         follows(ground.speaks(said), ground.scene, Screen(out=io.StringIO()))
     result = raised.value.as_result()
-    assert (result["outcome"], result["exit_status"], result["log"]) == ("rolled-back", 13, [])
+    assert (result["outcome"], result["exit_status"], result["log"]) == ("rolled-back", 13, ("its end",))
 
 
 def test_only_a_yes_is_a_yes(ground: Ground) -> None:

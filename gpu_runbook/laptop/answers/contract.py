@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypedDict
 
 from gpu_runbook.protocol.check import Check
+from gpu_runbook.protocol.journal import HandledOffsets
 
 SCHEMA = 1  # raised when a field of an answer is taken away, or gets another type or meaning
 
@@ -26,15 +27,6 @@ class Failure(TypedDict):
     exit_status: int  # the exit status that stands for it
     sentence: str  # what is wrong; one line, or one for each of several mistakes
     hint: str  # what to do about it, empty where there is nothing to say
-
-
-class HandledOffsets(TypedDict):
-    """What a release that failed its watch read before it was taken back."""
-
-    service: str  # the consumer
-    container: str  # the id of the container that failed
-    first: int | None  # the offset it began at; null where none was written down
-    end: int | None  # the offset it would have read next; null where none was written down
 
 
 class RunDetails(TypedDict, total=False):

@@ -22,11 +22,11 @@ from gpu_runbook.laptop.errors import (
 from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, entry
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.forms import ReleaseId, RunId, fits, kept
+from gpu_runbook.protocol.forms import RunId
 from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, as_line, told
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import OfRunRequest, RunRequest, Secrets
@@ -175,15 +175,13 @@ def conclude(session: Session, answer: dict[str, Any]) -> Succeeded:
     except Malformed as error:
         raise defect from error
     said, details = one_line(f"{server}: {end.sentence}", LONGEST), end.details
-    if not fits({"log": [object], "notes": [object]}, details):
-        raise defect
     if end.outcome in ENDS:
         failed = ENDS[end.outcome](said, one_line(end.hint, LONGEST))
-        failed.details = details
+        failed.details = {name: value for name, value in encode(details).items() if value}
         raise failed
     if end.outcome == "done":
-        notes = tuple(one_line(str(note), LONGEST) for note in details.get("notes") or ())
-        return Succeeded(run, kept(ReleaseId, details.get("release")), said, end.verdict, notes)
+        notes = tuple(one_line(note, LONGEST) for note in details.notes)
+        return Succeeded(run, details.release, said, end.verdict, notes)
     raise defect
 
 

@@ -10,7 +10,8 @@ from typing import List, Sequence, Set, Tuple
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.deadlines import QUICK
-from gpu_runbook.protocol.forms import ContainerId, ReleaseId, ServiceName, has
+from gpu_runbook.protocol.forms import ReleaseId, has
+from gpu_runbook.protocol.journal import HandledOffsets
 from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives
@@ -107,13 +108,10 @@ def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
     notes: List[str] = []
     try:
         told = json.loads(note)["handled"] if note else []
-        handled = [
-            (decode(ContainerId, one["container"], "it"), Named(decode(ServiceName, one["service"], "it"), name))
-            for one in told
-        ]
+        handled = [decode(HandledOffsets, one) for one in told]
     except (ValueError, LookupError, TypeError, RecursionError):
         handled, notes = [], [f"the note of release {name} is damaged; its containers are left to a person"]
-    for container, named in handled:
-        notes += _remove_container(docker, container, [named])
+    for one in handled:
+        notes += _remove_container(docker, one.container, [Named(one.service, name)])
     shutil.rmtree(store.release(name), ignore_errors=True)
     return notes

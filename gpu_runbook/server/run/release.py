@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from gpu_runbook.common.clock import now
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.container import ADOPTED
 from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import Swap
+from gpu_runbook.protocol.journal import HandledOffsets, Swap
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Plan
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker.commands import Docker
@@ -133,13 +134,18 @@ def move_tags(docker: Docker, plan: Plan) -> List[str]:
     return problems
 
 
-def keep_failed(store: Store, plan: Plan, swaps: Sequence[Swap], reason: str) -> List[Dict[str, Any]]:
+def keep_failed(store: Store, plan: Plan, swaps: Sequence[Swap], reason: str) -> Tuple[HandledOffsets, ...]:
     """Note a failed release beside its config: why, its containers, and the range of offsets each one handled."""
-    handled = []
-    for step, swap in pairs(plan, swaps):
-        first, end = offset.position(step.offset, swap.offset_kept), offset.position(step.offset, swap.offset_left)
-        handled.append({"service": swap.service, "container": swap.new, "first": first, "end": end})
-    note = {"release": plan.id, "at": now(), "reason": reason, "handled": handled}
+    handled = tuple(
+        HandledOffsets(
+            swap.service,
+            swap.new,
+            offset.position(step.offset, swap.offset_kept),
+            offset.position(step.offset, swap.offset_left),
+        )
+        for step, swap in pairs(plan, swaps)
+    )
+    note = {"release": plan.id, "at": now(), "reason": reason, "handled": [encode(one) for one in handled]}
     try:
         files.write(os.path.join(store.release(plan.id), "failed.json"), json.dumps(note, indent=2).encode())
     except Refusal:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import (
     Closing,
     End,
+    EndDetails,
+    HandledOffsets,
     Recorded,
     Swap,
     Swapped,
@@ -19,11 +21,11 @@ from gpu_runbook.protocol.journal import (
     Unstaging,
 )
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, ConsumerStep
-from gpu_runbook.server.docker.commands import KILLED, LeftAlone, StepFailed
+from gpu_runbook.server.docker.commands import LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import fault, lives, outage
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.retention import after_run
-from gpu_runbook.server.run import preconditions, release, watch
+from gpu_runbook.server.run import preconditions, release, stop_start, watch
 from gpu_runbook.server.run.outcome import CANCELLED, DONE, NEEDS_PERSON, REFUSED, ROLLED_BACK, claim
 from gpu_runbook.server.run.stage import Site, stage
 from gpu_runbook.server.run.swap import back, close, forward
@@ -100,14 +102,7 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
     if old and new and swap.old_ran:
         down, code = outage(old, new, site.journal.age), old.exit_code
     site.journal.write(Swapped(step.service, swap.new, reached, down, code))
-    notes = _left_behind(site, step, reached)
-    if code != KILLED:
-        return notes
-    return [
-        *notes,
-        f"the old {step.service} did not stop within its grace of {swap.grace} s and was killed (137): "
-        "its offset may be behind, and messages it had handled are read again",
-    ]
+    return [*_left_behind(site, step, reached), *stop_start.killed(f"the old {step.service}", swap.grace, code)]
 
 
 def _left_behind(site: Site, step: ConsumerStep, reached: Optional[int]) -> List[str]:
@@ -134,7 +129,8 @@ def _record(site: Site, swaps: List[Swap], verdicts: Dict[str, Verdict], notes: 
     except (Refusal, StepFailed, OSError) as error:
         notes.append(f"what is no longer needed could not be tidied away: {error}")
     notes += _still_up(site, swaps)
-    details = {"release": plan.release, "notes": notes, "reasons": {k: v.reason for k, v in verdicts.items()}}
+    reasons = {service: found.reason for service, found in verdicts.items()}
+    details = EndDetails(plan.release, tuple(notes), reasons)
     said = f"release {plan.release} is in force"
     if unproven:
         said += f", unproven ({'; '.join(unproven)})"
@@ -174,7 +170,7 @@ def _failed(site: Site, begun: List[Swap], reason: str, service: str) -> Optiona
     plan = site.plan
     if plan.undo_on_failure and plan.action == "deploy":
         return _undo(site, begun, reason, service)
-    details: Dict[str, Any] = {"release": plan.release, "log": _log(site, begun, service)}
+    details = EndDetails(plan.release, log=_log(site, begun, service))
     if plan.action == "rollback":
         failure = _enter(site, begun, UNPROVEN)
         if failure:
@@ -206,7 +202,7 @@ def _undo(site: Site, begun: List[Swap], reason: str, service: Optional[str]) ->
         return None
     _unstage(site)
     handled = release.keep_failed(site.store, site.plan, begun, reason)
-    details: Dict[str, Any] = {"handled": handled, "log": _log(site, begun, service)}
+    details = EndDetails(log=_log(site, begun, service), handled=handled)
     site.journal.write(Undone(tuple(trouble)))
     if trouble:
         return End(NEEDS_PERSON, f"{reason}; and it could not be undone: {'; '.join(trouble)}", SEE, "", details)
@@ -218,18 +214,17 @@ def _what_is_back(begun: List[Swap]) -> str:
     return f"the previous {' and '.join(names)} is back" if names else "nothing runs, as before"
 
 
-def _range(handled: List[Dict[str, Any]]) -> str:
+def _range(handled: Sequence[HandledOffsets]) -> str:
     """Which messages the failed release has had its hands on."""
     said = [
-        f"; {entry['service']} handled offsets {'up' if entry['first'] is None else entry['first']} to "
-        f"{entry['end'] - 1} meanwhile"
-        for entry in handled
-        if entry["end"] is not None and entry["end"] > (entry["first"] or 0)
+        f"; {one.service} handled offsets {'up' if one.first is None else one.first} to {one.end - 1} meanwhile"
+        for one in handled
+        if one.end is not None and one.end > (one.first or 0)
     ]
     return "".join(said)
 
 
-def _log(site: Site, begun: List[Swap], service: Optional[str]) -> List[str]:
+def _log(site: Site, begun: List[Swap], service: Optional[str]) -> Tuple[str, ...]:
     container = next((swap.new for swap in begun if swap.service == service), begun[-1].new)
     return watch.tail(site.docker.engine, container)
 

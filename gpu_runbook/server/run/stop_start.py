@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import ConsumerStep, Plan
-from gpu_runbook.server.docker.commands import Docker, Final
+from gpu_runbook.server.docker.commands import KILLED, Docker, Final
 from gpu_runbook.server.state import stopped
 from gpu_runbook.server.state.store import Store
 
@@ -29,6 +29,17 @@ def start(docker: Docker, step: ConsumerStep) -> None:
         docker.ensure_stopped(step.container, step.stop_grace)
     docker.ensure_started(step.container)
     docker.ensure_restart(step.container, step.restart)
+
+
+def killed(what: str, grace: int, code: Optional[int]) -> Tuple[str, ...]:
+    """What there is to know of one that was stopped and ended with a code: that its grace period ran out, or nothing.
+
+    None is the code of one that did not run.
+    """
+    if code != KILLED:
+        return ()
+    said = f"{what} did not stop within its grace of {grace} s and was killed ({KILLED}): its offset may be behind, "
+    return (f"{said}and messages it had handled are read again",)
 
 
 def finish(store: Store, docker: Docker, plan: Plan, at: str) -> Tuple[str, str]:

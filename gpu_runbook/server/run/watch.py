@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.foreign_text import quoted
@@ -169,9 +169,9 @@ def _say(journal: Journal, entry: Watched, seen: Observation) -> None:
     journal.write(Seen(entry.step.service, *said), sync=False)
 
 
-def tail(engine: Engine, container: str, lines: int = 20) -> List[str]:
+def tail(engine: Engine, container: str, lines: int = 20) -> Tuple[str, ...]:
     """The last lines of a container's log, each cut where it is long; none when it cannot be had."""
     try:
-        return [line[:LONGEST] for line in engine.logs(container, tail=lines).splitlines()[-lines:]]
+        return tuple(line[:LONGEST] for line in engine.logs(container, tail=lines).splitlines()[-lines:])
     except EngineError:
-        return []
+        return ()

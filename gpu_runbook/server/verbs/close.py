@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
-from gpu_runbook.protocol.journal import NEVER_RESTART, Begin, BeginOfPlan, End, Line, Swap
+from gpu_runbook.protocol.journal import NEVER_RESTART, Begin, BeginOfPlan, End, EndDetails, Line, Swap
 from gpu_runbook.protocol.requests import CloseRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, StepFailed
@@ -57,7 +57,7 @@ def _live(asked: CloseRequest, store: Store, say: Say) -> None:
         except Refusal as error:
             notes.append(error.message)
         sentence = f"run {run} was closed by {who} at step {found.step or 'begin'}: {asked.reason}"
-        if not journal.write(End(NEEDS_PERSON, sentence, "see fab status", "", {"notes": notes})):
+        if not journal.write(End(NEEDS_PERSON, sentence, "see fab status", "", EndDetails(notes=tuple(notes)))):
             raise Refusal(f"{store.folder} is full: the run cannot be closed", "make room on it")
     say({"closed": sentence, "notes": notes})
 

@@ -18,7 +18,7 @@ from gpu_runbook.common.humanize import several, size
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import REMOVED
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import BeginOfPrune, End
+from gpu_runbook.protocol.journal import BeginOfPrune, End, EndDetails
 from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Pruned, Thing
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.requests import PruneRequest
@@ -88,7 +88,7 @@ def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
         raise Refusal(said, files.SEE)
     gone = f"removed {len(done.removed)} of {several(len(things), 'thing')} that nothing needs"
     sentence = f"{gone}; {size(done.freed)} are free again"
-    journal.write(End("done", sentence, details={"notes": done.notes}))
+    journal.write(End("done", sentence, details=EndDetails(notes=done.notes)))
     if isinstance(journal, Unkept):
         run, untold = "", f"fab history does not tell of it: {journal.why}"
         done = dataclasses.replace(done, notes=(*done.notes, untold))

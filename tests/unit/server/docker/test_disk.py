@@ -18,11 +18,11 @@ from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.disk import trouble
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.run import preconditions, rollout
+from gpu_runbook.server.run import restart as operate
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.schedule import repair
 from gpu_runbook.server.schedule.repair import DEAD, STUCK
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.verbs import restart as operate
 from tests.unit import docker_answers
 from tests.unit.docker_answers import inspected
 

@@ -21,6 +21,7 @@ from gpu_runbook.protocol.journal import (
     Command,
     ConfigSwap,
     End,
+    HandledOffsets,
     Restarting,
     Staging,
     Swapping,
@@ -34,14 +35,13 @@ from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker.commands import AtFault, Docker, Final, StepFailed, StillRuns
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.queue import stream
-from gpu_runbook.server.run import process, recovery, release, rollout, stop_start, swap, unstage, watch
+from gpu_runbook.server.run import process, recovery, release, restart, rollout, stop_start, swap, unstage, watch
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.run.swap import back, forward
 from gpu_runbook.server.run.unfinished import unobeyed
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.verbs import restart
 from tests.unit.docker_answers import IMAGE
 from tests.unit.journals import begin_of
 from tests.unit.world import HELD, MADE, NEW, NOT_ENDED, OLD, RUN, STEP, SWAP, World, placed
@@ -402,10 +402,10 @@ def test_offsets_are_those_of_a_release_that_did_start(
 
 
 def test_a_first_offset_that_is_not_known_is_not_made_up() -> None:
-    entry = {"service": "queue", "first": None, "end": 31975}
-    assert rollout._range([entry]) == "; queue handled offsets up to 31974 meanwhile"
-    assert rollout._range([{**entry, "end": None}]) == ""
-    assert rollout._range([{**entry, "first": 100}]) == "; queue handled offsets 100 to 31974 meanwhile"
+    handled = HandledOffsets("queue", NEW, end=31975)
+    assert rollout._range([handled]) == "; queue handled offsets up to 31974 meanwhile"
+    assert rollout._range([dataclasses.replace(handled, end=None)]) == ""
+    assert rollout._range([dataclasses.replace(handled, first=100)]) == "; queue handled offsets 100 to 31974 meanwhile"
 
 
 def test_what_was_staged_and_not_placed_goes_with_the_run(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.retention import after_run
-from gpu_runbook.server.run import rollout, watch
+from gpu_runbook.server.run import restart, rollout, watch
 from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.run.verdict import Verdict
@@ -29,7 +29,6 @@ from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
-from gpu_runbook.server.verbs import restart
 from tests.unit.docker_answers import IMAGE
 from tests.unit.journals import begin_of
 from tests.unit.world import HELD, NEW, OLD, RUN, STEP, World, placed
@@ -298,9 +297,9 @@ def test_a_run_ends_as_it_says_and_leaves_what_it_says(server: Server, name: str
     known = record.load(server.store)[0]
     assert known.current == expected.release
     if name == "not tidied":
-        assert end and end.details["notes"] == [
-            "what is no longer needed could not be tidied away: the disk is read-only"
-        ]
+        assert end and end.details.notes == (
+            "what is no longer needed could not be tidied away: the disk is read-only",
+        )
     if end and end.outcome == "done":
         in_force = known.find(RUN)
         assert in_force is not None
@@ -396,7 +395,7 @@ def test_a_restart_or_a_stop_ends_as_it_says(
     end = server.carried_out()
     assert end is not None
     assert (end.outcome, expected.sentence in end.sentence) == (expected.outcome, True), end
-    assert (name == "killed") == any(KILLED in text for text in end.details.get("notes", []))
+    assert (name == "killed") == any(KILLED in text for text in end.details.notes)
     assert server.told == list(expected.told)
     assert {one for one in (OLD, NEW) if server.world.runs(one)} == expected.runs
     remembered = "queue" in stopped.load(server.store)[0]
