@@ -67,7 +67,7 @@ def test_a_run_that_did_not_is_the_error_it_stands_for(outcome: str, error: type
     with pytest.raises(error, match="gpu-1: so it was") as caught:
         concluded(outcome=outcome, hint="do this", details={"log": ["last line"]})
     assert (caught.value.hint, caught.value.details) == ("do this", {"log": ("last line",)})
-    assert caught.value.as_result()["log"] == ["last line"]
+    assert caught.value.as_result()["log"] == ("last line",)
 
 
 def test_a_run_without_an_end_was_cut_off() -> None:
