@@ -13,7 +13,7 @@ from sandbox.gpu import set_gpu
 from sandbox.lifecycle import down, found, reboot, up
 from sandbox.line import set_line
 from sandbox.machine import run_inside
-from sandbox.parts import kill, start, stop
+from sandbox.parts import kill, running, start, stop
 from sandbox.place import Sandbox
 from sandbox.producer import finish, keep_publishing, publish, renew_stream, start_publishing
 from sandbox.status import describe, is_up, status
@@ -32,6 +32,7 @@ __all__ = [
     "reboot",
     "renew_stream",
     "run_inside",
+    "running",
     "set_gpu",
     "set_line",
     "start",

@@ -15,8 +15,11 @@ from sandbox.place import LOGIN_USER, Machine, Sandbox
 BOOT = Path(__file__).with_name("boot.sh")
 NAMESPACES = ("--mount", "--pid", "--uts", "--ipc")
 INIT = b"/usr/bin/python3\0-IS\0-c\0"  # as boot.sh ends
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25  # seconds between two questions
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ROOT_PATH = f"/usr/local/sbin:/usr/sbin:/sbin:{PATH}"
+
+_found: dict[Path, int | None] = {}  # the last one of each machine: looking through all processes takes long
 
 
 def as_root(argv: Sequence[str]) -> list[str]:
@@ -24,13 +27,14 @@ def as_root(argv: Sequence[str]) -> list[str]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str, log: Path | None = None) -> None:
-    """Ask every 50 ms; `Defect` with the end of `log` when the time is over."""
-    deadline = time.monotonic() + seconds
+    """Ask after 50 ms, and ever less often; `Defect` with the end of `log` when the time is over."""
+    deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
     while not condition():
         if time.monotonic() > deadline:
             tail = log.read_text(errors="replace").splitlines()[-3:] if log and log.exists() else []
             raise Defect(f"the sandbox's {what} did not come within {seconds:.0f} s {' | '.join(tail)}".strip())
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.25, LONGEST_PAUSE)  # asking costs more than the waiting
 
 
 def require_namespaces() -> None:
@@ -78,15 +82,20 @@ def pid_of(machine: Machine) -> int | None:
 
     It is found by its argument list, so that it can be ended even when its directory was deleted under it.
     """
-    ending = b"\0" + os.fsencode(machine.directory) + b"\0"
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes()
-        except OSError:  # it ended while we looked
-            continue
-        if command.startswith(INIT) and command.endswith(ending):
-            return int(entry.name)
-    return None
+    found = _found.get(machine.directory)
+    if found is None or not _is_init(found, machine):
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+        found = next((pid for pid in pids if _is_init(pid, machine)), None)
+        _found[machine.directory] = found
+    return found
+
+
+def _is_init(pid: int, machine: Machine) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended while we looked
+        return False
+    return command.startswith(INIT) and command.endswith(b"\0" + os.fsencode(machine.directory) + b"\0")
 
 
 def end(machine: Machine) -> None:

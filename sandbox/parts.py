@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.server.queue.stream import StreamError, bounds
-from sandbox.machine import run_on, wait_until
+from sandbox.machine import pid_of, run_on, wait_until
 from sandbox.passwords import read
 from sandbox.place import STREAM, Machine, Sandbox
 
@@ -88,6 +88,17 @@ def kill(sandbox: Sandbox, name: str) -> None:
 
 def is_running(part: Part) -> bool:
     return run_on(part.machine, ["sh", "-c", f"kill -0 $(cat /run/{part.name}.pid)"], check=False).returncode == 0
+
+
+def running(sandbox: Sandbox) -> dict[str, bool]:
+    """Of each part whether it runs, asked for all of a machine at once."""
+    every = parts(sandbox)
+    script = "for part; do kill -0 $(cat /run/$part.pid) && echo $part; done 2>/dev/null"
+    found: set[str] = set()
+    for machine in {part.machine: None for part in every.values() if pid_of(part.machine) is not None}:
+        names = [name for name, part in every.items() if part.machine == machine]
+        found.update(run_on(machine, ["sh", "-c", script, "sh", *names], check=False).stdout.split())
+    return {name: name in found for name in every}
 
 
 def _pid(part: Part) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.images import ALL_TAGS
-from sandbox.machine import pid_of
-from sandbox.parts import is_running, parts
+from sandbox.parts import running
 from sandbox.passwords import read
 from sandbox.place import Sandbox
 from sandbox.registry import tags
@@ -27,9 +26,9 @@ class Status:
 
 
 def status(sandbox: Sandbox) -> Status:
-    running = {name: pid_of(part.machine) is not None and is_running(part) for name, part in parts(sandbox).items()}
-    held = tags(sandbox, read(sandbox.env_file)["REGISTRY_PASSWORD"]) if running["registry"] else {}
-    return Status(sandbox, running, held)
+    runs = running(sandbox)
+    held = tags(sandbox, read(sandbox.env_file)["REGISTRY_PASSWORD"]) if runs["registry"] else {}
+    return Status(sandbox, runs, held)
 
 
 def is_up(sandbox: Sandbox) -> bool:

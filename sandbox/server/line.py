@@ -11,10 +11,12 @@ over a real line would have let it; from then on each direction takes half a rou
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 import sys
+
+if sys.argv[1:2] == ["serve"]:  # the others are done before it is imported
+    import asyncio
 
 CONTROL = "/run/line.sock"
 CHUNK = 64 * 1024
