@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-unit lint bench faults schema docs lock clean
+.PHONY: help demo test test-all test-unit lint bench faults schema docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       set up a GPU server of real parts on this machine and deploy to it (needs root or sudo)"
-	@echo "make test       all tests, on the same real parts (needs root or sudo)"
+	@echo "make test       every kind of test, on the same real parts (needs root or sudo)"
+	@echo "make test-all   the same with further cases of each kind"
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
 	@echo "make faults     whatever may go wrong on a server, in parts; goes on where it stopped; writes docs/reliability.md"
@@ -18,8 +19,13 @@ help:
 demo: .venv/ready
 	@$(BIN)/python -m sandbox.demo
 
+TEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: .venv/ready
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(TEST) --kinds
+
+test-all: .venv/ready
+	@$(TEST)
 
 test-unit: .venv/ready
 	@$(BIN)/python -m pytest tests/unit

@@ -14,6 +14,7 @@ from sandbox.machine import can_be_root
 from sandbox.place import CHECKOUT
 from sandbox.say import with_time
 from tests import real
+from tests.further import is_further
 
 PORT_BASE = 25000
 SPAN = 300  # of ports for each process that shares the tests: a test may bring up a second sandbox beside its own
@@ -26,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=PORT_BASE,
         help="where the ports of the tests' sandbox start; two runs side by side need two",
     )
+    parser.addoption("--kinds", action="store_true", help="leave out further cases of a kind (tests/further.py)")
 
 
 NEED_ROOT = "these tests need root or passwordless sudo; `make test-unit` runs those that do not"
@@ -42,8 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without root, real tests end the run: skipping them in silence would look like passing."""
+    if config.getoption("--kinds"):
+        config.hook.pytest_deselected(items=[item for item in items if is_further(item.nodeid)])
+        items[:] = [item for item in items if not is_further(item.nodeid)]
     if any(item.get_closest_marker("real") for item in items) and not can_be_root():
         raise pytest.UsageError(NEED_ROOT)
 
