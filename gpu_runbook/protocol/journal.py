@@ -454,7 +454,7 @@ def told(lines: Iterable[Line], *kinds: Type[E]) -> List[E]:
 
 
 def encoded(event: JournalEvent) -> Dict[str, Any]:
-    """An event as its line has it: what there need not be is left out where there is none of it."""
-    absent = {one.name for one in fields(event) if one.default is None}
-    whole = encode(event).items()
-    return {"event": event.word, **{name: value for name, value in whole if value is not None or name not in absent}}
+    """An event as its line has it: short, as on a disk that is full, without what is as a field's default says."""
+    whole = encode(event)
+    said = {one.name: whole[one.name] for one in fields(event) if getattr(event, one.name) != one.default}
+    return {"event": event.word, **said}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Callable, Dict
 
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import End, Unfinished, Unrecorded, told
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
@@ -14,7 +16,10 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:
-    """Emit every line as {"event": "journal", "line": …} until the run has ended or its process is gone."""
+    """Emit every line as {"event": "journal", "line": …} until the run has ended or its process is gone.
+
+    Raises Refusal for one that was refused where its end could not be written.
+    """
     path = store.journal(run)
     with open(path, "rb") as file:
         torn, why = b"", ""
@@ -28,5 +33,8 @@ def follow(store: Store, run: str, emit: Emit) -> Dict[str, Any]:
                 if line.word == End.word:
                     return {"run": run, "end": line.written}
             if not living:
+                if not os.path.exists(path):
+                    said = f"run {run} was refused, and why could not be written down; nothing was changed"
+                    raise Refusal(said, "fab prune makes room")
                 return {"run": run, "end": None, "why": why}
             time.sleep(PAUSE)

@@ -19,6 +19,7 @@ from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run.follow import follow
+from gpu_runbook.server.run.outcome import REFUSED
 from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.state import lock, pause
 from gpu_runbook.server.state.journal import Journal
@@ -69,5 +70,5 @@ def _live(plan: Plan, secrets: Secrets, store: Store, found: engine.Engine, exec
         failed, end = failure(error), None
         what = "a defect" if failed["kind"] == DEFECT else "an error"
         journal.write(Unfinished(f"{what} ended the run: {failed['message']}", failed.get("debug")))
-    if end:
-        journal.write(end)
+    if end and not journal.write(end) and end.outcome == REFUSED:
+        journal.drop()

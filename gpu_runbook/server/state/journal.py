@@ -50,9 +50,13 @@ class Journal:
     def begin(self, event: Begin) -> None:
         """Write the first line. Raises Refusal, with no journal left, where that cannot be: nobody could finish it."""
         if not self.write(event):
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+            self.drop()
             raise self._refusal()
+
+    def drop(self) -> None:
+        """Take it away, where nothing was changed: there is nothing for anybody to finish."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
 
     def _refusal(self) -> Refusal:
         said = f"no run can be written down in {os.path.dirname(self._path)}: {self.why}; nothing was changed"

@@ -13,8 +13,12 @@ import pytest
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import End, JournalEvent, Recovering, Swapping, Undoing, Unfinished, Unrecorded
+from gpu_runbook.protocol.plan import ConsumerStep, Plan, Watch
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.protocol.requests import Secrets
+from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.run import follow as following
+from gpu_runbook.server.run import process
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
@@ -216,3 +220,30 @@ def test_following_a_run_that_has_no_end_says_why(store: Store, last: JournalEve
 
 def test_nobody_else_may_read_a_journal(store: Store) -> None:
     assert written(store, BEGIN).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [("refused", False), ("needs-person", True)])
+def test_one_whose_end_cannot_be_written_is_left_to_be_finished_only_where_something_was_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, outcome: str, kept: bool
+) -> None:
+    whole = Journal.write
+    monkeypatch.setattr(Journal, "write", lambda self, event: event.word != End.word and whole(self, event))
+    step = ConsumerStep("queue", "restart", "1", Watch(), container="a" * 64)
+    plan = Plan(RUN, "restart", "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
+    end, engine = End(outcome, "so it was"), Engine("unix:///nowhere")
+    process._live(plan, Secrets(), store, engine, lambda site: end, lambda said: None)
+    assert Path(store.journal(RUN)).exists() == kept
+
+
+def test_following_one_that_was_taken_away_says_that_nothing_was_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(store, BEGIN)
+
+    def alive(_: str) -> bool:
+        path.unlink()
+        return False
+
+    monkeypatch.setattr(journal, "alive", alive)
+    with pytest.raises(Refusal, match=f"run {RUN} was refused, and why could not be written down; nothing was changed"):
+        following.follow(store, RUN, lambda event: None)

@@ -213,7 +213,7 @@ def answered(verb: Any, request: dict[str, Any]) -> tuple[str, str, str]:
     if "end" not in answer or (answer["end"] or {}).get("outcome") == "done":
         return "", "", ""
     end = answer["end"] or {"outcome": "cut-off", "sentence": "", "hint": ""}
-    return end["outcome"], end["sentence"], end["hint"]
+    return end["outcome"], end["sentence"], end.get("hint", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
