@@ -13,6 +13,11 @@ def moment(text: str) -> float:
     return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or '0'}")
 
 
+def stamp(at: float) -> str:
+    """RFC 3339 of so many seconds since 1970, without their fraction, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
 def now() -> str:
     """The server's time as RFC 3339 with milliseconds, in UTC."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

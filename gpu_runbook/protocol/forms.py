@@ -117,6 +117,11 @@ Port = Annotated[int, number(int, "a port", 1, 65535)]
 NONE = type(None)  # what may be null, in a shape
 
 
+def minute(at: str) -> str:
+    """A Time to the minute, as people read it."""
+    return at[:16].replace("T", " ")
+
+
 def fits(shape: Any, data: Any) -> bool:
     """A shape is a type, a form, a mapping of what must be there, a list of it, which may be null, or several."""
     if isinstance(shape, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpu_runbook.protocol.forms import Time
+from gpu_runbook.protocol.forms import Time, minute
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ def said(pause: Pause) -> str:
 def until(pause: Pause) -> str:
     """Its end, who wanted it, and why."""
     why = f" ({pause.reason})" if pause.reason else ""
-    return f"until {pause.until[:16].replace('T', ' ')} UTC by {pause.who}{why}"
+    return f"until {minute(pause.until)} UTC by {pause.who}{why}"

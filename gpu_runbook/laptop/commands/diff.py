@@ -17,6 +17,7 @@ from gpu_runbook.laptop.inventory.model import Batch, Inventory, Service
 from gpu_runbook.protocol.check import WARNING
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import named, quoted
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
@@ -145,7 +146,7 @@ def _stopped(name: str, look: Snapshot) -> Drift:
     if stop is None:
         return Drift(name, "stopped", "its container does not run", f"fab restart {name} starts it")
     why = f" ({stop.reason})" if stop.reason else ""
-    said = f"{stop.who} stopped it on purpose at {stop.at[:16].replace('T', ' ')}{why}"
+    said = f"{stop.who} stopped it on purpose at {minute(stop.at)}{why}"
     return Drift(name, "stopped", said, f"fab restart {name} starts it")
 
 

@@ -9,6 +9,7 @@ from gpu_runbook.common import humanize
 from gpu_runbook.protocol import foreign_text
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.models import CHANGED, WHOLE, Choice, Chosen, ModelFile, Models
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def lines(server: str, folder: str, found: Models) -> Iterator[tuple[str, str]]:
     for model in found.models:
         mark = "*" if model.path == found.choices.path else " "
         size = humanize.size(model.size) if model.size else ""
-        head = f"  {mark} {model.date:{width}}  {size:>8}  {_when(model.modified):16}"
+        head = f"  {mark} {model.date:{width}}  {size:>8}  {minute(model.modified):16}"
         yield f"{head}  {_state(model)}{_named_by(model, found)}", STYLES.get(model.state, "bold red")
     for service, path in found.points.items():
         if path is None:
@@ -88,17 +89,13 @@ def _chosen(found: Models) -> str:
 
 def _choice(choice: Choice) -> str:
     name = choice.date or choice.path
-    by = f" by {choice.who} at {choice.at[:16].replace('T', ' ')}" if choice.run else " (before the first choice)"
+    by = f" by {choice.who} at {minute(choice.at)}" if choice.run else " (before the first choice)"
     return f"{name}{by}{', gone back from' if choice.left else ''}"
-
-
-def _when(modified: str) -> str:
-    return modified[:16].replace("T", " ")
 
 
 def _state(model: ModelFile) -> str:
     if model.state == WHOLE and model.verified:
-        return f"whole, verified {_when(model.verified)}"
+        return f"whole, verified {minute(model.verified)}"
     return model.sentence if model.state in (WHOLE, CHANGED) else f"{model.state}: {model.sentence}"
 
 

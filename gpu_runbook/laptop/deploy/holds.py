@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.foreign_text import one_line
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.pause import RESUME, IntendedStop, said
 from gpu_runbook.protocol.snapshot import Snapshot
 
@@ -16,4 +17,4 @@ def rows(look: Snapshot, level: str) -> list[Check]:
 def on_purpose(stop: IntendedStop) -> str:
     """Who stopped a consumer so that it stays so, when and why."""
     why = f" ({one_line(stop.reason)})" if stop.reason else ""
-    return f"stopped by {one_line(stop.who)} at {stop.at[:16].replace('T', ' ')} UTC, on purpose{why}"
+    return f"stopped by {one_line(stop.who)} at {minute(stop.at)} UTC, on purpose{why}"

@@ -13,6 +13,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
@@ -87,7 +88,7 @@ def _changed(look: Snapshot, release: Release, name: str) -> str:
         if entry.variables.get(name) != value:
             break
         since = entry
-    return f"{name} differs from what {since.who} deployed at {since.at[:16].replace('T', ' ')} (release {since.id})"
+    return f"{name} differs from what {since.who} deployed at {minute(since.at)} (release {since.id})"
 
 
 def ordered(rows: Sequence[Check], services: Sequence[Service]) -> list[Check]:

@@ -10,6 +10,7 @@ from gpu_runbook.common import humanize
 from gpu_runbook.laptop.schedule.client import ShownCheck
 from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.schedule import Installation, InstalledCheck, Removed
 
 CRON = "systemctl enable --now cron (or crond)"
@@ -66,9 +67,9 @@ def rows(shown: ShownCheck) -> list[Check]:
 def told(shown: ShownCheck) -> Iterator[str]:
     """The newest of what it did and said."""
     for one in shown.found.told:
-        yield f"  {one.at[:16].replace('T', ' ')}  {one.what}: {one_line(one.text, LONGEST)}"
+        yield f"  {minute(one.at)}  {one.what}: {one_line(one.text, LONGEST)}"
     for name, alarm in shown.found.state.alarms.items() if shown.found.state else ():
-        since = alarm.since[:16].replace("T", " ")
+        since = minute(alarm.since)
         who = f"told as {alarm.told}" if alarm.told else "not told yet"
         yield f"  {name} is not well since {since} UTC, {humanize.several(alarm.count, 'round')}; {who}"
 

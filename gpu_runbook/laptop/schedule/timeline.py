@@ -14,6 +14,7 @@ from gpu_runbook.laptop.schedule.client import SeenRounds
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.rounds import Round, slim
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def lines(server: str, seen: SeenRounds, seconds: int, cells: int = CELLS) -> It
         yield f"{server}: no rounds in the last {humanize.span(seconds)}{hint}", "yellow"
     else:
         rounds = humanize.several(len(seen.rounds), "round")
-        yield f"{server}: the last {humanize.span(seconds)}, {rounds}, until {_clock(seen.at)} UTC", "bold"
+        yield f"{server}: the last {humanize.span(seconds)}, {rounds}, until {minute(seen.at)} UTC", "bold"
         yield from _strips(seen, seconds, cells)
         yield from ((text, "") for text in _figures(seen.rounds))
         yield from _bounded([(_told(one), STYLES[one.level]) for one in spells(seen.rounds)])
@@ -167,8 +168,8 @@ def _span(figures: Sequence[int], unit: str) -> str:
 
 
 def _told(one: Spell) -> str:
-    until = "" if one.until == one.since else f"–{one.until[11:16] if _same_day(one) else _clock(one.until)}"
-    return f"  {_clock(one.since)}{until}  {one.level}: {one.name}: {one_line(one.sentence, LONGEST)}"
+    until = "" if one.until == one.since else f"–{one.until[11:16] if _same_day(one) else minute(one.until)}"
+    return f"  {minute(one.since)}{until}  {one.level}: {one.name}: {one_line(one.sentence, LONGEST)}"
 
 
 def _same_day(one: Spell) -> bool:
@@ -178,15 +179,11 @@ def _same_day(one: Spell) -> bool:
 def _said(rounds: Sequence[Round]) -> Iterator[str]:
     """What was done and whom it was said to."""
     for one in rounds:
-        yield from (f"  {_clock(one.at)}  {one_line(text, LONGEST)}" for text in one.actions)
-        yield from (f"  {_clock(one.at)}  alert: {one_line(text, LONGEST)}" for text in one.alerts)
+        yield from (f"  {minute(one.at)}  {one_line(text, LONGEST)}" for text in one.actions)
+        yield from (f"  {minute(one.at)}  alert: {one_line(text, LONGEST)}" for text in one.alerts)
 
 
 def _bounded(found: Sequence[Line]) -> Iterator[Line]:
     if len(found) > MOST:
         yield f"  … {len(found) - MOST} earlier ones: --json has them all", "dim"
     yield from found[-MOST:]
-
-
-def _clock(at: str) -> str:
-    return at[:16].replace("T", " ")

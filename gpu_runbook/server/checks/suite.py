@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
 from gpu_runbook.protocol.check import SKIPPED, Check
+from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.health import CheckedConsumer, Request
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.server.state.store import Store
@@ -74,7 +75,7 @@ def _is_stopped(asked: Request, consumer: CheckedConsumer) -> bool:
 
 def _by(stop: IntendedStop) -> str:
     why = f" ({stop.reason})" if stop.reason else ""
-    return f"by {stop.who}, {stop.at[:16].replace('T', ' ')} UTC{why}; fab restart starts it"
+    return f"by {stop.who}, {minute(stop.at)} UTC{why}; fab restart starts it"
 
 
 def _reachable(asked: Request) -> List[Question]:

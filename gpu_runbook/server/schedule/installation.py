@@ -11,6 +11,7 @@ import zlib
 from typing import Dict, List, Optional
 
 from gpu_runbook.common import command
+from gpu_runbook.common.clock import stamp
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.requests import InstallRequest
@@ -78,7 +79,7 @@ def _write_settings(store: Store, asked: InstallRequest) -> None:
         settings=asked.settings,
         version=asked.version,
         program=asked.program,
-        at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        at=stamp(time.time()),
         who=asked.who,
         laptop=asked.laptop,
         environment=_environment(),

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
+from gpu_runbook.common.clock import stamp
 from gpu_runbook.common.failure import failure
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
@@ -19,7 +20,7 @@ from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.schedule import delivery
 from gpu_runbook.server.schedule.notify.message import compose
 from gpu_runbook.server.schedule.notify.policy import NEW, News
-from gpu_runbook.server.schedule.round import make, stamp, tell_failure, worst
+from gpu_runbook.server.schedule.round import make, tell_failure, worst
 from gpu_runbook.server.schedule.state import Pending
 from gpu_runbook.server.state import jsonfile, lock
 from gpu_runbook.server.state.schedule_files import LOCK, SETTINGS, place

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from gpu_runbook.common.clock import moment
+from gpu_runbook.common.clock import moment, stamp
 from gpu_runbook.common.parallel import ask_all
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.errors import Refusal
@@ -50,7 +49,7 @@ def restart_what_is_down(
         if len(times) >= MOST:
             rows[row] = _with(rows[row], f"it was started again {MOST} times within the hour, and is left to a person")
             continue
-        after = {**restarts, restart.service: (*times, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))}
+        after = {**restarts, restart.service: (*times, stamp(now))}
         try:
             done = repair.start_again(installed, store, restart, why, partial(remember, after))
         except Refusal as refusal:  # it was not started, and so does not count
@@ -77,7 +76,7 @@ def recent(times: Sequence[str], now: float) -> Tuple[str, ...]:
         except ValueError:
             continue
         if now - at < HOUR:
-            left.append(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)))
+            left.append(stamp(at))
     return tuple(left)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from gpu_runbook.common.clock import moment
+from gpu_runbook.common.clock import moment, stamp
 from gpu_runbook.common.parallel import ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
@@ -127,11 +127,6 @@ def _ended(store: Store) -> str:
     """The newest run, if it has ended."""
     last = journals.last(store)
     return last.id if last and last.state == "ended" else ""
-
-
-def stamp(now: float) -> str:
-    """A moment as RFC 3339 in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 def worst(checks: Sequence[Check]) -> str:

@@ -9,7 +9,8 @@ from typing import Dict, List, Optional, Sequence
 from gpu_runbook.common import humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.check import CRITICAL, WARNING
-from gpu_runbook.server.schedule.notify.message import TITLE, Message, clock, ending, simple
+from gpu_runbook.protocol.forms import minute
+from gpu_runbook.server.schedule.notify.message import TITLE, Message, ending, simple
 from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pending
 
 DROPPED = "dropped"  # in a row of an alert, in the place of new or over: that this says how many others were dropped
@@ -60,7 +61,7 @@ def untold(one: Pending, why: str) -> Message:
     """In place of an alert that is dropped: of when it was, what about, and why it does not come; one plain line."""
     names = [row["name"] for row in one.message.rows if row.get("name")]
     about = (", ".join(names) or one.message.title)[:ABOUT]
-    said = f"{one.message.server}: an alert of {clock(one.message.at)} UTC about {about} {why}"
+    said = f"{one.message.server}: an alert of {minute(one.message.at)} UTC about {about} {why}"
     text = simple(said)[: TITLE - len(SEE)] + SEE
     level = CRITICAL if one.message.level == CRITICAL else WARNING  # which every service knows
     return Message(one.message.server, one.message.at, level, text, text)
@@ -82,7 +83,7 @@ def _held(oldest: Pending, waiting: Sequence[Pending]) -> str:
     gone = f", {dropped} older dropped" if dropped else ""
     why = " ".join(oldest.why.split())[:SAID]
     wait = humanize.several(len(alerts), "alert")
-    return f"{oldest.channel} holds back {wait} since {clock(oldest.since)} UTC{gone}: {why}"
+    return f"{oldest.channel} holds back {wait} since {minute(oldest.since)} UTC{gone}: {why}"
 
 
 def _notice(known: Optional[Pending], gone: Sequence[Pending], server: str) -> Pending:
@@ -91,7 +92,7 @@ def _notice(known: Optional[Pending], gone: Sequence[Pending], server: str) -> P
     count = (_count(known) if known else 0) + len(gone)
     about = f"{humanize.several(count, 'alert')} {'was' if count == 1 else 'were'} dropped"
     why = " ".join(last.why.split())[:SAID]
-    sentence = f"{about} that waited for {first.channel} since {clock(first.since)} UTC: {why}"
+    sentence = f"{about} that waited for {first.channel} since {minute(first.since)} UTC: {why}"
     told = {"what": DROPPED, "name": "alerts", "level": WARNING, "sentence": sentence, "hint": HINT}
     row = {**told, "since": first.since, "count": str(count)}
     text = f"{sentence}\n  {HINT}\n{ending(server, last.message.at)}"

@@ -6,6 +6,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, List
 
+from gpu_runbook.common.clock import stamp
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import decode, encode
@@ -21,7 +22,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     checks = ask_all([*questions(asked, store), *_scheduled(asked, store)])
     return {
         "host": socket.gethostname(),
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "at": stamp(time.time()),
         "checks": [encode(check) for check in checks],
     }
 

@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
+from gpu_runbook.common import clock
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.logs import LogMark, newer
@@ -109,7 +110,7 @@ class Reader:
         times = {"StartedAt": found.started_at, "FinishedAt": found.finished_at}
         state = {"Status": found.state, "ExitCode": found.exit_code, **times}
         about = {"container": found.id, "name": found.name, "state": state}
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        now = clock.stamp(time.time())
         self.emit(dict(about, event="container", service=service, at=now, whole=whole))
 
     def query(self, container: str, follow: bool, whole: bool = False) -> Dict[str, str]:

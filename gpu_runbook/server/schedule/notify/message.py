@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.forms import KeptLevel, Time
+from gpu_runbook.protocol.forms import KeptLevel, Time, minute
 from gpu_runbook.protocol.placeholders import WORD, WORDS
 from gpu_runbook.server.schedule.notify import markup
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News, rank
@@ -68,7 +68,7 @@ def _composed(server: str, at: str, news: Sequence[News], remarks: Sequence[str]
 
 def ending(server: str, at: str) -> str:
     """The last line of an alert: when that was, and where more is said."""
-    return f"{clock(at)} UTC. fab health --hosts {server} asks again, fab health --since 24h tells what was."
+    return f"{minute(at)} UTC. fab health --hosts {server} asks again, fab health --since 24h tells what was."
 
 
 def legible(message: Message) -> Message:
@@ -143,7 +143,7 @@ def _title(server: str, news: Sequence[News], remarks: Sequence[str]) -> str:
 
 
 def _told(one: News) -> List[str]:
-    since = f"since {clock(one.since)} UTC" if one.since else ""
+    since = f"since {minute(one.since)} UTC" if one.since else ""
     if one.what == OVER:
         unasked = "no longer checked: " if one.check.level == SKIPPED else ""  # as after fab stop: it may be as it was
         return [f"over: {one.check.name}: {unasked}{one.check.sentence} (it was wrong {since})"]
@@ -155,11 +155,6 @@ def _row(one: News) -> Dict[str, str]:
     check = one.check
     told = {"name": check.name, "level": check.level, "sentence": check.sentence, "hint": check.hint}
     return {"what": one.what, **told, "since": one.since}
-
-
-def clock(at: str) -> str:
-    """A moment of RFC 3339 to the minute, as people read it."""
-    return at[:16].replace("T", " ")
 
 
 def _text(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
+from gpu_runbook.common.clock import stamp
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.requests import ScheduleHistoryRequest
 from gpu_runbook.protocol.schedule import Installed
@@ -48,4 +49,5 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 
 def _stamp(at: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(at, 0)))
+    """Of the beginning of all times, too, for whoever asks for a hundred years."""
+    return stamp(max(at, 0))

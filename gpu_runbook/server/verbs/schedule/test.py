@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
+from gpu_runbook.common.clock import stamp
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.requests import TestAlertRequest
@@ -25,7 +26,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     """
     asked, now = decode(TestAlertRequest, request, "request"), time.time()
     settings = asked.settings
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    at = stamp(now)
     state, _ = states.load(place(find_store(settings.root, settings.state), STATE))
     held = health_row.held_back(state or State(), settings.every, now)
     message = compose(settings.server, at, [], [f"a test alert, sent by {asked.who}", TEXT], test=True)
