@@ -184,7 +184,7 @@ class Untold:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What the rounds remember, as `state.State` has it."""
+    """What the rounds remember: of `server/schedule/state.py`, as a person is shown it."""
 
     at: Time = ""  # when the last round was, empty before the first
     level: KeptLevel = ""  # what it came to

@@ -1,4 +1,4 @@
-"""Decides what a rollback will do, from what the record holds and what the look saw. Pure, like planning."""
+"""Decides what a rollback will do, from what the record holds and what the look saw. Pure, as that of a deploy."""
 
 from __future__ import annotations
 

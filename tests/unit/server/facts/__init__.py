@@ -1,1 +1,0 @@
-"""Unit tests of `gpu_runbook.server.facts`."""
