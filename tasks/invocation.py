@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.laptop.answers.contract import SCHEMA
-from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, RunbookError
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
+from gpu_runbook.laptop.rpc.call import cancelled
 from gpu_runbook.laptop.ssh.session import Session, host_from_context, options_from_context
 from gpu_runbook.laptop.terminal.screen import Screen, put, show_error
 from gpu_runbook.laptop.terminal.spool import pieces
@@ -61,7 +62,8 @@ class Invocation:
     def ask_each(self, ask: Callable[[Session], Mapping[str, object]]) -> list[Result]:
         """What each server answers, where nothing is changed: one that gives no answer hides no other.
 
-        Raises, once all were asked, the error of the one that gave none; of several, one that counts them.
+        Raises, once all were asked, the error of the one that gave none; of several, one that counts them. A Ctrl-C
+        ends it, with the results up to it.
         """
         results: list[Result] = []
         failed: list[RunbookError] = []
@@ -69,13 +71,18 @@ class Invocation:
             results.append({"server": session.host.name})
             try:
                 results[-1] |= ask(session)
+            except KeyboardInterrupt:
+                left = cancelled(session)
+                left.results = [*results[:-1], results[-1] | left.as_result()]
+                raise left from None
             except RunbookError as error:
                 results[-1] |= error.as_result()
+                if error.interrupted:
+                    error.results = results
+                    raise
                 failed.append(error)
                 if len(self.hosts) > 1:
                     show_error(error)
-                if error.interrupted:
-                    break
             finally:
                 self._show_notices(session)
         if failed:
@@ -94,8 +101,8 @@ class Invocation:
                 results.append({"server": session.host.name})
                 try:
                     results[-1] |= change(session)
-                except KeyboardInterrupt:  # before anything was changed there
-                    raise Cancelled(f"{session.host.name}: cancelled, nothing changed") from None
+                except KeyboardInterrupt:
+                    raise cancelled(session) from None
                 finally:
                     self._show_notices(session)
         except RunbookError as error:

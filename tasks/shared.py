@@ -81,9 +81,10 @@ def _unexpected(error: Exception) -> Any:
 def _show(error: Any, flags: Mapping[str, Any]) -> None:
     """For a person on stderr; for a script on stdout as well, with what was done before it."""
     from gpu_runbook.laptop.terminal import interrupts
-    from gpu_runbook.laptop.terminal.screen import put, show_error
 
     interrupts.heard = False  # one more Ctrl-C does not take the answer away
+    from gpu_runbook.laptop.terminal.screen import put, show_error
+
     if flags.get("json"):
         import json
 

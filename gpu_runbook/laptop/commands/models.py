@@ -13,9 +13,9 @@ from gpu_runbook.laptop.commands import models_text
 from gpu_runbook.laptop.commands.models_text import named
 from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.deploy.snapshot import config_file
-from gpu_runbook.laptop.errors import BadInput, Cancelled, Refused
+from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import Host, Inventory
-from gpu_runbook.laptop.rpc.call import DAY, Deadline, change, look, read
+from gpu_runbook.laptop.rpc.call import DAY, Deadline, cancelled, change, look, read
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -103,7 +103,7 @@ def choose(
         found = _verified(session, inventory, host, known, wish, screen)
         model = _fit(server, known, found, wish)
     except KeyboardInterrupt:
-        raise Cancelled(f"{server}: cancelled, nothing changed") from None
+        raise cancelled(session) from None
     screen.say(f"{server}: {named(model)} is whole: {humanize.size(model.size)}, sha256 {model.sha256[:16]}…")
     request = ModelUseRequest(
         *place(host),

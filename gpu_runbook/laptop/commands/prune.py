@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy.recovery import ended_first
-from gpu_runbook.laptop.errors import BadInput, Cancelled
+from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.model import Host, Inventory
-from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, change, entry, look, read
+from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, cancelled, change, entry, look, read
 from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -47,7 +47,7 @@ def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_ru
         with screen.working(f"{server}: looking"):
             things = _listed(session, inventory, host, request, dry_run, screen)
     except KeyboardInterrupt:
-        raise Cancelled(f"{server}: cancelled, nothing changed") from None
+        raise cancelled(session) from None
     for text, style in lines(server, things, count, dry_run):
         screen.say(text, style)
     if dry_run or not things:

@@ -81,6 +81,7 @@ def _asked(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
         asked = look(session, "setup", request) if dry_run else change(session, "setup", request, DOUBT, AGAIN)
         found = decode(Done, asked, "setup")
         _see_through(found, [host.root, *(folder.path for folder in tree)])
+        session.facts.changes += bool(found.done and not dry_run)
         return found
     except Malformed as error:
         raise Defect(f"{server}: the answer is not what it should be ({error})", "run it again") from error

@@ -51,4 +51,6 @@ def closed(
 
 def _changed(session: Session, verb: str, request: RecoverRequest, doubt: str) -> dict[str, Any]:
     hint = "fab status says how it ended; then run this again"
-    return change(session, verb, request, doubt, hint, deadline=Deadline(DONE))
+    answer = change(session, verb, request, doubt, hint, deadline=Deadline(DONE))
+    session.facts.changes += 1
+    return answer

@@ -19,7 +19,7 @@ from gpu_runbook.laptop.errors import (
     RolledBack,
     RunbookError,
 )
-from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, entry
+from gpu_runbook.laptop.rpc.call import DAY, Deadline, ask, cancelled, entry
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.protocol.codec import decode, encode
@@ -68,7 +68,7 @@ class Succeeded:
 class Listener:
     """Tells what each line of a journal says once, however often the journal is read from its beginning.
 
-    Raises Defect for what is no line of a journal, unless it is a notice.
+    Raises Defect for what is no line of a journal.
     """
 
     server: str
@@ -87,8 +87,7 @@ class Listener:
         self._at += 1
         if self._at > self.heard:
             self.heard = self._at
-            if event.get("event") != "notice":
-                self._hear(event.get("line"))
+            self._hear(event.get("line"))
 
     def _hear(self, written: Any) -> None:
         try:
@@ -154,6 +153,8 @@ def follow(session: Session, place: tuple[str, str], run: str, tell: Tell) -> Su
             answer = _come_back(session, listener, error, listener.run, resume)
         return conclude(session, answer)
     except KeyboardInterrupt:
+        if not listener.calls:
+            raise cancelled(session) from None
         raise LostContact(f"{session.host.name}: you have stopped following; the run goes on", "fab follow") from None
     finally:
         interrupts.heard = False
@@ -271,7 +272,7 @@ def _interrupted(session: Session, plan: Plan) -> RunbookError:
     hint = f"fab follow --run {plan.id}"
     try:
         if _cancel(session, plan):
-            return Cancelled(f"{session.host.name}: cancelled, nothing changed")
+            return cancelled(session)
     except RunbookError as error:
         return LostContact(f"{session.host.name}: nobody answers whether run {plan.id} was stopped: {error}", hint)
     return LostContact(f"{session.host.name}: too late: run {plan.id} goes on", f"follow it with {hint}")

@@ -72,6 +72,7 @@ def move(
     doubt, deadline = "the state is moved without you", Deadline(MOVED)
     with screen.working(f"{server}: moving the state"):
         answer = change(session, "state_move", request, doubt, AGAIN, silence=SILENCE, deadline=deadline)
+    session.facts.changes += 1
     found = read(server, Moved, answer, "state", AGAIN)
     was = one_line(found.was, LONGEST)
     if what == FORGET:

@@ -14,11 +14,11 @@ from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan
 from gpu_runbook.laptop.deploy.recovery import closed, ended_first
 from gpu_runbook.laptop.deploy.rollback_plan import rollback_plan
 from gpu_runbook.laptop.deploy.run import Succeeded, execute
-from gpu_runbook.laptop.errors import BadInput, Cancelled, CannotConnect, Defect, LostContact, Refused
+from gpu_runbook.laptop.errors import BadInput, CannotConnect, Defect, LostContact, Refused
 from gpu_runbook.laptop.gates import ask as gating
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory, Service
-from gpu_runbook.laptop.rpc.call import DAY, SILENCE, Deadline, ask, entry
+from gpu_runbook.laptop.rpc.call import DAY, SILENCE, Deadline, ask, cancelled, entry
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -277,7 +277,7 @@ def pull_teller(passing: Callable[[str], None], server: str) -> Callable[[dict[s
         try:
             said = journal_text.pulling(event)
         except (ArithmeticError, TypeError, ValueError) as error:
-            raise Defect(f"{server}: an event is not what it should be", "fab status says how the run ended") from error
+            raise Defect(f"{server}: an event is not what it should be", "run it again") from error
         if said:
             passing(said)
 
@@ -291,4 +291,4 @@ def undisturbed(session: Session) -> Iterator[None]:
         interrupts.hear()
         yield
     except KeyboardInterrupt:
-        raise Cancelled(f"{session.host.name}: cancelled, nothing changed") from None
+        raise cancelled(session) from None

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.errors import (
     BadInput,
+    Cancelled,
     CannotConnect,
     Defect,
     LostContact,
@@ -179,6 +180,13 @@ def change(session: Session, verb: str, request: Any, doubt: str, hint: str, **h
         raise LostContact(f"{error.message}; {doubt}", hint) from error
     finally:
         interrupts.heard = False
+
+
+def cancelled(session: Session) -> Cancelled:
+    """What a Ctrl-C is that came before what was asked for; something else may have been done first, and told."""
+    return Cancelled(
+        f"{session.host.name}: cancelled, nothing changed{' but what is said above' if session.facts.changes else ''}"
+    )
 
 
 class WithoutBz2(Defect):

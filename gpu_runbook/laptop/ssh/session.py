@@ -69,10 +69,11 @@ class SessionOptions:
 
 @dataclass
 class Facts:
-    """How much of the network was used."""
+    """How much of the network was used, and what came of it."""
 
     connections: int = 0
     channels: int = 0
+    changes: int = 0  # what was changed there, and told
 
 
 def options_from_context(context: Any) -> SessionOptions:

@@ -34,6 +34,6 @@ def end() -> None:
 
 def _pressed(number: int, frame: FrameType | None) -> None:
     global _missed
+    _missed = not heard
     if heard:
         raise KeyboardInterrupt
-    _missed = True

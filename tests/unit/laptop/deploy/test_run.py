@@ -176,10 +176,6 @@ def test_what_is_no_line_of_a_journal_is_a_defect(event: dict[str, Any]) -> None
         heard(event, Screen())
 
 
-def test_a_notice_is_none_of_a_journal() -> None:
-    assert heard({"event": "notice", "text": "its state still lies in /azaion/.deploy"}, Screen()) == []
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["event", "image", "done", "total"]), DOCUMENTS | st.just("pulling")))
 def test_an_event_of_a_pull_that_is_not_what_it_should_be_is_told_or_a_defect(event: dict[str, Any]) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gpu_runbook.laptop.deploy import workflow
-from gpu_runbook.laptop.errors import Cancelled
+from gpu_runbook.laptop.errors import Cancelled, LostContact, RunbookError
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.terminal import interrupts
+from gpu_runbook.laptop.ssh.session import Facts
+from gpu_runbook.laptop.terminal import interrupts, screen
+from tasks import shared
+from tasks.invocation import Invocation
 
-SESSION: Any = SimpleNamespace(
-    host=SimpleNamespace(name="gpu-1", python="python3", sudo=False), facts=SimpleNamespace(channels=1), notices={}
-)
+
+def session(name: str = "gpu-1") -> Any:
+    return SimpleNamespace(host=SimpleNamespace(name=name), facts=Facts(channels=1), notices={})
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +30,11 @@ def listening() -> Iterator[None]:
     interrupts.listen()
     yield
     signal.signal(signal.SIGINT, before)
-    interrupts.heard = True
+    interrupts.listen()
+    signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The verbs that were asked, each of which was answered at once."""
     verbs: list[str] = []
@@ -42,39 +47,107 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return verbs
 
 
+def is_heard(do: Callable[[], object]) -> bool:
+    """Whether it ends with a KeyboardInterrupt, which would end the tests themselves."""
+    try:
+        do()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
 def press() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def asked() -> None:
+    call.ask(session(), "run", {})
+
+
 def changed() -> None:
-    call.change(SESSION, "state_make", {}, "the state's folder may be made", "run it again")
+    call.change(session(), "state_make", {}, "the state's folder may be made", "run it again")
 
 
-def test_what_is_asked_after_a_change_can_be_interrupted(answered: list[str]) -> None:
+def test_what_is_asked_after_a_change_can_be_interrupted() -> None:
     changed()
-    call.ask(SESSION, "run", {})
-    with pytest.raises(KeyboardInterrupt):
-        press()
+    assert not is_heard(asked)
+    assert is_heard(press)
 
 
-def test_what_is_pressed_between_two_questions_is_heard_before_the_second(answered: list[str]) -> None:
+def test_what_is_pressed_between_two_questions_is_heard_once_before_the_second(answered: list[str]) -> None:
     changed()
-    press()
-    with pytest.raises(KeyboardInterrupt):
-        call.ask(SESSION, "run", {})
+    assert not is_heard(press)
+    assert is_heard(asked)
     assert answered == ["state_make"]
-    call.ask(SESSION, "run", {})  # it is heard once
+    assert not is_heard(asked)
 
 
-def test_what_is_pressed_before_a_run_begins_leaves_everything_as_it_is(answered: list[str]) -> None:
+def test_what_is_pressed_before_a_run_begins_leaves_everything_as_it_is() -> None:
     changed()
-    press()
-    with pytest.raises(Cancelled, match="gpu-1: cancelled, nothing changed"), workflow.undisturbed(SESSION):
+    assert not is_heard(press)
+    with pytest.raises(Cancelled, match=r"gpu-1: cancelled, nothing changed$"), workflow.undisturbed(session()):
         raise AssertionError("it went on")
 
 
-def test_what_is_pressed_while_an_end_is_told_changes_nothing(answered: list[str]) -> None:
+def test_what_was_pressed_for_one_command_is_not_heard_by_the_next() -> None:
     changed()
-    press()
-    interrupts.listen()  # for the next command
-    call.ask(SESSION, "status", {})
+    assert not is_heard(press)
+    interrupts.listen()
+    assert not is_heard(asked)
+
+
+def test_one_press_more_is_not_kept_for_later() -> None:
+    changed()
+    assert not is_heard(press)
+    assert is_heard(asked)
+    assert is_heard(press)
+    assert not is_heard(asked)
+
+
+def test_at_the_end_nothing_is_heard_any_more() -> None:
+    interrupts.end()
+    assert not is_heard(press)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # also while the interpreter ends
+
+
+def test_an_error_is_told_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "show_error", lambda error: press())
+    assert not is_heard(lambda: shared._show(Cancelled("cancelled, nothing changed"), {}))
+
+
+def invoked(monkeypatch: pytest.MonkeyPatch) -> Invocation:
+    """A command for two servers."""
+    monkeypatch.setattr(Invocation, "sessions", lambda self: iter([session("gpu-1"), session("gpu-2")]))
+    invocation = Invocation.__new__(Invocation)
+    invocation.screen = screen.Screen(out=io.StringIO())
+    monkeypatch.setattr(Invocation, "hosts", (1, 2), raising=False)
+    return invocation
+
+
+def done_then_interrupted(one: Any) -> dict[str, object]:
+    """The first server gives its answer; at the second something else is done and told before the Ctrl-C."""
+    if one.host.name == "gpu-1":
+        return {"done": True}
+    one.facts.changes += 1
+    raise KeyboardInterrupt
+
+
+def test_of_several_servers_what_was_done_until_then_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    invocation = invoked(monkeypatch)
+    for each in (invocation.ask_each, invocation.change_each):
+        with pytest.raises(Cancelled, match="gpu-2: cancelled, nothing changed but what is said above") as raised:
+            each(done_then_interrupted)
+        first, second = raised.value.results
+        assert (first["done"], second["outcome"]) == (True, "cancelled")
+
+
+def test_whoever_leaves_a_server_is_told_so_and_not_how_many_gave_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = LostContact("gpu-1: you left before the answer; whether the alerts were sent is not known")
+    left.interrupted = True
+
+    def leave(one: Any) -> dict[str, object]:
+        raise left
+
+    with pytest.raises(RunbookError) as raised:
+        invoked(monkeypatch).ask_each(leave)
+    assert raised.value is left and len(left.results) == 1
