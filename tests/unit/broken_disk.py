@@ -23,6 +23,7 @@ CALLS = (
     (fcntl, "flock"),
 )
 READS = ("listdir", "scandir", "pread", "builtins.open")
+UNREACHED = 1 << 30  # the number of a call to which nothing comes: all are counted, and none fails
 
 Fails = Callable[[int, str, bool], bool]  # which call of this try, its name with the path, whether it writes
 

@@ -34,3 +34,11 @@ def unsynced() -> Iterator[None]:
 def scene(tmp_path: Path) -> Scene:
     """An inventory, and its server after two deploys."""
     return deployed(tmp_path, "r2", "r1")
+
+
+@pytest.fixture
+def no_descriptor_stays_open() -> Iterator[None]:
+    """Whoever opens something closes it, whatever comes between."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

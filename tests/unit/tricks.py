@@ -16,6 +16,7 @@ from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.exposed.writable_folders import WritableFolder
 
 CANARY = "canary: 4711"  # what stands outside every mount, and must not get anywhere
+NUMBER = "4711471147114711"  # of the canary: longer than what a time could hold by chance
 EXCHANGE = 2  # of renameat2
 # Functions of C that take a name or are of an entry of a folder.
 NAMING = {"open", "stat", "lstat", "readlink", "listdir", "scandir", "is_dir", "is_file", "mkdir", "chmod", "chown"}

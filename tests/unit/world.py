@@ -1,4 +1,7 @@
-"""An engine with an old and a new consumer that its commands really start, stop and rename, on a clock of its own."""
+"""An engine with an old and a new consumer that its commands really start, stop and rename, on a clock of its own.
+
+And a run there, in as many steps as a test of it takes.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,20 @@ import gpu_runbook.server.docker.commands
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.container import labels
-from gpu_runbook.protocol.journal import Swap
-from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Watch
+from gpu_runbook.protocol.journal import End, Swap
+from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
+from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.engine import EngineError
+from gpu_runbook.server.run import recovery, rollout
+from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.state.journal import Journal
+from gpu_runbook.server.state.store import Store
+from tests.hostile.forms import RUN
 from tests.unit.docker_answers import IMAGE, NEVER, Answering, image, inspected, listed
+from tests.unit.journals import begin_of
 
-RUN = "20260420-101112-abcd"
 OLD, NEW, MADE = "a" * 64, "b" * 64, "e" * 64
 DIALING = 'connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock"'
 SWAP = Swap("queue", "queue", NEW, f"queue.{RUN}", "always", OLD, "queue", "queue.r0", "always", old_ran=True)
@@ -176,3 +186,26 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(time, "sleep", world.sleep)
     monkeypatch.setattr(engines, "find", lambda address: world)
     return world
+
+
+def docker(store: Store, world: World) -> Docker:
+    """The commands of RUN, with its journal."""
+    return Docker(world, Journal(store.journal(RUN)), -1, ())
+
+
+def site(store: Store, world: World, step: ConsumerStep = STEP, action: str = "deploy") -> Site:
+    """RUN, begun: of a plan of one step."""
+    plan = Plan(RUN, action, "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0", (step,))
+    doing = docker(store, world)
+    doing.journal.write(begin_of(plan))
+    return Site(plan, Secrets(), {}, store, doing, doing.journal)
+
+
+def exchanged(here: Site) -> End | None:
+    """How its swap ends; None: not yet."""
+    return rollout._exchange(here, list(here.plan.consumers), [SWAP])
+
+
+def recovered(store: Store, world: World) -> list[str]:
+    """What is said by whoever takes up the runs that were cut off."""
+    return recovery.cut_off_runs(store, world, -1, ())

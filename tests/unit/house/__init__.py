@@ -1,1 +1,1 @@
-"""The project itself: its pages, its rooms, what it is installed with, and what its tests stand on."""
+"""The project itself: its pages, its rooms, what it stands on and its tests do, and what holds everywhere in it."""

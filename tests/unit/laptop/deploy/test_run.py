@@ -42,10 +42,10 @@ from gpu_runbook.protocol.journal import (
     encoded,
 )
 from tests.hostile.damage import documents
+from tests.hostile.forms import RUN
 from tests.unit.world import NEW, SWAP
 
 SESSION = Session(Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
-RUN = "20260420-101112-abcd"
 
 
 def concluded(**end: Any) -> Succeeded:

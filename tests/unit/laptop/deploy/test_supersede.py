@@ -15,9 +15,9 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, Check
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.snapshot import Snapshot
+from tests.hostile.forms import RUN
 from tests.unit import scene
 
-RUN = "20260420-101112-abcd"
 CUT_OFF = RunState(RUN, "cut-off", "deploy", "ann", "2026-04-20T10:11:12.123Z", "swap")
 SESSION: Any = SimpleNamespace(host=SimpleNamespace(name="gpu-1"))
 

@@ -16,6 +16,7 @@ from gpu_runbook.server.docker.containers import lives, occupant, stopped_by_eng
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.docker.ours import Ours
+from tests.hostile.forms import RUN
 from tests.unit import docker_answers
 from tests.unit.docker_answers import inspected
 
@@ -32,7 +33,7 @@ FULL = Spec(
     stop_grace=45,
     labels={"team": "azaion"},
 )
-RUN, SPEC = "20260420-101112-abcd", "0123456789ab"
+SPEC = "0123456789ab"
 NOWHERE = Engine("unix:///nonexistent/docker.sock")
 
 

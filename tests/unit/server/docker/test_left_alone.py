@@ -28,10 +28,11 @@ from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.lock import acquire
 from gpu_runbook.server.state.store import Store
+from tests.hostile.forms import RUN
 from tests.unit import docker_answers
 from tests.unit.docker_answers import Answering, inspected
 from tests.unit.journals import begin_of, left
-from tests.unit.world import NEW, OLD, RUN, SWAP
+from tests.unit.world import NEW, OLD, SWAP
 
 GONE = "d" * 64
 MARKS = (BatchMarks("training", "training", "job=train", "team/training"),)

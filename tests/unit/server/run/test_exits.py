@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import End, JournalEvent
+from gpu_runbook.protocol.journal import End, JournalEvent, Unfinished, told
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan, Spec
 from gpu_runbook.protocol.record import Release
@@ -29,9 +29,10 @@ from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.hostile.forms import RUN
 from tests.unit.docker_answers import IMAGE
 from tests.unit.journals import begin_of
-from tests.unit.world import HELD, NEW, OLD, RUN, STEP, World, placed
+from tests.unit.world import HELD, NEW, OLD, STEP, SWAP, World, placed, site
 
 EARLIER = "20260419-101112-abcd"
 TAG = BatchStep("training", "tag", "2", IMAGE, "team/training:current")
@@ -305,6 +306,14 @@ def test_a_run_ends_as_it_says_and_leaves_what_it_says(server: Server, name: str
         assert in_force is not None
         assert end.verdict == in_force.outcome == server.verdicts["queue"].outcome
     assert server.world.most_at_once == 1
+
+
+def test_a_rollback_that_failed_and_could_not_be_recorded_has_no_end_yet(server: Server) -> None:
+    here = site(server.store, server.world, action="rollback")
+    server.monkeypatch.setattr(rollout, "_enter", lambda *arguments: "the record could not be written: no space")
+    assert rollout._failed(here, [SWAP], "queue 1 failed its watch", "queue") is None
+    (unfinished,) = told(journals.read(server.store.journal(RUN))[-1:], Unfinished)
+    assert unfinished.why.endswith("; the record could not be written: no space")
 
 
 GONE_ON = dataclasses.replace(STEP, change="restart", container=OLD, stop_grace=4)

@@ -17,9 +17,10 @@ from gpu_runbook.protocol.snapshot import Snapshot, Wanted
 from gpu_runbook.server.run.late_proof import proven
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
+from tests.hostile.forms import RUN
 from tests.unit.journals import left
 
-RUN, BEFORE = "20260420-101112-abcd", "20260419-101112-abcd"
+BEFORE = "20260419-101112-abcd"
 IMAGE, ID, OLD = f"sha256:{'0' * 64}", "b" * 64, "a" * 64
 
 

@@ -22,9 +22,9 @@ from gpu_runbook.server.run.outcome import claim
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
+from tests.hostile.forms import RUN
 from tests.unit.journals import add, begin, begin_of, left
 
-RUN = "20260420-101112-abcd"
 OTHER = f"{RUN}-0f0f"
 A, B, C = (f"20260419-101112-000{digit}" for digit in "abc")
 PLAN = Plan(RUN, "deploy", "gpu-1", "/azaion", RUN, "ann", "laptop", "0.1.0")

@@ -35,14 +35,13 @@ from gpu_runbook.server.state import jsonfile, lock, record
 from gpu_runbook.server.state.schedule_files import place
 from gpu_runbook.server.state.store import Store, find_store
 from tests.unit import broken_disk
-from tests.unit.broken_disk import ERRORS, Disk
+from tests.unit.broken_disk import ERRORS, UNREACHED, Disk
 from tests.unit.cut_off import let_go
 from tests.unit.standing_docker import QUEUE, RECORD, Docker, stamp
 
 EVERY = 300
 HOUR = 3600
 BEAT, FAILED = "http://ping.lan/uuid?x=1", "http://ping.lan/uuid/fail?x=1"
-NEVER = 1 << 30
 EXIT_CRITICAL = 2
 
 
@@ -167,7 +166,7 @@ def tries(calls: Sequence[str], writes: Sequence[bool]) -> Iterator[tuple[int, i
 def test_whatever_call_fails_the_round_tells_of_the_dead_consumer_and_what_failed_it(server: Server) -> None:
     """One call after the other, each with every error: a call that is added to a round is among them by itself."""
     kept = content(server.store.folder)
-    server.disk.fail(broken_disk.one(NEVER), 0)
+    server.disk.fail(broken_disk.one(UNREACHED), 0)
     assert server.round() == 0 and server.docker.runs and server.beats == [BEAT]
     calls = server.disk.calls
     assert {"open", "new", "write", "fsync", "replace", "flock"} <= {call.partition(" ")[0] for call in calls}

@@ -19,8 +19,9 @@ from gpu_runbook.server.schedule import repair, restart_policy
 from gpu_runbook.server.schedule.attempts import Attempts
 from gpu_runbook.server.state import journal, record
 from gpu_runbook.server.state.store import Store
+from tests.hostile.forms import RUN
 from tests.unit.journals import begin, begin_of, left
-from tests.unit.world import NEW, OLD, RUN, World, placed
+from tests.unit.world import NEW, OLD, World
 
 AT = "2026-04-20T10:11:12Z"
 LATER = "20991231-235959-abcd"
@@ -34,11 +35,6 @@ def store(store: Store) -> Store:
     placed = Placed("consumer", "1", "0" * 64, container=OLD, spec=Spec("0" * 64), restart="always")
     record.save(store, Record(RUN, (Release(RUN, AT, "ann", "proven", {"queue": placed}),)))
     return store
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return placed(monkeypatch)
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ from gpu_runbook.server.run import process
 from gpu_runbook.server.state import journal
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
+from tests.hostile.forms import RUN
 from tests.unit.broken_disk import ERRORS, Disk, every_write
 from tests.unit.journals import add, begin, left
 from tests.unit.world import SWAP
 
-RUN = "20260420-101112-abcd"
 DAY = "20260420-101112-000"
 BEGIN, DONE = begin(RUN), End("done", "so it was")
 

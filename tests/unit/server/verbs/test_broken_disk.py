@@ -35,7 +35,7 @@ from gpu_runbook.server.verbs import env, model_use, pause, prune, restart, stat
 from gpu_runbook.server.verbs import run as running
 from gpu_runbook.server.verbs.schedule import remove
 from tests.unit import broken_disk
-from tests.unit.broken_disk import ERRORS, Disk
+from tests.unit.broken_disk import ERRORS, UNREACHED, Disk
 from tests.unit.cut_off import let_go
 from tests.unit.docker_answers import IMAGE
 from tests.unit.journals import begin_of, left
@@ -45,7 +45,6 @@ RUN = "20990101-000000-abcd"
 CONFIG = "password: hunter2\nmodel: /azaion/models/old/best.pt\n"
 MODEL = "a model"
 WHO = {"who": "ann", "laptop": "laptop"}
-NEVER = 1 << 30
 DROPPED, LOOSE = f"r/q@sha256:{'2' * 64}", f"r/q@sha256:{'3' * 64}"  # images, of a release and of a run alone
 
 
@@ -237,7 +236,7 @@ def test_whatever_call_fails_a_command_ends_in_a_sentence_and_one_consumer_runs_
 ) -> None:
     """One call after the other, the errors in turn: a call that is added to a command is among them by itself."""
     verb, request = asked(site)[command]
-    site.disk.fail(broken_disk.one(NEVER), 0)
+    site.disk.fail(broken_disk.one(UNREACHED), 0)
     assert answered(verb, request) == ("", "", "")
     calls, after = site.disk.calls, len(site.docker.running)
     assert len(calls) > 10

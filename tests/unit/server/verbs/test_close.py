@@ -22,8 +22,9 @@ from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import close
 from tasks.deploy import _closing
 from tasks.invocation import run_id
+from tests.hostile.forms import RUN
 from tests.unit.journals import add, begin_of, left
-from tests.unit.world import NEW, OLD, RUN, World, placed
+from tests.unit.world import NEW, OLD, World, placed
 
 OTHER = "20260420-101113-abcd"
 

@@ -35,11 +35,11 @@ from gpu_runbook.server.state.store import Store, find_store, in_root
 from gpu_runbook.server.system import crontab
 from gpu_runbook.server.verbs import setup, state_move
 from tests.data import old
+from tests.unit.broken_disk import UNREACHED
 from tests.unit.cut_off import let_go
 from tests.unit.journals import add, begin
 
 WHO = {"who": "ann", "laptop": "laptop"}
-NEVER = 1 << 30
 
 
 class Cut(BaseException):
@@ -278,7 +278,7 @@ def test_cut_off_anywhere_one_folder_is_in_force_with_all_of_it(
     Path(root, ".deploy/health/check.pyz").write_text("")
     shutil.copytree(root, tmp_path / "kept", symlinks=True)
     text, whole = table.text, known(in_root(root))
-    total, before = cut_points(root, base, monkeypatch, NEVER)
+    total, before = cut_points(root, base, monkeypatch, UNREACHED)
     assert total > 30 and before > 20
     stayed = went = 0
     # Up to the exchange both are one.
