@@ -1,7 +1,7 @@
 """What the journal of a run tells: a line is one event and when it was written, and each kind of event is a value.
 
 A line is read for ever. What it has beside the fields of its event is of another version and passed over, and so is a
-line of an event that is not known here.
+line of an event that is not known here. Only a Swap and a Plan, which are acted on, are read to the letter.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from gpu_runbook.protocol.forms import (
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 
 NEVER_RESTART = "no"
+KILLED = 137  # the exit status of a container whose grace period ran out
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Swap:
 class Observation:
     """One observation of a watch. Times in seconds of a clock that never jumps; offsets are the next one to read."""
 
+    grows = True
     at: float
     engine: bool = True  # the engine answered
     running: bool = False
@@ -202,15 +204,21 @@ class Swapping(JournalEvent):
 
 
 @dataclass(frozen=True)
-class Swapped(JournalEvent):
+class Started(JournalEvent):
+    """A consumer is at work again, or anew."""
+
+    service: ServiceName  # which
+    container: ContainerId  # its container
+    offset: Optional[Offset] = None  # the next offset that it reads; not where that is not known
+    outage: Optional[float] = None  # seconds that the service was down; only where it ran
+    old_exit: Optional[int] = None  # how what ran before ended, 137 when it was killed; only where it ran
+
+
+@dataclass(frozen=True)
+class Swapped(Started):
     """The new container was started in the place of the old one."""
 
     word = "swapped"
-    service: ServiceName  # whose it is
-    container: ContainerId  # the new container
-    offset: Optional[Offset]  # the next offset that it reads; null where that is not known
-    outage: Optional[float] = None  # seconds that the service was down; only where it ran
-    old_exit: Optional[int] = None  # how the old one ended, 137 when it was killed; only where it ran
 
 
 @dataclass(frozen=True)
@@ -224,15 +232,10 @@ class Restarting(JournalEvent):
 
 
 @dataclass(frozen=True)
-class Restarted(JournalEvent):
+class Restarted(Started):
     """The consumer was started."""
 
     word = "restarted"
-    service: ServiceName  # which
-    container: ContainerId  # its container
-    offset: Optional[Offset] = None  # the next offset that it reads; not where that is not known
-    outage: Optional[float] = None  # seconds that it was down; only where it ran
-    old_exit: Optional[int] = None  # how it ended, 137 when it was killed; only where it ran
 
 
 @dataclass(frozen=True)
@@ -370,6 +373,7 @@ class Unfinished(Unended):
 class HandledOffsets:
     """What a release that failed its watch read before it was taken back."""
 
+    grows = True
     service: ServiceName  # the consumer
     container: ContainerId  # the id of the container that failed
     first: Optional[Offset] = None  # the offset it began at; null where none was written down
@@ -389,12 +393,18 @@ class EndDetails:
 
 
 @dataclass(frozen=True)
-class End(JournalEvent):
-    """The run has come to its end: it was seen how the server is."""
+class EndOutcome(JournalEvent):
+    """How a run ended, for whoever needs no more of it."""
 
     word = "end"
     outcome: str  # `done`, `refused`, `rolled-back`, `needs-person` or `cancelled`
-    sentence: str  # the same for a person
+    sentence: str  # how it ended, in words
+
+
+@dataclass(frozen=True)
+class End(EndOutcome):
+    """The run has come to its end: it was seen how the server is."""
+
     hint: str = ""  # what to do next
     verdict: str = ""  # `proven` or `unproven`; empty where nothing was watched
     details: EndDetails = EndDetails()  # release, notes, reasons, the last lines of a log that failed, messages handled
@@ -454,7 +464,7 @@ def told(lines: Iterable[Line], *kinds: Type[E]) -> List[E]:
 
 
 def encoded(event: JournalEvent) -> Dict[str, Any]:
-    """An event as its line has it: short, as on a disk that is full, without what is as a field's default says."""
+    """An event as its line has it: short, for a disk that is full, without its fields that are at a default."""
     whole = encode(event)
     said = {one.name: whole[one.name] for one in fields(event) if getattr(event, one.name) != one.default}
     return {"event": event.word, **said}

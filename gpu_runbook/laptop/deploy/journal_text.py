@@ -10,6 +10,7 @@ from gpu_runbook.common import humanize
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.journal import (
+    KILLED,
     Command,
     JournalEvent,
     Judged,
@@ -21,6 +22,7 @@ from gpu_runbook.protocol.journal import (
     Restarting,
     Seen,
     Staged,
+    Started,
     Stopping,
     Swap,
     Swapped,
@@ -32,8 +34,6 @@ from gpu_runbook.protocol.journal import (
     Unrecorded,
     Watching,
 )
-
-KILLED = 137  # the exit status of a container whose grace period ran out
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _swap(swap: Swap) -> str:
     return f"{swap.service}: stopping the old one (it has {swap.grace} s), then starting the new one"
 
 
-def _started(event: Swapped | Restarted) -> str:
+def _started(event: Started) -> str:
     down = f"; it was down for {event.outage:.2f} s" if event.outage is not None else ""
     offset = f", next offset {event.offset}" if event.offset is not None else ""
     return f"{event.service}: started{down}{offset}"

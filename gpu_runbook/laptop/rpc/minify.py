@@ -228,9 +228,13 @@ def _letters(
 
 
 def _is_by_place(one: ast.arg, function: ast.FunctionDef, by_name: frozenset[str] | None) -> bool:
-    """Whether an argument is given by its place alone; Python itself calls what begins with two underscores."""
+    """Whether an argument is given by its place alone.
+
+    Python itself calls what begins with two underscores; and what takes any names must not have a letter of its own.
+    """
     itself = one is function.args.args[0] and one.arg == "self"
-    return itself or not (by_name is None or one.arg in by_name or function.name.startswith("__"))
+    named = by_name is None or one.arg in by_name or function.args.kwarg
+    return itself or not (named or function.name.startswith("__"))
 
 
 def _name(node: _Named) -> str:

@@ -23,7 +23,6 @@ from gpu_runbook.server.docker.inspected import Container, LocalImage
 from gpu_runbook.server.state.journal import Journal
 
 PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two tries of a command, doubled from one to the next
-KILLED = 137  # the exit status of a container whose grace period ran out
 HARMLESS = ("create", "tag", "rmi")  # commands that touch no container which is there
 
 T = TypeVar("T")

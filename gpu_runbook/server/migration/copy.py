@@ -10,6 +10,7 @@ from typing import Any, Iterator, List, Mapping, Union
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import RUN
+from gpu_runbook.server.system import files
 
 MOST = 4096  # entries of one folder
 MIB = 1 << 20
@@ -82,7 +83,7 @@ def _copy_file(folder: int, name: str, source: str, target: str, most: int) -> N
 def _opened(folder: int, name: str, source: str, more: int) -> int:
     """A descriptor of what has that name in the folder; no link is followed, and no pipe waited for."""
     try:
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | more, dir_fd=folder)
+        return os.open(name, files.UNFOLLOWED | more, dir_fd=folder)
     except OSError as error:
         said = f"{source} is not what it should be ({error.strerror}): a container may have put it there"
         raise Refusal(said, "look at it, and move it away") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from functools import partial
@@ -15,12 +16,13 @@ from gpu_runbook.protocol.journal import BeginOfPlan, End, Unfinished
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import RunRequest, Secrets
 from gpu_runbook.server.docker import engine
-from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.run.follow import follow
 from gpu_runbook.server.run.outcome import REFUSED
 from gpu_runbook.server.run.stage import Site
+from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import lock, pause
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
@@ -71,4 +73,7 @@ def _live(plan: Plan, secrets: Secrets, store: Store, found: engine.Engine, exec
         what = "a defect" if failed["kind"] == DEFECT else "an error"
         journal.write(Unfinished(f"{what} ended the run: {failed['message']}", failed.get("debug")))
     if end and not journal.write(end) and end.outcome == REFUSED:
-        journal.drop()
+        with contextlib.suppress(StepFailed, Refusal, OSError):  # else whoever comes next clears it away
+            unstage_all(store, site.docker, plan.id)
+            files.remove(store.decision(plan.id))
+            journal.drop()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
+from gpu_runbook.protocol.journal import KILLED
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import ConsumerStep, Plan
-from gpu_runbook.server.docker.commands import KILLED, Docker, Final
+from gpu_runbook.server.docker.commands import Docker, Final
 from gpu_runbook.server.state import stopped
 from gpu_runbook.server.state.store import Store
 

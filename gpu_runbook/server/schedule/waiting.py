@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Dict, List, Optional, Sequence
 
 from gpu_runbook.common import humanize
-from gpu_runbook.common.clock import moment
+from gpu_runbook.common.clock import moment, stamp
 from gpu_runbook.protocol.check import CRITICAL, WARNING
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.server.schedule.notify.message import TITLE, Message, ending, simple
@@ -16,7 +15,6 @@ from gpu_runbook.server.schedule.state import LONGEST_PENDING, MOST_PENDING, Pen
 DROPPED = "dropped"  # in a row of an alert, in the place of new or over: that this says how many others were dropped
 HINT = "fab health --since 7d has the titles of all alerts"
 SEE = "; see fab health"
-STAMP = "%Y-%m-%dT%H:%M:%SZ"
 ABOUT, SAID = 60, 200  # characters of what a dropped alert was about, and of why a channel took nothing
 
 
@@ -44,7 +42,7 @@ def redated(waiting: Sequence[Pending], ahead: float) -> List[Pending]:
     if abs(ahead) <= LONGEST_PENDING:
         return list(waiting)
     moved = ((one, (moment_of(one.since) or 0.0) + ahead) for one in waiting)
-    return [dataclasses.replace(one, since=time.strftime(STAMP, time.gmtime(max(at, 0.0)))) for one, at in moved]
+    return [dataclasses.replace(one, since=stamp(max(at, 0.0))) for one, at in moved]
 
 
 def without(waiting: Sequence[Pending], gone: Sequence[Pending], server: str) -> List[Pending]:

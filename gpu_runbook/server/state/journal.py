@@ -15,7 +15,7 @@ from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.protocol.journal import (
     Begin,
     Command,
-    End,
+    EndOutcome,
     JournalEvent,
     Line,
     Seen,
@@ -150,9 +150,9 @@ def state(store: Store, run: str) -> RunState:
     lines = read(path)
     words = [line.word for line in lines]
     begin = next(iter(told(lines, Begin)), None)
-    end = [End("", ""), *told(lines, End)][-1]
+    end = [EndOutcome("", ""), *told(lines, EndOutcome)][-1]
     why = [Unfinished(""), *told(lines, Unfinished)][-1].why
-    ended = End.word in words
+    ended = EndOutcome.word in words
     return RunState(
         id=run,
         state="ended" if ended else "under-way" if living else "cut-off",

@@ -65,12 +65,10 @@ def holder(store: Store) -> Optional[Dict[str, Any]]:
 def _opened(store: Store) -> int:
     """The lock's file; a link or a pipe in its place is somebody else's."""
     try:
-        return os.open(store.lock, files.UNFOLLOWED | os.O_RDWR | os.O_CREAT, 0o600)
+        return files.open_lock(store.lock, os.O_CREAT)
     except (FileNotFoundError, NotADirectoryError):
         raise _moved(store) from None
     except OSError as error:
-        with contextlib.suppress(OSError):  # where it may only be read, it holds as well
-            return os.open(store.lock, files.UNFOLLOWED)
         raise _unopened(store, error) from error
 
 

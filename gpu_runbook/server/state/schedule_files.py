@@ -43,17 +43,9 @@ def keep_rounds_away(store: Store, patience: float) -> None:
 
 
 def _opened(path: str) -> int:
-    """The lock, also on a read-only disk; a link or a pipe in its place is somebody else's. Raises FileNotFoundError.
-
-    Raises Refusal where it cannot be had.
-    """
-    safely = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    """The lock. Raises FileNotFoundError, and Refusal where it cannot be had."""
     try:
-        return os.open(path, os.O_RDWR | safely)
-    except OSError:
-        pass
-    try:
-        return os.open(path, os.O_RDONLY | safely)
+        return files.open_lock(path)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -181,6 +181,21 @@ def held(path: str) -> Optional[bytes]:
         os.close(handle)
 
 
+def open_lock(path: str, more: int = 0) -> int:
+    """A file to be locked, for reading alone where it cannot be written: that holds as well. Raises OSError.
+
+    `more`: flags, such as that it is made. A link or a pipe in its place is somebody else's.
+    """
+    try:
+        return os.open(path, UNFOLLOWED | os.O_RDWR | more, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError:
+        with contextlib.suppress(OSError):
+            return os.open(path, UNFOLLOWED)
+        raise
+
+
 def remove(path: str, opener: Opener = _folder) -> bool:
     """Remove a file; whether it was there at all. Raises Refusal when that cannot be."""
     try:

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.history import PastRun, ServiceChange
-from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, Recovering, Restarted, Swapped, told
+from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, Recovering, Restarted, Started, Swapped, told
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import HistoryRequest
 from gpu_runbook.server.state import journal as journals
@@ -50,9 +50,8 @@ def _past(store: Store, run: str, contents: Dict[str, Contents]) -> PastRun:
     plan = next((one.plan for one in told(lines, BeginOfPlan)), None)
     took = [line.t for line in lines if line.word == End.word][-1:]
     cut_off = any(line.word == Recovering.word for line in lines)  # from then on its clock began anew
-    swaps, restarts = told(lines, Swapped), told(lines, Restarted)
-    outages = [one.outage for one in swaps if one.outage is not None]
-    outages += [one.outage for one in restarts if one.outage is not None]
+    started: List[Started] = told(lines, Swapped, Restarted)
+    outages = [one.outage for one in started if one.outage is not None]
     return PastRun(
         run=run,
         state=state.state,

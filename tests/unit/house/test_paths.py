@@ -140,7 +140,8 @@ PLACES = (
         OURS,
         """run.rollout._enter verbs.model_use._execute verbs.model_use._kept run.outcome.claim verbs.env._live
         verbs.env._keep system.files.make_folder system.files.room system.files.disk system.files.reserve
-        system.files.give_up system.files.read run.follow.follow verbs.history._lines state.journal.Journal
+        system.files.give_up system.files.open_lock system.files.read run.follow.follow
+        run.process._live verbs.history._lines state.journal.Journal
         state.journal.read state.journal.alive state.journal.runs state.lock._opened state.lock._is_in_place
         state.lock.holder system.files.held state.stopped._save models.choices.load models.apply.chosen
         models.apply.point models.apply._rewrite_kept state.jsonfile.load state.jsonfile.save

@@ -10,16 +10,23 @@ from typing import Any
 import pytest
 
 from docs.shapes import Shape, entries
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.journal import (
     EVENTS,
     Begin,
     Command,
+    End,
+    EndDetails,
+    EndOutcome,
+    HandledOffsets,
     JournalEvent,
+    Judged,
+    Observation,
     Recorded,
     Restarted,
     Staged,
+    Started,
     Swapped,
     Undoing,
     Unended,
@@ -47,7 +54,7 @@ def test_the_words_are_those_that_stand_in_the_journals_of_servers() -> None:
 
 
 def test_every_event_is_listed_and_says_what_it_is_and_what_each_field_means() -> None:
-    assert {*EVENTS} == below(JournalEvent) - {JournalEvent, Unended}
+    assert {*EVENTS} == below(JournalEvent) - {JournalEvent, Started, EndOutcome, Unended}
     for kind in EVENTS:
         assert inspect.getdoc(kind) not in (None, inspect.getdoc(JournalEvent)), kind
         assert [one.name for one in entries(Shape((kind,))) if not one.means] == [], kind
@@ -56,7 +63,7 @@ def test_every_event_is_listed_and_says_what_it_is_and_what_each_field_means() -
 @pytest.mark.parametrize(
     ("event", "written"),
     [
-        (Swapped("queue", ONE, None), {"service": "queue", "container": ONE, "offset": None}),
+        (Swapped("queue", ONE), {"service": "queue", "container": ONE}),
         (
             Swapped("queue", ONE, 7, 0.5, 0),
             {"service": "queue", "container": ONE, "offset": 7, "outage": 0.5, "old_exit": 0},
@@ -106,3 +113,22 @@ def test_events_of_several_kinds_come_as_they_stand() -> None:
 def test_an_event_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Undoing("it failed").reason = "it did not"  # type: ignore[misc]
+
+
+def test_what_another_version_adds_within_an_end_or_an_observation_is_passed_over() -> None:
+    handled = {"service": "queue", "container": ONE, "first": 1, "end": 7}
+    end = {"event": "end", "outcome": "rolled-back", "sentence": "it failed", "details": {"handled": [handled]}}
+    known = as_line(end).event
+    assert known == End("rolled-back", "it failed", details=EndDetails(handled=(HandledOffsets("queue", ONE, 1, 7),)))
+    handled["more"] = True
+    assert as_line(end).event == known
+    seen = {**encode(Observation(1.0)), "more": True}
+    more: dict[str, Any] = {"before": 0, "lines": 0, "failures": []}
+    judged = {"service": "queue", "verdict": "failed", "reason": "", "seen": seen, **more}
+    assert isinstance(as_line({"event": "verdict", **judged}).event, Judged)
+
+
+def test_how_it_ended_is_known_also_where_more_of_the_end_does_not_fit() -> None:
+    line = as_line({"event": "end", "outcome": "refused", "sentence": "no", "details": {"notes": 7}})
+    assert told([line], End) == []
+    assert told([line], EndOutcome) == [EndOutcome("refused", "no")]

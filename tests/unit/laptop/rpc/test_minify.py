@@ -203,6 +203,7 @@ def test_a_variable_has_a_letter_where_nobody_else_knows_its_name(source: str, s
         ("def f(one):\n def g():return one\n return g\n", ""),
         ("def f(one):return lambda one:one\n", ""),
         ("def f(*one,two,**three):return one,two,three\n", ""),
+        ("def f(one,**three):return one,three\n", ""),
         ("def f(print):return print\n", ""),
         ("one=1\ndef f(one):return one\n", ""),
     ],

@@ -16,6 +16,7 @@ from gpu_runbook.protocol.journal import End, JournalEvent, Recovering, Swapping
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Watch
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.requests import Secrets
+from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.run import follow as following
 from gpu_runbook.server.run import process
@@ -233,6 +234,21 @@ def test_one_whose_end_cannot_be_written_is_left_to_be_finished_only_where_somet
     end, engine = End(outcome, "so it was"), Engine("unix:///nowhere")
     process._live(plan, Secrets(), store, engine, lambda site: end, lambda said: None)
     assert Path(store.journal(RUN)).exists() == kept
+
+
+def test_nor_is_one_taken_away_of_which_something_staged_may_be_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StepFailed("docker is away")
+
+    whole = Journal.write
+    monkeypatch.setattr(Journal, "write", lambda self, event: event.word != End.word and whole(self, event))
+    monkeypatch.setattr(process, "unstage_all", away)
+    plan = Plan(RUN, "deploy", "gpu-1", store.root, RUN, "ann", "laptop", "0.1.0")
+    end, engine = End("refused", "no room"), Engine("unix:///nowhere")
+    process._live(plan, Secrets(), store, engine, lambda site: end, lambda said: None)
+    assert Path(store.journal(RUN)).exists()
 
 
 def test_following_one_that_was_taken_away_says_that_nothing_was_changed(
