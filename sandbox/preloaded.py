@@ -1,17 +1,20 @@
 """Runs a Python program many times at the cost of one start: a process that has imported what it needs forks for each.
 
 What is imported before is other people's. The program's own modules are loaded in every run, as they are for a user.
+Only the order of a set's elements, which Python draws at its start, is one for all runs; for a user each has another.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,8 +26,8 @@ from subprocess import CompletedProcess, TimeoutExpired
 from threading import Lock
 from typing import Any
 
-ORDER = b"\n"  # says that there is one in the folder
-LONGEST = 1000  # bytes of an answer
+ITSELF = os.getpid()  # a fork has another
+LONGEST = 1000  # bytes of an order or an answer
 FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_WRONLY | os.O_APPEND)  # of the three streams
 
 
@@ -33,54 +36,92 @@ class Preloaded:
 
     def __init__(self, module: str, packages: Sequence[str], path: str = "") -> None:
         """`packages`: modules of others that are imported once for all; `path`: where else they are looked for."""
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self._module = module
+        self._module, self._packages, self._path = module, packages, path
         self._lock = Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="preloaded-")
-        self._line, theirs = socket.socketpair()
-        argv = [sys.executable, __file__, self._folder.name, module, *packages]
-        self._process = subprocess.Popen(argv, stdin=theirs.fileno(), env={**kept, "PYTHONPATH": path})
-        theirs.close()
+        self._server: _Server | None = None
         atexit.register(self.close)
 
     def run(
         self, words: Sequence[str], cwd: Path, env: Mapping[str, str], input: str = "", seconds: float = 120
     ) -> CompletedProcess[str]:
-        """Run it to its end. Raises TimeoutExpired, with what it has said, where that does not come in time."""
+        """Run it to its end. Raises TimeoutExpired, with what it has said, where that does not come in time.
+
+        Raises Defect where the process that forks has ended. Whoever interrupts this ends the program, too.
+        """
         with self._lock:
-            order = {"words": words, "cwd": str(cwd), "env": dict(env), "seconds": seconds}
+            if self._server is None:
+                self._server = _Server(self._module, self._packages, self._path)
+            try:
+                return self._server.run(words, cwd, env, input, seconds)
+            except TimeoutExpired:
+                raise
+            except BaseException:  # its answer would be taken for that of the next order
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End it. May be repeated; the next run begins anew."""
+        if self._server:
+            self._server.end()
+        self._server = None
+
+
+class _Server:
+    """The process that forks. It ends with its line, and with it what it runs."""
+
+    def __init__(self, module: str, packages: Sequence[str], path: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self._module, self._folder = module, Path(tempfile.mkdtemp(prefix="preloaded-"))
+        self._line, theirs = socket.socketpair()
+        argv = [sys.executable, __file__, str(self._folder), module, *packages]
+        self._process = subprocess.Popen(argv, stdin=theirs.fileno(), env={**kept, "PYTHONPATH": path})
+        theirs.close()
+
+    def run(
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], input: str, seconds: float
+    ) -> CompletedProcess[str]:
+        order = {"words": words, "cwd": str(cwd), "env": dict(env), "seconds": seconds}
+        try:
             for name, text in (("order", json.dumps(order)), ("0", input), ("1", ""), ("2", "")):
-                Path(self._folder.name, name).write_text(text)
-            self._line.send(ORDER)
+                (self._folder / name).write_text(text)
+            self._line.send(b"\n")
             answer = json.loads(self._line.recv(LONGEST))
-            out, err = (Path(self._folder.name, name).read_text() for name in ("1", "2"))
+        except (OSError, ValueError) as error:
+            from gpu_runbook.laptop.errors import Defect  # not for the process that forks: it loads nothing of ours
+
+            raise Defect(f"the process that runs {self._module} has ended: what it says stands above") from error
+        out, err = ((self._folder / name).read_text() for name in ("1", "2"))
         if answer["late"]:
             raise TimeoutExpired(self._module, seconds, out, err)
         return CompletedProcess([self._module, *words], answer["status"], out, err)
 
-    def close(self) -> None:
-        """End it. May be repeated."""
+    def end(self) -> None:
         self._line.close()
         self._process.wait()
-        self._folder.cleanup()
 
 
 def serve(folder: str, module: str, *packages: str) -> None:
     """Carry out each order, and answer how it ended; a fork becomes the program. Ends with whoever orders."""
-    for name in packages:
-        importlib.import_module(name)
-    gc.freeze()
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the program that a Ctrl-C is for
-    line = socket.socket(fileno=0)
-    while line.recv(len(ORDER)):
-        order = json.loads(Path(folder, "order").read_text())
-        child = os.fork()
-        if not child:
-            signal.signal(signal.SIGINT, interrupt)
-            line.detach()
-            _become(Path(folder), module, order)
-            return
-        line.send(json.dumps(_ended(child, order["seconds"])).encode())
+    try:
+        for name in packages:
+            importlib.import_module(name)
+        gc.freeze()
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the program that a Ctrl-C is for
+        line = socket.socket(fileno=0)
+        while line.recv(LONGEST):
+            order = json.loads(Path(folder, "order").read_text())
+            child = os.fork()
+            if not child:
+                signal.signal(signal.SIGINT, interrupt)
+                line.detach()
+                _become(Path(folder), module, order)
+                return
+            answer = _ended(child, order["seconds"])
+            with contextlib.suppress(OSError):  # nobody is there any more
+                line.send(json.dumps(answer).encode())
+    finally:
+        if os.getpid() == ITSELF:
+            shutil.rmtree(folder, ignore_errors=True)  # it holds the environment of the last order
 
 
 def _ended(child: int, seconds: float) -> dict[str, Any]:
@@ -101,9 +142,10 @@ def _become(folder: Path, module: str, order: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(order["env"])
     sys.argv = [module, *order["words"]]
-    sys.path[:1] = [str(Path.cwd()), *filter(None, order["env"].get("PYTHONPATH", "").split(":"))]
+    sys.path[:0] = [str(Path.cwd()), *filter(None, order["env"].get("PYTHONPATH", "").split(":"))]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
+    del sys.path[0]  # this folder, whose modules have names like those of others
     serve(*sys.argv[1:])

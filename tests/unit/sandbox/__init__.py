@@ -1,0 +1,1 @@
+"""Unit tests of `sandbox`, of what needs none."""
