@@ -15,11 +15,11 @@ from sandbox.place import LOGIN_USER, Machine, Sandbox
 BOOT = Path(__file__).with_name("boot.sh")
 NAMESPACES = ("--mount", "--pid", "--uts", "--ipc")
 INIT = b"/usr/bin/python3\0-IS\0-c\0"  # as boot.sh ends
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25  # seconds between two questions
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.1  # seconds between two questions
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ROOT_PATH = f"/usr/local/sbin:/usr/sbin:/sbin:{PATH}"
 
-_found: dict[Path, int | None] = {}  # the last one of each machine: looking through all processes takes long
+_found: dict[Path, int | None] = {}  # of each machine, proved at each use; to look through all takes long
 
 
 def as_root(argv: Sequence[str]) -> list[str]:

@@ -62,6 +62,7 @@ def _until_closed(invocation: Invocation, wish: LogWish, json: bool) -> None:
     import os
     import sys
 
+    from gpu_runbook.laptop.errors import Cancelled
     from gpu_runbook.laptop.terminal import interrupts
 
     try:
@@ -70,7 +71,7 @@ def _until_closed(invocation: Invocation, wish: LogWish, json: bool) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):  # what Python has not written yet would be refused at its end
             os.dup2(nowhere, stream.fileno())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled):  # before the server was asked, and afterwards
         if not wish.follow:
             raise
         interrupts.heard = False

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 FURTHER: dict[str, tuple[str, ...]] = {
     # The same death at another point, or with another helper; all points are in `make faults`.
-    "test_whatever_dies_the_server_ends_in_one_piece with ten deaths": (
-        "faults/test_faults.py::test_whatever_dies_the_server_ends_in_one_piece[deploy-at line 1-reset-command]",
+    "test_whatever_dies_the_server_ends_in_one_piece with every kind of death": (
         "faults/test_faults.py::test_whatever_dies_the_server_ends_in_one_piece[deploy-after call 3-process-command]",
         "faults/test_faults.py::test_whatever_dies_the_server_ends_in_one_piece[deploy-at line 9-process-command]",
         "faults/test_faults.py::test_whatever_dies_the_server_ends_in_one_piece"
@@ -30,7 +29,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "deploy/test_recovery.py::test_a_run_that_dies_in_its_swap_is_led_back[reboot before the start]",
         "deploy/test_models.py::test_a_death_between_its_writes_is_put_right_by_the_next_command",
     ),
-    # Each exit of a run, a recovery, a restart and a stop is in tests/unit/server/run and docker/test_engine_away.py.
+    # Each exit of a run, a recovery and a restart: tests/unit/server/run/test_{exits,recovery,restart,unfinished}.py.
     "a swap whose engine cannot act, and a run that a round undoes, on real parts": (
         "faults/test_also_engine.py::test_a_swap_whose_engine_cannot_act_for_seconds_waits_for_it[and back]",
         "faults/test_also_engine.py::test_a_restart_whose_engine_cannot_act_for_seconds_waits_for_it",
@@ -43,9 +42,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "faults/test_also_troubles.py::test_whatever_else_goes_wrong_the_server_ends_in_one_piece"
         "[deploy, engine away after call 5]",
         "deploy/test_recovery.py::test_an_engine_that_dies_during_a_watch_is_no_fault_of_what_is_watched[words1]",
-        "deploy/test_recovery.py::test_an_engine_that_dies_during_a_watch_is_no_fault_of_what_is_watched[words2]",
         "deploy/test_recovery.py::test_a_release_that_could_not_be_recorded_is_recorded_by_the_next_command",
-        "deploy/test_recovery.py::test_one_that_a_crashed_engine_stopped_after_its_watch_is_started_again",
         "deploy/test_operate.py::test_a_restart_that_fails_its_watch_needs_a_person_and_says_why",
     ),
     # What a person did in the middle, in other ways.
@@ -76,8 +73,6 @@ FURTHER: dict[str, tuple[str, ...]] = {
     ),
     # Other calls over a line that is dark or slow.
     "a look, a health check, a run and its follower over a dark line": (
-        "faults/test_also_dark.py::test_a_pull_and_a_ctrl_c_say_that_the_line_is_dark",
-        "faults/test_also_dark.py::test_who_mends_a_run_is_told_that_the_line_is_dark_and_the_mending_goes_on",
         "deploy/test_logs.py::test_a_line_that_stays_silent_is_said_and_leaves_nothing_behind",
         "deploy/test_logs.py::test_an_engine_that_goes_away_is_waited_for",
     ),
@@ -92,12 +87,9 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "test_on_a_disk_that_became_read_only_it_is_started_and_told_and_health_is_critical_at_once",
         "schedule/test_alerts.py::test_a_textfile_that_cannot_be_written_is_shown_and_does_not_wake_anybody",
         "schedule/test_alerts.py::test_a_disk_that_became_read_only_is_told_although_nothing_can_be_remembered",
-        "deploy/test_prune.py::test_one_that_is_cut_is_gone_on_with_and_two_at_once_are_one",
     ),
     # Where the state may lie and when it moves: tests/unit/server/verbs/test_state_move.py, checks/, state/.
     "a move with the first deploy, one by setup, and one that hosts.yaml asks for": (
-        "deploy/test_state.py::test_a_variable_that_the_check_needs_keeps_everything_where_it_is",
-        "deploy/test_state.py::test_a_home_that_was_wiped_is_noticed_and_nothing_is_taken_for_somebody_elses",
         "deploy/test_state.py::test_a_container_that_can_write_there_holds_a_deploy_back_and_no_rollback"
         "[/:/host:ro-warning]",
         "deploy/test_state.py::test_a_container_that_can_write_there_holds_a_deploy_back_and_no_rollback"
@@ -123,8 +115,6 @@ FURTHER: dict[str, tuple[str, ...]] = {
     # What is planned, by record and look: tests/unit/laptop/deploy.
     "a rollback, a replay and a change that are carried out": (
         "deploy/test_replay.py::test_a_first_release_of_which_nobody_knows_where_it_began_is_refused",
-        "deploy/test_replay.py::test_a_stream_that_no_longer_holds_the_range_changes_nothing",
-        "deploy/test_rollback.py::test_what_no_kept_release_needs_is_tidied_away",
         "deploy/test_places.py::test_a_foreign_container_that_is_stopped_holds_its_place_too",
         "deploy/test_changes.py::test_a_service_deployed_alone_leaves_the_others_in_force_with_their_config",
     ),

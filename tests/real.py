@@ -48,7 +48,7 @@ def ask(method, path):
         engine.sendall(f"{method} {path} HTTP/1.0\r\n\r\n".encode())
         head, _, body = engine.makefile("rb").read().partition(b"\r\n\r\n")
     status = int(head.split()[1])
-    if status >= 300 and status != 404:
+    if status >= 300 and status not in (404, 409):  # it is gone, or about to be
         raise SystemExit(f"{method} {path}: {body.decode()}")
     return body
 
@@ -56,7 +56,7 @@ for container in json.loads(ask("GET", "/containers/json?all=1")):
     ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
 for image in json.loads(ask("GET", "/images/json")):
     names = {*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())} - {"<none>:<none>", "<none>@<none>"}
-    for name in names - {"kept:latest"} if names else {image["Id"]}:
+    for name in (names or {image["Id"]}) - {"kept:latest"}:
         ask("DELETE", f"/images/{name}?force=1")
 """
 

@@ -283,7 +283,7 @@ class Judged(JournalEvent):
     seen: Observation  # what was seen last
     before: Optional[Offset]  # the next offset to read at the swap; null where that is not known
     lines: Count  # how many lines the end of its log has
-    failures: Tuple[str, ...]  # the last of them that has a failure text
+    failures: Tuple[str, ...]  # the last of them that has a failure text; empty where none has
 
 
 @dataclass(frozen=True)

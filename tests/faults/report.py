@@ -39,8 +39,8 @@ none where there is not; neither it nor the command nor the laptop shows a trace
 
 Where `fab schedule.install` has left the check, nobody has to come: the next round does what the further command would
 have done, and starts a consumer that fell with its engine. It decides nothing by itself: after a first deploy that it
-has undone nothing of ours runs, and the deploy is for a person to give again. A round ends as `fab
-health` does, with exit status 0 to 3.
+has undone nothing of ours runs, and the deploy is for a person to give again. A round ends as `fab health` does, with
+exit status 0 to 3.
 
 A run outlives an engine or a containerd that is away for 5 seconds, without anybody's help. Where the engine is away
 for longer than a run waits, or the old consumer cannot be killed, the run does not claim an end that nobody has seen.

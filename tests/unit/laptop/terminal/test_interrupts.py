@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.laptop.commands import logs
 from gpu_runbook.laptop.deploy import workflow
 from gpu_runbook.laptop.errors import Cancelled, LostContact, RunbookError
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Facts
 from gpu_runbook.laptop.terminal import interrupts, screen
+from tasks import logs as logs_task
 from tasks import shared
 from tasks.invocation import Invocation
 
@@ -151,3 +153,24 @@ def test_whoever_leaves_a_server_is_told_so_and_not_how_many_gave_no_answer(monk
     with pytest.raises(RunbookError) as raised:
         invoked(monkeypatch).ask_each(leave)
     assert raised.value is left and len(left.results) == 1
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_whoever_has_read_enough_of_a_log_ends_it_quietly(connected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    invocation = invoked(monkeypatch)
+    monkeypatch.setattr(Invocation, "hosts", ("gpu-1",), raising=False)
+    monkeypatch.setattr(Invocation, "resolved", {"gpu-1": SimpleNamespace(hidden_here=())}, raising=False)
+    monkeypatch.setattr(Invocation, "inventory", None, raising=False)
+    monkeypatch.setattr(logs, "of_server", pressing)
+    if not connected:
+        monkeypatch.setattr(Invocation, "sessions", pressing)
+    service: Any = SimpleNamespace(name="annotation-queue")
+    logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=True), json=False)
+    assert not interrupts.heard
+    interrupts.listen()
+    with pytest.raises((Cancelled, KeyboardInterrupt)):
+        logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=False), json=False)
+
+
+def pressing(*given: object) -> None:
+    press()
