@@ -7,11 +7,11 @@ import selectors
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common import memory
 from gpu_runbook.protocol.foreign_text import one_line
+from gpu_runbook.protocol.values import dataclass
 
 LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
 OBJECTION = "Error response from daemon: "  # docker says more after the line with the cause

@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from gpu_runbook.common.failure import DEFECT, failure
 from gpu_runbook.protocol.check import UNKNOWN, Check
+from gpu_runbook.protocol.values import dataclass
 
 DEADLINE = 10.0  # seconds
 

@@ -19,12 +19,12 @@ LARGEST = 1 << 64  # no number of ours is as large
 _hints: Dict[type, Dict[str, Any]] = {}
 
 
-def decode(kind: Type[T], data: Any, place: str = "") -> T:
+def decode(kind: Type[T], data: Any, place: str) -> T:
     """Build `kind`, a frozen dataclass, from plain JSON types.
 
     Raises Malformed with the place (`plan.consumers[0].spec.image`) of the first thing that does not fit.
     """
-    value: T = _decode(kind, data, place or kind.__name__.lower())
+    value: T = _decode(kind, data, place)
     return value
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
 
 from gpu_runbook.protocol.forms import Annotated, EnvName, Mode, Owner, Path, ServiceName, text
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import ContainerName, Count, Path, ServiceName
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.forms import Count, MaybeImage, MaybeTime, RunId, RunPhase, ServiceName
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

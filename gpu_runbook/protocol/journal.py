@@ -7,7 +7,7 @@ line of an event that is not known here. Only a Swap and a Plan, which are acted
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Type, TypeVar
 
 from gpu_runbook.protocol.codec import decode, encode
@@ -33,6 +33,7 @@ from gpu_runbook.protocol.forms import (
     kept,
 )
 from gpu_runbook.protocol.plan import ConfigFile, Plan
+from gpu_runbook.protocol.values import dataclass, field
 
 NEVER_RESTART = "no"
 KILLED = 137  # the exit status of a container whose grace period ran out
@@ -459,7 +460,7 @@ def told(lines: Iterable[Line], *kinds: Type[E]) -> List[E]:
         for kind in kinds:
             if line.word == kind.word:
                 with contextlib.suppress(Malformed):
-                    found.append(decode(kind, line.written))
+                    found.append(decode(kind, line.written, "it"))
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from gpu_runbook.protocol.forms import Count, Time
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Dict, Optional, Tuple
 
@@ -20,6 +19,7 @@ from gpu_runbook.protocol.forms import (
     text,
 )
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.protocol.values import dataclass, field
 
 WHOLE, CHANGED, DAMAGED, WRITING, MISSING, OUTSIDE = "whole", "changed", "damaged", "writing", "missing", "outside"
 ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpu_runbook.protocol.forms import Time, minute
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

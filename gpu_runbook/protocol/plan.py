@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.codec import encode
@@ -36,6 +35,7 @@ from gpu_runbook.protocol.forms import (
     SpecHash,
     Time,
 )
+from gpu_runbook.protocol.values import dataclass, field
 
 SCHEMA = 1
 PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"  # what a watch says of a release

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Tuple
 
 from gpu_runbook.protocol.forms import Annotated, Count, RunId, text
+from gpu_runbook.protocol.values import dataclass
 
 FOLDER, CONTAINER, IMAGE, JOURNAL, FILE, RELEASE = "folder", "container", "image", "journal", "file", "release"
 ThingKind = Annotated[str, text("a kind of thing", "folder|container|image|journal|file|release")]

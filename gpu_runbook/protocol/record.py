@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.forms import (
@@ -23,6 +22,7 @@ from gpu_runbook.protocol.forms import (
     Time,
 )
 from gpu_runbook.protocol.plan import SCHEMA, ConfigFile, Spec
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

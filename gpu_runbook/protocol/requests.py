@@ -6,7 +6,6 @@ holds secrets keeps them out of its repr.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.env_file import EnvFile
@@ -29,6 +28,7 @@ from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Plan
 from gpu_runbook.protocol.schedule import Settings
 from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import MaybeRun, Wanted
+from gpu_runbook.protocol.values import dataclass, field
 
 MaybePath = Annotated[str, maybe(Path)]
 MovedFrom = Annotated[str, text("what is moved", "root|other|forget")]

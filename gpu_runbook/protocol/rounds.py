@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 from gpu_runbook.protocol.forms import Count, Level, Offset, ServiceName, Time
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 from gpu_runbook.protocol.check import Check
@@ -24,6 +23,7 @@ from gpu_runbook.protocol.forms import (
 )
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

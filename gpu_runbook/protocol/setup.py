@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.forms import Mode, Owner, Path, RunId
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.check import Check
@@ -29,6 +28,7 @@ from gpu_runbook.protocol.forms import (
 from gpu_runbook.protocol.pause import IntendedStop, Pause
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Occupant
 from gpu_runbook.protocol.record import Record, RunState
+from gpu_runbook.protocol.values import dataclass, field
 
 MaybeRun = Annotated[str, maybe(RunId)]
 MaybeImageId = Annotated[str, maybe(ImageId)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Tuple
 
 from gpu_runbook.protocol.forms import Place, RunId
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import Snapshot
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ SCHEDULE = Shown(
     Remembered(AT, "ok", "", 7, {"disk space": Alarm(2, AT, "warning", 1.0)}, {"annotation-queue": (AT,)}, ()),
     (PastEvent(AT, "action", "annotation-queue was started again"),),
 )
-NEXT = encode(NextRun(decode(Snapshot, a_look()), ("python",), Checkpoint("epoch-7", 60.0)))
+NEXT = encode(NextRun(decode(Snapshot, a_look(), "snapshot"), ("python",), Checkpoint("epoch-7", 60.0)))
 SEEN = {"at": AT, "every": 300, "damaged": 0, "runs": [encode(PAST)]}
 LINE = ["2026-04-20T10:11:12.000000001Z", "stdout", "it says", False]
 STATE = {"Status": "running", "ExitCode": 0, "StartedAt": AT, "FinishedAt": "0001-01-01T00:00:00Z"}

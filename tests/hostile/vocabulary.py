@@ -45,7 +45,7 @@ def of_a_kind(draw: st.DrawFn) -> Any:
 
 
 def what_is_encoded_is_decoded_equal(value: Any, ground: Ground) -> None:
-    assert decode(type(value), json.loads(json.dumps(encode(value)))) == value
+    assert decode(type(value), json.loads(json.dumps(encode(value))), type(value).__name__.lower()) == value
 
 
 @st.composite
@@ -60,12 +60,12 @@ def any_document_is_a_value_or_malformed(case: tuple[type[Any], Any], ground: Gr
     kind, document = case
     with nothing_done():
         try:
-            value = decode(kind, document)
+            value = decode(kind, document, kind.__name__.lower())
         except Malformed as error:
             assert str(error).startswith(kind.__name__.lower())
             assert len(str(error)) < 1000
         else:
-            assert decode(kind, json.loads(json.dumps(encode(value)))) == value
+            assert decode(kind, json.loads(json.dumps(encode(value))), kind.__name__.lower()) == value
 
 
 PROPERTIES = (

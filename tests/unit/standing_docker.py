@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker import commands
 from gpu_runbook.server.docker import engine as engines
 from tests.unit.docker_answers import IMAGE, Answering, image, inspected, listed

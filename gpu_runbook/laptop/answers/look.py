@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from gpu_runbook.laptop.answers.contract import Object, Row, ServerAnswer
@@ -11,6 +10,7 @@ from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.snapshot import BatchState
+from gpu_runbook.protocol.values import dataclass
 
 SLIM = "what is empty is left out"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from gpu_runbook.laptop.answers.contract import Object, ServerAnswer
 from gpu_runbook.protocol.history import PastRun
+from gpu_runbook.protocol.values import dataclass
 
 
 class HistoryAnswer(ServerAnswer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.answers.look import Drift, Effect, Version
@@ -21,6 +20,7 @@ from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.look import DiffAnswer

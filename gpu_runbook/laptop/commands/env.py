@@ -7,7 +7,6 @@ import io
 import re
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.deploy.recovery import ended_first
@@ -22,6 +21,7 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.env_file import MISSING, UNREADABLE, Compared, Difference, EnvFile, sentences
 from gpu_runbook.protocol.requests import EnvRequest
+from gpu_runbook.protocol.values import dataclass, field
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.change import ComparedFile, EnvAnswer, EnvPushAnswer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,6 +16,7 @@ from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.forms import Time, has
 from gpu_runbook.protocol.health import Request
+from gpu_runbook.protocol.values import dataclass
 
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
 _WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
@@ -69,6 +70,6 @@ def read_report(server: str, answer: Mapping[str, Any]) -> HealthReport:
 
 def _check(data: Any, server: str) -> Check:
     try:
-        return decode(Check, data)
+        return decode(Check, data, "check")
     except Malformed as error:
         raise Defect(f"{server}: the health report is not what it should be ({error})") from error

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,6 +27,7 @@ from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
 from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time, fits
 from gpu_runbook.protocol.logs import LogMark, newer
 from gpu_runbook.protocol.requests import LogOf, LogsRequest
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.past import FollowedObject

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook.common import humanize
@@ -23,6 +22,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.models import CHANGED, PREVIOUS, WHOLE, WRITING, Chosen, ModelFile, Models, is_dated
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.requests import ModelsRequest, ModelUseRequest
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.change import ModelUseAnswer

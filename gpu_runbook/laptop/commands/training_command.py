@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpu_runbook.common import checkpoint, humanize
@@ -23,6 +22,7 @@ from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
 from gpu_runbook.protocol.training import NextRun
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.change import LaunchAnswer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import Any
 
 from gpu_runbook.common import humanize
@@ -34,6 +33,7 @@ from gpu_runbook.protocol.journal import (
     Unrecorded,
     Watching,
 )
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from gpu_runbook import __version__
 from gpu_runbook.common.run_id import following
@@ -18,6 +17,7 @@ from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Plan, S
 from gpu_runbook.protocol.plan import Watch as WatchTerms
 from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import Snapshot
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

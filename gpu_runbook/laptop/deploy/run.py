@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from gpu_runbook.laptop.deploy.journal_text import Lost, News, meaning
@@ -30,6 +30,7 @@ from gpu_runbook.protocol.forms import RunId
 from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, as_line, told
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import OfRunRequest, RunRequest, Secrets
+from gpu_runbook.protocol.values import dataclass, field
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
 COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
@@ -64,7 +65,7 @@ class Succeeded:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclasses.dataclass
 class Listener:
     """Tells what each line of a journal says once, however often the journal is read from its beginning.
 
@@ -172,7 +173,7 @@ def conclude(session: Session, answer: dict[str, Any]) -> Succeeded:
         )
     defect = Defect(f"{server}: the end of run {run} is not what it should be")
     try:
-        end = decode(End, last)
+        end = decode(End, last, "end")
     except Malformed as error:
         raise defect from error
     said, details = one_line(f"{server}: {end.sentence}", LONGEST), end.details

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
@@ -30,6 +29,7 @@ from gpu_runbook.protocol.journal import JournalEvent
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import PullRequest, Secrets
 from gpu_runbook.protocol.snapshot import Remark, Snapshot
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.deploy import DeployAnswer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.gates.scan_reports import Finding
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.laptop.inventory.yaml_document import read_yaml_list
+from gpu_runbook.protocol.values import dataclass
 
 HINT = "each entry has id, expires (a day such as 2026-12-31) and reason, and package where one alone is meant"
 MOST = 3  # of its mistakes that are shown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gpu_runbook.common import command
 from gpu_runbook.common.humanize import several
@@ -19,6 +18,7 @@ from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.forms import Annotated, has, text
+from gpu_runbook.protocol.values import dataclass
 
 Revision = Annotated[str, text("a commit", "[0-9a-f]{7,64}")]
 

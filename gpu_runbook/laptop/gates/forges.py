@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +13,7 @@ from gpu_runbook.laptop.gates.parsing import Misshapen, Unjudged, entry
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.gate_entries import Ci
 from gpu_runbook.laptop.inventory.problems import printable
+from gpu_runbook.protocol.values import dataclass
 
 GITHUB = "https://api.github.com"
 MOST_PAGES = 30

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http.client import (
     HTTPConnection,
     HTTPException,
@@ -26,6 +25,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import AbstractHTTPHandler, OpenerDirector, ProxyHandler, Request
 
 from gpu_runbook.laptop.inventory.problems import printable
+from gpu_runbook.protocol.values import dataclass
 
 LIMIT = 4 << 20  # bytes of a body
 MOST_REDIRECTS = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from gpu_runbook.laptop.inventory.gate_entries import Scan
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import one_line
+from gpu_runbook.protocol.values import dataclass
 
 LIMIT = 64 << 20  # bytes of a report
 FINE = {"Trivy": (0, 1), "Grype": (0, 2)}  # exit statuses of a scanner that did its work

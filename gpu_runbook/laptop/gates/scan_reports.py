@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from gpu_runbook.laptop.gates import parsing
 from gpu_runbook.laptop.gates.parsing import Misshapen, entry, text
+from gpu_runbook.protocol.values import dataclass
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "NEGLIGIBLE")
 PACKAGE_CLASSES = {"os-pkgs", "lang-pkgs"}
@@ -18,7 +19,7 @@ OTHER = "UNKNOWN"  # the scanner's own word, and what any other word counts as
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
-@dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True, order=True)
 class Finding:
     """A known hole in a package. `severity` is one of SEVERITIES or OTHER; `fixed` is empty without a fixed version."""
 

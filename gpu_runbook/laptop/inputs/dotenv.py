@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.inventory.text_file import read_text
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,7 @@ from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Servic
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.inventory.yaml_document import complaint
 from gpu_runbook.protocol.consumer import StreamAddress
+from gpu_runbook.protocol.values import dataclass, field
 
 # What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
 # To compare with what was deployed, those that are there will do: a missing one is one of the reasons to roll back.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.inputs.secret import Secret, logins
 from gpu_runbook.laptop.inventory.entries import Consumer
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.inventory.model import Inventory

@@ -17,7 +17,6 @@ import re
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from gpu_runbook.laptop.inventory.entries import Host
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.laptop.inventory.text_file import LIMIT, read_text
 from gpu_runbook.protocol import config_key
+from gpu_runbook.protocol.values import dataclass, field
 
 if TYPE_CHECKING:
     from jinja2 import Template as Compiled

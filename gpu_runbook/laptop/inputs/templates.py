@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from gpu_runbook.laptop.inventory.entries import Config, Consumer, Host
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.laptop.inventory.yaml_document import complaint
+from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.problems import nearest, printable
+from gpu_runbook.protocol.values import dataclass
 
 WORDS = ("service", "image", "tag")
 

@@ -5,11 +5,11 @@ Importing this costs nothing: pydantic reads the annotations only when a file is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from gpu_runbook.laptop.inventory import fields
+from gpu_runbook.protocol.values import dataclass, field
 
 OF_ROOT = "/var/lib/gpu-runbook"  # where the state is when everything is carried out as root
 

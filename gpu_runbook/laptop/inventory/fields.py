@@ -5,11 +5,13 @@ Every value ends up in a command, a path or a message on some server, so each ki
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -19,7 +21,7 @@ _FILES = (".yaml", ".yml", ".json", ".toml", ".ini", ".conf", ".cfg", ".env", ".
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Reads:
     """Marks an annotated field: `parse` makes its value or raises ValueError with a sentence; `says` what is expected.
 

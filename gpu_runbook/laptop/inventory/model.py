@@ -6,7 +6,6 @@ Importing this costs nothing; `load_inventory` brings in pydantic when a file is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +31,7 @@ from gpu_runbook.laptop.inventory.entries import (
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.laptop.inventory.schedule_entries import Schedule
+from gpu_runbook.protocol.values import dataclass, field
 
 __all__ = [
     "Batch",

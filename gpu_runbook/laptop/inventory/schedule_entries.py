@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.entries import Strict, about
 from gpu_runbook.protocol.placeholders import WORDS, strange_words
+from gpu_runbook.protocol.values import dataclass, field
 
 WEBHOOKS = ("slack", "discord", "ntfy", "teams", "webhook")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}

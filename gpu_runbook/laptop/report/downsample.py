@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from gpu_runbook.protocol.values import dataclass
 
 MOST_POINTS = 2400  # a week at five minutes stays as it is
 MOST_GAPS = 200

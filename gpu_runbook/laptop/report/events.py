@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.report.values import Course, moment
 from gpu_runbook.protocol.history import PastRun, ServiceChange
+from gpu_runbook.protocol.values import dataclass
 
 RESTART, ACTION, ALERT = "engine restart", "action", "alert"
 DRAWN = ("deploy", "rollback", "restart", "stop")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gpu_runbook.laptop.report.downsample import Value, thin
 from gpu_runbook.laptop.report.values import APART, Course
 from gpu_runbook.protocol.rounds import Gpu, Queue
+from gpu_runbook.protocol.values import dataclass
 
 GIB = 1 << 30
 MOST_LINES = 16  # in one plot

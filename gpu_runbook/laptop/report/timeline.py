@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.report import clock
 from gpu_runbook.laptop.report.values import Course, ServerReport, level
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
+from gpu_runbook.protocol.values import dataclass
 
 GAP = "gap"  # no round where there should have been one
 WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK, SKIPPED, GAP)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -12,6 +11,7 @@ from gpu_runbook.common import clock
 from gpu_runbook.protocol.check import LEVELS, UNKNOWN, Check
 from gpu_runbook.protocol.history import PastRun
 from gpu_runbook.protocol.rounds import Round
+from gpu_runbook.protocol.values import dataclass
 
 USUAL_STEP = 300.0  # seconds between two rounds where neither a setting nor the rounds tell
 FEWEST = 8  # distances between rounds that tell more than the setting does

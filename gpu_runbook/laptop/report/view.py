@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gpu_runbook.common import humanize
@@ -16,6 +16,7 @@ from gpu_runbook.laptop.report.plots import as_json, figures
 from gpu_runbook.laptop.report.timeline import Stretch, Strip
 from gpu_runbook.laptop.report.values import Course, ServerReport, course, level
 from gpu_runbook.protocol.check import CRITICAL, LEVELS, OK, SKIPPED, Check
+from gpu_runbook.protocol.values import dataclass
 
 FIRST = 8  # rows of a list that are seen at once
 MOST_ROWS = 200  # of a list, unfolded

@@ -11,7 +11,7 @@ import string
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from gpu_runbook.laptop.rpc.shake import Place, shaken
+from gpu_runbook.laptop.rpc.shake import Place, parsed, shaken
 
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
@@ -43,7 +43,15 @@ def minified(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, st
     reached = {name: _without_idle_imports(source) for name, source in shaken(bare, roots).items()}
     short = with_short_tops(reached, roots)
     by_name = given_by_name(short.values())
-    return {name: with_short_names(source, by_name) for name, source in short.items()}
+    return {name: with_short_names(_without_future(source), by_name).rstrip("\n") for name, source in short.items()}
+
+
+def _without_future(source: str) -> str:
+    """Without what says that types are not evaluated, where none travel."""
+    typed = any(
+        isinstance(node, ast.AnnAssign) or getattr(node, "annotation", None) for node in ast.walk(parsed(source))
+    )
+    return source if typed else source.replace("from __future__ import annotations\n", "\n", 1)
 
 
 @functools.cache
@@ -123,13 +131,16 @@ def with_short_names(source: str, by_name: frozenset[str] | None = None) -> str:
 
 
 def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, str]:
-    """Two letters for each function and constant on top of a module, alike wherever it is named.
+    """Two letters for each function, constant and class on top of a module, and for each attribute that begins with an
+    underscore, alike wherever it is named.
 
-    Only where its name is nothing else anywhere: no variable, field, argument, method or word of a text. Classes keep
-    theirs, which an error may be told by. `restored` gives the names of functions back.
+    Only where its name is nothing else anywhere: no variable, field, argument, other attribute or word of a text. What
+    inherits from somebody else's class keeps its names: an error is told by that of its class, and others may know the
+    attributes. `restored` gives the names of functions back.
     """
     trees = {name: ast.parse(source) for name, source in modules.items()}
-    found = [_Tops(modules[name], tree, trees.keys()) for name, tree in trees.items()]
+    own = _own_classes(trees.values())
+    found = [_Tops(modules[name], tree, trees.keys(), own) for name, tree in trees.items()]
     taken = {word for source in modules.values() for word in _WORD.findall(source)}
     fixed = {*dir(builtins), *keyword.kwlist, *(name for _, name in roots)}.union(*(one.fixed for one in found))
     free = (first + second for first in string.ascii_uppercase for second in string.ascii_lowercase)
@@ -141,14 +152,27 @@ def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[
     return {name: one.renamed(short) for name, one in zip(trees, found, strict=True)}
 
 
-class _Tops:
-    """The names on top of the modules of a program, as one module has them.
+def _own_classes(trees: Iterable[ast.Module]) -> set[str]:
+    """The classes on top of the modules of a program that inherit from none but such."""
+    bases: dict[str, set[str]] = defaultdict(set)
+    for tree in trees:
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] |= {ast.unparse(base) for base in (*node.bases, *node.keywords)}
+    own = set(bases)
+    while foreign := {name for name in own if bases[name] - own}:
+        own -= foreign
+    return own
 
-    tops: the functions and constants that it has. places: every place where a name stands that may be one of some
-    module's top. fixed: the names that are something else as well.
+
+class _Tops:
+    """The names of the modules of a program that may be short, as one module has them.
+
+    tops: those that it defines. places: every place where a name stands that some module may define. fixed: the names
+    that are something else as well.
     """
 
-    def __init__(self, source: str, tree: ast.Module, known: Set[str]) -> None:
+    def __init__(self, source: str, tree: ast.Module, known: Set[str], own: Set[str]) -> None:
         self._lines = source.encode().split(b"\n")
         self.tops: set[str] = set()
         self.places: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -160,23 +184,35 @@ class _Tops:
             for one in node.names
             if f"{node.module}.{one.name}" in known
         }
+        others = {name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in _fixed(node)}
         on_top = {id(node) for node in tree.body}
+        of_a_class = {id(part) for node in tree.body if isinstance(node, ast.ClassDef) for part in node.body}
         names_on_top = {id(name) for node in tree.body if isinstance(node, ast.Assign) for name in _within(node)}
         for node in ast.walk(tree):
             match node:
                 case ast.FunctionDef(name=name) if id(node) in on_top:
-                    self.tops.add(name)
-                    self._at(name, node.lineno, node.col_offset + len("def "))
+                    self._defined(name, node.lineno, node.col_offset + len("def "))
+                case ast.FunctionDef(name=name) if id(node) in of_a_class and _is_private(name):
+                    self._defined(name, node.lineno, node.col_offset + len("def "))
+                case ast.ClassDef(name=name) if id(node) in on_top and name in own:
+                    self._defined(name, node.lineno, node.col_offset + len("class "))
+                case ast.ClassDef(name=name):
+                    self.fixed |= {name, *_private_names(node)}
                 case ast.Name(id=name, ctx=ast.Store()):
                     if id(node) in names_on_top:
-                        self.tops.add(name)
-                        self._at(name, node.lineno, node.col_offset)
+                        self._defined(name, node.lineno, node.col_offset)
                     else:
                         self.fixed.add(name)
                 case ast.Name(id=name):
                     self._at(name, node.lineno, node.col_offset)
                 case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in modules:
-                    self._at(name, node.end_lineno or 0, (node.end_col_offset or 0) - len(name.encode()))
+                    self._at(name, *_place_of_attribute(node))
+                case ast.Attribute(value=of, attr=name) if _is_private(name):
+                    if isinstance(of, ast.Name) and of.id in others:
+                        self.fixed.add(name)
+                    if isinstance(node.ctx, ast.Store):
+                        self.tops.add(name)
+                    self._at(name, *_place_of_attribute(node))
                 case ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
                     self.fixed.add(name)
                 case ast.ImportFrom(module=module, names=aliases) if module in known:
@@ -190,6 +226,10 @@ class _Tops:
                     self.fixed.update(name.id for name in _within(target))
                 case _:
                     self.fixed |= _fixed(node)
+
+    def _defined(self, name: str, line: int, column: int) -> None:
+        self.tops.add(name)
+        self._at(name, line, column)
 
     def _at(self, name: str, line: int, column: int) -> None:
         """A name stands there; where it does not, an older Python errs about places, and it stays as it is."""
@@ -208,6 +248,23 @@ class _Tops:
         return b"\n".join(lines).decode()
 
 
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _private_names(node: ast.ClassDef) -> Iterator[str]:
+    """Of the attributes that a class names, itself or another's."""
+    for part in ast.walk(node):
+        match part:
+            case ast.Attribute(attr=name) | ast.FunctionDef(name=name) if _is_private(name):
+                yield name
+
+
+def _place_of_attribute(node: ast.Attribute) -> tuple[int, int]:
+    """Where its name begins."""
+    return node.end_lineno or 0, (node.end_col_offset or 0) - len(node.attr.encode())
+
+
 def _letters(
     function: ast.FunctionDef, known: set[str], by_name: frozenset[str] | None
 ) -> Iterator[tuple[_Named, str]]:
@@ -219,10 +276,12 @@ def _letters(
     fixed = known.union(*(_fixed(node) for node in nodes if node not in given))
     fixed |= {name.id for part in (*function.decorator_list, function.args) for name in _within(part)}  # of outside
     fixed |= {name.id for node in nodes if isinstance(node, _SCOPES) and node is not function for name in _within(node)}
-    taken = fixed | {*map(_name, names)}
-    free = (letter for letter in string.ascii_lowercase if letter not in taken)
-    set_here = dict.fromkeys(_name(one) for one in names if isinstance(one, ast.arg) or isinstance(one.ctx, ast.Store))
-    long = (name for name in set_here if name not in fixed and len(name) > 1)
+    often = Counter(map(_name, names))
+    free = (letter for letter in string.ascii_lowercase if letter not in fixed and letter not in often)
+    arguments = {one.arg: None for one in given}
+    variables = {one.id for one in names if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+    by_count = (name for name, _ in often.most_common() if name in variables)
+    long = (name for name in {**arguments, **dict.fromkeys(by_count)} if name not in fixed and len(name) > 1)
     letters = dict(zip(long, free, strict=False))  # there may be more of them than letters
     return ((one, letters[_name(one)]) for one in names if _name(one) in letters)
 

@@ -17,13 +17,13 @@ Top = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 def shaken(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, str]:
     """The sources, by module name, with empty lines for what cannot be reached from the roots."""
-    trees = {name: _parsed(source) for name, source in modules.items()}
+    trees = {name: parsed(source) for name, source in modules.items()}
     dead = _Reached(trees, roots).dead
     return {name: _without(source, dead[name]) for name, source in modules.items()}
 
 
 @functools.cache
-def _parsed(source: str) -> ast.Module:
+def parsed(source: str) -> ast.Module:
     return ast.parse(source)
 
 

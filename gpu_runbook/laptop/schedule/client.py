@@ -11,7 +11,6 @@ import json
 import socket
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook import __version__
@@ -36,6 +35,7 @@ from gpu_runbook.protocol.requests import (
 )
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.schedule import Installation, Removed, Settings, Shown
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.schedule import InstallAnswer, RemoveAnswer, ScheduleAnswer, TrialAnswer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def compared(row: Check, wanted: Inventory, resolved: Resolved, key: str) -> Che
     figures = {name: value for name, value in row.figures.items() if name != "settings"}
     row = dataclasses.replace(row, figures=figures)
     # Ours by way of JSON, as theirs came: a list there is a list here.
-    ours = decode(Settings, json.loads(json.dumps(encode(settings_for(wanted, resolved))))) if key else None
+    ours = decode(Settings, json.loads(json.dumps(encode(settings_for(wanted, resolved)))), "settings") if key else None
     if ours is None or keyed_hash(ours, key) == theirs:
         return row
     text, hint = "its settings are not what hosts.yaml and .env say now", "fab schedule.install"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.rounds import Round, slim
+from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.look import RoundsAnswer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from gpu_runbook.laptop.ssh.auth import Credentials, Login
 from gpu_runbook.laptop.ssh.host_keys import DEFAULT_FILES, KnownHosts, known_name, preferred
 from gpu_runbook.laptop.ssh.sockets import Piped, dial
 from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.values import dataclass
 
 SAID = 200  # characters of what the other side says
 KEEPALIVE = 15  # seconds between the packets that keep firewalls open and let the kernel find a dead peer

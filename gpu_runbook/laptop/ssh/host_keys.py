@@ -9,12 +9,12 @@ import hmac
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from paramiko import MissingHostKeyPolicy, PKey, SSHClient
 
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
+from gpu_runbook.protocol.values import dataclass
 
 DEFAULT_FILES = (Path("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts"))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh.auth import Credentials
 from gpu_runbook.laptop.ssh.connection import StrictConnection, Terms, route, unread_includes
 from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.values import dataclass
 
 BLOCK = 1 << 16  # bytes read at a time
 COMPLAINT = 1 << 16  # bytes kept of what a command says on standard error
@@ -67,7 +69,7 @@ class SessionOptions:
     hidden: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclasses.dataclass
 class Facts:
     """How much of the network was used, and what came of it."""
 

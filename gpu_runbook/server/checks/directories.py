@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.setup import Directory
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.system.ownership import ids, may_give
 

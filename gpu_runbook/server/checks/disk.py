@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from gpu_runbook.common import command, humanize
@@ -12,6 +11,7 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line, quoted
 from gpu_runbook.protocol.health import DiskLimits
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.state.store import Store
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, one_line
 from gpu_runbook.protocol.health import Expected
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 
 LIMIT = 1 << 16  # characters of an answer that is read

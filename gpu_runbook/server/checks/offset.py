@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any, Dict, Optional
 
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
+from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.queue.offset import Position

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
 from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import Path, kept
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer

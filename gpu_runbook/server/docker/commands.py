@@ -8,7 +8,6 @@ one may be repeated.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 from gpu_runbook.common.command import Ended, run
@@ -16,6 +15,7 @@ from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.journal import Command
 from gpu_runbook.protocol.plan import BatchMarks, Spec
+from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.docker.engine import Engine, EngineError

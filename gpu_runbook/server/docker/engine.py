@@ -10,12 +10,12 @@ import json
 import os
 import re
 import urllib.parse
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import NONE, fits
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker import inspected
 from gpu_runbook.server.docker.inspected import Container, ListedContainer, LocalImage
 from gpu_runbook.server.docker.unix_http import Answer, request

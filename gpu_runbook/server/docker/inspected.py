@@ -5,12 +5,12 @@ What it leaves out or gives as null, since not every engine tells as much, is as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.forms import NONE, ContainerId, ImageId, Time
+from gpu_runbook.protocol.values import dataclass, field
 
 T = TypeVar("T")
 
@@ -165,4 +165,4 @@ def container(said: Dict[str, Any]) -> Container:
 
 def _made(kind: Type[T], **said: Any) -> T:
     """The value with these fields; null is as good as left out."""
-    return decode(kind, {name: value for name, value in said.items() if value is not None})
+    return decode(kind, {name: value for name, value in said.items() if value is not None}, "it")

@@ -5,13 +5,13 @@ A label alone gives no right: `docker commit` of a consumer hands its labels dow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
 from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.forms import ReleaseId, SpecHash, has, kept
 from gpu_runbook.protocol.journal import Staged, told
 from gpu_runbook.protocol.record import Record
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker.inspected import Container, ListedContainer, LocalImage
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store

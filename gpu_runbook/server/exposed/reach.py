@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.inspected import ListedContainer
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import Iterator, List, Sequence, Tuple
 
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker.inspected import ListedContainer
 
 Folder = Tuple[str, int, int]  # path without links, uid of its owner, mode

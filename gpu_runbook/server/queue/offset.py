@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Optional, Pattern, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.system import files
 

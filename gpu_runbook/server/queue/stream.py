@@ -10,11 +10,11 @@ import contextlib
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.foreign_text import one_line
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.queue.tcp import StreamError as StreamError
 from gpu_runbook.server.queue.tcp import Timeout, connect
 

@@ -108,7 +108,7 @@ def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
     notes: List[str] = []
     try:
         told = json.loads(note)["handled"] if note else []
-        handled = [decode(HandledOffsets, one) for one in told]
+        handled = [decode(HandledOffsets, one, "it") for one in told]
     except (ValueError, LookupError, TypeError, RecursionError):
         handled, notes = [], [f"the note of release {name} is damaged; its containers are left to a person"]
     for one in handled:

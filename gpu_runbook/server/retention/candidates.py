@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Dict, FrozenSet, Iterator, List, Sequence, Set, Tuple
 
 from gpu_runbook.protocol.errors import Refusal
@@ -17,6 +16,7 @@ from gpu_runbook.protocol.journal import BeginOfPlan, End, Line, Staged, told
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.prune import CONTAINER, FILE, FOLDER, IMAGE, JOURNAL, RELEASE, Thing
 from gpu_runbook.protocol.record import Record, Release
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker import inspected, ours
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.engine import Engine

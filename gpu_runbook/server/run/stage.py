@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.container import labels, old_release, parked
@@ -15,6 +14,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import ConfigSwap, Staged, Staging, Swap, Unplaced
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.protocol.requests import Secrets
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.inspected import Container, ListedContainer

@@ -8,11 +8,11 @@ speaks for nobody.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Optional
 
 from gpu_runbook.protocol.journal import Observation
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

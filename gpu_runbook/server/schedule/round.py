@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -23,6 +22,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.schedule import Installed, Settings
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.schedule import delivery, history, metrics, repair, silence, standstill
 from gpu_runbook.server.schedule import state as states

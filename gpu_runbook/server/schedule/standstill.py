@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.forms import Offset
+from gpu_runbook.protocol.values import dataclass
 
 
 @dataclass(frozen=True)

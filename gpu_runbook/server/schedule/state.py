@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import Count, KeptLevel, RunId, ServiceName, Time
 from gpu_runbook.protocol.schedule import Alarm
+from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.schedule.notify.message import Message
 from gpu_runbook.server.schedule.standstill import Standstill
 from gpu_runbook.server.system import files

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.common.run_id import following
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.record import RunState
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock
 from gpu_runbook.server.state.store import Store

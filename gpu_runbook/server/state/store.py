@@ -14,12 +14,12 @@ import os
 import pwd
 import re
 import stat
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.forms import Place
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.system import files
 
 SPARE, ROOM = "spare", 1 << 20  # bytes
@@ -118,7 +118,7 @@ class Store:
     def marked(self) -> Marker:
         """What `folder.json` says; nothing where there is none, or none that can be understood."""
         try:
-            return decode(Marker, json.loads(files.read(self.marker) or b"{}"))
+            return decode(Marker, json.loads(files.read(self.marker) or b"{}"), "marker")
         except (OSError, ValueError, RecursionError, Malformed):
             return Marker()
 

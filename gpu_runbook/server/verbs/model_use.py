@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -18,6 +17,7 @@ from gpu_runbook.protocol.models import Choice, Choices, Chosen, ModelFile
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed
 from gpu_runbook.protocol.requests import ModelUseRequest
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice

@@ -157,7 +157,7 @@ def a_model_directory(said: str, folder: Path) -> Any:
     made(folder / "models", said, is_folder=True)
     places = {"root": str(folder), "state": str(folder / "state"), "folder": str(folder / "models")}
     request = {**places, "file": "best.pt", "configs": {}, "verify": ""}
-    found = decode(Models, models.answer(request, lambda _: None))
+    found = decode(Models, models.answer(request, lambda _: None), "models")
     (line,) = (line for line, _ in models_text.lines("gpu-1", "/azaion/models", found) if "no dates" in line)
     return [*found.others, line.strip()]
 
@@ -337,7 +337,7 @@ ENTRIES: dict[str, Entry] = {
     "a mail server's answer": lambda said, _: mail._said(554, said.encode("utf-8", "surrogatepass")),
     "a line of the crontab": a_crontab,
     "the holder of the lock": lambda said, _: list(lock._said(json.dumps({"who": said}).encode()).values()),
-    "a key of a document": lambda said, _: str(refused(lambda: decode(Plan, {said: 1}), Malformed)),
+    "a key of a document": lambda said, _: str(refused(lambda: decode(Plan, {said: 1}, "plan"), Malformed)),
     "an alert": an_alert,
     "a label of a metric": a_label,
     "a server's error": an_error_of_a_server,

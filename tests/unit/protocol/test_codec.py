@@ -39,22 +39,22 @@ unhurried = settings(max_examples=60, deadline=None, suppress_health_check=[Heal
 )
 def test_the_place_of_what_does_not_fit_is_named(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Malformed) as caught:
-        decode(Plan, {**encode(PLAN), **change})
+        decode(Plan, {**encode(PLAN), **change}, "plan")
     assert str(caught.value) == sentence
 
 
 def test_a_whole_number_of_seconds_will_do() -> None:
-    assert decode(Watch, {"settle": 5, "window": 10}) == Watch(5.0, 10.0)
+    assert decode(Watch, {"settle": 5, "window": 10}, "watch") == Watch(5.0, 10.0)
     with pytest.raises(Malformed, match=r"watch\.settle"):
-        decode(Watch, {"settle": 10**400})
+        decode(Watch, {"settle": 10**400}, "watch")
 
 
 def test_what_is_left_out_has_its_default() -> None:
-    assert decode(Check, {"name": "a", "level": "ok", "sentence": "b"}) == Check("a", "ok", "b")
+    assert decode(Check, {"name": "a", "level": "ok", "sentence": "b"}, "check") == Check("a", "ok", "b")
 
 
 @unhurried
 @given(values(Spec), values(Spec))
 def test_specs_have_one_hash_exactly_when_they_are_equal(one: Spec, other: Spec) -> None:
     assert (spec_hash(one) == spec_hash(other)) == (one == other)
-    assert spec_hash(decode(Spec, json.loads(json.dumps(encode(one))))) == spec_hash(one)
+    assert spec_hash(decode(Spec, json.loads(json.dumps(encode(one))), "spec")) == spec_hash(one)

@@ -69,12 +69,12 @@ class Thing:
 )
 def test_what_lacks_its_form_is_named_by_its_place_and_not_quoted(change: dict[str, object], said: str) -> None:
     with pytest.raises(Malformed) as caught:
-        decode(Thing, {"id": ONE, **change})
+        decode(Thing, {"id": ONE, **change}, "thing")
     assert str(caught.value) == said
 
 
 def test_a_default_that_is_written_out_stands_for_nothing() -> None:
-    assert decode(Thing, {"id": ONE, "release": "", "at": None, "digests": {}}) == Thing(ONE, digests={})
+    assert decode(Thing, {"id": ONE, "release": "", "at": None, "digests": {}}, "thing") == Thing(ONE, digests={})
 
 
 def test_what_lacks_its_form_can_be_taken_for_nothing() -> None:

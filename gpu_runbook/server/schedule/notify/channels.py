@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, List, Tuple
 
 from gpu_runbook.protocol.schedule import Mail, Program, Settings, Webhook
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.schedule.notify.errors import Undelivered
 from gpu_runbook.server.schedule.notify.message import Message, fill, fill_plainly, simple
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import KeptLevel, Time, minute
 from gpu_runbook.protocol.placeholders import WORD, WORDS
+from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.schedule.notify import markup
 from gpu_runbook.server.schedule.notify.policy import NEW, OVER, STILL, WORSE, News, rank
 

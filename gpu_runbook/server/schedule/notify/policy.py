@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.schedule import Alarm
+from gpu_runbook.protocol.values import dataclass
 
 ATTEMPTS = 2  # rounds in a row that something must be wrong before anybody is told
 RANK = {OK: 0, SKIPPED: 0, WARNING: 1, UNKNOWN: 1, CRITICAL: 2}

@@ -112,7 +112,7 @@ def test_every_field_says_what_it_means() -> None:
 
 
 def look(**change: Any) -> Snapshot:
-    return dataclasses.replace(decode(Snapshot, made_up.a_look()), **change)
+    return dataclasses.replace(decode(Snapshot, made_up.a_look(), "snapshot"), **change)
 
 
 def busy() -> Snapshot:

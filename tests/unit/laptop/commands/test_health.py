@@ -72,7 +72,7 @@ def test_the_request_asks_what_hosts_yaml_says(tmp_path: Path) -> None:
 
 def test_the_request_survives_the_wire(tmp_path: Path) -> None:
     asked = request(tmp_path, ENV)
-    assert decode(Request, json.loads(json.dumps(encode(asked)))) == asked
+    assert decode(Request, json.loads(json.dumps(encode(asked))), "request") == asked
     assert [question.name for question in questions(asked, find_store("/azaion", ""))] == [
         "annotation-queue alive",
         "RabbitMQ reachable",
@@ -145,4 +145,4 @@ def test_a_terminal_gets_a_table_in_which_nothing_is_taken_for_markup(monkeypatc
 def test_the_json_says_the_same() -> None:
     server = json.loads(json.dumps(as_result(REPORT)))
     assert (server["server"], server["level"], server["at"]) == ("gpu-1", CRITICAL, REPORT.at)
-    assert [decode(Check, check) for check in server["checks"]] == list(REPORT.checks)
+    assert [decode(Check, check, "check") for check in server["checks"]] == list(REPORT.checks)

@@ -109,7 +109,7 @@ def test_everything_that_a_round_needs_is_there(tmp_path: Path) -> None:
 
 def test_the_settings_come_back_as_they_were_sent_and_show_no_secret(tmp_path: Path) -> None:
     made = settings(tmp_path)
-    assert decode(Settings, encode(made)) == made
+    assert decode(Settings, encode(made), "settings") == made
     for secret in (URL, ENV["NTFY_URL"], ENV["PING_URL"], "m41l-password", "t0ken-t0ken", "hunter2hunter2"):
         assert secret not in repr(made)
 
@@ -212,7 +212,7 @@ def test_settings_are_compared_without_sending_them(tmp_path: Path) -> None:
     """The server has what the laptop left there, as JSON has brought it; it answers with a hash."""
     inventory = load_inventory(project(tmp_path, SCHEDULE))
     resolved = resolve(inventory, inventory.select_hosts(None), inventory.select_services(None), "ask")["gpu-1"]
-    left = decode(Settings, json.loads(json.dumps(encode(settings(tmp_path)))))
+    left = decode(Settings, json.loads(json.dumps(encode(settings(tmp_path)))), "settings")
     fine, late = Check("schedule", OK, "it looked 1 min ago"), Check("schedule", WARNING, "overdue", hint="see cron")
     for row, level, hint in ((fine, WARNING, "fab schedule.install"), (late, WARNING, "see cron")):
         told = {"every": 300, "settings": keyed_hash(left, "a key")}

@@ -118,6 +118,8 @@ def test_hosts_yaml_says_what_runs_are_recognised_by_and_a_shared_image_is_no_ma
     marks = batch_marks(load_inventory(tmp_path / "hosts.yaml"))
     assert marks == (TRAINING, BatchMarks("sweep", "sweep", local_tag="registry.lan:5000/azaion/queue:current"))
     asked = {"root": "/azaion", "state": "", "docker_host": "", "who": "ann"}
-    assert decode(RecoverRequest, {**asked, "batches": [encode(one) for one in marks]}).batches == marks
+    assert (
+        decode(RecoverRequest, {**asked, "batches": [encode(one) for one in marks]}, "recoverrequest").batches == marks
+    )
     with pytest.raises(Malformed, match=r"batches\[0\]\.container: missing"):
-        decode(RecoverRequest, {**asked, "batches": [{"service": "training"}]})
+        decode(RecoverRequest, {**asked, "batches": [{"service": "training"}]}, "recoverrequest")

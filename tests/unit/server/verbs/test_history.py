@@ -46,7 +46,7 @@ def asked(store: Store, **more: Any) -> list[PastRun]:
     answer = history.answer(
         {"root": store.root, "state": f"{store.root}/state", "limit": 10, **more}, lambda event: None
     )
-    return [decode(PastRun, run) for run in answer["runs"]]
+    return [decode(PastRun, run, "pastrun") for run in answer["runs"]]
 
 
 def text(pasts: list[PastRun]) -> str:
@@ -122,7 +122,7 @@ def test_a_run_that_is_shown_comes_with_every_line(store: Store) -> None:
     assert found["run"] == FIRST
     journal = [event["line"] for event in heard]
     assert [line["event"] for line in journal] == ["begin", "staged", "end"]
-    said = "\n".join(line for line, _ in shown(decode(PastRun, found), list(map(as_line, journal))))
+    said = "\n".join(line for line, _ in shown(decode(PastRun, found, "pastrun"), list(map(as_line, journal))))
     assert "queue: container and config are ready" in said
     assert "done: it is in force" in said
 

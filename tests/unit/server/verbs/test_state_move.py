@@ -404,7 +404,7 @@ def test_two_states_are_for_a_person(root: str, base: str) -> None:
 def test_settings_of_the_move_are_those_of_the_laptop(root: str, base: str) -> None:
     moved(root, base)
     found = json.loads(Path(place(find_store(root, base), "settings.json")).read_text())
-    assert decode(Installed, found).settings.root == root
+    assert decode(Installed, found, "installed").settings.root == root
 
 
 @pytest.mark.parametrize("where", ["old", "new"])
