@@ -74,8 +74,8 @@ class Listener:
 
     server: str
     tell: Tell
-    deadline: Deadline = field(default_factory=Deadline)
-    heard: int = field(default=0)
+    deadline: Deadline = dataclasses.field(default_factory=Deadline)
+    heard: int = dataclasses.field(default=0)
     run: str = ""  # as the journal's first line names it
     calls: int = field(default=0)
     _at: int = field(default=0)
