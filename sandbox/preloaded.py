@@ -1,7 +1,7 @@
 """Runs a Python program many times at the cost of one start: a process that has imported what it needs forks for each.
 
-What is imported before is other people's. The program's own modules are loaded in every run, as they are for a user.
-Only the order of a set's elements, which Python draws at its start, is one for all runs; for a user each has another.
+What is imported before should do nothing but define: it is one for all runs, as is the order of a set's elements, which
+Python draws at its start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Preloaded:
     """`python -m MODULE`, again and again, one at a time."""
 
     def __init__(self, module: str, packages: Sequence[str], path: str = "") -> None:
-        """`packages`: modules of others that are imported once for all; `path`: where else they are looked for."""
+        """`packages`: modules that are imported once for all; `path`: where else they are looked for."""
         self._module, self._packages, self._path = module, packages, path
         self._lock = Lock()
         self._server: _Server | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not is_further(item.nodeid)]
     if any(item.get_closest_marker("real") for item in items) and not can_be_root():
         raise pytest.UsageError(NEED_ROOT)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are held from here on to the end: the collector of garbage need not go through them.
+
+    Nor need it come as often as for a program that runs for ever.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

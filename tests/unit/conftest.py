@@ -1,9 +1,9 @@
-"""What all unit tests do without: they wait for no disk, and nothing that was collected is looked through again."""
+"""What all unit tests do without: they wait for no disk, and leave no way of hearing Ctrl-C behind."""
 
 from __future__ import annotations
 
-import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,22 +12,20 @@ import pytest
 from tests.unit.scene import Scene, deployed
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests are held from here on to the end: the collector of garbage need not go through them.
-
-    Nor need it come as often as for a program that runs for ever.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def unsynced() -> Iterator[None]:
     """No test outlasts a power cut. A descriptor that is not open is still an error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
         yield
+
+
+@pytest.fixture(autouse=True)
+def unheard() -> Iterator[None]:
+    """A command that was called here does not decide for the next test what Ctrl-C does."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from gpu_runbook.protocol.forms import RunId
 from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, Line, as_line, told
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import OfRunRequest, RunRequest, Secrets
-from gpu_runbook.protocol.values import dataclass, field
+from gpu_runbook.protocol.values import dataclass
 
 SILENCE = 10.0  # seconds without a word of a run after which its following is taken up anew; the server beats every 3
 COMING_BACK = 15.0  # seconds for which that is tried: with the silence, a dead line is said within half a minute
@@ -75,10 +75,10 @@ class Listener:
     server: str
     tell: Tell
     deadline: Deadline = dataclasses.field(default_factory=Deadline)
-    heard: int = dataclasses.field(default=0)
+    heard: int = 0
     run: str = ""  # as the journal's first line names it
-    calls: int = field(default=0)
-    _at: int = field(default=0)
+    calls: int = 0
+    _at: int = 0
 
     def again(self) -> None:
         self._at = 0

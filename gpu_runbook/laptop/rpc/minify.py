@@ -11,7 +11,7 @@ import string
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from gpu_runbook.laptop.rpc.shake import Place, parsed, shaken
+from gpu_runbook.laptop.rpc.shake import Place, nodes, parsed, shaken
 
 _DOCSTRING = re.compile(r'''^(?P<indent>[ \t]*)"""(?:[^"]|"(?!""))*"""$''', re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
@@ -23,6 +23,7 @@ _RESULT = re.compile(rf"\) -> {_TYPE}:$", re.MULTILINE)
 _BLOCK = re.compile(r"^(?=class |def )", re.MULTILINE)
 _LOCAL = re.compile(rf"^(?P<where> +(?:self\.)?\w+): {_TYPE} = ", re.MULTILINE)
 _FROM = re.compile(r"^(?P<from>from [\w.]+ import )(?P<names>\([^)]*\)|[^\n(]*)$", re.MULTILINE)
+_TYPED = re.compile(r"^ *\w+:\S|^ *def [^\n]*\w:|->", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _TEXT = re.compile(r"""([rbf]{0,2}(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))""", re.IGNORECASE)
 _SPACED = re.compile(r"(?:(?<=\S)|\A) ?([-+*/%|&=!<>]?=|->|[-+*/%<>,:|&]) (?=\S|\Z)")  # an operator between blanks
@@ -43,15 +44,7 @@ def minified(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, st
     reached = {name: _without_idle_imports(source) for name, source in shaken(bare, roots).items()}
     short = with_short_tops(reached, roots)
     by_name = given_by_name(short.values())
-    return {name: with_short_names(_without_future(source), by_name).rstrip("\n") for name, source in short.items()}
-
-
-def _without_future(source: str) -> str:
-    """Without what says that types are not evaluated, where none travel."""
-    typed = any(
-        isinstance(node, ast.AnnAssign) or getattr(node, "annotation", None) for node in ast.walk(parsed(source))
-    )
-    return source if typed else source.replace("from __future__ import annotations\n", "\n", 1)
+    return {name: with_short_names(source, by_name).rstrip("\n") for name, source in short.items()}
 
 
 @functools.cache
@@ -66,7 +59,13 @@ def without_prose(source: str) -> str:
     )
     source = _RESULT.sub("):", _SIGNATURE.sub(lambda match: _ARGUMENT.sub(r"\1", match[0]), source))
     source = _DOCSTRING.sub(_without_docstring, source)
-    return _without_blanks(_without_idle_imports("".join(map(_without_types_of_locals, _BLOCK.split(source)))))
+    source = "".join(map(_without_types_of_locals, _BLOCK.split(source)))
+    return _without_future(_without_blanks(_without_idle_imports(source)))
+
+
+def _without_future(source: str) -> str:
+    """Without what keeps types from being evaluated, where nothing is left that looks like one."""
+    return source if _TYPED.search(source) else source.replace("from __future__ import annotations\n", "\n", 1)
 
 
 def _without_docstring(match: re.Match[str]) -> str:
@@ -104,9 +103,13 @@ def _without_idle_imports(source: str) -> str:
 
 def given_by_name(sources: Iterable[str]) -> frozenset[str]:
     """The names by which calls of a program may give an argument: those that stand in calls, and words of mappings."""
-    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
-    words = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
-    return frozenset(words | {str(node.arg) for node in nodes if isinstance(node, ast.keyword)})
+    found: set[str] = set()
+    for source in sources:
+        for node in nodes(source):
+            match node:
+                case ast.Constant(value=word) | ast.keyword(arg=word):
+                    found.add(str(word))
+    return frozenset(found)
 
 
 @functools.cache
@@ -116,10 +119,9 @@ def with_short_names(source: str, by_name: frozenset[str] | None = None) -> str:
 
     `by_name`: the names that a caller may give an argument by; without it any, but for `self`.
     """
-    tree = ast.parse(source)
     lines = source.encode().split(b"\n")  # columns are counted in bytes
-    known = {*dir(builtins), *_names_of_module(tree)}
-    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    known = {*dir(builtins), *_names_of_module(parsed(source))}
+    functions = (node for node in nodes(source) if isinstance(node, ast.FunctionDef))
     letters = {node: letter for function in functions for node, letter in _letters(function, known, by_name)}
     for node in sorted(letters, key=_place, reverse=True):
         line, name = lines[node.lineno - 1], _name(node).encode()
@@ -138,9 +140,8 @@ def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[
     inherits from somebody else's class keeps its names: an error is told by that of its class, and others may know the
     attributes. `restored` gives the names of functions back.
     """
-    trees = {name: ast.parse(source) for name, source in modules.items()}
-    own = _own_classes(trees.values())
-    found = [_Tops(modules[name], tree, trees.keys(), own) for name, tree in trees.items()]
+    own = _own_classes(map(parsed, modules.values()))
+    found = [_Tops(source, modules.keys(), own) for source in modules.values()]
     taken = {word for source in modules.values() for word in _WORD.findall(source)}
     fixed = {*dir(builtins), *keyword.kwlist, *(name for _, name in roots)}.union(*(one.fixed for one in found))
     free = (first + second for first in string.ascii_uppercase for second in string.ascii_lowercase)
@@ -149,7 +150,7 @@ def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[
     often = [name for name, _ in sorted(tops.items(), key=lambda each: (-each[1], each[0])) if name in wanted]
     names = zip((name for name in often if len(name) > 2), (one for one in free if one not in taken), strict=False)
     short = dict(names)
-    return {name: one.renamed(short) for name, one in zip(trees, found, strict=True)}
+    return {name: one.renamed(short) for name, one in zip(modules, found, strict=True)}
 
 
 def _own_classes(trees: Iterable[ast.Module]) -> set[str]:
@@ -172,23 +173,24 @@ class _Tops:
     that are something else as well.
     """
 
-    def __init__(self, source: str, tree: ast.Module, known: Set[str], own: Set[str]) -> None:
+    def __init__(self, source: str, known: Set[str], own: Set[str]) -> None:
+        tree = parsed(source)
         self._lines = source.encode().split(b"\n")
         self.tops: set[str] = set()
         self.places: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.fixed: set[str] = set()
         modules = {
             one.asname or one.name
-            for node in ast.walk(tree)
+            for node in nodes(source)
             if isinstance(node, ast.ImportFrom)
             for one in node.names
             if f"{node.module}.{one.name}" in known
         }
-        others = {name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in _fixed(node)}
+        others = {name for node in nodes(source) if isinstance(node, ast.Import) for name in _fixed(node)}
         on_top = {id(node) for node in tree.body}
         of_a_class = {id(part) for node in tree.body if isinstance(node, ast.ClassDef) for part in node.body}
         names_on_top = {id(name) for node in tree.body if isinstance(node, ast.Assign) for name in _within(node)}
-        for node in ast.walk(tree):
+        for node in nodes(source):
             match node:
                 case ast.FunctionDef(name=name) if id(node) in on_top:
                     self._defined(name, node.lineno, node.col_offset + len("def "))

@@ -12,25 +12,32 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 Place = tuple[str, str]  # a module, and a name on top of it
+KEPT = 300  # trees: those of the modules of a few programs
 Top = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 
 def shaken(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, str]:
     """The sources, by module name, with empty lines for what cannot be reached from the roots."""
     trees = {name: parsed(source) for name, source in modules.items()}
-    dead = _Reached(trees, roots).dead
+    dead = _Reached(modules, trees, roots).dead
     return {name: _without(source, dead[name]) for name, source in modules.items()}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=KEPT)
 def parsed(source: str) -> ast.Module:
     return ast.parse(source)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """All of a source, as `ast.walk` gives it."""
+    return tuple(ast.walk(parsed(source)))
 
 
 class _Reached:
     """What can be reached, worked off until nothing new is met."""
 
-    def __init__(self, trees: Mapping[str, ast.Module], roots: Iterable[Place]) -> None:
+    def __init__(self, sources: Mapping[str, str], trees: Mapping[str, ast.Module], roots: Iterable[Place]) -> None:
         self._tops: dict[str, dict[str, list[Top]]] = {}
         self._imports: dict[str, dict[str, set[Place]]] = {}
         self._methods: dict[str, list[tuple[str, ast.FunctionDef]]] = defaultdict(list)
@@ -39,7 +46,7 @@ class _Reached:
         self._waiting: list[tuple[str, ast.AST]] = []
         for module, tree in trees.items():
             self._tops[module] = _by_name(tree)
-            self._imports[module] = _imported(tree, trees)
+            self._imports[module] = _imported(nodes(sources[module]), trees)
         for module, tree in trees.items():
             for node in tree.body:
                 if not isinstance(node, Top | ast.Import | ast.ImportFrom):
@@ -137,10 +144,10 @@ def _targets(target: ast.expr) -> Iterator[str]:
     return (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
 
 
-def _imported(tree: ast.Module, known: Mapping[str, object]) -> dict[str, set[Place]]:
+def _imported(nodes: Iterable[ast.AST], known: Mapping[str, object]) -> dict[str, set[Place]]:
     """What each name that is imported anywhere in a module may be: a place, or a whole module with an empty name."""
     found: dict[str, set[Place]] = defaultdict(set)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             for one in node.names:
                 module = f"{node.module}.{one.name}"

@@ -21,6 +21,8 @@ FILES = pytest.mark.parametrize(
     ids=lambda file: file.stem,
 )
 
+FUTURE = "from __future__ import annotations"
+
 
 def imports(tree: ast.Module) -> list[ast.ImportFrom]:
     """The imports of names on top of a module."""
@@ -33,6 +35,13 @@ def bound(tree: ast.Module) -> dict[str, str]:
 
 
 IMPLIED = {"ctx", "type_comment", "type_ignores", "kind"}  # by where a name stands, or by nothing that is written here
+
+
+def types(tree: ast.Module) -> Iterator[ast.AST]:
+    """What says of which type something is."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign) or getattr(node, "annotation", None) or getattr(node, "returns", None):
+            yield node
 
 
 def code(node: Any, is_local: bool = False) -> Any:
@@ -69,6 +78,9 @@ def test_what_travels_means_what_stands_in_the_file(file: Path) -> None:
     here, there = ast.parse(source), ast.parse(travels)
     said = set(re.findall(r"\w+", re.sub(r"(?m)^from .* import .*$", "", travels)))
     assert bound(there) == {name: of for name, of in bound(here).items() if name in said}
+    if FUTURE in source and FUTURE not in travels:
+        assert not [*types(there)], "Python 3.8 would have to know them"
+        here.body = [node for node in here.body if ast.unparse(node) != FUTURE]
     assert code(there) == code(here)
 
 

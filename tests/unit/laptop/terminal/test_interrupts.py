@@ -28,12 +28,9 @@ def session(name: str = "gpu-1") -> Any:
 
 @pytest.fixture(autouse=True)
 def listening() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
     interrupts.listen()
     yield
-    signal.signal(signal.SIGINT, before)
     interrupts.listen()
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
