@@ -199,6 +199,13 @@ def logged_in(sandbox: Sandbox) -> None:
 
 def started_consumer(sandbox: Sandbox, tag: str, name: str = "annotation-queue", **changes: str) -> str:
     """Start a consumer by hand, with a config.yaml as a deploy would leave; its id. `changes` go to its queue."""
+    write_config(sandbox, **changes)
+    logged_in(sandbox)
+    return _run(sandbox, name, consumer_image(sandbox, tag))
+
+
+def write_config(sandbox: Sandbox, **changes: str) -> None:
+    """What a deploy would leave as config.yaml. `changes`: of its queue."""
     variables = read(sandbox.env_file)
     queue = {
         "host": variables["RABBITMQ_HOST"],
@@ -209,8 +216,6 @@ def started_consumer(sandbox: Sandbox, tag: str, name: str = "annotation-queue",
     }
     config = json.dumps({"queue": {**queue, **changes}})
     run_inside(sandbox, ["tee", f"{ROOT}/config.yaml"], user=LOGIN_USER, input=config)
-    logged_in(sandbox)
-    return _run(sandbox, name, consumer_image(sandbox, tag))
 
 
 def started_training(sandbox: Sandbox, tag: str = "1.0", name: str = "training") -> str:

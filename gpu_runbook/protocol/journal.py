@@ -93,6 +93,8 @@ class Observation:
     first: int = 0  # the first offset the stream holds, as far as it was asked
     backlog: Optional[int] = None  # messages beyond what may be unsaved; None: not asked or no answer
     broker: str = ""  # why the stream could not be asked
+    unread: str = ""  # why its log could not be read
+    lack: str = ""  # that it was killed for lack of memory, and what its limit is
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,7 @@ class Judged(JournalEvent):
     reason: str  # why
     seen: Observation  # what was seen last
     before: Optional[Offset]  # the next offset to read at the swap; null where that is not known
-    lines: Count  # how many lines the end of its log has
+    lines: Optional[Count]  # how many lines the end of its log has; null where it could not be read
     failures: Tuple[str, ...]  # the last of them that has a failure text; empty where none has
 
 

@@ -41,6 +41,9 @@ def _container(name: str, seen: Observation) -> Check:
 def _log(event: Judged) -> Check:
     name, count = event.service, event.lines
     figures = {"lines": count}
+    if count is None or event.seen.unread:
+        why = f": {quoted(event.seen.unread, 200)}" if event.seen.unread else ""
+        return Check(f"{name} log", UNKNOWN, f"it could not be read{why}", figures, "the other rows speak without it")
     if event.failures:
         sentence = f"among its last {humanize.several(count, 'line')}: {quoted(event.failures[-1], 200)}"
         return Check(f"{name} log", WARNING, sentence, figures, f"see fab logs {name} --tail 20")

@@ -57,5 +57,5 @@ def _ending(found: Container) -> str:
     if found.error:
         return f" ({quoted(found.error, 200)})"
     if found.out_of_memory:
-        return " (killed: out of memory)"
+        return f" ({found.lack})"
     return f" (exit status {found.exit_code})" if found.state in ("exited", "restarting", "dead") else ""

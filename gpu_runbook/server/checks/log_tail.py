@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Sequence
 
 from gpu_runbook.common import humanize
-from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.check import OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import quoted
-from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.engine import Engine, EngineError, Unreadable
 
 LINES = 20
+HINT = "a container that fab deploy makes has a log that can be read"
 WIDTH = 200  # characters of a line that is shown
 
 
@@ -17,6 +18,8 @@ def check(name: str, container: str, engine: Engine, failure_text: Sequence[str]
     """Searches the last 20 lines for the texts, literally. An old line stays among them while little is written."""
     try:
         lines = engine.logs(container, tail=LINES).splitlines()
+    except Unreadable as error:
+        return Check(name, UNKNOWN, f"it cannot be read: {quoted(error.message, WIDTH)}", hint=HINT)
     except EngineError as error:
         if error.status == 404:
             return Check(name, SKIPPED, f"there is no container {container}")

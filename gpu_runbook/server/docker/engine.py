@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import time
 import urllib.parse
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
@@ -23,9 +24,11 @@ from gpu_runbook.server.docker.unix_http import Answer, request
 DEFAULT = "unix:///var/run/docker.sock"
 SECONDS = 10.0
 LIMIT = 32 << 20  # bytes of one answer; logs are the longest
+ITS_OWN = 3  # of the streams of a log: what the engine itself has to say
 LINE = 1 << 16  # bytes of one line of a pull's progress
 
 # What is relied upon in an answer, as `fits` reads it.
+EVENT = {"Action": str, "Actor": {"Attributes": dict}}
 ABLE = {"ContainerdCommit": (NONE, {"ID": str})}
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
@@ -39,6 +42,10 @@ class EngineError(Refusal):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(one_line(message), "see systemctl status docker on the server", "server")
         self.status = status
+
+
+class Unreadable(EngineError):
+    """The engine answers, and has no log of a container to give: its driver keeps none, or the file is gone."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +96,17 @@ class Engine:
         return not told or told["ID"] != "N/A"
 
     def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
-        """The log of a container, both streams in order; all of it when `tail` is 0, bounded to its last MiB."""
+        """The log of a container, both streams in order; all of it when `tail` is 0, bounded to its last MiB.
+
+        Raises Unreadable where there is none to be had, and EngineError.
+        """
         query = {"stdout": "1", "stderr": "1", "tail": str(tail) if tail else "all", "timestamps": str(int(stamps))}
         if since:
             query["since"] = f"{since:.9f}"
-        text = _demultiplexed(self.ask(f"/containers/{container}/logs", query))
+        try:
+            text = _demultiplexed(self.ask(f"/containers/{container}/logs", query))
+        except EngineError as error:
+            raise unreadable(error) from error
         for secret in self.hidden:
             text = text.replace(secret, "•••")
         return text[-(1 << 20) :]
@@ -103,6 +116,18 @@ class Engine:
         lines = self.logs(container, since=since, stamps=True).split("\n")  # a text may hold what else ends lines
         pairs = [line.partition(" ") for line in lines]
         return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
+
+    def last_end(self, container: str, since: float) -> Tuple[int, bool]:
+        """How it has ended since a time: its last exit status, 0 if it has not, and whether memory was lacking.
+
+        The engine remembers it for a while, also of a container that it has started again. Raises EngineError.
+        """
+        wanted = json.dumps({"container": [container], "event": ["die", "oom"]})
+        query = {"since": f"{since:.9f}", "until": f"{time.time():.9f}", "filters": wanted}
+        events = [self.read(line, EVENT) for line in self.ask("/events", query).splitlines()]
+        codes = [one["Actor"]["Attributes"].get("exitCode", "") for one in events if one["Action"] == "die"]
+        code = str(codes[-1]) if codes else ""
+        return int(code) if code.isdecimal() else 0, any(one["Action"] == "oom" for one in events)
 
     def read(self, raw: bytes, shape: Any, make: Optional[Callable[[Any], Any]] = None) -> Any:
         """An answer as JSON that has the shape, or what is made of it. Raises EngineError."""
@@ -226,12 +251,22 @@ def _refused(answer: Answer) -> str:
         return body.decode("utf-8", "replace")
 
 
+def unreadable(error: EngineError) -> EngineError:
+    """What an engine's refusal of a log means: it is there, and so may the container be."""
+    return Unreadable(error.status, error.message) if error.status not in (0, 404) else error
+
+
 def _demultiplexed(raw: bytes) -> str:
-    """The engine frames logs of containers without a terminal: stream, 3 zero bytes, length, text."""
+    """The engine frames logs of containers without a terminal: stream, 3 zero bytes, length, text.
+
+    Raises Unreadable for a frame of its own, by which it says why it cannot go on.
+    """
     parts, at = [], 0
-    while at + 8 <= len(raw) and raw[at] <= 2 and raw[at + 1 : at + 4] == b"\0\0\0":
+    while at + 8 <= len(raw) and raw[at] <= ITS_OWN and raw[at + 1 : at + 4] == b"\0\0\0":
         length = int.from_bytes(raw[at + 4 : at + 8], "big")
         parts.append(raw[at + 8 : at + 8 + length])
+        if raw[at] == ITS_OWN:
+            raise Unreadable(200, parts[-1].decode("utf-8", "replace"))
         at += 8 + length
     text = b"".join(parts) if parts else raw
     return text.decode("utf-8", "replace")

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.forms import NONE, ContainerId, ImageId, Time
+from gpu_runbook.protocol.forms import NONE, ContainerId, Count, ImageId, Time
 from gpu_runbook.protocol.values import dataclass, field
 
 T = TypeVar("T")
@@ -86,11 +86,18 @@ class Container:
     paused: bool = False
     error: str = ""  # why it could not be started
     out_of_memory: bool = False
+    memory: Count = 0  # bytes that it may take; 0 where it has no limit
     terminal: bool = False
 
     @property
     def names(self) -> Tuple[str, ...]:
         return (self.name,)
+
+    @property
+    def lack(self) -> str:
+        """What it was killed for, where it was killed for lack of memory."""
+        limit = f"its limit is {self.memory >> 20} MiB" if self.memory else "the server's own ran out"
+        return f"killed for lack of memory: {limit}"
 
     @property
     def started(self) -> float:
@@ -159,6 +166,7 @@ def container(said: Dict[str, Any]) -> Container:
         paused=state.get("Paused"),
         error=state.get("Error"),
         out_of_memory=state.get("OOMKilled"),
+        memory=said["HostConfig"].get("Memory"),
         terminal=config.get("Tty"),
     )
 

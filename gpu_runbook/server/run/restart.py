@@ -83,7 +83,7 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
 
 
 def _failed(site: Site, step: ConsumerStep, reason: str) -> End:
-    return End(NEEDS_PERSON, reason, BACK, "", EndDetails(log=watch.tail(site.docker.engine, step.container)))
+    return End(NEEDS_PERSON, reason, BACK, "", EndDetails(log=watch.tail(site.docker.engine, step.container) or ()))
 
 
 def _is_open(site: Site, error: StepFailed, why: str) -> bool:

@@ -226,7 +226,7 @@ def _range(handled: Sequence[HandledOffsets]) -> str:
 
 def _log(site: Site, begun: List[Swap], service: Optional[str]) -> Tuple[str, ...]:
     container = next((swap.new for swap in begun if swap.service == service), begun[-1].new)
-    return watch.tail(site.docker.engine, container)
+    return watch.tail(site.docker.engine, container) or ()
 
 
 def _tag(steps: List[ConsumerStep], service: str) -> str:

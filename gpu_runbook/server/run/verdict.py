@@ -83,17 +83,18 @@ def _fault(state: WatchState, seen: Observation) -> str:
         return f"its log says: {seen.failure}"
     if seen.restarts > state.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
         count = seen.restarts - state.restarts
-        # While it runs again, the engine no longer knows how it ended.
-        ending = "" if seen.running and not seen.restarting else f", with exit status {seen.exit_code}"
+        # While it runs again, an exit status of 0 may only be one that nobody knows any more.
+        known = seen.exit_code or seen.lack or not seen.running or seen.restarting
+        ending = f", {seen.lack or f'with exit status {seen.exit_code}'}" if known else ""
         return f"it ended by itself and was restarted {count} time{'' if count == 1 else 's'}{ending}"
     if not seen.running and not state.excuse:
-        return f"it ended by itself with exit status {seen.exit_code}"
+        return f"it ended by itself{f', {seen.lack}' if seen.lack else f' with exit status {seen.exit_code}'}"
     return ""
 
 
 def _at_the_end(state: WatchState, seen: Observation) -> Verdict:
     if seen.engine and not seen.running and not seen.broker:  # whatever stopped it is over, and it did not get up
-        return Verdict(FAILED, f"it does not run (exit status {seen.exit_code})")
+        return Verdict(FAILED, f"it does not run ({seen.lack or f'exit status {seen.exit_code}'})")
     if state.excuse:
         return Verdict(UNPROVEN, state.excuse)
     if state.moved:

@@ -13,7 +13,7 @@ from gpu_runbook.protocol.journal import Judged, Observation, Seen, Watching
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import stopped_by_engine
-from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.engine import Engine, EngineError, Unreadable
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.run.verdict import Verdict, WatchState, observe, verdict
@@ -37,6 +37,7 @@ class Watched:
     first: int = 0
     backlog: Optional[int] = None
     broker: str = ""
+    began: float = 0.0  # since 1970
     log_since: float = 0.0
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
@@ -47,7 +48,7 @@ def watched(step: ConsumerStep, container: str, password: str, position: Optiona
     """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
     now = time.monotonic()
     watch_state = WatchState(step.watch, now, now, position, step.offset is not None)
-    return Watched(step, container, password, watch_state, log_since=started)
+    return Watched(step, container, password, watch_state, began=started, log_since=started)
 
 
 def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
@@ -79,25 +80,28 @@ def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
 def _judged(engine: Engine, entry: Watched, found: Verdict, seen: Observation) -> Judged:
     """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
     log = tail(engine, entry.container)
-    bad = [line for line in log if any(text in line for text in entry.step.watch.failure_text)]
+    bad = [line for line in log or () if any(text in line for text in entry.step.watch.failure_text)]
     said = entry.step.service, found.outcome, found.reason
-    return Judged(*said, seen, entry.watch_state.position, len(log), tuple(bad[-1:]))
+    return Judged(*said, seen, entry.watch_state.position, None if log is None else len(log), tuple(bad[-1:]))
 
 
 def look(docker: Docker, entry: Watched) -> Observation:
-    """One observation."""
-    now, engine = time.monotonic(), docker.engine
+    """One observation. A log that cannot be read is one source less, and no engine that is away."""
+    now, engine, failure, unread = time.monotonic(), docker.engine, "", ""
     try:
         found = engine.container(entry.container)
         if found and _started_again(docker, entry, found):
             return Observation(now, engine=False)
         failure = _failure(engine, entry) if found else ""
+    except Unreadable as error:
+        unread = error.message
     except EngineError:
         return Observation(now, engine=False)
     if found is None:
         return Observation(now, failure="the container was removed")
     position = offset.upcoming(entry.step.offset)
     restarted = found.restarts > entry.watch_state.restarts
+    exit_code, lack = _ending(engine, entry, found) if restarted or not found.running else (0, "")
     troubled = failure or found.restarting or not found.running or restarted
     if troubled or now - entry.asked >= ASK_BROKER:
         entry.asked = now
@@ -108,13 +112,24 @@ def look(docker: Docker, entry: Watched) -> Observation:
         restarting=found.restarting,
         started_at=found.started_at,
         restarts=found.restarts,
-        exit_code=found.exit_code,
+        exit_code=exit_code,
         failure=failure,
         position=position,
         first=entry.first,
         backlog=entry.backlog,
         broker=entry.broker,
+        unread=unread,
+        lack=lack,
     )
+
+
+def _ending(engine: Engine, entry: Watched, found: Container) -> Tuple[int, str]:
+    """How it ended last: its exit status, and what is to be said of a lack of memory."""
+    code, lacking = found.exit_code, found.out_of_memory
+    if found.running and not found.restarting:  # it says nothing any more of its last end
+        with contextlib.suppress(EngineError):
+            code, lacking = engine.last_end(found.id, entry.began)
+    return code, found.lack if lacking else ""
 
 
 def _started_again(docker: Docker, entry: Watched, found: Container) -> bool:
@@ -169,9 +184,9 @@ def _say(journal: Journal, entry: Watched, seen: Observation) -> None:
     journal.write(Seen(entry.step.service, *said), sync=False)
 
 
-def tail(engine: Engine, container: str, lines: int = 20) -> Tuple[str, ...]:
-    """The last lines of a container's log, each cut where it is long; none when it cannot be had."""
+def tail(engine: Engine, container: str, lines: int = 20) -> Optional[Tuple[str, ...]]:
+    """The last lines of a container's log, each cut where it is long; None when it cannot be had."""
     try:
         return tuple(line[:LONGEST] for line in engine.logs(container, tail=lines).splitlines()[-lines:])
     except EngineError:
-        return ()
+        return None

@@ -21,7 +21,7 @@ from gpu_runbook.protocol.requests import LogsRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK
-from gpu_runbook.server.docker.engine import Engine, EngineError
+from gpu_runbook.server.docker.engine import ITS_OWN, Engine, EngineError, Unreadable
 from gpu_runbook.server.docker.inspected import Container, ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.docker.unix_http import Answer, Broken
@@ -45,7 +45,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """`request`: a LogsRequest. Of a container that is not in its `after`, all is read.
 
     Events: `container` before the lines of one, and whether they are the whole log; `lines` with stamp, stream, text
-    and whether it was cut; `none` for a service without a container; `unreadable` and `away` when following. Secrets
+    and whether it was cut; `none` for a service without a container; `unreadable`, and `away` when following. Secrets
     are for the laptop to cover: it knows them all. Raises Refusal when no service has a container.
     """
     asked = decode(LogsRequest, request, "request")
@@ -67,7 +67,10 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
             emit({"event": "none", "service": service})
         for container in () if follow else found:
             reader.announce(service, container)
-            reader.read(service, container, reader.query(container.id, False))
+            try:
+                reader.read(service, container, reader.query(container.id, False))
+            except Unreadable as error:
+                reader.cannot_read(service, error)
     if follow:
         Following(reader, store, services).go_on()
     return {}
@@ -113,6 +116,10 @@ class Reader:
         now = clock.stamp(time.time())
         self.emit(dict(about, event="container", service=service, at=now, whole=whole))
 
+    def mark(self, container: str) -> Optional[LogMark]:
+        """Up to where its log was said."""
+        return self._marks.get(container)
+
     def query(self, container: str, follow: bool, whole: bool = False) -> Dict[str, str]:
         """What the engine is asked for: what came since the last reading, or as was wished, or the `whole` log."""
         asked = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
@@ -124,10 +131,12 @@ class Reader:
         return asked if whole else dict(asked, **self._first)
 
     def read(self, service: str, found: Container, query: Dict[str, str]) -> None:
-        """Say what comes until the log ends, or until nothing came for a long time. Raises EngineError."""
+        """Say what comes until the log ends, or until nothing came for a long time.
+
+        Raises Unreadable where there is none to be had, and EngineError.
+        """
         container = found.id
-        path = f"/containers/{container}/logs"
-        with closing(self.engine.send("GET", path, query, {}, SILENCE, endless=True)) as answer:
+        with closing(self._opened(container, query)) as answer:
             pieces = terminal(answer) if found.terminal else frames(answer)
             batch: List[Tuple[str, str, str, bool]] = []
             size = 0
@@ -143,6 +152,15 @@ class Reader:
                 raise EngineError(0, f"the log of {service} broke off: {error}") from error
             finally:
                 self._say(service, container, batch)
+
+    def _opened(self, container: str, query: Dict[str, str]) -> Answer:
+        try:
+            return self.engine.send("GET", f"/containers/{container}/logs", query, {}, SILENCE, endless=True)
+        except EngineError as error:
+            raise engines.unreadable(error) from error
+
+    def cannot_read(self, service: str, error: Unreadable) -> None:
+        self.emit({"event": "unreadable", "service": service, "message": error.message})
 
     def _new(self, container: str, found: Iterator[Line]) -> Iterator[Line]:
         """The lines that were not said yet: the engine gives those of the newest stamp again."""
@@ -207,26 +225,34 @@ class Following:
         thread.start()
 
     def _listen(self, service: str, found: Container, life: Tuple[str, str], query: Dict[str, str]) -> None:
+        before = self._reader.mark(found.id)
         try:
             self._reader.read(service, found, query)
             if not found.running and not found.restarting:
                 self._ended.add(life)
-        except EngineError as error:
-            if error.status and error.status != 404:  # a log that cannot be read, and not an engine that went away
+        except Unreadable as error:
+            if self._reader.mark(found.id) == before:  # else what comes behind it may be had
                 self._ended.add(life)
-                self._reader.emit({"event": "unreadable", "service": service, "message": error.message})
+                self._reader.cannot_read(service, error)
+        except EngineError:
+            pass  # the engine went away, or the container: what comes after it is heard
         except Exception as error:
             self._failure = error
 
 
 def frames(answer: Answer) -> Iterator[Piece]:
-    """The pieces of a log of two streams: each frame is a stream, three zero bytes, a length, and the text."""
+    """The pieces of a log of two streams: each frame is a stream, three zero bytes, a length, and the text.
+
+    Raises Unreadable where the engine itself says why it cannot go on.
+    """
     while True:
         head = answer.take(8)
         if not head:
             return
-        if len(head) < 8 or head[0] > 2 or head[1:4] != b"\0\0\0":
+        if len(head) < 8 or head[0] > ITS_OWN or head[1:4] != b"\0\0\0":
             raise Broken("what it says is no log")
+        if head[0] == ITS_OWN:
+            raise Unreadable(200, answer.take(min(int.from_bytes(head[4:], "big"), BATCH)).decode("utf-8", "replace"))
         left, stamped = int.from_bytes(head[4:], "big"), True
         while left:
             piece = answer.take(min(left, BATCH))

@@ -13,9 +13,9 @@ from gpu_runbook.protocol.journal import JournalEvent, Judged, Observation, Reco
 from tests.hostile.forms import RUN
 
 
-def verdict(before: int | None = 100, failures: tuple[str, ...] = (), **seen: Any) -> Judged:
+def verdict(before: int | None = 100, failures: tuple[str, ...] = (), lines: int | None = 20, **seen: Any) -> Judged:
     known: dict[str, Any] = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
-    return Judged("q", "proven", "it moved", Observation(1.0, **(known | seen)), before, 20, failures)
+    return Judged("q", "proven", "it moved", Observation(1.0, **(known | seen)), before, lines, failures)
 
 
 def rows(*events: JournalEvent) -> dict[str, Check]:
@@ -41,6 +41,9 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
         (verdict(running=False), "q container", CRITICAL, "it does not run"),
         (verdict(restarts=2), "q container", WARNING, "started again 2 times"),
         (verdict(failures=("Traceback x",)), "q log", WARNING, "Traceback x"),
+        (verdict(lines=None), "q log", UNKNOWN, "it could not be read"),
+        (verdict(lines=None, unread="no such file"), "q log", UNKNOWN, 'it could not be read: "no such file"'),
+        (verdict(unread="no such file"), "q log", UNKNOWN, 'it could not be read: "no such file"'),
         (verdict(position=100, backlog=7), "q offset", WARNING, "offset 100, and up to 7 messages to go"),
         (verdict(backlog=7), "q offset", OK, "60 since the swap, up to 7 messages to go"),
         (verdict(position=100), "q offset", OK, "offset 100, nothing waits"),

@@ -50,7 +50,7 @@ def seen(status: str = "running", up: float = 3600.0, restarts: int = 0, **state
         (seen(up=4), OK, "running"),
         (None, CRITICAL, "there is no container"),
         (seen("exited", ExitCode=3), CRITICAL, "is exited (exit status 3)"),
-        (seen("exited", ExitCode=137, OOMKilled=True), CRITICAL, "out of memory"),
+        (seen("exited", ExitCode=137, OOMKilled=True), CRITICAL, "killed for lack of memory: the server's own ran out"),
         (seen("created"), CRITICAL, "is created"),
         (seen("paused"), CRITICAL, "is paused"),
         (seen("restarting", restarts=5, ExitCode=3), CRITICAL, "again 5 times (exit status 3)"),

@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,11 @@ from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.protocol.logs import LogMark
 from gpu_runbook.protocol.requests import LogOf
-from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.verbs import logs as verb
+from tests.unit.docker_answers import container, inspected
 from tests.unit.nasty import TEXTS, rows
 from tests.unit.scene import QUEUE, TRAINING, Scene, bare
 
@@ -333,3 +336,75 @@ def test_a_server_of_which_nothing_was_heard_is_out_of_reach(scene: Scene, monke
     with pytest.raises(CannotConnect, match="nothing was heard for 10 s; the server was only looked at"):
         followed(scene, line, Heard(scene, QUEUE, follow=True), monkeypatch)
     assert line.asked == [None]
+
+
+class Kept(Engine):
+    """An engine whose containers have a log each: what it answers, or its refusal."""
+
+    def __init__(self, logs: dict[str, bytes | EngineError], answer: Callable[..., Answer]) -> None:
+        super().__init__("unix:///nowhere")
+        self.__dict__.update(logs=logs, answered=answer)
+
+    def send(self, method: str, path: str, *more: Any, **others: Any) -> Answer:
+        log = self.__dict__["logs"][path.split("/")[2]]
+        if isinstance(log, EngineError):
+            raise log
+        answer: Answer = self.__dict__["answered"](log)
+        return answer
+
+
+def read_both(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> list[dict[str, Any]]:
+    """What is said of the logs of two services, once."""
+    said: list[dict[str, Any]] = []
+    both = {name: [container(inspected(name * 64, name))] for name in "ab"}
+    monkeypatch.setattr(engines, "find", lambda address: engine)
+    monkeypatch.setattr(verb, "find_store", lambda *given: SimpleNamespace(check_owner=lambda: None))
+    monkeypatch.setattr(verb, "holders", lambda *given: both)
+    request = {
+        "root": "/azaion",
+        "state": "",
+        "docker_host": "",
+        "tail": 100,
+        "since": 0,
+        "follow": False,
+        "after": None,
+    }
+    verb.answer({**request, "services": [{"service": name, "marks": None} for name in "ab"]}, said.append)
+    return [event for event in said if event["event"] != "container"]
+
+
+@pytest.mark.parametrize(
+    ("log", "lines", "why"),
+    [
+        (EngineError(501, "its driver keeps none"), [], "its driver keeps none"),
+        (frame("one\n") + frame("no such file", 3, "Error:"), ["one"], "Error: no such file"),
+    ],
+)
+def test_a_log_that_cannot_be_read_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Answer], log: Any, lines: list[str], why: str
+) -> None:
+    said = read_both(monkeypatch, Kept({"a" * 64: log, "b" * 64: frame("two\n")}, answer))
+    texts = [(event["service"], line[2]) for event in said if event["event"] == "lines" for line in event["lines"]]
+    assert texts == [*(("a", line) for line in lines), ("b", "two")]
+    (unread,) = (event for event in said if event["event"] == "unreadable")
+    assert (unread["service"], unread["message"]) == ("a", why)
+
+
+def test_an_engine_that_went_away_is_no_log_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Answer]
+) -> None:
+    with pytest.raises(EngineError, match="it is away"):
+        read_both(monkeypatch, Kept({"a" * 64: EngineError(0, "it is away"), "b" * 64: b""}, answer))
+
+
+@pytest.mark.parametrize(("log", "ended"), [(frame("x", 3), True), (frame("one\n") + frame("x", 3), False)])
+def test_what_breaks_in_the_middle_is_asked_for_again_behind_it(
+    answer: Callable[..., Answer], log: bytes, ended: bool
+) -> None:
+    said: list[dict[str, Any]] = []
+    reader = verb.Reader(Kept({CONTAINER: log}, answer), said.append, 100, 0, {})
+    following = verb.Following(reader, None, {})  # type: ignore[arg-type]  nobody is looked for
+    life = (CONTAINER, STAMP)
+    following._listen(QUEUE, container(inspected(CONTAINER)), life, {})
+    assert (life in following._ended) is ended
+    assert [event["event"] for event in said] == (["unreadable"] if ended else ["lines"])

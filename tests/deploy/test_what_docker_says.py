@@ -1,0 +1,55 @@
+"""An answer of docker is no absence: without its log a release is judged by all else, and what it lacked is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpu_runbook.laptop.errors import NeedsPerson, RolledBack
+from sandbox import run_inside
+from sandbox.machine import wait_until
+from tests.deploy.laptop import QUEUE, Laptop
+from tests.deploy.standing import wait_for_offset, watched
+from tests.real import ROOT, consumer_image, docker, logged_in, published, write_config
+
+pytestmark = pytest.mark.real
+
+RUNS_WHILE_WELL = "test -f /azaion/well && exec python3 -u /app/consumer.py; exit 3"
+UNREAD = "it could not be read: configured logging driver does not support reading"
+
+
+def by_hand(laptop: Laptop, log_driver: str) -> None:
+    """A consumer that somebody has started with their own docker run, and that ends when it is not well any more."""
+    logged_in(laptop.sandbox)
+    run_inside(laptop.sandbox, ["touch", f"{ROOT}/well"])
+    write_config(laptop.sandbox)
+    options = ("--network", "host", "--volume", f"{ROOT}:{ROOT}", "--restart", "unless-stopped")
+    program = ("--entrypoint", "sh", consumer_image(laptop.sandbox, "1.0"), "-c", RUNS_WHILE_WELL)
+    docker(laptop.sandbox, "run", "--detach", "--name", QUEUE, "--log-driver", log_driver, *options, *program)
+
+
+def test_without_a_log_a_crash_loop_is_one_all_the_same(laptop: Laptop) -> None:
+    watched(laptop, settle=1, window=6)
+    published(laptop.sandbox, 20)
+    by_hand(laptop, "none")
+    wait_for_offset(laptop.sandbox, 20)
+    status = laptop.fab("status")
+    assert f"{QUEUE} log" in status.out and "configured logging driver does not support reading" in status.out
+    laptop.deployed("--adopt", "--tag", "1.1")
+    run_inside(laptop.sandbox, ["rm", f"{ROOT}/well"])
+    said = laptop.fab("rollback")
+    assert said.status == NeedsPerson.exit_code, said.all
+    assert "it ended by itself" in said.err and "exit status 3" in said.err
+    assert "docker engine was away" not in said.all
+    logs = laptop.fab("logs")
+    assert (logs.status, f"gpu-1: {QUEUE}: its log cannot be read (configured logging" in logs.err) == (0, True)
+
+
+def test_what_is_killed_for_lack_of_memory_is_said_to_be_with_its_limit(laptop: Laptop) -> None:
+    watched(laptop, settle=1, window=6)
+    laptop.deployed("--tag", "1.0")
+    laptop.queue["memory"] = "10m"
+    laptop.save()
+    said = laptop.fab("deploy", "--service", QUEUE, "--tag", "1.1")
+    assert said.status == RolledBack.exit_code, said.all
+    assert "killed for lack of memory: its limit is 10 MiB" in said.err
+    wait_until(lambda: bool(docker(laptop.sandbox, "ps", "--quiet", "--filter", f"name=^/{QUEUE}$")), 10, "consumer")
