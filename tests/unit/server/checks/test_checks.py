@@ -18,12 +18,12 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Expected
-from gpu_runbook.server.checks import container, disk, gpu
+from gpu_runbook.server.checks import container, disk, gpu, log_tail
 from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.checks.gpu import BASIC, FAULTS
 from gpu_runbook.server.checks.hung_nvidia_smi import stuck
 from gpu_runbook.server.docker import engine as engines
-from gpu_runbook.server.docker.engine import EngineError
+from gpu_runbook.server.docker.engine import EngineError, Unreadable
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.queue.offset import OffsetError, Position
@@ -367,3 +367,15 @@ def test_an_offset_file_that_is_gone_matters_where_the_consumer_has_ever_run(
     monkeypatch.setattr(engines, "find", lambda host: SimpleNamespace(container=lambda name: found))
     check = progress._without_offset("offset", PURSUIT, OffsetError("gone", f"{FILE.path} is gone"), "")
     assert (check.level, words in check.sentence) == (level, True), check.sentence
+
+
+class NoLog(docker_answers.Answering):
+    """An engine that refuses to give a log."""
+
+    def logs(self, container: str, tail: int = 0, since: float = 0, stamps: bool = False) -> str:
+        raise Unreadable(501, "its driver keeps none")
+
+
+def test_a_log_that_cannot_be_read_is_neither_clean_nor_empty() -> None:
+    found = log_tail.check("log", "queue", NoLog("unix:///nowhere"), ("Traceback",))
+    assert (found.level, found.sentence) == (UNKNOWN, 'it cannot be read: "its driver keeps none"')

@@ -360,15 +360,8 @@ def read_both(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> list[dict[str,
     monkeypatch.setattr(engines, "find", lambda address: engine)
     monkeypatch.setattr(verb, "find_store", lambda *given: SimpleNamespace(check_owner=lambda: None))
     monkeypatch.setattr(verb, "holders", lambda *given: both)
-    request = {
-        "root": "/azaion",
-        "state": "",
-        "docker_host": "",
-        "tail": 100,
-        "since": 0,
-        "follow": False,
-        "after": None,
-    }
+    place = {"root": "/azaion", "state": "", "docker_host": ""}
+    request = {**place, "tail": 100, "since": 0, "follow": False, "after": None}
     verb.answer({**request, "services": [{"service": name, "marks": None} for name in "ab"]}, said.append)
     return [event for event in said if event["event"] != "container"]
 
@@ -403,7 +396,8 @@ def test_what_breaks_in_the_middle_is_asked_for_again_behind_it(
 ) -> None:
     said: list[dict[str, Any]] = []
     reader = verb.Reader(Kept({CONTAINER: log}, answer), said.append, 100, 0, {})
-    following = verb.Following(reader, None, {})  # type: ignore[arg-type]  nobody is looked for
+    nowhere: Any = None  # nobody is looked for
+    following = verb.Following(reader, nowhere, {})
     life = (CONTAINER, STAMP)
     following._listen(QUEUE, container(inspected(CONTAINER)), life, {})
     assert (life in following._ended) is ended
