@@ -94,6 +94,8 @@ class Observation:
     backlog: Optional[int] = None  # messages beyond what may be unsaved; None: not asked or no answer
     broker: str = ""  # why the stream could not be asked
     unread: str = ""  # why its log could not be read
+    health: str = ""  # what its HEALTHCHECK says; empty without one
+    sick: str = ""  # that it says unhealthy, and its last words
     lack: str = ""  # that it was killed for lack of memory, and what its limit is
 
 

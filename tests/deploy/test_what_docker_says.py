@@ -7,6 +7,7 @@ import pytest
 from gpu_runbook.laptop.errors import NeedsPerson, RolledBack
 from sandbox import run_inside
 from sandbox.machine import wait_until
+from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import wait_for_offset, watched
 from tests.real import ROOT, consumer_image, docker, logged_in, published, write_config
@@ -41,7 +42,36 @@ def test_without_a_log_a_crash_loop_is_one_all_the_same(laptop: Laptop) -> None:
     assert "it ended by itself" in said.err and "exit status 3" in said.err
     assert "docker engine was away" not in said.all
     logs = laptop.fab("logs")
-    assert (logs.status, f"gpu-1: {QUEUE}: its log cannot be read (configured logging" in logs.err) == (0, True)
+    assert (logs.status, f'gpu-1: {QUEUE}: its log cannot be read ("configured' in logs.err) == (0, True)
+
+
+def with_health_check(laptop: Laptop, tag: str, program: str) -> None:
+    """An image whose maker has given it a HEALTHCHECK, in the registry."""
+    sandbox = laptop.sandbox
+    logged_in(sandbox)
+    image = consumer_image(sandbox, "1.1")
+    pushed = f"{image.rpartition(':')[0]}:{tag}"
+    check = f"HEALTHCHECK --interval=1s --timeout=5s --retries=2 CMD {program}"
+    made = f"docker pull -q {image}; c=$(docker create {image}); docker commit --change '{check}' $c {pushed}"
+    run_inside(sandbox, ["sh", "-ec", f"{made}; docker rm $c"], user=LOGIN_USER)
+    run_inside(sandbox, ["docker", "push", "--quiet", pushed], user=LOGIN_USER)
+
+
+def test_what_its_health_check_says_counts(laptop: Laptop) -> None:
+    watched(laptop, settle=1, window=8)
+    with_health_check(laptop, "sick", "echo the stream is gone; exit 1")
+    with_health_check(laptop, "well", "true")
+    published(laptop.sandbox, 20)
+    laptop.deployed("--tag", "well")
+    rows = laptop.fab("health").out
+    assert "unhealthy" not in rows
+    said = laptop.fab("deploy", "--service", QUEUE, "--tag", "sick")
+    assert said.status == RolledBack.exit_code, said.all
+    assert 'its HEALTHCHECK says unhealthy: "the stream is gone"' in said.err
+    left = laptop.fab("deploy", "--service", QUEUE, "--tag", "sick", "--no-rollback")
+    assert left.status == NeedsPerson.exit_code, left.all
+    health = laptop.fab("health")
+    assert (health.status, 'its HEALTHCHECK says unhealthy: "the stream is gone"' in health.out) == (2, True)
 
 
 def test_what_is_killed_for_lack_of_memory_is_said_to_be_with_its_limit(laptop: Laptop) -> None:

@@ -56,6 +56,7 @@ class World(Answering):
             exit_codes={},
             restarts={},
             restarting=set(),
+            unhealthy=set(),
         )
 
     now: float
@@ -73,6 +74,7 @@ class World(Answering):
     exit_codes: dict[str, int]
     restarts: dict[str, int]
     restarting: set[str]
+    unhealthy: set[str]
     _away_after: tuple[str, float]
 
     def put(self, **values: Any) -> None:
@@ -117,6 +119,7 @@ class World(Answering):
             Status="running" if self.runs(found) else "exited",
             Running=self.runs(found),
             Restarting=found in self.restarting,
+            Health={"Status": "unhealthy", "Log": []} if found in self.unhealthy else None,
             ExitCode=self.exit_codes.get(found, 0),
             StartedAt=self.started[found] or NEVER,
             FinishedAt="2026-04-20T10:00:00Z",

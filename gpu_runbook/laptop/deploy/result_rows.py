@@ -33,6 +33,8 @@ def _container(name: str, seen: Observation) -> Check:
     figures = {"restarts": restarts, "started_at": seen.started_at}
     if not seen.running:
         return Check(f"{name} container", CRITICAL, "it does not run", figures, f"see fab logs {name}")
+    if seen.sick:
+        return Check(f"{name} container", CRITICAL, seen.sick, figures, f"see fab logs {name}")
     again = f", started again {humanize.several(restarts, 'time')}" if restarts else ""
     since = seen.started_at[:19].replace("T", " ")
     return Check(f"{name} container", WARNING if restarts else OK, f"running since {since}{again}", figures)

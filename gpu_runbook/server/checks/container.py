@@ -39,6 +39,8 @@ def judge(name: str, container: str, found: Optional[Container], now: float) -> 
         return Check(name, CRITICAL, sentence + _ending(found), figures, hint)
     if found.state != "running":
         return Check(name, CRITICAL, f"{container} is {named(found.state)}{_ending(found)}", figures, hint)
+    if found.sick:
+        return Check(name, CRITICAL, found.sick, figures, hint)
     if restarts and -LOOP < age < RECENT:
         sentence = (
             f"the engine has started {container} again {humanize.several(restarts, 'time')}, {humanize.span(age)} ago"

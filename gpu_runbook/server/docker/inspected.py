@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.forms import NONE, ContainerId, Count, ImageId, Time
 from gpu_runbook.protocol.values import dataclass, field
 
@@ -20,7 +21,7 @@ LISTED = [{"Names": [str], "Mounts": [dict]}]
 INSPECTED = {
     "Name": str,
     "Config": dict,
-    "State": dict,
+    "State": {"Health": (NONE, {"Status": str, "Log": (NONE, [{"Output": str}])})},
     "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
 }
 
@@ -88,10 +89,18 @@ class Container:
     out_of_memory: bool = False
     memory: Count = 0  # bytes that it may take; 0 where it has no limit
     terminal: bool = False
+    health: str = ""  # what its HEALTHCHECK says: starting, healthy or unhealthy; none or empty without one
+    health_said: str = ""  # the last words of that check
 
     @property
     def names(self) -> Tuple[str, ...]:
         return (self.name,)
+
+    @property
+    def sick(self) -> str:
+        """What its HEALTHCHECK says, where that is that it is unhealthy."""
+        said = f": {quoted(self.health_said, 200)}" if self.health_said.strip() else ""
+        return f"its HEALTHCHECK says unhealthy{said}" if self.health == "unhealthy" else ""
 
     @property
     def lack(self) -> str:
@@ -147,6 +156,8 @@ def listed(said: Optional[List[Dict[str, Any]]]) -> List[ListedContainer]:
 def container(said: Dict[str, Any]) -> Container:
     """`said` has the shape INSPECTED. Raises Malformed."""
     state, config, policy = said["State"], said["Config"], said["HostConfig"]["RestartPolicy"]
+    health = state.get("Health") or {}
+    said_last = [one["Output"] for one in health.get("Log") or ()][-1:]
     restart, most = policy["Name"] or "no", policy.get("MaximumRetryCount")
     return _made(
         Container,
@@ -168,6 +179,8 @@ def container(said: Dict[str, Any]) -> Container:
         out_of_memory=state.get("OOMKilled"),
         memory=said["HostConfig"].get("Memory"),
         terminal=config.get("Tty"),
+        health=health.get("Status"),
+        health_said="".join(said_last),
     )
 
 

@@ -128,8 +128,9 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         unstage_all(store, docker, run)
         return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
     undoing, whole = told(lines, Undoing), len(swaps) == len(planned)
-    looping = [] if undoing else [one.service for one, swap in release.pairs(plan, swaps) if _loops(one, swap, docker)]
-    if not undoing and not looping and whole and all(finished(swap, docker) for swap in swaps):
+    ills = [] if undoing else [_ill(step, swap, docker) for step, swap in release.pairs(plan, swaps)]
+    ill = ", ".join(filter(None, ills))
+    if not undoing and not ill and whole and all(finished(swap, docker) for swap in swaps):
         for swap in swaps:
             docker.ensure_restart(swap.new, swap.new_restart)
         if not told(lines, Recorded):
@@ -138,7 +139,6 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         release.move_tags(docker, plan)
         _close(swaps)
         return "done", f"run {run} was cut off after its swap: release {plan.release} is in force, unproven"
-    ill = f"{', '.join(looping)} ended again and again" if looping else ""
     why = undoing[0].reason if undoing else ill or "the run was cut off"
     trouble = "; ".join(filter(None, [back(swap, docker) for swap in reversed(swaps)]))
     unstage_all(store, docker, run)
@@ -158,17 +158,17 @@ def finished(swap: Swap, docker: Docker) -> bool:
     return not (swap.old and lives(docker.inspect(swap.old)))
 
 
-def _loops(step: ConsumerStep, swap: Swap, docker: Docker) -> bool:
-    """Whether the new container ends again and again by its own fault: that of a broker that is away is none."""
+def _ill(step: ConsumerStep, swap: Swap, docker: Docker) -> str:
+    """What would have failed the watch of the new container by its own fault: that of a broker that is away is none."""
     new = docker.inspect(swap.new)
-    if new is None or not loops(new):
-        return False
+    if new is None or not (loops(new) or new.sick):
+        return ""
     try:
         if step.stream:
             stream.greet(step.stream.host, step.stream.port)
     except stream.StreamError:
-        return False
-    return True
+        return ""
+    return f"{step.service} ended again and again" if loops(new) else f"{step.service}: {new.sick}"
 
 
 def _close(swaps: List[Swap]) -> None:

@@ -1,8 +1,8 @@
 """Judges a new release by what was seen of it after its swap. Pure: observations in, a verdict or nothing yet out.
 
 Three rules decide what counts. A release fails only by what it did itself: a broker or an engine that went away
-would have stopped the old one as well. It is proven only by what was seen: its offset moving. And an idle queue
-speaks for nobody.
+would have stopped the old one as well. It is proven only by what was seen: its offset moving or, where it has none, its
+HEALTHCHECK. And an idle queue speaks for nobody.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Optional
 from gpu_runbook.protocol.journal import Observation
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
 from gpu_runbook.protocol.values import dataclass
+
+STARTING, HEALTHY = "starting", "healthy"  # what a HEALTHCHECK may say
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,11 @@ def verdict(state: WatchState, seen: Observation) -> Optional[Verdict]:
             return Verdict(FAILED, fault)
     after = observe(state, seen)
     settled = seen.engine and seen.running and not seen.restarting and seen.at - after.since >= after.watch.settle
-    if settled and after.moved:
-        return Verdict(PROVEN, f"its offset moved to {seen.position}")
+    if settled and seen.health != STARTING:
+        if after.moved:
+            return Verdict(PROVEN, f"its offset moved to {seen.position}")
+        if seen.health == HEALTHY and not after.measurable:
+            return Verdict(PROVEN, "its HEALTHCHECK says healthy")
     if seen.at - after.begun < after.watch.window:
         return None
     return _at_the_end(after, seen)
@@ -81,6 +86,8 @@ def _excused(state: WatchState, seen: Observation) -> bool:
 def _fault(state: WatchState, seen: Observation) -> str:
     if seen.failure:
         return f"its log says: {seen.failure}"
+    if seen.sick:
+        return seen.sick
     if seen.restarts > state.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
         count = seen.restarts - state.restarts
         # While it runs again, an exit status of 0 may only be one that nobody knows any more.
@@ -97,6 +104,8 @@ def _at_the_end(state: WatchState, seen: Observation) -> Verdict:
         return Verdict(FAILED, f"it does not run ({seen.lack or f'exit status {seen.exit_code}'})")
     if state.excuse:
         return Verdict(UNPROVEN, state.excuse)
+    if seen.health == STARTING:
+        return Verdict(UNPROVEN, "its HEALTHCHECK has not come to a result yet")
     if state.moved:
         return Verdict(UNPROVEN, "its offset moved, but it has not run long enough since its last start")
     if not state.measurable:

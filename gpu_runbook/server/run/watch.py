@@ -120,6 +120,8 @@ def look(docker: Docker, entry: Watched) -> Observation:
         broker=entry.broker,
         unread=unread,
         lack=lack,
+        health=found.health if found.running and not found.restarting else "",
+        sick=found.sick if found.running and not found.restarting else "",
     )
 
 

@@ -39,6 +39,7 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
     ("event", "row", "level", "sentence"),
     [
         (verdict(running=False), "q container", CRITICAL, "it does not run"),
+        (verdict(sick="its HEALTHCHECK says unhealthy"), "q container", CRITICAL, "its HEALTHCHECK says unhealthy"),
         (verdict(restarts=2), "q container", WARNING, "started again 2 times"),
         (verdict(failures=("Traceback x",)), "q log", WARNING, "Traceback x"),
         (verdict(lines=None), "q log", UNKNOWN, "it could not be read"),

@@ -49,7 +49,7 @@ VERBS = sorted(
 TWO_FLIGHTS = 40_000  # bytes that a new connection takes in two round trips
 
 
-ROOM = 7_500  # bytes below that for what deploys will learn
+ROOM = 7_000  # bytes below that for what deploys will learn
 
 
 @pytest.mark.parametrize("packer", ["zlib", "bz2"])

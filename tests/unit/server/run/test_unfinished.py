@@ -25,10 +25,15 @@ from tests.unit.world import NEW, OLD, STEP, SWAP, World, exchanged, recovered, 
 
 @pytest.mark.parametrize(
     ("ill", "undone"),
-    [("restarting", True), ("started again a moment ago", True), ("started again an hour ago", False)],
+    [
+        ("restarting", "queue ended again and again"),
+        ("started again a moment ago", "queue ended again and again"),
+        ("started again an hour ago", ""),
+        ("unhealthy", "queue: its HEALTHCHECK says unhealthy"),
+    ],
 )
-def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_the_new_one_loops(
-    store: Store, world: World, monkeypatch: pytest.MonkeyPatch, ill: str, undone: bool
+def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_its_watch_would_have_failed(
+    store: Store, world: World, monkeypatch: pytest.MonkeyPatch, ill: str, undone: str
 ) -> None:
     """Who would have seen it, the watch of that run, is gone."""
     here = site(store, world)
@@ -40,6 +45,8 @@ def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_the_new_one_loops
     monkeypatch.setattr(release, "enter", lambda *_: None)
     if ill == "restarting":
         world.restarting.add(NEW)
+    elif ill == "unhealthy":
+        world.unhealthy.add(NEW)
     else:
         world.restarts[NEW] = 3
     (sentence,) = recovered(store, world)
@@ -48,9 +55,9 @@ def test_a_run_that_was_cut_off_after_its_swap_is_undone_where_the_new_one_loops
         assert sentence == f"{cut}: release {RUN} is in force, unproven"
         assert world.runs(NEW) and world.names[NEW] == "queue"
         return
-    assert sentence == f"{cut}, queue ended again and again and was undone: the server is as it was before"
+    assert sentence == f"{cut}, {undone} and was undone: the server is as it was before"
     assert world.runs(OLD) and not world.runs(NEW) and world.names[OLD] == "queue"
-    assert "queue ended again and again" in (Path(store.release(RUN)) / "failed.json").read_text()
+    assert undone in (Path(store.release(RUN)) / "failed.json").read_text()
 
 
 @pytest.mark.parametrize("away", [True, False])

@@ -50,10 +50,23 @@ def outcome(found: Verdict | None) -> str | None:
 AWAY: dict[str, Any] = {"broker": "connection refused", "backlog": None}
 MOVED = {"position": SWAP + 5}
 
+SICK = "its HEALTHCHECK says unhealthy"
+
 SCENARIOS: dict[str, tuple[list[Observation], str | None]] = {
     "it consumes under load and has settled": ([runs(0), runs(5, **MOVED, backlog=900), runs(10, **MOVED)], PROVEN),
     "it consumes and has not settled yet": ([runs(0), runs(9.5, **MOVED)], None),
     "it starts slowly and then consumes": ([runs(0, backlog=9), runs(50, backlog=9), runs(55, **MOVED)], PROVEN),
+    "its health check says unhealthy": ([runs(0, health="starting"), runs(5, sick=SICK, **MOVED)], FAILED),
+    "it says so while the broker is away": (
+        [runs(0), runs(5, sick=SICK, **AWAY), runs(60, sick=SICK, **AWAY)],
+        UNPROVEN,
+    ),
+    "its health check takes its time": (
+        [runs(0), runs(20, health="starting", **MOVED), runs(30, health="healthy", **MOVED)],
+        PROVEN,
+    ),
+    "its health check never comes to a result": ([runs(0), runs(60, health="starting", **MOVED)], UNPROVEN),
+    "healthy is no proof where an offset could move": ([runs(0), runs(60, health="healthy", backlog=9)], UNPROVEN),
     "the queue is idle to the end": ([runs(0), runs(30), runs(60)], UNPROVEN),
     "messages wait to the end": ([runs(0, backlog=9), runs(30, backlog=9), runs(60, backlog=9)], FAILED),
     "it went back in the stream": ([runs(0, backlog=9), runs(60, position=3, backlog=106)], FAILED),
@@ -181,3 +194,12 @@ def test_a_watch_always_ends_with_its_window() -> None:
         Observation(60, engine=False),
     ):
         assert judged(runs(0), last) is not None
+
+
+def test_where_no_offset_could_move_a_health_check_is_proof() -> None:
+    scenario = [runs(0, health="starting"), runs(20, health="starting"), runs(30, health="healthy")]
+    found = judged(*scenario, measurable=False)
+    assert found == Verdict(PROVEN, "its HEALTHCHECK says healthy")
+    assert judged(*scenario[:2], runs(60, health="starting"), measurable=False) == Verdict(
+        UNPROVEN, "its HEALTHCHECK has not come to a result yet"
+    )

@@ -126,3 +126,17 @@ def test_how_it_ended_is_said_where_it_is_known(state: Any, events: Any, reason:
 def test_a_server_that_ran_out_of_memory_is_no_limit_of_a_container() -> None:
     engine = Asked(b"", [OOM, DIED], limit=0, restarts=1)
     assert looked(engine)[1].lack == "killed for lack of memory: the server's own ran out"
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "sick"),
+    [
+        ({}, "", ""),
+        ({"Health": {"Status": "starting", "Log": []}}, "starting", ""),
+        ({"Health": {"Status": "unhealthy", "Log": [{"Output": ""}]}}, "unhealthy", "its HEALTHCHECK says unhealthy"),
+        ({"Health": {"Status": "unhealthy", "Log": []}, "Running": False}, "", ""),
+    ],
+)
+def test_what_its_health_check_says_counts_while_it_runs(state: Any, health: str, sick: str) -> None:
+    seen = looked(Asked(b"", **state))[1]
+    assert (seen.health, seen.sick) == (health, sick)
