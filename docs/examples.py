@@ -93,6 +93,16 @@ services:
       window: 2m
       failure_text: ["Error while handling", "Traceback"]
 """,
+    "healthcheck": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    healthcheck:
+      command: test -n "$(find /azaion/offset.yaml -mmin -10)"
+      interval: 1m
+      start_period: 30
+""",
     "log": """
 services:
   annotation-queue:

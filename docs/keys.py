@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docs.examples import EXAMPLES
 from gpu_runbook.laptop.inventory import model as shapes
-from gpu_runbook.laptop.inventory.entries import DiskHealth, GpuHealth, Log, OffsetHealth
+from gpu_runbook.laptop.inventory.entries import DiskHealth, GpuHealth, HealthCheckEntry, Log, OffsetHealth
 from gpu_runbook.laptop.inventory.fields import Reads
 from gpu_runbook.laptop.inventory.schedule_entries import Alert, Schedule
 
@@ -35,6 +35,12 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("offset", shapes.Offset, "Of a consumer: the file in which it keeps its position."),
     ("stream", shapes.Stream, "Of a consumer: what it reads. Keys that end in `_variable` name variables of `.env`."),
     ("watch", shapes.WatchEntry, "Of a consumer: how a new release proves itself after the swap."),
+    (
+        "healthcheck",
+        HealthCheckEntry,
+        "Of a consumer: how docker asks its container whether it is well, for an image without a HEALTHCHECK or\n"
+        "instead of its own. What it says counts in the watch and in `fab health`.",
+    ),
     ("log", Log, "Of a consumer: rotation of its log."),
     ("env_file", shapes.EnvFileEntry, "Of a service: a file of variables that it reads from a mount."),
     (
@@ -189,6 +195,16 @@ def _written(key: str, value: Any) -> str:
 
 
 TIMES = {
-    *("connect_timeout", "settle", "window", "stop_grace", "stale_after", "timeout", "max_age"),
+    *(
+        "connect_timeout",
+        "settle",
+        "window",
+        "stop_grace",
+        "stale_after",
+        "timeout",
+        "max_age",
+        "interval",
+        "start_period",
+    ),
     *("every", "repeat", "keep"),
 }

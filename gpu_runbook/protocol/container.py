@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from gpu_runbook.protocol.plan import ConsumerStep, Spec
+from gpu_runbook.protocol.plan import NO_CHECK, ConsumerStep, Spec
 
 
 def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
@@ -27,6 +27,7 @@ def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) ->
     for option, given in options.items():
         if given:
             command += [option, given]
+    command += _health(spec)
     command += [
         "--log-driver",
         "json-file",
@@ -36,6 +37,17 @@ def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) ->
         f"max-file={spec.log_files}",
     ]
     return [*command, image, *spec.command]
+
+
+def _health(spec: Spec) -> List[str]:
+    check = spec.healthcheck
+    if check is None:
+        return []
+    if check.command == NO_CHECK:
+        return ["--no-healthcheck"]
+    times = {"interval": check.interval, "timeout": check.timeout, "start-period": check.start_period}
+    given = [part for name, seconds in times.items() for part in (f"--health-{name}", f"{seconds:g}s")]
+    return ["--health-cmd", check.command, "--health-retries", str(check.retries), *given]
 
 
 def labels(service: str, release: str, spec: str, config: str, state: str = "") -> Dict[str, str]:

@@ -38,7 +38,19 @@ from gpu_runbook.protocol.forms import (
 from gpu_runbook.protocol.values import dataclass, field
 
 SCHEMA = 1
+NO_CHECK = "none"
 PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"  # what a watch says of a release
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How docker asks a container whether it is well. Times in seconds."""
+
+    command: str  # a line for its shell; NO_CHECK for none at all, not even the image's own
+    interval: Span = 30.0  # from one to the next
+    timeout: Span = 30.0  # how long one may take
+    retries: Count = 3  # so many in a row have to fail
+    start_period: Span = 0.0  # at the beginning, in which a failure does not count
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,7 @@ class Spec:
     log_size: str = "10m"  # at which size its log is rotated
     log_files: Count = 3  # how many files its log has
     labels: Dict[str, str] = field(default_factory=dict)  # labels beside our own
+    healthcheck: Optional[HealthCheck] = None  # instead of the image's own
 
 
 @dataclass(frozen=True)
@@ -178,5 +191,8 @@ def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:
 
 def spec_hash(spec: Spec) -> str:
     """Twelve hex digits that differ when a container created from the spec would differ."""
-    text = json.dumps(encode(spec), sort_keys=True)
+    said = encode(spec)
+    if not spec.healthcheck:  # an older version's spec had none, and is the same
+        del said["healthcheck"]
+    text = json.dumps(said, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

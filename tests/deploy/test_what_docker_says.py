@@ -65,6 +65,13 @@ def test_what_its_health_check_says_counts(laptop: Laptop) -> None:
     laptop.deployed("--tag", "well")
     rows = laptop.fab("health").out
     assert "unhealthy" not in rows
+    laptop.queue["healthcheck"] = {"command": "echo asked by hosts.yaml; exit 1", "interval": 1, "retries": 2}
+    laptop.save()
+    said = laptop.fab("deploy", "--service", QUEUE, "--tag", "well")
+    assert said.status == RolledBack.exit_code, said.all
+    assert 'its HEALTHCHECK says unhealthy: "asked by hosts.yaml"' in said.err
+    del laptop.queue["healthcheck"]
+    laptop.save()
     said = laptop.fab("deploy", "--service", QUEUE, "--tag", "sick")
     assert said.status == RolledBack.exit_code, said.all
     assert 'its HEALTHCHECK says unhealthy: "the stream is gone"' in said.err

@@ -13,7 +13,7 @@ from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.requests import batch_marks, offset_file
 from gpu_runbook.protocol.foreign_text import named, quoted
-from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Plan, Spec, spec_hash
+from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Occupant, Plan, Spec, spec_hash
 from gpu_runbook.protocol.plan import Watch as WatchTerms
 from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import Snapshot
@@ -85,6 +85,7 @@ def make_spec(service: Consumer, image: str) -> Spec:
         stop_grace=service.stop_grace,
         log_size=service.log.size,
         log_files=service.log.files,
+        healthcheck=HealthCheck(**vars(service.healthcheck)) if service.healthcheck else None,
     )
 
 

@@ -155,6 +155,21 @@ class WatchEntry(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealthCheckEntry(Strict):
+    """How docker asks a container whether it is well."""
+
+    command: fields.Line = field(
+        metadata=about("A line for the container's shell, which ends with 0 when it is well; none for no check at all.")
+    )
+    interval: Annotated[float, fields.duration(1, 3600)] = field(default=30, metadata=about("From one to the next."))
+    timeout: Annotated[float, fields.duration(1, 3600)] = field(default=30, metadata=about("How long one may take."))
+    retries: Annotated[int, fields.whole(1, 100)] = field(default=3, metadata=about("So many in a row have to fail."))
+    start_period: Annotated[float, fields.duration(0, 3600)] = field(
+        default=0, metadata=about("At the beginning, in which a failure does not count.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContainerEntry(Strict):
     """What both kinds of service have in common: the image, and how a container is made of it."""
 
@@ -187,6 +202,9 @@ class Consumer(ContainerEntry):
     config: Config | None = field(default=None, metadata=about("The file it is configured by."))
     offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
     stream: Stream | None = field(default=None, metadata=about("What it reads."))
+    healthcheck: HealthCheckEntry | None = field(
+        default=None, metadata=about("Instead of the image's own HEALTHCHECK, which docker asks.")
+    )
     watch: WatchEntry = field(default_factory=WatchEntry, metadata=about("How a new release proves itself."))
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import gpu_runbook.server.docker.containers
 from gpu_runbook.common.clock import moment
 from gpu_runbook.protocol.container import create_command, labels
-from gpu_runbook.protocol.plan import Spec
+from gpu_runbook.protocol.plan import NO_CHECK, HealthCheck, Spec, spec_hash
 from gpu_runbook.server.docker.containers import lives, occupant, stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import Container
@@ -61,6 +62,38 @@ def test_what_a_spec_leaves_open_is_left_to_the_image() -> None:
     assert not {"--user", "--network", "--gpus", "--memory", "--stop-signal", "--env", "--volume"} & set(command)
     assert command[command.index("--stop-timeout") + 1] == "0"
     assert command[-1] == "i"
+
+
+ASKED = HealthCheck("curl -f localhost || exit 1", interval=60, start_period=7.5)
+
+
+@pytest.mark.parametrize(
+    ("healthcheck", "given"),
+    [
+        (None, []),
+        (HealthCheck(NO_CHECK), ["--no-healthcheck"]),
+        (
+            ASKED,
+            [
+                *("--health-cmd", "curl -f localhost || exit 1", "--health-retries", "3", "--health-interval", "60s"),
+                *("--health-timeout", "30s", "--health-start-period", "7.5s"),
+            ],
+        ),
+    ],
+)
+def test_a_container_is_asked_whether_it_is_well_as_hosts_yaml_says(
+    healthcheck: HealthCheck | None, given: list[str]
+) -> None:
+    command = create_command(Spec("i", healthcheck=healthcheck), "n", "i", {})
+    at = command.index("--log-driver")
+    assert command[at - len(given) : at] == given
+    assert command[: at - len(given)] + command[at:] == create_command(Spec("i"), "n", "i", {})
+
+
+def test_a_spec_of_an_older_version_is_the_same_and_stops_nobody() -> None:
+    old = Spec("registry.lan:5000/azaion/queue@sha256:00", ("python", "-m", "queue"), user="1000:1000", memory="8g")
+    assert spec_hash(old) == "787d08dc8fdb"  # as version 0.1.0 has written it
+    assert spec_hash(dataclasses.replace(old, healthcheck=ASKED)) != spec_hash(old)
 
 
 def test_our_labels_win_over_those_of_hosts_yaml() -> None:
