@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -39,6 +40,7 @@ chmod 2770 /azaion /azaion/*
 """
 
 # All containers and images but one, by the engine's own API: docker's command would take the time of a whole test.
+SETTINGS = "/etc/docker/daemon.json"
 _EMPTY = r"""
 import json, socket
 
@@ -170,6 +172,25 @@ def offset(sandbox: Sandbox) -> int | None:
 def docker(sandbox: Sandbox, *words: str, check: bool = True) -> str:
     """Run docker on the server as the login user; what it printed."""
     return run_inside(sandbox, ["docker", *words], user=LOGIN_USER, check=check).stdout.strip()
+
+
+@contextmanager
+def live_restore(sandbox: Sandbox) -> Iterator[None]:
+    """The engine's containers outlive it; told as the row about training advises, without a restart."""
+
+    def tell(value: str) -> None:
+        changed = f"sed '1s/{{/{{\"live-restore\": {value},/' {SETTINGS}.before >{SETTINGS}"
+        run_inside(sandbox, ["sh", "-ec", f"{changed}; kill -HUP $(cat /var/run/docker.pid)"])
+        asked = ("info", "--format", "{{.LiveRestoreEnabled}}")
+        wait_until(lambda: docker(sandbox, *asked).strip() == value, 20, "engine (its settings)")
+
+    run_inside(sandbox, ["cp", SETTINGS, f"{SETTINGS}.before"])
+    tell("true")
+    try:
+        yield
+    finally:
+        tell("false")  # without a word it would stay as it is
+        run_inside(sandbox, ["mv", f"{SETTINGS}.before", SETTINGS])
 
 
 def inspected(sandbox: Sandbox, container: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ def _init(self: Any, *given: Any, **named: Any) -> None:
     named.update(zip([one.name for one in fields], given))
     for one in fields:
         value = named.pop(one.name, one.default)
+        if value is one.default_factory:  # there is neither
+            raise TypeError(f"{one.name} is missing")
         self.__dict__[one.name] = one.default_factory() if value is dataclasses.MISSING else value
     if named or len(given) > len(fields):
         raise TypeError("there is no such field")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from sandbox import Sandbox, kill, run_inside, set_gpu, start
+from sandbox import kill, run_inside, set_gpu, start
 from sandbox.machine import wait_until
 from tests.deploy.laptop import Laptop
-from tests.real import ROOT, docker, inspected, server_snapshot, started_training
+from tests.real import ROOT, docker, inspected, live_restore, server_snapshot, started_training
 
 pytestmark = pytest.mark.real
 
-SETTINGS = "/etc/docker/daemon.json"
 HOOK = "/usr/local/sbin/nvidia-container-runtime-hook"
 ROWS = ("NVIDIA driver", "docker GPU support", "training")
 
@@ -120,25 +117,6 @@ def test_a_training_is_told_with_gpus_image_and_checkpoint_however_it_is_known_a
     laptop.save()
     assert f"checkpoints in {ROOT}/none cannot be seen" in rows(laptop)["training"]["sentence"]
     assert server_snapshot(sandbox).containers[labelled] == before
-
-
-@contextmanager
-def live_restore(sandbox: Sandbox) -> Iterator[None]:
-    """The engine's containers outlive it; told as the row about training advises, without a restart."""
-
-    def tell(value: str) -> None:
-        changed = f"sed '1s/{{/{{\"live-restore\": {value},/' {SETTINGS}.before >{SETTINGS}"
-        run_inside(sandbox, ["sh", "-ec", f"{changed}; kill -HUP $(cat /var/run/docker.pid)"])
-        asked = ("info", "--format", "{{.LiveRestoreEnabled}}")
-        wait_until(lambda: docker(sandbox, *asked).strip() == value, 20, "engine (its settings)")
-
-    run_inside(sandbox, ["cp", SETTINGS, f"{SETTINGS}.before"])
-    tell("true")
-    try:
-        yield
-    finally:
-        tell("false")  # without a word it would stay as it is
-        run_inside(sandbox, ["mv", f"{SETTINGS}.before", SETTINGS])
 
 
 def test_with_live_restore_a_training_outlives_its_engine_and_nothing_is_said(laptop: Laptop) -> None:

@@ -57,6 +57,19 @@ def test_without_replay_the_range_is_said_and_nothing_is_read_again(laptop: Lapt
     assert outcome(laptop) == "proven"
 
 
+def test_of_a_release_that_has_handled_nothing_nothing_is_read_again(laptop: Laptop) -> None:
+    watched(laptop, settle=0, window=1)
+    laptop.deployed("--tag", "1.0")
+    published(laptop.sandbox, 10)
+    wait_for_offset(laptop.sandbox, 10)
+    laptop.deployed("--tag", "1.1")
+    said = laptop.fab("rollback", "--replay")
+    assert said.status == 0, said.all
+    assert "has handled nothing of annotation-queue; nothing is read again" in said.out
+    published(laptop.sandbox, 10, first=11)
+    assert lost_and_twice(wait_for_annotations(laptop.sandbox, 20), messages(20)) == ([], [])
+
+
 def test_a_stream_that_no_longer_holds_the_range_changes_nothing(laptop: Laptop) -> None:
     with_a_bad_release(laptop)
     renew_stream(laptop.sandbox)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from gpu_runbook.laptop.errors import NeedsPerson, RolledBack
-from sandbox import run_inside
+from gpu_runbook.laptop.errors import NeedsPerson, Refused, RolledBack
+from sandbox import Sandbox, kill, run_inside, start
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import wait_for_offset, watched
-from tests.real import ROOT, consumer_image, docker, logged_in, published, write_config
+from tests.real import ROOT, consumer_image, docker, inspected, live_restore, logged_in, published, write_config
 
 pytestmark = pytest.mark.real
 
@@ -90,3 +93,37 @@ def test_what_is_killed_for_lack_of_memory_is_said_to_be_with_its_limit(laptop: 
     assert said.status == RolledBack.exit_code, said.all
     assert "killed for lack of memory: its limit is 10 MiB" in said.err
     wait_until(lambda: bool(docker(laptop.sandbox, "ps", "--quiet", "--filter", f"name=^/{QUEUE}$")), 10, "consumer")
+
+
+@contextmanager
+def forgotten(sandbox: Sandbox) -> Iterator[None]:
+    """The engine has another idea of which containers there are, as with another data-root; they work on."""
+
+    def moves(source: str, target: str) -> None:
+        kill(sandbox, "engine")
+        run_inside(sandbox, ["mv", f"/var/lib/docker/{source}", f"/var/lib/docker/{target}"])
+        start(sandbox, "engine")
+
+    with live_restore(sandbox):
+        moves("containers", "containers.before")
+        try:
+            yield
+        finally:
+            run_inside(sandbox, ["rm", "--recursive", "--force", "/var/lib/docker/containers"])
+            moves("containers.before", "containers")
+
+
+def test_a_consumer_that_docker_has_forgotten_is_no_second_one(laptop: Laptop) -> None:
+    watched(laptop, settle=0, window=1)
+    laptop.deployed("--tag", "1.0")
+    before = inspected(laptop.sandbox, QUEUE)
+    with forgotten(laptop.sandbox):
+        assert docker(laptop.sandbox, "ps", "--all", "--quiet") == ""
+        for words in (("deploy", "--service", QUEUE, "--tag", "1.1"), ("deploy", "--service", QUEUE, "--force")):
+            said = laptop.fab(*words)
+            assert said.status == Refused.exit_code, said.all
+            who = f"docker does not know the container {before['Id'][:12]} of {QUEUE} any more, and it is at work"
+            assert f"{who} (process {before['State']['Pid']}" in said.err
+    after = inspected(laptop.sandbox, QUEUE)
+    assert (after["Id"], after["State"]["Pid"]) == (before["Id"], before["State"]["Pid"])
+    laptop.deployed("--tag", "1.1")

@@ -67,13 +67,11 @@ def _handled(plan: Plan, step: ConsumerStep, look: Snapshot) -> Iterator[str]:
     row = next((row for row in look.rows if row.name == f"{step.service} offset"), None)
     reached = row.figures.get("offset") if row else None
     begin = step.old.took_over if step.old and step.change != "none" else None
-    if (
-        plan.action != "rollback"
-        or step.old is None
-        or begin is None
-        or not isinstance(reached, int)
-        or reached <= begin
-    ):
+    if plan.action != "rollback" or step.old is None or begin is None or not isinstance(reached, int):
+        return
+    if reached <= begin:
+        if step.replay:
+            yield f"    offset release {step.old.release} has handled nothing yet, and goes on until it is stopped"
         return
     yield f"    offset release {step.old.release} has handled {begin} to {reached - 1}, and goes on until it is stopped"
     if step.replay:

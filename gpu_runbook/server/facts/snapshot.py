@@ -7,7 +7,7 @@ import os
 import pwd
 import socket
 import time
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
@@ -29,6 +29,9 @@ from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import pause, record
 from gpu_runbook.server.state import stopped as stops
 from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import processes
+
+MOST_PIDS = 5  # of a container that are named
 
 
 def view(
@@ -52,6 +55,7 @@ def view(
     held = {one.service: _holders(store, engine, one, named, listed, batches) for one in consumers}
     rows += [row for service, found in held.items() for row in (*_crowded(service, found), *_runs(service, found))]
     rows += [row for one in consumers for row in _strays(one.service, named, listed, batches)]
+    rows += _forgotten({one.service for one in consumers}, known, {entry.id for entry in listed})
     images, revisions = _images(engine, known, digests)
     return Snapshot(
         hostname=socket.gethostname(),
@@ -122,6 +126,21 @@ def _strays(
         if not named.names(entry, service) and not recognised(batches, entry):
             said = f"{entry.name} runs with our label for {service}, and neither record nor journals know it"
             yield Check(service, WARNING, f"{said}: it is left alone", hint=hint)
+
+
+def _forgotten(services: Set[str], known: Record, listed: Set[str]) -> List[Check]:
+    """Containers on record that the engine does not know and that are at work all the same: they outlive an engine that
+    is given another data-root or image store while live-restore is on.
+    """
+    placed = [(name, one.container) for entry in known.releases for name, one in entry.services.items()]
+    lost = {container: name for name, container in placed if name in services and container and container not in listed}
+    rows = []
+    for container, pids in sorted((processes.of_containers(set(lost)) if lost else {}).items()):
+        told = ", ".join(map(str, sorted(pids)[:MOST_PIDS]))
+        said = f"docker does not know the container {container[:12]} of {lost[container]} any more, and it is at work"
+        hint = "give docker its former data-root and image store, or end it: kill, as root; two would read the queue"
+        rows.append(Check(lost[container], CRITICAL, f"{said} (process {told})", hint=hint))
+    return rows
 
 
 def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dict[str, str], Dict[str, str]]:

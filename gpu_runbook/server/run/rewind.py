@@ -20,7 +20,9 @@ def stage(step: ConsumerStep, password: str, run: str) -> str:
         found = stream.bounds(step.stream, password, SECONDS)
     except stream.StreamError as error:
         raise Refusal(f"whether the stream still holds offset {begin} could not be asked: {error.message}") from error
-    if found.first is None or found.last is None or not found.first <= begin <= found.last:
+    nothing = offset.upcoming(step.offset) == begin  # was handled; then there need be none yet from there on
+    last = -1 if found.last is None else found.last
+    if not (found.first or 0) <= begin <= last + nothing:
         now = "it is empty" if found.last is None else f"it holds {found.first} to {found.last}"
         hint = "roll back without --replay"
         raise Refusal(f"{step.stream.name} no longer holds the messages from offset {begin} on ({now})", hint)

@@ -108,8 +108,11 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
 def _left_behind(site: Site, step: ConsumerStep, reached: Optional[int]) -> List[str]:
     """A rollback brings nothing back of what the release it leaves has handled: which messages those are."""
     begin = step.old.took_over if step.old else None
-    if site.plan.action != "rollback" or step.old is None or begin is None or reached is None or reached <= begin:
+    if site.plan.action != "rollback" or step.old is None or begin is None or reached is None:
         return []
+    if reached <= begin:
+        nothing = f"release {step.old.release} has handled nothing of {step.service}; nothing is read again"
+        return [nothing] if step.replay else []
     handled = f"release {step.old.release} has handled offsets {begin} to {reached - 1} of {step.service}"
     again = "they are read again, and what was written from them is written twice"
     return [f"{handled}; {again if step.replay else 'they are not read again'}"]

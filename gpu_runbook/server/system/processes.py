@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Iterator, Sequence
+from typing import Dict, Iterator, List, Sequence, Set
 
 
 def named(names: Sequence[str], user: int, processes: str = "/proc") -> Iterator[int]:
@@ -28,6 +28,16 @@ def container_of(pid: int, processes: str = "/proc") -> str:
     except OSError:
         return ""
     return found.group() if found else ""
+
+
+def of_containers(wanted: Set[str], processes: str = "/proc") -> Dict[str, List[int]]:
+    """By container, its processes as the kernel knows them, whatever an engine knows; nothing of one that has none."""
+    found: Dict[str, List[int]] = {}
+    for pid in map(int, filter(str.isdigit, os.listdir(processes))):
+        container = container_of(pid, processes)
+        if container in wanted:
+            found.setdefault(container, []).append(pid)
+    return found
 
 
 def text(processes: str, pid: int, name: str) -> str:

@@ -62,15 +62,15 @@ def test_fields_are_given_by_place_and_by_name_and_the_others_have_their_default
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("given", "named", "why"),
     [
-        pytest.param((), {}, id="one without a default is missing"),
-        pytest.param((), {"name": "a", "title": "b"}, id="one that there is not"),
-        pytest.param(("a", (), {}, "k", 0, 1), {}, id="one too many"),
+        pytest.param((), {}, "name is missing", id="one without a default is missing"),
+        pytest.param((), {"name": "a", "title": "b"}, "no such field", id="one that there is not"),
+        pytest.param(("a", (), {}, "k", 0, 1), {}, "no such field", id="one too many"),
     ],
 )
-def test_what_does_not_fit_the_fields_is_an_error(given: Any, named: Any) -> None:
-    with pytest.raises(TypeError):
+def test_what_does_not_fit_the_fields_is_an_error(given: Any, named: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=why):
         Shelf(*given, **named)
 
 
