@@ -126,4 +126,3 @@ def test_a_consumer_that_docker_has_forgotten_is_no_second_one(laptop: Laptop) -
             assert f"{who} (process {before['State']['Pid']}" in said.err
     after = inspected(laptop.sandbox, QUEUE)
     assert (after["Id"], after["State"]["Pid"]) == (before["Id"], before["State"]["Pid"])
-    laptop.deployed("--tag", "1.1")

@@ -118,16 +118,19 @@ class Engine:
         return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
 
     def last_end(self, container: str, since: float) -> Tuple[int, bool]:
-        """How it has ended since a time: its last exit status, 0 if it has not, and whether memory was lacking.
+        """How it has ended last, since a time: its exit status, 0 if it has not, and whether memory was lacking.
 
         The engine remembers it for a while, also of a container that it has started again. Raises EngineError.
         """
         wanted = json.dumps({"container": [container], "event": ["die", "oom"]})
         query = {"since": f"{since:.9f}", "until": f"{time.time():.9f}", "filters": wanted}
-        events = [self.read(line, EVENT) for line in self.ask("/events", query).splitlines()]
-        codes = [one["Actor"]["Attributes"].get("exitCode", "") for one in events if one["Action"] == "die"]
-        code = str(codes[-1]) if codes else ""
-        return int(code) if code.isdecimal() else 0, any(one["Action"] == "oom" for one in events)
+        code, lacking, lacked = "", False, False
+        for event in (self.read(line, EVENT) for line in self.ask("/events", query).splitlines()):
+            if event["Action"] == "oom":
+                lacking = True
+            else:
+                code, lacked, lacking = str(event["Actor"]["Attributes"].get("exitCode")), lacking, False
+        return int(code) if code.isdecimal() else 0, lacked or lacking  # it may be told a moment after the end
 
     def read(self, raw: bytes, shape: Any, make: Optional[Callable[[Any], Any]] = None) -> Any:
         """An answer as JSON that has the shape, or what is made of it. Raises EngineError."""

@@ -21,6 +21,7 @@ from gpu_runbook.server.state.journal import Journal
 
 PAUSE = 0.5  # seconds between two observations
 ASK_BROKER = 3.0  # seconds between two questions to the broker
+AGO = 30.0  # seconds before a watch, in which its container was started
 LONGEST = 1000  # characters of a line of a log that is kept
 SAY = 5.0  # seconds between two lines of progress
 
@@ -37,7 +38,7 @@ class Watched:
     first: int = 0
     backlog: Optional[int] = None
     broker: str = ""
-    began: float = 0.0  # since 1970
+    began: float = 0.0  # since 1970, before the container was started
     log_since: float = 0.0
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
@@ -48,7 +49,7 @@ def watched(step: ConsumerStep, container: str, password: str, position: Optiona
     """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
     now = time.monotonic()
     watch_state = WatchState(step.watch, now, now, position, step.offset is not None)
-    return Watched(step, container, password, watch_state, began=started, log_since=started)
+    return Watched(step, container, password, watch_state, began=time.time() - AGO, log_since=started)
 
 
 def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:

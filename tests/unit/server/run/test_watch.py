@@ -106,7 +106,9 @@ LIMIT = "killed for lack of memory: its limit is 10 MiB"
         pytest.param({"restarts": 2}, [DIED], f"{AGAIN}, with exit status 137", id="its engine still knows"),
         pytest.param({"restarts": 2}, [], AGAIN, id="its engine does not know any more"),
         pytest.param({"restarts": 2}, None, AGAIN, id="its engine does not say"),
-        pytest.param({"restarts": 2}, [OOM, DIED, DIED], f"{AGAIN}, {LIMIT}", id="it lacked memory before"),
+        pytest.param({"restarts": 2}, [DIED, OOM, DIED], f"{AGAIN}, {LIMIT}", id="it lacked memory"),
+        pytest.param({"restarts": 2}, [DIED, OOM], f"{AGAIN}, {LIMIT}", id="it lacked memory, as is told afterwards"),
+        pytest.param({"restarts": 2}, [OOM, DIED, DIED], f"{AGAIN}, with exit status 137", id="it did so before"),
         pytest.param(
             {"restarts": 2, "Restarting": True, "OOMKilled": True, "ExitCode": 137}, [], f"{AGAIN}, {LIMIT}", id="waits"
         ),
