@@ -184,7 +184,7 @@ PLACES = (
         "`/proc`: processes, their cgroups and open files, the mounts",
         "the kernel; a process chooses its own name and files",
         SYSTEM,
-        """system.processes.named system.processes.text models.model_files.open_for_writing exposed.reach.read_mounts
+        """system.processes.named system.processes.of_containers system.processes.text models.model_files.open_for_writing exposed.reach.read_mounts
         state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(
