@@ -184,8 +184,8 @@ PLACES = (
         "`/proc`: processes, their cgroups and open files, the mounts",
         "the kernel; a process chooses its own name and files",
         SYSTEM,
-        """system.processes.named system.processes.of_containers system.processes.text models.model_files.open_for_writing exposed.reach.read_mounts
-        state.make.file_system system.crontab.is_running exposed.guarded._admit""",
+        """system.processes.named system.processes.of_containers system.processes.text exposed.reach.read_mounts
+        models.model_files.open_for_writing state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(
         "docker's own folder, as the engine names it: how full its disk is, and nothing in it",
