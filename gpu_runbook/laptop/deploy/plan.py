@@ -19,6 +19,8 @@ from gpu_runbook.protocol.record import Placed, Release
 from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.values import dataclass, field
 
+_DEFAULTS = vars(HealthCheck(""))
+
 
 @dataclass(frozen=True)
 class Order:
@@ -198,8 +200,16 @@ def _spec_changes(placed: Placed | None, spec: Spec) -> str:
     for entry in dataclasses.fields(Spec):
         before, after = getattr(placed.spec, entry.name), getattr(spec, entry.name)
         if before != after:
-            changes.append("image" if entry.name == "image" else f"{entry.name} {before!r} -> {after!r}")
+            changes.append("image" if entry.name == "image" else f"{entry.name} {_shown(before)} -> {_shown(after)}")
     return f"its spec differs ({', '.join(changes)})"
+
+
+def _shown(value: object) -> str:
+    """A value of a spec, as hosts.yaml might have it."""
+    if isinstance(value, HealthCheck):
+        given = {name: text for name, text in vars(value).items() if name == "command" or text != _DEFAULTS[name]}
+        return "{" + ", ".join(f"{name}: {text}" for name, text in given.items()) + "}"
+    return "the image's own" if value is None else repr(value)
 
 
 def _config_change(look: Snapshot) -> str:

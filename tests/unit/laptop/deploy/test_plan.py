@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.laptop.deploy import plan as plans
 from gpu_runbook.laptop.deploy import plan_text
 from gpu_runbook.laptop.deploy.plan import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.errors import Refused
-from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan
+from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Plan, Spec
+from gpu_runbook.protocol.record import Placed
 from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, image, occupant, order
 
@@ -69,6 +71,17 @@ def test_a_changed_entry_of_the_spec_is_shown_with_both_values(scene: Scene) -> 
     inventory = dataclasses.replace(scene.inventory, services=services)
     plan = planned(dataclasses.replace(scene, inventory=inventory), QUEUE)
     assert reason(plan) == "its spec differs (memory '' -> '4g')"
+
+
+def test_a_changed_healthcheck_is_told_as_hosts_yaml_has_it() -> None:
+    spec = Spec("i")
+    asked = dataclasses.replace(spec, healthcheck=HealthCheck("true", interval=60))
+    there = Placed("consumer", "1", "", spec=spec)
+    told = "its spec differs (healthcheck the image's own -> {command: true, interval: 60})"
+    assert plans._spec_changes(there, asked) == told
+    again = "its spec differs (healthcheck {command: true, interval: 60} -> {command: none})"
+    none = dataclasses.replace(spec, healthcheck=HealthCheck("none"))
+    assert plans._spec_changes(dataclasses.replace(there, spec=asked), none) == again
 
 
 def test_a_changed_config_names_its_variables_and_never_their_values(scene: Scene) -> None:
