@@ -188,7 +188,7 @@ def _written(key: str, value: Any) -> str:
         unit, size = next(
             (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if value % size == 0
         )
-        return f"`{value // size:g}{unit}`"
+        return f"`{value // size:g}{unit}`" if value else "`0`"
     if isinstance(value, float):
         return f"`{value:g}`"
     return f"`{value}`" if isinstance(value, int | str | Path) else str(value)

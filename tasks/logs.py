@@ -95,7 +95,11 @@ def _show(invocation: Invocation, wish: LogWish, json: bool) -> None:
         logs.of_server(
             session, invocation.inventory, resolved, wish, logs.Hearer(session.host.name, resolved.hidden_here, shown)
         )
-        return {"server": session.host.name, "lines": getattr(shown, "found", [])}
+        return {
+            "server": session.host.name,
+            "lines": getattr(shown, "found", []),
+            "unread": getattr(shown, "untold", []),
+        }
 
     results = invocation.ask_each(ask)
     if json and not wish.follow:

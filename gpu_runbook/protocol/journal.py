@@ -21,11 +21,9 @@ from gpu_runbook.protocol.forms import (
     KeyedHash,
     MaybePlace,
     MaybeRelease,
-    Mode,
     Offset,
     Path,
     Place,
-    Restart,
     RunId,
     ServiceName,
     Span,
@@ -33,47 +31,8 @@ from gpu_runbook.protocol.forms import (
     kept,
 )
 from gpu_runbook.protocol.plan import ConfigFile, Plan
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.protocol.values import dataclass, field
-
-NEVER_RESTART = "no"
-KILLED = 137  # the exit status of a container whose grace period ran out
-
-
-@dataclass(frozen=True)
-class ConfigSwap:
-    """A config file staged beside its place, and what was in that place before: a kept copy, or nothing.
-
-    What was there stands aside as well, where it can: `guarded.aside(staged)`.
-    """
-
-    path: Path
-    staged: Path
-    before: Path = ""  # the kept copy, empty when there was no config
-    mode: Mode = 0o600
-    uid: Count = 0
-    gid: Count = 0
-
-
-@dataclass(frozen=True)
-class Swap:
-    """What is exchanged. Names: the service's own, and the one each container has while it is not in force."""
-
-    service: ServiceName
-    name: ContainerName
-    new: ContainerId
-    new_parked: ContainerName
-    new_restart: Restart
-    old: ContainerId = ""
-    old_name: ContainerName = ""
-    old_parked: ContainerName = ""
-    old_restart: Restart = NEVER_RESTART
-    grace: Grace = 30  # seconds
-    old_ran: bool = False
-    config: Optional[ConfigSwap] = None
-    offset: Path = ""  # the consumer's offset file, empty when it has none
-    offset_kept: Path = ""  # where its copy at the swap goes
-    offset_left: Path = ""  # where its copy goes when the new container has been stopped again
-    replay: Path = ""  # an offset file staged beside its place, from which the new one is to begin
 
 
 @dataclass(frozen=True)
@@ -87,16 +46,16 @@ class Observation:
     restarting: bool = False
     started_at: str = ""
     restarts: int = 0
-    exit_code: int = 0
+    exit_code: Optional[int] = None  # of its last end, where that is known
     failure: str = ""  # a new line of its log with one of the failure texts
     position: Optional[int] = None
     first: int = 0  # the first offset the stream holds, as far as it was asked
     backlog: Optional[int] = None  # messages beyond what may be unsaved; None: not asked or no answer
     broker: str = ""  # why the stream could not be asked
     unread: str = ""  # why its log could not be read
-    health: str = ""  # what its HEALTHCHECK says; empty without one
+    health: str = ""  # what its HEALTHCHECK says: starting, healthy or unhealthy; empty without one
     sick: str = ""  # that it says unhealthy, and its last words
-    lack: str = ""  # that it was killed for lack of memory, and what its limit is
+    lack: str = ""  # whose memory ran out, where it was killed for lack of it
 
 
 @dataclass(frozen=True)

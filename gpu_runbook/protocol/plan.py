@@ -46,11 +46,11 @@ PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"  # what a watch says o
 class HealthCheck:
     """How docker asks a container whether it is well. Times in seconds."""
 
-    command: str  # a line for its shell; NO_CHECK for none at all, not even the image's own
-    interval: Span = 30.0  # from one to the next
-    timeout: Span = 30.0  # how long one may take
+    command: str  # a line for its shell; `none` for no check at all, not even the image's own
+    interval: Grace = 30  # from one to the next
+    timeout: Grace = 30  # how long one may take
     retries: Count = 3  # so many in a row have to fail
-    start_period: Span = 0.0  # at the beginning, in which a failure does not count
+    start_period: Grace = 0  # at the beginning, in which a failure does not count
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 The standard library writes and compiles six methods for each: with the classes of a call that was a third of the time
 in which one starts. Here all have the same ones. Fields, `replace` and the like are the standard library's.
+
+What is less strict than there: `init=False` and `kw_only` are for the type checker alone, and nothing of a class that
+inherits from one can be set either.
 """
 
 from __future__ import annotations
@@ -13,14 +16,17 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn, Tuple
 
 def _init(self: Any, *given: Any, **named: Any) -> None:
     fields: Tuple[Any, ...] = dataclasses.fields(self)
+    count = len(given) + len(named)
     named.update(zip([one.name for one in fields], given))
+    if len(named) < count:
+        raise TypeError("too much")
     for one in fields:
         value = named.pop(one.name, one.default)
         if value is one.default_factory:  # there is neither
             raise TypeError(f"{one.name} is missing")
         self.__dict__[one.name] = one.default_factory() if value is dataclasses.MISSING else value
-    if named or len(given) > len(fields):
-        raise TypeError("there is no such field")
+    if named:
+        raise TypeError("no such field")
     if hasattr(self, "__post_init__"):
         self.__post_init__()
 
@@ -41,7 +47,7 @@ def _fixed(self: Any, name: str, value: Any = None) -> NoReturn:
 METHODS = {
     "__init__": _init,
     "__repr__": _repr,
-    "__eq__": lambda self, other: type(self) is type(other) and _compared(self) == _compared(other),
+    "__eq__": lambda self, other: _compared(self) == _compared(other) if type(self) is type(other) else NotImplemented,
     "__hash__": lambda self: hash(_compared(self)),
     "__setattr__": _fixed,
     "__delattr__": _fixed,

@@ -81,7 +81,7 @@ def test_what_its_health_check_says_counts(laptop: Laptop) -> None:
     left = laptop.fab("deploy", "--service", QUEUE, "--tag", "sick", "--no-rollback")
     assert left.status == NeedsPerson.exit_code, left.all
     health = laptop.fab("health")
-    assert (health.status, 'its HEALTHCHECK says unhealthy: "the stream is gone"' in health.out) == (2, True)
+    assert (health.status, "its HEALTHCHECK says unhealthy" in health.out) == (2, True)
 
 
 def test_what_is_killed_for_lack_of_memory_is_said_to_be_with_its_limit(laptop: Laptop) -> None:
@@ -91,7 +91,7 @@ def test_what_is_killed_for_lack_of_memory_is_said_to_be_with_its_limit(laptop: 
     laptop.save()
     said = laptop.fab("deploy", "--service", QUEUE, "--tag", "1.1")
     assert said.status == RolledBack.exit_code, said.all
-    assert "killed for lack of memory: its limit is 10 MiB" in said.err
+    assert "killed for lack of memory (its limit is 10 MiB)" in said.err
     wait_until(lambda: bool(docker(laptop.sandbox, "ps", "--quiet", "--filter", f"name=^/{QUEUE}$")), 10, "consumer")
 
 

@@ -25,13 +25,13 @@ from gpu_runbook.protocol.journal import (
     Recorded,
     Staged,
     Staging,
-    Swap,
     Swapped,
     Swapping,
     encoded,
 )
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.queue.offset import OffsetError

@@ -82,7 +82,7 @@ def _of_pull(engine: Engine) -> Any:
 
 
 def _of_log(engine: Engine) -> Any:
-    stamps = [stamp for stamp, _ in engine.stamped_logs("c1", 0.0)]
+    stamps = [stamp for stamp, _ in engine.stamped_logs("c1", 0.0)[0]]
     assert all(re.fullmatch(r"[0-9]{4}-\S+Z", stamp) for stamp in stamps), stamps
 
 

@@ -131,7 +131,7 @@ def test_a_line_of_a_log_is_the_engines_and_not_the_containers(ground: Ground) -
     """Whatever a program prints within a line – a CR, a form feed – the engine's stamp stands at its beginning."""
     line = "2026-04-20T10:11:12.000000000Z 10%\rZ done\x0cZ \u2028Z Traceback"
     with answering(ground, http(f"{line}\nZ cut\n".encode())) as engine:
-        assert engine.stamped_logs("c1", 0.0) == [tuple(line.split(" ", 1))]
+        assert engine.stamped_logs("c1", 0.0) == ([tuple(line.split(" ", 1))], "")
 
 
 def test_half_a_character_in_the_record_stops_no_run(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common.command import Ended
-from gpu_runbook.protocol.container import LABEL
+from gpu_runbook.common.container import LABEL
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.values import dataclass

@@ -13,10 +13,11 @@ import pytest
 import gpu_runbook.server.docker.commands
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.command import Ended
-from gpu_runbook.protocol.container import labels
-from gpu_runbook.protocol.journal import End, Swap
+from gpu_runbook.common.container import labels
+from gpu_runbook.protocol.journal import End
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.protocol.requests import Secrets
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.engine import EngineError
@@ -119,7 +120,7 @@ class World(Answering):
             Status="running" if self.runs(found) else "exited",
             Running=self.runs(found),
             Restarting=found in self.restarting,
-            Health={"Status": "unhealthy", "Log": []} if found in self.unhealthy else None,
+            Health={"Status": "unhealthy", "FailingStreak": 3, "Log": []} if found in self.unhealthy else None,
             ExitCode=self.exit_codes.get(found, 0),
             StartedAt=self.started[found] or NEVER,
             FinishedAt="2026-04-20T10:00:00Z",

@@ -32,10 +32,19 @@ class LogLine:
     text: str  # the line, without its end; secrets covered by •••
 
 
+@dataclass(frozen=True)
+class UnreadLog:
+    """A log that cannot be read."""
+
+    service: str  # whose it is
+    why: str  # what docker says of it
+
+
 class LogsAnswer(ServerAnswer):
     """The newest lines of some logs."""
 
     lines: list[Annotated[Object, LogLine]]  # service after service; of each the oldest first
+    unread: list[Annotated[Object, UnreadLog]]  # those that cannot be read, or not to their end
 
 
 class FollowedLine(TypedDict):

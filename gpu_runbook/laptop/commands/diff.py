@@ -113,9 +113,8 @@ def _of_a_consumer(name: str, placed: Placed, look: Snapshot) -> Iterator[Drift]
     own = next((one for one in found if one.container == placed.container), None)
     for one in found:
         if one is not own:
-            yield Drift(
-                name, "stray", f"{_stray(name, one)} holds its place", "fab status says more; fab deploy replaces it"
-            )
+            hint = f"fab status says more; fab deploy{'' if one.ours else ' --adopt'} replaces it"
+            yield Drift(name, "stray", f"{_stray(name, one)} holds its place", hint)
     if own is None:
         yield _absent(name, placed, look)
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.answers.contract import SCHEMA
-from gpu_runbook.laptop.answers.past import LogLine
+from gpu_runbook.laptop.answers.past import LogLine, UnreadLog
 from gpu_runbook.laptop.deploy.run import SILENCE, come_back
 from gpu_runbook.laptop.errors import Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -137,7 +137,7 @@ class Hearer:
         elif kind == "none":
             self._show.say(f"{event['service']}: no container, and so no log")
         elif kind == "unreadable":
-            self._show.say(f"{event['service']}: its log cannot be read ({quoted(event['message'], SAID)})")
+            self._show.unread(UnreadLog(event["service"], one_line(event["message"], SAID)))
         else:
             self._show.say(f"{one_line(event['message'])}: waiting for it")
 
@@ -193,6 +193,9 @@ class Show:
             self.say(f"{service}{about}, container {container[:12]}")
         self._known.add(service)
 
+    def unread(self, log: UnreadLog) -> None:
+        self.say(f"{log.service}: its log cannot be read ({quoted(log.why, SAID)})")
+
     def lines(self, lines: Sequence[LogLine]) -> None:
         self._write("".join(f"{self._prefix(line.service)}{line.text}\n" for line in lines))
 
@@ -205,11 +208,16 @@ class Show:
 
 
 class ShowJson(Show):
-    """The same for scripts: a JSON object per line when following, else gathered in `found`."""
+    """The same for scripts: a JSON object per line when following, else gathered in `found` and `untold`."""
 
     def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
         super().__init__(say, services, follow, out)
         self.found = Spool()
+        self.untold: list[dict[str, Any]] = []
+
+    def unread(self, log: UnreadLog) -> None:
+        super().unread(log)
+        self.untold.append(vars(log))
 
     def lines(self, lines: Sequence[LogLine]) -> None:
         if self._follow:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
+from gpu_runbook.common.container import create_command
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
@@ -16,7 +17,6 @@ from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, 
 from gpu_runbook.laptop.rpc.call import look, read
 from gpu_runbook.laptop.rpc.requests import marks_of, place
 from gpu_runbook.laptop.ssh.session import Session
-from gpu_runbook.protocol.container import create_command
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest

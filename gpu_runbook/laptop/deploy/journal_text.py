@@ -6,10 +6,10 @@ import shlex
 from typing import Any
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.container import KILLED
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.journal import (
-    KILLED,
     Command,
     JournalEvent,
     Judged,
@@ -23,7 +23,6 @@ from gpu_runbook.protocol.journal import (
     Staged,
     Started,
     Stopping,
-    Swap,
     Swapped,
     Swapping,
     Undoing,
@@ -33,6 +32,7 @@ from gpu_runbook.protocol.journal import (
     Unrecorded,
     Watching,
 )
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.protocol.values import dataclass
 
 

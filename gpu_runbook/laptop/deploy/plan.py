@@ -208,7 +208,7 @@ def _shown(value: object) -> str:
     """A value of a spec, as hosts.yaml might have it."""
     if isinstance(value, HealthCheck):
         given = {name: text for name, text in vars(value).items() if name == "command" or text != _DEFAULTS[name]}
-        return "{" + ", ".join(f"{name}: {text}" for name, text in given.items()) + "}"
+        return "{" + ", ".join(f"{name}: {text!r}" for name, text in given.items()) + "}"
     return "the image's own" if value is None else repr(value)
 
 

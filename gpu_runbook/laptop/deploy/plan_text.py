@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from gpu_runbook.protocol.container import create_command, labels, old_release, parked
+from gpu_runbook.common.container import create_command, labels, old_release, parked
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
 from gpu_runbook.protocol.snapshot import Snapshot

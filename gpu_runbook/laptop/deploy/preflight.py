@@ -142,9 +142,11 @@ def blocking(rows: Sequence[Check], services: Sequence[Service], look: Snapshot)
 def rules_out(row: Check) -> bool:
     """Whether a critical row holds back even a rollback, a restart or a stop.
 
-    That a container can write to the state does not: what they are wanted for is the greater trouble.
+    That a container can write to the state does not: what they are wanted for is the greater trouble. A consumer that
+    works on without docker does: there would be two.
     """
-    return row.name in GROUND and (row.name != "state" or bool(row.figures.get("astray")))
+    ground = row.name in GROUND and (row.name != "state" or bool(row.figures.get("astray")))
+    return ground or "forgotten" in row.figures
 
 
 def moves_tag(look: Snapshot, service: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.container import health_told
 from gpu_runbook.laptop.inventory.entries import DiskHealth
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import quoted
@@ -37,7 +38,12 @@ def _container(name: str, seen: Observation) -> Check:
         return Check(f"{name} container", CRITICAL, seen.sick, figures, f"see fab logs {name}")
     again = f", started again {humanize.several(restarts, 'time')}" if restarts else ""
     since = seen.started_at[:19].replace("T", " ")
-    return Check(f"{name} container", WARNING if restarts else OK, f"running since {since}{again}", figures)
+    return Check(
+        f"{name} container",
+        WARNING if restarts else OK,
+        f"running since {since}{again}{health_told(seen.health)}",
+        figures,
+    )
 
 
 def _log(event: Judged) -> Check:

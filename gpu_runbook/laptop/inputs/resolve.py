@@ -193,6 +193,8 @@ def _exposed(env: Env, services: Sequence[Service], uses: Uses) -> Iterator[str]
     for service in services:
         shown = {f"environment.{key}": value for key, value in service.environment.items()}
         shown |= {f"command.{index}": value for index, value in enumerate(service.command)}
+        if isinstance(service, Consumer) and service.healthcheck:
+            shown["healthcheck.command"] = service.healthcheck.command
         for (place, text), (name, forms) in product(shown.items(), hidden.items()):
             if any(form in text for form in forms):
                 yield f"services.{service.name}.{place}: holds the value of {name}, and docker inspect shows it"

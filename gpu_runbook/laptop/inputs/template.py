@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from gpu_runbook.common import config_key
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.child_process import INTERRUPTED_AFTER, TooLong
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.entries import Host
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.laptop.inventory.text_file import LIMIT, read_text
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.values import dataclass, field
 
 if TYPE_CHECKING:

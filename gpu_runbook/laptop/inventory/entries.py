@@ -5,10 +5,12 @@ Importing this costs nothing: pydantic reads the annotations only when a file is
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from gpu_runbook.laptop.inventory import fields
+from gpu_runbook.protocol.plan import NO_CHECK
 from gpu_runbook.protocol.values import dataclass, field
 
 OF_ROOT = "/var/lib/gpu-runbook"  # where the state is when everything is carried out as root
@@ -158,15 +160,19 @@ class WatchEntry(Strict):
 class HealthCheckEntry(Strict):
     """How docker asks a container whether it is well."""
 
-    command: fields.Line = field(
-        metadata=about("A line for the container's shell, which ends with 0 when it is well; none for no check at all.")
-    )
-    interval: Annotated[float, fields.duration(1, 3600)] = field(default=30, metadata=about("From one to the next."))
-    timeout: Annotated[float, fields.duration(1, 3600)] = field(default=30, metadata=about("How long one may take."))
+    command: fields.Line = field(metadata=about("A line for the container's shell, which ends with 0 when it is well."))
+    interval: Annotated[int, fields.duration(1, 3600)] = field(default=30, metadata=about("From one to the next."))
+    timeout: Annotated[int, fields.duration(1, 3600)] = field(default=30, metadata=about("How long one may take."))
     retries: Annotated[int, fields.whole(1, 100)] = field(default=3, metadata=about("So many in a row have to fail."))
-    start_period: Annotated[float, fields.duration(0, 3600)] = field(
+    start_period: Annotated[int, fields.duration(0, 3600)] = field(
         default=0, metadata=about("At the beginning, in which a failure does not count.")
     )
+
+    def __post_init__(self) -> None:
+        others = (one for one in dataclasses.fields(self) if one.name != "command")
+        more = [one.name for one in others if getattr(self, one.name) != one.default]
+        if self.command == NO_CHECK and more:
+            raise ValueError(f"command: none is no check at all, and {' and '.join(more)} say how it is made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,11 +209,15 @@ class Consumer(ContainerEntry):
     offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
     stream: Stream | None = field(default=None, metadata=about("What it reads."))
     healthcheck: HealthCheckEntry | None = field(
-        default=None, metadata=about("Instead of the image's own HEALTHCHECK, which docker asks.")
+        default=None, metadata=about("Instead of the image's own HEALTHCHECK; none for no check at all.")
     )
     watch: WatchEntry = field(default_factory=WatchEntry, metadata=about("How a new release proves itself."))
 
     def __post_init__(self) -> None:
+        asked = self.healthcheck and self.healthcheck.command != NO_CHECK
+        if self.healthcheck and asked and self.healthcheck.interval >= self.watch.window:
+            every, window = self.healthcheck.interval, self.watch.window
+            raise ValueError(f"healthcheck.interval ({every} s) is as long as watch.window ({window:g} s) or longer")
         for key, path in self._files().items():
             if not any(path.startswith(mount.split(":")[0] + "/") for mount in self.mounts):
                 raise ValueError(f"{key} ({path}) lies below none of the mounts; the container would not see it")

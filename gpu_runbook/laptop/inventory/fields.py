@@ -222,7 +222,7 @@ Restart = Annotated[
 ]
 Signal = Annotated[str, text(r"(SIG[A-Z0-9+-]+)?", "a signal such as SIGTERM")]
 MailAddress = Annotated[str, text(r"[^\s@<>,;\x00-\x1f\x7f]+@[\w.-]+", "a mail address")]
-Line = Annotated[str, text(r"[^\x00-\x1f\x7f]{1,1000}", "one line")]
+Line = Annotated[str, text(r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,998}[^\x00-\x20\x7f])?", "one line")]
 Variable = Annotated[str, text(r"[A-Za-z_]\w*", "the name of a variable")]
 Key = Annotated[str, text(r"[A-Za-z_][\w.-]*", "a key")]
 Stream = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a stream")]

@@ -15,6 +15,7 @@ from gpu_runbook.laptop.inventory.entries import Consumer, Host
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.laptop.inventory.problems import bad_input, nearest
 from gpu_runbook.laptop.inventory.yaml_document import Document, Place, read_yaml
+from gpu_runbook.protocol.plan import NO_CHECK
 
 MISSING = "hosts.yaml says which servers and services there are; start from the sample that comes with the project."
 
@@ -75,7 +76,7 @@ def _completed(document: Document) -> dict[str, Any]:
         document.complain(("defaults",), f"are too long to be written out for {len(hosts)} servers")
         raise bad_input(str(document.path), [document.problems[-1][1]], _HINT)
     data["hosts"] = _named(hosts, defaults)
-    data["services"] = _named(data.get("services", {}), {})
+    data["services"] = _spelt_out(_named(data.get("services", {}), {}))
     data["path"] = str(document.path)
     if not data["hosts"]:
         document.complain(("hosts",), "at least one server is expected")
@@ -90,6 +91,14 @@ def _named(entries: Any, defaults: dict[str, Any]) -> Any:
     return {
         name: defaults | entry | {"name": name} if isinstance(entry, dict) else entry for name, entry in entries.items()
     }
+
+
+def _spelt_out(services: Any) -> Any:
+    """`healthcheck: none` is short for one whose command is that."""
+    for entry in services.values() if isinstance(services, dict) else ():
+        if isinstance(entry, dict) and entry.get("healthcheck") == NO_CHECK:
+            entry["healthcheck"] = {"command": NO_CHECK}
+    return services
 
 
 def _complain_of_given_keys(document: Document) -> None:

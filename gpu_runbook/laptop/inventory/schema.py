@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gpu_runbook.laptop.inventory.parse import adapter
+from gpu_runbook.protocol.plan import NO_CHECK
 
 
 def schema() -> str:
@@ -16,6 +17,7 @@ def schema() -> str:
         shape["required"].remove(given)
     host = shapes["Host"]
     shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
+    shapes["Consumer"]["properties"]["healthcheck"]["anyOf"].append({"const": NO_CHECK})
     host["required"] = ["address"]  # the rest may come from the defaults
     found["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}
     found |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hosts.yaml"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import io
 import keyword
 import re
 import string
-from collections import Counter, defaultdict
+import tokenize
+from collections import Counter, defaultdict, namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from gpu_runbook.laptop.rpc.shake import Place, nodes, parsed, shaken
@@ -51,8 +53,8 @@ def minified(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, st
 def without_prose(source: str) -> str:
     """Without docstrings, comments, the types of functions and what was imported for these: nearly half less to send.
 
-    Indented by one; every line keeps its number, so that a traceback still tells the truth. The fields of values keep
-    their types, since `protocol.codec` reads them.
+    Indented by one, and not at all within brackets; every line keeps its number, so that a traceback still tells the
+    truth. The fields of values keep their types, since `protocol.codec` reads them.
     """
     source = _INDENT.sub(
         lambda match: " " * (len(match[0]) // 4), _COMMENT.sub(lambda match: match["code"] or "", source)
@@ -60,7 +62,7 @@ def without_prose(source: str) -> str:
     source = _RESULT.sub("):", _SIGNATURE.sub(lambda match: _ARGUMENT.sub(r"\1", match[0]), source))
     source = _DOCSTRING.sub(_without_docstring, source)
     source = "".join(map(_without_types_of_locals, _BLOCK.split(source)))
-    return _without_future(_without_blanks(_without_idle_imports(source)))
+    return _without_future(_without_inner_indents(_without_blanks(_without_idle_imports(source))))
 
 
 def _without_future(source: str) -> str:
@@ -79,6 +81,19 @@ def _without_blanks(source: str) -> str:
     parts = _TEXT.split(source)
     parts[::2] = (_SPACED.sub(r"\1", part) for part in parts[::2])
     return "".join(parts)
+
+
+def _without_inner_indents(source: str) -> str:
+    """Within brackets a line may begin anywhere."""
+    lines, depth, before = source.split("\n"), 0, 0  # the line in which the token before it ends
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        line, column = token.start
+        if depth and line != before and token.type != tokenize.NL:
+            lines[line - 1] = lines[line - 1][column:]
+        if token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+        before = token.end[0]
+    return "\n".join(lines)
 
 
 def _without_types_of_locals(block: str) -> str:
@@ -143,7 +158,8 @@ def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[
     own = _own_classes(map(parsed, modules.values()))
     found = [_Tops(source, modules.keys(), own) for source in modules.values()]
     taken = {word for source in modules.values() for word in _WORD.findall(source)}
-    fixed = {*dir(builtins), *keyword.kwlist, *(name for _, name in roots)}.union(*(one.fixed for one in found))
+    python = {*dir(builtins), *keyword.kwlist, *dir(namedtuple("Any", ""))}
+    fixed = python.union((name for _, name in roots), *(one.fixed for one in found))
     free = (first + second for first in string.ascii_uppercase for second in string.ascii_lowercase)
     tops = Counter(name for one in found for name in one.places)
     wanted = {name for one in found for name in one.tops} - fixed
@@ -325,12 +341,16 @@ def _fixed(node: ast.AST) -> set[str]:
 
 
 def _names_of_module(tree: ast.Module) -> Iterator[str]:
-    """What stands outside of all functions."""
-    pending: list[ast.AST] = [tree]
+    """What stands outside of all functions, less what a class calls its own: no function sees that by its bare name."""
+    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
     while pending:
-        node = pending.pop()
-        yield from _fixed(node)
+        node, of_a_class = pending.pop()
         if isinstance(node, ast.Name):
-            yield node.id
+            if not (of_a_class and isinstance(node.ctx, ast.Store)):
+                yield node.id
+        elif not (of_a_class and isinstance(node, ast.FunctionDef)):
+            yield from _fixed(node)
         if not isinstance(node, ast.FunctionDef):
-            pending.extend(ast.iter_child_nodes(node))
+            pending.extend((part, isinstance(node, ast.ClassDef) or of_a_class) for part in ast.iter_child_nodes(node))
+        elif of_a_class:
+            pending.extend((part, True) for part in node.decorator_list)

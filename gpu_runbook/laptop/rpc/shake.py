@@ -18,8 +18,7 @@ Top = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 def shaken(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[str, str]:
     """The sources, by module name, with empty lines for what cannot be reached from the roots."""
-    trees = {name: parsed(source) for name, source in modules.items()}
-    dead = _Reached(modules, trees, roots).dead
+    dead = _Reached(modules, roots).dead
     return {name: _without(source, dead[name]) for name, source in modules.items()}
 
 
@@ -37,16 +36,17 @@ def nodes(source: str) -> tuple[ast.AST, ...]:
 class _Reached:
     """What can be reached, worked off until nothing new is met."""
 
-    def __init__(self, sources: Mapping[str, str], trees: Mapping[str, ast.Module], roots: Iterable[Place]) -> None:
+    def __init__(self, sources: Mapping[str, str], roots: Iterable[Place]) -> None:
         self._tops: dict[str, dict[str, list[Top]]] = {}
         self._imports: dict[str, dict[str, set[Place]]] = {}
         self._methods: dict[str, list[tuple[str, ast.FunctionDef]]] = defaultdict(list)
         self._named: set[str] = set()  # behind a dot
         self._met: set[ast.AST] = set()
         self._waiting: list[tuple[str, ast.AST]] = []
+        trees = {module: parsed(source) for module, source in sources.items()}
         for module, tree in trees.items():
             self._tops[module] = _by_name(tree)
-            self._imports[module] = _imported(nodes(sources[module]), trees)
+            self._imports[module] = _imported(sources[module], trees)
         for module, tree in trees.items():
             for node in tree.body:
                 if not isinstance(node, Top | ast.Import | ast.ImportFrom):
@@ -144,10 +144,10 @@ def _targets(target: ast.expr) -> Iterator[str]:
     return (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
 
 
-def _imported(nodes: Iterable[ast.AST], known: Mapping[str, object]) -> dict[str, set[Place]]:
+def _imported(source: str, known: Mapping[str, object]) -> dict[str, set[Place]]:
     """What each name that is imported anywhere in a module may be: a place, or a whole module with an empty name."""
     found: dict[str, set[Place]] = defaultdict(set)
-    for node in nodes:
+    for node in nodes(source):
         if isinstance(node, ast.ImportFrom):
             for one in node.names:
                 module = f"{node.module}.{one.name}"

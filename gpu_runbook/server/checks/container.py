@@ -6,6 +6,7 @@ import time
 from typing import Any, Dict, Optional
 
 from gpu_runbook.common import humanize
+from gpu_runbook.common.container import health_told
 from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.server.docker import engine
@@ -33,20 +34,23 @@ def judge(name: str, container: str, found: Optional[Container], now: float) -> 
     figures: Dict[str, Any] = {"status": found.state, "restarts": restarts, "exit_status": found.exit_code}
     if found.state == "running":
         figures["up"] = round(max(age, 0.0), 1)
+    if found.health:
+        figures["health"] = found.health
     hint = f"see docker logs --tail 20 {container} on the server"
     if found.restarting or (found.state == "running" and restarts and -LOOP < age < LOOP):
         sentence = f"crash loop: the engine has started {container} again {humanize.several(restarts, 'time')}"
-        return Check(name, CRITICAL, sentence + _ending(found), figures, hint)
+        return Check(name, CRITICAL, sentence + _ending(found), {**figures, "loop": True}, hint)
     if found.state != "running":
         return Check(name, CRITICAL, f"{container} is {named(found.state)}{_ending(found)}", figures, hint)
     if found.sick:
-        return Check(name, CRITICAL, found.sick, figures, hint)
+        asked = f"see docker inspect --format '{{{{json .State.Health}}}}' {container} on the server"
+        return Check(name, CRITICAL, found.sick, figures, asked)
     if restarts and -LOOP < age < RECENT:
         sentence = (
             f"the engine has started {container} again {humanize.several(restarts, 'time')}, {humanize.span(age)} ago"
         )
         return Check(name, WARNING, sentence, figures, hint)
-    return Check(name, OK, f"running for {humanize.span(age)}", figures)
+    return Check(name, OK, f"running for {humanize.span(age)}{health_told(found.health)}", figures)
 
 
 def _is_young(found: Container) -> bool:
@@ -58,6 +62,6 @@ def _ending(found: Container) -> str:
     """How it ended last, as far as the engine tells."""
     if found.error:
         return f" ({quoted(found.error, 200)})"
-    if found.out_of_memory:
-        return f" ({found.lack})"
+    if found.killed:
+        return f": it {found.killed}"
     return f" (exit status {found.exit_code})" if found.state in ("exited", "restarting", "dead") else ""

@@ -10,7 +10,7 @@ from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.server.docker.engine import Engine, EngineError, Unreadable
 
 LINES = 20
-HINT = "a container that fab deploy makes has a log that can be read"
+HINT = "docker inspect says which log driver it has; a container that fab deploy makes has json-file"
 WIDTH = 200  # characters of a line that is shown
 
 

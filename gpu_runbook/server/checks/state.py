@@ -7,8 +7,8 @@ import shlex
 import stat
 from typing import Any, Dict, List, Optional, Sequence
 
+from gpu_runbook.common.container import LABEL
 from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
-from gpu_runbook.protocol.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import Path, kept
 from gpu_runbook.protocol.values import dataclass

@@ -11,7 +11,7 @@ import time
 from typing import Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 from gpu_runbook.common.command import Ended, run
-from gpu_runbook.protocol.container import create_command
+from gpu_runbook.common.container import create_command
 from gpu_runbook.protocol.deadlines import PATIENCE, QUICK
 from gpu_runbook.protocol.journal import Command
 from gpu_runbook.protocol.plan import BatchMarks, Spec

@@ -78,7 +78,7 @@ def fault(container: Container, address: str, grace: int) -> str:
     """
     if stopped_by_engine(container, address, grace):
         return "was stopped by its engine"
-    return f"ended with exit status {container.exit_code}" if container.exit_code else ""
+    return container.killed or (f"ended with exit status {container.exit_code}" if container.exit_code else "")
 
 
 def stopped_by_engine(container: Container, address: str, grace: int) -> bool:

@@ -6,6 +6,7 @@ Asking the socket costs a millisecond where the command costs thirty, and answer
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -43,6 +44,11 @@ class EngineError(Refusal):
         super().__init__(one_line(message), "see systemctl status docker on the server", "server")
         self.status = status
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it is there, and so is what was asked for, and it says no."""
+        return self.status not in (0, 404)
+
 
 class Unreadable(EngineError):
     """The engine answers, and has no log of a container to give: its driver keeps none, or the file is gone."""
@@ -53,7 +59,7 @@ class Engine:
     """One docker engine, named by its socket. All times in seconds; every answer is bounded by `seconds`."""
 
     address: str
-    hidden: Tuple[str, ...] = ()  # what nobody may see, as a container might spell it into its log; longest first
+    hidden: Tuple[str, ...] = ()  # what nobody may see, as a container might spell it; longest first
 
     @property
     def environment(self) -> Dict[str, str]:
@@ -67,8 +73,11 @@ class Engine:
         return self.read(self.ask(path, query, seconds=seconds), shape)
 
     def container(self, name_or_id: str) -> Optional[Container]:
-        """A container, None when there is none."""
-        return self._found("containers", name_or_id, inspected.INSPECTED, inspected.container)
+        """A container, None when there is none. The words of its HEALTHCHECK come where it is known what to cover."""
+        found = self._found("containers", name_or_id, inspected.INSPECTED, inspected.container)
+        if found and found.health_said:
+            return dataclasses.replace(found, health_said=self._covered(found.health_said) if self.hidden else "")
+        return found
 
     def full_spec(self, container: str) -> Optional[Dict[str, Any]]:
         """All that `docker inspect` shows of a container, as docker spells it, None when there is none.
@@ -100,37 +109,52 @@ class Engine:
 
         Raises Unreadable where there is none to be had, and EngineError.
         """
+        text, why = self._log(container, tail, since, stamps)
+        if why:
+            raise Unreadable(500, why)
+        return text
+
+    def _log(self, container: str, tail: int, since: float, stamps: bool) -> Tuple[str, str]:
+        """What can be read of a log, and why the rest cannot."""
         query = {"stdout": "1", "stderr": "1", "tail": str(tail) if tail else "all", "timestamps": str(int(stamps))}
         if since:
             query["since"] = f"{since:.9f}"
         try:
-            text = _demultiplexed(self.ask(f"/containers/{container}/logs", query))
+            text, why = _demultiplexed(self.ask(f"/containers/{container}/logs", query))
         except EngineError as error:
-            raise unreadable(error) from error
+            if not error.refuses:
+                raise
+            return "", error.message
+        return self._covered(text)[-(1 << 20) :], why
+
+    def _covered(self, text: str) -> str:
         for secret in self.hidden:
             text = text.replace(secret, "•••")
-        return text[-(1 << 20) :]
+        return text
 
-    def stamped_logs(self, container: str, since: float) -> List[Tuple[str, str]]:
-        """The lines since a time, each with the engine's own stamp: RFC 3339 of fixed width, so that stamps sort."""
-        lines = self.logs(container, since=since, stamps=True).split("\n")  # a text may hold what else ends lines
-        pairs = [line.partition(" ") for line in lines]
-        return [(stamp, text) for stamp, _, text in pairs if _STAMP.fullmatch(stamp)]
+    def stamped_logs(self, container: str, since: float) -> Tuple[List[Tuple[str, str]], str]:
+        """The lines since a time, each with the engine's own stamp: RFC 3339 of fixed width, so that stamps sort.
 
-    def last_end(self, container: str, since: float) -> Tuple[int, bool]:
-        """How it has ended last, since a time: its exit status, 0 if it has not, and whether memory was lacking.
+        And why the others cannot be read.
+        """
+        text, why = self._log(container, 0, since, True)
+        pairs = [line.partition(" ") for line in text.split("\n")]  # a text may hold what else ends lines
+        return [(stamp, said) for stamp, _, said in pairs if _STAMP.fullmatch(stamp)], why
+
+    def last_end(self, container: str) -> Tuple[Optional[int], bool]:
+        """How it has ended last: its exit status, None where that is not known, and whether memory was lacking.
 
         The engine remembers it for a while, also of a container that it has started again. Raises EngineError.
         """
         wanted = json.dumps({"container": [container], "event": ["die", "oom"]})
-        query = {"since": f"{since:.9f}", "until": f"{time.time():.9f}", "filters": wanted}
+        query = {"since": "0", "until": f"{time.time():.9f}", "filters": wanted}
         code, lacking, lacked = "", False, False
         for event in (self.read(line, EVENT) for line in self.ask("/events", query).splitlines()):
             if event["Action"] == "oom":
                 lacking = True
             else:
                 code, lacked, lacking = str(event["Actor"]["Attributes"].get("exitCode")), lacking, False
-        return int(code) if code.isdecimal() else 0, lacked or lacking  # it may be told a moment after the end
+        return int(code) if code.isdecimal() else None, lacked or lacking  # it may be told a moment after the end
 
     def read(self, raw: bytes, shape: Any, make: Optional[Callable[[Any], Any]] = None) -> Any:
         """An answer as JSON that has the shape, or what is made of it. Raises EngineError."""
@@ -254,22 +278,19 @@ def _refused(answer: Answer) -> str:
         return body.decode("utf-8", "replace")
 
 
-def unreadable(error: EngineError) -> EngineError:
-    """What an engine's refusal of a log means: it is there, and so may the container be."""
-    return Unreadable(error.status, error.message) if error.status not in (0, 404) else error
-
-
-def _demultiplexed(raw: bytes) -> str:
+def _demultiplexed(raw: bytes) -> Tuple[str, str]:
     """The engine frames logs of containers without a terminal: stream, 3 zero bytes, length, text.
 
-    Raises Unreadable for a frame of its own, by which it says why it cannot go on.
+    The text, and what it says in a frame of its own of why it cannot go on.
     """
-    parts, at = [], 0
+    parts, at, why = [], 0, b""
     while at + 8 <= len(raw) and raw[at] <= ITS_OWN and raw[at + 1 : at + 4] == b"\0\0\0":
         length = int.from_bytes(raw[at + 4 : at + 8], "big")
-        parts.append(raw[at + 8 : at + 8 + length])
+        piece = raw[at + 8 : at + 8 + length]
         if raw[at] == ITS_OWN:
-            raise Unreadable(200, parts[-1].decode("utf-8", "replace"))
+            why = piece
+        else:
+            parts.append(piece)
         at += 8 + length
-    text = b"".join(parts) if parts else raw
-    return text.decode("utf-8", "replace")
+    text = b"".join(parts) if parts or why else raw
+    return text.decode("utf-8", "replace"), one_line(why.decode("utf-8", "replace"))

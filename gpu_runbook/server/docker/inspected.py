@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from gpu_runbook.common.clock import moment
+from gpu_runbook.common.container import KILLED, UNHEALTHY
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.foreign_text import quoted
-from gpu_runbook.protocol.forms import NONE, ContainerId, Count, ImageId, Time
+from gpu_runbook.protocol.forms import NONE, ContainerId, Count, ImageId, Time, fits
 from gpu_runbook.protocol.values import dataclass, field
 
 T = TypeVar("T")
@@ -21,9 +22,11 @@ LISTED = [{"Names": [str], "Mounts": [dict]}]
 INSPECTED = {
     "Name": str,
     "Config": dict,
-    "State": {"Health": (NONE, {"Status": str, "Log": (NONE, [{"Output": str}])})},
+    "State": dict,
     "HostConfig": {"RestartPolicy": {"Name": str, "MaximumRetryCount": (int, NONE)}},
 }
+
+HEALTH = {"Status": str, "FailingStreak": int, "Log": (NONE, [{"Output": str}])}
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Container:
     out_of_memory: bool = False
     memory: Count = 0  # bytes that it may take; 0 where it has no limit
     terminal: bool = False
-    health: str = ""  # what its HEALTHCHECK says: starting, healthy or unhealthy; none or empty without one
+    health: str = ""  # what its HEALTHCHECK says of it while it is at work: starting, healthy or unhealthy
     health_said: str = ""  # the last words of that check
 
     @property
@@ -100,13 +103,17 @@ class Container:
     def sick(self) -> str:
         """What its HEALTHCHECK says, where that is that it is unhealthy."""
         said = f": {quoted(self.health_said, 200)}" if self.health_said.strip() else ""
-        return f"its HEALTHCHECK says unhealthy{said}" if self.health == "unhealthy" else ""
+        return f"its HEALTHCHECK says unhealthy{said}" if self.health == UNHEALTHY else ""
 
     @property
     def lack(self) -> str:
-        """What it was killed for, where it was killed for lack of memory."""
-        limit = f"its limit is {self.memory >> 20} MiB" if self.memory else "the server's own ran out"
-        return f"killed for lack of memory: {limit}"
+        """Whose memory it was that it lacked, if it was killed for that."""
+        return f"its limit is {self.memory >> 20} MiB" if self.memory else "the server's own ran out"
+
+    @property
+    def killed(self) -> str:
+        """That it ended so, as far as docker still tells. One of whose children that happened to ends as it likes."""
+        return f"was killed for lack of memory ({self.lack})" if self.out_of_memory and self.exit_code == KILLED else ""
 
     @property
     def started(self) -> float:
@@ -156,7 +163,7 @@ def listed(said: Optional[List[Dict[str, Any]]]) -> List[ListedContainer]:
 def container(said: Dict[str, Any]) -> Container:
     """`said` has the shape INSPECTED. Raises Malformed."""
     state, config, policy = said["State"], said["Config"], said["HostConfig"]["RestartPolicy"]
-    health = state.get("Health") or {}
+    health = _health(state)
     said_last = [one["Output"] for one in health.get("Log") or ()][-1:]
     restart, most = policy["Name"] or "no", policy.get("MaximumRetryCount")
     return _made(
@@ -182,6 +189,18 @@ def container(said: Dict[str, Any]) -> Container:
         health=health.get("Status"),
         health_said="".join(said_last),
     )
+
+
+def _health(state: Dict[str, Any]) -> Dict[str, Any]:
+    """What docker knows of its HEALTHCHECK. It says unhealthy, too, of what is paused or has ended, and for a while
+    after: then no check has failed.
+    """
+    found: Any = state.get("Health")
+    at_work = state.get("Running") and not (state.get("Paused") or state.get("Restarting"))
+    if not at_work or not fits(HEALTH, found) or (found["Status"] == UNHEALTHY and not found["FailingStreak"]):
+        return {}
+    said: Dict[str, Any] = found
+    return said
 
 
 def _made(kind: Type[T], **said: Any) -> T:

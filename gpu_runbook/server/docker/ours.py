@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
-from gpu_runbook.protocol.container import LABEL
+from gpu_runbook.common.container import LABEL
 from gpu_runbook.protocol.forms import ReleaseId, SpecHash, has, kept
 from gpu_runbook.protocol.journal import Staged, told
 from gpu_runbook.protocol.record import Record

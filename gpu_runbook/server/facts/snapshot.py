@@ -32,6 +32,10 @@ from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import processes
 
 MOST_PIDS = 5  # of a container that are named
+FORGOTTEN = (
+    "two would read the queue: let docker have its former data-root and image store again, let hosts.yaml lead to the "
+    "engine that knows it (docker_host), or end it by hand"
+)
 
 
 def view(
@@ -138,8 +142,8 @@ def _forgotten(services: Set[str], known: Record, listed: Set[str]) -> List[Chec
     for container, pids in sorted((processes.of_containers(set(lost)) if lost else {}).items()):
         told = ", ".join(map(str, sorted(pids)[:MOST_PIDS]))
         said = f"docker does not know the container {container[:12]} of {lost[container]} any more, and it is at work"
-        hint = "give docker its former data-root and image store, or end it: kill, as root; two would read the queue"
-        rows.append(Check(lost[container], CRITICAL, f"{said} (process {told})", hint=hint))
+        figures = {"forgotten": container, "processes": sorted(pids)[:MOST_PIDS]}
+        rows.append(Check(lost[container], CRITICAL, f"{said} (process {told})", figures, FORGOTTEN))
     return rows
 
 

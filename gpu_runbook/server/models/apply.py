@@ -7,7 +7,7 @@ import json
 import os
 from typing import Dict, Optional, Tuple
 
-from gpu_runbook.protocol.config_key import Unplaceable, replaced
+from gpu_runbook.common.config_key import Unplaceable, replaced
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.exposed import guarded

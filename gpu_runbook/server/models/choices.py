@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Optional
 
-from gpu_runbook.protocol import config_key
+from gpu_runbook.common import config_key
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.models import CHANGED, DAMAGED, WHOLE, Choice, Choices, ModelFile, Verified

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterator, Optional, Sequence
 
-from gpu_runbook.protocol.container import LABEL
+from gpu_runbook.common.container import LABEL
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import Line, Staging, Swap, told
+from gpu_runbook.protocol.journal import Line, Staging, told
 from gpu_runbook.protocol.plan import ConfigFile, Plan
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.exposed.reach import sources

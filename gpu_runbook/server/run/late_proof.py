@@ -7,6 +7,7 @@ import os
 from typing import Optional, Sequence
 
 from gpu_runbook.common import clock
+from gpu_runbook.common.container import HEALTHY, STARTING
 from gpu_runbook.protocol.check import OK
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import Swapped, told
@@ -45,26 +46,34 @@ def proven(store: Store, look: Snapshot, wanted: Sequence[Wanted]) -> Snapshot:
 
 
 def _all_moved(store: Store, look: Snapshot, release: Release, wanted: Sequence[Wanted]) -> bool:
-    """Whether every consumer of the release runs on as it was placed, and has moved since."""
+    """Whether every consumer of the release runs on as it was placed, and has proven itself since."""
     asked = {entry.service: entry for entry in wanted}
     consumers = [name for name, placed in release.services.items() if placed.kind == "consumer"]
     return bool(consumers) and all(_moved(store, look, release, asked.get(name)) for name in consumers)
 
 
 def _moved(store: Store, look: Snapshot, release: Release, entry: Optional[Wanted]) -> bool:
-    if entry is None or entry.offset is None or not _is_well(look, entry.service):
+    if entry is None or not _is_well(look, entry.service):
         return False
-    before = _began(store, look, release, entry.service)
     holders = look.occupants.get(entry.service, ())
     if [(one.container, one.running) for one in holders] != [(release.services[entry.service].container, True)]:
         return False
+    if entry.offset is None:
+        return _health(look, entry.service) == HEALTHY
+    before = _began(store, look, release, entry.service)
     now = offset.upcoming(entry.offset)
     return before is not None and now is not None and now > before
 
 
 def _is_well(look: Snapshot, service: str) -> bool:
     """Whether it runs and was not started again by the engine a while ago: one that loops proves nothing."""
-    return any(row.name == container_row(service) and row.level == OK for row in look.rows)
+    well = any(row.name == container_row(service) and row.level == OK for row in look.rows)
+    return well and _health(look, service) != STARTING
+
+
+def _health(look: Snapshot, service: str) -> str:
+    """What its HEALTHCHECK says."""
+    return next((str(row.figures.get("health", "")) for row in look.rows if row.name == container_row(service)), "")
 
 
 def _began(store: Store, look: Snapshot, release: Release, service: str) -> Optional[int]:

@@ -20,11 +20,11 @@ from gpu_runbook.protocol.journal import (
     Recovering,
     Restarting,
     Stopping,
-    Swap,
     Undoing,
     told,
 )
 from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConsumerStep
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import lives, loops
 from gpu_runbook.server.docker.engine import Engine
@@ -127,13 +127,14 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
     if not swaps:
         unstage_all(store, docker, run)
         return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
-    undoing, whole = told(lines, Undoing), len(swaps) == len(planned)
-    ills = [] if undoing else [_ill(step, swap, docker) for step, swap in release.pairs(plan, swaps)]
+    undoing, recorded, whole = told(lines, Undoing), told(lines, Recorded), len(swaps) == len(planned)
+    judged = plan.action == "deploy" and plan.undo_on_failure and not (undoing or recorded)
+    ills = [_ill(step, swap, docker) for step, swap in release.pairs(plan, swaps)] if judged else []
     ill = ", ".join(filter(None, ills))
     if not undoing and not ill and whole and all(finished(swap, docker) for swap in swaps):
         for swap in swaps:
             docker.ensure_restart(swap.new, swap.new_restart)
-        if not told(lines, Recorded):
+        if not recorded:
             release.enter(store, docker, plan, swaps, UNPROVEN, of_plan.variables)
             docker.journal.write(Recorded(plan.release))
         release.move_tags(docker, plan)

@@ -7,13 +7,14 @@ import os
 from typing import Dict, List, Sequence, Tuple
 
 from gpu_runbook.common.clock import now
+from gpu_runbook.common.container import ADOPTED
 from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.container import ADOPTED
 from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import HandledOffsets, Swap
+from gpu_runbook.protocol.journal import HandledOffsets
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Plan
 from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import Docker
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset

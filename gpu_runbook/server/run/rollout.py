@@ -11,7 +11,6 @@ from gpu_runbook.protocol.journal import (
     EndDetails,
     HandledOffsets,
     Recorded,
-    Swap,
     Swapped,
     Swapping,
     Undoing,
@@ -21,6 +20,7 @@ from gpu_runbook.protocol.journal import (
     Unstaging,
 )
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, ConsumerStep
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import LeftAlone, StepFailed
 from gpu_runbook.server.docker.containers import fault, lives, outage
 from gpu_runbook.server.queue import offset

@@ -9,11 +9,12 @@ import dataclasses
 import os
 from typing import Dict, Optional, Tuple
 
-from gpu_runbook.protocol.container import labels, old_release, parked
+from gpu_runbook.common.container import labels, old_release, parked
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import ConfigSwap, Staged, Staging, Swap, Unplaced
+from gpu_runbook.protocol.journal import Staged, Staging, Unplaced
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.protocol.requests import Secrets
+from gpu_runbook.protocol.swap import ConfigSwap, Swap
 from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
-from gpu_runbook.protocol.journal import KILLED
+from gpu_runbook.common.container import KILLED
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.protocol.plan import ConsumerStep, Plan
 from gpu_runbook.server.docker.commands import Docker, Final

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import NEVER_RESTART, ConfigSwap, Swap
+from gpu_runbook.protocol.swap import NEVER_RESTART, ConfigSwap, Swap
 from gpu_runbook.server.docker.commands import AtFault, Docker, StepFailed, StillRuns
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.exposed import guarded

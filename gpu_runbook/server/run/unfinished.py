@@ -18,12 +18,12 @@ from gpu_runbook.protocol.journal import (
     Staged,
     Staging,
     Stopping,
-    Swap,
     Swapping,
     Undoing,
     Unfinished,
     told,
 )
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.state.journal import Journal
 
 HOUR, MOST = 3600.0, 3  # a round tries so many times within so many seconds

@@ -10,11 +10,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Optional
 
+from gpu_runbook.common.container import HEALTHY, STARTING
 from gpu_runbook.protocol.journal import Observation
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
 from gpu_runbook.protocol.values import dataclass
-
-STARTING, HEALTHY = "starting", "healthy"  # what a HEALTHCHECK may say
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class WatchState:
     started_at: str = ""
     restarts: int = 0
     moved: bool = False
-    excuse: str = ""  # what makes the release unproven unless its offset is seen to move
+    excuse: str = ""  # what makes the release unproven unless it is proven all the same
     waiting: Optional[float] = None  # since when messages have been seen to wait
 
 
@@ -61,15 +60,13 @@ def verdict(state: WatchState, seen: Observation) -> Optional[Verdict]:
         if fault:
             return Verdict(FAILED, fault)
     after = observe(state, seen)
+    over = seen.at - after.begun >= after.watch.window
     settled = seen.engine and seen.running and not seen.restarting and seen.at - after.since >= after.watch.settle
-    if settled and seen.health != STARTING:
-        if after.moved:
-            return Verdict(PROVEN, f"its offset moved to {seen.position}")
-        if seen.health == HEALTHY and not after.measurable:
-            return Verdict(PROVEN, "its HEALTHCHECK says healthy")
-    if seen.at - after.begun < after.watch.window:
-        return None
-    return _at_the_end(after, seen)
+    if settled and after.moved and (over or seen.health != STARTING):
+        return Verdict(PROVEN, f"its offset moved to {seen.position}")
+    if settled and seen.health == HEALTHY and not after.measurable:
+        return Verdict(PROVEN, "its HEALTHCHECK says healthy")
+    return _at_the_end(after, seen) if over else None
 
 
 def _moved(state: WatchState, seen: Observation) -> bool:
@@ -86,29 +83,34 @@ def _excused(state: WatchState, seen: Observation) -> bool:
 def _fault(state: WatchState, seen: Observation) -> str:
     if seen.failure:
         return f"its log says: {seen.failure}"
-    if seen.sick:
-        return seen.sick
     if seen.restarts > state.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
         count = seen.restarts - state.restarts
-        # While it runs again, an exit status of 0 may only be one that nobody knows any more.
-        known = seen.exit_code or seen.lack or not seen.running or seen.restarting
-        ending = f", {seen.lack or f'with exit status {seen.exit_code}'}" if known else ""
-        return f"it ended by itself and was restarted {count} time{'' if count == 1 else 's'}{ending}"
+        return f"{_ended(seen)} and was restarted {count} time{'' if count == 1 else 's'}{_status(seen, ', ')}"
     if not seen.running and not state.excuse:
-        return f"it ended by itself{f', {seen.lack}' if seen.lack else f' with exit status {seen.exit_code}'}"
-    return ""
+        return f"{_ended(seen)}{_status(seen, ' ')}"
+    return "" if state.excuse else seen.sick  # docker asks again after a while only
+
+
+def _ended(seen: Observation) -> str:
+    return f"it was killed for lack of memory ({seen.lack})" if seen.lack else "it ended by itself"
+
+
+def _status(seen: Observation, between: str) -> str:
+    return "" if seen.lack or seen.exit_code is None else f"{between}with exit status {seen.exit_code}"
 
 
 def _at_the_end(state: WatchState, seen: Observation) -> Verdict:
     if seen.engine and not seen.running and not seen.broker:  # whatever stopped it is over, and it did not get up
-        return Verdict(FAILED, f"it does not run ({seen.lack or f'exit status {seen.exit_code}'})")
+        return Verdict(FAILED, _ended(seen) if seen.lack else f"it does not run (exit status {seen.exit_code})")
+    if seen.sick and not seen.broker:
+        return Verdict(FAILED, seen.sick)
     if state.excuse:
         return Verdict(UNPROVEN, state.excuse)
-    if seen.health == STARTING:
-        return Verdict(UNPROVEN, "its HEALTHCHECK has not come to a result yet")
     if state.moved:
         return Verdict(UNPROVEN, "its offset moved, but it has not run long enough since its last start")
     if not state.measurable:
+        if seen.health == STARTING:
+            return Verdict(UNPROVEN, "its HEALTHCHECK has not come to a result yet")
         return Verdict(UNPROVEN, "hosts.yaml does not say where its offset is, so nothing could prove it")
     if seen.backlog is None:
         return Verdict(UNPROVEN, seen.broker or "the stream could not be asked whether messages wait")

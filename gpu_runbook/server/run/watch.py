@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment
+from gpu_runbook.common.container import KILLED
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.journal import Judged, Observation, Seen, Watching
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import stopped_by_engine
-from gpu_runbook.server.docker.engine import Engine, EngineError, Unreadable
+from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.run.verdict import Verdict, WatchState, observe, verdict
@@ -21,7 +22,6 @@ from gpu_runbook.server.state.journal import Journal
 
 PAUSE = 0.5  # seconds between two observations
 ASK_BROKER = 3.0  # seconds between two questions to the broker
-AGO = 30.0  # seconds before a watch, in which its container was started
 LONGEST = 1000  # characters of a line of a log that is kept
 SAY = 5.0  # seconds between two lines of progress
 
@@ -38,7 +38,6 @@ class Watched:
     first: int = 0
     backlog: Optional[int] = None
     broker: str = ""
-    began: float = 0.0  # since 1970, before the container was started
     log_since: float = 0.0
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
@@ -49,7 +48,7 @@ def watched(step: ConsumerStep, container: str, password: str, position: Optiona
     """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
     now = time.monotonic()
     watch_state = WatchState(step.watch, now, now, position, step.offset is not None)
-    return Watched(step, container, password, watch_state, began=time.time() - AGO, log_since=started)
+    return Watched(step, container, password, watch_state, log_since=started)
 
 
 def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
@@ -88,22 +87,20 @@ def _judged(engine: Engine, entry: Watched, found: Verdict, seen: Observation) -
 
 def look(docker: Docker, entry: Watched) -> Observation:
     """One observation. A log that cannot be read is one source less, and no engine that is away."""
-    now, engine, failure, unread = time.monotonic(), docker.engine, "", ""
+    now, engine = time.monotonic(), docker.engine
     try:
         found = engine.container(entry.container)
         if found and _started_again(docker, entry, found):
             return Observation(now, engine=False)
-        failure = _failure(engine, entry) if found else ""
-    except Unreadable as error:
-        unread = error.message
+        failure, unread = _failure(engine, entry) if found else ("", "")
     except EngineError:
         return Observation(now, engine=False)
     if found is None:
         return Observation(now, failure="the container was removed")
     position = offset.upcoming(entry.step.offset)
     restarted = found.restarts > entry.watch_state.restarts
-    exit_code, lack = _ending(engine, entry, found) if restarted or not found.running else (0, "")
-    troubled = failure or found.restarting or not found.running or restarted
+    exit_code, lack = _ending(engine, found) if restarted or not found.running else (None, "")
+    troubled = failure or found.sick or found.restarting or not found.running or restarted
     if troubled or now - entry.asked >= ASK_BROKER:
         entry.asked = now
         _ask_broker(entry, position)
@@ -121,18 +118,20 @@ def look(docker: Docker, entry: Watched) -> Observation:
         broker=entry.broker,
         unread=unread,
         lack=lack,
-        health=found.health if found.running and not found.restarting else "",
-        sick=found.sick if found.running and not found.restarting else "",
+        health=found.health,
+        sick=found.sick,
     )
 
 
-def _ending(engine: Engine, entry: Watched, found: Container) -> Tuple[int, str]:
-    """How it ended last: its exit status, and what is to be said of a lack of memory."""
-    code, lacking = found.exit_code, found.out_of_memory
+def _ending(engine: Engine, found: Container) -> Tuple[Optional[int], str]:
+    """How it ended last: its exit status if that is known, and whose memory ran out if it was killed for that."""
+    code: Optional[int] = found.exit_code
+    lacking = found.out_of_memory
     if found.running and not found.restarting:  # it says nothing any more of its last end
+        code = None
         with contextlib.suppress(EngineError):
-            code, lacking = engine.last_end(found.id, entry.began)
-    return code, found.lack if lacking else ""
+            code, lacking = engine.last_end(found.id)
+    return code, found.lack if lacking and code == KILLED else ""  # else it was a child, perhaps long ago
 
 
 def _started_again(docker: Docker, entry: Watched, found: Container) -> bool:
@@ -146,18 +145,19 @@ def _started_again(docker: Docker, entry: Watched, found: Container) -> bool:
     return True
 
 
-def _failure(engine: Engine, entry: Watched) -> str:
-    """The first new line of the log that has one of the failure texts."""
+def _failure(engine: Engine, entry: Watched) -> Tuple[str, str]:
+    """The first new line of the log that has one of the failure texts, and why the log cannot be read."""
     failure, now = "", time.time()
     if now < entry.log_since:  # the clock was set back: what comes now has earlier stamps than what was read
         entry.log_since, entry.log_stamp = now - PAUSE, ""
-    for stamp, line in engine.stamped_logs(entry.container, since=entry.log_since):
+    lines, why = engine.stamped_logs(entry.container, since=entry.log_since)
+    for stamp, line in lines:
         if stamp <= entry.log_stamp or moment(stamp) > now + 1:  # read before: the engine counts `since` in
             continue
         entry.log_stamp, entry.log_since = stamp, moment(stamp) - 1e-6
         if not failure and any(bad in line for bad in entry.step.watch.failure_text):
             failure = quoted(line, 200)
-    return failure
+    return failure, why
 
 
 def _ask_broker(entry: Watched, position: Optional[int]) -> None:

@@ -87,7 +87,7 @@ def _fault(restart: RestartRule, asked: Request, rows: Dict[str, Check]) -> Tupl
     if restart.dead and rows[alive].level == CRITICAL and figures.get("status") in suite.STOPPED:
         return alive, repair.DEAD  # whether somebody stopped it is seen under the lock
     stuck = rows[offset].level == CRITICAL and "standstill" in rows[offset].figures
-    if restart.stuck and stuck and figures.get("status") == "running" and rows[alive].level != CRITICAL:
+    if restart.stuck and stuck and figures.get("status") == "running" and not figures.get("loop"):
         return offset, repair.STUCK
     return alive, ""
 

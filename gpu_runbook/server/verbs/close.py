@@ -10,8 +10,9 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
-from gpu_runbook.protocol.journal import NEVER_RESTART, Begin, BeginOfPlan, End, EndDetails, Line, Swap
+from gpu_runbook.protocol.journal import Begin, BeginOfPlan, End, EndDetails, Line
 from gpu_runbook.protocol.requests import CloseRequest
+from gpu_runbook.protocol.swap import NEVER_RESTART, Swap
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives

@@ -18,6 +18,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.logs import LogMark, newer
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.requests import LogsRequest
+from gpu_runbook.server.checks import log_tail
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK
@@ -46,7 +47,8 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
 
     Events: `container` before the lines of one, and whether they are the whole log; `lines` with stamp, stream, text
     and whether it was cut; `none` for a service without a container; `unreadable`, and `away` when following. Secrets
-    are for the laptop to cover: it knows them all. Raises Refusal when no service has a container.
+    are for the laptop to cover: it knows them all. Raises Refusal when no service has a container, or when no log
+    could be read to its end.
     """
     asked = decode(LogsRequest, request, "request")
     engine, store = engines.find(asked.docker_host), find_store(asked.root, asked.state, emit)
@@ -61,7 +63,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         names = " and ".join(held)
         hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
         raise Refusal(f"there is no container of {names}, and so no log", hint)
-    follow = asked.follow
+    follow, read = asked.follow, 0
     for service, found in held.items():
         if not found:
             emit({"event": "none", "service": service})
@@ -69,10 +71,13 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
             reader.announce(service, container)
             try:
                 reader.read(service, container, reader.query(container.id, False))
+                read += 1
             except Unreadable as error:
                 reader.cannot_read(service, error)
     if follow:
         Following(reader, store, services).go_on()
+    if not read:
+        raise Refusal("no log could be read to its end", log_tail.HINT)
     return {}
 
 
@@ -157,7 +162,9 @@ class Reader:
         try:
             return self.engine.send("GET", f"/containers/{container}/logs", query, {}, SILENCE, endless=True)
         except EngineError as error:
-            raise engines.unreadable(error) from error
+            if error.refuses:
+                raise Unreadable(error.status, error.message) from error
+            raise
 
     def cannot_read(self, service: str, error: Unreadable) -> None:
         self.emit({"event": "unreadable", "service": service, "message": error.message})

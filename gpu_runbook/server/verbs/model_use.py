@@ -8,8 +8,8 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from gpu_runbook.common import config_key
 from gpu_runbook.common.clock import now
-from gpu_runbook.protocol import config_key
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import BeginOfChoice, End, Pointed

@@ -95,8 +95,8 @@ class Saying(Engine):
     def logs(self, *_: Any, **__: Any) -> str:
         return str(self.answer)  # type: ignore[attr-defined]
 
-    def stamped_logs(self, *_: Any, **__: Any) -> list[tuple[str, str]]:
-        return [("2026-04-20T10:11:12.000000000Z", str(self.answer))]  # type: ignore[attr-defined]
+    def stamped_logs(self, *_: Any, **__: Any) -> tuple[list[tuple[str, str]], str]:
+        return [("2026-04-20T10:11:12.000000000Z", str(self.answer))], ""  # type: ignore[attr-defined]
 
 
 class Somewhere:
@@ -227,7 +227,7 @@ def a_log(said: str, folder: Path) -> Any:
     engine = Saying("9 results" + said)
     entry: Any = type("Watched", (), {"container": "c", "log_since": 0.0, "log_stamp": "", "step": None})()
     entry.step = type("Step", (), {"watch": type("Watch", (), {"failure_text": ("9 results",)})})
-    failure = watch._failure(engine, entry)
+    failure, _ = watch._failure(engine, entry)
     kept = watch.tail(engine, "c") or ()
     assert 0 < len(kept) <= 20 and all(len(line) <= watch.LONGEST and "\n" not in line for line in kept)
     return [log_tail.check("log", "queue", engine, ("9 results",)), failure, Observation(0.0, failure=failure).failure]

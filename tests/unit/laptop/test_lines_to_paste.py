@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runbook.common.container import create_command, labels
 from gpu_runbook.laptop.commands import diff, history, setup
 from gpu_runbook.laptop.deploy import journal_text, plan_text
 from gpu_runbook.laptop.deploy.plan import deploy_plan
@@ -16,7 +17,6 @@ from gpu_runbook.laptop.gates import scan
 from gpu_runbook.laptop.inventory.address import Target
 from gpu_runbook.laptop.inventory.gate_entries import Scan
 from gpu_runbook.protocol.check import UNKNOWN
-from gpu_runbook.protocol.container import create_command, labels
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.journal import Command, as_line, encoded
 from gpu_runbook.protocol.plan import ConfigFile, spec_hash

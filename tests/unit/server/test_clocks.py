@@ -375,12 +375,12 @@ class Logged(Engine):
         super().__init__("unix:///nowhere")
         object.__setattr__(self, "log", log)
 
-    def stamped_logs(self, container: str, since: float) -> list[tuple[str, str]]:
+    def stamped_logs(self, container: str, since: float) -> tuple[list[tuple[str, str]], str]:
         def stamp(at: float) -> str:
             return f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%S}.{int(at % 1 * 1e9):09d}Z"
 
         log: list[tuple[float, str]] = vars(self)["log"]
-        return [(stamp(at), line) for at, line in log if at >= since]
+        return [(stamp(at), line) for at, line in log if at >= since], ""
 
 
 @each_jump
@@ -390,13 +390,13 @@ def test_a_watch_hears_what_is_said_after_the_clock_was_set(clock: Clock, jump: 
     log = [(clock.now + 0.25, "fine"), (clock.now + 0.5, "fine")]
     found = Logged(log)
     clock.goes_on(1)
-    assert watch._failure(found, entry) == ""
+    assert watch._failure(found, entry) == ("", "")
     clock.is_set(jump)
     clock.goes_on(1)
     log.append((clock.now - 0.25, "bad news"))
-    assert watch._failure(found, entry) == '"bad news"'
+    assert watch._failure(found, entry) == ('"bad news"', "")
     clock.goes_on(1)
-    assert watch._failure(found, entry) == "", "it was heard once"
+    assert watch._failure(found, entry) == ("", ""), "it was heard once"
 
 
 @pytest.mark.parametrize(

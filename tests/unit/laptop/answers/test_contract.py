@@ -17,7 +17,7 @@ from invoke.exceptions import Exit
 from docs.answers import BY_COMMAND, FAILED_SETUP, FOLLOWED, SECTIONS
 from docs.shapes import entries, is_kept, within
 from gpu_runbook.laptop.answers.contract import SCHEMA
-from gpu_runbook.laptop.answers.past import LogLine
+from gpu_runbook.laptop.answers.past import LogLine, UnreadLog
 from gpu_runbook.laptop.commands import (
     diff,
     env,
@@ -150,9 +150,10 @@ def carries_out(ground: Scene, seen: Snapshot, dry_run: bool = False) -> Any:
 
 def shows_logs(follow: bool) -> Any:
     out = io.StringIO()
-    show = logs.ShowJson(print, [SimpleNamespace(name=QUEUE)], follow, out)  # type: ignore[list-item]
+    show = logs.ShowJson(lambda text: None, [SimpleNamespace(name=QUEUE)], follow, out)  # type: ignore[list-item]
     show.lines([LINE, LINE])
-    return out.getvalue() if follow else {"server": NAME, "lines": show.found}
+    show.unread(UnreadLog(TRAINING, "its driver keeps none"))
+    return out.getvalue() if follow else {"server": NAME, "lines": show.found, "unread": show.untold}
 
 
 def needs_a_person(found: Done) -> RunbookError:

@@ -133,6 +133,7 @@ def test_another_container_in_its_place_is_drift(scene: Scene) -> None:
         (QUEUE, "stray", f"{QUEUE} (ffffffffffff, not made by this tool) holds its place"),
         (QUEUE, "gone", "its container annotation-q is gone"),
     ]
+    assert compared(gone).drift[0].hint == "fab status says more; fab deploy --adopt replaces it"
     ours = occupant(scene, QUEUE, "r1")
     stray = scene.seeing(occupants={**scene.look.occupants, QUEUE: (ours,)})
     assert found(stray)[0] == (QUEUE, "stray", f"{QUEUE} (annotation-q, made by release r1) holds its place")

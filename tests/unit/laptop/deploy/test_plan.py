@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from gpu_runbook.laptop.deploy import plan as plans
 from gpu_runbook.laptop.deploy import plan_text
 from gpu_runbook.laptop.deploy.plan import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.errors import Refused
-from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Plan, Spec
+from gpu_runbook.laptop.inventory.entries import HealthCheckEntry
+from gpu_runbook.laptop.inventory.model import Consumer
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Plan, Spec, spec_hash
 from gpu_runbook.protocol.record import Placed
 from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, image, occupant, order
@@ -77,9 +81,9 @@ def test_a_changed_healthcheck_is_told_as_hosts_yaml_has_it() -> None:
     spec = Spec("i")
     asked = dataclasses.replace(spec, healthcheck=HealthCheck("true", interval=60))
     there = Placed("consumer", "1", "", spec=spec)
-    told = "its spec differs (healthcheck the image's own -> {command: true, interval: 60})"
+    told = "its spec differs (healthcheck the image's own -> {command: 'true', interval: 60})"
     assert plans._spec_changes(there, asked) == told
-    again = "its spec differs (healthcheck {command: true, interval: 60} -> {command: none})"
+    again = "its spec differs (healthcheck {command: 'true', interval: 60} -> {command: 'none'})"
     none = dataclasses.replace(spec, healthcheck=HealthCheck("none"))
     assert plans._spec_changes(dataclasses.replace(there, spec=asked), none) == again
 
@@ -181,3 +185,16 @@ def test_the_plan_says_what_is_up_to_date_and_that_training_runs_on(scene: Scene
     said = list(plan_text.lines(planned(training), training.look, with_commands=False))
     assert "  annotation-queue 1.1: up to date, nothing is stopped" in said
     assert "  training 2.0: for the next run only; training runs on untouched" in said
+
+
+@pytest.mark.parametrize("given", [{}, {"interval": 60, "start_period": 5}])
+def test_what_the_laptop_plans_has_the_hash_that_the_server_gives_its_container(
+    scene: Scene, given: dict[str, int]
+) -> None:
+    """Else every deploy would find another spec, and start the consumer again."""
+    queue = scene.inventory.services[QUEUE]
+    assert isinstance(queue, Consumer)
+    asked = dataclasses.replace(queue, healthcheck=HealthCheckEntry(command="true", **given))
+    spec = plans.make_spec(asked, "sha256:" + "1" * 64)
+    there = decode(Spec, json.loads(json.dumps(encode(spec))), "spec")
+    assert (spec_hash(there), there) == (spec_hash(spec), spec)

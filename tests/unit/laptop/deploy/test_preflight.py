@@ -138,3 +138,9 @@ def test_every_row_has_a_name_that_can_be_skipped_or_is_said_to_be_needed(scene:
     named = preflight.names(scene.inventory, scene.services)
     assert len(named) == len(set(named))
     assert {f"{SECOND} image", TRAINING, ".env", "tree", "NVIDIA driver"} <= set(named)
+
+
+def test_a_consumer_that_docker_has_forgotten_holds_back_even_a_rollback() -> None:
+    said = Check(QUEUE, CRITICAL, "docker does not know it any more", {"forgotten": "c" * 64})
+    assert preflight.rules_out(said)
+    assert not preflight.rules_out(dataclasses.replace(said, figures={}))

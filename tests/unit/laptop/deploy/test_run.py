@@ -32,7 +32,6 @@ from gpu_runbook.protocol.journal import (
     Command,
     JournalEvent,
     Seen,
-    Swap,
     Swapped,
     Swapping,
     Undoing,
@@ -41,6 +40,7 @@ from gpu_runbook.protocol.journal import (
     Watching,
     encoded,
 )
+from gpu_runbook.protocol.swap import Swap
 from tests.hostile.damage import documents
 from tests.hostile.forms import RUN
 from tests.unit.world import NEW, SWAP

@@ -169,6 +169,9 @@ def test_a_password_copied_to_where_docker_shows_it_is_refused(tmp_path: Path) -
     hosts = HOSTS.replace("run, --verbose", "run, --token=t0ken-of-gpu")
     said = complaints(project(tmp_path, hosts))
     assert said == ["services.queue.command.1: holds the value of API_TOKEN, and docker inspect shows it"]
+    asked = "healthcheck: {command: 'curl -H t0ken-of-gpu localhost'}\n    mounts:"
+    said = complaints(project(tmp_path, HOSTS.replace("mounts:", asked, 1)))
+    assert said == ["services.queue.healthcheck.command: holds the value of API_TOKEN, and docker inspect shows it"]
 
 
 def test_a_rollback_does_without_the_variables_that_only_a_deploy_needs(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inventory.entries import HealthCheckEntry
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
 
 PROJECT = Path(__file__).parents[4]
@@ -188,6 +189,14 @@ keep_release: 3
         ("/azaion/queue.yaml", "/etc/queue.yaml", "config.path (/etc/queue.yaml) lies below none of the mounts"),
         ("kind: batch", "kind: batch, stop_grace: 3", "services.batch.stop_grace: is not a known key"),
         ("image: team/queue", "image: team/queue:1", "services.queue.image: an image's name"),
+        ("stop_grace: 2m", "healthcheck: never", "services.queue.healthcheck: a mapping (key: value) is expected"),
+        ("stop_grace: 2m", "healthcheck: {command: ' a'}", "services.queue.healthcheck.command: one line is expected"),
+        ("stop_grace: 2m", "healthcheck: {command: none, retries: 2}", "none is no check at all, and retries say how"),
+        (
+            "stop_grace: 2m",
+            "healthcheck: {command: a, interval: 90}",
+            "healthcheck.interval (90 s) is as long as watch",
+        ),
         ("stop_grace: 2m", "stop_grace: .inf", "services.queue.stop_grace: a time from 0"),
         ("stop_grace: 2m", "environment: {A: 5}", "services.queue.environment.A: a text is expected; put it in quotes"),
         ("stop_grace: 2m", "gpus: -1", "services.queue.gpus: the word all"),
@@ -238,3 +247,9 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
         load_inventory(tmp_path / "hosts.yaml")
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         load_inventory(tmp_path)
+
+
+@pytest.mark.parametrize("written", ["none", "{command: none}"])
+def test_no_health_check_at_all_is_said_in_a_word(tmp_path: Path, written: str) -> None:
+    queue = read(tmp_path, TWO.replace("stop_grace: 2m", f"healthcheck: {written}")).services["queue"]
+    assert isinstance(queue, Consumer) and queue.healthcheck == HealthCheckEntry(command="none")

@@ -88,7 +88,7 @@ def test_functions_travel_without_types_and_values_with_theirs() -> None:
     method = "def f(self, y: Dict[str, Tuple[int, ...]], *z: int, w: str = ':') -> None:"
     function = "def g(\n    y: int,\n) -> int:\n    u: int = y\n"
     source = f"class A:\n    x: int = 1\n    {method}\n        u: int = 2\n\n\n{function}"
-    kept = "class A:\n x:int=1\n def f(self,y,*z,w=':'):\n  u=2\n\n\ndef g(\n y,\n):\n u=y\n"
+    kept = "class A:\n x:int=1\n def f(self,y,*z,w=':'):\n  u=2\n\n\ndef g(\ny,\n):\n u=y\n"
     assert minify.without_prose(source) == kept
 
 
@@ -235,3 +235,15 @@ def test_more_variables_than_letters_keep_their_names() -> None:
     source = "def f():\n" + "".join(f" long{number}={number}\n" for number in range(30))
     short = minify.with_short_names(source)
     assert " a=0\n" in short and " z=24\n long25=25\n" in short
+
+
+def test_within_brackets_a_line_begins_at_its_beginning() -> None:
+    source = "def f():\n    x = [\n        1,\n        (\n            2),\n    ]\n    return x\n"
+    assert minify.without_prose(source) == "def f():\n x=[\n1,\n(\n2),\n]\n return x\n"
+
+
+def test_a_variable_that_is_called_like_a_field_has_a_letter_all_the_same() -> None:
+    source = "class A:\n state: str = ''\ndef f(x):\n state=x\n return state\n"
+    assert "state=x" not in minify.with_short_names(source)
+    seen = "state=1\ndef f(x):\n state=x\n return state\n"  # of the module: somebody else may mean it
+    assert minify.with_short_names(seen) == seen

@@ -35,6 +35,9 @@ from tests.unit.processes import made_process
 NOW = 1_776_680_000.0
 
 
+UNHEALTHY = {"Status": "unhealthy", "FailingStreak": 3, "Log": []}
+
+
 def seen(status: str = "running", up: float = 3600.0, restarts: int = 0, **state: Any) -> Container:
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - up))
     flags = {"Running": status in ("running", "paused", "restarting"), "Restarting": status == "restarting"}
@@ -50,15 +53,15 @@ def seen(status: str = "running", up: float = 3600.0, restarts: int = 0, **state
         (seen(up=4), OK, "running"),
         (None, CRITICAL, "there is no container"),
         (seen("exited", ExitCode=3), CRITICAL, "is exited (exit status 3)"),
+        (seen(Health=UNHEALTHY), CRITICAL, "its HEALTHCHECK says unhealthy"),
+        (seen(Health={**UNHEALTHY, "Status": "starting"}), OK, "running for 60 min, HEALTHCHECK starting"),
+        (seen(Health={**UNHEALTHY, "Status": "healthy"}), OK, "running for 60 min, HEALTHCHECK healthy"),
+        (seen("exited", Health=UNHEALTHY), CRITICAL, "is exited"),
         (
-            seen(Health={"Status": "unhealthy", "Log": [{"Output": "a"}, {"Output": "refused\n"}]}),
+            seen("exited", ExitCode=137, OOMKilled=True),
             CRITICAL,
-            'unhealthy: "refused',
+            "is exited: it was killed for lack of memory (the",
         ),
-        (seen(Health={"Status": "unhealthy"}), CRITICAL, "its HEALTHCHECK says unhealthy"),
-        (seen(Health={"Status": "starting", "Log": None}), OK, "running for 60 min"),
-        (seen("exited", Health={"Status": "unhealthy"}), CRITICAL, "is exited"),
-        (seen("exited", ExitCode=137, OOMKilled=True), CRITICAL, "killed for lack of memory: the server's own ran out"),
         (seen("created"), CRITICAL, "is created"),
         (seen("paused"), CRITICAL, "is paused"),
         (seen("restarting", restarts=5, ExitCode=3), CRITICAL, "again 5 times (exit status 3)"),
@@ -387,3 +390,8 @@ class NoLog(docker_answers.Answering):
 def test_a_log_that_cannot_be_read_is_neither_clean_nor_empty() -> None:
     found = log_tail.check("log", "queue", NoLog("unix:///nowhere"), ("Traceback",))
     assert (found.level, found.sentence) == (UNKNOWN, 'it cannot be read: "its driver keeps none"')
+
+
+def test_a_crash_loop_is_a_figure_of_its_own() -> None:
+    assert container.judge("alive", "queue", seen("restarting", Restarting=True, restarts=2), NOW).figures["loop"]
+    assert "loop" not in container.judge("alive", "queue", seen(Health=UNHEALTHY), NOW).figures

@@ -11,7 +11,7 @@ import pytest
 
 import gpu_runbook.server.docker.containers
 from gpu_runbook.common.clock import moment
-from gpu_runbook.protocol.container import create_command, labels
+from gpu_runbook.common.container import create_command, labels
 from gpu_runbook.protocol.plan import NO_CHECK, HealthCheck, Spec, spec_hash
 from gpu_runbook.server.docker.containers import lives, occupant, stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine
@@ -64,7 +64,7 @@ def test_what_a_spec_leaves_open_is_left_to_the_image() -> None:
     assert command[-1] == "i"
 
 
-ASKED = HealthCheck("curl -f localhost || exit 1", interval=60, start_period=7.5)
+ASKED = HealthCheck("curl -f localhost || exit 1", interval=60, start_period=7)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ ASKED = HealthCheck("curl -f localhost || exit 1", interval=60, start_period=7.5
             ASKED,
             [
                 *("--health-cmd", "curl -f localhost || exit 1", "--health-retries", "3", "--health-interval", "60s"),
-                *("--health-timeout", "30s", "--health-start-period", "7.5s"),
+                *("--health-timeout", "30s", "--health-start-period", "7s"),
             ],
         ),
     ],

@@ -13,8 +13,8 @@ import pytest
 
 import gpu_runbook.server.docker.commands
 from gpu_runbook.common.command import Ended
+from gpu_runbook.common.container import labels
 from gpu_runbook.laptop.rpc.bundle import FOLDER, TRAVELS
-from gpu_runbook.protocol.container import labels
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import Swapping
 from gpu_runbook.protocol.plan import BatchMarks, ConsumerStep, Occupant, Plan, Spec, Watch

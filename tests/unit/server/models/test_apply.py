@@ -13,11 +13,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gpu_runbook.common import config_key
+from gpu_runbook.common.config_key import Unplaceable
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inputs.template import read
 from gpu_runbook.laptop.inventory.model import Host
-from gpu_runbook.protocol import config_key
-from gpu_runbook.protocol.config_key import Unplaceable
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.models.apply import chosen, point, with_chosen

@@ -41,16 +41,22 @@ def found(
     level: str = OK,
     follows: bool = True,
     known: Record | None = None,
+    health: str = "",
+    with_offset: bool = True,
     **more: Any,
 ) -> str:
     """How the release stands after a look at a server on which its consumer has come as far as `now`."""
     known = known or releases(at, follows)
     record.save(store, known)
     (Path(store.root) / "offset.yaml").write_text(f"offset: {now}\n")
-    rows = Check("queue container", level, "as it is"), Check("queue offset", OK, "moving", {"first": 0})
+    rows = (
+        Check("queue container", level, "as it is", {"health": health}),
+        Check("queue offset", OK, "moving", {"first": 0}),
+    )
     holder = Occupant(ID, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
     look = Snapshot("gpu-1", "2026-04-20T10:12:12Z", "ann", rows, known, occupants={"queue": (holder,)})
-    wanted = Wanted("queue", "consumer", offset=OffsetFile(f"{store.root}/offset.yaml"))
+    file = OffsetFile(f"{store.root}/offset.yaml") if with_offset else None
+    wanted = Wanted("queue", "consumer", offset=file)
     after = proven(store, dataclasses.replace(look, **more), [wanted])
     kept, damaged = record.load(store)
     assert not damaged and kept == after.record
@@ -100,3 +106,23 @@ def test_the_journal_knows_better_than_the_record(store: Store) -> None:
 def test_another_container_in_its_place_proves_nothing(store: Store) -> None:
     other = Occupant(OLD, "queue", IMAGE, True, "2026-04-20T10:11:12Z", "always", True)
     assert found(store, occupants={"queue": (other,)}) == "unproven"
+
+
+@pytest.mark.parametrize(
+    ("health", "with_offset", "outcome"),
+    [
+        ("healthy", True, "proven"),
+        ("starting", True, "unproven"),
+        ("healthy", False, "proven"),
+        ("starting", False, "unproven"),
+        ("", False, "unproven"),
+    ],
+)
+def test_a_health_check_is_waited_for_and_proves_what_has_no_offset(
+    store: Store, health: str, with_offset: bool, outcome: str
+) -> None:
+    assert found(store, health=health, with_offset=with_offset) == outcome
+
+
+def test_a_health_check_of_one_that_is_not_well_proves_nothing(store: Store) -> None:
+    assert found(store, level=WARNING, health="healthy", with_offset=False) == "unproven"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.protocol.journal import ConfigSwap, Swap
+from gpu_runbook.protocol.swap import ConfigSwap, Swap
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.run import replay, stage, swap
 from gpu_runbook.server.state.store import Store

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.protocol.journal import ConfigSwap, HandledOffsets
+from gpu_runbook.protocol.journal import HandledOffsets
+from gpu_runbook.protocol.swap import ConfigSwap
 from gpu_runbook.server.run import rollout, swap
 from gpu_runbook.server.run.swap import back
 from gpu_runbook.server.state.store import Store

@@ -65,7 +65,23 @@ SCENARIOS: dict[str, tuple[list[Observation], str | None]] = {
         [runs(0), runs(20, health="starting", **MOVED), runs(30, health="healthy", **MOVED)],
         PROVEN,
     ),
-    "its health check never comes to a result": ([runs(0), runs(60, health="starting", **MOVED)], UNPROVEN),
+    "its health check comes to no result, and its offset moves": (
+        [runs(0), runs(30, health="starting", **MOVED), runs(60, health="starting", **MOVED)],
+        PROVEN,
+    ),
+    "its health check comes to no result, and messages wait": (
+        [runs(at, health="starting", backlog=9) for at in (0, 30, 60)],
+        FAILED,
+    ),
+    "it has not heard yet that the broker is back": ([runs(0), runs(5, sick=SICK, **AWAY), runs(6, sick=SICK)], None),
+    "it hears that the broker is back": (
+        [runs(0), runs(5, sick=SICK, **AWAY), runs(6, sick=SICK), runs(40, health="healthy", **MOVED)],
+        PROVEN,
+    ),
+    "it never hears that the broker is back": (
+        [runs(0), runs(5, sick=SICK, **AWAY), runs(6, sick=SICK), runs(60, sick=SICK)],
+        FAILED,
+    ),
     "healthy is no proof where an offset could move": ([runs(0), runs(60, health="healthy", backlog=9)], UNPROVEN),
     "the queue is idle to the end": ([runs(0), runs(30), runs(60)], UNPROVEN),
     "messages wait to the end": ([runs(0, backlog=9), runs(30, backlog=9), runs(60, backlog=9)], FAILED),

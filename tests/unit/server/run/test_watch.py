@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,11 @@ class Asked(Answering):
     def __init__(self, log: bytes | EngineError, events: Any = (), limit: int = 10 << 20, **state: Any) -> None:
         super().__init__("unix:///nowhere")
         self.__dict__.update(log=log, events=events, limit=limit, state=state)
+
+    def covering(self, secret: str) -> Asked:
+        """The same, which knows what nobody may see."""
+        self.__dict__["hidden"] = (secret,)
+        return self
 
     def ask(self, path: str, query: Any = None, headers: Any = None, seconds: float = 0.0) -> bytes:
         if path == "/events":
@@ -63,7 +69,7 @@ UNREAD = [
     pytest.param(EngineError(501, NO_LOG), NO_LOG, id="a driver that keeps none"),
     pytest.param(EngineError(500, "open x-json.log: no such file"), "open x-json.log: no such file", id="refused"),
     pytest.param(frame("Error grabbing logs: open x", 3), "Error grabbing logs: open x", id="a file that is gone"),
-    pytest.param(frame(f"{STAMP} Traceback\n") + frame("unexpected EOF", 3), "unexpected EOF", id="a torn file"),
+    pytest.param(frame(f"{STAMP} fine\n") + frame("unexpected EOF", 3), "unexpected EOF", id="a torn file"),
 ]
 
 
@@ -95,25 +101,38 @@ def test_a_log_that_can_be_read_is_searched() -> None:
     assert (judged.lines, judged.failures) == (2, ("Traceback",))
 
 
-OOM, DIED = {"Action": "oom"}, {"Action": "die", "exitCode": "137"}
+OOM, DIED, WELL = {"Action": "oom"}, {"Action": "die", "exitCode": "137"}, {"Action": "die", "exitCode": "0"}
 AGAIN = "it ended by itself and was restarted 2 times"
-LIMIT = "killed for lack of memory: its limit is 10 MiB"
+KILLED = "it was killed for lack of memory (its limit is 10 MiB)"
 
 
 @pytest.mark.parametrize(
     ("state", "events", "reason"),
     [
         pytest.param({"restarts": 2}, [DIED], f"{AGAIN}, with exit status 137", id="its engine still knows"),
+        pytest.param({"restarts": 2}, [WELL], f"{AGAIN}, with exit status 0", id="its engine knows that it ended well"),
         pytest.param({"restarts": 2}, [], AGAIN, id="its engine does not know any more"),
         pytest.param({"restarts": 2}, None, AGAIN, id="its engine does not say"),
-        pytest.param({"restarts": 2}, [DIED, OOM, DIED], f"{AGAIN}, {LIMIT}", id="it lacked memory"),
-        pytest.param({"restarts": 2}, [DIED, OOM], f"{AGAIN}, {LIMIT}", id="it lacked memory, as is told afterwards"),
+        pytest.param({"restarts": 2}, [DIED, OOM, DIED], f"{KILLED} and was restarted 2 times", id="it lacked memory"),
+        pytest.param(
+            {"restarts": 2},
+            [DIED, OOM],
+            f"{KILLED} and was restarted 2 times",
+            id="it lacked memory, as is told afterwards",
+        ),
         pytest.param({"restarts": 2}, [OOM, DIED, DIED], f"{AGAIN}, with exit status 137", id="it did so before"),
         pytest.param(
-            {"restarts": 2, "Restarting": True, "OOMKilled": True, "ExitCode": 137}, [], f"{AGAIN}, {LIMIT}", id="waits"
+            {"restarts": 2, "Restarting": True, "OOMKilled": True, "ExitCode": 137},
+            [],
+            f"{KILLED} and was restarted 2 times",
+            id="waits",
         ),
+        pytest.param({"Running": False, "OOMKilled": True, "ExitCode": 137}, [], KILLED, id="stopped"),
         pytest.param(
-            {"Running": False, "OOMKilled": True, "ExitCode": 137}, [], f"it ended by itself, {LIMIT}", id="stopped"
+            {"Running": False, "OOMKilled": True, "ExitCode": 3},
+            [],
+            "it ended by itself with exit status 3",
+            id="a child of it was killed, at some time",
         ),
         pytest.param({"Running": False, "ExitCode": 3}, [], "it ended by itself with exit status 3", id="ended"),
         pytest.param({"Running": False}, [], "it ended by itself with exit status 0", id="ended well"),
@@ -127,18 +146,56 @@ def test_how_it_ended_is_said_where_it_is_known(state: Any, events: Any, reason:
 
 def test_a_server_that_ran_out_of_memory_is_no_limit_of_a_container() -> None:
     engine = Asked(b"", [OOM, DIED], limit=0, restarts=1)
-    assert looked(engine)[1].lack == "killed for lack of memory: the server's own ran out"
+    assert looked(engine)[1].lack == "the server's own ran out"
+
+
+def health(status: str, streak: int = 3, *said: str) -> dict[str, Any]:
+    """What docker knows of a HEALTHCHECK."""
+    return {"Health": {"Status": status, "FailingStreak": streak, "Log": [{"Output": one} for one in said]}}
+
+
+SICK = "its HEALTHCHECK says unhealthy"
 
 
 @pytest.mark.parametrize(
-    ("state", "health", "sick"),
+    ("state", "told", "sick"),
     [
-        ({}, "", ""),
-        ({"Health": {"Status": "starting", "Log": []}}, "starting", ""),
-        ({"Health": {"Status": "unhealthy", "Log": [{"Output": ""}]}}, "unhealthy", "its HEALTHCHECK says unhealthy"),
-        ({"Health": {"Status": "unhealthy", "Log": []}, "Running": False}, "", ""),
+        pytest.param({}, "", "", id="there is none"),
+        pytest.param(health("starting", 0), "starting", "", id="it has not come to a result"),
+        pytest.param(health("unhealthy"), "unhealthy", SICK, id="it says nothing with it"),
+        pytest.param(health("unhealthy", 3, "a", " \n"), "unhealthy", SICK, id="it says nothing in the end"),
+        pytest.param(health("unhealthy", 3, "a", "no b\n"), "unhealthy", f'{SICK}: "no b"', id="it says why"),
+        pytest.param(health("unhealthy") | {"Running": False}, "", "", id="it has ended"),
+        pytest.param(health("unhealthy") | {"Paused": True}, "", "", id="it is paused"),
+        pytest.param(health("unhealthy") | {"Restarting": True}, "", "", id="it waits to be restarted"),
+        pytest.param(health("unhealthy", 0, "fine"), "", "", id="it was paused, and not asked since"),
+        pytest.param({"Health": {"Status": 7}}, "", "", id="it cannot be understood"),
+        pytest.param({"Health": "ill"}, "", "", id="it is something else"),
     ],
 )
-def test_what_its_health_check_says_counts_while_it_runs(state: Any, health: str, sick: str) -> None:
-    seen = looked(Asked(b"", **state))[1]
-    assert (seen.health, seen.sick) == (health, sick)
+def test_what_its_health_check_says_counts_while_it_is_at_work(state: Any, told: str, sick: str) -> None:
+    engine = Asked(b"", **state).covering("s3cret")
+    seen = looked(engine)[1]
+    assert (seen.engine, seen.health, seen.sick) == (True, told, sick)
+
+
+def test_what_a_health_check_prints_shows_no_secret() -> None:
+    engine = Asked(b"", **health("unhealthy", 3, "amqp://queue:s3cret@broker is away"))
+    assert looked(engine)[1].sick == SICK  # it is not known what has to be covered
+    assert looked(engine.covering("s3cret"))[1].sick == f'{SICK}: "amqp://queue:•••@broker is away"'
+
+
+def test_the_broker_is_asked_before_a_health_check_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(watch, "_ask_broker", lambda *given: asked.append(given))
+    for state, times in (({}, 0), (health("unhealthy"), 1)):
+        entry = watch.watched(STEP, ONE, "", None, 0.0)
+        entry.asked = time.monotonic()
+        docker: Any = SimpleNamespace(engine=Asked(b"", **state))
+        watch.look(docker, entry)
+        assert len(asked) == times
+
+
+def test_what_stands_before_the_end_of_a_torn_log_counts() -> None:
+    seen = looked(Asked(frame(f"{STAMP} Traceback\n") + frame("unexpected EOF", 3)))[1]
+    assert (seen.failure, seen.unread) == ('"Traceback"', "unexpected EOF")

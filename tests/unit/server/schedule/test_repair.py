@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
-from gpu_runbook.protocol.journal import Command, End, JournalEvent, Restarting, Swap, Swapping, Unfinished, told
+from gpu_runbook.protocol.journal import Command, End, JournalEvent, Restarting, Swapping, Unfinished, told
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, Spec, Watch
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
+from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.checks import suite
 from gpu_runbook.server.schedule import repair, restart_policy
 from gpu_runbook.server.schedule.attempts import Attempts
@@ -169,3 +172,24 @@ def test_a_start_that_no_patience_helped_is_gone_on_with_by_the_next_round(
     world.away_until = world.now
     assert repair.recover(installed, store) == [f"run {run} was cut off; queue runs again, unwatched"]
     assert world.runs(OLD)
+
+
+@pytest.mark.parametrize(
+    ("level", "figures", "started"),
+    [
+        pytest.param("ok", {}, True, id="it stands still"),
+        pytest.param(CRITICAL, {"health": "unhealthy"}, True, id="its HEALTHCHECK says so as well"),
+        pytest.param(CRITICAL, {"loop": True}, False, id="it ends again and again"),
+    ],
+)
+def test_one_that_stands_still_is_started_again_unless_it_loops(
+    store: Store, world: World, installed: Installed, level: str, figures: dict[str, Any], started: bool
+) -> None:
+    alive, offset = suite.alive_name("queue"), suite.offset_name(ASKED, "queue")
+    checks = [
+        Check(alive, level, "as it is", {"status": "running", **figures}),
+        Check(offset, CRITICAL, "it stands still", {"standstill": 4000}),
+    ]
+    rows = {check.name: check for check in checks}
+    rule = dataclasses.replace(RESTART, stuck=True)
+    assert restart_policy._fault(rule, ASKED, rows) == ((offset, repair.STUCK) if started else (alive, ""))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import ConfigSwap
+from gpu_runbook.protocol.swap import ConfigSwap
 from gpu_runbook.server.run.swap import put_config_back
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store

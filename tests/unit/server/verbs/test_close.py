@@ -12,9 +12,10 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.journal import ConfigSwap, Swap, Swapping
+from gpu_runbook.protocol.journal import Swapping
 from gpu_runbook.protocol.plan import ConfigFile, ConsumerStep, Plan, Watch
 from gpu_runbook.protocol.requests import CloseRequest
+from gpu_runbook.protocol.swap import ConfigSwap, Swap
 from gpu_runbook.server.run import leftovers, recovery
 from gpu_runbook.server.state import journal, lock
 from gpu_runbook.server.state.journal import Journal

@@ -21,6 +21,7 @@ from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
 from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.laptop.sanitize import clean
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.logs import LogMark
 from gpu_runbook.protocol.requests import LogOf
 from gpu_runbook.server.docker import engine as engines
@@ -381,6 +382,14 @@ def test_a_log_that_cannot_be_read_hides_no_other(
     assert texts == [*(("a", line) for line in lines), ("b", "two")]
     (unread,) = (event for event in said if event["event"] == "unreadable")
     assert (unread["service"], unread["message"]) == ("a", why)
+
+
+def test_where_no_log_can_be_read_that_is_the_answer(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Answer]
+) -> None:
+    none = EngineError(501, "its driver keeps none")
+    with pytest.raises(Refusal, match="no log could be read"):
+        read_both(monkeypatch, Kept({"a" * 64: none, "b" * 64: none}, answer))
 
 
 def test_an_engine_that_went_away_is_no_log_that_cannot_be_read(

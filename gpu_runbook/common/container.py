@@ -6,6 +6,11 @@ from typing import Dict, List
 
 from gpu_runbook.protocol.plan import NO_CHECK, ConsumerStep, Spec
 
+KILLED = 137  # the exit status of one whose grace period ran out, or that the kernel has killed
+STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"  # what a HEALTHCHECK may say
+LABEL = "gpu-runbook"
+ADOPTED = "adopted-"  # before the run's id: the release that a container gets which was there before us
+
 
 def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) -> List[str]:
     """The `docker create` for a spec. The restart policy is set once the container is in its place, never before."""
@@ -46,7 +51,7 @@ def _health(spec: Spec) -> List[str]:
     if check.command == NO_CHECK:
         return ["--no-healthcheck"]
     times = {"interval": check.interval, "timeout": check.timeout, "start-period": check.start_period}
-    given = [part for name, seconds in times.items() for part in (f"--health-{name}", f"{seconds:g}s")]
+    given = [part for name, seconds in times.items() for part in (f"--health-{name}", f"{seconds}s")]
     return ["--health-cmd", check.command, "--health-retries", str(check.retries), *given]
 
 
@@ -65,10 +70,6 @@ def labels(service: str, release: str, spec: str, config: str, state: str = "") 
     }
 
 
-LABEL = "gpu-runbook"
-ADOPTED = "adopted-"  # before the run's id: the release that a container gets which was there before us
-
-
 def parked(service: str, release: str) -> str:
     """The name of a container that is not in force."""
     return f"{service}.{release}"
@@ -77,3 +78,8 @@ def parked(service: str, release: str) -> str:
 def old_release(step: ConsumerStep, run: str) -> str:
     """The release the old container belongs to; one that was adopted gets a release of its own."""
     return step.old.release if step.old and step.old.ours else ADOPTED + run
+
+
+def health_told(health: str) -> str:
+    """What is added to how a container is, where it has a HEALTHCHECK that does not speak against it."""
+    return f", HEALTHCHECK {health}" if health in (STARTING, HEALTHY) else ""
