@@ -68,7 +68,7 @@ def _rows(invocation: Invocation, session: Session, tags: dict[str, str]) -> lis
     resolved = invocation.resolved[session.host.name]
     with invocation.screen.working(f"{session.host.name}: looking", short=True):
         look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
-        known = gating.by_the_branch(gating.identities(look))
+        known = gating.by_the_branch(look.identities)
         gates = gating.rows(invocation.inventory, resolved, invocation.services, tags, look, known)
     gates += gating.absent(invocation.inventory)
     gates += holds.rows(look, CRITICAL)

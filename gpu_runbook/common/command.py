@@ -15,6 +15,7 @@ from gpu_runbook.protocol.values import dataclass
 
 LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
 OBJECTION = "Error response from daemon: "  # docker says more after the line with the cause
+NOT_RUN = 127  # the status of a program that is not there
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL, and again until an unkillable program is left behind
 
 
@@ -57,7 +58,7 @@ def run(
     `limit` is how many bytes are kept of each stream; `stdin` is a descriptor that it reads; `errors` is how bytes that
     are no UTF-8 are taken.
 
-    Never raises for what the program does; a program that is not there ends with status 127.
+    Never raises for what the program does; a program that is not there ends with NOT_RUN.
     """
     begun = time.monotonic()
     try:
@@ -72,7 +73,7 @@ def run(
                 pass_fds=tuple(keep),
             )
     except OSError as error:
-        return Ended(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
+        return Ended(tuple(argv), NOT_RUN, "", f"{argv[0]}: {error.strerror}", 0.0)
     try:
         out, err, in_time = _read(child, begun + deadline, limit, errors)
         status = _reap(child, begun + deadline) if in_time else None

@@ -9,6 +9,7 @@ from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import (
     Annotated,
     ContainerId,
+    Digest,
     EnvName,
     Image,
     ImageId,
@@ -33,6 +34,15 @@ from gpu_runbook.protocol.values import dataclass, field
 MaybeRun = Annotated[str, maybe(RunId)]
 MaybeImageId = Annotated[str, maybe(ImageId)]
 Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"))]
+
+
+@dataclass(frozen=True)
+class ImageIdentity:
+    """What tells an image apart that is on a server."""
+
+    id: MaybeImageId = ""  # of its config, or of its manifest, as the engine's image store has it
+    revision: Remark = ""  # what its label says of the code that it was built from
+    layers: Tuple[Digest, ...] = ()  # of their contents, the lowest first
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class Snapshot:
     containers: Tuple[ContainerId, ...] = ()  # ids of all containers that exist
     digests: Dict[ServiceName, Pinned] = field(default_factory=dict)  # in the registry
     images: Dict[Image, MaybeImageId] = field(default_factory=dict)  # of releases; empty for one that is gone
-    revisions: Dict[Image, Remark] = field(default_factory=dict)  # of digests that are here: what their label says
+    identities: Dict[Image, ImageIdentity] = field(default_factory=dict)  # of digests that are here
     same_config: Dict[ServiceName, bool] = field(default_factory=dict)  # whether the wanted text is in place already
     configs: Dict[ServiceName, KeyedHash] = field(default_factory=dict)  # of what is in place; nothing where nothing is
     model: Place = ""  # the path of the model that was chosen, empty when none was

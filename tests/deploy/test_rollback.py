@@ -203,6 +203,25 @@ def test_an_image_that_is_gone_is_pulled_by_its_digest_or_nothing_is_changed(has
     assert inspected(sandbox, QUEUE)["Image"] == image
 
 
+def test_a_kept_release_outlives_what_cron_prunes(hasty: Laptop) -> None:
+    sandbox = hasty.sandbox
+    first, image = released(hasty), inspected(sandbox, QUEUE)["Image"]
+    released(hasty, "--tag", "1.1")
+    docker(sandbox, "system", "prune", "--force")
+    assert f"{QUEUE}.{first}" not in docker(sandbox, "ps", "--all", "--format", "{{.Names}}").split()
+    with registry_off(sandbox):
+        assert went_back(hasty) == first
+    assert inspected(sandbox, QUEUE)["Image"] == image
+
+    released(hasty, "--tag", "1.1")
+    assert "kept images" not in hasty.fab("status").out
+    docker(sandbox, "system", "prune", "--all", "--force", "--volumes")
+    gone = f"the image of {QUEUE} 1.0 is gone, which release {first} is made of"
+    assert gone in hasty.fab("status").out and gone in hasty.fab("diff").out
+    assert went_back(hasty) == first
+    assert inspected(sandbox, QUEUE)["Image"] == image
+
+
 def test_a_rollback_that_fails_its_watch_is_left_for_a_person(laptop: Laptop) -> None:
     sandbox = laptop.sandbox
     published(sandbox, 200)

@@ -16,6 +16,7 @@ from gpu_runbook.laptop.gates import ask
 from gpu_runbook.laptop.inputs.secret import DOTS
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.snapshot import ImageIdentity
 from tests.gates import forge as forges
 from tests.gates.forge import HEAD, OTHER, Forge, gitea_status, says
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, trivy
@@ -33,7 +34,7 @@ def scene(tmp_path: Path) -> Scene:
 
 def asked(scene: Scene, ci: Ci | None = None, scan: Scan | None = None, revision: str = "") -> dict[str, Check]:
     inventory = dataclasses.replace(scene.inventory, ci=ci, scan=scan)
-    known = dict.fromkeys(scene.look.digests.values(), (IMAGE_ID, revision))
+    known = dict.fromkeys(scene.look.digests.values(), ImageIdentity(IMAGE_ID, revision))
     tags = dict.fromkeys(inventory.services, "1.0")
     rows = ask.rows(inventory, scene.resolved, scene.services, tags, scene.look, known)
     return {row.name: row for row in rows}

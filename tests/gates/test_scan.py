@@ -18,6 +18,7 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from tests.gates.scans import DIGEST, IMAGE_ID, NOW, REPOSITORY, TARGET, grype, hole, hours_ago, match, trivy
 
 OTHER = f"sha256:{'c' * 64}"
+LAYERS = (f"sha256:{'1' * 64}", f"sha256:{'2' * 64}")
 
 
 def write(folder: Path, content: Any) -> Path:
@@ -186,6 +187,31 @@ def test_a_report_of_another_image_is_refused(tmp_path: Path, make: Any) -> None
     assert judged(tmp_path, make(**others), unknown).level == UNKNOWN
     assert judged(tmp_path, make(**{keys[0]: OTHER}), unknown).level == OK
     assert judged(tmp_path, make(**{keys[0]: "", keys[1]: others[keys[1]]}), unknown).level == CRITICAL
+
+
+@pytest.mark.parametrize("make", [trivy, grype])
+@pytest.mark.parametrize(
+    ("theirs", "image_id", "level"),
+    [
+        pytest.param(LAYERS, DIGEST, OK, id="the same layers"),
+        pytest.param(LAYERS[:1], DIGEST, CRITICAL, id="others"),
+        pytest.param((), DIGEST, UNKNOWN, id="not told, and an id of its manifest"),
+        pytest.param((), IMAGE_ID, CRITICAL, id="not told, and another id"),
+        pytest.param(LAYERS, IMAGE_ID, OK, id="the same layers, and another config"),
+    ],
+)
+def test_where_ids_are_of_another_kind_layers_tell_an_image(
+    tmp_path: Path, make: Any, theirs: tuple[str, ...], image_id: str, level: str
+) -> None:
+    """containerd's image store calls an image by its manifest, and scanners call it by its config."""
+    ours = dataclasses.replace(TARGET, image_id=image_id, layers=LAYERS)
+    if make is trivy:
+        report = make(ImageID=OTHER, RepoDigests=[], DiffIDs=list(theirs))
+    else:
+        report = make(imageID=OTHER, repoDigests=[], layers=[{"digest": one} for one in theirs])
+    row = judged(tmp_path, report, ours)
+    assert row.level == level, row
+    assert (level != UNKNOWN) or "cannot be told by this server's ids" in row.sentence
 
 
 def test_a_report_that_says_of_no_image_is_refused(tmp_path: Path) -> None:

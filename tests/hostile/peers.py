@@ -93,7 +93,7 @@ ASKED: dict[str, tuple[Callable[[Engine], Any], Any]] = {
     "digest": (lambda engine: registry.manifest(engine, "team/queue:1"), {"Descriptor": {"digest": "sha256:ff"}}),
     "pull": (_of_pull, PULL),
     "log": (_of_log, LOG),
-    "info": (lambda engine: disk._docker_root(engine.address), {"DockerRootDir": "/var/lib/docker"}),
+    "info": (lambda engine: disk._docker_roots(engine.address), {"DockerRootDir": "/var/lib/docker"}),
     "version": (lambda engine: engines.find(engine.address), {"Version": "27"}),
 }
 _LENGTHS = [b"Content-Length: %b\r\n" % length for length in (b"5", b"99999999999", b"-1", b"x")]

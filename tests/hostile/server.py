@@ -76,7 +76,7 @@ FETCHING: list[Message] = [
     {"event": {"event": "pulling", "image": IMAGE, "done": 5, "total": 10}},
     {"event": {"event": "fetched", "image": IMAGE}},
     {"beat": 1},
-    {"answer": {"images": {IMAGE: f"sha256:{ONE}"}, "revisions": {IMAGE: "abcdef0"}}},
+    {"answer": {"images": {IMAGE: {"id": f"sha256:{ONE}", "revision": "abcdef0"}}}},
 ]
 
 

@@ -88,6 +88,8 @@ class Answering(Engine):
         headers: dict[str, str] | None = None,
         seconds: float = 0.0,
     ) -> bytes:
+        if path == "/images/json":
+            return b"[]"
         kind, _, name = path.strip("/").removesuffix("/json").partition("/")
         found = self.listing() if path == "/containers/json" else self.answer(kind, urllib.parse.unquote(name))
         if found is None:

@@ -11,9 +11,11 @@ import pytest
 
 from gpu_runbook.common.command import Ended
 from gpu_runbook.common.container import LABEL
+from gpu_runbook.protocol.check import OK, Check
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.values import dataclass
+from gpu_runbook.server.checks import docker_command
 from gpu_runbook.server.docker import commands
 from gpu_runbook.server.docker import engine as engines
 from tests.unit.docker_answers import IMAGE, Answering, image, inspected, listed
@@ -77,6 +79,7 @@ class Docker:
         self.begin_anew()
         monkeypatch.setattr(engines, "find", lambda docker_host: self.engine)
         monkeypatch.setattr(commands, "run", self.run)
+        monkeypatch.setattr(docker_command, "check", lambda name, docker_host: Check(name, OK, "docker obeys"))
 
     @property
     def known(self) -> dict[str, dict[str, Any]]:

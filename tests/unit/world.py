@@ -177,6 +177,9 @@ class World(Answering):
             self.names[MADE], self.policies[MADE], self.started[MADE] = name, "no", ""
         return self.faults.get(name, "")
 
+    def _tag(self, argv: list[str]) -> str:
+        return ""
+
     def _rm(self, argv: list[str]) -> str:
         self.names.pop(argv[-1])
         return ""

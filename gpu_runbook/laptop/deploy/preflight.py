@@ -18,7 +18,8 @@ from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
 ENV = ".env"
-GROUND = ("root", "sessions", "state")  # without these nothing can be carried out at all
+COMMAND = "docker command"
+GROUND = ("root", "sessions", COMMAND, "state")  # without these nothing can be carried out at all
 GPU_ROWS = ("NVIDIA driver", "docker GPU support")
 LINES = ("CI", "scan", "image", ENV, "env file", "tree", "")  # the checklist's order; the rest follows as it comes
 

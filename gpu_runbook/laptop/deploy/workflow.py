@@ -24,11 +24,11 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
-from gpu_runbook.protocol.forms import Image, ImageId
+from gpu_runbook.protocol.forms import Image
 from gpu_runbook.protocol.journal import JournalEvent
 from gpu_runbook.protocol.plan import Plan
 from gpu_runbook.protocol.requests import PullRequest, Secrets
-from gpu_runbook.protocol.snapshot import Remark, Snapshot
+from gpu_runbook.protocol.snapshot import ImageIdentity, Snapshot
 from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def looked(session: Session, job: Job, screen: Screen, tags: Any) -> Snapshot:
     if job.order.supersede:
         look = _superseded(session, job, screen, look, tags)
     inventory, host, who = job.inventory, job.resolved.host, job.order.who
+    if look.run and look.run.state == "cut-off":  # nor could it be brought to its end
+        _refuse_for(session, [row for row in look.rows if row.name == preflight.COMMAND and row.level == CRITICAL])
     if job.dry_run or not ended_first(session, inventory, host, who, look.run, screen):
         return look
     with undisturbed(session):
@@ -163,7 +165,7 @@ def _execute(
             state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
         screen.say(f"{session.host.name}: up to date, nothing was stopped", "green")
         return {**_answer(session, plan, rows, "up-to-date"), "release": look.record.current}
-    known = gating.identities(look)
+    known = dict(look.identities)
     with undisturbed(session):
         if not job.dry_run:
             known |= _fetch(session, job, images_to_fetch(plan, look), screen)
@@ -214,8 +216,8 @@ def _gates(job: Job, plan: Plan, look: Snapshot, known: gating.Identities, scree
         return gating.rows(job.inventory, job.resolved, services, job.order.tags, look, known)
 
 
-def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dict[str, tuple[str, str]]:
-    """Pull what is not there yet; what the server then knows of it: id and revision by image."""
+def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dict[str, ImageIdentity]:
+    """Pull what is not there yet; what the server then knows of it, by image."""
     if not images:
         return {}
     address, login = job.resolved.host.docker_host or "", snapshot.login_request(job.resolved.login)
@@ -227,9 +229,7 @@ def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dic
             answer = ask(session, "pull", request, pull_teller(passing, server), deadline=deadline)
         except LostContact as error:
             raise CannotConnect(f"{error.message} during the pull; nothing was changed", "run it again") from error
-    ids = entry(server, answer, "images", dict[Image, ImageId])
-    revisions = entry(server, answer, "revisions", dict[Image, Remark])
-    return {image: (ids[image], revisions.get(image, "")) for image in ids}
+    return entry(server, answer, "images", dict[Image, ImageIdentity])
 
 
 def run(

@@ -5,6 +5,7 @@ What speaks to forges is imported only where hosts.yaml names one: it takes long
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -15,24 +16,19 @@ from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.protocol.check import SKIPPED, Check
-from gpu_runbook.protocol.snapshot import Snapshot
+from gpu_runbook.protocol.snapshot import ImageIdentity, Snapshot
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.inventory.address import Target
 
 SPARE = 10  # seconds beyond a gate's own deadline, in which it ends what it has begun
 
-Identities = Mapping[str, tuple[str, str]]  # image (repository@digest) -> its id on the server, and its revision
-
-
-def identities(look: Snapshot) -> dict[str, tuple[str, str]]:
-    """What the look knows of the images that the server holds already."""
-    return {image: (look.images.get(image, ""), revision) for image, revision in look.revisions.items()}
+Identities = Mapping[str, ImageIdentity]  # of images (repository@digest) that are on the server
 
 
 def by_the_branch(known: Identities) -> Identities:
     """Without the revisions: nothing is deployed, and the question is whether the branch is green."""
-    return {image: (image_id, "") for image, (image_id, _) in known.items()}
+    return {image: dataclasses.replace(one, revision="") for image, one in known.items()}
 
 
 def absent(inventory: Inventory) -> list[Check]:
@@ -78,5 +74,5 @@ def _target(service: Service, tags: Mapping[str, str], look: Snapshot, known: Id
     from gpu_runbook.laptop.inventory.address import Target
 
     reference = look.digests[service.name]
-    image_id, revision = known.get(reference, ("", ""))
-    return Target(service.name, service.image, tags[service.name], reference, image_id, revision)
+    here = known.get(reference, ImageIdentity())
+    return Target(service.name, service.image, tags[service.name], reference, here.id, here.revision, here.layers)

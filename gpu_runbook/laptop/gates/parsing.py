@@ -56,6 +56,14 @@ def text(data: Any, key: str, default: str | None = None) -> str:
     return line(entry(data, key, str, default))
 
 
+def texts(data: Any, key: str, name: str = "") -> list[str]:
+    """The texts of a list, as they are; none where there is no list. `name`: what a person calls the list."""
+    found = entry(data, key, list, [])
+    if not all(isinstance(one, str) for one in found):
+        raise Misshapen(f"{name or key} is not a list of texts")
+    return found
+
+
 def line(written: str) -> str:
     """A text of others in one line of bounded length, without what could steer a terminal."""
     return one_line(written, LONGEST)

@@ -112,6 +112,8 @@ def _of_another(report: Report, printed: Printed, target: Target) -> str:
     """What to say when the report is not of this image; empty when it is. Raises Unjudged when that cannot be told."""
     if target.digest in report.digests or (target.image_id and target.image_id == report.image_id):
         return ""
+    if target.layers and target.layers == report.layers:  # whatever each calls it
+        return ""
     theirs = few(list(dict.fromkeys(digest[:19] for digest in (*report.digests, report.image_id) if digest)), most=3)
     if not theirs:
         raise Unjudged(f"{printed.name} does not say which image it is of", f"scan the image itself; {printed.again}")
@@ -119,6 +121,10 @@ def _of_another(report: Report, printed: Printed, target: Target) -> str:
     if report.image_id and not target.image_id:
         sentence = f"{printed.name} is of {theirs}; whether that is {ours} shows once the image is on the server"
         raise Unjudged(sentence, f"or scan it by its digest; {printed.again}", awaits="image")
+    if target.image_id == target.digest and not (target.layers and report.layers):
+        # containerd's image store has no id of an image's config, which is what scanners tell
+        sentence = f"{printed.name} is of {theirs}; whether that is {ours} cannot be told by this server's ids"
+        raise Unjudged(sentence, f"scan it by its digest; {printed.again}")
     return f"{printed.name} is of another image: of {theirs}, and not of {ours}"
 
 

@@ -34,8 +34,8 @@ class Finding:
 class Report:
     """What a scanner says of one image. `made` is None, and texts are empty, where it does not say.
 
-    `digests` are the image's in registries; `left_out` counts the critical and high findings that the scanner's own
-    rules suppressed; `saw_packages` is None where the scanner does not tell.
+    `digests` are the image's in registries, `layers` those of what its layers hold; `left_out` counts the critical and
+    high findings that the scanner's own rules suppressed; `saw_packages` is None where the scanner does not tell.
     """
 
     scanner: str
@@ -47,6 +47,7 @@ class Report:
     saw_packages: bool | None
     findings: tuple[Finding, ...]
     left_out: int
+    layers: tuple[str, ...] = ()
 
 
 def read(raw: bytes) -> Report:
@@ -85,6 +86,7 @@ def _of_trivy(data: Any) -> Report:
         bool(classes & PACKAGE_CLASSES),
         _unique(_vulnerability(one) for each in results for one in entry(each, "Vulnerabilities", list, [])),
         _grave(left_out),
+        tuple(parsing.texts(about, "DiffIDs")),
     )
 
 
@@ -118,14 +120,13 @@ def _of_grype(data: Any) -> Report:
         None,
         _unique(map(_match, entry(data, "matches", list))),
         _grave(left_out),
+        tuple(text(layer, "digest", "") for layer in entry(image, "layers", list, [])),
     )
 
 
 def _match(one: Any) -> Finding:
     hole, package = entry(one, "vulnerability", dict), entry(one, "artifact", dict)
-    versions = entry(entry(hole, "fix", dict, {}), "versions", list, [])
-    if not all(isinstance(version, str) for version in versions):
-        raise Misshapen("fix.versions is not a list of texts")
+    versions = parsing.texts(entry(hole, "fix", dict, {}), "versions", "fix.versions")
     return Finding(
         _severity(text(hole, "severity", OTHER)),
         text(hole, "id"),
@@ -150,10 +151,7 @@ def _grave(words: list[str]) -> int:
 
 def _digests(image: Any, key: str) -> tuple[str, ...]:
     """What stands behind the @ of repository@sha256:…"""
-    names = entry(image, key, list, [])
-    if not all(isinstance(name, str) for name in names):
-        raise Misshapen(f"{key} is not a list of texts")
-    return tuple(dict.fromkeys(name.rpartition("@")[2] for name in names))
+    return tuple(dict.fromkeys(name.rpartition("@")[2] for name in parsing.texts(image, key)))
 
 
 def _moment(written: str, key: str) -> datetime | None:

@@ -19,7 +19,7 @@ class Target:
     """One service's image. `image` is its name at the registry's; `reference` is what is deployed, repository@digest.
 
     `image_id` is the server's id of it, empty while the server does not hold it; `revision` is the commit that the
-    image's label names, empty when there is none or nobody knows yet.
+    image's label names, empty when there is none or nobody knows yet; `layers` are the digests of what its layers hold.
     """
 
     service: str
@@ -28,6 +28,7 @@ class Target:
     reference: str
     image_id: str = ""
     revision: str = ""
+    layers: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line, quoted
 from gpu_runbook.protocol.health import DiskLimits
 from gpu_runbook.protocol.values import dataclass
+from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.state.store import Store
 
@@ -57,11 +58,10 @@ def check(
     `raised` has the level of each path that alarms already: so that it does not come and go at a threshold, it is well
     again only some percent below.
     """
-    docker_root = _docker_root(docker_host)
-    asked = [*paths, *([docker_root] if isinstance(docker_root, str) and docker_root not in paths else [])]
-    found = [look(path) for path in asked]
-    if isinstance(docker_root, Trouble):
-        found.append(docker_root)
+    docker = _docker_roots(docker_host)
+    found = [look(path) for path in dict.fromkeys([*paths, *(docker if isinstance(docker, list) else ())])]
+    if isinstance(docker, Trouble):
+        found.append(docker)
     return judge(name, found, warning, critical, raised)
 
 
@@ -85,6 +85,8 @@ def look(path: str, run: Callable[[Sequence[str], float], command.Ended] = comma
     ended = run(["df", f"--output={_COLUMNS}", "-B1", "--", path], SECONDS)
     if ended.status is None:
         return Trouble(path, CRITICAL, f"{path}: df does not answer, as when a network file system hangs")
+    if ended.status == command.NOT_RUN:
+        return Trouble(path, UNKNOWN, f"df cannot be run ({ended.complaint})")
     if not ended.ok:
         return Trouble(path, CRITICAL, ended.complaint)
     fields = ended.out.splitlines()[-1].split(None, 5) if ended.out.strip() else []
@@ -128,8 +130,8 @@ def judge(
     if level == OK:
         shares = ", ".join(f"{room.path} {room.share} % full ({humanize.size(room.available)} left)" for room in rooms)
         return Check(name, OK, shares, figures)
-    hint = "make room, or name the right paths under health.disk in hosts.yaml"
-    return Check(name, level, "; ".join(sentence for _, sentence in findings), figures, hint)
+    hint = "make room, or name the right paths under health.disk in hosts.yaml" if level != UNKNOWN else "run df there"
+    return Check(name, level, "; ".join(dict.fromkeys(sentence for _, sentence in findings)), figures, hint)
 
 
 def _level(share: int, warning: float, critical: float, before: str) -> str:
@@ -138,15 +140,17 @@ def _level(share: int, warning: float, critical: float, before: str) -> str:
     return WARNING if share > warning - (CLEARS if before != OK else 0) else OK
 
 
-def _docker_root(docker_host: str) -> Union[str, Trouble]:
+def _docker_roots(docker_host: str) -> Union[List[str], Trouble]:
     try:
-        found = engine.find(docker_host, ASKED).get("/info", seconds=ASKED, shape={"DockerRootDir": str})
-        path = str(found["DockerRootDir"])
+        paths = docker_disk.roots(engine.find(docker_host, ASKED), ASKED)
     except Refusal as error:
         return Trouble("docker", UNKNOWN, f"docker's own disk is not known: {error.message}")
-    if one_line(path) != path:
-        return Trouble("docker", UNKNOWN, f"docker's own disk is not known: it says {quoted(path)}")
-    return path
+    strange = [path for path in paths if one_line(path) != path]
+    return (
+        Trouble("docker", UNKNOWN, f"docker's own disk is not known: it says {quoted(strange[0])}")
+        if strange
+        else paths
+    )
 
 
 def _percent(text: str) -> Optional[int]:

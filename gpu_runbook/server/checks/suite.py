@@ -1,4 +1,4 @@
-"""Which checks there are: the five questions that a server is asked, and what each of them is called.
+"""Which checks there are: the questions that a server is asked, and what each of them is called.
 
 Each question imports what it needs when it is asked: while nvidia-smi is at work, the others' modules are compiled.
 """
@@ -14,11 +14,12 @@ from gpu_runbook.protocol.health import CheckedConsumer, Request
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.server.state.store import Store
 
-BROKER, GPUS, DISK, OFFSET, SCHEDULE = (
+BROKER, GPUS, DISK, OFFSET, COMMAND, SCHEDULE = (
     "RabbitMQ reachable",
     "GPU available",
     "disk space",
     "offset advancing",
+    "docker command",
     "schedule",
 )
 
@@ -34,6 +35,7 @@ def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] 
         _gpus(asked),
         _room(asked, store, raised),
         *(_advancing(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
+        _command(asked),
     ]
 
 
@@ -121,6 +123,15 @@ def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> 
         return disk.question(asked.disk, store, asked.docker_host, raised).ask(name)
 
     return Question(DISK, ask)
+
+
+def _command(asked: Request) -> Question:
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import docker_command
+
+        return docker_command.check(name, asked.docker_host)
+
+    return Question(COMMAND, ask, slow=True)
 
 
 def _advancing(asked: Request, consumer: CheckedConsumer, stop: Optional[IntendedStop]) -> Question:

@@ -96,6 +96,10 @@ class Engine:
         found: List[ListedContainer] = self.read(raw, shape, inspected.listed)
         return found
 
+    def image_sizes(self) -> Dict[str, int]:
+        """By id, the bytes that each image takes, unpacked: of a single one containerd's store tells what is packed."""
+        return {one["Id"]: one["Size"] for one in self.get("/images/json", shape=[{"Id": str, "Size": int}])}
+
     def acts(self) -> bool:
         """Whether it can do anything to a container. While its containerd is away it answers all the same."""
         try:
@@ -226,9 +230,15 @@ def find(wanted: str = "", seconds: float = SECONDS) -> Engine:
         )
     engine = Engine(address)
     try:
-        engine.get("/version", seconds=seconds)
+        said = engine.ask("/version", seconds=seconds)
     except EngineError as error:
         raise _unreachable(engine, error) from error
+    if b"Podman Engine" in said:
+        raise Refusal(
+            f"podman answers at {address}, and its containers are not docker's",
+            "install docker; or set docker_host in hosts.yaml to the unix:// socket of the docker engine",
+            "server",
+        )
     return engine
 
 

@@ -11,13 +11,13 @@ from gpu_runbook.common.clock import moment
 from gpu_runbook.common.container import KILLED, UNHEALTHY
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.foreign_text import quoted
-from gpu_runbook.protocol.forms import NONE, ContainerId, Count, ImageId, Time, fits
+from gpu_runbook.protocol.forms import NONE, ContainerId, Count, Digest, ImageId, Time, fits
 from gpu_runbook.protocol.values import dataclass, field
 
 T = TypeVar("T")
 
 # What has to be there, as `fits` reads it, before a value is made; the value's own fields say the rest.
-IMAGE = {"RepoTags": [str], "RepoDigests": [str], "Config": (dict, NONE)}
+IMAGE = {"RepoTags": [str], "RepoDigests": [str], "Config": (dict, NONE), "RootFS": (dict, NONE)}
 LISTED = [{"Names": [str], "Mounts": [dict]}]
 INSPECTED = {
     "Name": str,
@@ -38,6 +38,13 @@ class LocalImage:
     labels: Dict[str, str] = field(default_factory=dict)
     command: Tuple[str, ...] = ()
     size: int = 0  # bytes
+    system: str = ""  # that it is made for, such as linux; empty where the engine does not tell
+    machine: str = ""  # the same, such as amd64
+    layers: Tuple[Digest, ...] = ()  # of their contents, the lowest first
+
+    @property
+    def platform(self) -> str:
+        return f"{self.system}/{self.machine}"
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,9 @@ def image(said: Dict[str, Any]) -> LocalImage:
         labels=config.get("Labels"),
         command=config.get("Cmd"),
         size=said.get("Size"),
+        system=said.get("Os"),
+        machine=said.get("Architecture"),
+        layers=(said.get("RootFS") or {}).get("Layers"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import urllib.parse
 from typing import Dict, Optional, Tuple
 
@@ -11,10 +12,12 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import Digest
 from gpu_runbook.protocol.requests import EngineLogin
+from gpu_runbook.protocol.snapshot import ImageIdentity
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import LocalImage
 
 REVISION = "org.opencontainers.image.revision"
+MACHINES = {"x86_64": ("amd64", "386"), "aarch64": ("arm64", "arm")}  # which images each kind runs by itself
 LONGEST = 80  # characters of what a label says of a commit; the longest one has 64
 
 
@@ -28,12 +31,21 @@ def manifest(engine: Engine, image: str, login: Optional[EngineLogin] = None) ->
     return str(engine.read(raw, {"Descriptor": {"digest": Digest}})["Descriptor"]["digest"])
 
 
-def revision(image: LocalImage) -> str:
-    """The commit an image was built from, as the label says that build tools write; empty when it has none.
+def identity(image: LocalImage) -> ImageIdentity:
+    """What tells it apart; with the commit it was built from, as the label says that build tools write.
 
-    It may say anything, in one short line: whether that is a commit is for whoever asks for it.
+    That may say anything, in one short line: whether it is a commit is for whoever asks for it.
     """
-    return one_line(image.labels.get(REVISION, ""), LONGEST)
+    return ImageIdentity(image.id, one_line(image.labels.get(REVISION, ""), LONGEST), image.layers)
+
+
+def runs_here(image: LocalImage) -> bool:
+    """Whether an image is made for this kind of machine, as far as both are known.
+
+    An image of a digest need not be: a digest may stand for one of each platform, and somebody has pulled another.
+    """
+    runs = MACHINES.get(os.uname().machine)
+    return not runs or not image.machine or (image.machine in runs and image.system == "linux")
 
 
 def login_header(login: Optional[EngineLogin]) -> Dict[str, str]:

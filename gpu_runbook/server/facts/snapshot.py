@@ -14,7 +14,7 @@ from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchMarks, Occupant
 from gpu_runbook.protocol.record import Record
-from gpu_runbook.protocol.snapshot import BatchState, Snapshot, Wanted
+from gpu_runbook.protocol.snapshot import BatchState, ImageIdentity, Snapshot, Wanted
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.batch_containers import recognised
@@ -60,7 +60,8 @@ def view(
     rows += [row for service, found in held.items() for row in (*_crowded(service, found), *_runs(service, found))]
     rows += [row for one in consumers for row in _strays(one.service, named, listed, batches)]
     rows += _forgotten({one.service for one in consumers}, known, {entry.id for entry in listed})
-    images, revisions = _images(engine, known, digests)
+    images, identities = _images(engine, known, digests)
+    rows += _lost(known, images)
     return Snapshot(
         hostname=socket.gethostname(),
         at=now(),
@@ -73,7 +74,7 @@ def view(
         containers=tuple(entry.id for entry in listed),
         digests=digests,
         images=images,
-        revisions=revisions,
+        identities=identities,
         same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
         configs={entry.service: hashed for entry in wanted for hashed in _in_place(store, entry)},
         model=model or "",
@@ -147,14 +148,28 @@ def _forgotten(services: Set[str], known: Record, listed: Set[str]) -> List[Chec
     return rows
 
 
-def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dict[str, str], Dict[str, str]]:
-    """By image: its local id, empty when it is gone; and the revision of the code it was built from, if it says so."""
+def _lost(known: Record, ids: Dict[str, str]) -> Iterator[Check]:
+    """Kept releases whose image somebody has removed. `ids`: by image, its local id, empty when it is gone."""
+    lost: Dict[Tuple[str, str], List[str]] = {}
+    for entry in known.releases:
+        for service, placed in entry.services.items():
+            if placed.image_id and not ids[placed.image_id] and not ids.get(placed.image):
+                lost.setdefault((service, placed.tag), []).append(entry.id)
+    for (service, tag), releases in lost.items():
+        said = f"the image of {service} {named(tag)} is gone, which release {' and '.join(releases)} is made of"
+        hint = "a rollback pulls it again, while the registry has it; docker system prune --all takes what does not run"
+        yield Check("kept images", WARNING, said, hint=hint)
+
+
+def _images(engine: Engine, known: Record, digests: Dict[str, str]) -> Tuple[Dict[str, str], Dict[str, ImageIdentity]]:
+    """By image: its local id, empty when it is gone or of another platform. And what tells those of `digests` apart."""
     asked = {placed.image for entry in known.releases for placed in entry.services.values()}
     asked |= {placed.image_id for entry in known.releases for placed in entry.services.values()}
     asked |= set(digests.values())
     found = {image: engine.image(image) for image in sorted(asked - {""})}
-    ids = {image: one.id if one else "" for image, one in found.items()}
-    return ids, {image: registry.revision(one) for image, one in found.items() if one and image in digests.values()}
+    here = {image: one for image, one in found.items() if one and registry.runs_here(one)}
+    ids = {image: here[image].id if image in here else "" for image in found}
+    return ids, {image: registry.identity(here[image]) for image in digests.values() if image in here}
 
 
 def _in_place(store: Store, entry: Wanted) -> List[str]:

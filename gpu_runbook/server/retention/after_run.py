@@ -15,7 +15,7 @@ from gpu_runbook.protocol.journal import HandledOffsets
 from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives
-from gpu_runbook.server.docker.ours import Named, is_made, recorded
+from gpu_runbook.server.docker.ours import Named, is_made, kept_as, recorded
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record as records
 from gpu_runbook.server.state.store import Store
@@ -34,14 +34,15 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
     """
     known, _ = records.load(store)
     kept, dropped = split(known, keep)
-    notes: List[str] = []
+    notes = _hold(docker, kept)
     if dropped:
         records.save(store, dataclasses.replace(known, releases=kept))
         named = recorded(Record(releases=dropped))
         for container in sorted(set(named) - set(recorded(Record(releases=kept)))):
             notes += _remove_container(docker, container, named[container])
-        for image in sorted(_images(dropped) - _images(kept)):
-            docker.change(["docker", "rmi", image], QUICK)  # without force: what is in use stays
+        images = [*sorted(_held(dropped) - _held(kept)), *sorted(_images(dropped) - _images(kept))]
+        if images:
+            docker.change(["docker", "rmi", *images], QUICK)  # without force: what is in use stays
     for folder in stale(store, kept):
         notes += _drop_folder(store, docker, folder)
     sweep(store)
@@ -71,6 +72,25 @@ def split(known: Record, keep: int) -> Tuple[Releases, Releases]:
     back = next((entry for entry in earlier if not entry.left), None)
     kept = tuple(entry for at, entry in enumerate(known.releases) if at < keep or entry in (current, back))
     return kept, tuple(entry for entry in known.releases if entry not in kept)
+
+
+def _hold(docker: Docker, kept: Releases) -> List[str]:
+    """Give the images of kept releases a name: without one, any `docker system prune` takes them."""
+    notes = []
+    for image in sorted({placed.image_id for entry in kept for placed in entry.services.values() if placed.image_id}):
+        try:
+            found = docker.image(image)
+        except StepFailed as error:
+            return [str(error)]
+        if found and kept_as(found.id) not in found.names:
+            ended = docker.change(["docker", "tag", found.id, kept_as(found.id)], QUICK)
+            notes += [] if ended.ok else [f"{image[:19]} has no name that keeps it: {ended.complaint}"]
+    return notes
+
+
+def _held(releases: Releases) -> Set[str]:
+    ids = {placed.image_id for entry in releases for placed in entry.services.values()}
+    return {kept_as(image) for image in ids if image}
 
 
 def _images(releases: Releases) -> Set[str]:

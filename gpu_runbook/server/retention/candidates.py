@@ -118,10 +118,11 @@ def _images(engine: Engine, known: Needed, going: Set[str]) -> Iterator[Thing]:
     needed = {placed.image_id for entry in known.kept for placed in entry.services.values()}
     needed |= {entry.image_id for entry in known.listed if entry.id not in going}
     needed |= {_id(engine, name) for name in kept | {one.local_tag for one in known.batches}}
+    sizes = engine.image_sizes()
     for name in sorted((_named(known.dropped) | brought(known.journals)) - kept):
         found = engine.image(name) if "@" in name else None  # one without a digest was not brought by us
         if found and found.id not in needed:
-            yield Thing(IMAGE, name, name, found.size, "of no release that is kept")
+            yield Thing(IMAGE, name, name, sizes.get(found.id, found.size), "of no release that is kept")
 
 
 def _named(releases: Sequence[Release]) -> Set[str]:

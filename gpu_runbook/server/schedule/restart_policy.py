@@ -45,6 +45,10 @@ def restart_what_is_down(
         row, why = attempts.make(what, partial(_fault, restart, asked, rows), ("", ""))
         if not why:
             continue
+        docker = rows[suite.COMMAND]
+        if docker.level == CRITICAL:
+            rows[row] = _with(rows[row], f"it is not started again: {docker.sentence}", docker.hint)
+            continue
         times = restarts.get(restart.service, ())
         if len(times) >= MOST:
             rows[row] = _with(rows[row], f"it was started again {MOST} times within the hour, and is left to a person")

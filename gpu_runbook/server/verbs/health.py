@@ -1,4 +1,4 @@
-"""The verb `health`: asks this server the five questions and answers with a check for each."""
+"""The verb `health`: asks this server its questions and answers with a check for each."""
 
 from __future__ import annotations
 

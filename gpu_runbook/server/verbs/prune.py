@@ -23,10 +23,11 @@ from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE,
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.requests import PruneRequest
 from gpu_runbook.server.checks.state import refuse_astray
+from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import recorded
+from gpu_runbook.server.docker.ours import kept_as, recorded
 from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
@@ -115,7 +116,7 @@ def _forget(store: Store, releases: Set[str]) -> str:
 
 
 def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Pruned:
-    root = docker.engine.get("/info", shape={"DockerRootDir": str})["DockerRootDir"]
+    root = disk.roots(docker.engine)[-1]
     removed: List[Tuple[str, ...]] = []
     notes: List[str] = []
     freed = 0
@@ -136,7 +137,9 @@ def _remove(store: Store, docker: Docker, thing: Thing) -> None:
     if thing.kind == CONTAINER:
         docker.ensure_gone(thing.id)
     elif thing.kind == IMAGE:
-        ended = docker.change(["docker", "rmi", thing.id], REMOVED)  # without force: what is in use after all stays
+        found = docker.image(thing.id)
+        ours = [kept_as(found.id)] if found and kept_as(found.id) in found.names else []
+        ended = docker.change(["docker", "rmi", *ours, thing.id], REMOVED)  # without force: what is in use stays
         if not ended.ok:
             raise StepFailed(ended.complaint)
     elif thing.kind == JOURNAL:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import MOST, quoted
 from gpu_runbook.protocol.requests import EngineLogin, PullRequest
@@ -19,20 +20,23 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: a PullRequest. The answer has id and revision of each."""
+    """`request`: a PullRequest. The answer has an ImageIdentity of each."""
     asked = decode(PullRequest, request, "request")
     engine = engines.find(asked.docker_host)
-    fetched: Dict[str, str] = {}
-    revisions: Dict[str, str] = {}
+    fetched: Dict[str, Any] = {}
     for image in asked.images:
-        if engine.image(image) is None:
-            _pull(engine, image, asked.login, emit)
         found = engine.image(image)
+        if found is None or not registry.runs_here(found):
+            _pull(engine, image, asked.login, emit)
+            found = engine.image(image)
         if found is None:
             raise Refusal(f"{image} was pulled and is not there", "see docker images on the server", "server")
+        if not registry.runs_here(found):
+            said = f"{image} is made for {quoted(found.platform)}, and this server is {os.uname().machine}"
+            raise Refusal(f"{said}; nothing was changed", "build it for this server: docker buildx build --platform")
         emit({"event": "fetched", "image": image})
-        fetched[image], revisions[image] = found.id, registry.revision(found)
-    return {"images": fetched, "revisions": revisions}
+        fetched[image] = encode(registry.identity(found))
+    return {"images": fetched}
 
 
 def _pull(engine: Engine, image: str, login: Optional[EngineLogin], emit: Emit) -> None:

@@ -20,7 +20,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, one_line
 from gpu_runbook.protocol.requests import EngineLogin, SetupRequest
 from gpu_runbook.protocol.setup import Directory, Done, NotDone
-from gpu_runbook.server.checks import directories, gpu_support, preflight, state
+from gpu_runbook.server.checks import directories, docker_command, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Lack
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
@@ -47,14 +47,15 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     os.umask(0o022)  # for the directories above one that is made
     engine, row = _engine(asked.docker_host)
+    acts = docker_command.check(docker_command.ROW, asked.docker_host)
     done: List[str] = []
     left: List[NotDone] = []
-    if asked.login and engine:
+    if asked.login and engine and acts.level == OK:
         _log_in(engine, asked.login, dry_run, done, left)
     roots = [] if any(one.path == store.root for one in asked.tree) else [Directory(store.root)]
     for folder in (*roots, *asked.tree):
         _put_right(folder, dry_run, done, left)
-    rows = [row, _python(), *_rows(asked, store, engine)]
+    rows = [row, acts, _python(), *_rows(asked, store, engine)]
     _make_ours(store, rows, dry_run, done)
     left += [one for row in rows for one in _unfit(row, store)]
     return encode(Done(tuple(done), tuple(left), tuple(rows), _unfinished(store)))

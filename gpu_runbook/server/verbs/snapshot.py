@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.foreign_text import MOST, quoted
 from gpu_runbook.protocol.requests import Checklist, EngineLogin, SnapshotRequest
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.server.checks import batch, directories, disk, env_file, gpu_support, preflight, state
+from gpu_runbook.server.checks import (
+    batch,
+    directories,
+    disk,
+    docker_command,
+    env_file,
+    gpu_support,
+    log_tail,
+    preflight,
+    state,
+)
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -38,6 +49,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     listed = engine.containers()
     digests: Dict[str, str] = {}
     rows = ask_all(_questions(asked, engine, store, digests, listed))
+    rows += _unreadable_logs(engine, asked.services)
     look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, digests)
     return encode(look)
 
@@ -54,6 +66,7 @@ def _questions(
     questions = [
         Question("root", partial(preflight.root, store=store)),
         Question("sessions", preflight.sessions),
+        Question(docker_command.ROW, partial(docker_command.check, docker_host=asked.docker_host), slow=True),
         Question("state", partial(state.check, store=store, state=asked.state, engine=engine, listed=listed)),
         disk.question(asked.disk, store, asked.docker_host),
     ]
@@ -70,6 +83,12 @@ def _questions(
             ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus, driver=driver)
             questions.append(Question(entry.service, ask, 2 * DEADLINE, slow=True))
     return questions + (_checklist(asked.checklist, asked.gpus, engine, driver) if asked.checklist else [])
+
+
+def _unreadable_logs(engine: Engine, services: Sequence[Wanted]) -> List[Check]:
+    """A container that is left for a newer one, and taken back, is judged without its log then."""
+    logs = [log_tail.check(f"{one.service} log", one.service, engine, ()) for one in services if one.kind == "consumer"]
+    return [dataclasses.replace(row, level=WARNING) for row in logs if row.level == UNKNOWN]
 
 
 def _checklist(listed: Checklist, gpus: int, engine: Engine, driver: gpu_support.Driver) -> List[Question]:

@@ -194,12 +194,14 @@ PLACES = (
         "docker.disk.trouble",
     ),
     Places(
-        "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's socket, `/dev`, links over the state, `/`",
+        "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's and containerd's socket, docker's command, "
+        "`/dev`, links over the state, `/`",
         "root",
         SYSTEM,
-        """rpc.detach._leave checks.gpu_support._ways checks.preflight.sessions checks.preflight._kills_user_processes
-        docker.containers.stopped_by_engine rpc.server._take_channel state.store.machine exposed.reach._is_disk
-        exposed.reach._shows exposed.reach.directories exposed.reach.of_containers""",
+        """rpc.detach._leave checks.docker_command._not_there checks.gpu_support._ways checks.preflight.sessions
+        checks.preflight._kills_user_processes docker.containers.stopped_by_engine rpc.server._take_channel
+        state.store.machine exposed.reach._is_disk exposed.reach._shows exposed.reach.directories
+        exposed.reach.of_containers docker.disk._containerd_root docker.disk._is_beside""",
     ),
 )
 

@@ -200,10 +200,10 @@ def a_drivers_complaint(said: str, folder: Path) -> Any:
 def a_disk(said: str, folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "find", lambda *_: Saying({"DockerRootDir": said}))
-        trouble = disk._docker_root("")
+        trouble = disk._docker_roots("")
     out = f"size\n100 50 50 50% 1% {said}"
     ended = [disk.look("/data", lambda *_: Ended((), 0, out, "", 0.0)), disk.look("/data", lambda *_: complained(said))]
-    return disk.judge("disk space", [*ended, *([] if isinstance(trouble, str) else [trouble])], 80, 90)
+    return disk.judge("disk space", [*ended, *([] if isinstance(trouble, list) else [trouble])], 80, 90)
 
 
 def dockers_own_disk(said: str, folder: Path) -> Any:

@@ -79,6 +79,7 @@ def test_the_request_survives_the_wire(tmp_path: Path) -> None:
         "GPU available",
         "disk space",
         "offset advancing",
+        "docker command",
     ]
 
 

@@ -49,7 +49,7 @@ VERBS = sorted(
 TWO_FLIGHTS = 40_000  # bytes that a new connection takes in two round trips
 
 
-ROOM = 7_000  # bytes below that for what deploys will learn
+ROOM = 6_000  # bytes below that for what deploys will learn
 
 
 @pytest.mark.parametrize("packer", ["zlib", "bz2"])
@@ -63,9 +63,11 @@ def test_there_is_room_for_more(verb: str) -> None:
     assert bundle.size(verb) <= TWO_FLIGHTS - ROOM
 
 
-@pytest.mark.parametrize("packer", ["zlib", "bz2"])
-def test_a_deploy_with_all_that_it_brings_takes_no_more(packer: str) -> None:
-    """A plan of two services, a config, a whole .env, and everything by which its secrets are recognised."""
+def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
+    """A plan of two services, a config, a whole .env, and everything by which its secrets are recognised.
+
+    A server's Python without bz2 may take a round trip more.
+    """
     drawn = Random(1)  # noqa: S311  as long as any others, and always the same
     random = [urlsafe_b64encode(drawn.randbytes(9)).decode() for _ in range(8)]
     secret = [f'{first}$x}} #"&: @ü{last}' for first, last in pairwise(random)][::2]
@@ -80,7 +82,7 @@ def test_a_deploy_with_all_that_it_brings_takes_no_more(packer: str) -> None:
     }
     plan = json.loads((PROJECT / "tests/data/plan.json").read_text())
     assert decode(Plan, plan, "plan").consumers
-    assert len(bundle.pack("run", {"plan": plan, "secrets": secrets}, packer)) < TWO_FLIGHTS
+    assert len(bundle.pack("run", {"plan": plan, "secrets": secrets}, bundle.packer("run"))) < TWO_FLIGHTS
 
 
 @pytest.fixture

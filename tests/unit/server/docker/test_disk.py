@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConsumerStep, Occupant, Plan, Watch
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.protocol.schedule import Installed, RestartRule, Settings
+from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.disk import trouble
@@ -50,6 +53,66 @@ def disk(monkeypatch: pytest.MonkeyPatch, **state: int) -> None:
     real = os.statvfs
     made = SimpleNamespace(**{**FINE, **state})
     monkeypatch.setattr(os, "statvfs", lambda path: made if path == ROOT else real(path))
+
+
+CONTAINERDS = [["Backing Filesystem", "extfs"], ["driver-type", "io.containerd.snapshotter.v1"]]
+BESIDE, ITS_OWN = "/run/containerd/containerd.sock", "/var/run/docker/containerd/containerd.sock"
+
+
+@dataclass(frozen=True)
+class Telling(Engine):
+    """An engine that tells this of itself."""
+
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, *asked: Any, **more: Any) -> bytes:
+        return json.dumps({"DockerRootDir": ROOT, **self.told}).encode()
+
+
+@pytest.mark.parametrize(
+    ("told", "socket", "config", "images"),
+    [
+        pytest.param({"DriverStatus": [["Backing Filesystem", "extfs"]]}, True, "", [], id="the classic store"),
+        pytest.param({"DriverStatus": None}, True, "", [], id="one that does not tell"),
+        pytest.param({"DriverStatus": CONTAINERDS}, True, None, ["/var/lib/containerd"], id="a socket"),
+        pytest.param({"DriverStatus": CONTAINERDS}, False, None, [], id="no socket"),
+        pytest.param(
+            {"DriverStatus": CONTAINERDS, "Containerd": {"Address": BESIDE}},
+            False,
+            "version = 2\n",
+            ["/var/lib/containerd"],
+            id="its address",
+        ),
+        pytest.param({"DriverStatus": CONTAINERDS, "Containerd": {"Address": ITS_OWN}}, True, "", [], id="its own"),
+        pytest.param(
+            {"DriverStatus": CONTAINERDS},
+            True,
+            "version = 2\n# root = '/no'\nroot = \"/mnt/fast/containerd\"\n[plugins]\n  root = '/plugin'\n",
+            ["/mnt/fast/containerd"],
+            id="as its config says",
+        ),
+    ],
+)
+def test_images_are_where_their_store_has_them(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    told: dict[str, Any],
+    socket: bool,
+    config: str | None,
+    images: list[str],
+) -> None:
+    file = tmp_path / "config.toml"
+    if config is not None:
+        file.write_text(config)
+    monkeypatch.setattr(docker_disk, "CONFIG", str(file))
+    monkeypatch.setattr(docker_disk, "SOCKET", str(tmp_path if socket else tmp_path / "none"))
+    assert docker_disk.roots(Telling("unix:///x", told=told)) == [ROOT, *images]
+
+
+def test_the_disk_of_the_images_is_docker_s_own_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_disk, "roots", lambda engine: ["/", ROOT])
+    disk(monkeypatch, **FULL)
+    assert trouble(Engine("unix:///x")) == f"docker's own disk ({ROOT}) is full"
 
 
 @pytest.mark.parametrize("what", SAID)

@@ -20,6 +20,7 @@ from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import Docker
+from gpu_runbook.server.docker.ours import KEPT
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import restart, rollout, watch
 from gpu_runbook.server.run.outcome import claim
@@ -43,6 +44,7 @@ WELL = {"queue": Verdict("proven", "it handled 3 messages")}
 # What the engine is told, container by container: old out, new in; and what leads back from there.
 OUT = ("update old no", "rename old", "rename new queue", "stop old")
 IN = ("start new", "update new always")
+KEEP = "keep the image"
 BACK = ("update new no", "stop new", "rename new", "rename old queue", "start old", "update old always")
 
 
@@ -100,6 +102,8 @@ class Server:
                     said.append(f"rename {container}")
                 case ["stop", _, _, container]:
                     said.append(f"stop {container}")
+                case ["tag", _, name] if name.startswith(KEPT):
+                    said.append("keep the image")
                 case ["tag" | "create" as word, *_]:
                     said.append(word)
                 case _:
@@ -215,7 +219,7 @@ def record_not_written(server: Server) -> None:
 
 def tag_not_moved(server: Server) -> None:
     server.more["batches"] = (TAG,)
-    server.monkeypatch.setattr(World, "_tag", lambda *_: "no such image", raising=False)
+    server.monkeypatch.setattr(World, "_tag", lambda *_: "no such image")
 
 
 def not_tidied(server: Server) -> None:
@@ -223,8 +227,8 @@ def not_tidied(server: Server) -> None:
 
 
 EXITS = {
-    "proven": Exit(nothing, "done", "is in force and proven (queue: it handled 3", (*OUT, *IN), {NEW}, RUN),
-    "unproven": Exit(times_out, "done", "is in force, unproven (queue: no message", (*OUT, *IN), {NEW}, RUN),
+    "proven": Exit(nothing, "done", "is in force and proven (queue: it handled 3", (*OUT, *IN, KEEP), {NEW}, RUN),
+    "unproven": Exit(times_out, "done", "is in force, unproven (queue: no message", (*OUT, *IN, KEEP), {NEW}, RUN),
     "not tidied": Exit(not_tidied, "done", "is in force and proven", (*OUT, *IN), {NEW}, RUN),
     "an earlier one was cut off": Exit(
         cut_off_before, "refused", f"run {EARLIER} was cut off since the look; nothing was changed", (), {OLD}
@@ -278,7 +282,12 @@ EXITS = {
     ),
     "not recorded": Exit(record_not_written, None, "the record could not be written: record.json", (*OUT, *IN), {NEW}),
     "a tag is not moved": Exit(
-        tag_not_moved, "needs-person", "team/training:current could not be moved to", (*OUT, *IN, "tag"), {NEW}, RUN
+        tag_not_moved,
+        "needs-person",
+        "team/training:current could not be moved to",
+        (*OUT, *IN, "tag", KEEP),
+        {NEW},
+        RUN,
     ),
 }
 

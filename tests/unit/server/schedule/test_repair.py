@@ -142,7 +142,22 @@ def dead(world: World) -> list[Check]:
         suite.alive_name("queue"),
         suite.offset_name(ASKED, "queue"),
     )
-    return [Check(alive, CRITICAL, "it is exited", {"status": "exited"}), Check(offset, "ok", "so it is")]
+    return [
+        Check(alive, CRITICAL, "it is exited", {"status": "exited"}),
+        Check(offset, "ok", "so it is"),
+        Check(suite.COMMAND, "ok", "docker obeys"),
+    ]
+
+
+def test_without_a_docker_command_nothing_is_tried_and_the_row_says_why(
+    store: Store, world: World, installed: Installed
+) -> None:
+    *others, _ = dead(world)
+    mute = Check(suite.COMMAND, CRITICAL, "no docker command can be run", hint="install it")
+    rows, known, actions = round_of(installed, store, {}, [*others, mute])
+    assert (known, actions, world.runs(OLD)) == ({}, [], False)
+    assert "it is not started again: no docker command can be run" in rows[0].sentence
+    assert rows[0].hint == "install it"
 
 
 def test_a_start_that_failed_does_not_count_among_the_three_of_an_hour(
