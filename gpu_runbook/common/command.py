@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -15,6 +16,12 @@ from gpu_runbook.protocol.values import dataclass
 
 LIMIT = 1 << 20  # bytes kept of each stream, unless more are asked for
 OBJECTION = "Error response from daemon: "  # docker says more after the line with the cause
+TRACEBACK = "Traceback (most recent call last):"
+FAILING = re.compile(
+    r"\b(errors?|fail\w*|fatal|cannot|can't|could not|unable|denied|refused|invalid|unknown|not found|no such|bad)\b",
+    re.IGNORECASE,
+)
+MERELY = ("warning", "info", "debug", "note")  # how a line begins that tells of nothing that ends a program
 NOT_RUN = 127  # the status of a program that is not there
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL, and again until an unkillable program is left behind
 
@@ -35,13 +42,25 @@ class Ended:
 
     @property
     def complaint(self) -> str:
-        """What the docker engine objected, else the last line the program had to say, or how it ended; one line."""
+        """What the docker engine objected, else what the program named as the cause, or how it ended; one line."""
         if self.status is None:
             return f"{self.argv[0]} did not answer within {self.seconds:.0f} s"
-        lines = (self.err.strip() or self.out.strip()).splitlines()
-        objected = [line.partition(OBJECTION)[2] for line in lines if OBJECTION in line]
-        said = objected or lines or [f"{self.argv[0]} ended with status {self.status}"]
-        return one_line(said[-1])
+        said = cause(self.err if self.err.strip() else self.out)
+        return one_line(said or f"{self.argv[0]} ended with status {self.status}")
+
+
+def cause(said: str) -> str:
+    """The line of what a program said that names the cause, empty where it said nothing.
+
+    That is what the docker engine objected; the last line of a traceback; else the first one that speaks of a failure,
+    since advice comes after it; else the first.
+    """
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    objected = [line.partition(OBJECTION)[2] for line in lines if OBJECTION in line]
+    if objected or TRACEBACK in lines:
+        return (objected or lines)[-1]
+    failing = (line for line in lines if FAILING.search(line) and not line.lower().startswith(MERELY))
+    return next(failing, lines[0] if lines else "")
 
 
 def run(

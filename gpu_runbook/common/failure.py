@@ -7,11 +7,11 @@ import sys
 import traceback
 from typing import Any, Dict
 
+from gpu_runbook.common import limits
 from gpu_runbook.protocol.errors import Refusal
 
 DEFECT = "defect"
-# What a file system or a limit of the login may say of any file: no defect of ours.
-UNUSABLE = ["EACCES", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOSPC", "EROFS"]
+UNUSABLE = ["EACCES", "EDQUOT", "EIO", "ENOSPC", "EROFS"]  # what a file system may say of any file: no defect of ours
 
 
 def failure(error: Exception) -> Dict[str, Any]:
@@ -19,6 +19,8 @@ def failure(error: Exception) -> Dict[str, Any]:
 
     The text of a defect stays here: it may quote a secret out of the request.
     """
+    if limits.reached(error):
+        error = Refusal(f"no more can be had on the server: {error or 'memory'}", limits.HINT)
     if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNUSABLE:
         said = f"{error.filename or 'a file'} cannot be used: {error.strerror}"
         error = Refusal(said, "see df, df -i and the mount on the server")

@@ -110,6 +110,27 @@ def test_a_login_that_may_run_nothing_is_said(gpu1: Entry) -> None:
     assert error.message.startswith(f"gpu-1: the account {USER} may run no commands (")
 
 
+def test_what_start_up_files_say_is_blamed_for_nothing(sshd_with_path: Callable[[str], Entry]) -> None:
+    noise = "echo 'bash: line 3: conda: command not found' >&2"
+    error = failure(sshd_with_path(f"{noise}; echo 'sudo: a password is required' >&2; exit 1").but(sudo=True))
+    assert error.message == f'gpu-1: sudo refuses {USER} ("sudo: a password is required")'
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ('ulimit -n 3; exec python3 "$@"', "the limits of"),
+        ("echo '-bash: fork: retry: Resource temporarily unavailable' >&2; exit 254", "the limits of"),
+        ("kill -9 $$", "was killed before it could answer"),
+        ('ulimit -v 20000; exec python3 "$@"', "the login ended without an answer"),
+    ],
+)
+def test_a_limit_of_the_login_is_said(saying: Saying, script: str, says: str) -> None:
+    error = failure(saying(script))
+    assert not isinstance(error, Defect)
+    assert says in error.message and "ulimit -" in error.hint, error
+
+
 def test_a_login_that_ends_without_a_word_is_said(saying: Saying) -> None:
     error = failure(saying("exit 7"))
     assert error.message == "gpu-1: the login ended without an answer (exit status 7): it said nothing"

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from gpu_runbook.common import humanize
+from gpu_runbook.common import humanize, limits
+from gpu_runbook.common.command import FAILING
+from gpu_runbook.common.container import KILLED
 from gpu_runbook.laptop.errors import (
     BadInput,
     Cancelled,
@@ -356,6 +358,8 @@ def _unanswered(session: Session, call: Call, hearing: Hearing) -> RunbookError:
         return LostContact(f"{server}: the connection ended before the answer")
     status = call.status(PATIENCE)
     complaint = clean(masked(call.complaint(PATIENCE), session.hidden))
+    if not hearing.begun and _has_no_room(complaint):
+        return _not_run(session, status, complaint.strip())
     if hearing.begun or "Traceback" in complaint:
         end = "killed" if status is None or status > 128 else f"exit status {status}"
         kind = WithoutBz2 if not hearing.begun and "No module named '_bz2'" in complaint else Defect
@@ -367,21 +371,34 @@ def _unanswered(session: Session, call: Call, hearing: Hearing) -> RunbookError:
 
 
 def _not_run(session: Session, status: int | None, said: str) -> CannotConnect:
-    """What it means that not even the bootstrap ran; shells and sudo say it in words."""
+    """What it means that not even the bootstrap ran; shells and sudo say it in words, after those of start-up files."""
     server, python = session.host.name, session.host.python
-    last = quoted(said.splitlines()[-1], SAID) if said else "it said nothing"
+    lines = said.splitlines() or ["it said nothing"]
+    last = ([line for line in lines if FAILING.search(line)] or lines)[-1]
+    last = quoted(last, SAID) if said else last
+    if _has_no_room(said):
+        message = f"{server}: the limits of {session.user} leave no room for a command ({last})"
+        return CannotConnect(message, limits.HINT)
     if session.host.sudo and re.search(r"\bsudo\b.*not found|Unknown command:? '?sudo", said):
         return CannotConnect(f"{server}: sudo is not installed", "install it, or log in as root without sudo: true")
-    if status in (126, 127) or re.search("command not found", said, re.IGNORECASE):
+    if status in (126, 127) or re.search(rf"{re.escape(python)}\W.*not found", said, re.IGNORECASE):
         return CannotConnect(
             f"{server}: {python} cannot be run ({last})", "install python3 there, or say python: in hosts.yaml"
         )
-    if re.search("^sudo:", said, re.MULTILINE):
-        return CannotConnect(
-            f"{server}: sudo refuses {session.user} ({last})", "give the user NOPASSWD in sudoers, or drop sudo: true"
-        )
+    refused = re.search("^sudo:.*", said, re.MULTILINE)
+    if refused:
+        message = f"{server}: sudo refuses {session.user} ({quoted(refused[0], SAID)})"
+        return CannotConnect(message, "give the user NOPASSWD in sudoers, or drop sudo: true")
     if "Unknown option: -I" in said:
         return CannotConnect(f"{server}: {python} is Python 2; 3.8 or newer is needed", "say python: in hosts.yaml")
     if "not available" in said:
         return CannotConnect(f"{server}: the account {session.user} may run no commands ({last})")
-    return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}")
+    if status in (None, KILLED):
+        return CannotConnect(f"{server}: {python} was killed before it could answer ({last})", limits.HINT)
+    hint = "" if said else f"run {python} -V there: a limit (ulimit -v) or a line of the login's ~/.bashrc may end it"
+    return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}", hint)
+
+
+def _has_no_room(said: str) -> bool:
+    """Whether a shell or Python says that a limit of the login keeps it from working."""
+    return limits.told(said) or bool(re.search(r"new thread|MemoryError|: Error (11|12|24)\b", said))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gpu_runbook.common import command
+from gpu_runbook.common import command, limits
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, quoted
@@ -25,7 +25,7 @@ def check(name: str, docker_host: str) -> Check:
     except Refusal as refusal:
         return Check(name, SKIPPED, f"it could not be tried: {refusal.message}")
     ended = command.run(["docker", "version", "--format", VERSIONS], SECONDS, env=engine.environment)
-    if ended.status == command.NOT_RUN:
+    if ended.status == command.NOT_RUN and not limits.told(ended.err):
         return _not_there(name, ended.complaint)
     words = ended.out.split()
     if ended.ok and len(words) > 1:
@@ -33,7 +33,7 @@ def check(name: str, docker_host: str) -> Check:
     if "podman" in command.run(["docker", "--version"], SECONDS).out.lower():
         said = "the docker command of this login is podman's, which has containers of its own"
         return Check(name, CRITICAL, said, hint="install docker's own: docker-ce-cli, docker-cli or docker.io")
-    return Check(name, CRITICAL, f"docker refuses to work: {quoted(ended.complaint, SAID)}", hint=_remedy())
+    return Check(name, CRITICAL, f"docker refuses to work: {quoted(ended.complaint, SAID)}", hint=_remedy(ended.err))
 
 
 def _not_there(name: str, complaint: str) -> Check:
@@ -46,8 +46,10 @@ def _not_there(name: str, complaint: str) -> Check:
     return Check(name, CRITICAL, f"no docker command can be run ({complaint}; PATH is {quoted(path, SAID)})", hint=hint)
 
 
-def _remedy() -> str:
+def _remedy(said: str) -> str:
     """What a login may have set that the docker command obeys; else it is too old or too new."""
+    if limits.told(said):
+        return limits.HINT
     left = [variable for variable in sorted(os.environ) if variable.startswith("DOCKER_") and variable != OURS]
     if left:
         return f"this login sets {', '.join(left)}: take that out of /etc/environment, ~/.profile or ~/.bashrc"

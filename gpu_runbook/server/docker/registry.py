@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import urllib.parse
 from typing import Dict, Optional, Tuple
 
@@ -16,6 +17,21 @@ from gpu_runbook.protocol.snapshot import ImageIdentity
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import LocalImage
 
+REMEDIES = (
+    (
+        r"credential",
+        "install the helper that credsStore or credHelpers in ~/.docker/config.json names, or take it out of there",
+    ),
+    (r"server gave HTTP response", 'it speaks http: name it in "insecure-registries" of /etc/docker/daemon.json'),
+    (r"x509|certificate", "put the certificate of its authority into /etc/docker/certs.d/{}/ca.crt"),
+    (r"proxyconnect", "docker's engine is told to use a proxy: systemctl show docker --property Environment"),
+    (r"no such host|server misbehaving", "the server cannot resolve that name: see /etc/resolv.conf there"),
+    (r"toomanyrequests|rate limit", "the registry wants fewer pulls: wait, or log in"),
+    (r"no space left", "fab prune makes room"),
+    (r"unauthorized|denied|authentication", "check registry.username in hosts.yaml and REGISTRY_PASSWORD in .env"),
+    (r"manifest unknown|not found", "the registry has it no more: push it again, or name another --tag"),
+    (r"", "check that the registry runs and that the server reaches it"),
+)
 REVISION = "org.opencontainers.image.revision"
 MACHINES = {"x86_64": ("amd64", "386"), "aarch64": ("arm64", "arm")}  # which images each kind runs by itself
 LONGEST = 80  # characters of what a label says of a commit; the longest one has 64
@@ -46,6 +62,11 @@ def runs_here(image: LocalImage) -> bool:
     """
     runs = MACHINES.get(os.uname().machine)
     return not runs or not image.machine or (image.machine in runs and image.system == "linux")
+
+
+def remedy(said: str, server: str) -> str:
+    """What to do about a registry that gives nothing, by what docker says of it: who is at fault stands there."""
+    return next(hint for pattern, hint in REMEDIES if re.search(pattern, said, re.IGNORECASE)).format(server)
 
 
 def login_header(login: Optional[EngineLogin]) -> Dict[str, str]:

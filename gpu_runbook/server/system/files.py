@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Callable, ContextManager, Iterator, List, Optional, Tuple
 
+from gpu_runbook.common import limits
 from gpu_runbook.protocol.errors import Refusal
 
 Opener = Callable[[str], ContextManager[int]]  # gives a descriptor of the folder of that path
@@ -216,4 +217,4 @@ def why(error: Exception) -> str:
 
 def refusal(path: str, what: str, error: OSError) -> Refusal:
     """In words, what an error means for a file that was to be made, written or removed."""
-    return Refusal(f"{path} cannot be {what}: {error.strerror}", SEE)
+    return Refusal(f"{path} cannot be {what}: {error.strerror}", limits.HINT if limits.reached(error) else SEE)

@@ -57,4 +57,5 @@ def _pull(engine: Engine, image: str, login: Optional[EngineLogin], emit: Emit) 
                 emit({"event": "pulling", "image": image, "done": done, "total": total})
     except EngineError as error:
         why = f"{image} could not be pulled: {quoted(error.message, MOST)}"
-        raise Refusal(why, "nothing was changed; run it again") from error
+        hint = registry.remedy(error.message, image.partition("/")[0])
+        raise Refusal(f"{why}; nothing was changed", f"{hint}; then run it again") from error

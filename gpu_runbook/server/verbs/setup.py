@@ -17,12 +17,13 @@ from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.foreign_text import named, one_line
+from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.requests import EngineLogin, SetupRequest
 from gpu_runbook.protocol.setup import Directory, Done, NotDone
 from gpu_runbook.server.checks import directories, docker_command, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Lack
 from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.migration import finish
@@ -185,8 +186,8 @@ def _log_in(engine: Engine, login: EngineLogin, dry_run: bool, done: List[str], 
         hint = "check registry.username in hosts.yaml and REGISTRY_PASSWORD in .env"
         raise Refusal(f"the registry {server} refused the login of {user}; nothing was changed", hint)
     else:
-        hint = "check that the registry runs and that the server reaches it"
-        left.append(NotDone(f"the login to {server} failed: {one_line(ended.complaint, 200)}", hint, False))
+        hint = registry.remedy(ended.complaint, server)
+        left.append(NotDone(f"the login to {server} failed: {quoted(ended.complaint, 200)}", hint, False))
 
 
 def _known(login: EngineLogin) -> bool:

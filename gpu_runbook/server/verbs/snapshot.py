@@ -116,5 +116,5 @@ def _no_image(name: str, image: str, error: EngineError) -> Check:
         return Check(name, CRITICAL, f"the registry refused the login for {image}", hint=hint)
     if error.status == 404 or "manifest unknown" in error.message or "not found" in error.message:
         return Check(name, CRITICAL, f"the registry has no {image}", hint="build and push it, or name another --tag")
-    hint = "check that the registry runs and that the server reaches it"
-    return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({quoted(error.message, MOST)})", hint=hint)
+    said, hint = quoted(error.message, MOST), registry.remedy(error.message, image.partition("/")[0])
+    return Check(name, UNKNOWN, f"{image}: the registry could not be asked ({said})", hint=hint)

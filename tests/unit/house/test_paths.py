@@ -194,8 +194,8 @@ PLACES = (
         "docker.disk.trouble",
     ),
     Places(
-        "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's and containerd's socket, docker's command, "
-        "`/dev`, links over the state, `/`",
+        "`/etc`, `/usr`, `/run/systemd`, `/var/lib/systemd/linger`, docker's and containerd's socket, docker's "
+        "command, `/dev`, links over the state, `/`",
         "root",
         SYSTEM,
         """rpc.detach._leave checks.docker_command._not_there checks.gpu_support._ways checks.preflight.sessions

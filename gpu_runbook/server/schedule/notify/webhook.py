@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any, Dict, Optional
 
@@ -32,11 +33,18 @@ def call(url: str, body: Optional[bytes], headers: Dict[str, str], seconds: floa
     except urllib.error.HTTPError as error:
         raise _status(error) from None
     except urllib.error.URLError as error:
-        raise Undelivered(why(error.reason, seconds), tries(error.reason)) from None
+        raise Undelivered(_by_proxy(url) + why(error.reason, seconds), tries(error.reason)) from None
     except OSError as error:
-        raise Undelivered(why(error, seconds), tries(error)) from None
+        raise Undelivered(_by_proxy(url) + why(error, seconds), tries(error)) from None
     except (http.client.HTTPException, ValueError) as error:
         raise Undelivered(f"gave an answer that is no HTTP ({type(error).__name__})") from None
+
+
+def _by_proxy(url: str) -> str:
+    """Whose fault it may be: that of the proxy that this login is told to use, where it is."""
+    asked = urllib.parse.urlsplit(url)
+    used = asked.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(asked.hostname or "")
+    return f"asked through the proxy of {asked.scheme}_proxy, " if used else ""
 
 
 def _status(error: urllib.error.HTTPError) -> Undelivered:

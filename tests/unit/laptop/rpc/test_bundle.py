@@ -32,6 +32,7 @@ SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "ksh", "tcsh", "fish"
 def test_a_small_verb_takes_little_along() -> None:
     assert [name for name, source in bundle.program("ping").items() if source] == [
         "gpu_runbook.common.failure",
+        "gpu_runbook.common.limits",
         "gpu_runbook.protocol.errors",
         "gpu_runbook.protocol.foreign_text",
         "gpu_runbook.server.rpc.server",

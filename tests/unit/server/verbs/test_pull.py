@@ -96,6 +96,25 @@ def test_an_image_of_another_platform_counts_as_one_that_is_not_there(
     assert snapshot._images(engine, Record(), {"queue": NAME})[0] == {NAME: known}
 
 
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ('error storing credentials - err: exec: "docker-credential-pass": executable file not found', "credsStore"),
+        ("Get https://r:5000/v2/: http: server gave HTTP response to HTTPS client", "insecure-registries"),
+        ("x509: certificate signed by unknown authority", "/etc/docker/certs.d/r:5000/ca.crt"),
+        ("proxyconnect tcp: dial tcp 10.0.0.1:3128: connect: connection refused", "systemctl show docker"),
+        ("dial tcp: lookup r on 10.0.0.2:53: no such host", "/etc/resolv.conf"),
+        ("toomanyrequests: You have reached your pull rate limit", "wait, or log in"),
+        ("write /var/lib/docker/tmp/x: no space left on device", "fab prune"),
+        ("unauthorized: authentication required", "REGISTRY_PASSWORD"),
+        ("manifest for r:5000/q@sha256:1 not found: manifest unknown", "push it again"),
+        ("dial tcp 10.0.0.3:5000: connect: connection refused", "the registry runs"),
+    ],
+)
+def test_what_docker_says_of_a_registry_tells_who_is_at_fault(said: str, hint: str) -> None:
+    assert hint in registry.remedy(said, "r:5000")
+
+
 def test_podman_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As podman 4.9 answers on the socket that it has for docker's commands."""
     said = b'{"Platform":{"Name":"linux/amd64/debian-12"},"Components":[{"Name":"Podman Engine","Version":"4.9.3"}]}'
