@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from sandbox.passwords import read
 from sandbox.place import CONSUMER_REPOSITORY, LOGIN_USER, STREAM, TRAINING_REPOSITORY
 from sandbox.services import REGISTRY_USER
 
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ROOT = "/azaion"
 STATE = f"/home/{LOGIN_USER}/.local/state/gpu-runbook/azaion@{Sandbox().server.machine_id[:8]}"
 
@@ -205,6 +208,17 @@ def exists(sandbox: Sandbox, container: str) -> bool:
 
 def consumer_image(sandbox: Sandbox, tag: str) -> str:
     return f"{sandbox.registry}/{CONSUMER_REPOSITORY}:{tag}"
+
+
+def manifest(sandbox: Sandbox, tag: str, put: bytes | None = None, kind: str = MANIFEST) -> bytes:
+    """What a tag means in the registry; with `put`, what it means from now on. `kind`: its media type."""
+    login = base64.b64encode(f"{REGISTRY_USER}:{read(sandbox.env_file)['REGISTRY_PASSWORD']}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}", "Accept": kind, "Content-Type": kind}
+    address = f"http://{sandbox.registry}/v2/{CONSUMER_REPOSITORY}/manifests/{tag}"
+    request = urllib.request.Request(address, put, headers, method="GET" if put is None else "PUT")
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 -- http, on loopback
+        said: bytes = answer.read()
+        return said
 
 
 def training_image(sandbox: Sandbox, tag: str) -> str:

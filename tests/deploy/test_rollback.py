@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +12,6 @@ import pytest
 from gpu_runbook.laptop.errors import BadInput, NeedsPerson, Refused, RolledBack
 from sandbox import Sandbox, run_inside, start, stop
 from sandbox.machine import wait_until
-from sandbox.passwords import read
-from sandbox.place import CONSUMER_REPOSITORY
-from sandbox.services import REGISTRY_USER
 from tests import real
 from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.deploy.refused import passwords, refused, says_no, shown
@@ -27,6 +22,7 @@ from tests.real import (
     exists,
     inspected,
     lost_and_twice,
+    manifest,
     messages,
     published,
     server_snapshot,
@@ -36,7 +32,6 @@ from tests.real import (
 pytestmark = pytest.mark.real
 
 NOTES = STATE
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @pytest.fixture
@@ -103,17 +98,6 @@ def moved_tag(sandbox: Sandbox, tag: str, to: str) -> Iterator[None]:
         yield
     finally:
         manifest(sandbox, tag, before)
-
-
-def manifest(sandbox: Sandbox, tag: str, put: bytes | None = None) -> bytes:
-    """What a tag means in the registry; with `put`, what it means from now on."""
-    login = base64.b64encode(f"{REGISTRY_USER}:{read(sandbox.env_file)['REGISTRY_PASSWORD']}".encode()).decode()
-    headers = {"Authorization": f"Basic {login}", "Accept": MANIFEST, "Content-Type": MANIFEST}
-    address = f"http://{sandbox.registry}/v2/{CONSUMER_REPOSITORY}/manifests/{tag}"
-    request = urllib.request.Request(address, put, headers, method="GET" if put is None else "PUT")
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 -- http, on loopback
-        said: bytes = answer.read()
-        return said
 
 
 def test_settings_and_config_go_back_as_they_were(hasty: Laptop) -> None:

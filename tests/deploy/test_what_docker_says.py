@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,18 @@ from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import wait_for_offset, watched
-from tests.real import ROOT, consumer_image, docker, inspected, live_restore, logged_in, published, write_config
+from tests.real import (
+    MANIFEST,
+    ROOT,
+    consumer_image,
+    docker,
+    inspected,
+    live_restore,
+    logged_in,
+    manifest,
+    published,
+    write_config,
+)
 
 pytestmark = pytest.mark.real
 
@@ -95,6 +109,56 @@ def test_what_is_killed_for_lack_of_memory_is_said_to_be_with_its_limit(laptop: 
     assert said.status == RolledBack.exit_code, said.all
     assert "killed for lack of memory (its limit is 10 MiB)" in said.err
     wait_until(lambda: bool(docker(laptop.sandbox, "ps", "--quiet", "--filter", f"name=^/{QUEUE}$")), 10, "consumer")
+
+
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+# Reads an image as docker saves it, and writes the same one as if it were made for another machine.
+FOR_ARM = """
+import io, json, sys, tarfile
+read = tarfile.open(fileobj=io.BytesIO(sys.stdin.buffer.read()))
+files = {one.name: read.extractfile(one).read() for one in read if one.isfile()}
+(about,) = json.loads(files["manifest.json"])
+files[about["Config"]] = json.dumps({**json.loads(files[about["Config"]]), "architecture": "arm64"}).encode()
+written = tarfile.open(fileobj=sys.stdout.buffer, mode="w|")
+for name, content in files.items():
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    written.addfile(entry, io.BytesIO(content))
+written.close()
+"""
+
+
+def entry(content: bytes, machine: str) -> dict[str, Any]:
+    """A manifest, as a list of manifests has it."""
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    platform = {"os": "linux", "architecture": machine}
+    return {"mediaType": MANIFEST, "digest": digest, "size": len(content), "platform": platform}
+
+
+def test_an_image_of_another_platform_is_pulled_again_or_refused(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    watched(laptop, settle=0, window=1)
+    logged_in(sandbox)
+    ours = consumer_image(sandbox, "1.1")
+    repository = ours.rpartition(":")[0]
+    run_inside(sandbox, ["tee", "/tmp/for_arm.py"], input=FOR_ARM)
+    made = f"docker pull -q {ours}; docker rmi {repository}:arm || true; docker save {ours} >/tmp/ours.tar"
+    loaded = f"docker rmi {ours}; python3 /tmp/for_arm.py </tmp/ours.tar | docker load"
+    pushed = f"docker tag {ours} {repository}:arm; docker push -q {repository}:arm; docker rmi {ours} {repository}:arm"
+    run_inside(sandbox, ["sh", "-ec", f"{made}; {loaded}; {pushed}"], user=LOGIN_USER)
+    said = laptop.fab("deploy", "--service", QUEUE, "--tag", "arm")
+    assert said.status == Refused.exit_code, said.all
+    assert 'is made for "linux/arm64", and this server is ' in said.err
+
+    both = [entry(manifest(sandbox, tag), machine) for tag, machine in (("1.1", "amd64"), ("arm", "arm64"))]
+    index = json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": both}).encode()
+    manifest(sandbox, "both", index, LIST)
+    by_digest = f"{repository}@sha256:{hashlib.sha256(index).hexdigest()}"
+    run_inside(sandbox, ["docker", "pull", "--quiet", "--platform", "linux/arm64", by_digest], user=LOGIN_USER)
+    assert docker(sandbox, "image", "inspect", "--format", "{{.Architecture}}", by_digest).strip() == "arm64"
+    laptop.deployed("--tag", "both")
+    image = inspected(sandbox, QUEUE)["Image"]
+    assert docker(sandbox, "image", "inspect", "--format", "{{.Architecture}}", image).strip() == "amd64"
 
 
 @contextmanager
