@@ -6,7 +6,9 @@ import os
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from gpu_runbook.common import command
 from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import MOST, quoted
 from gpu_runbook.protocol.requests import EngineLogin, PullRequest
@@ -26,6 +28,8 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     fetched: Dict[str, Any] = {}
     for image in asked.images:
         found = engine.image(image)
+        if found and not registry.runs_here(found):  # nor is a digest overwritten
+            command.run(["docker", "rmi", image], QUICK, env=engine.environment)
         if found is None or not registry.runs_here(found):
             _pull(engine, image, asked.login, emit)
             found = engine.image(image)

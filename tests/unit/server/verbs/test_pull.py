@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common import command
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.server.docker import engine as engines
@@ -56,7 +57,9 @@ class Images:
     """An engine that has one image, and gets another when it pulls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, has: LocalImage | None, gets: LocalImage | None) -> None:
-        self.has, self.gets, self.pulled = has, gets, 0
+        self.has, self.gets, self.pulled, self.environment = has, gets, 0, {"DOCKER_HOST": "unix:///x"}
+        self.ran: list[list[str]] = []
+        monkeypatch.setattr(command, "run", lambda argv, *given, **more: self.ran.append(argv))
         monkeypatch.setattr(engines, "find", lambda address: self)
         monkeypatch.setattr(pull, "pull", self._pull)
 
@@ -74,12 +77,18 @@ def fetched() -> Any:
     return verb.answer(request, lambda event: None)["images"]
 
 
-@pytest.mark.parametrize(("has", "pulled"), [(OURS, 0), (None, 1), (OTHER, 1)])
+@pytest.mark.parametrize(
+    ("has", "ran", "pulled"), [(OURS, [], 0), (None, [], 1), (OTHER, [["docker", "rmi", NAME]], 1)]
+)
 def test_what_is_not_there_or_of_another_platform_is_pulled(
-    monkeypatch: pytest.MonkeyPatch, has: LocalImage | None, pulled: int
+    monkeypatch: pytest.MonkeyPatch, has: LocalImage | None, ran: list[list[str]], pulled: int
 ) -> None:
     images = Images(monkeypatch, has, OURS)
-    assert ({name: one["id"] for name, one in fetched().items()}, images.pulled) == ({NAME: ID}, pulled)
+    assert ({name: one["id"] for name, one in fetched().items()}, images.ran, images.pulled) == (
+        {NAME: ID},
+        ran,
+        pulled,
+    )
 
 
 def test_what_the_registry_has_for_another_platform_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
