@@ -23,7 +23,7 @@ from tasks import (
     training,
 )
 
-shared.quiet_when_closed()
+shared.take_over()
 namespace = Collection(
     *(setup.make, preflight.check),
     *(diff.show, deploy.deploy, deploy.rollback, deploy.follow),

@@ -6,6 +6,7 @@ import getpass
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,14 +50,18 @@ class Invocation:
     def sessions(self) -> Iterator[Session]:
         """One server after the other, each in a session that is closed before the next one is opened.
 
-        It is opened in the background: what a task imports only now costs no time.
+        It is opened in the background: what a task imports only now costs no time. What ssh_config says of several
+        servers is read for all of them before the first is contacted. Raises BadInput.
         """
         options = options_from_context(self.context)
-        for host in self.hosts:
-            with Session(host, replace(options, hidden=self.resolved[host.name].hidden_here)) as session:
+        sessions = [Session(host, replace(options, hidden=self.resolved[host.name].hidden_here)) for host in self.hosts]
+        if len(sessions) > 1:
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                for _ in pool.map(Session.prepare, sessions):
+                    pass
+        for session in sessions:
+            with session:
                 session.begin()
-                for warning in session.warnings:
-                    self.screen.say(f"warning: {warning}", "yellow")
                 yield session
 
     def ask_each(self, ask: Callable[[Session], Mapping[str, object]]) -> list[Result]:

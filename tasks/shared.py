@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec
 
+from fabric import Config
 from invoke.exceptions import Exit
 
 Arguments = ParamSpec("Arguments")
@@ -20,17 +21,29 @@ JSON = "JSON on stdout; what a person reads goes to stderr"
 DEBUG = "show the traceback of an error"
 
 
-def quiet_when_closed() -> None:
-    """What Fabric prints by itself, as in `fab --list | head`: whoever closes the pipe has read enough."""
+def take_over() -> None:
+    """What Fabric does before a task: it leaves ssh_config alone, which the tasks read, and ends without a traceback.
+
+    Its parser takes not all that ssh takes, so that a line for another host would end every command. Its own settings
+    are in files, too; and whoever closes the pipe of `fab --list | head` has read enough.
+    """
     shown = sys.excepthook
 
     def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python has not written yet would be refused at its end
-        else:
+            return
+        from . import fabric_settings
+
+        sentence = fabric_settings.explained(error)
+        if sentence is None:
             shown(kind, error, trace)
+            return
+        _show(sentence, {"json": "--json" in sys.argv})
+        sys.exit(sentence.exit_code)
 
     sys.excepthook = end
+    Config.load_ssh_config = lambda config: None
 
 
 def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:

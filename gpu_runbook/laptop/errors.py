@@ -38,7 +38,7 @@ class RunbookError(Exception):
 
 
 class BadInput(RunbookError):
-    """hosts.yaml, .env, a template or the command line is wrong; nothing was contacted or changed."""
+    """hosts.yaml, .env, a template, ssh_config or the command line is wrong; nothing was contacted or changed."""
 
     exit_code = 10
 

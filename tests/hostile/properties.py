@@ -15,8 +15,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from paramiko import SSHConfig
 
+from gpu_runbook.laptop.ssh.config import Source, SshConfig
 from gpu_runbook.laptop.ssh.session import Session, SessionOptions
 from tests.unit.scene import Scene, deployed
 from tests.wire.sshd import Sshd
@@ -49,8 +49,8 @@ class Ground:
             python = self.folder / "python"
             python.write_text(f"#!/bin/sh\nexec cat {self.folder}/said\n")
             python.chmod(0o755)
-            # An ssh_config of its own: that of whoever tests plays no part.
-            self._session = Session(self._sshd.entry.but(python=str(python)), SessionOptions(ssh_config=SSHConfig()))
+            own = SshConfig(Source(usual=False))  # that of whoever tests plays no part
+            self._session = Session(self._sshd.entry.but(python=str(python)), SessionOptions(ssh_config=own))
         (self.folder / "said").write_bytes(said)
         return self._session
 

@@ -15,6 +15,7 @@ from typing import Any
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
 CONFIG = """\
+{more}
 ListenAddress 127.0.0.1:{port}
 HostKey {folder}/host_ed25519
 HostKey {folder}/host_rsa
@@ -26,7 +27,6 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 100
 LogLevel VERBOSE
-{more}
 """
 
 
@@ -54,15 +54,19 @@ def sshd_program() -> str | None:
 
 
 class Sshd:
-    """One sshd in its folder. `entry` is how to reach it; `log()` is what it says."""
+    """One sshd in its folder. `entry` is how to reach it; `log()` is what it says.
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    `prepare` makes in the folder, where the keys are already, what `more` lines of its configuration name.
+    """
+
+    def __init__(self, folder: Path, more: str = "", prepare: Callable[[Path], None] = lambda folder: None) -> None:
         self.folder = folder
         self.port = free_port()
         for kind in ("ed25519", "rsa"):
             keygen(folder / f"host_{kind}", kind)
         keygen(folder / "login", "ed25519")
         shutil.copy(folder / "login.pub", folder / "authorized_keys")
+        prepare(folder)
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {self.host_key('ed25519')}\n")
         (folder / "sshd_config").write_text(CONFIG.format(port=self.port, folder=folder, more=more))
         self.entry = Entry("gpu-1", self.port, folder / "login", folder / "known_hosts")
@@ -89,6 +93,13 @@ class Sshd:
 def keygen(file: Path, kind: str, passphrase: str = "") -> None:
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "a test", "-f", str(file)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def signed(authority: Path, key: Path, *options: str) -> Path:
+    """The certificate of a public key, beside it, as ssh-keygen makes it."""
+    command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "a test", *options, str(key)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return key.with_name(f"{key.stem}-cert.pub")
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.rpc.call import ask
 from gpu_runbook.laptop.ssh.session import Session
 from tests.wire.sshd import USER, Entry, Sshd, free_port
@@ -51,12 +51,30 @@ def test_gateways_are_passed_in_the_order_given(sshd: Sshd, gpu1: Entry, hop: st
     assert raised.value.message.startswith(f"gpu-1: gateway {unreachable}: its gateway 127.0.0.1 cannot reach")
 
 
-def test_a_gateway_that_ssh_config_names_is_used(sshd: Sshd, gpu1: Entry, home: Path, hop: str) -> None:
-    (home / ".ssh" / "config").write_text(f"Host 127.0.0.*\n ProxyJump {hop}\n")
+@pytest.mark.parametrize("form", ["bastion", "ssh://{user}@bastion:{port}", "{user}@%n-bastion:{port}"])
+def test_a_gateway_that_ssh_config_names_is_used(sshd: Sshd, gpu1: Entry, home: Path, form: str) -> None:
+    own = f"HostName 127.0.0.1\n Port {sshd.port}\n User {USER}\n HostKeyAlias [127.0.0.1]:{sshd.port}\n"
+    jump = form.format(user=USER, port=sshd.port)
+    (home / ".ssh" / "config").write_text(f"Host *bastion\n {own}Host gpu\n {own} ProxyJump {jump}\n")
     before = logins(sshd)
-    with Session(gpu1) as session:
+    with Session(gpu1.but(address="gpu")) as session:
         assert ask(session, "ping", {})["user"] == USER
     assert logins(sshd) == before + 2
+
+
+def test_a_gateway_for_every_server_is_not_one_for_itself(sshd: Sshd, gpu1: Entry, home: Path) -> None:
+    own = f"HostName 127.0.0.1\n Port {sshd.port}\n User {USER}\n HostKeyAlias [127.0.0.1]:{sshd.port}\n"
+    (home / ".ssh" / "config").write_text(f"Host gpu bastion\n {own}Host *\n ProxyJump bastion\n")
+    before = logins(sshd)
+    with Session(gpu1.but(address="gpu")) as session:
+        session.open()
+    assert logins(sshd) == before + 2
+
+
+def test_gateways_without_an_end_are_named(gpu1: Entry, home: Path) -> None:
+    (home / ".ssh" / "config").write_text("Host *\n ProxyJump %n-bastion\n")
+    with Session(gpu1) as session, pytest.raises(BadInput, match="more than 8 gateways lead to"):
+        session.open()
 
 
 @pytest.mark.parametrize("place", ["hosts.yaml", "ssh_config"])
@@ -92,5 +110,5 @@ def test_a_proxy_command_carries_the_connection(sshd: Sshd, gpu1: Entry, home: P
 
 def test_a_proxy_command_that_fails_ends_in_a_sentence(gpu1: Entry, home: Path) -> None:
     (home / ".ssh" / "config").write_text("Host 127.0.0.1\n ProxyCommand false\n")
-    with Session(gpu1) as session, pytest.raises(CannotConnect, match=r"^gpu-1: "):
+    with Session(gpu1) as session, pytest.raises(CannotConnect, match=r'^gpu-1: the ProxyCommand "false" of'):
         session.open()

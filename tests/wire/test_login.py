@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh.session import Session, SessionOptions
-from tests.wire.sshd import USER, Entry, Sshd, keygen, wait_until
+from tests.wire.sshd import USER, Entry, Sshd, keygen, signed, wait_until
 
 
 def refusal(entry: Entry, options: SessionOptions | None = None) -> CannotConnect:
@@ -124,9 +125,87 @@ def test_what_ssh_config_says_of_an_alias_is_heeded(sshd: Sshd, gpu1: Entry, hom
         session.open()
 
 
-def test_a_file_that_ssh_config_includes_is_warned_of_when_it_speaks_of_the_server(gpu1: Entry, home: Path) -> None:
-    (home / ".ssh" / "config").write_text("Include extra*\n")
-    (home / ".ssh" / "extra").write_text("Host 127.0.0.1\n User somebody\n")
-    (home / ".ssh" / "extra2").write_text("Host elsewhere\n User somebody\n")
-    (warning,) = Session(gpu1).warnings
-    assert warning.startswith(f"gpu-1: {home / '.ssh' / 'extra'} is included by ssh_config and not read")
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize(
+    "how", ["the public half", "a key that is not there", "an encrypted key", "key: in hosts.yaml"]
+)
+def test_a_key_whose_private_half_is_in_the_agent_alone_is_picked_there(
+    sshd: Sshd, gpu1: Entry, home: Path, locked: Path, stranger: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """As 1Password and Secretive have it: behind a socket that ssh_config names, among keys that are not wanted."""
+    for number in range(3):
+        keygen(home / f"other{number}", "ed25519")
+        subprocess.run(["ssh-add", "-q", str(home / f"other{number}")], check=True)
+    public = home / ".ssh" / "gpu.pub"
+    public.write_bytes((sshd.folder / "login.pub").read_bytes())
+    named = {"the public half": public, "a key that is not there": home / ".ssh" / "gpu", "an encrypted key": locked}
+    (home / ".ssh" / "config").write_text(
+        f'Host *\n IdentityAgent "{os.environ["SSH_AUTH_SOCK"]}"\n IdentitiesOnly yes\n'
+        f" IdentityFile {named.get(how, stranger)}\n"
+    )
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    before = sshd.log().count("Failed publickey")
+    with Session(gpu1.but(key=None if how in named else public)) as session:
+        session.open()
+    assert sshd.log().count("Failed publickey") == before
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize("line", ["IdentityAgent none", "IdentitiesOnly yes"])
+def test_an_agent_that_ssh_config_switches_off_is_not_asked(gpu1: Entry, home: Path, line: str) -> None:
+    (home / ".ssh" / "config").write_text(f"{line}\n")
+    assert "there is no key to log in with" in refusal(gpu1.but(key=None)).message
+
+
+@pytest.mark.parametrize("begins", ["PuTTY-User-Key-File-3: ssh-ed25519", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"])
+def test_a_key_of_another_program_says_what_converts_it(gpu1: Entry, tmp_path: Path, begins: str) -> None:
+    (tmp_path / "key").write_text(f"{begins}\n")
+    error = refusal(gpu1.but(key=tmp_path / "key"))
+    assert f"{tmp_path / 'key'} is a key of" in error.message
+    assert error.hint.startswith(("puttygen ", "ssh-keygen -i "))
+
+
+def test_a_certificate_is_offered_before_its_key_and_not_instead_of_it(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
+    shutil.copy(sshd.folder / "login", tmp_path)
+    shutil.copy(sshd.folder / "login.pub", tmp_path)
+    keygen(tmp_path / "ca", "ed25519")
+    signed(tmp_path / "ca", tmp_path / "login.pub", "-n", USER)
+    before = sshd.log().count("Failed publickey")
+    with Session(gpu1.but(key=tmp_path / "login")) as session:
+        session.open()
+    assert sshd.log().count("Failed publickey") == before + 1
+    (tmp_path / "login-cert.pub").write_text("garbage")
+    with Session(gpu1.but(key=tmp_path / "login")) as session:
+        session.open()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_a_certificate_alone_is_enough_where_its_authority_is_trusted(
+    sshd: Sshd, gpu1: Entry, home: Path, tmp_path: Path, kind: str
+) -> None:
+    keygen(tmp_path / "ca", "ed25519")
+    keygen(tmp_path / "mine", kind)
+    elsewhere = signed(tmp_path / "ca", tmp_path / "mine.pub", "-n", USER).rename(tmp_path / "elsewhere.pub")
+    (home / ".ssh" / "config").write_text(f"IdentityFile {tmp_path / 'mine'}\nCertificateFile {elsewhere}\n")
+    authorized = sshd.folder / "authorized_keys"
+    kept = authorized.read_text()
+    authorized.write_text(f"cert-authority {(tmp_path / 'ca.pub').read_text()}")
+    try:
+        with Session(gpu1.but(key=None)) as session:
+            session.open()
+    finally:
+        authorized.write_text(kept)
+
+
+def test_a_second_factor_is_named_as_such(tmp_path_factory: pytest.TempPathFactory) -> None:
+    more = "AuthenticationMethods publickey,password\nPasswordAuthentication yes"
+    server = Sshd(tmp_path_factory.mktemp("two"), more)
+    try:
+        error = refusal(server.entry)
+        key = server.entry.key
+        assert error.message == f'gpu-1 accepted {key} of {USER} and wants a second factor: "password"'
+        assert "--prompt-for-login-password" in error.hint
+        wrong = refusal(server.entry, SessionOptions(password=Secret("swordfish")))
+        assert "wants a second factor" in wrong.message
+    finally:
+        server.stop()

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fabric import Config, Connection
-from fabric.connection import derive_shorthand
 from paramiko import Channel, ChannelException, SSHConfig, SSHException, Transport
 from paramiko.ssh_exception import IncompatiblePeer
 
-from gpu_runbook.laptop.errors import CannotConnect
-from gpu_runbook.laptop.ssh.auth import Credentials, Login
-from gpu_runbook.laptop.ssh.host_keys import DEFAULT_FILES, KnownHosts, known_name, preferred
+from gpu_runbook.laptop.errors import BadInput, CannotConnect
+from gpu_runbook.laptop.ssh.algorithms import Particular
+from gpu_runbook.laptop.ssh.auth import Login
+from gpu_runbook.laptop.ssh.config import Hop, SshConfig, destination
+from gpu_runbook.laptop.ssh.host_keys import KnownHosts, Trust
+from gpu_runbook.laptop.ssh.identities import Credentials, Identities
 from gpu_runbook.laptop.ssh.sockets import Piped, dial
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
 SAID = 200  # characters of what the other side says
+MOST_GATEWAYS = 8  # each by what ssh_config says of the one before
 KEEPALIVE = 15  # seconds between the packets that keep firewalls open and let the kernel find a dead peer
-HEEDED = {"hostname", "user", "port", "proxyjump", "proxycommand", "identityfile"}  # of what ssh_config can say
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Terms:
     """What holds for a server and every gateway on the way to it. `seconds` bounds each stage of connecting."""
 
     server: str
-    ssh_config: SSHConfig
+    config: SshConfig
     credentials: Credentials
     known_hosts: Path | None
     seconds: float
@@ -39,14 +40,12 @@ class Terms:
 class StrictConnection(Connection):  # type: ignore[misc]
     """One hop. `gateway` is the connection or the ProxyCommand it goes through, False for none."""
 
-    def __init__(self, terms: Terms, label: str, destination: str, user: str | None, port: int | None, gateway: Any):
+    def __init__(self, terms: Terms, label: str, settings: Hop, gateway: Any):
         # Invoke's contexts take an ordinary assignment for configuration.
-        self._set(_terms=terms, _label=label)
-        config = Config(ssh_config=terms.ssh_config, lazy=True)
-        super().__init__(destination, user=user, port=port, gateway=gateway, config=config)
-        files = DEFAULT_FILES if terms.known_hosts is None else (terms.known_hosts,)
-        name = known_name(self.host, self.port)
-        self._set(_known_hosts=KnownHosts(label, files, name))
+        self._set(_terms=terms, _label=label, _settings=settings, _negotiated=None)
+        config = Config(ssh_config=SSHConfig(), lazy=True)  # all of it is in the settings
+        super().__init__(settings.host, user=settings.user, port=settings.port, gateway=gateway, config=config)
+        self._set(_known_hosts=KnownHosts(label, _trust(terms, settings), settings.host, settings.port))
         self.client.set_missing_host_key_policy(self._known_hosts)
 
     def open(self) -> None:
@@ -68,7 +67,7 @@ class StrictConnection(Connection):  # type: ignore[misc]
                 banner_timeout=seconds + 1,  # so that `timeout`, which bounds the greeting too, comes first and says so
                 channel_timeout=seconds,
                 auth_timeout=seconds,
-                auth_strategy=Login(self._label, self.user, self._credentials(), seconds),
+                auth_strategy=self._login(),
                 transport_factory=self._made_transport,
             )
         except BaseException as error:
@@ -88,7 +87,7 @@ class StrictConnection(Connection):  # type: ignore[misc]
 
     def _dial(self) -> socket.socket | Channel:
         if not self.gateway:
-            return dial(self.host, self.port, self._terms.seconds)
+            return dial(self.host, self.port, self._terms.seconds, self._settings.family)
         if isinstance(self.gateway, str):
             return Piped(self.gateway)
         self.gateway.open()
@@ -96,24 +95,29 @@ class StrictConnection(Connection):  # type: ignore[misc]
         return channel
 
     def _made_transport(self, sock: Any, **options: Any) -> Transport:
-        transport = Transport(sock, **options)
+        transport = Particular(sock, self._settings, self._known_hosts.known, **options)
         transport.handshake_timeout = self._terms.seconds
         transport.clear_to_send_timeout = self._terms.seconds
-        security = transport.get_security_options()
-        security.key_types = preferred(security.key_types, self._known_hosts.known)
+        self._set(_negotiated=transport)
         return transport
 
-    def _credentials(self) -> Credentials:
-        """The keys of the terms, and those that ssh_config names for this hop and that exist."""
-        given: Credentials = self._terms.credentials
-        files = [Path(name).expanduser() for name in self.ssh_config.get("identityfile", ())]
-        named = tuple(file for file in files if file.is_file())
-        search = given.search and self.ssh_config.get("identitiesonly", "no") != "yes"
-        return replace(given, keys=given.keys + named, search=search)
+    def _login(self) -> Login:
+        identities = Identities(self._label, self._terms.credentials, self._settings)
+        return Login(self._label, self.user, identities, self._terms.credentials, self._terms.seconds)
 
     def _explained(self, error: BaseException) -> CannotConnect:
         """What a failure to connect means, in a sentence."""
         place = f"{self.host} port {self.port}"
+        if isinstance(self.gateway, str) and not (self._negotiated and self._negotiated.remote_version):
+            return CannotConnect(
+                f"{self._label}: the ProxyCommand {quoted(self.gateway, SAID)} of ssh_config leads to no SSH server",
+                "run it by itself: it has to show a line that begins with SSH-2.0",
+            )
+        if isinstance(error, socket.gaierror) and self._settings.family != "any":
+            return CannotConnect(
+                f"{self._label}: {self.host} has no address of the family {self._settings.family}",
+                "check AddressFamily in ssh_config, and address: in hosts.yaml",
+            )
         if isinstance(error, socket.gaierror | UnicodeError):
             return CannotConnect(f"{self._label}: the name {self.host} is not known", "check address: in hosts.yaml")
         if isinstance(error, ConnectionRefusedError):
@@ -122,7 +126,8 @@ class StrictConnection(Connection):  # type: ignore[misc]
             return CannotConnect(f"{self._label}: its gateway {self.gateway.host} cannot reach {place}")
         if isinstance(error, IncompatiblePeer):
             return CannotConnect(
-                f"{self._label}: {place} and this paramiko share no algorithm ({quoted(str(error), SAID)})"
+                f"{self._label}: {place} and this laptop share no algorithm: {self._negotiated.difference()}",
+                "let its sshd_config take one of the laptop's as well",
             )
         if isinstance(error, TimeoutError) or "No existing session" in str(error) or "Timeout" in str(error):
             return CannotConnect(
@@ -141,9 +146,21 @@ class StrictConnection(Connection):  # type: ignore[misc]
         return CannotConnect(f"{self._label}: connecting to {place} failed: {quoted(str(error), SAID)}")
 
 
+def _trust(terms: Terms, settings: Hop) -> Trust:
+    """hosts.yaml's file of known hosts, which is then the only one, or those of ssh_config."""
+    files = (terms.known_hosts,) if terms.known_hosts else settings.known_hosts
+    return Trust(
+        files=files,
+        alias=settings.alias,
+        revoked=settings.revoked,
+        command=settings.known_hosts_command,
+        authorities=settings.authority_algorithms,
+    )
+
+
 def route(
     terms: Terms,
-    destination: str,
+    name: str,
     *,
     user: str | None = None,
     port: int | None = None,
@@ -153,52 +170,26 @@ def route(
     """The connection to a destination by way of its gateways: those given, else those that ssh_config names.
 
     Several gateways are separated by commas, the first to be connected to first; "none" is none. `before` are the
-    destinations that this one is on the way to: a gateway is not reached through what lies behind it.
+    destinations that this one is on the way to: a gateway is not reached through what lies behind it. Raises BadInput.
     """
-    settings = _settings(terms.ssh_config, derive_shorthand(destination)["host"], user, port)
-    hops = gateway or settings.get("proxyjump", "none")
-    command = settings.get("proxycommand", "none")
+    if len(before) > MOST_GATEWAYS:
+        why = f"{terms.server}: more than {MOST_GATEWAYS} gateways lead to {quoted(before[0])} by ssh_config"
+        raise BadInput(why, "does ProxyJump stand where it holds for the gateway itself, too?")
+    wanted = destination(terms.server, name)
+    settings = terms.config.of(terms.server, replace(wanted, user=user or wanted.user, port=port or wanted.port))
+    hops = tuple(hop.strip() for hop in gateway.split(",")) if gateway else settings.jumps
     through: Any = False
-    if hops.lower() != "none":
-        behind = (*before, destination)
-        names = [name.strip() for name in hops.split(",") if name.strip() not in behind]
-        for name in names:
-            through = _hop(terms, name, through) if through else route(terms, name, before=behind)
-    elif command.lower() != "none":
-        through = command
-    label = terms.server if not before else f"{terms.server}: gateway {destination}"
-    return StrictConnection(terms, label, destination, user, port, through)
-
-
-def _settings(ssh_config: SSHConfig, host: str, user: str | None, port: int | None) -> Mapping[str, str]:
-    """What ssh_config says of a host, when user and port are given as by `ssh -l -p`: a ProxyCommand may name them."""
-    given = {"User": user, "Port": port}
-    lines = [f"Host {host}", *(f"{key} {value}" for key, value in given.items() if value is not None)]
-    whole: Any = SSHConfig.from_text("\n".join(lines))
-    whole._config += cast(Any, ssh_config)._config  # the first to say something is heeded
-    settings: Mapping[str, str] = whole.lookup(host)
-    return settings
+    if [*map(str.lower, hops)] in ([], ["none"]):
+        through = settings.proxy or False
+    else:
+        behind = (*before, name)
+        for hop in hops:
+            if hop not in behind:
+                through = _hop(terms, hop, through) if through else route(terms, hop, before=behind)
+    label = terms.server if not before else f"{terms.server}: gateway {name}"
+    return StrictConnection(terms, label, settings, through)
 
 
 def _hop(terms: Terms, name: str, through: StrictConnection) -> StrictConnection:
-    return StrictConnection(terms, f"{terms.server}: gateway {name}", name, None, None, through)
-
-
-def unread_includes(ssh_config: SSHConfig, alias: str) -> tuple[Path, ...]:
-    """Files that ssh_config includes, that paramiko does not read, and that say something about this server."""
-    pattern = ssh_config.lookup(alias).get("include")
-    if not pattern:
-        return ()
-    folders = (Path("~/.ssh").expanduser(), Path("/etc/ssh"))
-    words = [Path(word).expanduser() for word in pattern.split()]
-    files = {file for word in words for folder in folders for file in _matching(folder / word)}
-    return tuple(file for file in sorted(files) if _speaks_of(file, alias))
-
-
-def _matching(pattern: Path) -> Iterator[Path]:
-    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
-
-
-def _speaks_of(file: Path, alias: str) -> bool:
-    said = SSHConfig.from_path(str(file)).lookup(alias)
-    return bool(HEEDED & set(said) - {"hostname"}) or said.get("hostname", alias) != alias
+    settings = terms.config.of(terms.server, destination(terms.server, name))
+    return StrictConnection(terms, f"{terms.server}: gateway {name}", settings, through)

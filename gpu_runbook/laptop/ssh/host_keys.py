@@ -14,20 +14,27 @@ from pathlib import Path
 from paramiko import MissingHostKeyPolicy, PKey, SSHClient
 
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
+from gpu_runbook.laptop.ssh import host_certificates
+from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, Certificate
+from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
-DEFAULT_FILES = (Path("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts"))
+NOWHERE = Path("~/.ssh/known_hosts")  # where a key is to be accepted when no file is named
 
 
 @dataclass(frozen=True)
 class KnownKey:
-    """One line of a known_hosts file that speaks of the server. `blob` is the key as the file has it, in base64."""
+    """One line of a known_hosts file that speaks of the server. `blob` is the key as the file has it, in base64.
+
+    `authority` is whether it vouches for the server's key instead of being it.
+    """
 
     kind: str
     blob: str
     file: Path
     line: int
     revoked: bool
+    authority: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -50,36 +57,93 @@ def known_keys(files: Iterable[Path], name: str) -> tuple[KnownKey, ...]:
 
 def preferred(algorithms: Sequence[str], known: Iterable[KnownKey]) -> tuple[str, ...]:
     """The algorithms with those of known keys first: a server with several keys then shows one that is known."""
-    kinds = {key.kind for key in known if not key.revoked}
+    kinds = {key.kind for key in known if not key.revoked and not key.authority}
     return tuple(sorted(algorithms, key=lambda algorithm: _kind(algorithm) not in kinds))
+
+
+def with_certificates(algorithms: Sequence[str], known: Iterable[KnownKey]) -> tuple[str, ...]:
+    """The algorithms and those of certificates, which come first where an authority vouches for the server."""
+    certified = tuple(algorithm + SUFFIX for algorithm in algorithms)
+    vouched = any(key.authority and not key.revoked for key in known)
+    return (*certified, *algorithms) if vouched else (*algorithms, *certified)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Where the keys of a server are looked up: the files, the first of which takes new ones, and what ssh_config says.
+
+    `alias` is its HostKeyAlias, `revoked` its RevokedHostKeys, `command` its KnownHostsCommand, which is not run;
+    `authorities` are the algorithms with which an authority may sign, none for all.
+    """
+
+    files: tuple[Path, ...]
+    alias: str = ""
+    revoked: Path | None = None
+    command: str = ""
+    authorities: tuple[str, ...] = ()
 
 
 class KnownHosts(MissingHostKeyPolicy):
     """Paramiko asks this about every host key, as its own store is left empty; raises CannotConnect.
 
-    Its own store knows no patterns and one key per kind only. The first of `files` is where a key is to be accepted.
+    Its own store knows no patterns, no authorities, and one key per kind only.
     """
 
-    def __init__(self, server: str, files: Sequence[Path], name: str) -> None:
+    def __init__(self, server: str, trust: Trust, host: str, port: int) -> None:
         self._server = server
-        self._files = files
-        self._name = name
-        self.known = known_keys(files, name)
+        self._trust = trust
+        self._host = trust.alias or host
+        self._name = trust.alias or known_name(host, port)
+        self._own = known_keys(trust.files, self._name)
+        # ssh looks for the bare name, too, where it has no key of the kind for the name with its port.
+        self._bare = () if self._name == self._host else known_keys(trust.files, self._host)
+        self.known = self._own + self._bare
+        self._revoked = _revoked(trust.revoked) if trust.revoked else frozenset()
 
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
         shown = f"{key.get_name()} {fingerprint(key.asbytes())}"
-        same = [known for known in self.known if known.blob == key.get_base64()]
-        for known in same:
-            if known.revoked:
+        certificate = _certificate(key)
+        self._refuse_revoked(shown, key, certificate)
+        objection = ""
+        for known in (self._own, self._bare):
+            plain = [one for one in known if not one.revoked and not one.authority]
+            if any(one.blob == key.get_base64() for one in plain):
+                return
+            if certificate and any(one.authority and one.blob == _base64(certificate.authority) for one in known):
+                objection = host_certificates.objection(certificate, self._host, self._trust.authorities)
+                if not objection:
+                    return
+            if any(one.kind == key.get_name() for one in plain):
+                break
+        trusted = [known for known in self._own if not known.revoked and not known.authority]
+        if trusted:
+            raise self._changed(shown, trusted[0])
+        line = f"{self._name} {key.get_name()} {key.get_base64()}"
+        raise self._unknown(shown + self._why_not_vouched(certificate, objection), line)
+
+    def _refuse_revoked(self, shown: str, key: PKey, certificate: Certificate | None) -> None:
+        blobs = {key.get_base64(), _base64(certificate.authority) if certificate else ""}
+        for known in self.known:
+            if known.revoked and known.blob in blobs:
                 raise CannotConnect(
                     f"{self._server}: the host key {shown} is revoked in {known.file} line {known.line}"
                 )
-        if same:
-            return
-        trusted = [known for known in self.known if not known.revoked]
-        if trusted:
-            raise self._changed(shown, trusted[0])
-        raise self._unknown(shown, f"{self._name} {key.get_name()} {key.get_base64()}")
+        if self._revoked & blobs:
+            raise CannotConnect(f"{self._server}: the host key {shown} is revoked in {self._trust.revoked}")
+
+    def _why_not_vouched(self, certificate: Certificate | None, objection: str) -> str:
+        """What is to be said of authorities, or of another place for keys, where a key is not known."""
+        vouching = next((known for known in self.known if known.authority and not known.revoked), None)
+        if objection:
+            return f"; its certificate does not count: {objection}"
+        if vouching and certificate:
+            other = fingerprint(certificate.authority)
+            return f"; {vouching.file} line {vouching.line} trusts an authority other than its certificate's, {other}"
+        if vouching:
+            return f"; {vouching.file} line {vouching.line} trusts an authority, and the server shows no certificate"
+        if self._trust.command:
+            return f"; KnownHostsCommand of ssh_config is not run here: {quoted(self._trust.command)}"
+        return ""
 
     def _changed(self, shown: str, known: KnownKey) -> CannotConnect:
         remove = f"ssh-keygen -R {shlex.quote(self._name)} -f {shlex.quote(str(known.file))}"
@@ -90,11 +154,42 @@ class KnownHosts(MissingHostKeyPolicy):
         )
 
     def _unknown(self, shown: str, line: str) -> CannotConnect:
-        accept = f"echo {shlex.quote(line)} >> {shlex.quote(str(self._files[0].expanduser()))}"
+        file = next(iter(self._trust.files), NOWHERE).expanduser()
+        accept = f"echo {shlex.quote(line)} >> {shlex.quote(str(file))}"
         return CannotConnect(
             f"{self._server}: the host key of {self._name} is not known: {shown}",
             f"compare the fingerprint with the server's own, then: {accept}",
         )
+
+
+def _certificate(key: PKey) -> Certificate | None:
+    """The certificate in which a server has shown its key, as far as it is one for that key."""
+    blob = getattr(key, "public_blob", None)
+    if blob is None:
+        return None
+    try:
+        certificate = host_certificates.parsed(blob.key_blob)
+    except ValueError:
+        return None
+    return certificate if certificate.key == key.asbytes() else None
+
+
+def _base64(blob: bytes) -> str:
+    return base64.b64encode(blob).decode()
+
+
+def _revoked(file: Path) -> frozenset[str]:
+    """The keys that RevokedHostKeys names, in base64. Raises BadInput where it cannot be read: ssh refuses then."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"RevokedHostKeys {file} cannot be read: {error.strerror}", "correct ssh_config") from error
+    if content.startswith(b"SSHKRL"):
+        raise BadInput(
+            f"RevokedHostKeys {file} is a key revocation list, which only ssh reads",
+            "write the revoked keys there as lines, kind and key, or put @revoked lines into known_hosts",
+        )
+    return frozenset(word for word in content.decode("utf-8", "replace").split() if _is_base64(word))
 
 
 def _kind(algorithm: str) -> str:
@@ -111,11 +206,11 @@ def _keys_in(file: Path, name: str) -> Iterator[KnownKey]:
     for number, line in enumerate(lines, 1):
         fields = line.split()
         marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-        if len(fields) < 3 or fields[0].startswith("#") or marker == "@cert-authority":
+        if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked", "@cert-authority"):
             continue
         hosts, kind, blob = fields[:3]
         if _is_base64(blob) and _matches(hosts, name):
-            yield KnownKey(kind, blob, file, number, marker == "@revoked")
+            yield KnownKey(kind, blob, file, number, marker == "@revoked", marker == "@cert-authority")
 
 
 def _is_base64(text: str) -> bool:

@@ -11,14 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from fabric import Config, Connection
-from paramiko import Channel, ChannelException, Message, SSHConfig, SSHException, Transport
+from fabric import Connection
+from paramiko import Channel, ChannelException, Message, SSHException, Transport
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
-from gpu_runbook.laptop.ssh.auth import Credentials
-from gpu_runbook.laptop.ssh.connection import StrictConnection, Terms, route, unread_includes
+from gpu_runbook.laptop.ssh.config import Source, SshConfig
+from gpu_runbook.laptop.ssh.connection import StrictConnection, Terms, route
+from gpu_runbook.laptop.ssh.identities import Credentials
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
@@ -56,7 +57,7 @@ class Endpoint(Protocol):
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` None: the usual files.
+    """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` reads for all servers.
 
     `hidden` are spellings of secrets, to be covered in what a login shell or a failing program says.
     """
@@ -65,7 +66,7 @@ class SessionOptions:
     passphrase: Secret | None = None
     password: Secret | None = None
     connect_timeout: float | None = None
-    ssh_config: SSHConfig | None = None
+    ssh_config: SshConfig | None = None
     hidden: tuple[str, ...] = ()
 
 
@@ -83,12 +84,13 @@ def options_from_context(context: Any) -> SessionOptions:
     given = context.config.connect_kwargs
     named = given.get("key_filename", ())
     password, passphrase = given.get("password"), given.get("passphrase")
+    file = context.config._runtime_ssh_path or context.config.ssh_config_path
     return SessionOptions(
         keys=tuple(map(Path, (named,) if isinstance(named, str) else named)),
         passphrase=Secret(passphrase) if passphrase else None,
         password=Secret(password) if password else None,
         connect_timeout=given.get("timeout"),
-        ssh_config=context.config.base_ssh_config,
+        ssh_config=SshConfig(Source(Path(file).expanduser() if file else None, bool(context.config.load_ssh_configs))),
     )
 
 
@@ -107,26 +109,21 @@ class Session:
         self.host = host
         self.facts = Facts()
         self.notices: dict[str, None] = {}  # what the server said for a person to know, each once
-        self._options = options = options or SessionOptions()
+        options = options or SessionOptions()
+        ssh_config = options.ssh_config or SshConfig()
+        self._options = replace(options, ssh_config=ssh_config)
         self.hidden = options.hidden
-        ssh_config = options.ssh_config or Config().base_ssh_config
         keys = options.keys + ((host.key,) if host.key else ())
-        terms = Terms(
+        self._terms = Terms(
             server=host.name,
-            ssh_config=ssh_config,
-            credentials=Credentials(keys, not keys, options.passphrase, options.password),
+            config=ssh_config,
+            credentials=Credentials(keys, options.passphrase, options.password),
             known_hosts=host.known_hosts,
             seconds=options.connect_timeout or host.connect_timeout,
         )
-        self._seconds = terms.seconds
+        self._seconds = self._terms.seconds
         self._opening: _Opening | None = None
-        self._connection: StrictConnection = route(
-            terms, host.address, user=host.user, port=host.port, gateway=host.gateway
-        )
-        self.warnings = tuple(
-            f"{host.name}: {file} is included by ssh_config and not read; say in hosts.yaml what it says"
-            for file in unread_includes(ssh_config, host.address)
-        )
+        self._made: StrictConnection | None = None
 
     def __enter__(self) -> Session:
         return self
@@ -141,6 +138,18 @@ class Session:
         """Whom it logs in as."""
         return str(self._connection.user)
 
+    def prepare(self) -> None:
+        """Read what ssh_config and known_hosts say of server and gateways, unless that is done. Raises BadInput."""
+        if self._made is None:
+            host = self.host
+            self._made = route(self._terms, host.address, user=host.user, port=host.port, gateway=host.gateway)
+
+    @property
+    def _connection(self) -> StrictConnection:
+        self.prepare()
+        assert self._made is not None  # noqa: S101  made by the line above
+        return self._made
+
     def anew(self, seconds: float) -> Session:
         """A session of its own with the same server, with at most so many seconds for each stage of connecting."""
         return Session(self.host, replace(self._options, connect_timeout=min(seconds, self._seconds)))
@@ -148,23 +157,28 @@ class Session:
     def close(self) -> None:
         if self._opening:
             self._opening.wanted = False
-        self._connection.close()
+        if self._made:
+            self._made.close()
 
     def begin(self) -> None:
         """Start to connect. What becomes of it is said by `open`, or by the first call."""
-        self._opening = _Opening(self._connection)
+        self._opening = _Opening(self)
         self._opening.start()
 
     def open(self) -> None:
-        """Connect, unless that is done. Raises CannotConnect."""
+        """Connect, unless that is done. Raises CannotConnect, and BadInput for what is read before."""
         if self._opening:
             opening, self._opening = self._opening, None
             opening.finish()
         elif not self._connection.is_connected:
-            self._connection.open()
+            self.connect()
         else:
             return
         self.facts.connections += 1
+
+    def connect(self) -> None:
+        """The work of `open`, on whichever thread."""
+        self._connection.open()
 
     def call(self, command: str, data: bytes) -> Call:
         """Start a command on a channel of its own and write its standard input. Raises CannotConnect."""
@@ -188,19 +202,19 @@ class Session:
 class _Opening(threading.Thread):
     """Connects in the background. A daemon: an interrupt does not have to wait for the server's answer."""
 
-    def __init__(self, connection: StrictConnection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(daemon=True)
         self.wanted = True
-        self._connection = connection
+        self._session = session
         self._failure: BaseException | None = None
 
     def run(self) -> None:
         try:
-            self._connection.open()
+            self._session.connect()
         except BaseException as error:  # raised where somebody waits for the connection
             self._failure = error
         if not self.wanted:
-            self._connection.close()
+            self._session.close()
 
     def finish(self) -> None:
         """Wait for the connection. Raises CannotConnect."""

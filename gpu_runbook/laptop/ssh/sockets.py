@@ -40,17 +40,20 @@ class Piped(socket.socket):
         self._process.wait()
 
 
-def dial(host: str, port: int, seconds: float) -> socket.socket:
+FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}  # as AddressFamily names them
+
+
+def dial(host: str, port: int, seconds: float, family: str = "any") -> socket.socket:
     """A connected socket. Raises OSError (its subclass tells which) for the address that was tried last."""
     until = time.monotonic() + seconds
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = socket.getaddrinfo(host, port, FAMILIES.get(family, socket.AF_UNSPEC), socket.SOCK_STREAM)
     failure: OSError = TimeoutError("no time was left")
-    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+    for tried, (number, kind, protocol, _, address) in enumerate(addresses):
         # An equal share for each, so that an address that swallows packets leaves time for the others.
         share = (until - time.monotonic()) / (len(addresses) - tried)
         if share <= 0:
             break
-        sock = Prompt(family, kind, protocol)
+        sock = Prompt(number, kind, protocol)
         try:
             sock.settimeout(share)
             sock.connect(address)

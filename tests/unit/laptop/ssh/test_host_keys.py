@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.ssh.host_keys import known_keys, known_name, preferred
+from gpu_runbook.laptop.ssh.host_keys import known_keys, known_name, preferred, with_certificates
 
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIFg0lqzvBpnlqTRHa0DjLF9ynWSMnlVBOxbBPcFUJrHA"
 
@@ -26,7 +26,8 @@ BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIFg0lqzvBpnlqTRHa0DjLF9ynWSMnlVBOxbBPcFUJrHA"
         ("*.lan,!gpu-1.lan", "gpu-1.lan", False),
         ("!gpu-1.lan,*.lan", "gpu-2.lan", True),
         ("# gpu-1.lan", "gpu-1.lan", False),
-        ("@cert-authority *.lan", "gpu-1.lan", False),
+        ("@cert-authority *.lan", "gpu-1.lan", True),
+        ("@surprise *.lan", "gpu-1.lan", False),
         ("|1|not base64|at all", "gpu-1.lan", False),
     ],
 )
@@ -55,3 +56,14 @@ def test_algorithms_of_known_keys_come_first_in_their_order(tmp_path: Path) -> N
     known = known_keys([tmp_path / "known"], "gpu-1")
     algorithms = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256")
     assert preferred(algorithms, known) == ("rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519", "ecdsa-sha2-nistp256")
+
+
+@pytest.mark.parametrize(("marker", "first"), [("@cert-authority ", True), ("@revoked ", False), ("", False)])
+def test_certificates_come_first_where_an_authority_is_trusted(tmp_path: Path, marker: str, first: bool) -> None:
+    (tmp_path / "known").write_text(f"{marker}gpu-1 ssh-rsa {BLOB}\n")
+    known = known_keys([tmp_path / "known"], "gpu-1")
+    certified = "ssh-ed25519-cert-v01@openssh.com"
+    assert with_certificates(("ssh-ed25519",), known) == (
+        (certified, "ssh-ed25519") if first else ("ssh-ed25519", certified)
+    )
+    assert preferred(("ssh-ed25519", "rsa-sha2-512"), known)[0] == ("ssh-ed25519" if marker else "rsa-sha2-512")

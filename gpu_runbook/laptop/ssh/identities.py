@@ -1,0 +1,204 @@
+"""Which keys and certificates are offered to a server, in which order: those that are named, the agent's, the usual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from paramiko import PKey, SSHException
+from paramiko.pkey import PublicBlob
+
+from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.ssh import key_files
+from gpu_runbook.laptop.ssh.agent import Agent, AgentKey
+from gpu_runbook.laptop.ssh.config import Hop
+from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, parsed
+from gpu_runbook.laptop.ssh.key_files import KeyFile
+from gpu_runbook.protocol.foreign_text import named
+from gpu_runbook.protocol.values import dataclass
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What hosts.yaml and Fabric's flags give: when they name keys, neither the agent's others nor the usual count."""
+
+    keys: tuple[Path, ...] = ()
+    passphrase: Secret | None = None
+    password: Secret | None = None
+
+
+class Offer(PKey):
+    """A key as it is offered to a server: by itself, or in a certificate. `label` is what a person calls it."""
+
+    def __init__(self, label: str, signer: PKey, certificate: PublicBlob | None = None) -> None:
+        super().__init__()
+        self.label = label
+        self._signer = signer
+        self.public_blob = certificate
+
+    def get_name(self) -> str:
+        return self._signer.get_name()
+
+    def asbytes(self) -> bytes:
+        return self._signer.asbytes()
+
+    def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> object:  # type: ignore[override]
+        return self._signer.sign_ssh_data(data, algorithm)
+
+    @property
+    def kind(self) -> str:
+        return self.public_blob.key_type if self.public_blob else self.get_name()
+
+
+class Identities:
+    """`skipped` says, once all was offered, why what was named was not; `locked` are keys without their passphrase."""
+
+    def __init__(self, server: str, given: Credentials, settings: Hop) -> None:
+        self.skipped: list[str] = []
+        self.locked: list[Path] = []
+        self._server = server
+        self._given = given
+        self._settings = settings
+        self._agent: Agent | None = None
+        self._held: Sequence[AgentKey] | None = None
+        self._offered: set[bytes] = set()
+
+    def close(self) -> None:
+        if self._agent:
+            self._agent.close()
+
+    def offers(self) -> Iterator[Offer]:
+        """Raises CannotConnect for a key of hosts.yaml or the command line that is none."""
+        for offer in self._all():
+            blob = offer.public_blob.key_blob if offer.public_blob else offer.asbytes()
+            if blob not in self._offered and self._is_allowed(offer):
+                self._offered.add(blob)
+                yield offer
+
+    def _all(self) -> Iterator[Offer]:
+        settings = self._settings
+        for path in self._given.keys:
+            yield from self._of_file(path.expanduser(), str(path), needed=True)
+        if settings.named:
+            for path in settings.identities:
+                yield from self._of_file(path, str(path), wanted=True)
+        if self._given.keys:
+            return
+        if not settings.identities_only:
+            for key in self._agent_keys():
+                yield from self._of_agent(key)
+        if not settings.named:
+            for path in settings.identities:
+                yield from self._of_file(path, str(path))
+
+    def _is_allowed(self, offer: Offer) -> bool:
+        """By PubkeyAcceptedAlgorithms; how an RSA key signs is settled with the server."""
+        allowed = self._settings.login_algorithms
+        kinds = (offer.kind, *(offer.kind.replace("ssh-rsa", f"rsa-sha2-{size}") for size in (256, 512)))
+        if not allowed or set(kinds) & set(allowed):
+            return True
+        self.skipped.append(f"PubkeyAcceptedAlgorithms of ssh_config leaves out {offer.label} ({offer.kind})")
+        return False
+
+    def _of_file(self, path: Path, label: str, needed: bool = False, wanted: bool = False) -> Iterator[Offer]:
+        """What a file gives. One that is `needed` has to be usable; of one that is `wanted` it is noted."""
+        try:
+            file = self._read(path)
+        except OSError as error:
+            if needed:
+                raise CannotConnect(f"{self._server}: the key {label} cannot be read: {error.strerror}") from error
+            if wanted or not isinstance(error, FileNotFoundError):
+                self.skipped.append(f"{label} cannot be read: {error.strerror}")
+            return
+        public = self._public(file.public)
+        signer = file.private or next((key for key in self._agent_keys() if key.blob == public), None)
+        if signer is None:
+            self._unusable(path, label, file, needed, wanted)
+            return
+        yield from self._certified(path, file, signer)
+        yield Offer(label if file.private else f"{label} by the agent", signer)
+
+    def _read(self, path: Path) -> KeyFile:
+        """The file, with the public key beside it where it tells none. Raises OSError where neither is there."""
+        beside = path.with_name(f"{path.name}.pub")
+        try:
+            file = key_files.read(path, self._given.passphrase)
+        except FileNotFoundError:
+            if beside.is_file():
+                return key_files.read(beside, None)
+            raise
+        if file.public or not beside.is_file():
+            return file
+        return replace(file, public=key_files.read(beside, None).public)
+
+    def _unusable(self, path: Path, label: str, file: KeyFile, needed: bool, wanted: bool) -> None:
+        self.locked += [path] if file.locked else []
+        if not file.locked and needed:
+            raise CannotConnect(f"{self._server}: {label} {file.problem}{self._no_agent(file)}", file.remedy)
+        if not file.locked and wanted:
+            self.skipped.append(f"{label} {file.problem}{self._no_agent(file)}")
+
+    def _no_agent(self, file: KeyFile) -> str:
+        return ", and no agent has its private half" if file.public and not file.private else ""
+
+    def _public(self, blob: bytes | None) -> bytes | None:
+        """The plain key of a public key or a certificate."""
+        try:
+            return parsed(blob).key if blob else None
+        except ValueError:
+            return blob
+
+    def _certified(self, path: Path, file: KeyFile, signer: PKey) -> Iterator[Offer]:
+        """The key in each certificate there is for it: beside its file, of CertificateFile, of the agent."""
+        stem = path.name.removesuffix(".pub")
+        beside = dict.fromkeys(path.with_name(f"{name}-cert.pub") for name in (path.name, stem))
+        for place in (path, *beside, *self._settings.certificates):
+            blob = self._certificate(place, signer.asbytes(), named=place in self._settings.certificates)
+            if blob:
+                yield Offer(str(place), signer, blob)
+        for key in self._agent_keys() if self._agent else ():
+            if key.get_name().endswith(SUFFIX) and self._public(key.blob) == signer.asbytes():
+                yield from self._of_agent(key)
+
+    def _certificate(self, path: Path, key: bytes, named: bool) -> PublicBlob | None:
+        """The certificate of a key in a file; None where there is none, and why is noted where a file is there."""
+        try:
+            blob = key_files.public_in(path)
+            if parsed(blob).key == key:
+                return PublicBlob(key_files.kind_of(blob), blob)
+            problem = "" if named else f"{path} is a certificate of another key"
+        except FileNotFoundError:
+            problem = f"{path} is not there" if named else ""
+        except OSError as error:
+            problem = f"{path} cannot be read: {error.strerror}"
+        except ValueError:
+            problem = f"{path} is no certificate" if path.name.endswith("-cert.pub") or named else ""
+        if problem and problem not in self.skipped:
+            self.skipped.append(problem)
+        return None
+
+    def _agent_keys(self) -> Sequence[AgentKey]:
+        """Asked once, and only when they are needed."""
+        if self._held is None:
+            self._held = ()
+            try:
+                if self._settings.agent:
+                    self._agent = Agent(self._settings.agent)
+                    self._held = self._agent.keys()
+            except SSHException as error:
+                self.skipped.append(str(error))
+        return self._held
+
+    def _of_agent(self, key: AgentKey) -> Iterator[Offer]:
+        """A key of the agent, in the certificates of CertificateFile first; a certificate of the agent as it is."""
+        label = f"{named(key.comment or key.get_name())} of the agent"
+        if key.get_name().endswith(SUFFIX):
+            yield Offer(label, key, PublicBlob(key.get_name(), key.blob))
+            return
+        for place in self._settings.certificates:
+            blob = self._certificate(place, key.blob, named=True)
+            if blob:
+                yield Offer(str(place), key, blob)
+        yield Offer(label, key)
