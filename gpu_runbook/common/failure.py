@@ -20,7 +20,9 @@ def failure(error: Exception) -> Dict[str, Any]:
     The text of a defect stays here: it may quote a secret out of the request.
     """
     if limits.reached(error):
-        error = Refusal(f"no more can be had on the server: {error or 'memory'}", limits.HINT)
+        file, said = getattr(error, "filename", None), getattr(error, "strerror", None) or str(error)
+        where = f"{file} cannot be used" if file else "the server gives no more"
+        error = Refusal(f"{where}: {said or 'no memory is left'}", limits.HINT)
     if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNUSABLE:
         said = f"{error.filename or 'a file'} cannot be used: {error.strerror}"
         error = Refusal(said, "see df, df -i and the mount on the server")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common import limits
 from gpu_runbook.common.failure import failure
 from gpu_runbook.common.parallel import Question, ask_all
 from gpu_runbook.protocol.check import UNKNOWN, Check
@@ -344,7 +345,8 @@ def test_a_file_that_cannot_be_used_is_no_defect_wherever_it_was(error: int) -> 
 
     (row,) = ask_all([Question("a row", ask)])
     said = f"/azaion/x cannot be used: {os.strerror(error)}"
-    assert (row.level, row.sentence, row.hint) == (UNKNOWN, said, files.SEE)
+    hint = limits.HINT if error == errno.EMFILE else files.SEE
+    assert (row.level, row.sentence, row.hint) == (UNKNOWN, said, hint)
     assert failure(OSError(error, os.strerror(error)))["kind"] == "refused"
 
 
