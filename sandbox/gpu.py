@@ -9,7 +9,7 @@ from sandbox.machine import run_inside, wait_until
 from sandbox.place import Sandbox
 
 STATE = "/var/lib/nvidia-smi.json"
-KEYS = frozenset({"gpus", "lost", "exit", "text", "hang", "processes"})
+KEYS = frozenset({"gpus", "lost", "exit", "text", "hang", "processes", "refuses", "values", "mig"})
 STUCK = "/run/stuck"
 
 
@@ -17,7 +17,8 @@ def set_gpu(sandbox: Sandbox, **state: Any) -> None:
     """Tell the stand-in how the driver is; what is not named is as on a healthy server with two GPUs.
 
     gpus: how many there are; lost: indices that vanished; exit, text: fail so; hang: "killable" or "unkillable";
-    processes: "auto" (what trains) or a list of {pid, name, memory, gpu}, memory in MiB.
+    processes: "auto" (what trains) or a list of {pid, name, memory, gpu}, memory in MiB; refuses: how the fields begin
+    that --query-gpu does not know; values: of fields, for every GPU; mig: the profiles that each GPU is cut into.
     """
     if unknown := set(state) - KEYS:
         raise ValueError(f"the stand-in knows no {', '.join(sorted(unknown))}")

@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 STATE = Path("/var/lib/nvidia-smi.json")
-HEALTHY: dict[str, Any] = {"gpus": 2, "lost": [], "exit": 0, "text": "", "hang": "", "processes": "auto"}
+HEALTHY: dict[str, Any] = {
+    "gpus": 2,
+    "lost": [],
+    "exit": 0,
+    "text": "",
+    "hang": "",
+    "processes": "auto",
+    "refuses": [],
+    "values": {},
+    "mig": [],
+}
 STUCK = Path("/run/stuck/driver")
 NAME, DRIVER, TOTAL_MIB = "NVIDIA L40S", "550.90.07", 46068
 TRAINING = b"/app/training.py"
@@ -33,21 +43,32 @@ def main(arguments: list[str]) -> int:
     if not present:
         print("No devices were found")
         return 6
-    return answer(arguments, present, processes)
+    return answer(arguments, state, present, processes)
 
 
-def answer(arguments: list[str], present: list[int], processes: list[dict[str, Any]]) -> int:
+def answer(arguments: list[str], state: dict[str, Any], present: list[int], processes: list[dict[str, Any]]) -> int:
     options = dict(word.lstrip("-").partition("=")[::2] for word in arguments)
-    gpus = [gpu(index, any(process["gpu"] == index for process in processes)) for index in present]
+    told = {"mig.mode.current": "Enabled" if state["mig"] else "[N/A]", **state["values"]}
+    gpus = [{**gpu(index, any(process["gpu"] == index for process in processes)), **told} for index in present]
     if options.get("format", "csv,noheader,nounits") != "csv,noheader,nounits":
         return refuse("Only the format csv,noheader,nounits is played here.")
     if "query-gpu" in options:
-        return table(options["query-gpu"], gpus, known=gpu(0, busy=False))
+        refuses = tuple(state["refuses"])
+        known = {name: "" for name in {**gpu(0, busy=False), **told} if not (refuses and name.startswith(refuses))}
+        return table(options["query-gpu"], gpus, known)
+    if "query-remapped-rows" in options:
+        return table(options["query-remapped-rows"], ({**one, "gpu_uuid": one["uuid"]} for one in gpus), remapped())
     if "query-compute-apps" in options:
         return table(options["query-compute-apps"], map(application, processes), known=application(None))
     if set(options) <= {"L", "list-gpus"} and options:
         for row in gpus:
             print(f"GPU {row['index']}: {NAME} (UUID: {row['uuid']})")
+            for number, profile in enumerate(state["mig"]):
+                print(f"  MIG {profile:<11} Device  {number}: (UUID: {uuid(10 * int(row['index']) + number, 'MIG')})")
+        return 0
+    if set(options) == {"q"}:
+        for row in gpus:
+            whole(row, state["mig"], [one for one in processes if str(one["gpu"]) == row["index"]])
         return 0
     if options:
         return refuse("Invalid combination of input arguments. Please run 'nvidia-smi -h' for help.")
@@ -70,9 +91,27 @@ def gpu(index: int, busy: bool) -> Row:
         "retired_pages.pending": "[N/A]",
         "remapped_rows.pending": "No",
         "remapped_rows.failure": "No",
-        "clocks_event_reasons.hw_thermal_slowdown": "Not Active",
-        "clocks_event_reasons.hw_power_brake_slowdown": "Not Active",
+        **{f"clocks_{word}_reasons.hw_thermal_slowdown": "Not Active" for word in ("event", "throttle")},
+        **{f"clocks_{word}_reasons.hw_power_brake_slowdown": "Not Active" for word in ("event", "throttle")},
     }
+
+
+def remapped() -> Row:
+    """The fields that --query-remapped-rows knows."""
+    return dict.fromkeys(("gpu_uuid", "remapped_rows.pending", "remapped_rows.failure"), "")
+
+
+def whole(row: Row, profiles: list[str], processes: list[dict[str, Any]]) -> None:
+    """As much of -q as tells which MIG device a process is on: a process's `mig` is the device's number."""
+    print(f"GPU 00000000:0{row['index']}:00.0\n    Product Name : {NAME}\n    GPU UUID : {row['uuid']}")
+    for number, _ in enumerate(profiles):
+        print(f"    MIG Device\n        Index : {number}\n        GPU Instance ID : {number + 7}")
+        print("        Compute Instance ID : 0\n        Device Attributes")
+    print("    Processes")
+    for one in processes:
+        instance = one.get("mig", 0) + 7 if profiles else "N/A"
+        print(f"        GPU instance ID : {instance}\n        Compute instance ID : {0 if profiles else 'N/A'}")
+        print(f"        Process ID : {one['pid']}\n            Type : C\n            Name : {one['name']}")
 
 
 def application(process: dict[str, Any] | None) -> Row:
@@ -86,8 +125,8 @@ def application(process: dict[str, Any] | None) -> Row:
     }
 
 
-def uuid(index: int) -> str:
-    return f"GPU-5a7d0c1e-0000-4000-8000-{index:012d}"
+def uuid(index: int, kind: str = "GPU") -> str:
+    return f"{kind}-5a7d0c1e-0000-4000-8000-{index:012d}"
 
 
 def training_processes() -> Iterator[dict[str, Any]]:

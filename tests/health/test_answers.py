@@ -97,6 +97,28 @@ def test_a_gpu_that_is_lost_is_critical(patient: Patient) -> None:
     assert (check.level, check.sentence) == (CRITICAL, "1 of 2 GPUs answer")
 
 
+def test_a_driver_that_does_not_know_all_fields_tells_every_fault_that_it_knows(patient: Patient) -> None:
+    """As those before 535 do, of which some tell remapped rows in a query of their own alone."""
+    faults = {"ecc.errors.uncorrected.volatile.total": "17", "retired_pages.pending": "Yes"}
+    refuses = ["clocks_", "remapped_rows.", "mig."]
+    set_gpu(patient.server, refuses=refuses, values={**faults, "remapped_rows.failure": "Yes"})
+    check = patient.row("GPU available")
+    assert check.level == CRITICAL
+    for words in ("uncorrectable memory errors", "to retire memory pages", "GPU 1 could not remap broken memory rows"):
+        assert words in check.sentence
+    assert check.sentence.endswith("; driver 550.90.07 tells nothing of slowdowns")
+    set_gpu(patient.server, refuses=refuses)
+    assert patient.row("GPU available").level == OK
+
+
+def test_gpus_that_mig_cuts_up_are_told_with_their_devices_and_withhold_what_they_do(patient: Patient) -> None:
+    withheld = dict.fromkeys(("memory.used", "memory.total"), "[Insufficient Permissions]")
+    set_gpu(patient.server, mig=["3g.40gb", "1g.10gb", "1g.10gb"], values=withheld)
+    check = patient.row("GPU available")
+    assert (check.level, "GPU 1 is cut by MIG into 1 × 3g.40gb, 2 × 1g.10gb" in check.sentence) == (OK, True), check
+    assert "this user is not told memory.used and memory.total of GPU 0, 1" in check.sentence
+
+
 def test_a_driver_that_fails_is_critical_with_its_text(patient: Patient) -> None:
     text = "Failed to initialize NVML: Driver/library version mismatch"
     set_gpu(patient.server, exit=18, text=text)

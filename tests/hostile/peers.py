@@ -218,7 +218,7 @@ def nvidia_smi_is_understood_or_said_to_be_odd(case: tuple[int, bytes], ground: 
         (check,) = ask_all([Question("GPU", lambda name: gpu.check(name, Expected(2, 80, 90)))])
         assert batch.on_gpu() is None or status == 0
     _can_travel(check)
-    assert status == 0 or check.level == CRITICAL
+    assert status == 0 or check.level == CRITICAL or (status == 2 and check.level == UNKNOWN)
     assert check.level != OK or said.count(b"\n") + 1 >= 2
 
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from gpu_runbook.common import checkpoint, command, humanize
 from gpu_runbook.common.clock import moment, now
@@ -16,8 +16,9 @@ from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.training import Checkpoint
-from gpu_runbook.server.checks.gpu_support import Driver, query
+from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
+from gpu_runbook.server.checks.nvidia_smi import Slice, query
 from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, occupant
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -59,9 +60,11 @@ def check(
     """What runs, since when and where. Whatever it is: a deploy leaves it alone."""
     found = runs(entry, engine, listed)
     processes = on_gpu() if gpus else []
-    indices = (driver or Driver()).indices() if processes else {}
+    known = driver or Driver()
+    indices = known.indices() if processes else {}
+    slices = known.by_process() if processes else {}
     at_work = {run.container: _gpus(run.container, processes or (), indices) for run in found}
-    said = [_said(run, entry, at_work[run.container]) for run in found]
+    said = [_said(run, entry, _where(_of(run.container, processes or ()), indices, slices)) for run in found]
     figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
     if found and not _outlives(engine):
         said.append("a restart of docker would end it: live-restore is off")
@@ -72,7 +75,7 @@ def check(
     if processes is None:
         said += ["what is on the GPUs could not be asked"]
         return Check(name, UNKNOWN, "; ".join(said), figures, "see nvidia-smi on the server")
-    said += dict.fromkeys(_foreign(one, indices) for one in processes if one.container not in at_work)
+    said += dict.fromkeys(_foreign(one, indices, slices) for one in processes if one.container not in at_work)
     none = [] if found else [f"no run of {entry.service} is active"]
     return Check(name, OK, "; ".join(none + said), figures)
 
@@ -81,7 +84,7 @@ def on_gpu() -> Optional[List[Process]]:
     """The processes on the GPUs; None when the driver does not say."""
     if stuck() is not None:
         return None
-    ended = command.run(query("compute-apps", "pid,gpu_uuid,process_name"), SECONDS)
+    ended = command.run(query(("pid", "gpu_uuid", "process_name"), "compute-apps"), SECONDS)
     if not ended.ok:
         return None
     found: Dict[int, Process] = {}
@@ -102,17 +105,32 @@ def _outlives(engine: Engine) -> bool:
     return bool(info["LiveRestoreEnabled"])
 
 
+def _of(container: str, processes: Sequence[Process]) -> List[Process]:
+    return [one for one in processes if one.container == container]
+
+
 def _gpus(container: str, processes: Sequence[Process], indices: Dict[str, int]) -> List[int]:
     """The numbers of the GPUs on which a container works."""
-    uuids: Set[str] = {uuid for one in processes if one.container == container for uuid in one.gpus}
-    return sorted(indices[uuid] for uuid in uuids if uuid in indices)
+    return _numbers(_of(container, processes), indices)
 
 
-def _said(run: Occupant, entry: Wanted, gpus: Sequence[int]) -> str:
-    where = f" on {_numbered(gpus)}" if gpus else ""
+def _numbers(processes: Sequence[Process], indices: Dict[str, int]) -> List[int]:
+    return sorted({indices[uuid] for one in processes for uuid in one.gpus if uuid in indices})
+
+
+def _where(processes: Sequence[Process], indices: Dict[str, int], slices: Dict[int, Slice]) -> str:
+    """The GPUs of processes, or the MIG devices of those that are on some; empty where none is known."""
+    parts = sorted({slices[one.pid] for one in processes if one.pid in slices})
+    whole = [gpu for gpu in _numbers(processes, indices) if gpu not in {one.gpu for one in parts}]
+    numbers = [f"GPU {', '.join(map(str, whole))}"] if whole else []
+    return ", ".join([*numbers, *map(str, parts)])
+
+
+def _said(run: Occupant, entry: Wanted, where: str) -> str:
+    on = f" on {where}" if where else ""
     since = humanize.span(moment(now()) - moment(run.started_at))
     name = named(run.name, entry.marks.container if entry.marks else "")
-    return f"{name} runs for {since}{where} from image {named(run.image[7:19])}, and is left alone"
+    return f"{name} runs for {since}{on} from image {named(run.image[7:19])}, and is left alone"
 
 
 def _figures(run: Occupant, gpus: List[int]) -> Dict[str, Any]:
@@ -125,14 +143,9 @@ def _figures(run: Occupant, gpus: List[int]) -> Dict[str, Any]:
     }
 
 
-def _foreign(one: Process, indices: Dict[str, int]) -> str:
+def _foreign(one: Process, indices: Dict[str, int], slices: Dict[int, Slice]) -> str:
     what = f"container {one.container[:12]}" if one.container else f"process {one.pid} ({quoted(one.program)})"
-    gpus = sorted(indices[uuid] for uuid in one.gpus if uuid in indices)
-    return f"{what} is on {_numbered(gpus) if gpus else 'the GPU'} and is left alone"
-
-
-def _numbered(gpus: Sequence[int]) -> str:
-    return f"GPU {', '.join(map(str, gpus))}"
+    return f"{what} is on {_where([one], indices, slices) or 'the GPU'} and is left alone"
 
 
 def newest(folder: str) -> Checkpoint:

@@ -3,125 +3,231 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
-from gpu_runbook.protocol.foreign_text import named, one_line
+from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.health import Expected
-from gpu_runbook.protocol.values import dataclass
+from gpu_runbook.protocol.values import dataclass, field
+from gpu_runbook.server.checks import nvidia_smi
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
+from gpu_runbook.server.checks.nvidia_smi import HINT, IDENTITY, MIG
 
-LIMIT = 1 << 16  # characters of an answer that is read
-SAID = 200  # characters of what it says is wrong
-VALUE = 80  # characters of one value in it
-BASIC = (
-    "index",
-    "uuid",
-    "name",
-    "driver_version",
-    "memory.used",
-    "memory.total",
-    "utilization.gpu",
-    "temperature.gpu",
-)
+LAST = 12.0  # seconds after which no further question is begun, of a driver that does not know all of it
 MEMORY_ERRORS = "ecc.errors.uncorrected.volatile.total"
-# The field, the answers that mean trouble (None: all but 0), the level, and what it means. Not every driver knows them.
+BASIC = (*IDENTITY, "memory.used", "memory.total", "utilization.gpu", "temperature.gpu")
+# The field, the answers that mean trouble (None: all but 0), the level, and what it means.
 FAULTS = (
     (MEMORY_ERRORS, None, WARNING, "has uncorrectable memory errors"),
     ("retired_pages.pending", ("Yes",), WARNING, "waits for a reset to retire memory pages"),
     ("remapped_rows.pending", ("Yes", "1"), WARNING, "waits for a reset to remap memory rows"),
     ("remapped_rows.failure", ("Yes", "1"), CRITICAL, "could not remap broken memory rows: replace it"),
-    ("clocks_event_reasons.hw_thermal_slowdown", ("Active",), WARNING, "is slowed down by heat"),
-    ("clocks_event_reasons.hw_power_brake_slowdown", ("Active",), WARNING, "is slowed down by the power supply"),
+    ("clocks_throttle_reasons.hw_thermal_slowdown", ("Active",), WARNING, "is slowed down by heat"),
+    ("clocks_throttle_reasons.hw_power_brake_slowdown", ("Active",), WARNING, "is slowed down by the power supply"),
 )
-_ABSENT = ("N/A", "[N/A]", "[Not Supported]", "Not Supported")
-_UNKNOWN_FIELD = 2  # nvidia-smi's exit status for a field it does not know
-_NOT_INSTALLED = 127
-_HINTS = {
-    "version mismatch": "an update replaced the driver under the loaded one: reboot once no training runs",
-    "is lost": "reboot once no training runs; if it happens again, the card or its power is at fault",
-    "fallen off the bus": "reboot once no training runs; if it happens again, the card or its power is at fault",
-    "communicate with the nvidia driver": "the driver is not loaded, as after a kernel update without its module",
-    "no devices were found": "the driver runs but sees no usable GPU: see journalctl -k | grep NVRM",
-    "inforom is corrupted": "the card's own settings are damaged: ask for a replacement",
+CUT = "MIG"
+# What is asked beside the identity, by what it is about: a driver that does not know one is asked for the others.
+FAMILIES = {
+    "memory": BASIC[4:6],
+    "use": BASIC[6:7],
+    "temperature": BASIC[7:],
+    "memory errors": (MEMORY_ERRORS,),
+    "retired pages": ("retired_pages.pending",),
+    "remapped rows": ("remapped_rows.pending", "remapped_rows.failure"),
+    "slowdowns": (FAULTS[4][0], FAULTS[5][0]),
+    CUT: (MIG,),
 }
-_HINT = "see journalctl -k | grep NVRM on the server"
+OLDER, NEWER = "clocks_throttle_reasons.", "clocks_event_reasons."  # drivers from 535 on know it by both names
+ROWS = "remapped rows"  # which 535 and older drivers tell in a query of its own
 
 Run = Callable[[Sequence[str], float], command.Ended]
 
 
 @dataclass(frozen=True)
 class Card:
-    """One line of nvidia-smi's answer, by field; None for what the card does not have."""
+    """One line of nvidia-smi's answer, by field; None for what the card does not have or tell."""
 
     fields: Dict[str, Optional[str]]
+    withheld: Tuple[str, ...] = ()  # fields that this user is not told
 
     @property
     def name(self) -> str:
         return f"GPU {named(self.fields['index'] or '')}"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How the driver answered. `more`: by uuid, fields that it told in a query of their own."""
+
+    ended: command.Ended
+    fields: Tuple[str, ...]
+    more: Dict[str, Dict[str, str]] = field(default_factory=dict)
+    untold: Tuple[str, ...] = ()  # families that it does not know, or was not asked for in time
+
+
+class _Stopped(Exception):
+    """The driver hangs, or there is no time for another question."""
+
+
 def check(name: str, expected: Expected, run: Run = command.run, processes: str = "/proc") -> Check:
-    """Asks for everything at once, and for the basics alone where the driver does not know all fields."""
+    """Asks for everything at once, and without what the driver does not know where it refuses that."""
     hung = stuck(processes)
     if hung is not None:
         sentence = f"the driver does not answer: nvidia-smi (process {hung}) has been stuck since an earlier check"
         return Check(name, CRITICAL, sentence, {"stuck": hung}, "reboot once no training runs: it cannot be killed")
-    fields = [*BASIC, *(field for field, _, _, _ in FAULTS)]
-    ended = run(_query(fields), SECONDS)
-    if ended.status == _UNKNOWN_FIELD:
-        fields = list(BASIC)
-        ended = run(_query(fields), SECONDS)
-    return judge(name, expected, fields, ended)
+    ask = _Asking(run)
+    try:
+        asked = _asked(ask)
+        parts = _parts(ask, asked)
+    except _Stopped:
+        if ask.hangs is None:
+            return Check(name, UNKNOWN, f"nvidia-smi takes more than {LAST:.0f} s to answer", hint="run it by hand")
+        asked, parts = Asked(ask.hangs, ()), []
+    return judge(name, expected, asked.fields, asked.ended, asked.more, asked.untold, parts)
 
 
-def judge(name: str, expected: Expected, fields: Sequence[str], ended: command.Ended) -> Check:
-    if ended.status is None:
-        return Check(name, CRITICAL, f"the driver does not answer: nvidia-smi hung for {SECONDS:.0f} s", hint=_HINT)
-    if ended.status == _NOT_INSTALLED:
-        return Check(name, CRITICAL, "nvidia-smi is not installed", {"status": ended.status}, "install the driver")
-    if ended.status != 0:
-        text, hint = _complaint(ended)
-        return Check(name, CRITICAL, f"nvidia-smi: {text} (status {ended.status})", {"status": ended.status}, hint)
-    cards = _cards(fields, ended.out)
-    if cards is None:
+class _Asking:
+    """One question after the other: none beside one that hangs, and none after LAST seconds."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._until = time.monotonic() + LAST
+        self.hangs: Optional[command.Ended] = None
+
+    def __call__(self, argv: Sequence[str]) -> command.Ended:
+        """Raises _Stopped."""
+        if time.monotonic() > self._until:
+            raise _Stopped
+        ended = self._run(argv, SECONDS)
+        if ended.status is None:
+            self.hangs = ended
+            raise _Stopped
+        return ended
+
+
+def _asked(ask: _Asking) -> Asked:
+    """One query, and one more for each family that is refused; or each by itself, where it does not say which."""
+    left = dict(FAMILIES)
+    untold: List[str] = []
+    while True:
+        fields = (*IDENTITY, *(one for family in left.values() for one in family))
+        ended = ask(nvidia_smi.query(fields))
+        if ended.status != nvidia_smi.REFUSED or not left:
+            return _with_rows(ask, Asked(ended, fields, untold=tuple(untold)))
+        bad = nvidia_smi.refused(ended, fields)
+        family = next((name for name, fields in left.items() if bad in fields), None)
+        if family is None:
+            return _one_by_one(ask, left, untold)
+        newer = _newer(left[family])
+        if newer != left[family]:
+            left[family] = newer
+        else:
+            del left[family]
+            untold.append(family)
+
+
+def _newer(fields: Tuple[str, ...]) -> Tuple[str, ...]:
+    return tuple(one.replace(OLDER, NEWER) for one in fields)
+
+
+def _one_by_one(ask: _Asking, families: Dict[str, Tuple[str, ...]], untold: List[str]) -> Asked:
+    """The identity, and each family in a query of its own."""
+    base = ask(nvidia_smi.query(IDENTITY))
+    more: Dict[str, Dict[str, str]] = {}
+    for name, fields in families.items() if base.ok else ():
+        spelt = dict.fromkeys((fields, _newer(fields)))
+        if not any(_told(ask, "gpu", ("uuid", *one), fields, more) for one in spelt):
+            untold.append(name)
+    return _with_rows(ask, Asked(base, IDENTITY, more, tuple(untold)))
+
+
+def _parts(ask: _Asking, asked: Asked) -> List[str]:
+    """What the GPUs are cut into by MIG, as parts of a sentence."""
+    found = nvidia_smi.rows(asked.fields, asked.ended.out) if asked.ended.ok else None
+    cut = nvidia_smi.in_mig_mode([_whole(one, asked.more) for one in found.cards]) if found else []
+    return nvidia_smi.told(ask(["nvidia-smi", "-L"]), cut) if cut else []
+
+
+def _whole(card: Dict[str, str], more: Dict[str, Dict[str, str]]) -> Dict[str, str]:
+    return {**card, **more.get(card["uuid"], {})}
+
+
+def _with_rows(ask: _Asking, asked: Asked) -> Asked:
+    """Together with the remapped rows, where they are told in a query of their own."""
+    if ROWS not in asked.untold or not asked.ended.ok:
+        return asked
+    more = {uuid: dict(values) for uuid, values in asked.more.items()}
+    fields = FAMILIES[ROWS]
+    if not _told(ask, "remapped-rows", ("gpu_uuid", *fields), fields, more):
+        return asked
+    return Asked(asked.ended, asked.fields, more, tuple(one for one in asked.untold if one != ROWS))
+
+
+def _told(
+    ask: _Asking, what: str, fields: Sequence[str], names: Sequence[str], more: Dict[str, Dict[str, str]]
+) -> bool:
+    """Whether it answers a query that begins with the uuid; what it answers is put into `more` under these names."""
+    ended = ask(nvidia_smi.query(fields, what))
+    found = nvidia_smi.rows(fields, ended.out) if ended.ok else None
+    for card in found.cards if found else ():
+        values = [card[one] for one in fields]
+        more.setdefault(values[0], {}).update(zip(names, values[1:]))
+    return bool(found and found.cards)
+
+
+def judge(
+    name: str,
+    expected: Expected,
+    fields: Sequence[str],
+    ended: command.Ended,
+    more: Optional[Dict[str, Dict[str, str]]] = None,
+    untold: Sequence[str] = (),
+    parts: Sequence[str] = (),
+) -> Check:
+    """`parts`: what the GPUs are cut into, as parts of a sentence."""
+    trouble = nvidia_smi.failed(name, ended)
+    if trouble:
+        return trouble
+    found = nvidia_smi.rows(fields, ended.out)
+    if found is None:
         return Check(name, UNKNOWN, "nvidia-smi gave an answer that cannot be read", hint="run it by hand")
+    cards = [_card(_whole(one, more or {})) for one in found.cards]
     gpus = [_figures(card) for card in cards]
     figures = {"expected": expected.count, "gpus": gpus}
     findings = [finding for card in cards for finding in [*_faults(card), *_heat(card, expected)]]
+    hint = HINT
+    known = nvidia_smi.known_trouble(found.beside) if cards else None
+    if known:
+        findings.insert(0, (CRITICAL, f"nvidia-smi says {quoted(known[0])}"))
     if len(cards) < expected.count:
         findings.insert(0, (CRITICAL, f"{len(cards)} of {expected.count} GPUs answer"))
     if findings:
         level = CRITICAL if CRITICAL in dict(findings) else WARNING
-        return Check(name, level, "; ".join(sentence for _, sentence in findings), figures, _HINT)
-    return Check(name, OK, _summary(gpus), figures)
+        said = [sentence for _, sentence in findings]
+        known = known or nvidia_smi.known_trouble(said)
+        hint = known[1] if known else HINT
+    else:
+        level, said, hint = OK, [_summary(gpus), *parts], ""
+    said += _gaps(cards, untold)
+    said += [f"nvidia-smi also says {quoted(one)}" for one in found.beside if cards and not known]
+    return Check(name, level, "; ".join(said), figures, hint)
 
 
-def _query(fields: Sequence[str]) -> List[str]:
-    return ["nvidia-smi", "--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits"]
-
-
-def _cards(fields: Sequence[str], text: str) -> Optional[List[Card]]:
-    """One card per line, None when a line is not what was asked for."""
-    if "no devices were found" in text.lower():
-        return []
-    if len(text) > LIMIT:
-        return None
-    rows = [[one_line(value, VALUE) for value in line.split(",")] for line in text.splitlines() if line.strip()]
-    if any(len(row) != len(fields) for row in rows):
-        return None
-    return [Card({f: None if v in _ABSENT else v for f, v in zip(fields, row)}) for row in rows]
+def _card(values: Dict[str, str]) -> Card:
+    fields = {name.replace(NEWER, OLDER): None if nvidia_smi.is_absent(one) else one for name, one in values.items()}
+    return Card(fields, tuple(name for name, one in values.items() if nvidia_smi.is_withheld(one)))
 
 
 def _faults(card: Card) -> List[Tuple[str, str]]:
     found = []
-    broken = [f for f, value in card.fields.items() if value is not None and value.startswith(("[", "ERR!"))]
+    broken = [f for f, value in card.fields.items() if value is not None and nvidia_smi.is_broken(value)]
     if broken:
         found.append((CRITICAL, f"{card.name} does not tell its {broken[0]}: {card.fields[broken[0]]}"))
-    for field, troubles, level, what in FAULTS:
-        value = card.fields.get(field)
-        if value is None or field in broken:
+    for name, troubles, level, what in FAULTS:
+        value = card.fields.get(name)
+        if value is None or name in broken:
             continue
         if value in troubles if troubles else value != "0":
             found.append((level, f"{card.name} {what}"))
@@ -134,6 +240,21 @@ def _heat(card: Card, expected: Expected) -> List[Tuple[str, str]]:
         if degrees is not None and limit is not None and degrees >= limit:
             return [(level, f"{card.name} is at {degrees} °C")]
     return []
+
+
+def _gaps(cards: Sequence[Card], untold: Sequence[str]) -> List[str]:
+    """What could not be seen, so that nobody takes it for well."""
+    said = []
+    untold = [one for one in untold if one != CUT]
+    if untold and cards:
+        driver = named(cards[0].fields["driver_version"] or "")
+        said.append(f"driver {driver} tells nothing of {' and '.join(untold)}")
+    withheld: Dict[Tuple[str, ...], List[str]] = {}
+    for card in cards:
+        withheld.setdefault(card.withheld, []).append(card.fields["index"] or "?")
+    for names, those in withheld.items():
+        said += [f"this user is not told {' and '.join(names)} of GPU {', '.join(those)}"] if names else []
+    return said
 
 
 def _figures(card: Card) -> Dict[str, Any]:
@@ -151,26 +272,23 @@ def _figures(card: Card) -> Dict[str, Any]:
     }
 
 
-def _number(card: Card, field: str) -> Optional[int]:
-    value = card.fields.get(field) or ""
+def _number(card: Card, name: str) -> Optional[int]:
+    value = card.fields.get(name) or ""
     return int(value) if re.fullmatch(r"[0-9]{1,15}", value) else None
 
 
 def _summary(figures: Sequence[Dict[str, Any]]) -> str:
-    used = sum(one["memory_used"] or 0 for one in figures)
-    total = sum(one["memory_total"] or 0 for one in figures)
-    hottest = max(one["temperature_celsius"] or 0 for one in figures)
-    busiest = max(one["utilisation_percent"] or 0 for one in figures)
-    memory = f"memory {humanize.size(used)} of {humanize.size(total)}"
-    count = humanize.several(len(figures), "GPU")
-    driver = named(figures[0]["driver"] or "")
-    return f"{count}, driver {driver}, {memory}, busy up to {busiest} %, hottest {hottest} °C"
-
-
-def _complaint(ended: command.Ended) -> Tuple[str, str]:
-    """What nvidia-smi says is wrong, and what to do about it; its last line where the text is not known."""
-    for line in (ended.out + "\n" + ended.err).splitlines():
-        for known, hint in _HINTS.items():
-            if known in line.lower():
-                return one_line(line, SAID), hint
-    return one_line(ended.complaint, SAID), _HINT
+    """The figures of all that tell them."""
+    if not figures:
+        return "no GPU answers, and none has to"
+    said = [humanize.several(len(figures), "GPU"), f"driver {named(figures[0]['driver'] or '')}"]
+    memory = [one for one in figures if None not in (one["memory_used"], one["memory_total"])]
+    if memory:
+        used, total = (sum(one[key] for one in memory) for key in ("memory_used", "memory_total"))
+        said.append(f"memory {humanize.size(used)} of {humanize.size(total)}")
+    use, heat = (
+        [one[key] for one in figures if one[key] is not None] for key in ("utilisation_percent", "temperature_celsius")
+    )
+    said += [f"busy up to {max(use)} %"] if use else []
+    said += [f"hottest {max(heat)} °C"] if heat else []
+    return ", ".join(said)

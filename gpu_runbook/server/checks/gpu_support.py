@@ -1,26 +1,18 @@
-"""Does the NVIDIA driver answer for all GPUs, and can docker give them to containers? Asked without any image."""
+"""Does the NVIDIA driver answer for all GPUs, and on which of them, and on what parts of them, does what run?"""
 
 from __future__ import annotations
 
-import glob
-import os
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
-from gpu_runbook.protocol.foreign_text import named, one_line, quoted
-from gpu_runbook.protocol.forms import NONE
+from gpu_runbook.protocol.foreign_text import named, quoted
+from gpu_runbook.server.checks import nvidia_smi
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
-from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.checks.nvidia_smi import IDENTITY, MIG, Slice
 
-FIELDS = "index,uuid,name,driver_version"
-HOOK = "nvidia-container-runtime-hook"  # dockerd takes --gpus when it finds this on its PATH
-PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-SAID, VALUE = 200, 80  # characters of a complaint, and of one value of an answer
 NO_GPU = "hosts.yaml gives this server no GPU"
-INFO = {"Runtimes": (dict, NONE), "CDISpecDirs": (list, NONE), "DiscoveredDevices": (list, NONE)}
-INSTALL = "install nvidia-container-toolkit, run nvidia-ctk runtime configure, and restart docker once no training runs"
 
 
 class Driver:
@@ -28,81 +20,88 @@ class Driver:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._fields: Tuple[str, ...] = (*IDENTITY, MIG)
         self._ended: Optional[command.Ended] = None
+        self._listed: Optional[command.Ended] = None
         self.stuck: Optional[int] = None  # the process of an earlier check that still hangs
 
     def asked(self) -> command.Ended:
         with self._lock:
             if self._ended is None:
                 self.stuck = stuck()
-                argv = query("gpu", FIELDS)
-                self._ended = (
-                    command.Ended(tuple(argv), None, "", "", 0.0) if self.stuck else command.run(argv, SECONDS)
-                )
+                self._ended = self._ask(nvidia_smi.query(self._fields))
+                if self._ended.status == nvidia_smi.REFUSED:  # a driver from before MIG
+                    self._fields = IDENTITY
+                    self._ended = self._ask(nvidia_smi.query(self._fields))
             return self._ended
 
-    def cards(self) -> Optional[List[List[str]]]:
-        """The values of FIELDS for each GPU, None for an answer that is none."""
-        ended, width = self.asked(), FIELDS.count(",") + 1
-        lines = [line.split(",") for line in ended.out.splitlines() if line.strip()]
-        rows = [[one_line(value, VALUE) for value in line] for line in lines]
-        return rows if ended.ok and all(len(row) == width for row in rows) else None
+    def _ask(self, argv: List[str]) -> command.Ended:
+        return command.Ended(tuple(argv), None, "", "", 0.0) if self.stuck else command.run(argv, SECONDS)
+
+    def rows(self) -> Optional[nvidia_smi.Rows]:
+        """The values of each GPU, None for an answer that is none."""
+        ended = self.asked()
+        return nvidia_smi.rows(self._fields, ended.out) if ended.ok else None
+
+    def listed(self) -> Optional[command.Ended]:
+        """The answer of `nvidia-smi -L` where MIG cuts up any GPU, None where it does not."""
+        found = self.rows()
+        if not (found and nvidia_smi.in_mig_mode(found.cards)):
+            return None
+        with self._lock:
+            if self._listed is None:
+                self._listed = self._ask(["nvidia-smi", "-L"])
+            return self._listed
+
+    def slices(self) -> List[Slice]:
+        """The MIG devices."""
+        listed = self.listed()
+        return nvidia_smi.slices(listed.out) if listed and listed.ok else []
 
     def indices(self) -> Dict[str, int]:
-        """By uuid, the number of each GPU that is known."""
-        return {row[1]: int(row[0]) for row in self.cards() or () if row[0].isdigit()}
+        """By uuid, its own or that of a MIG device, the number of each GPU that is known."""
+        found = self.rows()
+        cards = {one["uuid"]: int(one["index"]) for one in found.cards if one["index"].isdigit()} if found else {}
+        return {**cards, **{one.uuid: one.gpu for one in self.slices()}}
 
-
-def query(what: str, fields: str) -> List[str]:
-    return ["nvidia-smi", f"--query-{what}={fields}", "--format=csv,noheader,nounits"]
+    def by_process(self) -> Dict[int, Slice]:
+        """By process, the MIG device that it works on; of those that work on one, as far as the driver tells."""
+        slices = self.slices()
+        ended = self._ask(["nvidia-smi", "-q"]) if slices else None
+        if ended is None or not ended.ok:
+            return {}
+        numbers, known = self.indices(), {(one.gpu, one.number): one for one in slices}
+        places = {pid: (numbers.get(uuid, -1), at) for pid, (uuid, at) in nvidia_smi.on_slices(ended.out).items()}
+        return {pid: known[place] for pid, place in places.items() if place in known}
 
 
 def driver(name: str, gpus: int, asked: Driver) -> Check:
     """`gpus` is how many there must be."""
     if not gpus:
         return Check(name, SKIPPED, NO_GPU)
-    ended, cards = asked.asked(), asked.cards()
-    hint = "fab health says more; see journalctl -k | grep NVRM on the server"
+    ended, found = asked.asked(), asked.rows()
     if asked.stuck:
         sentence = (
             f"the driver does not answer: nvidia-smi (process {asked.stuck}) has been stuck since an earlier check"
         )
         return Check(name, CRITICAL, sentence, {"stuck": asked.stuck}, "reboot once no training runs")
-    if ended.status is None:
-        return Check(name, CRITICAL, f"the driver does not answer: nvidia-smi hung for {SECONDS:.0f} s", hint=hint)
-    if ended.status == 127:
-        return Check(name, CRITICAL, "nvidia-smi is not installed", hint="install the driver")
-    if not ended.ok:
-        return Check(name, CRITICAL, f"nvidia-smi: {one_line(ended.complaint, SAID)}", {"status": ended.status}, hint)
-    if cards is None:
+    trouble = nvidia_smi.failed(name, ended)
+    if trouble:
+        return trouble
+    if found is None:
         return Check(name, UNKNOWN, "nvidia-smi gave an answer that cannot be read", hint="run it by hand")
-    figures = {"gpus": len(cards), "expected": gpus, "driver": cards[0][3] if cards else ""}
+    cards = found.cards
+    version = cards[0]["driver_version"] if cards else ""
+    figures = {"gpus": len(cards), "expected": gpus, "driver": version}
+    known = nvidia_smi.known_trouble(found.beside)
     if len(cards) < gpus:
+        hint = known[1] if known else f"fab health says more; {nvidia_smi.HINT}"
         return Check(name, CRITICAL, f"{len(cards)} of {gpus} GPUs answer", figures, hint)
-    said = f"driver {named(cards[0][3])}, {humanize.several(len(cards), 'GPU')} ({quoted(cards[0][2])})"
-    return Check(name, OK, said, figures)
-
-
-def docker(name: str, gpus: int, engine: Engine) -> Check:
-    """By the engine's own account of its runtimes and devices, and by what it would look for on its PATH."""
-    if not gpus:
-        return Check(name, SKIPPED, NO_GPU)
-    ways = _ways(engine.get("/info", shape=INFO))
-    if ways:
-        return Check(name, OK, f"docker gives GPUs to containers by {ways[0]}", {"ways": ways})
-    said = "docker has no GPU support: neither a runtime nvidia, nor CDI devices, nor NVIDIA's hook"
-    return Check(name, CRITICAL, said, {"ways": ways}, INSTALL)
-
-
-def _ways(info: Dict[str, Any]) -> List[str]:
-    """How containers may come by a GPU, in words."""
-    devices = [one for one in info.get("DiscoveredDevices") or () if "nvidia.com/gpu" in str(one)]
-    written = [path for folder in info.get("CDISpecDirs") or () for path in glob.glob(f"{folder}/nvidia*")]
-    hooks = [path for path in (os.path.join(place, HOOK) for place in PLACES) if os.access(path, os.X_OK)]
-    found = {
-        "its runtime nvidia": "nvidia" in (info.get("Runtimes") or {}),
-        f"CDI ({humanize.several(len(devices), 'device')})": bool(devices),
-        f"CDI ({', '.join(written)})": bool(written),
-        f"NVIDIA's hook ({', '.join(hooks)})": bool(hooks),
-    }
-    return [way for way, there in found.items() if there]
+    if known:
+        return Check(name, CRITICAL, f"nvidia-smi says {quoted(known[0])}", figures, known[1])
+    kinds = dict.fromkeys(quoted(one["name"]) for one in cards)
+    said = [f"driver {named(version)}, {humanize.several(len(cards), 'GPU')} ({', '.join(kinds)})"]
+    listed = asked.listed()
+    said += nvidia_smi.told(listed, nvidia_smi.in_mig_mode(cards)) if listed else []
+    said += [f"nvidia-smi also says {quoted(one)}" for one in found.beside]
+    return Check(name, OK, "; ".join(said), figures)

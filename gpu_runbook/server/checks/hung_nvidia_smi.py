@@ -13,6 +13,7 @@ from gpu_runbook.server.system.processes import named, text
 SECONDS = 7.0  # nvidia-smi loads the driver's state on a server without persistence mode: that takes seconds
 MOMENT = 0.5  # seconds
 OURS = ("--query-gpu=index,uuid,name,driver_version", "--query-compute-apps=pid,gpu_uuid,")  # how our questions begin
+WHOLE = ("nvidia-smi\0-L\0", "nvidia-smi\0-q\0")  # and those that are nothing else: each ends by itself, whoever asks
 
 
 def stuck(processes: str = "/proc") -> Optional[int]:
@@ -36,7 +37,8 @@ def _hangs(processes: str, pid: int) -> bool:
     if state == "D":  # a healthy one is there for moments too; what it was asked is not read, as that may hang as well
         time.sleep(MOMENT)
         return _state_and_start(processes, pid) == (state, started)
-    return any(query in text(processes, pid, "cmdline") for query in OURS)
+    asked = text(processes, pid, "cmdline")
+    return asked.endswith(WHOLE) or any(query in asked for query in OURS)
 
 
 def _state_and_start(processes: str, pid: int) -> Tuple[str, int]:

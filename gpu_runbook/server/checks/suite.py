@@ -113,7 +113,7 @@ def _gpus(asked: Request) -> Question:
 
     if not asked.gpus.count:
         return _skip(GPUS, "hosts.yaml gives this server no GPU")
-    return Question(GPUS, ask, slow=True)
+    return Question(GPUS, ask, 3 * DEADLINE, slow=True)
 
 
 def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> Question:

@@ -44,7 +44,7 @@ def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: Seque
     for entry in asked.services:
         if entry.kind == "batch":
             ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus)
-            questions.append(Question(entry.service, ask, slow=True))
+            questions.append(Question(entry.service, ask, 3 * DEADLINE, slow=True))
         else:
             questions += _of_a_consumer(entry, engine)
     return [*questions, disk.question(asked.disk, store, asked.docker_host)]

@@ -173,7 +173,7 @@ def made(folder: Path, said: str, is_folder: bool = False) -> None:
 def a_containers_name(said: str, folder: Path) -> Any:
     occupant = Occupant("c" * 64, said, "sha256:ff", True, "2026-04-20T10:11:12.5Z", "no", False)
     both = (occupant, dataclasses.replace(occupant, container="d" * 64))
-    return [batch._said(occupant, TRAINING, []), *snapshot._crowded("queue", both)]
+    return [batch._said(occupant, TRAINING, ""), *snapshot._crowded("queue", both)]
 
 
 def a_containers_end(said: str, folder: Path) -> Any:
@@ -184,13 +184,14 @@ def a_containers_end(said: str, folder: Path) -> Any:
 def a_driver(said: str, folder: Path) -> Any:
     line = said.replace(",", ";")
     rows = []
-    for out in (f"0, GPU-0, {line}, 550", f"0, GPU-0, L40S, {line}"):
+    for out in (f"0, GPU-0, {line}, 550, No", f"0, GPU-0, L40S, {line}, No", f"0, GPU-0, L40S, 550, No\n{said}"):
         asked = Driver()
         asked._ended = Ended((), 0, out, "", 0.0)
         rows.append(gpu_support.driver("NVIDIA driver", 1, asked))
     fields = list(gpu.BASIC)
     answer = ", ".join(["0", "GPU-0", line, line, "1", "2", "3", "4"])
-    return [*rows, gpu.judge("GPU", Expected(1), fields, Ended((), 0, answer, "", 0.0))]
+    beside = Ended((), 0, f"{answer}\n{said}", "", 0.0)
+    return [*rows, *(gpu.judge("GPU", Expected(1), fields, one) for one in (Ended((), 0, answer, "", 0.0), beside))]
 
 
 def a_drivers_complaint(said: str, folder: Path) -> Any:

@@ -23,7 +23,7 @@ NOWHERE = Engine("unix:///nowhere")
 MARKS = BatchMarks("training", "training", image="team/training")
 TRAINING = Wanted("training", "batch", marks=MARKS)
 ONE, OTHER = "a" * 64, "b" * 64
-CARDS = "0, GPU-0, L40S, 550.90\\n1, GPU-1, L40S, 550.90\\n"
+CARDS = "0, GPU-0, L40S, 550.90, [N/A]\\n1, GPU-1, L40S, 550.90, Disabled\\n"
 
 
 class Known(Answering):
@@ -68,6 +68,28 @@ def test_each_process_on_the_gpus_is_named_once_with_its_gpus(nvidia_smi: Path) 
         'no run of training is active; process 4194400 ("python") is on GPU 0, 1 and is left alone; '
         'process 4194401 ("/usr/bin/x, y") is on GPU 1 and is left alone',
     )
+
+
+def test_what_runs_on_a_mig_device_is_told_with_it(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = "GPU 0: L40S (UUID: GPU-0)\n  MIG 1g.10gb Device 0: (UUID: MIG-0)\n  MIG 2g.20gb Device 1: (UUID: MIG-1)\n"
+    device = "    MIG Device\n        Index : {0}\n        GPU Instance ID : {0}5\n        Compute Instance ID : 0\n"
+    process = "        GPU instance ID : {1}5\n        Compute instance ID : 0\n        Process ID : {0}\n"
+    told = f"GPU 0:0\n    GPU UUID : GPU-0\n{device.format(0)}{device.format(1)}    Processes\n"
+    told += process.format(4194400, 1) + process.format(4194401, 0)
+    for name, text in (("L", listed), ("q", told), ("cards", CARDS.replace("\\n", "\n").replace("[N/A]", "Enabled"))):
+        nvidia_smi.with_suffix(f".{name}").write_text(text)
+    processes = "4194400, GPU-0, python\\n4194401, GPU-0, python\\n4194402, MIG-1, python\\n4194403, GPU-1, python\\n"
+    nvidia_smi.write_text(
+        f"#!/bin/sh\ncase $1 in *compute-apps*) printf '{processes}';; -*) "
+        f'case $1 in -L|-q) cat {nvidia_smi}."${{1#-}}";; *) cat {nvidia_smi}.cards;; esac;; esac\n'
+    )
+    nvidia_smi.chmod(0o755)
+    monkeypatch.setattr(batch, "container_of", lambda pid: ONE if pid in (4194400, 4194403) else "")
+    found = batch.check("training", TRAINING, Known("unix:///x"), [at_work("training")], gpus=2)
+    assert " on GPU 1, GPU 0 MIG 1 (2g.20gb) from image" in found.sentence
+    assert 'process 4194401 ("python") is on GPU 0 MIG 0 (1g.10gb) and is left alone' in found.sentence
+    assert 'process 4194402 ("python") is on GPU 0 and is left alone' in found.sentence  # which of them, -q did not say
+    assert found.figures["active"][0]["gpus"] == [0, 1]
 
 
 def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(

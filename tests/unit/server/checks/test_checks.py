@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,8 +103,22 @@ def gpus(text: str, status: int | None = 0, expected: Expected = Expected(2, 85,
         ([card(0, temperature__gpu="[Unknown Error]"), card(1)], CRITICAL, "does not tell its temperature.gpu"),
         ([card(0, temperature__gpu="86"), card(1)], WARNING, "GPU 0 is at 86 °C"),
         ([card(0, temperature__gpu="95"), card(1)], CRITICAL, "GPU 0 is at 95 °C"),
-        ([card(0, clocks_event_reasons__hw_thermal_slowdown="Active"), card(1)], WARNING, "slowed down by heat"),
+        ([card(0, clocks_throttle_reasons__hw_thermal_slowdown="Active"), card(1)], WARNING, "slowed down by heat"),
         (["0, GPU-1, only three"], UNKNOWN, "cannot be read"),
+        ([card(0, name="NVIDIA A, B, C"), card(1)], OK, "2 GPUs"),
+        ([card(number) for number in range(16)], OK, "16 GPUs"),
+        (["WARNING: x, y", card(0), card(1)], OK, 'nvidia-smi also says "WARNING: x, y"'),
+        ([card(0), card(1), "WARNING: infoROM is corrupted at gpu 0"], CRITICAL, 'says "WARNING: infoROM is corrupted'),
+        ([card(0), "Unable to determine the device handle for GPU 1: Unknown Error"], CRITICAL, "1 of 2 GPUs answer"),
+        ([card(0, memory__used="[Insufficient Permissions]"), card(1)], OK, "user is not told memory.used of GPU 0"),
+        ([card(0, memory__used="[N/A]", utilization__gpu="[N/A]"), card(1)], OK, "memory 0 B of 45.0 GiB"),
+        ([card(0, temperature__gpu="[N/A]"), card(1, temperature__gpu="N/A")], OK, "busy up to 0 %"),
+        ([card(0, retired_pages__pending="[Function Not Found]"), card(1)], OK, "2 GPUs"),
+        ([card(0, retired_pages__pending="[Requested functionality has been deprecated]"), card(1)], OK, "2 GPUs"),
+        ([card(0, temperature__gpu="[GPU is lost]"), card(1)], CRITICAL, "its temperature.gpu: [GPU is lost]"),
+        ([card(0, utilization__gpu="[GPU requires reset]"), card(1)], CRITICAL, "[GPU requires reset]"),
+        ([card(0, ecc__errors__uncorrected__volatile__total="Unknown Error"), card(1)], CRITICAL, ": Unknown Error"),
+        ([card(0, temperature__gpu="ERR!"), card(1)], CRITICAL, "its temperature.gpu: ERR!"),
     ],
 )
 def test_the_gpus_are_judged_by_count_and_complaints(text: list[str], level: str, words: str) -> None:
@@ -132,6 +145,7 @@ def test_a_field_that_is_not_told_is_no_second_fault() -> None:
         (15, "Unable to determine the device handle: GPU is lost. Reboot", "is lost", "reboot"),
         (14, card(0) + "\nWARNING: infoROM is corrupted at gpu 0000:00", "infoROM", "replacement"),
         (77, "something new", "something new (status 77)", "NVRM"),
+        (255, "Failed to initialize NVML: No supported GPUs were found", "(status 255)", "NVRM"),
     ],
 )
 def test_every_failure_of_nvidia_smi_is_critical_with_its_text(
@@ -143,18 +157,25 @@ def test_every_failure_of_nvidia_smi_is_critical_with_its_text(
     assert hint in check.hint
 
 
-def test_a_driver_that_does_not_know_all_fields_is_asked_for_the_basics() -> None:
-    asked = []
+@pytest.mark.parametrize(
+    ("value", "hint"), [("[GPU is lost]", "reboot once"), ("[GPU requires reset]", "reset it"), ("ERR!", "NVRM")]
+)
+def test_what_a_broken_card_says_decides_what_to_do(value: str, hint: str) -> None:
+    assert hint in gpus(f"{card(0, temperature__gpu=value)}\n{card(1)}").hint
 
-    def run(argv: Sequence[str], seconds: float) -> Ended:
-        asked.append(argv[1])
-        known = asked[-1].count(",") == len(BASIC) - 1
-        return Ended(
-            tuple(argv), 0 if known else 2, ", ".join(["0"] * len(BASIC)) if known else "not a valid field", "", 0
-        )
 
-    assert gpu.check("GPU available", Expected(1), run).level == OK
-    assert len(asked) == 2
+@pytest.mark.parametrize(
+    ("status", "text", "level"),
+    [
+        (4, "Failed to initialize NVML: Insufficient Permissions", UNKNOWN),
+        (127, "nvidia-smi: Permission denied", UNKNOWN),
+        (2, "Invalid combination of input arguments.", UNKNOWN),
+        (127, "nvidia-smi: error while loading shared libraries: libnvidia-ml.so.1", CRITICAL),
+    ],
+)
+def test_an_nvidia_smi_that_may_not_be_asked_says_nothing_of_the_gpus(status: int, text: str, level: str) -> None:
+    check = gpus(text, status)
+    assert (check.level, text in check.sentence) == (level, True), check
 
 
 def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp_path: Path) -> None:
@@ -168,12 +189,15 @@ def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp
     ours = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
     process(10, 3, "D", ours)
     process(11, 900, "S", "nvidia-smi\0--loop=5")
+    process(15, 900, "S", "nvidia-smi\0-q\0-l\0")
     process(12, 900, "D", "cat", "cat")
     process(13, 900, "Z", ours)
     (tmp_path / "14").mkdir()  # ended between listing and reading
     assert stuck(str(tmp_path)) is None
     process(20, 900, "S", ours)
-    assert stuck(str(tmp_path)) == 20
+    for asked in ("nvidia-smi\0-L\0", "nvidia-smi\0-q\0", ours):
+        (tmp_path / "20" / "cmdline").write_text(asked)
+        assert stuck(str(tmp_path)) == 20
     (tmp_path / "20" / "comm").write_text("other\n")
     process(21, 900, "D", "")
     assert stuck(str(tmp_path)) == 21

@@ -1,11 +1,8 @@
-"""Does the driver answer for all GPUs, and can docker give them to containers? Judged from what both say."""
+"""Does the driver answer for all GPUs, and what are they cut into? Judged from what nvidia-smi says."""
 
 from __future__ import annotations
 
-import json
 import threading
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,10 +10,9 @@ from gpu_runbook.common import command
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN
 from gpu_runbook.server.checks import gpu_support, hung_nvidia_smi
-from gpu_runbook.server.checks.gpu_support import HOOK, Driver, docker, driver
-from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.checks.gpu_support import Driver, driver
 
-TWO = "0, GPU-0, NVIDIA L40S, 550.90\n1, GPU-1, NVIDIA L40S, 550.90\n"
+TWO = "0, GPU-0, NVIDIA L40S, 550.90, [N/A]\n1, GPU-1, NVIDIA L40S, 550.90, [N/A]\n"
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, status: int | None, text: str) -> list[list[str]]:
@@ -41,7 +37,13 @@ def answering(monkeypatch: pytest.MonkeyPatch, status: int | None, text: str) ->
         (0, "", 1, CRITICAL, "0 of 1 GPUs answer"),
         (6, "No devices were found\n", 1, CRITICAL, "nvidia-smi: No devices were found"),
         (14, TWO + "WARNING: infoROM is corrupted\n", 2, CRITICAL, "infoROM is corrupted"),
-        (127, "", 2, CRITICAL, "not installed"),
+        (127, "nvidia-smi: No such file or directory", 2, CRITICAL, "not installed"),
+        (127, "nvidia-smi: Permission denied", 2, UNKNOWN, "the login user may not ask the driver"),
+        (127, "error while loading shared libraries: libc.so.6", 2, CRITICAL, "while loading shared libraries"),
+        (4, "Failed to initialize NVML: Insufficient Permissions", 2, UNKNOWN, "may not ask the driver"),
+        (0, "WARNING: x, y\n" + TWO, 2, OK, 'nvidia-smi also says "WARNING: x, y"'),
+        (0, TWO + "WARNING: infoROM is corrupted at gpu 0000:1A:00.0\n", 2, CRITICAL, "infoROM is corrupted"),
+        (0, "0, GPU-0, NVIDIA A, B, C, 550.90, [N/A]\n", 1, OK, 'driver 550.90, 1 GPU ("NVIDIA A, B, C")'),
         (None, "", 2, CRITICAL, "the driver does not answer: nvidia-smi hung for 7 s"),
         (0, "0, GPU-0, only three\n", 1, UNKNOWN, "cannot be read"),
         (9, TWO, 0, SKIPPED, "no GPU"),
@@ -76,43 +78,89 @@ def test_one_that_is_stuck_is_not_joined_by_another(monkeypatch: pytest.MonkeyPa
     assert (row.level, row.figures, asked) == (CRITICAL, {"stuck": 77}, [])
 
 
-class Told(Engine):
-    """An engine that says this of itself."""
+CUT = "0, GPU-0, NVIDIA A100, 535.54, Enabled\n1, GPU-1, NVIDIA A100, 535.54, Disabled\n"
+LISTED = """GPU 0: NVIDIA A100 (UUID: GPU-0)
+  MIG 3g.40gb     Device  0: (UUID: MIG-a)
+  MIG 1c.3g.40gb  Device  1: (UUID: MIG-b)
+  MIG 1g.10gb+me  Device  2: (UUID: MIG-GPU-0/13/0)
+  MIG 3g.40gb     Device  3: (UUID: MIG-d)
+GPU 1: NVIDIA A100 (UUID: GPU-1)
+"""
+WHOLE = """==============NVSMI LOG==============
+GPU 00000000:00:09.0
+    GPU UUID                                           : GPU-0
+    MIG Device
+        Index                                          : 0
+        GPU Instance ID                                : 2
+        Compute Instance ID                            : 0
+        Device Attributes
+    MIG Device
+        Index                                          : 3
+        GPU Instance ID                                : 2
+        Compute Instance ID                            : 1
+    Processes
+        GPU instance ID                   : 2
+        Compute instance ID               : 1
+        Process ID                        : 21180
+            Type                          : C
+        GPU instance ID                   : 2
+        Compute instance ID               : 0
+        Process ID                        : 21181
+GPU 00000000:00:0A.0
+    GPU UUID                                           : GPU-1
+    Processes
+        GPU instance ID                   : N/A
+        Compute instance ID               : N/A
+        Process ID                        : 21199
+"""
 
-    def get(self, path: str, *words: Any, shape: Any = None, **more: Any) -> Any:
-        return json.loads(self.hidden[0])
+
+def saying(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Ended | str]) -> list[str]:
+    """Let nvidia-smi answer by its first word; the list of what it is asked."""
+    asked: list[str] = []
+
+    def run(argv: list[str], deadline: float) -> Ended:
+        asked.append(argv[1].partition("=")[0])
+        found = answers.get(asked[-1], Ended(tuple(argv), 2, "", "", 0.0))
+        return found if isinstance(found, Ended) else Ended(tuple(argv), 0, found, "", 0.0)
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(gpu_support, "stuck", lambda: None)
+    return asked
 
 
-def engine(**info: Any) -> Engine:
-    return Told("unix:///nowhere", (json.dumps(info),))
+def test_what_mig_cuts_a_gpu_into_is_listed_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = saying(monkeypatch, {"--query-gpu": CUT, "-L": LISTED, "-q": WHOLE})
+    known = Driver()
+    row = driver("NVIDIA driver", 2, known)
+    assert row.level == OK
+    assert row.sentence.endswith("; GPU 0 is cut by MIG into 2 × 3g.40gb, 1 × 1c.3g.40gb, 1 × 1g.10gb+me")
+    assert known.indices() == {"GPU-0": 0, "GPU-1": 1, "MIG-a": 0, "MIG-b": 0, "MIG-GPU-0/13/0": 0, "MIG-d": 0}
+    assert asked == ["--query-gpu", "-L"]
+    assert {pid: str(one) for pid, one in known.by_process().items()} == {
+        21180: "GPU 0 MIG 3 (3g.40gb)",
+        21181: "GPU 0 MIG 0 (3g.40gb)",
+    }
 
 
-@pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A server on which no program of NVIDIA's is; programs may be put into this folder."""
-    monkeypatch.setattr(gpu_support, "PLACES", (str(tmp_path),))
-    return tmp_path
+def test_mig_devices_that_cannot_be_listed_are_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    saying(monkeypatch, {"--query-gpu": CUT})
+    known = Driver()
+    assert driver("NVIDIA driver", 2, known).sentence.endswith("what MIG cuts GPU 0 into could not be asked")
+    assert known.by_process() == {}
+    saying(monkeypatch, {"--query-gpu": CUT, "-L": "GPU 0: NVIDIA A100 (UUID: GPU-0)\n"})
+    assert driver("NVIDIA driver", 2, Driver()).sentence.endswith("GPU 0 is in MIG mode and has no device yet")
 
 
-def test_docker_gives_gpus_by_a_runtime_by_devices_or_by_the_hook(bare: Path) -> None:
-    plain: dict[str, Any] = {"Runtimes": {"runc": {}}, "CDISpecDirs": None, "DiscoveredDevices": None}
-    row = docker("docker GPU support", 2, engine(**plain))
-    assert row.level == CRITICAL and "restart docker once no training runs" in row.hint
-    assert docker("docker GPU support", 0, engine()).level == SKIPPED
+def test_a_driver_from_before_mig_is_asked_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
-    for more, words in (
-        ({"Runtimes": {"nvidia": {"path": "x"}, "runc": {}}}, "by its runtime nvidia"),
-        ({"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, "by CDI (1 device)"),
-    ):
-        row = docker("docker GPU support", 2, engine(**{**plain, **more}))
-        assert (row.level, words in row.sentence) == (OK, True), row.sentence
-    assert docker("x", 2, engine(**{**plain, "DiscoveredDevices": [{"ID": "vendor.com/fpga=0"}]})).level == CRITICAL
+    def run(argv: list[str], deadline: float) -> Ended:
+        asked.append(argv[1])
+        refused = Ended(tuple(argv), 2, 'Field "mig.mode.current" is not a valid field to query.\n', "", 0.0)
+        return refused if "mig" in argv[1] else Ended(tuple(argv), 0, "0, GPU-0, Tesla V100, 440.33\n", "", 0.0)
 
-    (bare / "nvidia.yaml").touch()
-    assert docker("x", 2, engine(**{**plain, "CDISpecDirs": [str(bare)]})).level == OK
-    assert docker("x", 2, engine(**plain)).level == CRITICAL  # an engine that reads no specs is not helped by one
-    (bare / HOOK).touch(mode=0o644)
-    assert docker("x", 2, engine(**plain)).level == CRITICAL  # not to be run
-    (bare / HOOK).chmod(0o755)
-    assert "NVIDIA's hook" in docker("x", 2, engine(**plain)).sentence
-    assert docker("x", 2, engine()).level == OK  # an old engine says nothing of devices
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(gpu_support, "stuck", lambda: None)
+    row = driver("NVIDIA driver", 1, Driver())
+    assert (row.level, row.sentence, len(asked)) == (OK, 'driver 440.33, 1 GPU ("Tesla V100")', 2)
