@@ -23,7 +23,18 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "Each server under the name you type. A key under `defaults:` holds where a server has none.",
     ),
     ("registry", shapes.Registry, "The password is `REGISTRY_PASSWORD` in `.env`."),
-    ("services: what both kinds have", shapes.ContainerEntry, "Each service under the name of its container."),
+    (
+        "services: what both kinds have",
+        shapes.ContainerEntry,
+        "Each service under the name of its container.\n\n"
+        "`gpus: all`, `gpus: 2` and `gpus: \"device=0,1\"` are docker's `--gpus`, which takes NVIDIA's\n"
+        "`nvidia-container-runtime-hook` on the engine's PATH when it is started; from docker 29.2 on\n"
+        '`nvidia-cdi-hook` does as well. `gpus: {cdi: all}`, `{cdi: 0}`, `{cdi: [0, 1]}`, `{cdi: "0:1"}` (of a GPU\n'
+        "that MIG cuts up), `{cdi: GPU-8fe3a97d-…}` and `{cdi: nvidia.com/gpu=all}` are CDI devices by name,\n"
+        "docker's `--device`, for a server without that hook. They take docker 25, before 28.2 with\n"
+        '`"features": {"cdi": true}` in its `daemon.json`, and a spec in `/etc/cdi` or `/var/run/cdi`.\n'
+        "`fab preflight` says in *docker GPU support* what works.",
+    ),
     ("services: a consumer", shapes.Consumer, "Reads a queue. It may be away for some seconds."),
     (
         "config",

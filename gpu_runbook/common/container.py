@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from gpu_runbook.protocol.plan import NO_CHECK, ConsumerStep, Spec
+from gpu_runbook.protocol.plan import CDI, NO_CHECK, ConsumerStep, Spec
 
 KILLED = 137  # the exit status of one whose grace period ran out, or that the kernel has killed
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"  # what a HEALTHCHECK may say
@@ -21,17 +21,21 @@ def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) ->
         command += ["--env", f"{key}={value}"]
     for mount in spec.mounts:
         command += ["--volume", mount]
+    gpus = spec.gpus
+    if gpus.startswith(CDI):
+        for device in gpus.split(","):
+            command += ["--device", device]
+        gpus = ""
     options = {
         "--user": spec.user,
         "--network": spec.network,
-        "--gpus": f'"{spec.gpus}"' if "," in spec.gpus else spec.gpus,  # docker reads it as a line of CSV
+        "--gpus": f'"{gpus}"' if "," in gpus else gpus,  # docker reads it as a line of CSV
         "--memory": spec.memory,
         "--stop-signal": spec.stop_signal,
         "--stop-timeout": str(spec.stop_grace),
     }
     for option, given in options.items():
-        if given:
-            command += [option, given]
+        command += [option, given] if given else []
     command += _health(spec)
     command += [
         "--log-driver",
@@ -50,9 +54,11 @@ def _health(spec: Spec) -> List[str]:
         return []
     if check.command == NO_CHECK:
         return ["--no-healthcheck"]
-    times = {"interval": check.interval, "timeout": check.timeout, "start-period": check.start_period}
-    given = [part for name, seconds in times.items() for part in (f"--health-{name}", f"{seconds}s")]
-    return ["--health-cmd", check.command, "--health-retries", str(check.retries), *given]
+    return [
+        *("--health-cmd", check.command, "--health-retries", str(check.retries)),
+        *("--health-interval", f"{check.interval}s", "--health-timeout", f"{check.timeout}s"),
+        *("--health-start-period", f"{check.start_period}s"),
+    ]
 
 
 def labels(service: str, release: str, spec: str, config: str, state: str = "") -> Dict[str, str]:
@@ -60,14 +66,10 @@ def labels(service: str, release: str, spec: str, config: str, state: str = "") 
 
     Without one while that folder is still in the root: it is to move.
     """
-    where = {f"{LABEL}.state": state} if state else {}
-    return {
-        f"{LABEL}.service": service,
-        f"{LABEL}.release": release,
-        f"{LABEL}.spec": spec,
-        f"{LABEL}.config": config,
-        **where,
-    }
+    found = {"service": service, "release": release, "spec": spec, "config": config}
+    if state:
+        found["state"] = state
+    return {f"{LABEL}.{name}": value for name, value in found.items()}
 
 
 def parked(service: str, release: str) -> str:

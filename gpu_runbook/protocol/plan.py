@@ -39,6 +39,7 @@ from gpu_runbook.protocol.values import dataclass, field
 
 SCHEMA = 1
 NO_CHECK = "none"
+CDI = "nvidia.com/"  # how the name of a CDI device of NVIDIA's begins
 PROVEN, UNPROVEN, FAILED = "proven", "unproven", "failed"  # what a watch says of a release
 
 
@@ -63,7 +64,7 @@ class Spec:
     environment: Dict[EnvName, str] = field(default_factory=dict)  # variables of the container; no secret is among them
     mounts: Tuple[str, ...] = ()  # source:target[:ro], directories only
     network: str = ""  # as docker's --network, empty for its default
-    gpus: str = ""  # as docker's --gpus: "all", "2", "device=0,1"; empty for none
+    gpus: str = ""  # as docker's --gpus: "all", "2", "device=0,1"; or CDI devices: "nvidia.com/gpu=0,nvidia.com/gpu=1"
     memory: str = ""  # as docker's --memory: "8g"; empty for no limit
     restart: Restart = "unless-stopped"  # the restart policy
     stop_signal: str = ""  # the signal that stops it, empty for the image's own

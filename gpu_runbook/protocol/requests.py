@@ -105,10 +105,14 @@ class CloseRequest(RecoverRequest):
 
 @dataclass(frozen=True)
 class Checklist:
-    """What only a deploy wants to know of the ground it stands on."""
+    """What only a deploy wants to know of the ground it stands on.
+
+    `gpus`: of each service that wants any, as a Spec has it.
+    """
 
     tree: Tuple[Directory, ...] = ()
     env_files: Tuple[EnvFile, ...] = ()
+    gpus: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,10 @@ class PullRequest:
 
 @dataclass(frozen=True)
 class SetupRequest(EngineRequest):
-    """setup. `tree`: those above before those in them."""
+    """setup. `tree`: those above before those in them. `wanted_gpus`: as `Checklist.gpus`."""
 
     gpus: Count
+    wanted_gpus: Tuple[str, ...]
     tree: Tuple[Directory, ...]
     login: Optional[EngineLogin]
     dry_run: bool

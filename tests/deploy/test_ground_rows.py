@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
-from sandbox import kill, run_inside, set_gpu, start
+from sandbox import Sandbox, kill, run_inside, set_gpu, start, stop
 from sandbox.machine import wait_until
+from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import Laptop
-from tests.real import ROOT, docker, inspected, live_restore, server_snapshot, started_training
+from tests.real import (
+    ROOT,
+    docker,
+    inspected,
+    live_restore,
+    logged_in,
+    server_snapshot,
+    started_training,
+    training_image,
+)
 
 pytestmark = pytest.mark.real
 
@@ -38,18 +48,60 @@ def test_the_driver_and_dockers_gpus_are_judged_without_an_image(laptop: Laptop)
     set_gpu(sandbox, exit=18, text="Failed to initialize NVML: Driver/library version mismatch")
     assert levels(laptop) == ["critical", "ok", "unknown"]
     assert "version mismatch" in rows(laptop)["NVIDIA driver"]["sentence"]
-    set_gpu(sandbox)
-    run_inside(sandbox, ["mv", HOOK, f"{HOOK}.away"])
-    try:
-        found = rows(laptop)["docker GPU support"]
-        assert (found["level"], "docker has no GPU support" in found["sentence"]) == ("critical", True)
-    finally:
-        run_inside(sandbox, ["mv", f"{HOOK}.away", HOOK])
     laptop.host["gpus"] = 0
     laptop.save()
     set_gpu(sandbox, exit=9, text="it must not be asked")
     assert levels(laptop) == ["skipped", "skipped", "ok"]
     assert docker(sandbox, "ps", "--all", "--quiet") == ""
+
+
+def takes_gpus(sandbox: Sandbox) -> bool:
+    """Whether the engine starts a container with --gpus, and says why where it does not."""
+    image = training_image(sandbox, "1.0")
+    words = ["docker", "run", "--rm", "--gpus=all", "--network=none", "--entrypoint=/bin/true", image]
+    done = run_inside(sandbox, words, user=LOGIN_USER, check=False)
+    assert (done.returncode == 0) != ("could not select device driver" in done.stderr), done
+    return done.returncode == 0
+
+
+def restarted(sandbox: Sandbox) -> None:
+    stop(sandbox, "engine")
+    start(sandbox, "engine")
+
+
+def test_gpus_are_dockers_to_give_only_if_it_found_the_hook_at_its_start(laptop: Laptop) -> None:
+    sandbox = laptop.sandbox
+    logged_in(sandbox)
+    run_inside(sandbox, ["mv", HOOK, f"{HOOK}.away"])
+    try:
+        restarted(sandbox)
+        found = rows(laptop)["docker GPU support"]
+        assert (found["level"], takes_gpus(sandbox)) == ("critical", False)
+        assert "has no GPU support for gpus: all: it takes --gpus only with nvidia-con" in found["sentence"]
+        assert "systemctl restart docker, once no training runs (it ends containers" in found["hint"]
+    finally:
+        run_inside(sandbox, ["mv", f"{HOOK}.away", HOOK])
+    found = rows(laptop)["docker GPU support"]
+    assert (found["level"], takes_gpus(sandbox)) == ("unknown", False)
+    assert "was put there or changed after the engine's start" in found["sentence"]
+    restarted(sandbox)
+    assert (rows(laptop)["docker GPU support"]["level"], takes_gpus(sandbox)) == ("ok", True)
+
+    run_inside(sandbox, ["touch", HOOK])  # as an update would: a container that got its GPUs tells that it was there
+    assert rows(laptop)["docker GPU support"]["level"] == "unknown"
+    started_training(sandbox)
+    assert rows(laptop)["docker GPU support"]["level"] == "ok"
+    restarted(sandbox)
+
+    laptop.hosts["services"]["training"]["gpus"] = {"cdi": ["0", "1"]}
+    laptop.save()
+    found = rows(laptop)["docker GPU support"]
+    assert found["level"] == "critical"
+    assert "knows no CDI, which comes with 25: nvidia.com/gpu=0,nvidia.com/gpu=1 is nothing" in found["sentence"]
+    line = laptop.fab("deploy", "--service", "training", "--skip", "docker GPU support", "--reason", "tried")
+    assert line.status == 0, line.all
+    printed = laptop.fab("training.command").out
+    assert " --device nvidia.com/gpu=0 --device nvidia.com/gpu=1 " in printed and "--gpus" not in printed
 
 
 def test_a_driver_that_hangs_is_critical_and_is_not_asked_again_while_it_does(laptop: Laptop) -> None:
@@ -110,6 +162,10 @@ def test_a_training_is_told_with_gpus_image_and_checkpoint_however_it_is_known_a
     assert found["sentence"].count("is left alone") == 1
     assert found["sentence"].count("a restart of docker would end it: live-restore is off") == 1
 
+    set_gpu(sandbox, mig=["3g.40gb", "1g.10gb"])
+    cut = rows(laptop)
+    assert " on GPU 0 MIG 0 (3g.40gb) from image " in cut["training"]["sentence"]
+    assert "GPU 1 is cut by MIG into 1 × 3g.40gb, 1 × 1g.10gb" in cut["NVIDIA driver"]["sentence"]
     set_gpu(sandbox, exit=9, text="no driver")
     found = rows(laptop)["training"]
     assert (found["level"], found["figures"]["active"][0]["container"]) == ("unknown", labelled)

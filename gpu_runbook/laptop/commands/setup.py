@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import state_move
 from gpu_runbook.laptop.deploy.recovery import recovered
-from gpu_runbook.laptop.deploy.snapshot import folders, login_request
+from gpu_runbook.laptop.deploy.snapshot import folders, login_request, wanted_gpus
 from gpu_runbook.laptop.errors import BadInput, Defect, NeedsPerson
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secrecy import REGISTRY_PASSWORD
@@ -76,7 +76,8 @@ def _asked(session: Session, inventory: Inventory, resolved: Resolved, dry_run: 
     """One exchange."""
     host, server = resolved.host, session.host.name
     tree = tuple(folders(inventory, host))
-    request = SetupRequest(*place(host), host.gpus, tree, login_request(resolved.login), dry_run)
+    wanted = wanted_gpus(inventory.services.values())
+    request = SetupRequest(*place(host), host.gpus, wanted, tree, login_request(resolved.login), dry_run)
     try:
         asked = look(session, "setup", request) if dry_run else change(session, "setup", request, DOUBT, AGAIN)
         found = decode(Done, asked, "setup")

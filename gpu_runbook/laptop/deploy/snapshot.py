@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.laptop.errors import Defect
@@ -49,7 +49,13 @@ def look(
 
 
 def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Checklist:
-    return Checklist(tuple(folders(inventory, resolved.host)), tuple(env_files(resolved, services)))
+    tree = tuple(folders(inventory, resolved.host))
+    return Checklist(tree, tuple(env_files(resolved, services)), wanted_gpus(services))
+
+
+def wanted_gpus(services: Iterable[Service]) -> tuple[str, ...]:
+    """The GPUs of each service that wants any, each way of having them once."""
+    return tuple(dict.fromkeys(service.gpus for service in services if service.gpus))
 
 
 def folders(inventory: Inventory, host: Host) -> list[Directory]:

@@ -189,7 +189,7 @@ class ContainerEntry(Strict):
     )
     mounts: tuple[fields.Mount, ...] = field(default=(), metadata=about("Directories, source:target[:ro]."))
     network: fields.Network = field(default="", metadata=about("A docker network, such as host."))
-    gpus: fields.Gpus = field(default="", metadata=about('all, a count, or "device=0,1".'))
+    gpus: fields.Gpus = field(default="", metadata=about('all, a count, "device=0,1", or CDI devices.'))
     memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
     env_file: EnvFileEntry | None = field(default=None, metadata=about("Variables that it reads from a mounted file."))
 

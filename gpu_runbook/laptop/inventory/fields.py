@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from gpu_runbook.protocol.plan import CDI
 from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 _FILES = (".yaml", ".yml", ".json", ".toml", ".ini", ".conf", ".cfg", ".env", ".txt", ".log", ".pt", ".onnx")
+_GPUS = 'the word all, a count, "device=0,1" or {cdi: all}'
+_MOST_GPUS = 64
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -114,11 +117,39 @@ def _quotes(value: Any) -> str:
 
 
 def _gpus(value: Any) -> str:
-    if type(value) is int and 0 < value <= 64:
+    """As a Spec has it: what docker's --gpus takes, or CDI devices by their whole names, with commas between."""
+    if isinstance(value, dict):
+        return _cdi(value)
+    if type(value) is int and 0 < value <= _MOST_GPUS:
         return str(value)
     if isinstance(value, str) and re.fullmatch(r"all|[1-9]\d?|device=[\w.,:/-]+", value, re.ASCII):
         return value
-    raise ValueError('the word all, a count of GPUs or "device=0,1" is expected')
+    raise ValueError(f"{_GPUS} is expected")
+
+
+def _cdi(value: dict[Any, Any]) -> str:
+    given = value.get("cdi")
+    names = given if isinstance(given, list) else [given]
+    if list(value) != ["cdi"] or not names:
+        raise ValueError('cdi: and its devices are expected, such as {cdi: all} or {cdi: ["0", "1"]}')
+    devices = [_cdi_device(name) for name in names]
+    if len(set(devices)) < len(devices):
+        raise ValueError("a CDI device is named twice")
+    if len(devices) > 1 and any(device.endswith("=all") for device in devices):
+        raise ValueError("all has every CDI device in it, and stands alone")
+    return ",".join(devices)
+
+
+def _cdi_device(name: Any) -> str:
+    """YAML takes 1:0, the second GPU's first MIG device, for the number 60."""
+    text = str(name) if type(name) is int and 0 <= name < 60 else name
+    form = rf"({CDI}[A-Za-z][\w-]*=)?[A-Za-z0-9]([\w.:-]*[A-Za-z0-9])?"
+    if isinstance(text, str) and re.fullmatch(form, text, re.ASCII):
+        return text if text.startswith(CDI) else f"{CDI}gpu={text}"
+    raise ValueError(
+        'cdi: all, the number of a GPU, "0:1" in quotes, a UUID, a name such as "nvidia.com/gpu=0", or a list of these '
+        "is expected"
+    )
 
 
 def _restart(value: Any) -> str:
@@ -227,7 +258,14 @@ Variable = Annotated[str, text(r"[A-Za-z_]\w*", "the name of a variable")]
 Key = Annotated[str, text(r"[A-Za-z_][\w.-]*", "a key")]
 Stream = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a stream")]
 VirtualHost = Annotated[str, text(r"[^\s\x00-\x1f\x7f]{1,255}", "the name of a virtual host")]
-Gpus = Annotated[str, Reads(_gpus, {"type": ["integer", "string"]}, 'the word all, a count or "device=0,1"')]
+_DEVICE = {"type": ["integer", "string"]}
+_CDI_SCHEMA = {
+    "type": "object",
+    "properties": {"cdi": {"anyOf": [_DEVICE, {"type": "array", "items": _DEVICE, "minItems": 1}]}},
+    "required": ["cdi"],
+    "additionalProperties": False,
+}
+Gpus = Annotated[str, Reads(_gpus, {"anyOf": [{"type": ["integer", "string"]}, _CDI_SCHEMA]}, _GPUS)]
 Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]}, 'a file mode such as "0600"')]
 FolderMode = Annotated[int, Reads(_folder_mode, {"type": ["integer", "string"]}, 'a mode such as "0755"')]
 Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"}, "source:target[:ro]")]

@@ -13,14 +13,14 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.common import command
-from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.requests import EngineLogin, SetupRequest
 from gpu_runbook.protocol.setup import Directory, Done, NotDone
-from gpu_runbook.server.checks import directories, docker_command, gpu_support, preflight, state
+from gpu_runbook.server.checks import directories, docker_command, docker_gpus, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Lack
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
@@ -82,17 +82,18 @@ def _python() -> Check:
 
 
 def _rows(asked: SetupRequest, store: Store, engine: Optional[Engine]) -> List[Check]:
-    gpus = asked.gpus
+    gpus, driver = asked.gpus, gpu_support.Driver()
     questions = [
         Question("root", partial(preflight.root, store=store)),
         Question("sessions", preflight.sessions),
         Question("tree", partial(directories.check, folders=asked.tree)),
-        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=gpu_support.Driver()), slow=True),
+        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
     ]
     if engine:
         listed_now = engine.containers()
         where = partial(state.check, store=store, state=asked.state, engine=engine, listed=listed_now)
-        questions.append(Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)))
+        able = partial(docker_gpus.check, gpus=gpus, wanted=asked.wanted_gpus, engine=engine)
+        questions.append(Question("docker GPU support", able))
         questions.insert(1, Question("state", where))
     return ask_all(questions)
 

@@ -17,6 +17,7 @@ from gpu_runbook.server.checks import (
     directories,
     disk,
     docker_command,
+    docker_gpus,
     env_file,
     gpu_support,
     log_tail,
@@ -81,7 +82,7 @@ def _questions(
             questions.append(Question(f"{entry.service} offset", ask))
         if entry.kind == "batch":
             ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus, driver=driver)
-            questions.append(Question(entry.service, ask, 2 * DEADLINE, slow=True))
+            questions.append(Question(entry.service, ask, 3 * DEADLINE, slow=True))
     return questions + (_checklist(asked.checklist, asked.gpus, engine, driver) if asked.checklist else [])
 
 
@@ -96,8 +97,8 @@ def _checklist(listed: Checklist, gpus: int, engine: Engine, driver: gpu_support
     return [
         *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in listed.env_files),
         Question("tree", partial(directories.check, folders=listed.tree)),
-        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), slow=True),
-        Question("docker GPU support", partial(gpu_support.docker, gpus=gpus, engine=engine)),
+        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
+        Question("docker GPU support", partial(docker_gpus.check, gpus=gpus, wanted=listed.gpus, engine=engine)),
     ]
 
 

@@ -198,10 +198,11 @@ PLACES = (
         "command, `/dev`, links over the state, `/`",
         "root",
         SYSTEM,
-        """rpc.detach._leave checks.docker_command._not_there checks.gpu_support._ways checks.preflight.sessions
-        checks.preflight._kills_user_processes docker.containers.stopped_by_engine rpc.server._take_channel
-        state.store.machine exposed.reach._is_disk exposed.reach._shows exposed.reach.directories
-        exposed.reach.of_containers docker.disk._containerd_root docker.disk._is_beside""",
+        """rpc.detach._leave checks.docker_command._not_there checks.docker_gpus.Ability checks.docker_gpus._specs
+        checks.docker_gpus.specified checks.preflight.sessions checks.preflight._kills_user_processes
+        docker.containers.stopped_by_engine rpc.server._take_channel state.store.machine exposed.reach._is_disk
+        exposed.reach._shows exposed.reach.directories exposed.reach.of_containers docker.disk._containerd_root
+        docker.disk._is_beside""",
     ),
 )
 

@@ -200,6 +200,16 @@ keep_release: 3
         ("stop_grace: 2m", "stop_grace: .inf", "services.queue.stop_grace: a time from 0"),
         ("stop_grace: 2m", "environment: {A: 5}", "services.queue.environment.A: a text is expected; put it in quotes"),
         ("stop_grace: 2m", "gpus: -1", "services.queue.gpus: the word all"),
+        ("stop_grace: 2m", "gpus: {cdi: }", "services.queue.gpus: cdi: all, the number of a GPU"),
+        ("stop_grace: 2m", "gpus: {}", "services.queue.gpus: cdi: and its devices are expected"),
+        ("stop_grace: 2m", "gpus: {cdi: []}", "services.queue.gpus: cdi: and its devices are expected"),
+        ("stop_grace: 2m", "gpus: {cdi: all, count: 2}", "services.queue.gpus: cdi: and its devices are expected"),
+        ("stop_grace: 2m", "gpus: {cdi: [all, 0]}", "services.queue.gpus: all has every CDI device in it"),
+        ("stop_grace: 2m", 'gpus: {cdi: [0, "0"]}', "services.queue.gpus: a CDI device is named twice"),
+        ("stop_grace: 2m", "gpus: {cdi: [1:0]}", 'services.queue.gpus: cdi: all, the number of a GPU, "0:1" in quotes'),
+        ("stop_grace: 2m", "gpus: {cdi: /dev/sda}", "services.queue.gpus: cdi: all, the number of a GPU"),
+        ("stop_grace: 2m", "gpus: {cdi: amd.com/gpu=0}", "services.queue.gpus: cdi: all, the number of a GPU"),
+        ("stop_grace: 2m", "gpus: nvidia.com/gpu=all", "services.queue.gpus: the word all"),
         ("path: /azaion/queue.yaml", "path: /azaion/queue.yaml, mode: 0644", "not for everybody"),
         ("services:", "1: x\nservices:", "hosts.yaml:6: a key is not text; put it in quotes"),
         ("services:", "<<: {}\nservices:", "hosts.yaml:6: merge keys (<<) are not read"),
@@ -212,6 +222,25 @@ keep_release: 3
 )
 def test_a_mistake_is_told_by_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert said in complaint(tmp_path, TWO.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("written", "gpus"),
+    [
+        ("all", "all"),
+        ("2", "2"),
+        ('"device=0,1"', "device=0,1"),
+        ("{cdi: all}", "nvidia.com/gpu=all"),
+        ("{cdi: 0}", "nvidia.com/gpu=0"),
+        ('{cdi: "0:1"}', "nvidia.com/gpu=0:1"),
+        ('{cdi: [0, "1"]}', "nvidia.com/gpu=0,nvidia.com/gpu=1"),
+        ("{cdi: GPU-8fe3a97d-51f6}", "nvidia.com/gpu=GPU-8fe3a97d-51f6"),
+        ("{cdi: nvidia.com/gpu=all}", "nvidia.com/gpu=all"),
+        ("{cdi: [nvidia.com/mig=3, 0]}", "nvidia.com/mig=3,nvidia.com/gpu=0"),
+    ],
+)
+def test_gpus_are_asked_for_as_docker_does_or_by_their_cdi_names(tmp_path: Path, written: str, gpus: str) -> None:
+    assert read(tmp_path, TWO.replace("stop_grace: 2m", f"gpus: {written}")).services["queue"].gpus == gpus
 
 
 @pytest.mark.parametrize(

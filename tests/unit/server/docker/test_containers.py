@@ -64,6 +64,24 @@ def test_what_a_spec_leaves_open_is_left_to_the_image() -> None:
     assert command[-1] == "i"
 
 
+@pytest.mark.parametrize(
+    ("gpus", "given"),
+    [
+        ("all", ["--gpus", "all"]),
+        ("2", ["--gpus", "2"]),
+        ("device=0", ["--gpus", "device=0"]),
+        ("device=MIG-GPU-5/1/0,GPU-2", ["--gpus", '"device=MIG-GPU-5/1/0,GPU-2"']),
+        ("nvidia.com/gpu=all", ["--device", "nvidia.com/gpu=all"]),
+        ("nvidia.com/gpu=0,nvidia.com/gpu=1:0", ["--device", "nvidia.com/gpu=0", "--device", "nvidia.com/gpu=1:0"]),
+    ],
+)
+def test_gpus_come_by_dockers_gpus_or_as_cdi_devices(gpus: str, given: list[str]) -> None:
+    command, plain = create_command(Spec("i", gpus=gpus), "n", "i", {}), create_command(Spec("i"), "n", "i", {})
+    at = next(at for at, word in enumerate(command) if word in ("--gpus", "--device"))
+    assert command[at : at + len(given)] == given
+    assert command[:at] + command[at + len(given) :] == plain
+
+
 ASKED = HealthCheck("curl -f localhost || exit 1", interval=60, start_period=7)
 
 
