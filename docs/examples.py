@@ -83,6 +83,13 @@ services:
       host_variable: QUEUE_HOST             # QUEUE_HOST=rabbit.lan in .env
       port_variable: QUEUE_STREAM_PORT
 """,
+    "tls": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    stream: {name: azaion-annotations, tls: {ca: /etc/rabbitmq-ca.pem}}     # RABBITMQ_PORT=5551 in .env
+""",
     "watch": """
 services:
   annotation-queue:

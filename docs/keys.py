@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docs.examples import EXAMPLES
 from gpu_runbook.laptop.inventory import model as shapes
-from gpu_runbook.laptop.inventory.entries import DiskHealth, GpuHealth, HealthCheckEntry, Log, OffsetHealth
+from gpu_runbook.laptop.inventory.entries import DiskHealth, GpuHealth, HealthCheckEntry, Log, OffsetHealth, Tls
 from gpu_runbook.laptop.inventory.fields import Reads
 from gpu_runbook.laptop.inventory.schedule_entries import Alert, Schedule
 
@@ -45,6 +45,12 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ),
     ("offset", shapes.Offset, "Of a consumer: the file in which it keeps its position."),
     ("stream", shapes.Stream, "Of a consumer: what it reads. Keys that end in `_variable` name variables of `.env`."),
+    (
+        "tls",
+        Tls,
+        "Of a stream whose port speaks TLS. `tls: true` is short for no key at all: the certificates that the server\n"
+        "trusts anyway. The broker's certificate has to be for the name or address in `host_variable`.",
+    ),
     ("watch", shapes.WatchEntry, "Of a consumer: how a new release proves itself after the swap."),
     (
         "healthcheck",

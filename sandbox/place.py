@@ -14,6 +14,7 @@ STREAM = "azaion-annotations"
 CONSUMER_REPOSITORY = "azaion/annotation-queue"
 TRAINING_REPOSITORY = "azaion/ai-training"
 LOGIN_USER = "deploy"
+BROKER_CA = "/etc/rabbitmq-ca.pem"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Sandbox:
         return self.port_base + 52
 
     @property
+    def stream_tls_port(self) -> int:
+        """The same in TLS, with a certificate for `localhost` of a CA that BROKER_CA on the server has."""
+        return self.port_base + 51
+
+    @property
     def epmd_port(self) -> int:
         return self.port_base + 69
 
@@ -95,6 +101,7 @@ class Sandbox:
             "sshd": self.sshd_port,
             "registry": self.registry_port,
             "stream": self.stream_port,
+            "stream (TLS)": self.stream_tls_port,
             "epmd": self.epmd_port,
             "amqp": self.amqp_port,
             "distribution": self.distribution_port,

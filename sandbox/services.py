@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import bcrypt
 
+from sandbox import certificates
 from sandbox.passwords import broker_hash
-from sandbox.place import STREAM, Sandbox
+from sandbox.place import BROKER_CA, STREAM, Sandbox
 from sandbox.roots import RABBITMQ, REGISTRY, SERVICE_USERS, build, give_directory, give_file
 
 REGISTRY_USER = "deployer"
@@ -52,6 +53,13 @@ def _prepare_broker(sandbox: Sandbox, variables: Mapping[str, str]) -> None:
     settings = {
         "listeners.tcp.1": f"127.0.0.1:{sandbox.amqp_port}",
         "stream.listeners.tcp.1": f"127.0.0.1:{sandbox.stream_port}",
+        "stream.listeners.ssl.1": f"127.0.0.1:{sandbox.stream_tls_port}",
+        "stream.advertised_tls_port": sandbox.stream_tls_port,
+        "ssl_options.cacertfile": "/etc/rabbitmq/ca.pem",
+        "ssl_options.certfile": "/etc/rabbitmq/certificate.pem",
+        "ssl_options.keyfile": "/etc/rabbitmq/key.pem",
+        "ssl_options.verify": "verify_none",
+        "ssl_options.fail_if_no_peer_cert": "false",
         "stream.advertised_host": "127.0.0.1",
         "stream.advertised_port": sandbox.stream_port,
         "load_definitions": "/etc/rabbitmq/definitions.json",
@@ -60,6 +68,8 @@ def _prepare_broker(sandbox: Sandbox, variables: Mapping[str, str]) -> None:
     }
     give_file(etc / "rabbitmq.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()))
     give_file(etc / "definitions.json", json.dumps(_definitions(variables)), RABBITMQ.uid, 0o600)
+    certificates.give(etc / "ca.pem", etc / "certificate.pem", etc / "key.pem", RABBITMQ.uid, "localhost")
+    give_file(sandbox.server.root / BROKER_CA.lstrip("/"), (etc / "ca.pem").read_bytes())
     give_directory(sandbox.services.root / "var/log/rabbitmq", RABBITMQ.uid)
 
 

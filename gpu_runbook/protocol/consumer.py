@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from gpu_runbook.protocol.forms import Count, Path, Port
 from gpu_runbook.protocol.values import dataclass
 
@@ -25,3 +27,4 @@ class StreamAddress:
     name: str  # the stream's name
     user: str = ""  # who reads it
     vhost: str = "/"  # the broker's virtual host
+    tls: Optional[str] = None  # the CA's file on the server, empty for its own store; null where no TLS is spoken

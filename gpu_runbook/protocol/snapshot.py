@@ -63,7 +63,7 @@ class Wanted:
     config: Optional[ConfigFile] = None
     text: str = field(default="", repr=False)
     offset: Optional[OffsetFile] = None
-    stream: Optional[StreamAddress] = None  # for a status: where messages may wait
+    stream: Optional[StreamAddress] = None  # for a status and a deploy: where messages may wait
     password: str = field(default="", repr=False)  # of the stream's user
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
     marks: Optional[BatchMarks] = None  # batch

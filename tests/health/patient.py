@@ -18,7 +18,7 @@ from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from sandbox import Sandbox, run_inside
 from sandbox.passwords import read
-from sandbox.place import LOGIN_USER, STREAM
+from sandbox.place import BROKER_CA, LOGIN_USER, STREAM
 from tests import real
 
 NAME = "annotation-queue"
@@ -68,6 +68,10 @@ class Patient:
 
     def save_offset(self, text: str) -> None:
         run_inside(self.server, ["tee", OFFSET], user=LOGIN_USER, input=text)
+
+    def over_tls(self) -> StreamAddress:
+        """The same stream, behind TLS."""
+        return dataclasses.replace(self.stream, host="localhost", port=self.server.stream_tls_port, tls=BROKER_CA)
 
     def processes(self, name: str) -> int:
         return run_inside(self.server, ["ps", "-eo", "comm"]).stdout.split().count(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,48 @@ def test_the_amqp_port_is_recognised(patient: Patient) -> None:
     assert rows["RabbitMQ reachable"].level == WARNING
     assert "AMQP port" in rows["RabbitMQ reachable"].sentence
     assert rows["offset advancing"].level == UNKNOWN
+
+
+def test_a_probe_leaves_no_warning_in_the_brokers_log(patient: Patient) -> None:
+    patient.save_offset("offset: 0\n")
+    log = patient.server.services.root / "var/log/broker.log"
+    private = patient.make_stream("private")
+    time.sleep(0.5)  # who made it is told of in the log as well
+    before = len(log.read_bytes())
+    for stream in (patient.stream, patient.over_tls(), dataclasses.replace(private, user=patient.stream.user)):
+        assert patient.row("RabbitMQ reachable", consumers=(dataclasses.replace(patient.consumer, stream=stream),))
+        patient.progress(stream=stream)
+    time.sleep(0.5)
+    said = log.read_bytes()[before:].decode()
+    assert "warning" not in said and "error" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("changed", "levels", "words"),
+    [
+        ({}, (OK, OK), "answers at localhost"),
+        ({"tls": ""}, (CRITICAL, UNKNOWN), "has a certificate that is not accepted (self"),
+        ({"host": "127.0.0.1"}, (CRITICAL, UNKNOWN), "is not valid for '127.0.0.1'"),
+        ({"tls": None}, (WARNING, UNKNOWN), "speaks TLS, and was asked without"),
+        ({"tls": "/nowhere.pem"}, (UNKNOWN, UNKNOWN), "/nowhere.pem cannot be used on this server"),
+    ],
+)
+def test_a_stream_behind_tls_is_asked_by_who_it_is(
+    patient: Patient, changed: dict[str, Any], levels: tuple[str, str], words: str
+) -> None:
+    patient.save_offset("offset: 0\n")
+    stream = dataclasses.replace(patient.over_tls(), **changed)
+    report = patient.report(consumers=(dataclasses.replace(patient.consumer, stream=stream),))
+    rows = {check.name: check for check in report.checks}
+    broker, progress = rows["RabbitMQ reachable"], rows["offset advancing"]
+    assert (broker.level, words in broker.sentence) == (levels[0], True), broker
+    assert (progress.level == UNKNOWN) == (levels[1] == UNKNOWN), progress
+
+
+def test_a_port_without_tls_is_told_of_when_tls_is_asked_for(patient: Patient) -> None:
+    stream = dataclasses.replace(patient.over_tls(), port=patient.server.stream_port)
+    check = patient.row("RabbitMQ reachable", consumers=(dataclasses.replace(patient.consumer, stream=stream),))
+    assert (check.level, "is RabbitMQ's stream port without TLS" in check.sentence) == (WARNING, True), check
 
 
 def test_a_wrong_password_is_unknown_and_not_told(patient: Patient) -> None:

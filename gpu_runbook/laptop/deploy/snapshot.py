@@ -142,11 +142,15 @@ def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Ma
             marks=marks_of(inventory, service),
             checkpoints=service.checkpoints or "",
         )
-    text = resolved.config(service) if tags is not None and not resolved.missing else None
-    return Wanted(
-        *(service.name, "consumer", image, config_file(service), text.reveal() if text else "", offset_file(service)),
+    wanted = Wanted(
+        *(service.name, "consumer", image, config_file(service)),
+        offset=offset_file(service),
         user=_numbers(service),
     )
+    if tags is None or resolved.missing:
+        return wanted
+    text = resolved.config(service)
+    return _reading(resolved, service, dataclasses.replace(wanted, text=text.reveal() if text else ""))
 
 
 def _numbers(service: Service) -> str:
@@ -158,10 +162,10 @@ def _watched(resolved: Resolved, service: Service, wanted: Wanted) -> Wanted:
     """With what it takes to see whether a consumer gets on."""
     if not isinstance(service, Consumer):
         return wanted
+    return _reading(resolved, service, dataclasses.replace(wanted, failure_text=service.watch.failure_text))
+
+
+def _reading(resolved: Resolved, service: Consumer, wanted: Wanted) -> Wanted:
+    """With the stream that a consumer reads, and the password of who may ask it."""
     password = resolved.stream_password(service)
-    return dataclasses.replace(
-        wanted,
-        stream=resolved.stream(service),
-        password=password.reveal() if password else "",
-        failure_text=service.watch.failure_text,
-    )
+    return dataclasses.replace(wanted, stream=resolved.stream(service), password=password.reveal() if password else "")

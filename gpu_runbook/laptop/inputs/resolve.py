@@ -73,7 +73,8 @@ class Resolved:
         if not re.fullmatch(r"[\w.:%\[\]-]+", host, re.ASCII):
             raise BadInput(f"{self.env.path}: {stream.host_variable} is not a host name or an address")
         user = self.used.get(stream.user_variable, Secret(""))
-        return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost)
+        tls = (stream.tls.ca or "") if stream.tls else None
+        return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost, tls)
 
     @property
     def hidden(self) -> tuple[str, ...]:

@@ -111,6 +111,16 @@ class Offset(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tls(Strict):
+    """How the broker proves who it is."""
+
+    ca: fields.AbsolutePath | None = field(
+        default=None,
+        metadata=about("A file on the server with the CA's certificate; without it, those that the server trusts."),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stream(Strict):
     """The RabbitMQ stream a consumer reads. Where it is and who may ask it stand in .env, under these names."""
 
@@ -125,6 +135,10 @@ class Stream(Strict):
     )
     password_variable: fields.Variable = field(
         default="RABBITMQ_MONITOR_PASSWORD", metadata=about("That user's password; set with the user, or not at all.")
+    )
+    tls: Tls | None = field(
+        default=None,
+        metadata=about("Whether that port speaks TLS: true, or whose certificates are trusted there."),
     )
 
 

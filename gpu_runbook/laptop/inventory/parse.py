@@ -52,6 +52,7 @@ def load(path: Path) -> Inventory:
             document.complain(_place(details, document), _sentence(details))
     else:
         _complain_of_exposed_states(document, inventory)
+        _complain_of_exposed_certificates(document, inventory)
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
@@ -94,10 +95,13 @@ def _named(entries: Any, defaults: dict[str, Any]) -> Any:
 
 
 def _spelt_out(services: Any) -> Any:
-    """`healthcheck: none` is short for one whose command is that."""
+    """`healthcheck: none` is short for one whose command is that, and `tls: true` for one that says no more."""
     for entry in services.values() if isinstance(services, dict) else ():
         if isinstance(entry, dict) and entry.get("healthcheck") == NO_CHECK:
             entry["healthcheck"] = {"command": NO_CHECK}
+        stream = entry.get("stream") if isinstance(entry, dict) else None
+        if isinstance(stream, dict) and isinstance(stream.get("tls"), bool):
+            entry["stream"] = stream | {"tls": {} if stream["tls"] else None}
     return services
 
 
@@ -148,6 +152,18 @@ def _complain_of_exposed_states(document: Document, inventory: Inventory) -> Non
         for source, service in mounts.items():
             if _is_below(host.state, source) or _is_below(source, host.state):
                 document.complain(place, f"is not apart from {source}, which {service} mounts")
+
+
+def _complain_of_exposed_certificates(document: Document, inventory: Inventory) -> None:
+    """Who could write the file of a CA would say who is the broker, and let whoever reads it wait."""
+    mounts = [mount for one in inventory.services.values() for mount in one.mounts]
+    written = [mount.split(":")[0] for mount in mounts if not mount.endswith(":ro")]
+    for service in inventory.services.values():
+        tls = service.stream.tls if isinstance(service, Consumer) and service.stream else None
+        for source in dict.fromkeys(written):
+            if tls and tls.ca and _is_below(tls.ca, source):
+                place = ("services", service.name, "stream", "tls", "ca")
+                document.complain(place, f"is below {source}, which containers mount and write to")
 
 
 def _is_below(path: str, folder: str) -> bool:

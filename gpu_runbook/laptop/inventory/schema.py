@@ -18,6 +18,7 @@ def schema() -> str:
     host = shapes["Host"]
     shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
     shapes["Consumer"]["properties"]["healthcheck"]["anyOf"].append({"const": NO_CHECK})
+    shapes["Stream"]["properties"]["tls"]["anyOf"].append({"type": "boolean"})
     host["required"] = ["address"]  # the rest may come from the defaults
     found["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}
     found |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hosts.yaml"}

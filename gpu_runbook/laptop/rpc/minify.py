@@ -28,7 +28,8 @@ _FROM = re.compile(r"^(?P<from>from [\w.]+ import )(?P<names>\([^)]*\)|[^\n(]*)$
 _TYPED = re.compile(r"^ *\w+:\S|^ *def [^\n]*\w:|->", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _TEXT = re.compile(r"""([rbf]{0,2}(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))""", re.IGNORECASE)
-_SPACED = re.compile(r"(?:(?<=\S)|\A) ?([-+*/%|&=!<>]?=|->|[-+*/%<>,:|&]) (?=\S|\Z)")  # an operator between blanks
+# An operator between blanks.
+_SPACED = re.compile(r"(?:(?<=\S)|\A) ?([-+*/%|&=!<>]?=|->|<<|>>|//|\*\*|[-+*/%<>,:|&]) (?=\S|\Z)")
 # One with a quote in it goes where all texts before it are whole: else the quote may be the end of a text that only
 # looks like a comment.
 _COMMENT = re.compile(
@@ -161,10 +162,9 @@ def with_short_tops(modules: Mapping[str, str], roots: Iterable[Place]) -> dict[
     python = {*dir(builtins), *keyword.kwlist, *dir(namedtuple("Any", ""))}
     fixed = python.union((name for _, name in roots), *(one.fixed for one in found))
     free = (first + second for first in string.ascii_uppercase for second in string.ascii_lowercase)
-    tops = Counter(name for one in found for name in one.places)
     wanted = {name for one in found for name in one.tops} - fixed
-    often = [name for name, _ in sorted(tops.items(), key=lambda each: (-each[1], each[0])) if name in wanted]
-    names = zip((name for name in often if len(name) > 2), (one for one in free if one not in taken), strict=False)
+    met = [name for one in found for name in one.places if name in wanted and len(name) > 2]
+    names = zip(dict.fromkeys(met), (one for one in free if one not in taken), strict=False)  # neighbours look alike
     short = dict(names)
     return {name: one.renamed(short) for name, one in zip(modules, found, strict=True)}
 

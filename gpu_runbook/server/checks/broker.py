@@ -2,31 +2,128 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+import dataclasses
+import struct
+import time
+from typing import Any, Dict
 
-from gpu_runbook.protocol.check import CRITICAL, OK, WARNING, Check
-from gpu_runbook.protocol.foreign_text import named
-from gpu_runbook.server.queue import stream
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.consumer import StreamAddress
+from gpu_runbook.protocol.foreign_text import named, one_line, quoted
+from gpu_runbook.server.queue import stream, tcp
 
+VERSION = 40  # characters of what a broker calls its version: it says so to anybody, and may be anybody
+SHOWN = 20  # characters of what else answers
+SECONDS = 2.0  # for asking it in other words
+
+_WANTED = "set RABBITMQ_PORT to the broker's stream port (5552, with TLS 5551, unless somebody moved it)"
+_TLS_PORT = "set RABBITMQ_PORT to the broker's stream port for TLS (mostly 5551), or take `tls` out of hosts.yaml"
+_PLAIN = "set `tls: true` (or `tls: {ca: …}`) for this stream in hosts.yaml, or RABBITMQ_PORT to the port without TLS"
+_UNTRUSTED = "name the file of the CA that signed it, on this server, in hosts.yaml: stream: {tls: {ca: …}}"
+_OTHER_NAME = "RABBITMQ_HOST in .env has to be a name that the certificate is for, or the broker needs another one"
+_SHOWS_NONE = "see RabbitMQ's log: if it wants a certificate of ours (fail_if_no_peer_cert), a check has none"
+_AFTER_THE_HANDSHAKE = ("certificate required", "EOF occurred in violation of protocol")  # so TLS 1.3 says no
 _HINTS = {
     "refused": "see that RabbitMQ runs, and that RABBITMQ_HOST and RABBITMQ_PORT name it",
     "timeout": "check the network and the firewall between this server and RabbitMQ",
     "unknown-name": "check RABBITMQ_HOST, and the name service on this server",
     "broke-off": "see RabbitMQ's log; a proxy in between may have lost the broker behind it",
+    "not-a-stream-port": f"{_WANTED}; if that one speaks TLS, hosts.yaml says so with `tls: true`",
+    "login": "set RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD in .env (or the variables hosts.yaml names)",
+    "denied": "give the user RABBITMQ_MONITOR_USER names the permission to read the stream",
+    "no-stream": "check the stream's name in hosts.yaml; a stream that was deleted took its messages along",
+    "not-tls": _TLS_PORT,
+    "ca": "stream.tls.ca in hosts.yaml has to be a PEM file of certificates on this server that the login may read",
+    "certificate 9": "it is not valid yet: compare the broker's clock with this server's, or renew it",
+    "certificate 10": "renew the broker's certificate, and see that this server's clock is right",
+    "certificate 62": _OTHER_NAME,
+    "certificate 64": _OTHER_NAME,
 }
 
 
-def check(name: str, place: Tuple[str, int]) -> Check:
-    host, port = place
+_SPEAKS = {
+    "stream": ("is RabbitMQ's stream port without TLS, and hosts.yaml says `tls`", _TLS_PORT),
+    "amqp": ("is RabbitMQ's AMQP port", _WANTED),
+    "http": ("speaks HTTP, as a web server, a proxy and RabbitMQ's management port do", _WANTED),
+    "tls": ("speaks TLS, and was asked without", _PLAIN),
+}
+_LEVELS = {"ca": UNKNOWN, "not-tls": WARNING}
+
+
+def check(name: str, address: StreamAddress) -> Check:
+    """Greet who is there. Critical where nobody answers as wanted, a warning where it is somebody else."""
+    begun = time.monotonic()
     try:
-        greeting = stream.greeting(host, port)
+        reply = stream.greet(address)
     except stream.StreamError as error:
-        return Check(name, CRITICAL, error.message, {"failure": error.kind}, _HINTS.get(error.kind, ""))
-    figures = {"seconds": round(greeting.seconds, 4), "speaks": greeting.speaks, "version": greeting.version}
-    if greeting.speaks == "stream":
-        version = f" {named(greeting.version)}" if greeting.version else ""
-        sentence = f"RabbitMQ{version} answers at {host}:{port} after {greeting.seconds * 1000:.0f} ms"
-        return Check(name, OK, sentence, figures)
-    what = "RabbitMQ's AMQP port" if greeting.speaks == "amqp" else "something else than a stream port"
-    hint = "set RABBITMQ_PORT to the broker's stream port (5552 unless somebody moved it)"
-    return Check(name, WARNING, f"{host}:{port} is {what}", figures, hint)
+        heard = _heard(address, error)
+        speaks = language(heard)
+        if speaks == "other" or (speaks == "tls" and address.tls is not None):
+            level = _LEVELS.get(error.kind, CRITICAL)
+            return Check(name, level, error.message, {"failure": error.kind}, hint(error))
+        return _somebody_else(name, address, speaks, heard, {"failure": error.kind})
+    seconds, speaks, version = time.monotonic() - begun, language(reply), _version(reply)
+    figures = {"seconds": round(seconds, 4), "speaks": speaks, "version": version}
+    if speaks != "stream":
+        return _somebody_else(name, address, speaks, reply, figures)
+    told = f" {named(version)}" if version else ""
+    place = f"{address.host}:{address.port}"
+    return Check(name, OK, f"RabbitMQ{told} answers at {place} after {seconds * 1000:.0f} ms", figures)
+
+
+def _somebody_else(name: str, address: StreamAddress, speaks: str, reply: bytes, figures: Dict[str, Any]) -> Check:
+    says = quoted(reply.decode("utf-8", "replace"), SHOWN)
+    what, todo = _SPEAKS.get(speaks) or (f"is something else than a stream port: it says {says}", _WANTED)
+    return Check(name, WARNING, f"{address.host}:{address.port} {what}", {**figures, "speaks": speaks}, todo)
+
+
+def _heard(address: StreamAddress, error: stream.StreamError) -> bytes:
+    """What somebody says to other words who did not answer the greeting; nothing where it is of no use to ask."""
+    if address.tls is not None and error.kind in ("not-tls", "broke-off"):
+        plain = dataclasses.replace(address, tls=None)
+        try:
+            return stream.greet(plain)
+        except stream.StreamError as other:
+            return _heard(plain, other)
+    return _asked_for_a_page(address) if error.kind in ("timeout", "broke-off") else b""
+
+
+def _asked_for_a_page(address: StreamAddress) -> bytes:
+    """What a web server waits for, and nobody else answers with a page."""
+    until = time.monotonic() + SECONDS
+    try:
+        sock = tcp.connect(address.host, address.port, until)
+        if address.tls is not None:
+            sock = tcp.secured(sock, address.host, address.tls, "")
+        with sock:
+            sock.settimeout(SECONDS)
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return sock.recv(SHOWN)
+    except (OSError, stream.StreamError):
+        return b""
+
+
+def hint(error: stream.StreamError) -> str:
+    """What to do about a broker that could not be asked."""
+    if error.kind == "broke-off" and any(words in error.message for words in _AFTER_THE_HANDSHAKE):
+        return _SHOWS_NONE
+    return _HINTS.get(error.kind, _UNTRUSTED if error.kind.startswith("certificate") else "")
+
+
+def language(reply: bytes) -> str:
+    """What somebody speaks who answers a greeting so: stream, amqp, http, tls or other."""
+    heads = {b"AMQP": "amqp", b"HTTP/": "http", b"<": "http", b"\x15\x03": "tls", b"\x16\x03": "tls"}
+    if stream.is_stream(reply):
+        return "stream"
+    return next((speaks for head, speaks in heads.items() if reply.startswith(head)), "other")
+
+
+def _version(reply: bytes) -> str:
+    """The broker's version out of its greeting: 14 bytes of head, then pairs of texts; empty when it has none."""
+    texts, at = [], 18
+    while at + 2 <= len(reply):
+        end = at + 2 + struct.unpack(">H", reply[at : at + 2])[0]
+        texts.append(reply[at + 2 : end].decode("utf-8", "replace"))
+        at = end
+    names = texts[:-1:2]
+    return one_line(texts[2 * names.index("version") + 1], VERSION) if "version" in names else ""

@@ -9,6 +9,7 @@ from gpu_runbook.common import humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.values import dataclass, field
+from gpu_runbook.server.checks import broker
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.queue import offset, stream
 from gpu_runbook.server.queue.offset import Position
@@ -17,12 +18,6 @@ from gpu_runbook.server.queue.stream import Bounds
 SECONDS = 4.0  # for asking the stream
 STEP = 0.2  # seconds between looks at the file while it is waited for
 _UNTOLD = "cannot tell idle from stuck"
-_HINTS = {
-    "login": "set RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD in .env (or the variables hosts.yaml names)",
-    "denied": "give the user RABBITMQ_MONITOR_USER names the permission to read the stream",
-    "no-stream": "check the stream's name in hosts.yaml; a stream that was deleted took its messages along",
-    "not-a-stream-port": "set RABBITMQ_PORT to the broker's stream port",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def judge_place(name: str, file: OffsetFile, position: Position, bounds: Bounds)
 
 def judge_movement(name: str, pursuit: Pursuit, before: Position, after: Position, bounds: Bounds, now: float) -> Check:
     """Two looks at the file, with the stream's bounds from between them; `now` in seconds since 1970."""
-    waiting = offset.backlog(pursuit.file, after.value, bounds.last)
+    waiting = _backlog(pursuit.file, after, bounds)
     unchanged = now - after.written_at
     figures = dict(_figures(after, bounds), backlog=waiting, moved=after.value - before.value)
     if after.value < before.value:
@@ -88,11 +83,15 @@ def judge_movement(name: str, pursuit: Pursuit, before: Position, after: Positio
     return Check(name, WARNING, sentence, figures, f"see docker logs --tail 20 {pursuit.container} on the server")
 
 
+def _backlog(file: OffsetFile, position: Position, bounds: Bounds) -> int:
+    return offset.backlog(file, offset.next_offset(file, position.value), bounds.last)
+
+
 def _await_move(file: OffsetFile, before: Position, bounds: Bounds, seconds: float) -> Position:
     """The position once it differs from the one before, or when the time is over; at once when nothing waits."""
     until = time.monotonic() + seconds
     after = before
-    while after.value == before.value and offset.backlog(file, after.value, bounds.last) and time.monotonic() < until:
+    while after.value == before.value and _backlog(file, after, bounds) and time.monotonic() < until:
         time.sleep(STEP)
         after = offset.read(file)
     return after
@@ -106,10 +105,10 @@ def _bounds(pursuit: Pursuit) -> Bounds:
 
 def _without_stream(name: str, position: Position, error: stream.StreamError) -> Check:
     if error.kind == "no-stream":
-        return Check(name, CRITICAL, error.message, {"offset": position.value}, _HINTS[error.kind])
+        return Check(name, CRITICAL, error.message, {"offset": position.value}, broker.hint(error))
     unchanged = humanize.span(time.time() - position.written_at)
     sentence = f"offset {position.value}, unchanged for {unchanged}; {_UNTOLD}: {error.message}"
-    return Check(name, UNKNOWN, sentence, {"offset": position.value}, _HINTS.get(error.kind, ""))
+    return Check(name, UNKNOWN, sentence, {"offset": position.value}, broker.hint(error))
 
 
 def _without_offset(name: str, pursuit: Pursuit, error: offset.OffsetError, docker_host: str) -> Check:
@@ -126,7 +125,7 @@ def _without_offset(name: str, pursuit: Pursuit, error: offset.OffsetError, dock
     except stream.StreamError as failure:
         found = engine.find(docker_host).container(pursuit.container)  # what it raises makes the check unknown as well
         if found is None or not found.started:
-            return Check(name, UNKNOWN, f"{error.message} yet; {failure.message}", hint=_HINTS.get(failure.kind, ""))
+            return Check(name, UNKNOWN, f"{error.message} yet; {failure.message}", hint=broker.hint(failure))
         sentence = f"{error.message} although {pursuit.container} has run"
     hint = "write the last known offset back before the consumer starts again: without one it may start anywhere"
     return Check(name, CRITICAL, sentence, hint=hint)

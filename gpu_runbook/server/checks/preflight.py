@@ -9,15 +9,19 @@ import shlex
 import stat
 from typing import Sequence, Tuple
 
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.plan import owner
 from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.server.checks import broker
+from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset as offsets
+from gpu_runbook.server.queue import stream
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system.ownership import may_give, shared, unread
@@ -78,9 +82,7 @@ def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: Seque
     """A consumer that has run has written down its position; without it, it would begin at the first message."""
     assert entry.offset is not None  # noqa: S101  the caller asked
     try:
-        value = offsets.next_offset(entry.offset, offsets.read(entry.offset).value)
-        said = f"{entry.offset.path}{guarded.leads(entry.offset.path)} says {value} is next"
-        return Check(name, OK, said, {"offset": value})
+        return _compared(name, entry, entry.offset, offsets.read(entry.offset))
     except offsets.OffsetError as error:
         if error.kind != "gone":
             hint = guarded.hint(error, "repair it: the consumer reads it when it starts")
@@ -89,6 +91,20 @@ def offset(name: str, entry: Wanted, engine: Engine, store: Store, listed: Seque
         hint = "put the last known position back; without it every message of the stream is handled again"
         return Check(name, CRITICAL, f"{entry.offset.path} is gone though {entry.service} has run", hint=hint)
     return Check(name, SKIPPED, f"{entry.offset.path} is not there yet: {entry.service} has never run here")
+
+
+def _compared(name: str, entry: Wanted, file: OffsetFile, position: offsets.Position) -> Check:
+    """What the file says, compared with what the stream holds where somebody is named who may ask it."""
+    value = offsets.next_offset(file, position.value)
+    said, figures = f"{file.path}{guarded.leads(file.path)} says {value} is next", {"offset": value}
+    if entry.stream is None or not entry.stream.user:
+        return Check(name, OK, said, figures)
+    try:
+        bounds = stream.bounds(entry.stream, entry.password, progress.SECONDS)
+    except stream.StreamError as error:
+        said += f"; whether the stream goes that far could not be asked: {error.message}"
+        return Check(name, WARNING, said, figures, broker.hint(error))
+    return progress.judge_place(name, file, position, bounds) or Check(name, OK, said, figures)
 
 
 def sessions(name: str) -> Check:

@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
 from gpu_runbook.protocol.check import SKIPPED, Check
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.health import CheckedConsumer, Request
 from gpu_runbook.protocol.pause import IntendedStop
@@ -85,22 +86,22 @@ def _reachable(asked: Request) -> List[Question]:
     places = _places(asked)
     if not places:
         return [_skip(BROKER, "hosts.yaml names no stream for these services")]
-    return [_answers(broker_name(asked, place), place) for place in places]
+    return [_answers(broker_name(asked, place), address) for place, address in places.items()]
 
 
-def _places(asked: Request) -> List[Tuple[str, int]]:
-    return list(dict.fromkeys((one.stream.host, one.stream.port) for one in asked.consumers if one.stream))
+def _places(asked: Request) -> Dict[Tuple[str, int], StreamAddress]:
+    return {(one.stream.host, one.stream.port): one.stream for one in asked.consumers if one.stream}
 
 
 def broker_name(asked: Request, place: Tuple[str, int]) -> str:
     return BROKER if len(_places(asked)) == 1 else f"{BROKER} ({place[0]}:{place[1]})"
 
 
-def _answers(name: str, place: Tuple[str, int]) -> Question:
+def _answers(name: str, address: StreamAddress) -> Question:
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import broker
 
-        return broker.check(name, place)
+        return broker.check(name, address)
 
     return Question(name, ask)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any, Callable, Optional, Pattern, Tuple
+from typing import Any, Callable, List, Optional, Pattern, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.values import dataclass
@@ -79,13 +79,13 @@ def moved(file: OffsetFile, text: str, upcoming: int) -> str:
     return text[: last.start(2)] + last[2].replace(str(before), str(value), 1) + text[last.end(2) :]
 
 
-def backlog(file: OffsetFile, value: int, last: Optional[int]) -> int:
-    """How many offsets wait beyond the position; `last` is the stream's last one, None when it is empty.
+def backlog(file: OffsetFile, upcoming: int, last: Optional[int]) -> int:
+    """How many offsets wait, with the next one to read; `last` is the stream's last one, None when it is empty.
 
     What a consumer may have handled without having saved it yet (OffsetFile.saved_every) is no backlog. Some offsets
     are the broker's own, so that the figure is an upper bound on messages.
     """
-    waiting = 0 if last is None else last + 1 - next_offset(file, value)
+    waiting = 0 if last is None else last + 1 - upcoming
     return waiting if waiting > file.saved_every else 0
 
 
@@ -117,28 +117,24 @@ def _value(text: str, file: OffsetFile) -> int:
     if not text.strip():
         raise OffsetError("garbled", f"{file.path} is empty")
     if text.lstrip().startswith("{"):
-        return _json_value(text, file)
-    found = [match[1] for match in _line(file).findall(text)]
+        found = _json_values(text, file)
+    else:
+        found = [re.sub(r"(^|\s)#.*", "", match[2]).strip() for match in _line(file).finditer(text)]
     if not found:
         raise OffsetError("garbled", f"{file.path} has no entry {file.key!r}")
-    shown = re.sub(r"(^|\s)#.*", "", found[-1]).strip()
-    if not _NUMBER.fullmatch(shown):
-        raise OffsetError("garbled", f"{file.path}: {file.key} is {shown[:40]!r}, not a whole number from 0 up")
-    return int(shown)
+    if not _NUMBER.fullmatch(found[-1]):
+        raise OffsetError("garbled", f"{file.path}: {file.key} is {found[-1][:40]!r}, not a whole number from 0 up")
+    return int(found[-1])
 
 
 def _line(file: OffsetFile) -> Pattern[str]:
     return re.compile(rf"""^(["']?{re.escape(file.key)}["']?[ \t]*:)([^\r\n]*)""", re.MULTILINE)
 
 
-def _json_value(text: str, file: OffsetFile) -> int:
+def _json_values(text: str, file: OffsetFile) -> List[str]:
+    """What stands behind the key, as JSON has it; nothing without the key."""
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise OffsetError("garbled", f"{file.path} is neither YAML lines nor JSON") from None
-    if file.key not in data:
-        raise OffsetError("garbled", f"{file.path} has no entry {file.key!r}")
-    value = data[file.key]
-    if type(value) is not int or not 0 <= value < 10**19:
-        raise OffsetError("garbled", f"{file.path}: {file.key} is {str(value)[:40]!r}, not a whole number from 0 up")
-    return value
+    return [json.dumps(data[file.key])] if file.key in data else []

@@ -166,7 +166,7 @@ def _ill(step: ConsumerStep, swap: Swap, docker: Docker) -> str:
         return ""
     try:
         if step.stream:
-            stream.greet(step.stream.host, step.stream.port)
+            stream.greet(step.stream)
     except stream.StreamError:
         return ""
     return f"{step.service} ended again and again" if loops(new) else f"{step.service}: {new.sick}"

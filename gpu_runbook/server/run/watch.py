@@ -168,15 +168,14 @@ def _ask_broker(entry: Watched, position: Optional[int]) -> None:
         return
     try:
         if not address.user:
-            stream.greet(address.host, address.port)
+            stream.greet(address)
             return
         bounds = stream.bounds(address, entry.password)
     except stream.StreamError as error:
         entry.broker = error.message
         return
     entry.first = bounds.first or 0
-    at = entry.first if position is None else position
-    entry.backlog = offset.backlog(file, at if file.means == "next" else at - 1, bounds.last)
+    entry.backlog = offset.backlog(file, entry.first if position is None else position, bounds.last)
 
 
 def _say(journal: Journal, entry: Watched, seen: Observation) -> None:

@@ -75,7 +75,7 @@ PLACES = (
         "`offset.file` of a consumer, and for a replay beside it the same three",
         "a container with a read-write mount of the folder; the login user",
         FOREIGN,
-        """queue.offset._content checks.preflight.offset run.stage.stage run.unstage.unstage_all run.swap._copy
+        """queue.offset._content checks.preflight.offset checks.preflight._compared run.stage.stage run.unstage.unstage_all run.swap._copy
         run.swap.close run.rewind.stage run.replay.place run.replay.undo run.leftovers._listed
         run.leftovers.remove""",
     ),
@@ -188,6 +188,12 @@ PLACES = (
         models.model_files.open_for_writing state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(
+        "`stream.tls.ca`, or the certificates that the system trusts; hosts.yaml may name none below a read-write mount",
+        "root, or whose file it is",
+        SYSTEM,
+        "queue.tcp.secured schedule.notify.mail._connected schedule.notify.mail.send",
+    ),
+    Places(
         "docker's own folder, as the engine names it: how full its disk is, and nothing in it",
         "root",
         SYSTEM,
@@ -219,7 +225,9 @@ def _touches(call: str) -> bool:
     first, _, rest = call.partition(".")
     if first == "os":
         return rest in OS or (rest.startswith("path.") and rest[len("path.") :] in OS_PATH)
-    return call in ("open", "model_files.opened") or (first in (*WHOLE, "files", "guarded") and call not in HARMLESS)
+    return call in ("open", "model_files.opened", "ssl.create_default_context") or (
+        first in (*WHOLE, "files", "guarded") and call not in HARMLESS
+    )
 
 
 def modules() -> Iterator[tuple[str, str]]:

@@ -34,6 +34,7 @@ from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, Check
 from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, MOST
 from gpu_runbook.protocol.health import Expected
@@ -119,8 +120,8 @@ def brokers_version(said: str, folder: Path) -> Any:
     raw = said.encode("utf-8", "surrogatepass")[:60_000]
     reply = yes(0x11, 0, struct.pack(">I", 1) + b"\0\x07version" + struct.pack(">H", len(raw)) + raw)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "greeting", lambda *_: stream.Greeting("stream", 0.01, stream._version(reply)))
-        return broker.check("RabbitMQ reachable", ("rabbit.lan", 5552))
+        patch.setattr(stream, "greet", lambda *_: reply)
+        return broker.check("RabbitMQ reachable", StreamAddress("rabbit.lan", 5552, "annotations"))
 
 
 def a_pull(said: str, folder: Path) -> Any:

@@ -83,6 +83,15 @@ def test_each_server_gets_what_its_own_env_and_root_make(tmp_path: Path) -> None
     assert (server.config(batch), server.stream(batch), server.stream_password(batch)) == (None, None, None)
 
 
+@pytest.mark.parametrize(("tls", "asked"), [("true", ""), ("{ca: /etc/ca.pem}", "/etc/ca.pem"), ("false", None)])
+def test_a_stream_behind_tls_is_asked_so(tmp_path: Path, tls: str, asked: str | None) -> None:
+    write_env(tmp_path)
+    write_env(tmp_path, "other.env")
+    inventory = project(tmp_path, HOSTS.replace("name: messages", f"name: messages, tls: {tls}"))
+    found = resolved(inventory)["gpu-1"].stream(inventory.services["queue"])
+    assert found == StreamAddress("broker.lan", 5552, "messages", "monitor", "/", asked)
+
+
 def test_the_variables_used_are_known_and_none_shows_its_value(tmp_path: Path) -> None:
     write_env(tmp_path)
     write_env(tmp_path, "other.env")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inventory.entries import HealthCheckEntry
+from gpu_runbook.laptop.inventory.entries import HealthCheckEntry, Tls
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
 
 PROJECT = Path(__file__).parents[4]
@@ -197,6 +197,10 @@ keep_release: 3
             "healthcheck: {command: a, interval: 90}",
             "healthcheck.interval (90 s) is as long as watch",
         ),
+        ("stop_grace: 2m", "stream: {name: s, tls: on-ly}", "services.queue.stream.tls: a mapping (key: value)"),
+        ("stop_grace: 2m", "stream: {name: s, tls: {ca: ca.pem}}", "services.queue.stream.tls.ca: an absolute path"),
+        ("stop_grace: 2m", "stream: {name: s, tls: {key: /k}}", "services.queue.stream.tls.key: is not a known key"),
+        ("stop_grace: 2m", "stream: {name: s, tls: {ca: /azaion/ca}}", "tls.ca: is below /azaion, which containers"),
         ("stop_grace: 2m", "stop_grace: .inf", "services.queue.stop_grace: a time from 0"),
         ("stop_grace: 2m", "environment: {A: 5}", "services.queue.environment.A: a text is expected; put it in quotes"),
         ("stop_grace: 2m", "gpus: -1", "services.queue.gpus: the word all"),
@@ -282,3 +286,18 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
 def test_no_health_check_at_all_is_said_in_a_word(tmp_path: Path, written: str) -> None:
     queue = read(tmp_path, TWO.replace("stop_grace: 2m", f"healthcheck: {written}")).services["queue"]
     assert isinstance(queue, Consumer) and queue.healthcheck == HealthCheckEntry(command="none")
+
+
+@pytest.mark.parametrize(
+    ("written", "tls"),
+    [
+        ("true", Tls()),
+        ("{}", Tls()),
+        ("{ca: /etc/ca.pem}", Tls(ca="/etc/ca.pem")),
+        ("false", None),
+        ("null", None),
+    ],
+)
+def test_a_stream_behind_tls_is_said_in_a_word_or_by_its_ca(tmp_path: Path, written: str, tls: Tls | None) -> None:
+    queue = read(tmp_path, TWO.replace("stop_grace: 2m", f"stream: {{name: s, tls: {written}}}")).services["queue"]
+    assert isinstance(queue, Consumer) and queue.stream and queue.stream.tls == tls

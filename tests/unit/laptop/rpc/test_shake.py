@@ -106,7 +106,7 @@ def test_what_is_reached_stays_and_lines_keep_their_numbers(source: str, left: s
         ("def work():0\ndef answer():f(work=1)", ""),
         ("def work():0\ndef answer():\n global work\n work=1", ""),
         ("class Work:0\ndef answer():Work()", "class Aa:0\ndef answer():Aa()"),
-        ("class Work:0\nclass Best(Work):0\ndef answer():Best()", "class Ab:0\nclass Aa(Ab):0\ndef answer():Aa()"),
+        ("class Work:0\nclass Best(Work):0\ndef answer():Best()", "class Aa:0\nclass Ab(Aa):0\ndef answer():Ab()"),
         ("class Work(OSError):0\nclass Best(Work):0\ndef answer():Best()", ""),
         ("class Work(OSError):\n def _do(self):self._it=1\ndef answer():Work()._do()", ""),
         (

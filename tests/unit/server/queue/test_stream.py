@@ -13,30 +13,33 @@ import pytest
 
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.server.queue import stream
-from gpu_runbook.server.queue.stream import Bounds, StreamError, bounds, greeting
+from gpu_runbook.server.queue.stream import Bounds, StreamError, bounds, greet
 
 PASSWORD = "s3cret-of-the-monitor"
 KINDS = {"refused", "timeout", "unknown-name", "not-a-stream-port", "login", "denied", "no-stream", "unavailable"}
 
 
 @contextlib.contextmanager
-def peer(behaviour: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server on loopback that treats one connection as it is told."""
+def peer(behaviour: Callable[[socket.socket], None], times: int = 1) -> Iterator[int]:
+    """A server on loopback that treats one connection as it is told, or several, one after the other."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
 
         def serve() -> None:
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(10)
-                    behaviour(connection)
+            for _ in range(times):
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.settimeout(10)
+                        behaviour(connection)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield listener.getsockname()[1]
         finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # nobody else is waited for
             thread.join()
 
 
@@ -180,21 +183,44 @@ def test_a_closed_port_is_refused() -> None:
 
 def test_a_name_nobody_knows_is_an_unknown_name() -> None:
     with pytest.raises(StreamError, match=r"broker\.invalid") as caught:
-        greeting("broker.invalid", 5552)
+        greet(StreamAddress("broker.invalid", 5552, "annotations"))
     assert caught.value.kind == "unknown-name"
 
 
-@pytest.mark.parametrize(
-    ("reply", "speaks"),
-    [
-        (GREETED, "stream"),
-        (b"AMQP\0\0\x09\x01", "amqp"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "other"),
-        (b"\x15\x03\x03\0\x02\x02\x0a", "other"),
-    ],
-)
-def test_the_greeting_tells_what_answers(reply: bytes, speaks: str) -> None:
-    with peer(says(reply)) as port:
-        heard = greeting("127.0.0.1", port)
-    assert heard.speaks == speaks
-    assert heard.version == ("4.1.2" if speaks == "stream" else "")
+def takes_leave(frames: list[bytes]) -> Callable[[socket.socket], None]:
+    """Answers until it is asked to close, and keeps what it was sent from then on."""
+
+    def behaviour(connection: socket.socket) -> None:
+        connection.sendall(GREETED + LOGGED_IN + SUBSCRIBED + chunk(1, 0, 5) + chunk(2, 0, 5))
+        heard = b""
+        while not heard.endswith(b"\0\x02OK"):
+            heard += connection.recv(65536)
+        frames.append(heard[heard.index(struct.pack(">HH", 0x16, 1)) :])
+        connection.sendall(yes(0x16, 6))
+        frames.append(connection.recv(65536))
+
+    return behaviour
+
+
+def test_leave_is_taken_as_the_protocol_asks() -> None:
+    """RabbitMQ warns in its log of every connection that ends otherwise."""
+    frames: list[bytes] = []
+    with peer(takes_leave(frames)) as port:
+        assert ask(port) == Bounds(0, 4)
+    assert frames == [struct.pack(">HHIHH", 0x16, 1, 6, 1, 2) + b"OK", b""]
+
+
+@pytest.mark.parametrize("answers", [yes(0x07, 4, code=16), SUBSCRIBED])
+def test_leave_is_taken_after_a_no_as_well_and_its_answer_is_not_waited_for_long(answers: bytes) -> None:
+    heard: list[bytes] = []
+
+    def behaviour(connection: socket.socket) -> None:
+        connection.sendall(GREETED + LOGGED_IN + answers)
+        while block := connection.recv(65536):
+            heard.append(block)
+
+    begun = time.monotonic()
+    with peer(behaviour) as port, contextlib.suppress(StreamError):
+        ask(port)
+    assert b"".join(heard).endswith(b"\0\x02OK")
+    assert time.monotonic() - begun < stream.EMPTY_AFTER + stream.CLOSING + 1
