@@ -75,7 +75,8 @@ PLACES = (
         "`offset.file` of a consumer, and for a replay beside it the same three",
         "a container with a read-write mount of the folder; the login user",
         FOREIGN,
-        """queue.offset._content checks.preflight.offset checks.preflight._compared run.stage.stage run.unstage.unstage_all run.swap._copy
+        """queue.offset._content checks.preflight._compared run.stage.stage
+        run.unstage.unstage_all run.swap._copy
         run.swap.close run.rewind.stage run.replay.place run.replay.undo run.leftovers._listed
         run.leftovers.remove""",
     ),
@@ -188,7 +189,7 @@ PLACES = (
         models.model_files.open_for_writing state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(
-        "`stream.tls.ca`, or the certificates that the system trusts; hosts.yaml may name none below a read-write mount",
+        "`stream.tls.ca`, or the certificates that the system trusts; never a file below a read-write mount",
         "root, or whose file it is",
         SYSTEM,
         "queue.tcp.secured schedule.notify.mail._connected schedule.notify.mail.send",
