@@ -30,6 +30,21 @@ _LINE = re.compile(
     r"(?P<export>export\s+)?(?P<key>'[^']*'|[^=#\s]+)(?P<before>\s*)=(?P<after>[^\S\n]*)(?P<value>.*)", re.DOTALL
 )
 
+_QUOTED = re.compile(r"""(?P<quote>['"])(?P<inner>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)(?P<rest>.*)""", re.DOTALL)
+_REPLACED = re.compile(r"(?<!\\)\$[\w{(@*#?!$-]")
+# The backslashes that not all readers take alike. In double quotes all of them make one character of \\ and of \".
+_BACKSLASH = {
+    "": re.compile(r"\\"),
+    "'": re.compile(r"\\[\\']"),
+    '"': re.compile(r"(?<!\\)(?:\\\\)*\\[abcfnrtv0'$`\n]"),
+}
+_BACKSLASHES = {
+    "": "holds a backslash, which a shell drops; put the value in single quotes",
+    "'": "holds \\\\ or \\' in single quotes, which is one character here and stays two elsewhere, or ends the value",
+    '"': "holds a backslash in double quotes that some readers make another character of, and others keep; "
+    "write what it is to be, in single quotes",
+}
+
 
 @dataclass(frozen=True)
 class Env:
@@ -97,7 +112,10 @@ def _of_the_file(path: Path, text: str) -> Iterator[str]:
 
 
 def _disagreements(binding: Binding) -> Iterator[str]:
-    """Why docker's --env-file or a shell would read another value from the same line."""
+    """Why a shell, docker compose or docker's --env-file would read another value from the same line.
+
+    That the last one keeps the quotes around a value is no word worth: it would be one for every line.
+    """
     written = binding.original.string.strip("\n")
     match = _LINE.fullmatch(written.lstrip())
     if match is None:
@@ -105,13 +123,26 @@ def _disagreements(binding: Binding) -> Iterator[str]:
         return
     if not _NAME.fullmatch(binding.key or ""):
         yield "the name is not of letters, digits and _ alone, as a shell wants it"
+    elif match["key"].startswith("'"):
+        yield "the name stands in quotes, which are a part of it elsewhere"
     if match["export"]:
         yield "docker rejects a file with export in it"
     if match["before"] or match["after"]:
         yield "stands with blanks around the =, which a shell rejects"
-    if "${" in match["value"]:
+    quoted = _QUOTED.fullmatch(match["value"])
+    inner = quoted["inner"] if quoted else match["value"]
+    quote = quoted["quote"] if quoted else ""
+    if "${" in inner:
         yield "holds ${, which some readers replace; here it stays as it is"
-    if match["value"][:1] not in ("'", '"'):
+    elif quote != "'" and _REPLACED.search(inner):
+        yield "holds a $, which a shell and docker compose replace with what follows; put it in single quotes"
+    if quote != "'" and "`" in inner:
+        yield "holds a `, and a shell runs what follows; put it in single quotes"
+    if _BACKSLASH[quote].search(inner):
+        yield _BACKSLASHES[quote]
+    if quoted and quoted["rest"].startswith("#"):
+        yield "what follows the closing quote counts as a comment here, and as part of the value in a shell"
+    if not quoted:
         yield from _unquoted(match["value"])
 
 
@@ -124,3 +155,9 @@ def _unquoted(value: str) -> Iterator[str]:
         yield "a shell ends the value at the first blank; quote it"
     if value.count("'") % 2 or value.count('"') % 2:
         yield "holds one quote without its partner, which a shell rejects; quote the whole value"
+    elif re.search("['\"]", value):
+        yield "holds quotes, which a shell takes away; quote the whole value"
+    if re.search(r"[;&|<>()]", value):
+        yield "holds one of ; & | < > ( ), where a shell ends the value; quote it"
+    if value.startswith("~"):
+        yield "begins with ~, which a shell replaces with a home; quote it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.dotenv import Env, load_env, read_env
 
 PROJECT = Path(__file__).parents[4]
+LINES = st.lists(
+    st.text(alphabet="AB_=#'\"${}\\ \t\nx", max_size=20) | st.sampled_from(["A=1", "B='x'", "export C=d", "D"]),
+    max_size=6,
+).map("\n".join)
 
 
 def write(folder: Path, content: str | bytes, mode: int = 0o600) -> Path:
@@ -54,7 +60,34 @@ def test_the_example_reads_and_only_its_permissions_are_worth_a_word(tmp_path: P
         ("export A=1", ".env:3: A: docker rejects a file with export in it"),
         ("A = 1", ".env:3: A: stands with blanks around the ="),
         ("A-B=1", ".env:3: the name is not of letters, digits and _ alone"),
-        ("'A'=1", None),
+        ("'A'=1", ".env:3: A: the name stands in quotes"),
+        (r'A="pa\tss\nword"', ".env:3: A: holds a backslash in double quotes"),
+        (r'A="C:\new"', ".env:3: A: holds a backslash in double quotes"),
+        (r'A="it\'s"', ".env:3: A: holds a backslash in double quotes"),
+        (r'A="5\$"', ".env:3: A: holds a backslash in double quotes"),
+        (r'A="a\\\t"', ".env:3: A: holds a backslash in double quotes"),
+        ('A="two \\\nlines"', ".env:3: A: holds a backslash in double quotes"),
+        (r'A="C:\\new \"x\""', None),
+        (r'A="\d+\\"', None),
+        (r"A='C:\\x\\y'", ".env:3: A: holds \\\\ or \\' in single quotes"),
+        (r"A='it\'s'", ".env:3: A: holds \\\\ or \\' in single quotes"),
+        (r"A='C:\new\t$x`y`'", None),
+        (r"A=C:\new", ".env:3: A: holds a backslash, which a shell drops"),
+        ("A=pa$ss", ".env:3: A: holds a $, which a shell and docker compose replace"),
+        ('A="pa$ss"', ".env:3: A: holds a $, which a shell"),
+        ('A="$(id)"', ".env:3: A: holds a $, which a shell"),
+        ("A=pa$1", ".env:3: A: holds a $, which a shell"),
+        ("A=100$", None),
+        ('A="100$ "', None),
+        ("A=a`b`", ".env:3: A: holds a `, and a shell runs"),
+        ("A='x'#y", ".env:3: A: what follows the closing quote"),
+        ("A='x' # y", None),
+        ('A="x" #y', None),
+        ("A=amqp://x/?a=1&b=2", ".env:3: A: holds one of ; & |"),
+        ("A=x;y", ".env:3: A: holds one of ; & |"),
+        ("A=~/x", ".env:3: A: begins with ~"),
+        ('A=a"b"c', ".env:3: A: holds quotes, which a shell takes away"),
+        ("A=#x", None),
         ("A", ".env:3: has no = and no value"),
     ],
 )
@@ -62,6 +95,37 @@ def test_a_line_that_readers_disagree_about_is_named(tmp_path: Path, line: str, 
     warnings = load_env(write(tmp_path, f"\n# first\n{line}\nLAST=1\n")).warnings
     assert len(warnings) == (1 if said else 0)
     assert all(warning.startswith(said or "") for warning in warnings)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to compare with")
+@given(st.text(alphabet="ab'\"\\ $`#~;=nt{1", max_size=8).map("A={}".format) | LINES)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_line_without_a_word_is_read_alike_by_a_shell(tmp_path: Path, line: str) -> None:
+    """The line is run by bash: the letters that it is made of name no program."""
+    path = write(tmp_path, line)
+    try:
+        env, problems = read_env(path)
+    except BadInput:
+        return
+    if problems or env.warnings or "A" not in env.values:
+        return
+    script = 'PATH=/nowhere; . "$1"; printf "%s" "$A"'
+    done = subprocess.run(["/bin/bash", "-c", script, "bash", str(path)], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", env.values["A"].reveal())
+
+
+def test_no_warning_shows_a_value(tmp_path: Path) -> None:
+    lines = [
+        r'A="s3cret\n"',
+        r"B='s3cret\\'",
+        "C=s3cret$X`s3cret`",
+        r"D=s3cret\x",
+        "E='s3cret'#s3cret",
+        "F=~s3cret;s3cret",
+    ]
+    env = load_env(write(tmp_path, "\n".join(lines)))
+    assert len(env.warnings) >= len(lines)
+    assert "s3cret" not in " ".join(env.warnings)
 
 
 def test_what_a_windows_editor_leaves_behind_is_named_and_harms_no_value(tmp_path: Path) -> None:
@@ -105,12 +169,6 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist") as caught:
         load_env(tmp_path / ".env")
     assert ".env.example" in caught.value.hint
-
-
-LINES = st.lists(
-    st.text(alphabet="AB_=#'\"${}\\ \t\nx", max_size=20) | st.sampled_from(["A=1", "B='x'", "export C=d", "D"]),
-    max_size=6,
-).map("\n".join)
 
 
 @given(LINES)
