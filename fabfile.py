@@ -2,6 +2,7 @@
 
 from invoke.collection import Collection
 
+from gpu_runbook.laptop.terminal import encoding
 from tasks import (
     deploy,
     diff,
@@ -24,6 +25,7 @@ from tasks import (
 )
 
 shared.take_over()
+encoding.fit()
 namespace = Collection(
     *(setup.make, preflight.check),
     *(diff.show, deploy.deploy, deploy.rollback, deploy.follow),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gpu_runbook.laptop.errors import RunbookError
+from gpu_runbook.laptop.terminal import encoding
 from sandbox.lifecycle import down, found, up
 from sandbox.place import DEFAULT_DIRECTORY, Sandbox
 from sandbox.say import plain, with_time
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--rtt", type=float, default=0, help="round trip to the server in milliseconds")
     parser.add_argument("--plain", action="store_true", help="lines without the time")
     words = parser.parse_args()
+    encoding.fit()
     sandbox = found(words.directory.resolve())
     if words.port_base:
         sandbox = Sandbox(sandbox.directory, words.port_base)

@@ -78,8 +78,6 @@ def _until_closed(invocation: Invocation, wish: LogWish, json: bool) -> None:
 
 
 def _show(invocation: Invocation, wish: LogWish, json: bool) -> None:
-    import sys
-
     from gpu_runbook.laptop.commands import logs
     from gpu_runbook.laptop.errors import BadInput
 
@@ -87,7 +85,6 @@ def _show(invocation: Invocation, wish: LogWish, json: bool) -> None:
 
     if wish.follow and len(invocation.hosts) > 1:
         raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(invocation.resolved)}")
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a log may hold what the terminal has no sign for
 
     def ask(session: Session) -> LogsAnswer:
         shown = _shower(invocation, session.host.name, wish, json)

@@ -13,6 +13,8 @@ from typing import Any, ParamSpec
 from fabric import Config
 from invoke.exceptions import Exit
 
+from gpu_runbook.laptop.terminal import encoding
+
 Arguments = ParamSpec("Arguments")
 
 HOSTS = "servers or groups of hosts.yaml, comma-separated; all without it"
@@ -54,6 +56,7 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
         from gpu_runbook.laptop.errors import Cancelled, Defect, RunbookError
         from gpu_runbook.laptop.terminal import interrupts
 
+        encoding.fit(document=bool(kwargs.get("json")))
         interrupts.listen()
         try:
             code = task(*args, **kwargs)

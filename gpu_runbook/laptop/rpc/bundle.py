@@ -96,7 +96,7 @@ def _gathered(wanted: Iterable[str], source: Callable[[str], str]) -> dict[str, 
 
 def _source(name: str) -> str:
     file = _file(FOLDER, name)
-    return file.read_text() if file and file.name != "__init__.py" else ""
+    return file.read_text("utf-8") if file and file.name != "__init__.py" else ""
 
 
 def _with_packages(name: str) -> set[str]:

@@ -21,7 +21,7 @@ def restored(debug: str) -> str:
 def _frame(match: re.Match[str]) -> str:
     file, number = Path(bundle.FOLDER, match[2]), int(match[3])
     try:
-        source = file.read_text()
+        source = file.read_text("utf-8")
         line, function = source.splitlines()[number - 1].strip(), _function(source, number)
     except (OSError, ValueError, IndexError, SyntaxError):  # of another version, or of whoever says it is ours
         return match[0]

@@ -198,7 +198,7 @@ def _kind(algorithm: str) -> str:
 
 def _keys_in(file: Path, name: str) -> Iterator[KnownKey]:
     try:
-        lines = file.read_text(errors="replace").splitlines()
+        lines = file.read_text("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return
     except OSError as error:
