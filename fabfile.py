@@ -2,10 +2,10 @@
 
 from invoke.collection import Collection
 
-from gpu_runbook.laptop.terminal import encoding
 from tasks import (
     deploy,
     diff,
+    encoding,
     env,
     health,
     history,

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from gpu_runbook.laptop.errors import RunbookError
-from gpu_runbook.laptop.terminal import encoding
 from sandbox.lifecycle import down, found, up
 from sandbox.place import DEFAULT_DIRECTORY, Sandbox
 from sandbox.say import plain, with_time
 from sandbox.status import describe, status
+from tasks import encoding
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ COMMON = {"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
 @task(help=COMMON)
 @shared.guarded
 def install(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
-    """Leave the check on the servers: program, settings, and a block of the crontab. May be repeated."""
+    """Leave the check on the servers: program, settings, and what starts it, cron or a timer. May be repeated."""
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule import text as showing
     from gpu_runbook.laptop.schedule.settings import settings_for
@@ -72,7 +72,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
 @task(help=COMMON)
 @shared.guarded
 def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
-    """Take the check away from the servers: its block of the crontab, program, settings and notes. History stays."""
+    """Take the check away from the servers: what starts it, program, settings and notes. History stays."""
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule import text as showing
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 from fabric import Config
 from invoke.exceptions import Exit
 
-from gpu_runbook.laptop.terminal import encoding
+from . import encoding
 
 Arguments = ParamSpec("Arguments")
 

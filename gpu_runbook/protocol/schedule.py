@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional, Tuple
 from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.forms import (
+    Annotated,
     Count,
     Grace,
     KeptLevel,
@@ -20,6 +21,8 @@ from gpu_runbook.protocol.forms import (
     Restart,
     ServiceName,
     Time,
+    maybe,
+    text,
 )
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.plan import BatchMarks
@@ -128,9 +131,21 @@ class Installed:
     environment: Dict[str, str] = field(default_factory=dict)  # of the login, that cron does not have: PATH, a proxy
 
 
+UnitName = Annotated[str, text("the name of a unit", r"gpu-runbook-[A-Za-z0-9.-]{1,90}")]
+MaybeLogin = Annotated[str, maybe(text("a login name", r"[^\0-\x20\x7f-\x9f]{1,64}"))]
+
+
+@dataclass(frozen=True)
+class Timer:
+    """The timer of systemd that starts the check, on a server without cron."""
+
+    unit: UnitName  # the name of its unit
+    login: MaybeLogin = ""  # whose last session it ends with, until that login may linger; empty where it goes on
+
+
 @dataclass(frozen=True)
 class Installation:
-    """What was written (state, program, settings, crontab), our block of the crontab, and whether cron runs.
+    """What was written (state, program, settings, crontab, timer), our block of the crontab, and whether cron runs.
 
     `running` is None where that cannot be seen. `moved`: from where to where the state was moved, empty for most.
     """
@@ -139,6 +154,7 @@ class Installation:
     crontab: str
     running: Optional[bool]
     moved: Tuple[Place, ...] = ()
+    timer: Optional[Timer] = None  # what starts it where there is no cron; of that `running` is told then
 
 
 @dataclass(frozen=True)
@@ -217,3 +233,4 @@ class Shown:
     there: bool  # whether the program is
     state: Optional[Remembered]
     told: Tuple[PastEvent, ...]  # the newest actions and alerts, oldest first
+    timer: Optional[Timer] = None  # what starts it where there is no cron; of that `running` is told then

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Annotated
 
 from gpu_runbook.laptop.answers.contract import Object, Row, ServerAnswer
-from gpu_runbook.protocol.schedule import InstalledCheck, PastEvent, Remembered
+from gpu_runbook.protocol.schedule import InstalledCheck, PastEvent, Remembered, Timer
 
 
 class InstallAnswer(ServerAnswer):
     """What was left on the server."""
 
-    changed: list[str]  # what was written: `state`, `program`, `settings`, `crontab`; empty where all was there
+    changed: list[str]  # what was written: `state`, `program`, `settings`, `crontab`, `timer`; empty for none
     crontab: str  # our block of the crontab
     running: bool | None  # whether a cron daemon runs; null where this login cannot see it
     moved: list[str]  # from where to where the state was moved, empty for most
+    timer: Annotated[Object, Timer] | None  # what starts it where there is no cron; `running` is told of it then
 
 
 class RemoveAnswer(ServerAnswer):
     """What was taken away."""
 
-    removed: list[str]  # what was taken away: `crontab`, and files by name
+    removed: list[str]  # what was taken away: `crontab` or `timer`, and files by name
     history: str  # where the history stays, empty without one
 
 
@@ -36,6 +37,7 @@ class ScheduleAnswer(ServerAnswer):
     state: Annotated[Object, Remembered] | None  # what its rounds remember
     told: list[Annotated[Object, PastEvent]]  # the newest actions and alerts, oldest first
     ours: bool  # whether its program is this laptop's
+    timer: Annotated[Object, Timer] | None  # what starts it where there is no cron; `running` is told of it then
 
 
 class TrialAnswer(ServerAnswer):

@@ -135,6 +135,7 @@ def installed_as_result(server: str, found: Installation) -> InstallAnswer:
         "crontab": found.crontab,
         "running": found.running,
         "moved": list(found.moved),
+        "timer": encode(found.timer) if found.timer else None,
     }
 
 
@@ -157,6 +158,7 @@ def shown_as_result(server: str, shown: ShownCheck) -> ScheduleAnswer:
         "state": encode(found.state) if found.state else None,
         "told": [encode(event) for event in found.told],
         "ours": shown.ours,
+        "timer": encode(found.timer) if found.timer else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from gpu_runbook import __version__
@@ -11,7 +12,7 @@ from gpu_runbook.laptop.schedule.client import ShownCheck
 from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.forms import minute
-from gpu_runbook.protocol.schedule import Installation, InstalledCheck, Removed
+from gpu_runbook.protocol.schedule import Installation, InstalledCheck, Removed, Shown
 
 CRON = "systemctl enable --now cron (or crond)"
 
@@ -23,10 +24,22 @@ def installed(answer: Installation, alerts: int) -> Iterator[tuple[str, str]]:
     left = ", ".join(answer.changed)
     yield (f"left there: {left}" if left else "it is there already, nothing was changed"), "green"
     yield f"  {_line(answer.crontab)}", "dim"
-    if answer.running is False:
-        yield f"  no cron daemon runs there: {CRON}", "yellow"
+    yield from ((f"  {sentence}: {todo}", "yellow") for sentence, todo in _starts_nothing(answer))
     if not alerts:
         yield "  nobody is told anything: hosts.yaml names no alerts under schedule", "yellow"
+
+
+def _starts_nothing(answer: Installation | Shown) -> Iterator[tuple[str, str]]:
+    """Why nothing starts the check for good, and what to do about it."""
+    if answer.running is not False:
+        return
+    if answer.timer is None:
+        yield "no cron daemon runs there", CRON
+    elif answer.timer.login:
+        linger = f"on the server, as root: {shlex.join(['loginctl', 'enable-linger', answer.timer.login])}"
+        yield f"the timer ends with the last session of {answer.timer.login}", linger
+    else:
+        yield "the timer is not active", "fab schedule.install starts it again"
 
 
 def _line(block: str) -> str:
@@ -43,19 +56,20 @@ def rows(shown: ShownCheck) -> list[Check]:
     """What is there, whether it is started, and how it does: a row for each."""
     answer, found = shown.found, shown.found.installed
     made = [_program(shown, found)]
+    table, starter = ("timer", "systemd") if answer.timer else ("crontab", "cron")
     if answer.problem:
-        made.append(Check("crontab", WARNING, answer.problem))
+        made.append(Check(table, WARNING, answer.problem))
     elif not answer.crontab:
         level = WARNING if found else SKIPPED
-        made.append(Check("crontab", level, "it has no block of ours", hint="fab schedule.install"))
+        made.append(Check(table, level, "it has no block of ours", hint="fab schedule.install"))
     else:
-        made.append(Check("crontab", OK, _line(answer.crontab)))
-    if answer.running is False:
-        made.append(Check("cron", WARNING, "no cron daemon runs there", hint=CRON))
-    elif answer.running:
-        made.append(Check("cron", OK, "runs"))
-    else:
-        made.append(Check("cron", SKIPPED, "this login cannot see whether it runs"))
+        unit = f"{answer.timer.unit}: " if answer.timer else ""
+        made.append(Check(table, OK, unit + _line(answer.crontab)))
+    made += [Check(starter, WARNING, sentence, hint=todo) for sentence, todo in _starts_nothing(answer)]
+    if answer.running:
+        made.append(Check(starter, OK, "runs"))
+    elif answer.running is None:
+        made.append(Check(starter, SKIPPED, "this login cannot see whether it runs"))
     if found and found.channels:
         told = [*found.channels, *(["heartbeat"] if found.heartbeat else [])]
         made.append(Check("alerts", OK, ", ".join(told)))

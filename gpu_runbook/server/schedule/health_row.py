@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Dict, List, Tuple
 
 from gpu_runbook.common import humanize
@@ -13,6 +14,7 @@ from gpu_runbook.server.schedule.waiting import held, moment_of
 from gpu_runbook.server.state import jsonfile
 from gpu_runbook.server.state.schedule_files import SETTINGS, STATE, place
 from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.system import timer
 
 LATE = 2.5  # intervals after which the next round is overdue
 INSTALL, TRY = "fab schedule.install", "fab schedule.test sends a test alert"
@@ -40,7 +42,11 @@ def check(name: str, store: Store, key: str, now: float) -> Check:
     unwritable = states.unwritable(place(store, STATE))
     if unwritable:
         findings.append((CRITICAL, f"nothing can be remembered: {unwritable}", DISK))
-    findings += [*_late(since, every), *(_trouble(what, why) for what, why in found.troubles.items())]
+    findings += [
+        *_late(since, every, store.root),
+        *_ends(store.root),
+        *(_trouble(what, why) for what, why in found.troubles.items()),
+    ]
     if key:
         figures["settings"] = keyed_hash(installed.settings, key)
     sentence = _last_round(found, since)
@@ -68,11 +74,24 @@ def _last_round(state: State, since: float) -> str:
     return f"it looked {humanize.span(since)} ago, and found the server {state.level}{silent}"
 
 
-def _late(since: float, every: int) -> Findings:
+def _ends(root: str) -> Findings:
+    """A timer that does not go on by itself."""
+    found = timer.of(root)
+    if found is None:
+        return []
+    if not found.login:
+        return [] if timer.is_active(found) else [(WARNING, "its timer is not active", INSTALL)]
+    linger = f"on the server, as root: {shlex.join(['loginctl', 'enable-linger', found.login])}"
+    return [(WARNING, f"its timer ends with the last session of {found.login}", linger)]
+
+
+def _late(since: float, every: int, root: str) -> Findings:
+    found = timer.of(root)
+    seen = f"see that its timer runs: {timer.status(found)}" if found else CRON
     if since < -every:
         ahead = f"that is {humanize.span(-since)} ahead of this server's clock, and whether it is overdue is not known"
-        return [(WARNING, ahead, CRON)]
+        return [(WARNING, ahead, seen)]
     if since <= LATE * every:
         return []
     overdue = f"it is to look every {humanize.span(every)}, and is overdue"
-    return [(WARNING, overdue, CRON)]
+    return [(WARNING, overdue, seen)]

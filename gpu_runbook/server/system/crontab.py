@@ -1,4 +1,7 @@
-"""The login user's crontab: one marked block of ours, and not a byte of anybody else's."""
+"""The login user's crontab: one marked block of ours, and not a byte of anybody else's.
+
+On a server without cron the blocks are those of timers of systemd; where cron came later, it takes them over.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ from typing import List, Optional, Tuple
 from gpu_runbook.common import command
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.schedule import Timer
+from gpu_runbook.server.system import timer
 from gpu_runbook.server.system.processes import named
 
 SECONDS = 10.0
 LIMIT = 1 << 20  # bytes of a crontab that are read
 DAEMONS = ("cron", "crond", "fcron")
+MISSING = 127  # the status where there is no such program
 ROOT = 0  # the user they run as
 BEGIN, END = "# BEGIN gpu-runbook", "# END gpu-runbook"
 BY_HAND = "see crontab -l on the server, and take the lines out with crontab -e; then run it again"
@@ -22,20 +28,17 @@ BY_HAND = "see crontab -l on the server, and take the lines out with crontab -e;
 def read(needed: bool = True) -> str:
     """The whole crontab, empty without one; bytes that are no UTF-8 come back as they were.
 
-    Raises Refusal (kind server) where this user may not have a crontab, and where there is no cron that is needed:
-    without cron there is no block of ours either.
+    Raises Refusal (kind server) where this user may not have a crontab, and where there is neither cron nor systemd and
+    one is needed: without them there is no block of ours either.
     """
     ended = command.run(["crontab", "-l"], SECONDS, limit=LIMIT, errors="surrogateescape")
-    if ended.status == 127 and not needed:
-        return ""
-    if ended.status == 127:
-        raise Refusal(
-            "cron is not installed on this server", "install and start it: apt-get install cron, or cronie", "server"
-        )
-    if ended.ok and len(ended.out) < LIMIT:
-        return ended.out
-    if not ended.ok and "no crontab for" in ended.err:
-        return ""
+    if ended.status == MISSING:
+        if needed and not timer.is_possible():
+            said = "cron is not installed on this server, nor does systemd run there"
+            raise Refusal(said, "install and start cron: the package cron (apt-get), or cronie (dnf, pacman)", "server")
+        return timer.read()
+    if (ended.ok and len(ended.out) < LIMIT) or (not ended.ok and "no crontab for" in ended.err):
+        return (ended.out if ended.ok else "") + timer.read()
     why = f"crontab -l says: {ended.complaint}" if not ended.ok else "the crontab is too long"
     raise Refusal(f"the crontab cannot be read: {why}", "see /etc/cron.allow and /etc/cron.deny", "server")
 
@@ -50,8 +53,12 @@ def write(text: str) -> None:
         ended = command.run(["crontab", "-"], SECONDS, stdin=handle)
     finally:
         os.close(handle)
+    if ended.status == MISSING:
+        timer.write(text)
+        return
     if not ended.ok:
         raise Refusal(f"cron does not take the crontab: {ended.complaint}", "see crontab -l on the server", "server")
+    timer.write("")
     if read() != text:
         raise Refusal("the crontab is not what was written to it", "see crontab -l on the server", "server")
 
@@ -84,6 +91,12 @@ def with_block(text: str, root: str, wanted: str) -> str:
     if wanted and text and not text.endswith("\n"):
         text += "\n"
     return text + wanted
+
+
+def starter(root: str) -> Tuple[Optional[bool], Optional[Timer]]:
+    """Whether the check for a root is started, None where that cannot be seen; and the timer, None where it is cron."""
+    found = timer.of(root)
+    return (is_running(), None) if found is None else (timer.is_active(found), found)
 
 
 def is_running(processes: str = "/proc") -> Optional[bool]:

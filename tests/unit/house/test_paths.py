@@ -189,6 +189,12 @@ PLACES = (
         models.model_files.open_for_writing state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(
+        "`~/.config/systemd/user/gpu-runbook-*`, as root `/etc/systemd/system/gpu-runbook-*`, on a server without cron",
+        "the login user",
+        OURS,
+        "system.timer._there system.timer._put system.timer._take_away system.timer.of system.timer.is_possible",
+    ),
+    Places(
         "`stream.tls.ca`, or the certificates that the system trusts; never a file below a read-write mount",
         "root, or whose file it is",
         SYSTEM,

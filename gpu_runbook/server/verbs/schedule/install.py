@@ -1,4 +1,4 @@
-"""Verb: leaves the scheduled check on this server: one program, its settings, and a block of the crontab."""
+"""Verb: leaves the scheduled check on this server: one program, its settings, and what starts it: cron, or systemd."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     try:
         if after != before:
             crontab.write(after)
-            changed.append("crontab")
+            changed.append("timer" if crontab.starter(settings.root)[1] else "crontab")
     except Refusal:
         if known is None:
             installation.forget(store)
         raise
-    return encode(Installation(tuple(changed), block, crontab.is_running()))
+    running, timer = crontab.starter(settings.root)
+    return encode(Installation(tuple(changed), block, running, timer=timer))
 
 
 def _moved(asked: InstallRequest) -> Dict[str, Any]:
@@ -52,8 +53,9 @@ def _moved(asked: InstallRequest) -> Dict[str, Any]:
     settings = asked.settings
     where = (settings.root, settings.state, settings.questions.docker_host)
     done = state_move.moved(StateMoveRequest(*where, asked.who, asked.laptop, "root", asked))
-    changed = ("state", "program", "settings", "crontab")
-    return encode(Installation(changed, done["crontab"], crontab.is_running(), (done["was"], done["folder"])))
+    running, timer = crontab.starter(settings.root)
+    changed = ("state", "program", "settings", "timer" if timer else "crontab")
+    return encode(Installation(changed, done["crontab"], running, (done["was"], done["folder"]), timer))
 
 
 def _is_safe(store: Store, settings: Settings) -> None:

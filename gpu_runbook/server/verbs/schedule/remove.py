@@ -30,8 +30,9 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     before = crontab.read(needed=False)
     after = crontab.with_block(before, store.root, "")
     if after != before:
+        timer = crontab.starter(store.root)[1]
         crontab.write(after)
-        removed.append("crontab")
+        removed.append("timer" if timer else "crontab")
     if os.path.isdir(os.path.dirname(place(store, LOCK))):
         keep_rounds_away(store, PATIENCE)
         removed += _remove_files(store, bool(removed))
@@ -44,11 +45,11 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 
 def _remove_files(store: Store, was_installed: bool) -> List[str]:
-    """The names of those that were there. Raises Refusal, of kind person where cron starts nothing any more."""
+    """The names of those that were there. Raises Refusal, of kind person where nothing is started any more."""
     try:
         return [name for name in (PROGRAM, SETTINGS, STATE, SPARE, LOCK) if files.remove(place(store, name))]
     except Refusal as refusal:
         if not was_installed:
             raise
-        said = f"cron starts no check any more, but {refusal.message}"
+        said = f"nothing starts a check any more, but {refusal.message}"
         raise Refusal(said, "run it again once the disk takes changes", "person") from refusal

@@ -28,17 +28,19 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store = find_store(asked.root, asked.state, emit)
     store.check_owner()
     block, problem = _block(store.root)
+    running, timer = crontab.starter(store.root)
     installed, _ = jsonfile.load(Installed, place(store, SETTINGS))
     state, _ = states.load(place(store, STATE))
     shown = Shown(
         row=health_row.check(NAME, store, asked.key, time.time()),
         crontab=block,
         problem=problem,
-        running=crontab.is_running(),
+        running=running,
         installed=_installed(installed) if installed else None,
         there=os.path.exists(place(store, PROGRAM)),
         state=_known(state) if state else None,
         told=tuple(_told(store)),
+        timer=timer,
     )
     return encode(shown)
 

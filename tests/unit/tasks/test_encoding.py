@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.laptop.terminal import encoding
+from tasks import encoding
 
-PROJECT = Path(__file__).parents[4]
+PROJECT = Path(__file__).parents[3]
 FAB = [sys.executable, "-m", "fabric", "--search-root", str(PROJECT)]
 BY_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SAID = "password: ••• … gpü-Ω ✓ 🚀 \udcff"
