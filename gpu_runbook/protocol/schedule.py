@@ -132,11 +132,11 @@ class Installed:
 
 
 UnitName = Annotated[str, text("the name of a unit", r"gpu-runbook-[A-Za-z0-9.-]{1,90}")]
-MaybeLogin = Annotated[str, maybe(text("a login name", r"[^\0-\x20\x7f-\x9f]{1,64}"))]
+MaybeLogin = Annotated[str, maybe(text("a login name", r"[A-Za-z0-9_][\w.@\\+-]{0,62}\$?"))]
 
 
 @dataclass(frozen=True)
-class Timer:
+class CheckTimer:
     """The timer of systemd that starts the check, on a server without cron."""
 
     unit: UnitName  # the name of its unit
@@ -154,7 +154,7 @@ class Installation:
     crontab: str
     running: Optional[bool]
     moved: Tuple[Place, ...] = ()
-    timer: Optional[Timer] = None  # what starts it where there is no cron; of that `running` is told then
+    timer: Optional[CheckTimer] = None  # what starts it where there is no cron; of that `running` is told then
 
 
 @dataclass(frozen=True)
@@ -233,4 +233,4 @@ class Shown:
     there: bool  # whether the program is
     state: Optional[Remembered]
     told: Tuple[PastEvent, ...]  # the newest actions and alerts, oldest first
-    timer: Optional[Timer] = None  # what starts it where there is no cron; of that `running` is told then
+    timer: Optional[CheckTimer] = None  # what starts it where there is no cron; of that `running` is told then

@@ -165,6 +165,13 @@ def test_an_offset_that_is_gone_although_the_consumer_has_run(laptop: Laptop) ->
     assert "every message of the stream is handled again" in said.err
 
 
+def test_an_offset_beyond_the_end_of_the_stream(laptop: Laptop) -> None:
+    keep = f"cp -p {ROOT}/offset.yaml /tmp/offset; echo 'offset: 999999999' >{ROOT}/offset.yaml"
+    with changed(laptop.sandbox, keep, f"mv /tmp/offset {ROOT}/offset.yaml"):
+        said = refused(laptop, Refused)
+    assert "offset 999999999 lies beyond the end of the stream" in said.err
+
+
 def test_an_offset_that_cannot_be_read(laptop: Laptop) -> None:
     keep = f"cp -p {ROOT}/offset.yaml /tmp/offset; printf 'offset: \\033[2Jtwelve\\n' >{ROOT}/offset.yaml"
     with changed(laptop.sandbox, keep, f"mv /tmp/offset {ROOT}/offset.yaml"):

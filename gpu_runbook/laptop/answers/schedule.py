@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from gpu_runbook.laptop.answers.contract import Object, Row, ServerAnswer
-from gpu_runbook.protocol.schedule import InstalledCheck, PastEvent, Remembered, Timer
+from gpu_runbook.protocol.schedule import CheckTimer, InstalledCheck, PastEvent, Remembered
 
 
 class InstallAnswer(ServerAnswer):
@@ -15,7 +15,7 @@ class InstallAnswer(ServerAnswer):
     crontab: str  # our block of the crontab
     running: bool | None  # whether a cron daemon runs; null where this login cannot see it
     moved: list[str]  # from where to where the state was moved, empty for most
-    timer: Annotated[Object, Timer] | None  # what starts it where there is no cron; `running` is told of it then
+    timer: Annotated[Object, CheckTimer] | None  # what starts it where there is no cron; `running` is told of it then
 
 
 class RemoveAnswer(ServerAnswer):
@@ -37,7 +37,7 @@ class ScheduleAnswer(ServerAnswer):
     state: Annotated[Object, Remembered] | None  # what its rounds remember
     told: list[Annotated[Object, PastEvent]]  # the newest actions and alerts, oldest first
     ours: bool  # whether its program is this laptop's
-    timer: Annotated[Object, Timer] | None  # what starts it where there is no cron; `running` is told of it then
+    timer: Annotated[Object, CheckTimer] | None  # what starts it where there is no cron; `running` is told of it then
 
 
 class TrialAnswer(ServerAnswer):

@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 from gpu_runbook.common import command
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import quoted
-from gpu_runbook.protocol.schedule import Timer
+from gpu_runbook.protocol.schedule import CheckTimer
 from gpu_runbook.server.system import timer
 from gpu_runbook.server.system.processes import named
 
@@ -93,7 +93,7 @@ def with_block(text: str, root: str, wanted: str) -> str:
     return text + wanted
 
 
-def starter(root: str) -> Tuple[Optional[bool], Optional[Timer]]:
+def starter(root: str) -> Tuple[Optional[bool], Optional[CheckTimer]]:
     """Whether the check for a root is started, None where that cannot be seen; and the timer, None where it is cron."""
     found = timer.of(root)
     return (is_running(), None) if found is None else (timer.is_active(found), found)

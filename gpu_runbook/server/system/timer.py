@@ -16,7 +16,7 @@ from typing import Dict, Iterator, Match, Optional, Tuple
 from gpu_runbook.common import command
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.schedule import Timer
+from gpu_runbook.protocol.schedule import CheckTimer
 from gpu_runbook.server.system import files
 
 SECONDS = 20.0
@@ -28,28 +28,9 @@ _BLOCK = re.compile(  # in a unit file the line in the middle is a comment, too
     r"(?P<end># END gpu-runbook (?P=root)\n)",
     re.MULTILINE,
 )
-_SERVICE = """
-[Unit]
-Description=The scheduled check of gpu-runbook for {root}
-
-[Service]
-Type=oneshot
-ExecStart={program}
-StandardOutput=null
-StandardError=null
-KillMode=process
-"""
-_TIMER = """
-[Unit]
-Description=The scheduled check of gpu-runbook for {root}
-
-[Timer]
-OnCalendar={when}
-AccuracySec=1s
-
-[Install]
-WantedBy=timers.target
-"""
+_HEAD = "\n[Unit]\nDescription=The scheduled check of gpu-runbook for {root}\n\n"
+_SERVICE = "[Service]\nType=oneshot\nExecStart={program}\nStandardOutput=null\nStandardError=null\nKillMode=process\n"
+_TIMER = "[Timer]\nOnCalendar={when}\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
 
 
 def is_possible() -> bool:
@@ -71,20 +52,20 @@ def write(text: str) -> None:
         _put(name, block)
 
 
-def of(root: str) -> Optional[Timer]:
+def of(root: str) -> Optional[CheckTimer]:
     """The timer for a root, None without one."""
     name = _unit(root)
     if not is_possible() or not os.path.exists(os.path.join(_folder(), f"{name}.timer")):
         return None
-    return Timer(f"{name}.timer", "" if _outlives() else _login())
+    return CheckTimer(f"{name}.timer", "" if _outlives() else _login())
 
 
-def is_active(timer: Timer) -> bool:
+def is_active(timer: CheckTimer) -> bool:
     """Whether it starts the check, now and when nobody is logged in."""
     return _systemctl("is-active", timer.unit).ok and not timer.login
 
 
-def status(timer: Timer) -> str:
+def status(timer: CheckTimer) -> str:
     """The line that shows how it does."""
     return f"systemctl {'--user ' if os.geteuid() else ''}status {timer.unit}"
 
@@ -137,7 +118,7 @@ def _units(name: str, block: Match[str]) -> Iterator[Tuple[str, bytes]]:
     when = "*:0" if minute == "0" else "*:*" if minute == "*" else f"*:0/{minute[2:]}"
     words = {"root": block["root"], "program": block["program"].replace("%", "%%"), "when": when}
     for end, content in ((".service", _SERVICE), (".timer", _TIMER)):
-        yield os.path.join(_folder(), name + end), (head + content.format(**words)).encode()
+        yield os.path.join(_folder(), name + end), (head + (_HEAD + content).format(**words)).encode()
 
 
 def _unit(root: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from gpu_runbook.laptop.schedule import text
 from gpu_runbook.laptop.schedule.client import ShownCheck
 from gpu_runbook.protocol.check import OK, SKIPPED, WARNING, Check
-from gpu_runbook.protocol.schedule import Installation, Shown, Timer
+from gpu_runbook.protocol.schedule import CheckTimer, Installation, Shown
 
 BLOCK = "# BEGIN gpu-runbook /azaion: x\n*/5 * * * * python3 -IS /s/check.pyz <x\n# END gpu-runbook /azaion\n"
 LINE = "*/5 * * * * python3 -IS /s/check.pyz <x"
@@ -22,16 +22,28 @@ UNIT = "gpu-runbook-azaion-1d6192ec.timer"
         (True, None, ("crontab", LINE), ("cron", OK), "runs", ""),
         (None, None, ("crontab", LINE), ("cron", SKIPPED), "cannot see", ""),
         (False, None, ("crontab", LINE), ("cron", WARNING), "no cron daemon runs", "systemctl enable --now cron"),
-        (True, Timer(UNIT), ("timer", f"{UNIT}: {LINE}"), ("systemd", OK), "runs", ""),
-        (False, Timer(UNIT), ("timer", f"{UNIT}: {LINE}"), ("systemd", WARNING), "not active", "fab schedule.install"),
+        (True, CheckTimer(UNIT), ("timer", f"{UNIT}: {LINE}"), ("systemd", OK), "runs", ""),
         (
-            *(False, Timer(UNIT, "deploy"), ("timer", f"{UNIT}: {LINE}"), ("systemd", WARNING)),
+            False,
+            CheckTimer(UNIT),
+            ("timer", f"{UNIT}: {LINE}"),
+            ("systemd", WARNING),
+            "not active",
+            "fab schedule.install",
+        ),
+        (
+            *(False, CheckTimer(UNIT, "deploy"), ("timer", f"{UNIT}: {LINE}"), ("systemd", WARNING)),
             *("ends with the last session of deploy", "as root: loginctl enable-linger deploy"),
         ),
     ],
 )
 def test_what_starts_the_check_is_told_as_what_it_is(
-    running: bool | None, timer: Timer | None, table: tuple[str, str], starter: tuple[str, str], said: str, todo: str
+    running: bool | None,
+    timer: CheckTimer | None,
+    table: tuple[str, str],
+    starter: tuple[str, str],
+    said: str,
+    todo: str,
 ) -> None:
     shown = Shown(Check("schedule", OK, "well"), BLOCK, "", running, None, True, None, (), timer)
     rows = {row.name: row for row in text.rows(ShownCheck(shown, True))}

@@ -66,9 +66,9 @@ def test_while_the_broker_is_away_a_loop_is_no_fault_of_the_new_one(
 ) -> None:
     """As after a power cut of the whole room: it ends until the broker is there, and the old one would as well."""
 
-    def greet(host: str, port: int) -> bytes:
+    def greet(address: StreamAddress) -> bytes:
         if away:
-            raise stream.StreamError("refused", f"{host}:{port} refuses connections")
+            raise stream.StreamError("refused", f"{address.host}:{address.port} refuses connections")
         return b"RabbitMQ 4.0"
 
     monkeypatch.setattr(stream, "greet", greet)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.protocol.check import WARNING
-from gpu_runbook.protocol.schedule import Timer
+from gpu_runbook.protocol.schedule import CheckTimer
 from gpu_runbook.server.schedule import health_row
 from gpu_runbook.server.system import timer
 
@@ -18,13 +18,13 @@ UNIT = "gpu-runbook-azaion-1d6192ec.timer"
     ("found", "active", "said", "todo"),
     [
         (None, False, "", ""),
-        (Timer(UNIT), True, "", ""),
-        (Timer(UNIT), False, "its timer is not active", "fab schedule.install"),
-        (Timer(UNIT, "de ploy"), False, "its timer ends with the last session of de ploy", "enable-linger 'de ploy'"),
+        (CheckTimer(UNIT), True, "", ""),
+        (CheckTimer(UNIT), False, "its timer is not active", "fab schedule.install"),
+        (CheckTimer(UNIT, "deploy"), False, "its timer ends with the last session of deploy", "enable-linger deploy"),
     ],
 )
 def test_a_timer_that_does_not_go_on_by_itself_is_told_of(
-    monkeypatch: pytest.MonkeyPatch, found: Timer | None, active: bool, said: str, todo: str
+    monkeypatch: pytest.MonkeyPatch, found: CheckTimer | None, active: bool, said: str, todo: str
 ) -> None:
     monkeypatch.setattr(timer, "of", lambda root: found)
     monkeypatch.setattr(timer, "is_active", lambda timer: active)
@@ -36,6 +36,6 @@ def test_a_timer_that_does_not_go_on_by_itself_is_told_of(
 def test_where_to_look_is_where_it_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(timer, "of", lambda root: None)
     assert "status cron" in health_row._late(10_000, 300, str(tmp_path))[0][2]
-    monkeypatch.setattr(timer, "of", lambda root: Timer(UNIT))
+    monkeypatch.setattr(timer, "of", lambda root: CheckTimer(UNIT))
     assert f"status {UNIT}" in health_row._late(10_000, 300, str(tmp_path))[0][2]
     assert health_row._late(10, 300, str(tmp_path)) == []
