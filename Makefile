@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all test-unit lint bench faults schema docs lock clean
+.PHONY: help demo test test-all test-unit lint bench faults matrix schema docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,11 +12,12 @@ help:
 	@echo "make test-unit  the tests that need nothing but Python"
 	@echo "make bench      our times over those of docker and ssh themselves; writes BENCHMARKS.md"
 	@echo "make faults     whatever may go wrong on a server, in parts; goes on where it stopped; writes docs/reliability.md"
+	@echo "make matrix     the docker, RabbitMQ, OpenSSH and Python of other Debians; goes on where it stopped; writes docs/compatibility.md"
 	@echo "make docs       what is made from the code: docs/hosts-yaml.md, docs/json.md, the rooms in docs/architecture.md, the journal in docs/how-a-run-works.md"
 	@echo "make lock       requirements*.lock from requirements*.txt: all packages with their hashes, which is what is installed"
 	@echo "make lint       style, types, what the server's half may use, and which room may import which"
 
-demo: .venv/ready
+demo: .venv/runs
 	@$(BIN)/python -m sandbox.demo
 
 TEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -43,6 +44,9 @@ bench: .venv/ready
 faults: .venv/ready
 	@$(BIN)/python -m tests.faults --all --replace
 
+matrix: .venv/ready
+	@$(BIN)/python -m tests.matrix --all
+
 schema: .venv/ready
 	@$(BIN)/python -m gpu_runbook.laptop.inventory.schema > hosts.schema.json
 
@@ -52,9 +56,14 @@ docs: .venv/ready
 lock:
 	@sh sandbox/lock.sh $(PYTHON)
 
-.venv/ready: requirements-dev.lock
-	@sh sandbox/venv.sh $(PYTHON)
+# To run it needs less than to check it.
+.venv/runs: requirements.lock
+	@sh sandbox/venv.sh $(PYTHON) requirements.lock
 	@touch $@
+
+.venv/ready: requirements-dev.lock
+	@sh sandbox/venv.sh $(PYTHON) requirements-dev.lock
+	@touch $@ .venv/runs
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from gpu_runbook.laptop.errors import RunbookError
+from sandbox.bases import SUITES, resolved
 from sandbox.lifecycle import down, found, up
-from sandbox.place import DEFAULT_DIRECTORY, Sandbox
+from sandbox.place import DEFAULT_DIRECTORY, ENGINES
 from sandbox.say import plain, with_time
 from sandbox.status import describe, status
 
@@ -20,12 +22,18 @@ def main() -> int:
     parser.add_argument("--port-base", type=int, help="the first of the hundred ports it takes its own from")
     parser.add_argument("--rtt", type=float, default=0, help="round trip to the server in milliseconds")
     parser.add_argument("--plain", action="store_true", help="lines without the time")
+    parser.add_argument("--base", help=f"the Debian that it runs: {', '.join(SUITES)}, or a folder with one in it")
+    parser.add_argument("--engine", choices=ENGINES, help="how its docker engine is set up")
     words = parser.parse_args()
-    sandbox = found(words.directory.resolve())
-    if words.port_base:
-        sandbox = Sandbox(sandbox.directory, words.port_base)
     say = plain if words.plain else with_time()
     try:
+        sandbox = found(words.directory.resolve())
+        if words.port_base:
+            sandbox = replace(sandbox, port_base=words.port_base)
+        if words.base is not None:
+            sandbox = replace(sandbox, base=resolved(words.base, say))
+        if words.engine:
+            sandbox = replace(sandbox, engine=words.engine)
         if words.verb == "up":
             up(sandbox, say, words.rtt)
         elif words.verb == "down":

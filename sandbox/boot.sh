@@ -2,14 +2,14 @@
 # Process 1 of a machine within the machine, run by unshare(1) in new mount, process, host name and IPC namespaces.
 # Puts the private root in place, forgets the real one, and then reaps what its processes leave.
 set -eu
-directory=$1 hostname=$2
+directory=$1 hostname=$2 base=${3%/} control_groups=$4
 root=$directory/root
 exec >"$directory/boot.log" 2>&1
 
 echo "$hostname" >/proc/sys/kernel/hostname
 
 mount --bind "$root" "$root"
-mount --rbind /usr "$root/usr"
+mount --rbind "$base/usr" "$root/usr"
 mount -o remount,bind,ro "$root/usr"
 mount --bind "$directory/local" "$root/usr/local"
 mount --rbind /dev "$root/dev"
@@ -17,7 +17,7 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=0755 tmpfs "$root/run"
 # A fresh sysfs, without the security modules' part: the engine would load profiles into the real kernel.
 mount -t sysfs sysfs "$root/sys"
-mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup"
+mount --rbind "$control_groups" "$root/sys/fs/cgroup"
 mount -t proc proc "$root/proc"
 
 mkdir -p "$root/run/sshd" "$root/run/old"

@@ -9,13 +9,15 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from sandbox.place import LOGIN_USER, Sandbox
+from sandbox.place import CONTAINERD, LOGIN_USER, Sandbox
 from sandbox.roots import GROUPS, LOGIN, LOGIN_UID, SERVER_USERS, SHARED_GID, build, give_directory, give_file
 
 PROGRAMS = Path(__file__).with_name("server")
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 MODELS = ("2026-03-02", "2026-04-20")
 TREE = ("annotations", *(f"models/{name}" for name in MODELS), "checkpoints")
-CRONTAB = Path("/usr/bin/crontab")
+CRONTAB = "usr/bin/crontab"
+PENALISES = "usr/lib/openssh/sshd-session"  # of an sshd that makes whoever asks often wait
 # Cron asks whether it may act for a user; without an answer it runs nothing, and says so nowhere.
 PAM_CRON = "".join(f"{question} required pam_permit.so\n" for question in ("auth", "account", "session"))
 SSHD_CONFIG = """\
@@ -37,8 +39,8 @@ SetEnv PATH=/usr/local/bin:/usr/bin:/bin
 
 def prepare(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     """Write everything that the server's parts read at their start, and the keys that log in."""
-    # /usr/bin/crontab is the real machine's, and acts as the group that it belongs to.
-    crontab = CRONTAB.stat().st_gid
+    # /usr/bin/crontab is the base's, and acts as the group that it belongs to.
+    crontab = (sandbox.base / CRONTAB).stat().st_gid
     build(sandbox.server, SERVER_USERS, {**GROUPS, "crontab": (crontab, "")})
     _prepare_door(sandbox, owner)
     _prepare_engine(sandbox)
@@ -75,7 +77,9 @@ def _prepare_door(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     host_key = ssh / "ssh_host_ed25519_key"
     _generate(host_key, f"root@{sandbox.server.hostname}")
     _generate(sandbox.key_file, f"{LOGIN_USER}@sandbox")
-    give_file(ssh / "sshd_config", SSHD_CONFIG.format(port=sandbox.sshd_port, user=LOGIN_USER))
+    config = SSHD_CONFIG.format(port=sandbox.sshd_port, user=LOGIN_USER)
+    config += "PerSourcePenalties no\n" if (sandbox.base / PENALISES).exists() else ""
+    give_file(ssh / "sshd_config", config)
 
     home = sandbox.server.root / LOGIN.home.lstrip("/")
     give_directory(home / ".ssh", LOGIN_UID, 0o700)
@@ -96,7 +100,7 @@ def _generate(path: Path, comment: str) -> None:
 
 def _prepare_engine(sandbox: Sandbox) -> None:
     # Containers use the host's network: no bridge, no address rules, nothing changed on the real machine.
-    settings = {
+    settings: dict[str, object] = {
         "bridge": "none",
         "iptables": False,
         "ip-forward": False,
@@ -104,6 +108,8 @@ def _prepare_engine(sandbox: Sandbox) -> None:
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "insecure-registries": [sandbox.registry],
     }
+    if sandbox.engine == CONTAINERD:
+        settings |= {"features": {"containerd-snapshotter": True}, "containerd": CONTAINERD_SOCKET}
     give_file(sandbox.server.root / "etc/docker/daemon.json", json.dumps(settings, indent=2) + "\n")
     # A hook of this name on the engine's PATH is how the engine recognises NVIDIA's toolkit and accepts --gpus.
     give_file(sandbox.server.local / "sbin/nvidia-container-runtime-hook", "#!/bin/sh\nexit 0\n", mode=0o755)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpu_runbook.laptop.errors import BadInput, Refused, RunbookError
-from sandbox import gpu_server, images, line, passwords, services
+from sandbox import bases, gpu_server, images, line, passwords, services
 from sandbox.machine import as_root, boot, can_be_root, end, pid_of, require_namespaces
 from sandbox.packages import install_missing
-from sandbox.parts import SERVER_PARTS, SERVICE_PARTS, start
-from sandbox.place import CHECKOUT, DEFAULT_PORT_BASE, Sandbox
+from sandbox.parts import SERVICE_PARTS, server_parts, start
+from sandbox.place import CHECKOUT, CLASSIC, DEFAULT_PORT_BASE, OWN, Sandbox
 from sandbox.say import Say
 from sandbox.status import is_up
 
@@ -30,14 +30,18 @@ def found(directory: Path) -> Sandbox:
         settings = json.loads((directory / SETTINGS).read_text())
     except FileNotFoundError:
         settings = {"port_base": DEFAULT_PORT_BASE}
-    return Sandbox(directory, settings["port_base"])
+    base, engine = Path(settings.get("base", OWN)), settings.get("engine", CLASSIC)
+    return Sandbox(directory, settings["port_base"], base, engine)
 
 
 def up(sandbox: Sandbox, say: Say, rtt: float = 0) -> None:
     """Bring everything up that is not up; `rtt` is the round trip to the server in milliseconds."""
     if os.geteuid() != 0:
-        _again_as_root(sandbox, say, "up", "--port-base", str(sandbox.port_base), "--rtt", str(rtt))
+        words = ("--port-base", str(sandbox.port_base), "--base", str(sandbox.base), "--engine", sandbox.engine)
+        _again_as_root(sandbox, say, "up", *words, "--rtt", str(rtt))
         return
+    bases.check(sandbox.base)
+    _refuse_another(sandbox)
     if is_up(sandbox):
         line.set_line(sandbox, rtt)
         say("the sandbox is up already")
@@ -56,7 +60,7 @@ def up(sandbox: Sandbox, say: Say, rtt: float = 0) -> None:
     if pid_of(sandbox.server) is None:
         gpu_server.prepare(sandbox, owner)
         boot(sandbox.server)
-    for name in (*SERVER_PARTS, "registry"):
+    for name in (*server_parts(sandbox), "registry"):
         start(sandbox, name)
     line.set_line(sandbox, rtt)
     say("the server answers")
@@ -94,7 +98,7 @@ def reboot(sandbox: Sandbox, say: Say, booted: Callable[[], None] = lambda: None
     end(sandbox.server)
     boot(sandbox.server)
     booted()
-    for name in SERVER_PARTS:
+    for name in server_parts(sandbox):
         start(sandbox, name)
     line.set_line(sandbox, rtt)
     say("the server is back")
@@ -103,9 +107,6 @@ def reboot(sandbox: Sandbox, say: Say, booted: Callable[[], None] = lambda: None
 def _claim(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     """Make the directory, after a look at what would stand in the way."""
     _refuse_foreign(sandbox.directory)
-    known = sandbox.directory / SETTINGS
-    if known.exists() and found(sandbox.directory) != sandbox:
-        raise BadInput(f"{sandbox.directory} holds a sandbox with other ports", "fab sandbox.down takes it down")
     running = [machine for machine in (sandbox.server, sandbox.services) if pid_of(machine)]
     busy = [] if running else [f"port {port} ({what})" for what, port in sandbox.ports.items() if _is_busy(port)]
     if busy:
@@ -113,9 +114,25 @@ def _claim(sandbox: Sandbox, owner: tuple[int, int]) -> None:
     sandbox.directory.mkdir(parents=True, exist_ok=True)
     sandbox.directory.chmod(PRIVATE)
     (sandbox.directory / ".gitignore").write_text("*\n")
-    known.write_text(json.dumps({"port_base": sandbox.port_base}) + "\n")
+    known = sandbox.directory / SETTINGS
+    settings = {"port_base": sandbox.port_base, "base": str(sandbox.base), "engine": sandbox.engine}
+    known.write_text(json.dumps(settings) + "\n")
     for path in (sandbox.directory, known):
         os.chown(path, *owner)
+
+
+def _refuse_another(sandbox: Sandbox) -> None:
+    """What is up, or was, is not changed into another one."""
+    if not (sandbox.directory / SETTINGS).exists():
+        return
+    known = found(sandbox.directory)
+    pairs = {
+        "other ports": (known.port_base, sandbox.port_base),
+        f"the base {known.base}": (known.base, sandbox.base),
+        f"the engine {known.engine}": (known.engine, sandbox.engine),
+    }
+    if other := [name for name, (was, wanted) in pairs.items() if was != wanted]:
+        raise BadInput(f"{sandbox.directory} holds a sandbox with {other[0]}", "fab sandbox.down takes it down")
 
 
 def _refuse_foreign(directory: Path) -> None:

@@ -67,7 +67,7 @@ def boot(machine: Machine) -> None:
     command = ["unshare", *NAMESPACES, "--fork", "--kill-child", "sh", str(BOOT), str(machine.directory)]
     # Forked away, so that it belongs to nobody who could wait for it.
     subprocess.run(
-        as_root(["setsid", "--fork", *command, machine.hostname]),
+        as_root(["setsid", "--fork", *command, machine.hostname, str(machine.base), str(machine.control_groups)]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

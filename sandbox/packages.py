@@ -52,6 +52,7 @@ PROGRAMS = (
     Program("busybox", ("busybox-static",), "the shell inside the images"),
     Program("python3", ("python3",), "what runs a plan on the server"),
     Program("ps", ("procps",), "what `docker top` asks"),
+    Program("pivot_root", ("util-linux-extra", "util-linux"), "what gives the sandbox's machines roots of their own"),
     Program("cron", ("cron",), "what runs the server's scheduled checks", ("cron.service",)),
 )
 

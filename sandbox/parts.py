@@ -11,10 +11,10 @@ from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.server.queue.stream import StreamError, bounds
 from sandbox.machine import pid_of, run_on, wait_until
 from sandbox.passwords import read
-from sandbox.place import STREAM, Machine, Sandbox
+from sandbox.place import API_FLOOR, CONTAINERD, STREAM, Machine, Sandbox
 
 SERVICE_PARTS = ("broker", "registry")
-SERVER_PARTS = ("engine", "sshd", "line", "cron")
+LEAST_API = "DOCKER_MIN_API_VERSION=1.44"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def parts(sandbox: Sandbox) -> dict[str, Part]:
             lambda: _greets(sandbox.registry_port),
             user="registry",
         ),
-        Part("engine", server, ("dockerd",), lambda: _engine_answers(server)),
+        *_engine(sandbox),
         Part("sshd", server, ("/usr/sbin/sshd", "-D", "-e"), lambda: _greets(sandbox.sshd_port, b"SSH-")),
         Part(
             "line",
@@ -60,6 +60,21 @@ def parts(sandbox: Sandbox) -> dict[str, Part]:
         Part("cron", server, ("/usr/sbin/cron", "-f", "-L", "0"), lambda: _cron_has_read(server)),
     )
     return {part.name: part for part in every}
+
+
+def server_parts(sandbox: Sandbox) -> list[str]:
+    """The names of what runs on the server, in the order in which it is started."""
+    return [name for name in parts(sandbox) if name not in SERVICE_PARTS]
+
+
+def _engine(sandbox: Sandbox) -> list[Part]:
+    """The docker engine, and the containerd that it has beside it, where it does not start one of its own."""
+    server = sandbox.server
+    argv = ("env", LEAST_API, "dockerd") if sandbox.engine == API_FLOOR else ("dockerd",)
+    engine = Part("engine", server, argv, lambda: _engine_answers(server))
+    if sandbox.engine != CONTAINERD:
+        return [engine]
+    return [Part("containerd", server, ("containerd",), lambda: _containerd_answers(server)), engine]
 
 
 def start(sandbox: Sandbox, name: str, wait: bool = True) -> None:
@@ -134,6 +149,10 @@ def _stream_answers(sandbox: Sandbox) -> bool:
 
 def _engine_answers(server: Machine) -> bool:
     return run_on(server, ["docker", "version"], check=False).returncode == 0
+
+
+def _containerd_answers(server: Machine) -> bool:
+    return run_on(server, ["ctr", "version"], check=False).returncode == 0
 
 
 def _cron_has_read(server: Machine) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,24 @@ CONSUMER_REPOSITORY = "azaion/annotation-queue"
 TRAINING_REPOSITORY = "azaion/ai-training"
 LOGIN_USER = "deploy"
 
+OWN = Path("/")  # the base of a machine that runs this machine's own programs
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+# Of a docker engine: as it comes; with a containerd and control groups of version 2, and images in containerd's store;
+# one that speaks no API older than that of docker 25, as engine 29 does.
+CLASSIC, CONTAINERD, API_FLOOR = ENGINES = ("classic", "containerd", "api-floor")
+
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine within the machine: a private root, and processes that end with its process 1."""
+    """A machine within the machine: a private root, and processes that end with its process 1.
+
+    base: the root whose /usr it runs on; control_groups: what it has at /sys/fs/cgroup.
+    """
 
     hostname: str
     directory: Path
+    base: Path = OWN
+    control_groups: Path = CONTROL_GROUPS
 
     @property
     def root(self) -> Path:
@@ -42,21 +54,30 @@ class Machine:
 class Sandbox:
     """A GPU server and the services it talks to, all on loopback.
 
-    Two sandboxes stand side by side if both their directories and their port bases differ.
+    Two sandboxes stand side by side if both their directories and their port bases differ. base: the Debian that its
+    machines run; engine: one of `ENGINES`.
     """
 
     directory: Path = DEFAULT_DIRECTORY
     port_base: int = DEFAULT_PORT_BASE
+    base: Path = OWN
+    engine: str = CLASSIC
 
     @property
     def server(self) -> Machine:
         """The GPU server: sshd, the container engine, nvidia-smi, /azaion."""
-        return Machine("gpu-1", self.directory / "server")
+        second = CONTROL_GROUPS / "unified"
+        groups = second if self.engine == CONTAINERD and second.exists() else CONTROL_GROUPS
+        return Machine("gpu-1", self.directory / "server", self.base, groups)
 
     @property
     def services(self) -> Machine:
-        """What a team runs elsewhere: the registry and the broker. It survives a reboot of the server."""
-        return Machine("services", self.directory / "services")
+        """What a team runs elsewhere: the registry and the broker. It survives a reboot of the server.
+
+        A base that lacks one of the two is for the server alone.
+        """
+        both = (self.base / "usr/sbin/rabbitmq-server", self.base / "usr/bin/docker-registry")
+        return Machine("services", self.directory / "services", self.base if all(map(_is_there, both)) else OWN)
 
     @property
     def ssh_port(self) -> int:
@@ -125,3 +146,7 @@ class Sandbox:
     def libraries(self) -> Path:
         """The packages of the consumer image; the producer borrows them."""
         return self.directory / "libraries"
+
+
+def _is_there(program: Path) -> bool:
+    return os.path.lexists(program)  # a link may lead to where only the base's own root has something

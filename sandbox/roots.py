@@ -16,7 +16,7 @@ DIRECTORIES = (
     *("dev", "etc", "home", "opt", "proc", "root", "run", "sys", "tmp", "usr"),
     *("var/lib", "var/log", "var/cache", "var/tmp"),
 )
-# What programs under /usr expect to find in /etc, where the real machine has it.
+# What programs under /usr expect to find in /etc, where their base has it.
 BORROWED = (
     *("alternatives", "ca-certificates", "debian_version", "erlang", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
     *("localtime", "os-release", "profile", "protocols", "python3", "resolv.conf", "services", "ssl"),
@@ -58,11 +58,11 @@ def build(machine: Machine, users: tuple[User, ...], groups: Groups = GROUPS) ->
         (root / name).chmod(0o1777)
     for name in ("bin", "sbin"):
         (machine.local / name).mkdir(parents=True, exist_ok=True)
-    for link in (entry for entry in Path("/").iterdir() if entry.is_symlink() and entry.readlink().parts[0] == "usr"):
+    for link in filter(_leads_to_usr, machine.base.iterdir()):
         _link(root / link.name, link.readlink())
     _link(root / "var/run", Path("/run"))
     for name in BORROWED:
-        _borrow(Path("/etc") / name, root / "etc" / name)
+        _borrow(machine.base / "etc" / name, root / "etc" / name)
     _write_names(machine, users, groups)
     for user in users:
         give_directory(root / user.home.lstrip("/"), user.uid)
@@ -96,6 +96,10 @@ def _write_names(machine: Machine, users: tuple[User, ...], groups: Groups) -> N
     give_file(etc / "hostname", f"{machine.hostname}\n")
     give_file(etc / "machine-id", f"{machine.machine_id}\n", mode=0o444)
     give_file(etc / "hosts", f"127.0.0.1 localhost {machine.hostname}\n::1 localhost\n")
+
+
+def _leads_to_usr(entry: Path) -> bool:
+    return entry.is_symlink() and entry.readlink().parts[0] == "usr"
 
 
 def _link(path: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.images import ALL_TAGS
 from sandbox.parts import running
 from sandbox.passwords import read
-from sandbox.place import Sandbox
+from sandbox.place import OWN, Sandbox
 from sandbox.registry import tags
 
 
@@ -43,6 +43,7 @@ def describe(status: Status) -> list[str]:
     where = {
         "broker": f"RabbitMQ, stream on 127.0.0.1:{sandbox.stream_port}",
         "registry": f"docker registry on {sandbox.registry}",
+        "containerd": "containerd of the server, which holds the engine's images",
         "engine": "docker engine of the server, on its own socket",
         "sshd": f"the server's sshd on 127.0.0.1:{sandbox.sshd_port}",
         "line": f"the line to it on 127.0.0.1:{sandbox.ssh_port}: the published port",
@@ -50,6 +51,7 @@ def describe(status: Status) -> list[str]:
     }
     lines = [f"{'up  ' if runs else 'DOWN'}  {name:9} {where[name]}" for name, runs in status.parts.items()]
     lines += [f"image {name}: {', '.join(sorted(held))}" for name, held in status.tags.items()]
+    lines += [f"base: the Debian in {sandbox.base}"] if sandbox.base != OWN else []
     login = f"ssh -i {sandbox.key_file} -o UserKnownHostsFile={sandbox.known_hosts} -p {sandbox.ssh_port}"
     lines.append(f"log in: {login} deploy@127.0.0.1")
     lines.append("next: fab deploy" if status.up else "next: fab sandbox.up, which starts what is down")

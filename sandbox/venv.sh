@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv with everything the project needs. Debian and Ubuntu ship Python without venv: it is installed then.
+# Makes .venv with the packages of a lock file. Debian and Ubuntu ship Python without venv: it is installed then.
 set -eu
-python=${1:-python3}
+python=${1:-python3} lock=${2:-requirements-dev.lock}
 
 if ! command -v "$python" >/dev/null; then
     echo "There is no $python here: install Python 3.10 or newer, or say make PYTHON=/path/to/python3." >&2
@@ -23,5 +23,5 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     rm -f .venv.log
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "Installing the Python packages of requirements-dev.lock into .venv."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+echo "Installing the Python packages of $lock into .venv."
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"

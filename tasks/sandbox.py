@@ -13,17 +13,26 @@ from . import shared
     help={
         "rtt": "round trip to the server in milliseconds, put in front of its ssh port (default 0)",
         "port-base": "the number that the sandbox's ports start from (default 24000)",
+        "base": "the Debian that it runs: trixie, sid, bullseye, or a folder with one (default this machine's own)",
     }
 )
 @shared.guarded
-def up(context: Any, rtt: int = 0, port_base: int = 0) -> None:
+def up(context: Any, rtt: int = 0, port_base: int = 0, base: str | None = None) -> None:
     """Bring up a GPU server of real parts on this machine, or what is missing of it."""
+    from dataclasses import replace
+
     import sandbox
+    from sandbox.bases import resolved
     from sandbox.place import DEFAULT_DIRECTORY
     from sandbox.say import with_time
 
-    place = sandbox.Sandbox(DEFAULT_DIRECTORY, port_base) if port_base else sandbox.found(DEFAULT_DIRECTORY)
-    sandbox.up(place, with_time(), rtt)
+    say = with_time()
+    place = sandbox.found(DEFAULT_DIRECTORY)
+    if port_base:
+        place = replace(place, port_base=port_base)
+    if base is not None:
+        place = replace(place, base=resolved(base, say))
+    sandbox.up(place, say, rtt)
     print(*sandbox.describe(sandbox.status(place)), sep="\n")
 
 
