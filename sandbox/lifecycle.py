@@ -126,9 +126,10 @@ def _refuse_another(sandbox: Sandbox) -> None:
     if not (sandbox.directory / SETTINGS).exists():
         return
     known = found(sandbox.directory)
+    base = "this machine's own Debian" if known.base == OWN else f"the base {known.base}"
     pairs = {
         "other ports": (known.port_base, sandbox.port_base),
-        f"the base {known.base}": (known.base, sandbox.base),
+        base: (known.base, sandbox.base),
         f"the engine {known.engine}": (known.engine, sandbox.engine),
     }
     if other := [name for name, (was, wanted) in pairs.items() if was != wanted]:

@@ -186,6 +186,13 @@ def test_a_sandbox_is_found_again_with_its_base_and_engine_and_is_not_turned_int
     lifecycle._refuse_another(sandbox)
 
 
+def test_what_runs_this_machines_own_debian_is_not_turned_into_another_either(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "sandbox", 65000)
+    lifecycle._claim(sandbox, (os.getuid(), os.getgid()))
+    with pytest.raises(BadInput, match="holds a sandbox with this machine's own Debian"):
+        lifecycle._refuse_another(replace(sandbox, base=made(tmp_path / "root")))
+
+
 def test_one_that_an_older_version_left_has_this_machines_own_debian(tmp_path: Path) -> None:
     (tmp_path / "sandbox.json").write_text('{"port_base": 24100}\n')
     assert found(tmp_path) == Sandbox(tmp_path, 24100, OWN)
