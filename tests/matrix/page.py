@@ -22,7 +22,7 @@ lived, each step with what has to come of it: setup; a first deploy; a deploy un
 and one whose log tells of failures, both undone; a rollback; a registry that is down; health; a prune; two rounds of
 the scheduled check, of which the second starts a consumer that has died; a run that is killed in its swap and brought
 to its end by the next command; logs. At the end no message is lost, there were never two consumers, and the training
-container is as it was.
+container is as it was. Of engine 20.10 there is one setting: it has neither containerd's store nor a floor of its API.
 
 On the laptop: the unit tests with another Python, in a virtual environment of its own.
 
@@ -44,7 +44,7 @@ def page(found: Sequence[Result]) -> str:
     parts = [HEAD, _table(head, servers), "\n## Laptops\n\n"]
     parts.append(_table(["row", "what", "Python", "ended", "date", "commit"], laptops))
     parts += _sentences("Not whole", [(one.row, one.wrong) for one in _in_order(known) if one.wrong])
-    parts += _sentences("Absent", [(one.row, one.absent) for one in _in_order(known) if one.absent])
+    parts += _sentences("Absent", [(one.row, _absent(one, known)) for one in _in_order(known) if one.absent])
     return "".join(parts)
 
 
@@ -56,6 +56,14 @@ def summary(one: Result) -> str:
 
 def _in_order(known: dict[str, Result]) -> list[Result]:
     return [known[name] for name in ROWS if name in known]
+
+
+def _absent(one: Result, known: dict[str, Result]) -> str:
+    """Why it is, and which other rows of servers have that Python of their own."""
+    row = ROWS[one.row]
+    own = [other.row for other in _in_order(known) if other.versions.get("Python", "").startswith(f"{row.python}.")]
+    others = [] if row.units else [name for name in own if not ROWS[name].units]
+    return f"{one.absent}; it is what these have: {', '.join(others)}" if others else one.absent
 
 
 def _server(row: Row, one: Result | None) -> list[str]:

@@ -231,6 +231,16 @@ def test_the_page_has_a_line_for_every_row_and_tells_what_is_not_whole_and_what_
     assert sum("not tried yet" in line for line in lines) == len(ROWS) - 3
 
 
+def test_the_python_that_is_absent_here_and_a_bases_own_is_told() -> None:
+    absent = replace(ABSENT, row="python-3.13", absent="no Python 3.13 that can be copied is on this machine")
+    on_laptop = replace(ABSENT, row="laptop-3.13", absent="no Python 3.13 is on this machine")
+    text = page.page([absent, WHOLE, on_laptop])
+    assert (
+        "- python-3.13: no Python 3.13 that can be copied is on this machine; it is what these have: trixie\n" in text
+    )
+    assert "- laptop-3.13: no Python 3.13 is on this machine\n" in text
+
+
 def test_interpreters_are_found_by_what_they_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pyenv of scripts: one that answers, a newer one that is broken, and one that is another than its name says."""
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
