@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gpu_runbook.laptop.errors import RunbookError
-from sandbox.bases import SUITES, resolved
+from sandbox.bases import resolved
 from sandbox.say import Say, with_time
 from tests.faults.kept import WrongInput, commit
 from tests.matrix import kept, page, servers, units
@@ -63,6 +63,8 @@ def _main(words: argparse.Namespace) -> int:
     rows = [ROWS[words.row]] if words.row else [row for row in ROWS.values() if not _is_known(words.folder, row, this)]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this leaves no server behind
     try:
+        for base in dict.fromkeys(row.base for row in rows if row.base):
+            resolved(base, with_time())  # before anything is tried: it takes none of a row's time
         results = [_tried(row, this, port_base, words.folder) for row in rows]
     except KeyboardInterrupt:
         print("interrupted; what was found out until now is kept, and --all goes on from here", file=sys.stderr)
@@ -77,8 +79,6 @@ def _tried(row: Row, this: str, port_base: int, folder: Path) -> Result:
     print(f"{row.name}: {row.what}", flush=True)
     begun, at = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     say = with_time()
-    if row.base in SUITES:
-        resolved(row.base, say)  # it is made once, and that takes none of the row's time
     found: dict[str, Any] = {}
     try:
         with within(row.seconds):

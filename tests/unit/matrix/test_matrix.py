@@ -149,8 +149,9 @@ def test_what_is_no_fault_of_the_tools_ends_it_and_no_row_is_blamed(
         raise Refused("the base trixie is made by mmdebstrap, which this machine lacks", "apt-get install mmdebstrap")
 
     monkeypatch.setattr(matrix, "resolved", refuses)
-    status, _, err = said(capsys, "--row", "trixie", "--folder", str(tmp_path / "rows"))
-    assert (status, len(err.splitlines()), tried) == (12, 2, [])
+    for words in (("--row", "trixie"), ("--all",)):
+        status, _, err = said(capsys, *words, "--folder", str(tmp_path / "rows"))
+        assert (status, len(err.splitlines()), tried) == (12, 2, [])
     assert not (tmp_path / "rows").exists()
 
 
