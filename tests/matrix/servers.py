@@ -114,6 +114,7 @@ def _placed(sandbox: Sandbox, tree: Path, version: str) -> str:
     """Put a copy of an interpreter on the server; where it is there. Raises Absent where it does not run there."""
     place = f"/opt/python{version}"
     pythons.copy_tree(tree, sandbox.server.root / place.lstrip("/"))
+    run_inside(sandbox, ["ldconfig", f"{place}/lib"])  # some have most of themselves in a library
     python = f"{place}/bin/python{version}"
     ended = run_inside(sandbox, [python, "-IS", "-c", "import json, ssl, subprocess, zlib"], user="deploy", check=False)
     if ended.returncode:
