@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox import Sandbox, finish, start, start_publishing, stop
+from sandbox import Sandbox, finish, keep_publishing, start, stop
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop, Said, finished
 from tests.deploy.standing import Standing, runs, standing, wait_for_step, watched
@@ -111,7 +111,7 @@ def _deploy(life: Life) -> None:
 
 
 def _deploy_under_load(life: Life) -> None:
-    producer = start_publishing(life.sandbox, 10 * RATE, RATE, life.published + 1)
+    producer = keep_publishing(life.sandbox, RATE, life.published + 1)  # however long it takes here
     try:
         answer = life.server("deploy", "--tag", f"{QUEUE}=1.1")
     finally:
