@@ -64,8 +64,12 @@ def load(folder: Path, row: str) -> Result | None:
 
 
 def save(folder: Path, result: Result) -> None:
+    """With a line for each step: whoever reads it later sees what changed."""
     path = path_of(folder, result.row)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(dataclasses.asdict(result), indent=1, ensure_ascii=False) + "\n")
+    entries = dataclasses.asdict(result)
+    steps = ",\n".join(f"    {json.dumps(step)}" for step in entries.pop("steps"))
+    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)},\n" for key, value in entries.items()]
+    draft.write_text("{\n" + "".join(lines) + f'  "steps": [\n{steps}\n  ]\n}}\n')
     draft.replace(path)

@@ -118,7 +118,8 @@ def _placed(sandbox: Sandbox, tree: Path, version: str) -> str:
     python = f"{place}/bin/python{version}"
     ended = run_inside(sandbox, [python, "-IS", "-c", "import json, ssl, subprocess, zlib"], user="deploy", check=False)
     if ended.returncode:
-        raise Absent(f"the Python {version} in {tree} does not run elsewhere: {ended.stderr.strip().splitlines()[-1]}")
+        said = ended.stderr.strip().splitlines()[-1:]
+        raise Absent(f"the Python {version} of this machine does not run elsewhere: {' '.join(said)}")
     return python
 
 
