@@ -9,6 +9,7 @@ from gpu_runbook.protocol.plan import CDI, NO_CHECK, ConsumerStep, Spec
 KILLED = 137  # the exit status of one whose grace period ran out, or that the kernel has killed
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"  # what a HEALTHCHECK may say
 LABEL = "gpu-runbook"
+KEPT = f"{LABEL}/kept"  # the repository of names by which images of kept releases outlive a docker system prune
 ADOPTED = "adopted-"  # before the run's id: the release that a container gets which was there before us
 
 
@@ -85,3 +86,8 @@ def old_release(step: ConsumerStep, run: str) -> str:
 def health_told(health: str) -> str:
     """What is added to how a container is, where it has a HEALTHCHECK that does not speak against it."""
     return f", HEALTHCHECK {health}" if health in (STARTING, HEALTHY) else ""
+
+
+def kept_as(image: str) -> str:
+    """The name of ours for an image, given its id."""
+    return f"{KEPT}:{image.rpartition(':')[2]}"

@@ -106,12 +106,14 @@ def test_a_dry_run_shows_the_commands_of_the_run_and_changes_nothing(laptop: Lap
         f"$ docker start {QUEUE}",
         f"$ docker update --restart unless-stopped {QUEUE}",
         f"$ docker tag {server['plan']['batches'][0]['image']} {training_image(laptop.sandbox, 'current')}",
+        f"$ docker tag {step['spec']['image']} gpu-runbook/kept:(its id)",
+        f"$ docker tag {server['plan']['batches'][0]['image']} gpu-runbook/kept:(its id)",
     ]
     passwords = [value for name, value in laptop.variables.items() if "PASSWORD" in name]
     assert [password for password in passwords if password in said.all] == []
     assert server_snapshot(laptop.sandbox) == before
     laptop.deployed("--tag", "1.1")
-    assert commands(laptop.sandbox) == [line.split()[2] for line in shown if line.startswith("$ docker")][:-1]
+    assert commands(laptop.sandbox) == [line.split()[2] for line in shown if line.startswith("$ docker")][:-2]
 
 
 def test_wrong_words_on_the_command_line_end_with_10_and_a_refusal_is_json_too(laptop: Laptop) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common.container import kept_as
 from gpu_runbook.laptop.errors import BadInput
 from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop, Said
@@ -65,7 +66,9 @@ def test_what_somebody_did_by_hand_is_told(laptop: Laptop) -> None:
     docker(laptop.sandbox, "tag", "kept:latest", current)
     (status,) = laptop.fab("status", "--json").json["servers"]
     first = status["releases"][-1]
-    docker(laptop.sandbox, "rmi", first["services"]["training"]["image"])
+    image = first["services"]["training"]["image"]
+    kept = kept_as(docker(laptop.sandbox, "image", "inspect", "--format", "{{.Id}}", image).strip())
+    docker(laptop.sandbox, "rmi", kept, image)
     said = compared(laptop, "--json", "--exit-status")
     assert said.status == 1
     drift = {(one["service"], one["kind"]): one["sentence"] for one in server(said)["drift"]}

@@ -162,6 +162,7 @@ def set_up(sandbox: Sandbox, path: str) -> dict[str, Any]:
         "tree": [folder],
         "login": None,
         "dry_run": False,
+        "wanted_gpus": [],
     }
     return as_root(sandbox, "setup", request)
 

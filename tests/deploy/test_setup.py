@@ -56,7 +56,11 @@ def test_what_is_missing_is_made_once_and_nothing_else_is_touched(laptop: Laptop
     assert (server["outcome"], server["left"]) == ("done", [])
     assert server["done"] == [line.split(": ", 1)[1] for line in dry.out.splitlines() if "would run: " in line]
     assert {row["name"]: row["level"] for row in server["rows"]} == dict.fromkeys(
-        ("docker", "python", "root", "state", "sessions", "tree", "NVIDIA driver", "docker GPU support"), "ok"
+        (
+            *("docker", "docker command", "python", "root", "state", "sessions", "tree", "NVIDIA driver"),
+            "docker GPU support",
+        ),
+        "ok",
     )
     found = modes(sandbox)
     assert found[f"{ROOT}/models"] == ["drwxr-x---", 1000, 1000]

@@ -25,7 +25,7 @@ from gpu_runbook.protocol.values import dataclass
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.look import DiffAnswer
 
-NOTED = ("record", "notes", "model", "kept images")  # rows that say what could not be read, or is gone
+UNSEEN = ("record", "notes", "model")  # rows that say what could not be read, and so was not compared
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Comparison:
     changes: tuple[Effect, ...]
     variables: tuple[str, ...]  # a sentence for each that is not as in the release in force
     drift: tuple[Drift, ...]
-    notes: tuple[str, ...] = ()  # what makes the comparison uncertain, or a rollback harder
+    notes: tuple[str, ...] = ()  # what makes the comparison uncertain
 
     @property
     def same(self) -> bool:
@@ -63,7 +63,7 @@ def compare(
 
 
 def _notes(look: Snapshot) -> Iterator[str]:
-    yield from (row.sentence for row in look.rows if row.name in NOTED and row.level != "ok")
+    yield from (row.sentence for row in look.rows if row.name in UNSEEN and row.level != "ok")
     if look.run and look.run.state != "ended":
         state = {"under-way": "is under way", "cut-off": "was cut off"}[look.run.state]
         yield f"{look.run.action} {look.run.id} by {look.run.who} {state}: what is seen here may be half done"

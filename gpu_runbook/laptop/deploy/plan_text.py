@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from gpu_runbook.common.container import create_command, labels, old_release, parked
+from gpu_runbook.common.container import KEPT, create_command, labels, old_release, parked
+from gpu_runbook.laptop.deploy.plan import images_to_fetch
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
 from gpu_runbook.protocol.snapshot import Snapshot
@@ -23,6 +24,8 @@ def lines(plan: Plan, look: Snapshot, with_commands: bool) -> Iterator[str]:
         yield from _batch(batch, look)
         if with_commands and batch.change != "none":
             yield f"    $ {shlex.join(['docker', 'tag', batch.image, batch.local_tag])}"
+    if with_commands:
+        yield from (f"    $ docker tag {shlex.quote(image)} {KEPT}:(its id)" for image in images_to_fetch(plan, look))
 
 
 def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:

@@ -16,7 +16,6 @@ from gpu_runbook.server.docker.inspected import Container, ListedContainer, Loca
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 
-KEPT = f"{LABEL}/kept"  # the repository of names by which images of kept releases outlive a docker system prune
 SERVICE, RELEASE, SPEC = (f"{LABEL}.{what}" for what in ("service", "release", "spec"))
 
 
@@ -95,11 +94,6 @@ class MadeByUs:
         if not known and is_labelled(entry, service):
             known = journalled(self._store, entry.id)
         return any(one.service == service for one in known)
-
-
-def kept_as(image: str) -> str:
-    """The name of ours for an image, given its id."""
-    return f"{KEPT}:{image.rpartition(':')[2]}"
 
 
 def is_labelled(entry: ListedContainer, service: str) -> bool:

@@ -8,6 +8,7 @@ import os
 import shutil
 from typing import List, Sequence, Set, Tuple
 
+from gpu_runbook.common.container import kept_as
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.forms import ReleaseId, has
@@ -15,7 +16,7 @@ from gpu_runbook.protocol.journal import HandledOffsets
 from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import lives
-from gpu_runbook.server.docker.ours import Named, is_made, kept_as, recorded
+from gpu_runbook.server.docker.ours import Named, is_made, recorded
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record as records
 from gpu_runbook.server.state.store import Store

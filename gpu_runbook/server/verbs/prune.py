@@ -14,6 +14,7 @@ import shutil
 from functools import partial
 from typing import Any, Callable, Dict, List, Set, Tuple
 
+from gpu_runbook.common.container import kept_as
 from gpu_runbook.common.humanize import several, size
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import REMOVED
@@ -27,7 +28,7 @@ from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.engine import Engine
-from gpu_runbook.server.docker.ours import kept_as, recorded
+from gpu_runbook.server.docker.ours import recorded
 from gpu_runbook.server.retention import candidates
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from gpu_runbook.common.command import Ended
+from gpu_runbook.common.container import kept_as
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.server.docker import inspected
 from gpu_runbook.server.docker.commands import StepFailed
 from gpu_runbook.server.docker.inspected import LocalImage
-from gpu_runbook.server.docker.ours import kept_as
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common.container import KEPT
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import End, JournalEvent, Unfinished, told
 from gpu_runbook.protocol.pause import IntendedStop
@@ -20,7 +21,6 @@ from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker.commands import Docker
-from gpu_runbook.server.docker.ours import KEPT
 from gpu_runbook.server.retention import after_run
 from gpu_runbook.server.run import restart, rollout, watch
 from gpu_runbook.server.run.outcome import claim
