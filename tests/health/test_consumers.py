@@ -45,6 +45,7 @@ def test_a_server_that_is_well_is_ok_in_every_row(patient: Patient) -> None:
         "GPU available",
         "disk space",
         "offset advancing",
+        "docker command",
     ]
 
 
