@@ -25,6 +25,9 @@ WHOLE, CHANGED, DAMAGED, WRITING, MISSING, OUTSIDE = "whole", "changed", "damage
 ModelState = Annotated[str, text("the state of a model", "whole|changed|damaged|writing|missing|outside")]
 Sha256 = Annotated[str, text("a sha256", "[0-9a-f]{64}")]
 MaybeSha256 = Annotated[str, maybe(Sha256)]
+CONFIG, COPY, LINK = "config", "copy", "link"  # how a model is in force
+Way = Annotated[str, text("how a model is in force", "config|copy|link")]
+DATE = "DATE"  # stands for YYYY-MM-DD in the name of a model's directory
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,13 @@ class ModelFile:
     verified: Time = ""  # when these bytes were found to be right, by size and time of the file
 
 
-def is_dated(name: str) -> bool:
-    """Whether a directory is named for a day, `2026-04-20`, perhaps with something behind it, `2026-04-20-b`."""
-    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2})([-_.][\w.-]{1,60})?", name, re.ASCII)
+def is_dated(name: str, pattern: str = DATE) -> bool:
+    """Whether a directory is named for a day, `2026-04-20`, perhaps with something behind it, `2026-04-20-b`.
+
+    `pattern`: what such a name looks like, such as `azaion-DATE`.
+    """
+    before, _, after = map(re.escape, pattern.partition(DATE))
+    match = re.fullmatch(rf"{before}(\d{{4}}-\d{{2}}-\d{{2}})([-_.][\w.-]{{1,60}})?{after}", name, re.ASCII)
     try:
         return bool(match and datetime.strptime(match[1], "%Y-%m-%d"))
     except ValueError:
@@ -62,6 +69,15 @@ class Choice:
     who: str = ""  # who chose it
     at: Time = ""  # when, by the server's clock
     left: RunId = ""  # the run that went back from it, empty while it is good
+    found: bool = False  # whether nobody chose it here: it was in force by itself
+
+
+@dataclass(frozen=True)
+class PendingChoice:
+    """A choice that a run is about to put in place, for whoever finds that it did and was cut off."""
+
+    choice: Choice
+    back: bool  # whether it goes back to an earlier one
 
 
 @dataclass(frozen=True)
@@ -76,17 +92,36 @@ class Verified:
 
 @dataclass(frozen=True)
 class Choices:
-    """The whole of model.json. `path` is the one in force; `choices` has every model once, the newest choice first."""
+    """The whole of model.json. `path` is the one in force; `choices` has every model once, the newest choice first.
+
+    Where one is in force by a copy or a link, `path` is the place of that, and `source` the model that was seen there.
+    """
 
     path: Place = ""
     choices: Tuple[Choice, ...] = ()
     verified: Dict[Place, Verified] = field(default_factory=dict)  # by path
+    source: MaybePlace = ""
+    pending: Optional[PendingChoice] = None
 
     def current(self) -> Optional[Choice]:
         return next((entry for entry in self.choices if entry.path == self.path), None)
 
 
 ALL, PREVIOUS = "all", "previous"
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A copy or a link that is the model in force, and which of the models it is, by its content."""
+
+    place: Place  # the path of the copy or link
+    kind: str  # what is there: `file`, `link`, `other` for anything else, empty for nothing
+    file: ModelFile  # what is there, or what the link leads to
+    model: MaybePlace = ""  # the model with the same bytes; empty for none of them
+    date: str = ""  # the name of its directory
+    older: Tuple[str, ...] = ()  # names of exported files beside it (ONNX, engines) that are older than it
+    exports: Tuple[str, ...] = ()  # names of the others
+    was: str = ""  # what was in force when it was seen last, where something else than a run has replaced it
 
 
 @dataclass(frozen=True)
@@ -101,6 +136,7 @@ class Models:
     target: Optional[ModelFile] = None  # the one that was asked for, read as a whole
     run: Optional[RunState] = None  # the last one
     leads: str = ""  # where the folder's path leads, if not to itself: words to stand behind it
+    in_force: Optional[InForce] = None  # where a copy or a link is the model in force
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from gpu_runbook.protocol.forms import (
 )
 from gpu_runbook.protocol.health import DiskLimits
 from gpu_runbook.protocol.logs import LogMark
-from gpu_runbook.protocol.models import ModelFile
+from gpu_runbook.protocol.models import CONFIG, DATE, InForce, ModelFile, Way
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Plan
 from gpu_runbook.protocol.schedule import Settings
 from gpu_runbook.protocol.setup import Directory
@@ -204,21 +204,30 @@ class EnvRequest(EngineRequest):
 
 @dataclass(frozen=True)
 class ModelsRequest(StateRequest):
-    """models. `file`: its name in each directory of `folder`. `configs`: by service, those that name a model.
+    """models. `files`: where it is in each directory of `folder`, the first that is there. `configs`: by service, those
+    that name a model. `name`: what those directories are called. `place`: that of the copy or link which is in force.
 
     `verify`, what is read as a whole: the name of a directory, `previous` for the choice before the one in force,
     `all`, or nothing.
     """
 
     folder: Path
-    file: str
+    files: Tuple[str, ...]
     configs: Dict[ServiceName, ConfigFile]
     verify: str
+    name: str = DATE
+    way: Way = CONFIG
+    place: MaybePath = ""
+    who: str = ""
+    laptop: str = ""
 
 
 @dataclass(frozen=True)
 class ModelUseRequest(EngineRequest):
-    """model_use. `model` was read as a whole; `was`: the path in force then. `back`: it is the choice before."""
+    """model_use. `model` was read as a whole; `was`: the path in force then. `back`: it is the choice before.
+
+    `in_force`: of a copy or a link, how that was then.
+    """
 
     folder: Path
     configs: Dict[ServiceName, ConfigFile]
@@ -229,6 +238,8 @@ class ModelUseRequest(EngineRequest):
     laptop: str
     force: bool
     dry_run: bool
+    way: Way = CONFIG
+    in_force: Optional[InForce] = None
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def recovers(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def lists(session: Session, scene: Scene, screen: Screen) -> Any:
-    found = models.listed(session, PLACE, models.ModelTerms("/azaion/models", "best.pt", {}), "", screen.say)
+    found = models.listed(session, PLACE, models.ModelTerms("/azaion/models", ("best.pt",), {}), "", screen.say)
     for text, style in models_text.lines("gpu-1", "/azaion/models", found):
         screen.say(text, style)
     return models_text.as_result("gpu-1", "/azaion/models", found)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypedDict
 
 from gpu_runbook.laptop.answers.contract import Object, Row, ServerAnswer
 from gpu_runbook.protocol.env_file import Difference
-from gpu_runbook.protocol.models import Choice, ModelFile
+from gpu_runbook.protocol.models import Choice, InForce, ModelFile
 from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.protocol.setup import NotDone
 
@@ -102,6 +102,7 @@ class ModelsAnswer(ServerAnswer):
     choices: list[Annotated[Object, Choice]]  # every model that was chosen once, the newest choice first
     damaged: str  # what is wrong with the choices, usually empty
     configs: dict[str, str | None]  # by service: the path that its config names; empty for none, null without a key
+    in_force: Annotated[Object, InForce] | None  # the copy or link that is in force; null where configs name the model
 
 
 class ModelUseAnswer(ServerAnswer):

@@ -1,7 +1,8 @@
-"""Trained models on a server: which there are, and pointing its configs at another one."""
+"""Trained models on a server: which there are, and putting another one in force."""
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import socket
 from collections.abc import Callable, Mapping
@@ -19,7 +20,18 @@ from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import encode
-from gpu_runbook.protocol.models import CHANGED, PREVIOUS, WHOLE, WRITING, Chosen, ModelFile, Models, is_dated
+from gpu_runbook.protocol.models import (
+    CHANGED,
+    CONFIG,
+    DATE,
+    PREVIOUS,
+    WHOLE,
+    WRITING,
+    Chosen,
+    ModelFile,
+    Models,
+    is_dated,
+)
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.requests import ModelsRequest, ModelUseRequest
 from gpu_runbook.protocol.values import dataclass
@@ -34,11 +46,22 @@ ASK_AGAIN = "fab models says which one it is"
 
 @dataclass(frozen=True)
 class ModelTerms:
-    """What hosts.yaml says of models. `configs`: by service, those that name one."""
+    """What hosts.yaml says of models. `configs`: by service, those that name one.
+
+    `files`: where the model is in each directory. `name`: what the directories are called. `way`, `place`: how one is
+    in force, and the path of the copy or link.
+    """
 
     folder: str
-    file: str
+    files: tuple[str, ...]
     configs: Mapping[str, ConfigFile]
+    name: str = DATE
+    way: str = CONFIG
+    place: str = ""
+
+    def directory(self, date: str) -> str:
+        """The name of a model's directory, of which the date is enough."""
+        return self.name.replace(DATE, date) if date and is_dated(date) else date
 
 
 @dataclass(frozen=True)
@@ -58,18 +81,21 @@ def terms(inventory: Inventory) -> ModelTerms:
         )
     found = {service.name: config_file(service) for service in inventory.services.values()}
     configs = {name: config for name, config in found.items() if config and config.model_key}
-    return ModelTerms(inventory.models.folder, inventory.models.file, configs)
+    said = inventory.models
+    return ModelTerms(said.folder, said.file, configs, said.name, said.in_force, said.place)
 
 
 def checked(inventory: Inventory, date: str | None) -> ModelTerms:
     """What it takes to choose a model. Raises BadInput for a name that is no date, or when no config names a model."""
     known = terms(inventory)
-    if date is not None and not is_dated(date):
-        raise BadInput(f"{date} is no date such as 2026-04-20 or 2026-04-20-b", "fab models lists what there is")
-    if not known.configs:
+    if date is not None and not is_dated(known.directory(date), known.name):
+        more = "2026-04-20-b" if known.name == DATE else known.directory("2026-04-20")
+        raise BadInput(f"{date} is no date such as 2026-04-20 or {more}", "fab models lists what there is")
+    if known.way == CONFIG and not known.configs:
         raise BadInput(
             f"{inventory.path} does not say which key of a config names the model",
-            "config.model_key of a consumer does, such as model_key: model",
+            "config.model_key of a consumer does, such as model_key: model; for a file that is replaced there are "
+            "models.in_force and models.current",
         )
     return known
 
@@ -78,7 +104,18 @@ def listed(
     session: Session, where: tuple[str, str], known: ModelTerms, verify: str, passing: Callable[[str], None]
 ) -> Models:
     """One exchange. `verify`: as in a ModelsRequest. Raises what `call.ask` raises."""
-    request = ModelsRequest(*where, known.folder, known.file, dict(known.configs), verify)
+    request = ModelsRequest(
+        *where,
+        folder=known.folder,
+        files=known.files,
+        configs=dict(known.configs),
+        verify=verify,
+        name=known.name,
+        way=known.way,
+        place=known.place,
+        who=getpass.getuser(),
+        laptop=socket.gethostname(),
+    )
     deadline = Deadline(DAY, STILL) if verify else Deadline()
     answer = look(session, "models", request, on_event=lambda event: passing(_progress(event)), deadline=deadline)
     return read(session.host.name, Models, answer, "models")
@@ -99,6 +136,7 @@ def choose(
     Ctrl-C changes nothing until the model is verified; after that, the server does what it was told.
     """
     server, back = session.host.name, not wish.date
+    wish = dataclasses.replace(wish, date=known.directory(wish.date))
     try:
         found = _verified(session, inventory, host, known, wish, screen)
         model = _fit(server, known, found, wish)
@@ -116,9 +154,11 @@ def choose(
         laptop=socket.gethostname(),
         force=wish.force,
         dry_run=wish.dry_run,
+        way=known.way,
+        in_force=found.in_force,
     )
     answer = _ask(session, request)
-    for text, style in models_text.told(server, model, answer, wish.dry_run):
+    for text, style in models_text.told(server, model, answer, wish.dry_run, found.in_force):
         screen.say(text, style)
     return {
         "server": server,
@@ -165,5 +205,6 @@ def _ask(session: Session, request: ModelUseRequest) -> Chosen:
     if request.dry_run:
         answer = look(session, "model_use", request)
     else:
-        answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN)
+        deadline = Deadline(DAY, STILL) if request.in_force else Deadline()  # gigabytes may have to be copied
+        answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN, deadline=deadline)
     return read(server, Chosen, answer, "choice", "fab models says what is in force")

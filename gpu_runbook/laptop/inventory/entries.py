@@ -266,10 +266,34 @@ class FolderEntry(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsEntry(Strict):
-    """Dated directories of trained models, one of which config.yaml points at."""
+    """Dated directories of trained models, and how one of them is in force."""
 
     folder: fields.AbsolutePath = field(metadata=about("Holds the dated directories."))
-    file: fields.FileName = field(default="best.pt", metadata=about("The model's file in each of them."))
+    name: fields.DatedName = field(
+        default="DATE", metadata=about("What they are called; DATE stands for YYYY-MM-DD, as in azaion-DATE.")
+    )
+    file: fields.ModelFiles = field(
+        default=("best.pt",), metadata=about("The model's file in each of them; of several the first that is there.")
+    )
+    in_force: Literal["config", "copy", "link"] = field(
+        default="config",
+        metadata=about("How one is in force: a key of the config names it, a copy of it or a link to it is current."),
+    )
+    current: fields.ModelPlace | None = field(
+        default=None, metadata=about("The file that is a copy or a link; below the folder, or absolute.")
+    )
+
+    def __post_init__(self) -> None:
+        if self.in_force == "config" and self.current is not None:
+            raise ValueError("current is of use with in_force: copy or in_force: link alone")
+        if self.in_force != "config" and self.current is None:
+            raise ValueError(f"in_force: {self.in_force} needs current, the file that is replaced, such as azaion.pt")
+
+    @property
+    def place(self) -> str:
+        """The path of the copy or link on a server; empty where configs name the model."""
+        current = self.current or ""
+        return current if not current or current.startswith("/") else f"{self.folder}/{current}"
 
 
 @dataclass(frozen=True, kw_only=True)

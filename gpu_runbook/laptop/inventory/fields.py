@@ -187,6 +187,31 @@ def _mount(value: Any) -> str:
     return str(value)
 
 
+def _dated(value: Any) -> str:
+    name = value if isinstance(value, str) else ""
+    if name.count("DATE") != 1 or not re.fullmatch(r"[\w@+][\w.@+-]{0,100}", name, re.ASCII):
+        raise ValueError("a name with DATE in it is expected, which stands for YYYY-MM-DD, such as azaion-DATE")
+    return name
+
+
+def _model_files(value: Any) -> tuple[str, ...]:
+    """One path below a directory, or several."""
+    files = value if isinstance(value, list) else [value]
+    if not files or len(files) > 10 or not all(isinstance(one, str) and _is_inner(one) for one in files):
+        raise ValueError("the path of a file in each directory is expected, such as weights/best.pt, or a list of them")
+    return tuple(files)
+
+
+def _model_place(value: Any) -> str:
+    if not isinstance(value, str) or not (_is_path(value) or _is_inner(value)):
+        raise ValueError("a path is expected, absolute or below models.folder, such as azaion.pt")
+    return value
+
+
+def _is_inner(value: str) -> bool:
+    return bool(re.fullmatch(_INNER, value, re.ASCII))
+
+
 def _is_path(value: str) -> bool:
     return bool(re.fullmatch(_PATH, value, re.ASCII)) and not {".", ".."} & set(value.split("/"))
 
@@ -215,6 +240,7 @@ def _local(value: Any) -> Path:
 
 
 _PATH = r"(/[\w.@+-]+)+"
+_INNER = r"[\w@+][\w.@+-]*(/[\w@+][\w.@+-]*)*"
 _HOST = r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\[\]-]*"
 
 Name = Annotated[
@@ -229,6 +255,28 @@ LocalPath = Annotated[Path, Reads(_local, {"type": "string"}, "a path on the lap
 AbsolutePath = Annotated[str, Reads(_absolute, {"type": "string", "pattern": f"^{_PATH}$"}, "an absolute path")]
 Below = Annotated[str, Reads(_below, {"type": "string"}, "a path, absolute or below the root")]
 FileName = Annotated[str, text(r"[\w@+-][\w.@+-]*", "the name of a file")]
+DatedName = Annotated[str, Reads(_dated, {"type": "string", "pattern": "DATE"}, "a name with DATE in it")]
+ModelFiles = Annotated[
+    tuple[str, ...],
+    Reads(
+        _model_files,
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_INNER}$"},
+                {"type": "array", "items": {"type": "string", "pattern": f"^{_INNER}$"}, "minItems": 1, "maxItems": 10},
+            ]
+        },
+        "the path of a file, or a list of them",
+    ),
+]
+ModelPlace = Annotated[
+    str,
+    Reads(
+        _model_place,
+        {"type": "string", "pattern": f"^({_PATH}|{_INNER})$"},
+        "a path, absolute or below the models' folder",
+    ),
+]
 KeyPath = Annotated[str, text(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", "a key, or keys joined by dots")]
 ImageLabel = Annotated[str, text(r"[\w./-]+=[\w./:-]*", "a label, key=value")]
 Url = Annotated[str, text(r"https?://[\w.\[\]:-]+(/[\w./~-]*)?", "an http:// or https:// address without a query")]

@@ -15,6 +15,7 @@ from gpu_runbook.laptop.inventory.entries import Consumer, Host
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.laptop.inventory.problems import bad_input, nearest
 from gpu_runbook.laptop.inventory.yaml_document import Document, Place, read_yaml
+from gpu_runbook.protocol.models import is_dated
 from gpu_runbook.protocol.plan import NO_CHECK
 
 MISSING = "hosts.yaml says which servers and services there are; start from the sample that comes with the project."
@@ -53,6 +54,7 @@ def load(path: Path) -> Inventory:
     else:
         _complain_of_exposed_states(document, inventory)
         _complain_of_exposed_certificates(document, inventory)
+        _complain_of_the_current_model(document, inventory)
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
@@ -166,6 +168,36 @@ def _complain_of_exposed_certificates(document: Document, inventory: Inventory) 
                 document.complain(place, f"is below {source}, which containers mount and write to")
 
 
+def _complain_of_the_current_model(document: Document, inventory: Inventory) -> None:
+    """The file that is replaced by a chosen model is nobody else's, and lies where models or data are."""
+    if inventory.models is None or not inventory.models.place:
+        return
+    models, path = inventory.models, inventory.models.place
+    place: Place = ("models", "current")
+    states = [host.state for host in inventory.hosts.values() if host.state and _is_below(path, host.state)]
+    outside = [host for host in inventory.hosts.values() if not _is_below(path, host.root)]
+    if _is_below(path, models.folder):
+        inner = path[len(models.folder) + 1 :].split("/")
+        if is_dated(inner[0], models.name):
+            document.complain(place, f"is in {inner[0]}, which is one of the models it is chosen from")
+    elif outside:
+        document.complain(place, f"is neither below models.folder nor below the root of {outside[0].name}")
+    if states or _is_below(models.folder, path):
+        document.complain(place, f"is {states[0] if states else models.folder} or in the way of it")
+    for service in inventory.services.values():
+        for key, file in _written_files(service).items():
+            if _is_below(file, path):
+                document.complain(place, f"is {key} of {service.name}, or above it")
+
+
+def _written_files(service: Service) -> dict[str, str]:
+    files = {"env_file.path": service.env_file.path} if service.env_file else {}
+    if isinstance(service, Consumer):
+        files |= {"config.path": service.config.path} if service.config else {}
+        files |= {"offset.file": service.offset.file} if service.offset else {}
+    return files
+
+
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
@@ -223,9 +255,11 @@ def _anchored(inventory: Inventory, folder: Path) -> Inventory:
         for name, host in inventory.hosts.items()
     }
     services = dict(inventory.services)
+    by_config = inventory.models is None or inventory.models.in_force == "config"
     for name, service in services.items():
         if isinstance(service, Consumer) and service.config:
-            config = dataclasses.replace(service.config, template=folder / service.config.template)
+            key = service.config.model_key if by_config else None  # else its template names the copy or link
+            config = dataclasses.replace(service.config, template=folder / service.config.template, model_key=key)
             services[name] = dataclasses.replace(service, config=config)
     scan = inventory.scan
     if scan:

@@ -9,7 +9,17 @@ from typing import Optional
 from gpu_runbook.common import config_key
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed, Refusal
-from gpu_runbook.protocol.models import CHANGED, DAMAGED, WHOLE, Choice, Choices, ModelFile, Verified
+from gpu_runbook.protocol.models import (
+    CHANGED,
+    CONFIG,
+    DAMAGED,
+    WHOLE,
+    Choice,
+    Choices,
+    ModelFile,
+    PendingChoice,
+    Verified,
+)
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import jsonfile
@@ -19,18 +29,30 @@ from gpu_runbook.server.system import files
 MOST = 20  # choices that are remembered
 
 
-def load(store: Store) -> Choices:
-    """What was chosen so far. Raises Refusal for a file that cannot be understood."""
+def load(store: Store, way: str = CONFIG) -> Choices:
+    """What was chosen so far; `path` is the model in force in the `way` that is asked for.
+
+    Raises Refusal for a file that cannot be understood.
+    """
     raw = files.read(store.model)
     try:
-        return decode(Choices, json.loads(raw), "model.json") if raw else Choices()
+        known = decode(Choices, json.loads(raw), "model.json") if raw else Choices()
     except (ValueError, RecursionError) as error:
         why = str(error) if isinstance(error, Malformed) else "it is no JSON"
         raise Refusal(f"{store.model} is damaged: {why}", "move it away, then choose again: fab models.use") from None
+    return known if way == CONFIG else dataclasses.replace(known, path=known.source)
 
 
 def save(store: Store, choices: Choices) -> None:
     jsonfile.save(store.model, choices)
+
+
+def save_placed(store: Store, choices: Choices, place: str) -> None:
+    """The same of choices that were loaded for a copy or a link.
+
+    To a deploy the model is the `place` of that, whatever is in it: it writes no config that names another file.
+    """
+    save(store, dataclasses.replace(choices, path=place, source=choices.path))
 
 
 def with_choice(known: Choices, choice: Choice, before: str) -> Choices:
@@ -44,9 +66,7 @@ def with_choice(known: Choices, choice: Choice, before: str) -> Choices:
 def previous(known: Choices) -> Optional[Choice]:
     """The choice to go back to: the newest before the one in force that nobody has gone back from."""
     current = known.current()
-    if current is None:
-        return None
-    earlier = known.choices[known.choices.index(current) + 1 :]
+    earlier = known.choices[known.choices.index(current) + 1 :] if current else known.choices
     return next((entry for entry in earlier if not entry.left), None)
 
 
@@ -57,6 +77,25 @@ def gone_back(known: Choices, path: str, run: str) -> Choices:
         return dataclasses.replace(entry, left=run) if entry.path == known.path else entry
 
     return dataclasses.replace(known, path=path, choices=tuple(map(marked, known.choices)))
+
+
+def in_place(known: Choices, now: Choice) -> Choices:
+    """After a look at a copy or a link: `now` is what is there, whoever has put it there."""
+    pending, known = known.pending, dataclasses.replace(known, pending=None)
+    if pending and pending.choice.path == now.path:  # the run that was about to do that was cut off when it had
+        return settled(known, pending)
+    listed = now.path in [entry.path for entry in known.choices]
+    if listed and known.path in ("", now.path):
+        return dataclasses.replace(known, path=now.path)
+    others = tuple(entry for entry in known.choices if entry.path != now.path)
+    return dataclasses.replace(known, path=now.path, choices=(now, *others)[:MOST])
+
+
+def settled(known: Choices, pending: PendingChoice) -> Choices:
+    """After the choice of a copy or a link that was put in place."""
+    choice = pending.choice
+    known = dataclasses.replace(known, pending=None)
+    return gone_back(known, choice.path, choice.run) if pending.back else with_choice(known, choice, "")
 
 
 def with_verified(known: Choices, model: ModelFile) -> Choices:
@@ -81,6 +120,12 @@ def compared(known: Choices, model: ModelFile) -> ModelFile:
         return dataclasses.replace(model, state=DAMAGED, sentence=sentence)
     sentence = f"it was written again since it was verified at {noted.at}"
     return dataclasses.replace(model, state=CHANGED, sentence=sentence)
+
+
+def remembered(known: Choices, model: ModelFile) -> str:
+    """The sha256 of a file that was read before, by its size and time; empty for one that was not."""
+    noted = known.verified.get(model.path)
+    return noted.sha256 if noted and (noted.size, noted.mtime) == (model.size, model.mtime) else ""
 
 
 def named(config: ConfigFile, folder: str) -> Optional[str]:

@@ -1,7 +1,8 @@
 """Trained models on disk: which dated directories there are, and whether the file in each of them is whole.
 
 A model is never unpickled: loading one runs whatever code is in it. What PyTorch saves is a ZIP archive, which tells by
-itself whether all of it is there; a checksum tells the rest.
+itself whether all of it is there; a checksum tells the rest. What it saved before 1.6 is known by how it begins, and
+ONNX by the lengths of its parts.
 """
 
 from __future__ import annotations
@@ -16,64 +17,92 @@ import time
 import zipfile
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import IO, Callable, ContextManager, List, Optional, Set, Tuple
+from typing import IO, Callable, ContextManager, Iterator, List, Optional, Sequence, Set, Tuple
 
-from gpu_runbook.protocol.models import DAMAGED, MISSING, OUTSIDE, WHOLE, WRITING, ModelFile, is_dated
+from gpu_runbook.protocol.models import DAMAGED, DATE, MISSING, OUTSIDE, WHOLE, WRITING, ModelFile, is_dated
 from gpu_runbook.server.exposed import guarded
 
 ARCHIVES = (".pt", ".pth", ".zip", ".npz", ".keras")  # of any other file only size and checksum are judged
 BLOCK = 1 << 20  # bytes read at a time
+CHECKPOINTS = (".pt", ".pth")  # those of them that PyTorch may have saved before 1.6 as well
 FRESH, AHEAD = 300.0, 86400.0  # seconds: so long a file that is not whole may be on its way; so far a clock may differ
+STILL = 0.5  # seconds in which a file that was just written to must not change
 SIDECAR_LIMIT = 4096  # bytes
 # What no model has, and would take all memory or all day.
 MOST = 10_000  # directories; open files of one process
 LARGEST, UNPACKED = 1 << 42, 100  # bytes of a file; times of them in what it unpacks to
 LIST = 4 << 20  # bytes of the list of an archive's parts
+PARTS = 10_000  # of an ONNX file, at its outermost level
 _LOCAL = struct.Struct("<4s22xHH")  # a member's header in its place: signature, length of its name and of what follows
 _END = b"PK\x05\x06"
 _END_SIZE = 22
+
+# How PyTorch began a file before 1.6: a number of its own and the version of that format, each pickled by itself.
+_OLDER = re.compile(
+    rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.\x80[\x02-\x05](?:\x95.{8})?M\xe9\x03\.",
+    re.DOTALL,
+)
+_GRAPH, _FIELDS = 7, 50  # the field of an ONNX model that is its network; none has a number that high
 
 Identity = Tuple[int, int]  # device and inode
 Reading = Callable[[int], None]  # hears of every so many bytes that were read
 
 
-def directories(folder: str) -> Tuple[List[str], List[str]]:
-    """The names in a folder of models: the dated ones, oldest first, and the others. Raises OSError."""
+def directories(folder: str, pattern: str = DATE) -> Tuple[List[str], List[str]]:
+    """The names in a folder of models: the dated ones, oldest first, and the others. Raises OSError.
+
+    `pattern`: what a dated one is called, as in `is_dated`.
+    """
     with guarded.folder(folder) as at, os.scandir(at) as entries:
         listed = list(itertools.islice(entries, MOST + 1))
         if len(listed) > MOST:
             raise guarded.Unfit(f"there are more than {MOST} entries in it")
-        names = sorted(one.name for one in listed if not one.name.startswith(".") and _is_directory(folder, one))
-    return [name for name in names if is_dated(name)], [name for name in names if not is_dated(name)]
+        shown = [one for one in listed if not one.name.startswith(".")]
+        names = sorted(one.name for one in shown if _is_directory(folder, one, pattern))
+    return [name for name in names if is_dated(name, pattern)], [name for name in names if not is_dated(name, pattern)]
 
 
-def _is_directory(folder: str, entry: os.DirEntry[str]) -> bool:  # novm: nobody evaluates that
+def _is_directory(folder: str, entry: os.DirEntry[str], pattern: str) -> bool:  # novm: nobody evaluates that
     """Whether it is one, or a link to one in the folder; a dated link that leads out of it is told as a model."""
     if not entry.is_symlink():
         return entry.is_dir(follow_symlinks=False)
     try:
         return stat.S_ISDIR(guarded.found(folder, entry.name).st_mode)
     except guarded.Outside:
-        return is_dated(entry.name)
+        return is_dated(entry.name, pattern)
     except OSError:
         return False
 
 
-def opened(path: str, date: str) -> ContextManager[IO[bytes]]:
-    """The file of a model. Below the folder of its dated directory links may lead about, and not out of it."""
-    folder = path.rpartition(f"/{date}/")[0] if date else ""
-    return guarded.opened(folder, path[len(folder) + 1 :]) if folder else guarded.opened(path)
+def opened(path: str, date: str, folder: str = "") -> ContextManager[IO[bytes]]:
+    """The file of a model. Below the folder of its dated directory links may lead about, and not out of it.
+
+    `folder`: that of a file in no dated directory, if it is below one.
+    """
+    folder = folder or (path.rpartition(f"/{date}/")[0] if date else "")
+    below = folder and path.startswith(f"{folder}/")
+    return guarded.opened(folder, path[len(folder) + 1 :]) if below else guarded.opened(path)
 
 
-def seen(folder: str, date: str, file: str, writers: Set[Identity]) -> ModelFile:
-    """The model of one dated directory, judged by what is cheap to see; it may not be a link out of the folder."""
-    return looked_at(os.path.join(folder, date, file), date, writers)
+def seen(folder: str, date: str, files: Sequence[str], writers: Set[Identity]) -> ModelFile:
+    """The model of one dated directory, judged by what is cheap to see; it may not be a link out of the folder.
+
+    `files`: where it may be in that; the first that is there counts.
+    """
+    for file in files:
+        found = looked_at(os.path.join(folder, date, file), date, writers)
+        if found.state != MISSING:
+            return found
+    return replace(found, sentence=f"there is no {' and no '.join(files)}")
 
 
-def looked_at(path: str, date: str, writers: Set[Identity]) -> ModelFile:
-    """A model judged by its size, its structure, and whether somebody is at it. `writers`: as of `open_for_writing`."""
+def looked_at(path: str, date: str, writers: Set[Identity], folder: str = "") -> ModelFile:
+    """A model judged by its size, its structure, and whether somebody is at it.
+
+    `writers`: as of `open_for_writing`; `folder`: as in `opened`.
+    """
     try:
-        with opened(path, date) as file:
+        with opened(path, date, folder) as file:
             found = os.fstat(file.fileno())
             trouble = _trouble(path, file, found)
     except FileNotFoundError:
@@ -101,16 +130,42 @@ def _stamp(seconds: float) -> str:
         return ""
 
 
-def read(model: ModelFile, reading: Reading) -> ModelFile:
-    """The same model after every byte of it was read: with its sha256, and damaged if a checksum says so."""
-    digest, left = hashlib.sha256(), model.size
+def still(models: Sequence[ModelFile], writers: Set[Identity]) -> List[ModelFile]:
+    """The same models a moment later, where one was just written to: one that changed meanwhile is being written."""
+    fresh = [model for model in models if model.state == WHOLE and -AHEAD < time.time() - model.mtime / 1e9 < FRESH]
+    if fresh:
+        time.sleep(STILL)
+    later = {model.path: looked_at(model.path, model.date, writers) for model in fresh}
+    return [_unless_changed(model, later.get(model.path, model)) for model in models]
+
+
+def _unless_changed(model: ModelFile, later: ModelFile) -> ModelFile:
+    if (later.size, later.mtime) == (model.size, model.mtime):
+        return model
+    return replace(model, state=WRITING, sentence="it is being written now")
+
+
+def blocks(file: IO[bytes], size: int, reading: Reading) -> Iterator[bytes]:
+    """The content of an open file: of one that grows, no more than was seen."""
+    while size > 0:
+        block = file.read(min(BLOCK, size))
+        if not block:
+            return
+        size -= len(block)
+        reading(len(block))
+        yield block
+
+
+def read(model: ModelFile, reading: Reading, folder: str = "") -> ModelFile:
+    """The same model after every byte of it was read: with its sha256, and damaged if a checksum says so.
+
+    `folder`: as in `opened`.
+    """
+    digest = hashlib.sha256()
     try:
-        with opened(model.path, model.date) as file:
-            while left > 0:  # of one that grows, no more than was seen
-                block = file.read(min(BLOCK, left))
+        with opened(model.path, model.date, folder) as file:
+            for block in blocks(file, model.size, reading):
                 digest.update(block)
-                reading(len(block))
-                left = left - len(block) if block else 0
             trouble = _broken_member(file, reading) if model.path.endswith(ARCHIVES) else ""
             after = os.fstat(file.fileno())
     except OSError as error:
@@ -127,13 +182,13 @@ def read(model: ModelFile, reading: Reading) -> ModelFile:
     return read_through
 
 
-def open_for_writing(name: str) -> Set[Identity]:
-    """The files of that name that processes have open for writing; of other users' processes root alone sees them."""
-    found = set()
+def open_for_writing(paths: Sequence[str]) -> Set[Identity]:
+    """The files with the names of these that processes have open for writing; of other users' root alone sees them."""
+    found, names = set(), tuple(f"/{os.path.basename(path)}" for path in paths)
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
             for handle in itertools.islice(os.listdir(f"/proc/{process}/fd"), MOST):
-                if os.readlink(f"/proc/{process}/fd/{handle}").endswith(f"/{name}"):
+                if os.readlink(f"/proc/{process}/fd/{handle}").endswith(names):
                     with open(f"/proc/{process}/fdinfo/{handle}", encoding="ascii") as file:
                         flags = re.search(r"^flags:\s*([0-7]+)", file.read(), re.MULTILINE)
                     if flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
@@ -173,7 +228,51 @@ def _trouble(path: str, file: IO[bytes], found: os.stat_result) -> str:
         return "it is empty"
     if found.st_size > LARGEST:
         return f"it is no model: it is longer than {LARGEST >> 40} TiB"
+    if path.endswith(".onnx"):
+        return _broken_onnx(file, found.st_size)
+    if path.endswith(CHECKPOINTS) and _is_older(file):
+        return ""
     return _broken_archive(file, found.st_size) if path.endswith(ARCHIVES) else ""
+
+
+def _is_older(file: IO[bytes]) -> bool:
+    """Whether it is what PyTorch saved before 1.6, which does not tell where it should end."""
+    file.seek(0)
+    begin = file.read(64)
+    file.seek(0)
+    return bool(_OLDER.match(begin))
+
+
+def _broken_onnx(file: IO[bytes], size: int) -> str:
+    """What is wrong with the outermost parts of an ONNX file: each tells its number, its kind and its length."""
+    numbers, at = set(), 0
+    for _ in range(PARTS):
+        if at >= size:
+            break
+        file.seek(at)
+        head = file.read(20)
+        key, used = _varint(head)
+        number, kind = key >> 3, key & 7
+        value, more = _varint(head[used:]) if kind in (0, 2) else (0, {1: 8, 5: 4}.get(kind, 0))
+        if not used or not more or not 0 < number < _FIELDS:
+            return "it is no model: no ONNX file"
+        numbers.add(number)
+        at += used + more + (value if kind == 2 else 0)
+    if at < size:
+        return f"it is no model: there are more than {PARTS} parts in it"
+    if at > size:
+        return "it is not whole: its end is missing"
+    return "" if _GRAPH in numbers else "it is no model: an ONNX file without a graph"
+
+
+def _varint(data: bytes) -> Tuple[int, int]:
+    """A number as protobuf writes it, and how many bytes it takes: none where there is none."""
+    value = 0
+    for count, byte in enumerate(data[:10]):
+        value |= (byte & 0x7F) << 7 * count
+        if byte < 0x80:
+            return value, count + 1
+    return 0, 0
 
 
 def _broken_archive(file: IO[bytes], size: int) -> str:
@@ -202,9 +301,10 @@ def _broken_archive(file: IO[bytes], size: int) -> str:
 
 
 def _broken_member(file: IO[bytes], reading: Reading) -> str:
-    """Whether the checksum of each part is right; nothing is extracted."""
+    """Whether the checksum of each part is right; nothing is extracted. What PyTorch saved before 1.6 has none."""
+    if _is_older(file):
+        return ""
     try:
-        file.seek(0)
         archive, members = _members(file)
         for member in members:
             with archive.open(member) as content:

@@ -1,4 +1,7 @@
-"""Verb: points a server's configs at another model, in a process of its own, and touches no container."""
+"""Verb: puts another model in force, in a process of its own, and touches no container.
+
+Either a server's configs name it, or a copy of it or a link to it takes the place of the one before.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,22 @@ import os
 from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from gpu_runbook.common import config_key
-from gpu_runbook.common.clock import now
+from gpu_runbook.common import clock, config_key
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import BeginOfChoice, End, Pointed
-from gpu_runbook.protocol.models import Choice, Choices, Chosen, ModelFile
+from gpu_runbook.protocol.models import (
+    CONFIG,
+    LINK,
+    WRITING,
+    Choice,
+    Choices,
+    Chosen,
+    InForce,
+    ModelFile,
+    PendingChoice,
+    Verified,
+)
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.record import Placed
 from gpu_runbook.protocol.requests import ModelUseRequest
@@ -21,6 +34,7 @@ from gpu_runbook.protocol.values import dataclass
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
+from gpu_runbook.server.models import in_force as inforce
 from gpu_runbook.server.models import model_files
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.rpc.detach import Say, detached
@@ -29,6 +43,24 @@ from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
 from gpu_runbook.server.state.store import Store, find_store
 from gpu_runbook.server.system import files
+
+UNCHANGED = "; nothing was changed"
+PLACE = "model-in-force"  # stands in the journal where a config has the name of its service
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What a choice does to a copy or a link: how that is, what is known, and what will be."""
+
+    asked: ModelUseRequest
+    found: InForce
+    known: Choices
+    pending: PendingChoice
+    keeps: bool  # whether what is replaced is in no dated directory
+    needed: bool
+
+    def told(self, run: str = "") -> Dict[str, Any]:
+        return encode(Chosen(self.asked.model.path, {self.found.place: self.found.model}, (), self.needed, run))
 
 
 @dataclass(frozen=True)
@@ -56,10 +88,10 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     guarded.prepare(asked.root, ours=record.containers(store))
     if asked.dry_run:
-        return _change(store, asked, "").told()
+        return (_change(store, asked, "") if asked.way == CONFIG else _placing(store, asked, "")).told()
     refuse_astray(store, asked.docker_host)
     make(store)
-    return detached(partial(_live, asked, store))
+    return detached(partial(_live if asked.way == CONFIG else _live_placing, asked, store))
 
 
 def _live(asked: ModelUseRequest, store: Store, say: Say) -> None:
@@ -104,6 +136,94 @@ def _sentence(change: ModelChange) -> str:
     return f"{' and '.join(change.before)}: {change.path} instead of {was}"
 
 
+def _live_placing(asked: ModelUseRequest, store: Store, say: Say) -> None:
+    run = new_run.locked(store, "model", asked.who, asked.laptop)
+    placing = _placing(store, asked, run.id)
+    if not placing.needed:
+        say(placing.told())
+        return
+    inforce.sweep(placing.found.place, placing.known)
+    journal = Journal(store.journal(run.id))
+    # As a config without a key: whoever finishes the run removes what is staged beside it, and changes nothing else.
+    configs = {PLACE: ConfigFile(placing.found.place)}
+    journal.begin(BeginOfChoice(**run.line, configs=configs, model=asked.model.path))
+    _put(store, journal, run.id, placing)
+    say(placing.told(run.id))
+
+
+def _put(store: Store, journal: Journal, run: str, placing: Placing) -> None:
+    """Beside its place, then into it at once; what is noted before is enough to know it again after a cut."""
+    asked, place, model, known = placing.asked, placing.found.place, placing.asked.model, placing.known
+    staged, noted = files.staged_name(place, run), known.verified
+    try:
+        made = inforce.stage(model, place, asked.way, asked.folder, run)
+        if placing.keeps:
+            noted = {**noted, known.path: inforce.keep(placing.found, asked.folder, run)}
+        if made:
+            noted = {**noted, place: Verified(model.sha256, made.st_size, made.st_mtime_ns, model.verified)}
+        known = dataclasses.replace(known, verified=noted)
+        _is_as_found(asked)
+        modelchoice.save_placed(store, dataclasses.replace(known, pending=placing.pending), place)
+    except (Refusal, OSError) as error:
+        with contextlib.suppress(Refusal):
+            guarded.remove(staged)
+        why = files.why(error)
+        said = why if why.endswith(UNCHANGED) else why + UNCHANGED
+        journal.write(End("refused", said))
+        raise Refusal(said, getattr(error, "hint", files.SEE), getattr(error, "kind", "server")) from error
+    try:
+        guarded.place(staged, place)
+        guarded.sync(place)
+        known = inforce.bounded(modelchoice.settled(known, placing.pending), place)
+        modelchoice.save_placed(store, known, place)
+    except (Refusal, OSError) as error:  # the journal keeps no end: the next command finishes it
+        said = f"the model may not be in place: {files.why(error)}"
+        raise Refusal(said, "fab models says which one is in force", "person") from error
+    before = placing.found.model or ("none" if placing.found.kind == inforce.NOTHING else "one that is in no directory")
+    journal.write(
+        End(
+            "done",
+            f"{place} is {'a link to' if asked.way == LINK else 'a copy of'} {model.path}; before it was {before}",
+        )
+    )
+    inforce.sweep(place, known)
+
+
+def _placing(store: Store, asked: ModelUseRequest, run: str) -> Placing:
+    """What is to be done, by how things are now. Raises Refusal for what speaks against it."""
+    model, found = asked.model, _is_as_found(asked)
+    known = modelchoice.with_verified(_as_looked_at(store, asked, found), model)
+    now = inforce.as_choice(found)
+    if found.kind == inforce.OTHER or found.file.state == WRITING:
+        hint = "wait until it is written" if found.file.state == WRITING else "move it away"
+        raise Refusal(f"{found.place} is not replaced: {found.file.sentence}; nothing was changed", hint)
+    if now is None and not asked.force:
+        raise Refusal(
+            f"{found.place} is not replaced: {found.file.sentence}; nothing was changed",
+            "move it away, or replace it with --force: then it does not come back",
+        )
+    kind = LINK if asked.way == LINK else inforce.FILE
+    same = found.kind == kind and found.model == model.path == known.path
+    keeps = bool(now) and found.kind == inforce.FILE and inforce.is_kept(known.path, found.place)
+    choice = Choice(model.path, model.date, run, asked.who, clock.now())
+    return Placing(asked, found, known, PendingChoice(choice, asked.back), keeps, not same)
+
+
+def _is_as_found(asked: ModelUseRequest) -> InForce:
+    """How the place was when it was looked at, as long as it still is. Raises Refusal."""
+    was = asked.in_force
+    if was is None:
+        raise Refusal("it was not said where the model in force is; nothing was changed")
+    there = inforce.look(asked.folder, was.place, set())
+    if (there.kind, *_told_apart(there.file)) != (was.kind, *_told_apart(was.file)):
+        raise Refusal(f"{was.place} was replaced after it was looked at; nothing was changed", "run it again")
+    return was
+
+
+def _told_apart(file: ModelFile) -> Tuple[str, int, int]:
+    return file.path, file.size, file.mtime
+
+
 def _try_to_write(change: ModelChange, run: str) -> None:
     """Whoever may not write a config, or has no room for it, shall learn so before anything is changed."""
     for path in change.before:
@@ -116,10 +236,7 @@ def _try_to_write(change: ModelChange, run: str) -> None:
 def _change(store: Store, asked: ModelUseRequest, run: str) -> ModelChange:
     """What is to be done, by how things are now. Raises Refusal for what speaks against it."""
     model = asked.model
-    known = modelchoice.load(store)
-    if known.path != asked.was:
-        raise Refusal(f"somebody has chosen {known.path} meanwhile; nothing was changed", "look at fab models")
-    _is_as_verified(model)
+    known = _as_looked_at(store, asked)
     records, _ = record.load(store)
     release = records.find(records.current)
     placed = release.services if release else {}
@@ -146,8 +263,18 @@ def _choices(known: Choices, asked: ModelUseRequest, before: Dict[str, str], run
         return modelchoice.gone_back(known, model.path, run)
     were = set(before.values())
     return modelchoice.with_choice(
-        known, Choice(model.path, model.date, run, asked.who, now()), were.pop() if len(were) == 1 else ""
+        known, Choice(model.path, model.date, run, asked.who, clock.now()), were.pop() if len(were) == 1 else ""
     )
+
+
+def _as_looked_at(store: Store, asked: ModelUseRequest, found: Optional[InForce] = None) -> Choices:
+    """What was chosen, as long as that is as it was when it was looked at. Raises Refusal."""
+    known = modelchoice.load(store, asked.way)
+    known = inforce.seen(known, found, keeping=True) if found else known
+    if known.path != asked.was:
+        raise Refusal(f"somebody has chosen {known.path} meanwhile; nothing was changed", "look at fab models")
+    _is_as_verified(asked.model)
+    return known
 
 
 def _is_as_verified(model: ModelFile) -> None:

@@ -157,7 +157,7 @@ def a_checkpoint(said: str, folder: Path) -> Any:
 def a_model_directory(said: str, folder: Path) -> Any:
     made(folder / "models", said, is_folder=True)
     places = {"root": str(folder), "state": str(folder / "state"), "folder": str(folder / "models")}
-    request = {**places, "file": "best.pt", "configs": {}, "verify": ""}
+    request = {**places, "files": ["best.pt"], "configs": {}, "verify": ""}
     found = decode(Models, models.answer(request, lambda _: None), "models")
     (line,) = (line for line, _ in models_text.lines("gpu-1", "/azaion/models", found) if "no dates" in line)
     return [*found.others, line.strip()]

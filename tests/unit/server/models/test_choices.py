@@ -154,7 +154,7 @@ def listed(store: Store, verify: str = "") -> Models:
         "root": store.root,
         "state": f"{store.root}/state",
         "folder": f"{store.root}/models",
-        "file": "best.pt",
+        "files": ["best.pt"],
         "configs": {"q": config},
     }
     return decode(Models, json.loads(json.dumps(models.answer({**request, "verify": verify}, print))), "models")
@@ -257,7 +257,7 @@ def test_what_changed_since_the_look_is_refused_and_nothing_is_written(
 
 
 NOTHING = Models((), (), Choices(), "", {})
-TERMS = ModelTerms(FOLDER, "best.pt", {})
+TERMS = ModelTerms(FOLDER, ("best.pt",), {})
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def model(folder: Path, content: bytes, age: float = OLD, name: str = "best.pt")
 
 
 def seen(folder: Path, name: str = "best.pt") -> ModelFile:
-    return model_files.seen(str(folder), "2026-04-20", name, set())
+    return model_files.seen(str(folder), "2026-04-20", [name], set())
 
 
 def verified(folder: Path, name: str = "best.pt") -> ModelFile:
@@ -157,8 +157,87 @@ def test_what_is_no_model_says_why(tmp_path: Path, content: bytes, name: str, se
 
 
 def test_other_formats_are_judged_by_size_and_checksum_alone(tmp_path: Path) -> None:
-    model(tmp_path, b"onnx", name="best.onnx")
-    assert (seen(tmp_path, "best.onnx").state, verified(tmp_path, "best.onnx").state) == ("whole", "whole")
+    model(tmp_path, b"any", name="best.engine")
+    assert (seen(tmp_path, "best.engine").state, verified(tmp_path, "best.engine").state) == ("whole", "whole")
+
+
+def network(*parts: bytes) -> bytes:
+    """An ONNX file by its outside: its version, who made it, a graph, and what else is given."""
+    return b"".join((b"\x08\x08", b"\x12\x07pytorch", b"\x3a\xac\x02" + b"g" * 300, *parts))
+
+
+OLDER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00."
+FRAMED = b"\x80\x04\x95\r" + b"\0" * 7 + OLDER[2:15] + b"\x80\x04\x95\x04" + b"\0" * 7 + b"M\xe9\x03." + b"\x80\x04}."
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "state", "said"),
+    [
+        (OLDER, "best.pt", "whole", "whole"),
+        (FRAMED, "best.pth", "whole", "whole"),
+        (OLDER, "best.npz", "damaged", "no ZIP archive"),
+        (OLDER[:14], "best.pt", "damaged", "no ZIP archive"),
+        (OLDER.replace(b"\xe9", b"\xe8"), "best.pt", "damaged", "no ZIP archive"),
+        (b"\x80\x02cos\nsystem\n.", "best.pt", "damaged", "no ZIP archive"),
+        (network(), "best.onnx", "whole", "whole"),
+        (network(b"\x42\x02\x10\x11"), "best.onnx", "whole", "whole"),
+        (network()[:-1], "best.onnx", "damaged", "it is not whole: its end is missing"),
+        (network(b"\x42\x02\x10"), "best.onnx", "damaged", "it is not whole: its end is missing"),
+        (b"\x08\x08\x12\x07pytorch", "best.onnx", "damaged", "an ONNX file without a graph"),
+        (WHOLE, "best.onnx", "damaged", "no ONNX file"),
+        (b"\x08", "best.onnx", "damaged", "no ONNX file"),
+        (network(b"\xff" * 20), "best.onnx", "damaged", "no ONNX file"),
+        (network(b"\x08\x01" * 20_000), "best.onnx", "damaged", "more than 10000 parts"),
+        (b"<html>", "best.onnx", "damaged", "no ONNX file"),
+    ],
+)
+def test_older_checkpoints_and_onnx_are_known_by_their_frames(
+    tmp_path: Path, content: bytes, name: str, state: str, said: str
+) -> None:
+    model(tmp_path, content, name=name)
+    for found in (seen(tmp_path, name), verified(tmp_path, name) if state == "whole" else seen(tmp_path, name)):
+        assert (found.state, said in found.sentence) == (state, True), found
+
+
+def test_the_first_file_that_is_there_counts(tmp_path: Path) -> None:
+    model(tmp_path, WHOLE, name="last.pt")
+    found = model_files.seen(str(tmp_path), "2026-04-20", ["weights/best.pt", "last.pt"], set())
+    assert (found.path, found.state) == (f"{tmp_path}/2026-04-20/last.pt", "whole")
+    none = model_files.seen(str(tmp_path), "2026-04-20", ["weights/best.pt", "best.pt"], set())
+    assert (none.state, none.sentence) == ("missing", "there is no weights/best.pt and no best.pt")
+
+
+def test_a_model_that_changes_between_two_looks_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model(tmp_path, OLDER, time.time())
+    known = [seen(tmp_path)]
+    assert known[0].state == "whole"
+
+    def grows(seconds: float) -> None:
+        path.write_bytes(OLDER * 2)
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert model_files.still(known, set()) == known
+    monkeypatch.setattr(time, "sleep", grows)
+    assert [one.state for one in model_files.still(known, set())] == ["writing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "expected"),
+    [
+        ("azaion-2026-04-20", "azaion-DATE", True),
+        ("azaion-2026-04-20-b", "azaion-DATE", True),
+        ("2026-04-20.run", "DATE.run", True),
+        ("a.2026-04-20", "a.DATE", True),
+        ("ab2026-04-20", "a.DATE", False),
+        ("azaion-2026-02-30", "azaion-DATE", False),
+        ("2026-04-20", "azaion-DATE", False),
+        ("azaion-DATE", "azaion-DATE", False),
+    ],
+)
+def test_a_directory_is_named_by_its_pattern(name: str, pattern: str, expected: bool) -> None:
+    assert is_dated(name, pattern) is expected
 
 
 def test_a_file_that_is_not_whole_may_still_be_on_its_way_for_five_minutes(tmp_path: Path) -> None:
@@ -173,11 +252,11 @@ def test_a_file_that_is_not_whole_may_still_be_on_its_way_for_five_minutes(tmp_p
 def test_a_file_that_somebody_has_open_for_writing_is_being_written(tmp_path: Path) -> None:
     path = model(tmp_path, WHOLE)
     with path.open("rb"):
-        assert model_files.open_for_writing("best.pt") == set()
+        assert model_files.open_for_writing(["best.pt"]) == set()
     with path.open("ab"):
-        writers = model_files.open_for_writing("best.pt")
-        assert model_files.seen(str(tmp_path), "2026-04-20", "best.pt", writers).state == "writing"
-        assert model_files.open_for_writing("other.pt") == set()
+        writers = model_files.open_for_writing(["best.pt"])
+        assert model_files.seen(str(tmp_path), "2026-04-20", ["best.pt"], writers).state == "writing"
+        assert model_files.open_for_writing(["other.pt"]) == set()
 
 
 def test_a_file_that_changes_while_it_is_read_is_being_written(tmp_path: Path) -> None:
@@ -222,12 +301,12 @@ def test_a_link_may_lead_within_the_folder_and_not_out_of_it(tmp_path: Path) -> 
     outside.write_bytes(WHOLE)
     path = model(folder, WHOLE)
     (folder / "2026-05-01").symlink_to("2026-04-20")
-    assert model_files.seen(str(folder), "2026-05-01", "best.pt", set()).state == "whole"
+    assert model_files.seen(str(folder), "2026-05-01", ["best.pt"], set()).state == "whole"
     path.unlink()
     path.symlink_to(outside)
     assert seen(folder).state == "outside"
     (tmp_path / "linked").symlink_to(folder)
-    assert model_files.seen(str(tmp_path / "linked"), "2026-04-20", "best.pt", set()).state == "outside"
+    assert model_files.seen(str(tmp_path / "linked"), "2026-04-20", ["best.pt"], set()).state == "outside"
 
 
 def listing(name: bytes, method: int, packed: int, unpacked: int, begin: int) -> bytes:
@@ -302,7 +381,7 @@ import sys, time
 from gpu_runbook.server.models import model_files as modelfile
 for folder in sys.argv[1:]:
     begun = time.monotonic()
-    found = modelfile.seen(folder, "2026-04-20", "best.pt", set())
+    found = modelfile.seen(folder, "2026-04-20", ["best.pt"], set())
     assert found.state == "damaged", found
     most = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
     print(f"{most}:{time.monotonic() - begun}:{found.sentence}")
