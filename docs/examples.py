@@ -165,7 +165,10 @@ tree:
     "models": """
 models:
   folder: /azaion/models
-  file: best.pt
+  name: azaion-DATE
+  file: [weights/best.pt, weights/last.pt]
+  in_force: copy
+  current: azaion.pt
 """,
     "health.disk": """
 health:

@@ -89,9 +89,9 @@ class BeginOfPlan(Begin):
 
 @dataclass(frozen=True)
 class BeginOfChoice(Begin):
-    """The same of `fab models.use`."""
+    """The same of `fab models.use` and `fab models.rollback`; and of another's model in force, which was only seen."""
 
-    configs: Dict[ServiceName, ConfigFile]  # the configs that are to name the model
+    configs: Dict[ServiceName, ConfigFile]  # the configs that are to name it; or the copy or link, as `model-in-force`
     model: str  # the model
 
 

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import stat
-from typing import IO, FrozenSet, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import IO, FrozenSet, Iterator, List, Optional, Set, Tuple
 
 from gpu_runbook.common import memory
 from gpu_runbook.protocol.errors import Refusal
@@ -157,35 +157,6 @@ def hint(said: object, otherwise: str = "let the login user own it") -> str:
 def stage(path: str, data: bytes, mode: int, owner: Optional[Tuple[int, int]], suffix: str) -> str:
     """As `files.stage`."""
     return files.stage(path, data, mode, owner, suffix, folder)
-
-
-def stage_blocks(
-    path: str, blocks: Iterable[bytes], mode: int, owner: Optional[Tuple[int, int]], suffix: str
-) -> os.stat_result:
-    """As `files.stage_blocks`."""
-    return files.stage_blocks(path, blocks, mode, owner, suffix, folder)
-
-
-def stage_link(path: str, target: str, suffix: str) -> None:
-    """As `files.stage_link`."""
-    files.stage_link(path, target, suffix, folder)
-
-
-def target(path: str) -> str:
-    """What a link says, which is not followed; empty for anything else. Raises OSError where nothing is there."""
-    with folder(os.path.dirname(path)) as at:
-        name = os.path.basename(path)
-        there = os.stat(name, dir_fd=at, follow_symlinks=False)
-        return os.readlink(name, dir_fd=at) if stat.S_ISLNK(there.st_mode) else ""
-
-
-def itself(path: str) -> Optional[os.stat_result]:
-    """What is there, be it a link, which is not followed; None where nothing is. Raises OSError."""
-    try:
-        with folder(os.path.dirname(path)) as at:
-            return os.stat(os.path.basename(path), dir_fd=at, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def place(staged: str, path: str) -> None:

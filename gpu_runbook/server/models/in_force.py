@@ -19,7 +19,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.protocol.models import LINK, MISSING, WHOLE, Choice, Choices, InForce, ModelFile, Verified
-from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.exposed import beside, guarded
 from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.system import files
 
@@ -37,7 +37,8 @@ def look(folder: str, place: str, writers: Set[model_files.Identity]) -> InForce
     """What is at the place, by what is cheap to see. A link is followed below `folder`."""
     base = below(place, folder)
     try:
-        there = guarded.itself(place)
+        there = beside.itself(place)
+        says = beside.link_target(place) if there and stat.S_ISLNK(there.st_mode) else ""
     except OSError as error:
         said = f"it cannot be read: {error.strerror}"
         return InForce(place, OTHER, ModelFile("", place, "damaged", said))
@@ -47,7 +48,7 @@ def look(folder: str, place: str, writers: Set[model_files.Identity]) -> InForce
         return InForce(place, FILE, model_files.looked_at(place, "", writers, base))
     if not stat.S_ISLNK(there.st_mode):
         return InForce(place, OTHER, ModelFile("", place, "damaged", "it is not a file"))
-    leads = os.path.normpath(os.path.join(os.path.dirname(place), guarded.target(place)))
+    leads = os.path.normpath(os.path.join(os.path.dirname(place), says))
     if not leads.startswith(f"{folder}/") or not leads.isprintable():
         return InForce(place, LINK, ModelFile("", place, "outside", f"it is a link that leads out of {folder}"))
     return InForce(place, LINK, model_files.looked_at(leads, "", writers, folder))
@@ -135,7 +136,7 @@ def with_exports(found: InForce) -> InForce:
     older: List[str] = []
     others: List[str] = []
     try:
-        there = guarded.itself(found.place)
+        there = beside.itself(found.place)
         since = max(found.file.mtime, there.st_mtime_ns if there else 0)
         with guarded.folder(os.path.dirname(found.place)) as at, os.scandir(at) as entries:
             for entry in itertools.islice(entries, model_files.MOST):
@@ -187,7 +188,7 @@ def keep(found: InForce, folder: str, run: str) -> Verified:
     try:
         with model_files.opened(found.place, "", base) as at:
             guarded.set_aside(at, path)
-        own, kept = guarded.itself(found.place), guarded.itself(path)
+        own, kept = beside.itself(found.place), beside.itself(path)
         if kept is None or own is None or (kept.st_dev, kept.st_ino) != (own.st_dev, own.st_ino):
             kept = _copied(file, path, base, (0o600, None), run)  # of another owner's no second name is allowed
             guarded.place(files.staged_name(path, run), path)
@@ -201,7 +202,7 @@ def stage(model: ModelFile, place: str, way: str, folder: str, run: str) -> Opti
     """Make the copy or the link ready beside its place; the copy as it is. Raises Refusal, with nothing left of it."""
     if way == LINK:
         inside = below(place, folder)
-        guarded.stage_link(place, os.path.relpath(model.path, os.path.dirname(place)) if inside else model.path, run)
+        beside.stage_link(place, os.path.relpath(model.path, os.path.dirname(place)) if inside else model.path, run)
         return None
     return _copied(model, place, below(model.path, folder), _whose(model, place), run)
 
@@ -211,7 +212,7 @@ def _copied(model: ModelFile, path: str, folder: str, whose: Whose, run: str) ->
     mode, owner = whose
     try:
         with model_files.opened(model.path, model.date, folder) as file:
-            made = guarded.stage_blocks(path, _hashed(model, file, digest), mode, owner, run)
+            made = beside.stage_blocks(path, _hashed(model, file, digest), mode, owner, run)
     except OSError as error:
         raise _unread(model, error) from error
     if digest.hexdigest() != model.sha256:
@@ -235,7 +236,7 @@ def _unread(model: ModelFile, error: OSError) -> Refusal:
 
 def _whose(model: ModelFile, place: str) -> Whose:
     """Mode and owner of the file at the place; where there is none, those of the model as far as the login may."""
-    there = guarded.itself(place)
+    there = beside.itself(place)
     if there and stat.S_ISREG(there.st_mode):
         mode, uid, gid = guarded.identity(there)
         return mode & 0o777, (uid, gid)  # who may write there chose both: no program is made of it

@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import threading
-from typing import Callable, ContextManager, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, ContextManager, Iterator, List, Optional, Tuple
 
 from gpu_runbook.common import limits
 from gpu_runbook.protocol.errors import Refusal
@@ -76,46 +76,6 @@ def _stage(name: str, at: int, data: bytes, mode: int, owner: Optional[Tuple[int
     except OSError:
         _forget(name, at)
         raise
-
-
-def stage_blocks(
-    path: str, blocks: Iterable[bytes], mode: int, owner: Optional[Tuple[int, int]], suffix: str, opener: Opener
-) -> os.stat_result:
-    """As `stage`, of what is too long to be held at once; gives the file as it is. What `blocks` raises leaves none."""
-    name = os.path.basename(staged_name(path, suffix))
-    try:
-        with opener(os.path.dirname(path)) as at:
-            _forget(name, at)
-            with os.fdopen(_new(name, at), "wb") as file:
-                try:
-                    made = os.fstat(file.fileno())
-                    if owner is not None and owner != (made.st_uid, made.st_gid):
-                        os.fchown(file.fileno(), *owner)
-                    os.fchmod(file.fileno(), mode)
-                    file.writelines(blocks)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    return os.fstat(file.fileno())
-                except BaseException:
-                    _forget(name, at)
-                    raise
-    except PermissionError as error:
-        said = f"{path} cannot be written with mode {mode:04o} and owner {owner or 'of the login user'}"
-        hint = "let the login user own the folder and be that owner, or set sudo: true for this server"
-        raise Refusal(f"{said}: {error.strerror}", hint) from error
-    except OSError as error:
-        raise refusal(path, "written", error) from error
-
-
-def stage_link(path: str, target: str, suffix: str, opener: Opener) -> None:
-    """As `stage`, of a link."""
-    name = os.path.basename(staged_name(path, suffix))
-    try:
-        with opener(os.path.dirname(path)) as at:
-            _forget(name, at)
-            os.symlink(target, name, dir_fd=at)
-    except OSError as error:
-        raise refusal(path, "made", error) from error
 
 
 def _new(name: str, at: Optional[int] = None) -> int:

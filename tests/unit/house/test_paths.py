@@ -99,8 +99,8 @@ PLACES = (
         "and names and times of exported models",
         "the training that puts its model there; any container with a read-write mount; the login user",
         FOREIGN,
-        """models.in_force.look models.in_force.with_exports models.in_force.sweep models.in_force.keep
-        models.in_force.stage models.in_force._copied models.in_force._whose verbs.model_use._put""",
+        """models.in_force.with_exports models.in_force.sweep models.in_force.keep models.in_force._copied
+        models.in_force._whose verbs.model_use._put""",
     ),
     Places(
         "`checkpoints` of a batch service: names and times of what is in it and in folders right below it",
@@ -133,9 +133,9 @@ PLACES = (
         "the opener itself",
         """exposed.guarded.folder exposed.guarded.inner exposed.guarded.opened exposed.guarded.stage
         exposed.guarded.place exposed.guarded.sync exposed.guarded.remove exposed.guarded.whose
-        exposed.guarded.set_aside exposed.guarded._walk exposed.guarded._go exposed.guarded.stage_blocks
-        exposed.guarded.stage_link exposed.guarded.target exposed.guarded.itself system.files._folder
-        system.files.stage_link system.files._new system.files._forget system.files.place system.files.remove""",
+        exposed.guarded.set_aside exposed.guarded._walk exposed.guarded._go exposed.beside.stage_blocks
+        exposed.beside.stage_link exposed.beside.link_target exposed.beside.itself exposed.beside._forget
+        system.files._folder system.files._new system.files._forget system.files.place system.files.remove""",
     ),
     Places(
         "whether this login may write to a folder, which is for the words of a row alone",

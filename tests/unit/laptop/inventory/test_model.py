@@ -301,3 +301,82 @@ def test_no_health_check_at_all_is_said_in_a_word(tmp_path: Path, written: str) 
 def test_a_stream_behind_tls_is_said_in_a_word_or_by_its_ca(tmp_path: Path, written: str, tls: Tls | None) -> None:
     queue = read(tmp_path, TWO.replace("stop_grace: 2m", f"stream: {{name: s, tls: {written}}}")).services["queue"]
     assert isinstance(queue, Consumer) and queue.stream and queue.stream.tls == tls
+
+
+COPY = "models: {folder: /azaion/models, in_force: copy, current: azaion.pt"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "models: {folder: /azaion/models, name: azaion}",
+            "models.name: a name with DATE in it is expected, which stand",
+        ),
+        ("models: {folder: /azaion/models, name: DATE-DATE}", "models.name: a name with DATE in it is expected"),
+        ("models: {folder: /azaion/models, name: a/DATE}", "models.name: a name with DATE in it is expected"),
+        ("models: {folder: /azaion/models, name: .DATE}", "models.name: a name with DATE in it is expected"),
+        ("models: {folder: /azaion/models, name: 2026-04-20}", "models.name: a name with DATE in it is expected"),
+        ("models: {folder: /azaion/models, file: []}", "models.file: the path of a file in each directory is expected"),
+        (
+            "models: {folder: /azaion/models, file: /best.pt}",
+            "models.file: the path of a file in each directory is exp",
+        ),
+        (
+            "models: {folder: /azaion/models, file: [a, ../b]}",
+            "models.file: the path of a file in each directory is ex",
+        ),
+        ("models: {folder: /azaion/models, in_force: move}", "models.in_force: 'config', 'copy' or 'link' is expected"),
+        ("models: {folder: /azaion/models, in_force: copy}", "models: in_force: copy needs current, the file that is"),
+        ("models: {folder: /azaion/models, in_force: link}", "models: in_force: link needs current, the file that is"),
+        (
+            "models: {folder: /azaion/models, current: a.pt}",
+            "models: current is of use with in_force: copy or in_force",
+        ),
+        (
+            COPY.replace("azaion.pt", "../azaion.pt") + "}",
+            "models.current: a path is expected, absolute or below models.",
+        ),
+        (COPY.replace("azaion.pt", ".") + "}", "models.current: a path is expected, absolute or below models.folder"),
+        (
+            COPY.replace("azaion.pt", "/etc/passwd") + "}",
+            "models.current: is neither below models.folder nor below the r",
+        ),
+        (COPY.replace("azaion.pt", "/azaion/models") + "}", "models.current: is /azaion/models or in the way of it"),
+        (
+            COPY.replace("azaion.pt", "2026-04-20/a.pt") + "}",
+            "models.current: is in 2026-04-20, which is one of the mod",
+        ),
+        (
+            COPY.replace("azaion.pt", "a-2026-04-20/a.pt") + ", name: a-DATE}",
+            "models.current: is in a-2026-04-20, which is one of the models it is chosen from",
+        ),
+        (COPY.replace("azaion.pt", "/azaion/queue.yaml") + "}", "models.current: is config.path of queue, or above it"),
+    ],
+)
+def test_a_mistake_about_models_is_one_sentence_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    told = complaint(tmp_path, f"{line}\n{TWO}").splitlines()
+    assert (len(told), told[-1].startswith(f"  hosts.yaml:1: {said}")) == (2, True), told
+
+
+@pytest.mark.parametrize(
+    ("more", "files", "place"),
+    [
+        ("", ("best.pt",), "/azaion/models/azaion.pt"),
+        (", file: weights/best.pt", ("weights/best.pt",), "/azaion/models/azaion.pt"),
+        (
+            ", file: [weights/best.pt, weights/last.pt]",
+            ("weights/best.pt", "weights/last.pt"),
+            "/azaion/models/azaion.pt",
+        ),
+    ],
+)
+def test_models_are_as_their_owners_have_them(tmp_path: Path, more: str, files: tuple[str, ...], place: str) -> None:
+    named = TWO.replace("path: /azaion/queue.yaml", "path: /azaion/queue.yaml, model_key: model")
+    inventory = read(tmp_path, f"{COPY}, name: azaion-DATE{more}}}\n{named}")
+    assert inventory.models is not None
+    assert (inventory.models.file, inventory.models.place, inventory.models.name) == (files, place, "azaion-DATE")
+    queue = inventory.services["queue"]
+    assert isinstance(queue, Consumer) and queue.config and queue.config.model_key is None  # no deploy writes a model
+    by_config = read(tmp_path, f"models: {{folder: /azaion/models}}\n{named}").services["queue"]
+    assert isinstance(by_config, Consumer) and by_config.config and by_config.config.model_key == "model"
