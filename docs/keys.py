@@ -83,7 +83,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         shapes.ModelsEntry,
         "Dated directories of trained models, and how one of them is in force. `config`: `config.model_key` of a "
         "consumer names it. `copy`: the chosen file is copied over `current`, whose owner and mode stay; training may "
-        "write there as well. `link`: `current` is made a link to it; whoever writes through that writes into the dated "
+        "write there as well. `link`: `current` is made a link to it; whoever writes through it writes into the dated "
         "directory. With those two `config.model_key` is not used: the template names `current`.",
     ),
     ("health.disk", DiskHealth, "In percent, of space and of inodes."),

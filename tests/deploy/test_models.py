@@ -218,3 +218,127 @@ def test_a_death_between_its_writes_is_put_right_by_the_next_command(shimmed: La
         whole(sandbox, date)
     again = shimmed.fab("models.use", NEW)
     assert "is the model already" in again.out, again.all
+
+
+CURRENT = f"{MODELS}/azaion.pt"
+_RUNS = f"""
+cd {MODELS}
+for date in {OLD} {NEW}; do mkdir -p azaion-$date/weights; cp $date/best.pt azaion-$date/weights/best.pt; done
+cp {OLD}/best.pt azaion.pt; chmod 640 azaion.pt; chgrp 2000 azaion.pt
+echo network >azaion.onnx; touch -d 2026-01-01 azaion.onnx
+"""
+
+
+@pytest.fixture
+def owners(laptop: Laptop) -> Laptop:
+    """With the models as the owners of the system have them: named runs, and a copy of one of them in force."""
+    laptop.hosts["models"] = {
+        "folder": MODELS,
+        "name": "azaion-DATE",
+        "file": ["weights/best.pt", "weights/last.pt"],
+        "in_force": "copy",
+        "current": "azaion.pt",
+    }
+    laptop.save()
+    run_inside(laptop.sandbox, ["sh", "-ec", _RUNS], user="deploy")
+    return laptop
+
+
+def is_in_force(sandbox: Sandbox, date: str) -> None:
+    """The file in force has the bytes of that run's, with mode and owner as ever, and nothing lies beside it."""
+    run_inside(sandbox, ["cmp", CURRENT, f"{MODELS}/azaion-{date}/weights/best.pt"])
+    assert run_inside(sandbox, ["stat", "-Lc", "%a %u:%g", CURRENT]).stdout.strip() in (
+        "640 1000:2000",
+        "644 1000:1000",
+    )
+    assert not run_inside(sandbox, ["find", MODELS, "-maxdepth", "1", "-name", ".*"]).stdout
+
+
+def test_a_copy_in_force_is_left_to_training_by_deploys_and_comes_back(owners: Laptop) -> None:
+    sandbox = owners.sandbox
+    started_training(sandbox)
+    before = server_snapshot(sandbox)
+    said = owners.fab("models")
+    assert f"  {CURRENT} is azaion-{OLD}\n" in said.out, said.all
+    assert '  "azaion.onnx" beside it is older than the model' in said.out
+    assert owners.fab("models.use", NEW, "--dry-run").status == 0
+    is_in_force(sandbox, OLD)
+    used = owners.fab("models.use", NEW)
+    assert (used.status, f"azaion-{NEW} is the model now; no container was restarted" in used.out) == (0, True), (
+        used.all
+    )
+    is_in_force(sandbox, NEW)
+    assert server_snapshot(sandbox).containers == before.containers
+    owners.deployed("--tag", "1.0")
+    is_in_force(sandbox, NEW)
+    assert config(sandbox)["model"] == f"{MODELS}/current/best.pt"  # as its template says
+
+    run_inside(sandbox, ["cp", f"{MODELS}/azaion-{OLD}/weights/best.pt", CURRENT], user="deploy")
+    said = owners.fab("models")
+    assert "and no run of ours replaced it" in said.out, said.all
+    owners.deployed("--tag", "1.1")
+    is_in_force(sandbox, OLD)
+    history = owners.fab("history", "--json").json["servers"][0]["runs"]
+    assert [run["action"] for run in history] == ["deploy", "model", "deploy", "model"]
+    assert history[1]["sentence"].startswith(f"{CURRENT} was replaced, and not by a run of ours: it is "), history
+    assert owners.fab("models.rollback").status == 0
+    is_in_force(sandbox, NEW)
+    again = owners.fab("models.use", f"azaion-{NEW}")
+    assert f"azaion-{NEW} is the model already, nothing was changed" in again.out, again.all
+    assert config(sandbox)["model"] == f"{MODELS}/current/best.pt"
+
+
+def test_a_link_in_force_and_what_is_in_its_way(owners: Laptop) -> None:
+    sandbox = owners.sandbox
+    owners.hosts["models"]["in_force"] = "link"
+    owners.save()
+    for date in (NEW, OLD, NEW):
+        used = owners.fab("models.use", date)
+        assert used.status == 0, used.all
+        assert run_inside(sandbox, ["readlink", CURRENT]).stdout == f"azaion-{date}/weights/best.pt\n"
+    assert owners.fab("models.rollback").status == 0
+    assert run_inside(sandbox, ["readlink", CURRENT]).stdout == f"azaion-{OLD}/weights/best.pt\n"
+    for put, sentence in (
+        ("ln -s /etc/hostname", "it is a link that leads out of"),
+        ("mkfifo", "it is not a file"),
+        ("mkdir", "it is not a file"),
+    ):
+        run_inside(sandbox, ["sh", "-ec", f"rm -rf {CURRENT}; {put} {CURRENT}"], user="deploy")
+        before = server_snapshot(sandbox).tree
+        said = owners.fab("models.use", NEW)
+        assert (said.status, f"{CURRENT} is not replaced: {sentence}" in said.err.splitlines()[0]) == (12, True), (
+            said.all
+        )
+        after = server_snapshot(sandbox).tree
+        assert {name: what for name, what in after.items() if name.startswith(MODELS)} == {
+            name: what for name, what in before.items() if name.startswith(MODELS)
+        }
+    owners.hosts["models"]["current"] = "/etc/azaion.pt"
+    owners.save()
+    said = owners.fab("models.use", NEW)
+    assert (said.status, "models.current: is neither below models.folder nor below the root" in said.err) == (10, True)
+
+
+def test_a_death_while_a_copy_takes_its_place_leaves_a_whole_one(owners: Laptop) -> None:
+    sandbox = owners.sandbox
+    owners.deployed("--tag", "1.0")
+    shim.install(sandbox)
+    try:
+        # The copy, model.json, its folder, the copy's folder, model.json, its folder.
+        for number, date, reached in ((1, NEW, False), (4, NEW, True), (5, OLD, True)):
+            point = Point("at sync", number)
+            shim.arm(sandbox, point)
+            with owners.start("models.use", date) as process:
+                assert shim.wait_for_point(sandbox, point, lambda: process.poll() is not None)
+                run_inside(sandbox, ["kill", "-9", str(shim.halted(sandbox))])
+                said = finished(process)
+            shim.let_go(sandbox)
+            assert (said.status, "the process that was to do it was killed" in said.err) == (14, True), said.all
+            recovered = owners.deployed("--tag", "1.0")
+            assert f"was cut off; the model in force is {CURRENT if reached else 'as it was'}" in recovered.out
+            is_in_force(sandbox, date if reached else OLD)
+            assert f"{CURRENT} is azaion-{date if reached else OLD}\n" in owners.fab("models").out
+    finally:
+        shim.remove(sandbox)
+    history = owners.fab("history", "--json").json["servers"][0]["runs"]
+    assert not [run for run in history if "not by a run of ours" in run["sentence"]]

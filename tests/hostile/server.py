@@ -44,7 +44,7 @@ from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import Compared, Difference
 from gpu_runbook.protocol.history import PastRun, ServiceChange
-from gpu_runbook.protocol.models import Choice, Choices, ModelFile, Models
+from gpu_runbook.protocol.models import Choice, Choices, InForce, ModelFile, Models
 from gpu_runbook.protocol.pause import Pause
 from gpu_runbook.protocol.prune import Pruned, Thing
 from gpu_runbook.protocol.record import RunState
@@ -243,8 +243,13 @@ def _hex(name: str) -> str:
 
 MODEL = ModelFile("2026-04-20", "/azaion/models/2026-04-20/best.pt", "whole", "whole", 7, 8, "2026-04-20T10:11:12Z")
 USE = ModelUseRequest(*PLACE, "", "/azaion/models", {}, MODEL, False, "", "ann", "laptop", False, False)
+IN_FORCE = InForce(
+    "/azaion/models/azaion.pt", "link", MODEL, MODEL.path, MODEL.date, ("a.onnx",), ("b.trt",), MODEL.path
+)
 CHOSEN = Choices(MODEL.path, (Choice(MODEL.path, MODEL.date, RUN, "ann", "2026-04-20T10:11:12Z"),))
-MODELS = Models((MODEL,), ("current",), CHOSEN, "", {"annotation-queue": MODEL.path, "second-queue": None}, MODEL)
+MODELS = Models(
+    (MODEL,), ("current",), CHOSEN, "", {"annotation-queue": MODEL.path, "second-queue": None}, MODEL, in_force=IN_FORCE
+)
 CHOICE = {
     "path": MODEL.path,
     "before": {"/azaion/config.yaml": ""},

@@ -45,7 +45,8 @@ def look(folder: str, place: str, writers: Set[model_files.Identity]) -> InForce
     if there is None:
         return InForce(place, NOTHING, ModelFile("", place, MISSING, "there is none"))
     if stat.S_ISREG(there.st_mode):
-        return InForce(place, FILE, model_files.looked_at(place, "", writers, base))
+        file = model_files.looked_at(place, "", writers, base)
+        return InForce(place, FILE, dataclasses.replace(file, promised=None))  # a checksum beside it is of any before
     if not stat.S_ISLNK(there.st_mode):
         return InForce(place, OTHER, ModelFile("", place, "damaged", "it is not a file"))
     leads = os.path.normpath(os.path.join(os.path.dirname(place), says))

@@ -224,9 +224,9 @@ def test_links_among_models_lead_about_below_their_folder_and_nowhere_else(
     (tmp_path / "home" / "canary").write_text(CANARY)
     (folder / "2026-05-01" / "dot").symlink_to(".")
     (folder / "2026-05-01" / "out").symlink_to("../../home")
-    (folder / "2026-05-01" / "best.onnx").symlink_to(target.format(folder=folder))
+    (folder / "2026-05-01" / "best.engine").symlink_to(target.format(folder=folder))
     reached(monkeypatch, folder)
-    found = model_files.seen(str(folder), "2026-05-01", "best.onnx", set())
+    found = model_files.seen(str(folder), "2026-05-01", ["best.engine"], set())
     assert found.state in (("whole",) if inside else ("outside", "missing")), found
     if not inside:
         assert found.state == "missing" or found.sentence == f"it is a link that leads out of {folder}"
