@@ -322,6 +322,7 @@ def test_a_link_in_force_and_what_is_in_its_way(owners: Laptop) -> None:
 def test_a_death_while_a_copy_takes_its_place_leaves_a_whole_one(owners: Laptop) -> None:
     sandbox = owners.sandbox
     owners.deployed("--tag", "1.0")
+    assert owners.fab("models").status == 0  # what it reads is written down once
     shim.install(sandbox)
     try:
         # The copy, model.json, its folder, the copy's folder, model.json, its folder.

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from gpu_runbook.protocol.models import (
     WHOLE,
     Choice,
     Choices,
+    InForce,
     ModelFile,
     Models,
     Verified,
@@ -350,6 +352,57 @@ def test_the_list_says_what_is_chosen_used_and_wrong() -> None:
         ("2026-04-20-b", False, []),
     ]
     assert (result["chosen"], result["not_dates"], result["configs"]) == (path("2026-03-02"), ["current"], points)
+
+
+BEST = ModelFile("r-2026-04-20", path("r-2026-04-20"), WHOLE, "whole", 7, 8, AT)
+PLACE = f"{FOLDER}/azaion.pt"
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "more", "said"),
+    [
+        ("file", BEST, {"model": BEST.path, "date": BEST.date}, f"{PLACE} is r-2026-04-20"),
+        (
+            "link",
+            BEST,
+            {"model": BEST.path, "date": BEST.date},
+            f"{PLACE} (a link to {BEST.path}) is r-2026-04-20",
+        ),
+        ("file", BEST, {}, f"{PLACE} is none of these"),
+        ("", dataclasses.replace(BEST, state="missing"), {}, f"{PLACE} is not there: no model is in force"),
+        (
+            "file",
+            dataclasses.replace(BEST, state=DAMAGED, sentence="it is empty"),
+            {},
+            f"{PLACE} is damaged: it is empty",
+        ),
+        (
+            "file",
+            BEST,
+            {"was": path("a"), "older": ("a.onnx",)},
+            f"{PLACE} is none of these\n  it was {path('a')} before, and no run of ours replaced it\n"
+            '  "a.onnx" beside it is older than the model: it may be of another one',
+        ),
+    ],
+)
+def test_the_list_says_what_a_copy_or_a_link_is(kind: str, file: ModelFile, more: dict[str, Any], said: str) -> None:
+    found = dataclasses.replace(NOTHING, models=(BEST,), in_force=InForce(PLACE, kind, file, **more))
+    lines = [text for text, _ in models_text.lines("gpu-1", FOLDER, found)]
+    assert "\n".join(lines[1:]).startswith(f"  {said}\n"), lines
+    assert (lines[-1][2] == "*") is bool(more.get("model"))
+
+
+@pytest.mark.parametrize(
+    ("date", "directory"),
+    [("2026-04-20", "r-2026-04-20"), ("2026-04-20-b", "r-2026-04-20-b"), ("r-2026-04-20", "r-2026-04-20")],
+)
+def test_the_date_is_enough_of_a_name(tmp_path: Path, date: str, directory: str) -> None:
+    named = "models: {folder: /azaion/models, name: r-DATE, in_force: copy, current: a.pt}\n"
+    (tmp_path / "hosts.yaml").write_text(HOSTS + named)
+    known = laptop.checked(load_inventory(tmp_path / "hosts.yaml"), date)
+    assert (known.directory(date), known.place) == (directory, "/azaion/models/a.pt")
+    with pytest.raises(BadInput, match="s-2026-04-20 is no date such as 2026-04-20 or r-2026-04-20"):
+        laptop.checked(load_inventory(tmp_path / "hosts.yaml"), "s-2026-04-20")
 
 
 def recovered(store: Store) -> list[str]:
