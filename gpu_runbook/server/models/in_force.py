@@ -27,6 +27,7 @@ FILE, OTHER, NOTHING = "file", "other", ""  # what is at a place, beside LINK
 EXPORTED = (".onnx", ".engine", ".trt")  # what is made of a model, and does not change with it
 MOST_EXPORTED = 20  # names that are told
 LARGER = 1 << 30  # bytes: up to twice as much as the largest model, or as this, is read of a file that may be none
+MOST_ALIKE = 100  # models of the same size that are read, newest first: a container may make any number of them
 KEPT = 3  # files that were replaced and are no model of a dated directory: so many of them are kept
 
 Read = Callable[[ModelFile], ModelFile]  # reads every byte of one
@@ -75,9 +76,10 @@ def identified(
     alike.sort(key=lambda model: (model.path == file.path, model.path == known.path, model.date), reverse=True)
     bound = 2 * max([LARGER, *(model.size for model in models)])
     if not alike and file.size > bound:
-        return found, known
+        unread = dataclasses.replace(file, sentence="it is far longer than any of the models, and was not read")
+        return dataclasses.replace(found, file=unread), known
     file, known = _read(file, known, read, again)
-    for model in alike if file.sha256 else ():
+    for model in alike[:MOST_ALIKE] if file.sha256 else ():
         same, known = _read(model, known, read, False)
         if same.sha256 == file.sha256:
             return dataclasses.replace(found, file=file, model=model.path, date=model.date), known

@@ -25,7 +25,7 @@ from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.verbs import history, model_use, models
 from tests.unit.server.models.test_choices import as_nice_as_before, recovered
-from tests.unit.server.models.test_model_files import archive
+from tests.unit.server.models.test_model_files import OLDER, archive
 
 __all__ = ["as_nice_as_before"]
 FIRST, SECOND, THIRD = "azaion-2026-03-02", "azaion-2026-04-20", "azaion-2026-05-01"
@@ -267,6 +267,12 @@ def torn(site: Site) -> None:
     site.replaced(FOREIGN[:400])
 
 
+def endless(site: Site) -> None:
+    with site.current.open("r+b") as file:
+        file.truncate(1 << 40)
+    os.utime(site.current, (1_700_000_000, 1_700_000_000))
+
+
 def growing(site: Site) -> None:
     site.current.write_bytes(FOREIGN[:400])
 
@@ -278,6 +284,7 @@ def growing(site: Site) -> None:
         (folder, "it is not a file", False),
         (leads_out, "it is a link that leads out of ", True),
         (torn, "it is not whole: its end is missing or damaged", True),
+        (endless, "it is not whole", True),
         (growing, "it is being written now", False),
     ],
 )
@@ -367,3 +374,24 @@ def test_a_server_that_chose_by_config_goes_on_with_a_copy(copies: Site) -> None
     copies.use(SECOND)
     copies.use()
     assert copies.is_now() == (FIRST, 0)
+
+
+def test_what_is_far_longer_than_any_model_is_not_read(copies: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_force, "LARGER", 100)
+    copies.replaced(FOREIGN)
+    with copies.current.open("r+b") as file:
+        file.write(OLDER)
+        file.truncate(1 << 40)
+    assert copies.in_force().file.sha256 == ""
+    with pytest.raises(
+        Refusal, match="is not replaced: it is far longer than any of the models, and was not read; noth"
+    ):
+        copies.use(FIRST)
+
+
+def test_of_models_that_are_alike_by_size_no_more_than_some_are_read(
+    copies: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_force, "MOST_ALIKE", 1)
+    copies.replaced(CONTENT[FIRST])
+    assert copies.is_now() == ("", 0)
