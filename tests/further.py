@@ -28,6 +28,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "deploy/test_recovery.py::test_a_run_that_dies_in_its_swap_is_led_back[killed before the stop]",
         "deploy/test_recovery.py::test_a_run_that_dies_in_its_swap_is_led_back[reboot before the start]",
         "deploy/test_models.py::test_a_death_between_its_writes_is_put_right_by_the_next_command",
+        "deploy/test_models.py::test_a_death_while_a_copy_takes_its_place_leaves_a_whole_one",
     ),
     # Each exit of a run, a recovery and a restart: tests/unit/server/run/test_{exits,recovery,restart,unfinished}.py.
     "a swap whose engine cannot act, and a run that a round undoes, on real parts": (
