@@ -1,4 +1,4 @@
-"""The containers that a deploy makes: the command, the labels, and what the one that it replaces is called."""
+"""The containers that a deploy makes: command, labels, what each and its image is called, and how its health is told."""
 
 from __future__ import annotations
 

@@ -38,7 +38,10 @@ class Bad:
 
 
 BAD = (
-    Bad("bad-exits", 1, 60, "it ended by itself and was restarted", "cannot start: this version is a bad one"),
+    Bad(
+        *("bad-exits", 1, 60, "it ended by itself with exit status 3 and was restarted"),
+        "cannot start: this version is a bad one",
+    ),
     Bad("bad-idle", 1, 12, "100 messages wait and its offset has not moved for", "waiting for work"),
     Bad("bad-idle-stubborn", 1, 12, "100 messages wait and its offset has not moved for", "waiting for work"),
     Bad("bad-crashes", 12, 60, "it ended by itself", "consuming azaion-annotations from offset"),

@@ -230,10 +230,10 @@ def find(wanted: str = "", seconds: float = SECONDS) -> Engine:
         )
     engine = Engine(address)
     try:
-        said = engine.ask("/version", seconds=seconds)
+        said = engine.get("/version", seconds=seconds)
     except EngineError as error:
         raise _unreachable(engine, error) from error
-    if b"Podman Engine" in said:
+    if "Podman Engine" in str(said):
         raise Refusal(
             f"podman answers at {address}, and its containers are not docker's",
             "install docker; or set docker_host in hosts.yaml to the unix:// socket of the docker engine",

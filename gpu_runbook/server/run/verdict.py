@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Optional
 
+from gpu_runbook.common import humanize
 from gpu_runbook.common.container import HEALTHY, STARTING
 from gpu_runbook.protocol.journal import Observation
 from gpu_runbook.protocol.plan import FAILED, PROVEN, UNPROVEN, Watch
@@ -85,18 +86,16 @@ def _fault(state: WatchState, seen: Observation) -> str:
         return f"its log says: {seen.failure}"
     if seen.restarts > state.restarts:  # counted before the engine waits to restart it: a wait alone is no new fault
         count = seen.restarts - state.restarts
-        return f"{_ended(seen)} and was restarted {count} time{'' if count == 1 else 's'}{_status(seen, ', ')}"
+        return f"{_ended(seen)} and was restarted {humanize.several(count, 'time')}"
     if not seen.running and not state.excuse:
-        return f"{_ended(seen)}{_status(seen, ' ')}"
+        return _ended(seen)
     return "" if state.excuse else seen.sick  # docker asks again after a while only
 
 
 def _ended(seen: Observation) -> str:
-    return f"it was killed for lack of memory ({seen.lack})" if seen.lack else "it ended by itself"
-
-
-def _status(seen: Observation, between: str) -> str:
-    return "" if seen.lack or seen.exit_code is None else f"{between}with exit status {seen.exit_code}"
+    if seen.lack:
+        return f"it was killed for lack of memory ({seen.lack})"
+    return "it ended by itself" + ("" if seen.exit_code is None else f" with exit status {seen.exit_code}")
 
 
 def _at_the_end(state: WatchState, seen: Observation) -> Verdict:

@@ -63,19 +63,19 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         names = " and ".join(held)
         hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
         raise Refusal(f"there is no container of {names}, and so no log", hint)
-    follow, read = asked.follow, 0
+    for service in (service for service, found in held.items() if not found):
+        emit({"event": "none", "service": service})
+    if asked.follow:
+        Following(reader, store, services).go_on()
+    read = 0
     for service, found in held.items():
-        if not found:
-            emit({"event": "none", "service": service})
-        for container in () if follow else found:
+        for container in found:
             reader.announce(service, container)
             try:
                 reader.read(service, container, reader.query(container.id, False))
                 read += 1
             except Unreadable as error:
                 reader.cannot_read(service, error)
-    if follow:
-        Following(reader, store, services).go_on()
     if not read:
         raise Refusal("no log could be read to its end", log_tail.HINT)
     return {}

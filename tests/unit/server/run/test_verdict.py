@@ -179,7 +179,7 @@ def test_a_killed_predecessor_does_not_keep_its_successor_from_being_proven() ->
     [
         ([runs(0), runs(12, **MOVED)], "its offset moved to 105"),
         ([runs(0), exited(3, 7)], "it ended by itself with exit status 7"),
-        ([runs(0), between_restarts(3)], "it ended by itself and was restarted 1 time, with exit status 1"),
+        ([runs(0), between_restarts(3)], "it ended by itself with exit status 1 and was restarted 1 time"),
         ([runs(0), restarted(9, restarts=3)], "it ended by itself and was restarted 3 times"),
         ([runs(0, failure="Traceback (most recent call last):")], "its log says: Traceback (most recent call last):"),
         ([runs(0, backlog=9), runs(60, backlog=9)], "9 messages wait and its offset has not moved for 60 s"),

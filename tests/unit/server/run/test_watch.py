@@ -102,29 +102,29 @@ def test_a_log_that_can_be_read_is_searched() -> None:
 
 
 OOM, DIED, WELL = {"Action": "oom"}, {"Action": "die", "exitCode": "137"}, {"Action": "die", "exitCode": "0"}
-AGAIN = "it ended by itself and was restarted 2 times"
+ENDED, AGAIN = "it ended by itself", "and was restarted 2 times"
 KILLED = "it was killed for lack of memory (its limit is 10 MiB)"
 
 
 @pytest.mark.parametrize(
     ("state", "events", "reason"),
     [
-        pytest.param({"restarts": 2}, [DIED], f"{AGAIN}, with exit status 137", id="its engine still knows"),
-        pytest.param({"restarts": 2}, [WELL], f"{AGAIN}, with exit status 0", id="its engine knows that it ended well"),
-        pytest.param({"restarts": 2}, [], AGAIN, id="its engine does not know any more"),
-        pytest.param({"restarts": 2}, None, AGAIN, id="its engine does not say"),
-        pytest.param({"restarts": 2}, [DIED, OOM, DIED], f"{KILLED} and was restarted 2 times", id="it lacked memory"),
+        pytest.param({"restarts": 2}, [DIED], f"{ENDED} with exit status 137 {AGAIN}", id="its engine still knows"),
+        pytest.param({"restarts": 2}, [WELL], f"{ENDED} with exit status 0 {AGAIN}", id="it ended well"),
+        pytest.param({"restarts": 2}, [], f"{ENDED} {AGAIN}", id="its engine does not know any more"),
+        pytest.param({"restarts": 2}, None, f"{ENDED} {AGAIN}", id="its engine does not say"),
+        pytest.param({"restarts": 2}, [DIED, OOM, DIED], f"{KILLED} {AGAIN}", id="it lacked memory"),
         pytest.param(
             {"restarts": 2},
             [DIED, OOM],
-            f"{KILLED} and was restarted 2 times",
+            f"{KILLED} {AGAIN}",
             id="it lacked memory, as is told afterwards",
         ),
-        pytest.param({"restarts": 2}, [OOM, DIED, DIED], f"{AGAIN}, with exit status 137", id="it did so before"),
+        pytest.param({"restarts": 2}, [OOM, DIED, DIED], f"{ENDED} with exit status 137 {AGAIN}", id="before"),
         pytest.param(
             {"restarts": 2, "Restarting": True, "OOMKilled": True, "ExitCode": 137},
             [],
-            f"{KILLED} and was restarted 2 times",
+            f"{KILLED} {AGAIN}",
             id="waits",
         ),
         pytest.param({"Running": False, "OOMKilled": True, "ExitCode": 137}, [], KILLED, id="stopped"),

@@ -131,3 +131,9 @@ def test_podman_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refusal, match=r"^podman answers at unix:") as caught:
         engines.find("unix:///run/podman/podman.sock")
     assert not isinstance(caught.value, EngineError)
+
+
+def test_what_is_no_answer_of_an_engine_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "ask", lambda *given, **more: b"<html>hello</html>")
+    with pytest.raises(Refusal, match="gave an answer that cannot be read"):
+        engines.find("unix:///run/docker.sock")
