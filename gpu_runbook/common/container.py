@@ -1,4 +1,4 @@
-"""The containers that a deploy makes: command, labels, what each and its image is called, and how its health is told."""
+"""The containers that a deploy makes: command and labels, what they and their images are called, how health is told."""
 
 from __future__ import annotations
 

@@ -67,6 +67,7 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         emit({"event": "none", "service": service})
     if asked.follow:
         Following(reader, store, services).go_on()
+        return {}
     read = 0
     for service, found in held.items():
         for container in found:

@@ -354,15 +354,17 @@ class Kept(Engine):
         return answer
 
 
-def read_both(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> list[dict[str, Any]]:
-    """What is said of the logs of two services, once."""
+def read_both(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, there: str = "ab", follow: bool = False
+) -> list[dict[str, Any]]:
+    """What is said of the logs of two services, of which some have a container."""
     said: list[dict[str, Any]] = []
-    both = {name: [container(inspected(name * 64, name))] for name in "ab"}
+    both = {name: [container(inspected(name * 64, name))] if name in there else [] for name in "ab"}
     monkeypatch.setattr(engines, "find", lambda address: engine)
     monkeypatch.setattr(verb, "find_store", lambda *given: SimpleNamespace(check_owner=lambda: None))
     monkeypatch.setattr(verb, "holders", lambda *given: both)
     place = {"root": "/azaion", "state": "", "docker_host": ""}
-    request = {**place, "tail": 100, "since": 0, "follow": False, "after": None}
+    request = {**place, "tail": 100, "since": 0, "follow": follow, "after": None}
     verb.answer({**request, "services": [{"service": name, "marks": None} for name in "ab"]}, said.append)
     return [event for event in said if event["event"] != "container"]
 
@@ -382,6 +384,15 @@ def test_a_log_that_cannot_be_read_hides_no_other(
     assert texts == [*(("a", line) for line in lines), ("b", "two")]
     (unread,) = (event for event in said if event["event"] == "unreadable")
     assert (unread["service"], unread["message"]) == ("a", why)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_service_without_a_container_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Answer], follow: bool
+) -> None:
+    monkeypatch.setattr(verb.Following, "go_on", lambda following: None)
+    said = read_both(monkeypatch, Kept({"a" * 64: frame("one\n")}, answer), "a", follow)
+    assert said[0] == {"event": "none", "service": "b"}
 
 
 def test_where_no_log_can_be_read_that_is_the_answer(
