@@ -1,4 +1,4 @@
-"""Packs one call for a server: the bootstrap, the modules its verb needs, and the request."""
+"""Packs one call for a server: the bootstrap, the modules its verb and request need, and the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import re
 import shlex
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ LOADER = (
 )
 TIGHT = 32_000  # bytes: a longer program is packed by bz2, which takes a tenth less and some milliseconds more
 MARK = 32  # bytes before what is kept
+ALL_ASKED: frozenset[str] = frozenset()  # nothing stays at home
 
 _IMPORT = re.compile(
     rf"^[ \t]*(?:import[ \t]+{PACKAGE}\.(?P<module>[\w.]+)"
@@ -41,9 +42,9 @@ _IMPORT = re.compile(
 )
 
 
-def packer(verb: str) -> str:
+def packer(verb: str, unasked: Set[str] = ALL_ASKED) -> str:
     """The module that packs the program of a verb. A Python can be without bz2: zlib packs any of them as well."""
-    return "zlib" if len(_compressed(verb, "zlib")) <= TIGHT else "bz2"
+    return "zlib" if len(_compressed(verb, unasked, "zlib")) <= TIGHT else "bz2"
 
 
 def command_line(python: str, sudo: bool, packer: str) -> str:
@@ -56,23 +57,26 @@ def loader(packer: str) -> str:
     return LOADER.format(packer=packer)
 
 
-def pack(verb: str, request: dict[str, Any], packer: str) -> bytes:
-    """Everything a call writes to standard input. It may hold secrets, so it goes nowhere else."""
+def pack(verb: str, request: dict[str, Any], packer: str, unasked: Set[str] = ALL_ASKED) -> bytes:
+    """Everything a call writes to standard input. It may hold secrets, so it goes nowhere else.
+
+    `unasked`: modules that stay at home, as `optional.unasked` gives them.
+    """
     asked = json.dumps({"verb": verb, "request": request}).encode()
-    blocks = (_compressed(verb, packer), zlib.compress(asked, 9))
+    blocks = (_compressed(verb, unasked, packer), zlib.compress(asked, 9))
     return b"".join(b"%d\n%b" % (len(block), block) for block in blocks)
 
 
 @functools.lru_cache
-def program(verb: str) -> dict[str, str]:
+def program(verb: str, unasked: Set[str] = ALL_ASKED) -> dict[str, str]:
     """The source of every module that a call of the verb can come to, by module name, and nothing that it cannot."""
     from gpu_runbook.laptop.rpc.minify import minified  # only where something has to be made
 
     modules = [SERVE, f"server.verbs.{verb}"]
-    whole = _gathered(modules, _source)
+    whole = _gathered(modules, _source, unasked)
     roots = [(f"{PACKAGE}.{SERVE}", "serve"), (f"{PACKAGE}.server.verbs.{verb}", "answer")]
     short = minified(whole, roots)
-    return _gathered(modules, lambda name: short[f"{PACKAGE}.{name}"])
+    return _gathered(modules, lambda name: short[f"{PACKAGE}.{name}"], unasked)
 
 
 def sources(*wanted: str) -> dict[str, str]:
@@ -83,12 +87,12 @@ def sources(*wanted: str) -> dict[str, str]:
     return _gathered(wanted, _source)
 
 
-def _gathered(wanted: Iterable[str], source: Callable[[str], str]) -> dict[str, str]:
+def _gathered(wanted: Iterable[str], source: Callable[[str], str], unasked: Set[str] = ALL_ASKED) -> dict[str, str]:
     found: dict[str, str] = {}
     names = [part for name in wanted for part in _with_packages(name)]
     while names:
         name = names.pop()
-        if _file(FOLDER, name) and f"{PACKAGE}.{name}" not in found:
+        if _file(FOLDER, name) and f"{PACKAGE}.{name}" not in found and name not in unasked:
             found[f"{PACKAGE}.{name}"] = text = source(name)
             names.extend(imported(text))
     return {PACKAGE: "", **dict(sorted(found.items()))}
@@ -113,14 +117,15 @@ def _file(folder: Path, name: str) -> Path | None:
     return file if file.exists() else None
 
 
-def size(verb: str) -> int:
+def size(verb: str, unasked: Set[str] = ALL_ASKED) -> int:
     """Bytes of the program that travels with a call of the verb."""
-    return len(_compressed(verb, packer(verb)))
+    return len(_compressed(verb, unasked, packer(verb, unasked)))
 
 
 @functools.lru_cache
-def _compressed(verb: str, packer: str) -> bytes:
-    return _kept(f"{verb}.{packer}", lambda: _packed(_bootstrap(), program(verb), packer))
+def _compressed(verb: str, unasked: Set[str], packer: str) -> bytes:
+    without = f"-{hashlib.sha256(repr(sorted(unasked)).encode()).hexdigest()[:8]}" if unasked else ""
+    return _kept(f"{verb}{without}.{packer}", lambda: _packed(_bootstrap(), program(verb, unasked), packer))
 
 
 def _bootstrap() -> str:
@@ -180,7 +185,7 @@ def _packed(bootstrap: str, modules: dict[str, str], packer: str) -> bytes:
     Modules of one layer side by side, as they have most in common, and in blocks of the length that suits best.
     """
     uses = {name: sorted(f"{PACKAGE}.{used}" for used in imported(text)) for name, text in modules.items()}
-    names = [name for name in TopologicalSorter(uses).static_order() if modules[name]]
+    names = [name for name in TopologicalSorter(uses).static_order() if modules.get(name)]
     texts = [text for name in names for text in (name, modules[name])]
     whole = "\0".join([bootstrap, *texts]).encode()
     if packer == "bz2":

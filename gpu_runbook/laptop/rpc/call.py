@@ -7,7 +7,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any, TypeVar
 
 from gpu_runbook.common import humanize, limits
@@ -27,6 +27,7 @@ from gpu_runbook.laptop.errors import (
 from gpu_runbook.laptop.inputs.secret import masked
 from gpu_runbook.laptop.rpc import bundle
 from gpu_runbook.laptop.rpc.frames import restored
+from gpu_runbook.laptop.rpc.optional import unasked
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Call, Session
 from gpu_runbook.laptop.terminal import interrupts, traceback
@@ -115,17 +116,20 @@ def ask(
     """
     interrupts.hear()
     limit, deadline = math.inf if endless else TOTAL_LIMIT, deadline or Deadline()
-    asked = encode(request) if dataclasses.is_dataclass(request) else request
+    is_value = dataclasses.is_dataclass(request)
+    asked, without = (encode(request), unasked(verb, request)) if is_value else (request, bundle.ALL_ASKED)
+    packer = bundle.packer(verb, without)
     try:
-        return _ask(session, verb, asked, bundle.packer(verb), on_event, silence, limit, deadline)
+        return _ask(session, verb, asked, without, packer, on_event, silence, limit, deadline)
     except WithoutBz2:  # nothing of the call has run there
-        return _ask(session, verb, asked, "zlib", on_event, silence, limit, deadline)
+        return _ask(session, verb, asked, without, "zlib", on_event, silence, limit, deadline)
 
 
 def _ask(
     session: Session,
     verb: str,
     asked: dict[str, Any],
+    without: Set[str],
     packer: str,
     on_event: Callable[[dict[str, Any]], None] | None,
     silence: float,
@@ -133,7 +137,7 @@ def _ask(
     deadline: Deadline,
 ) -> dict[str, Any]:
     command = bundle.command_line(session.host.python, session.host.sudo, packer)
-    with session.call(command, bundle.pack(verb, asked, packer)) as call:
+    with session.call(command, bundle.pack(verb, asked, packer, without)) as call:
         hearing = Hearing(session.host.name, call, silence, limit, deadline)
         for message in hearing.messages():
             if "answer" in message:

@@ -12,11 +12,10 @@ import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gpu_runbook.common.clock import moment
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import named, one_line
 from gpu_runbook.protocol.forms import NONE
 from gpu_runbook.protocol.plan import CDI
-from gpu_runbook.server.checks.gpu_support import NO_GPU
 from gpu_runbook.server.docker import engine_process
 from gpu_runbook.server.docker.engine import Engine, EngineError
 
@@ -143,10 +142,8 @@ def _specs(folders: Sequence[str]) -> Iterator[str]:
                 yield path
 
 
-def check(name: str, gpus: int, wanted: Sequence[str], engine: Engine) -> Check:
-    """`gpus`: how many the server has; `wanted`: `gpus` of each service that wants any, as a Spec has it."""
-    if not gpus:
-        return Check(name, SKIPPED, NO_GPU)
+def check(name: str, wanted: Sequence[str], engine: Engine) -> Check:
+    """`wanted`: `gpus` of each service that wants any, as a Spec has it."""
     able = Ability(engine)
     found = [_by_name(able, one) if one.startswith(CDI) else _by_gpus(able, one) for one in wanted]
     found = found or [_either(able)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
@@ -11,6 +11,7 @@ from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.server.checks import nvidia_smi
 from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.checks.nvidia_smi import IDENTITY, MIG, Slice
+from gpu_runbook.server.docker.engine import Engine
 
 NO_GPU = "hosts.yaml gives this server no GPU"
 
@@ -73,6 +74,15 @@ class Driver:
         numbers, known = self.indices(), {(one.gpu, one.number): one for one in slices}
         places = {pid: (numbers.get(uuid, -1), at) for pid, (uuid, at) in nvidia_smi.on_slices(ended.out).items()}
         return {pid: known[place] for pid, place in places.items() if place in known}
+
+
+def by_docker(name: str, gpus: int, wanted: Sequence[str], engine: Engine) -> Check:
+    """`gpus`: how many the server has; `wanted`: `gpus` of each service that wants any, as a Spec has it."""
+    if not gpus:
+        return Check(name, SKIPPED, NO_GPU)
+    from gpu_runbook.server.checks import docker_gpus  # it travels only to a server with GPUs
+
+    return docker_gpus.check(name, wanted, engine)
 
 
 def driver(name: str, gpus: int, asked: Driver) -> Check:

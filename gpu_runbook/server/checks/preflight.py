@@ -13,15 +13,12 @@ from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.plan import owner
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.server.checks import broker
-from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.docker.containers import occupants
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.docker.ours import MadeByUs
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset as offsets
-from gpu_runbook.server.queue import stream
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system.ownership import may_give, shared, unread
@@ -99,6 +96,10 @@ def _compared(name: str, entry: Wanted, file: OffsetFile, position: offsets.Posi
     said, figures = f"{file.path}{guarded.leads(file.path)} says {value} is next", {"offset": value}
     if entry.stream is None or not entry.stream.user:
         return Check(name, OK, said, figures)
+    from gpu_runbook.server.checks import broker  # these travel only where a stream may be asked
+    from gpu_runbook.server.checks import offset as progress
+    from gpu_runbook.server.queue import stream
+
     try:
         bounds = stream.bounds(entry.stream, entry.password, progress.SECONDS)
     except stream.StreamError as error:

@@ -20,7 +20,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.requests import EngineLogin, SetupRequest
 from gpu_runbook.protocol.setup import Directory, Done, NotDone
-from gpu_runbook.server.checks import directories, docker_command, docker_gpus, gpu_support, preflight, state
+from gpu_runbook.server.checks import directories, docker_command, gpu_support, preflight, state
 from gpu_runbook.server.checks.directories import Lack
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
@@ -92,7 +92,7 @@ def _rows(asked: SetupRequest, store: Store, engine: Optional[Engine]) -> List[C
     if engine:
         listed_now = engine.containers()
         where = partial(state.check, store=store, state=asked.state, engine=engine, listed=listed_now)
-        able = partial(docker_gpus.check, gpus=gpus, wanted=asked.wanted_gpus, engine=engine)
+        able = partial(gpu_support.by_docker, gpus=gpus, wanted=asked.wanted_gpus, engine=engine)
         questions.append(Question("docker GPU support", able))
         questions.insert(1, Question("state", where))
     return ask_all(questions)

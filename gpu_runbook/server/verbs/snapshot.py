@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.foreign_text import MOST, quoted
 from gpu_runbook.protocol.requests import Checklist, EngineLogin, SnapshotRequest
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import (
     batch,
-    directories,
     disk,
     docker_command,
-    docker_gpus,
-    env_file,
     gpu_support,
     log_tail,
     preflight,
@@ -94,12 +92,21 @@ def _unreadable_logs(engine: Engine, services: Sequence[Wanted]) -> List[Check]:
 
 def _checklist(listed: Checklist, gpus: int, engine: Engine, driver: gpu_support.Driver) -> List[Question]:
     """The lines of the checklist that a rollback goes without."""
+    from gpu_runbook.server.checks import directories  # it travels only with a checklist
+
     return [
-        *(Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in listed.env_files),
+        *_env_files(listed.env_files),
         Question("tree", partial(directories.check, folders=listed.tree)),
         Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
-        Question("docker GPU support", partial(docker_gpus.check, gpus=gpus, wanted=listed.gpus, engine=engine)),
+        Question("docker GPU support", partial(gpu_support.by_docker, gpus=gpus, wanted=listed.gpus, engine=engine)),
     ]
+
+
+def _env_files(files: Sequence[EnvFile]) -> Iterator[Question]:
+    if files:
+        from gpu_runbook.server.checks import env_file  # it travels only where one is asked for
+
+        yield from (Question(f"{one.service} env file", partial(env_file.check, wanted=one)) for one in files)
 
 
 def _image(name: str, engine: Engine, entry: Wanted, login: Optional[EngineLogin], digests: Dict[str, str]) -> Check:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
-from gpu_runbook.server.checks import docker_gpus
+from gpu_runbook.server.checks import docker_gpus, gpu_support
 from gpu_runbook.server.checks.docker_gpus import CDI_HOOK, HOOK, specified
 from gpu_runbook.server.docker import engine_process
 from tests.unit.docker_answers import Answering, inspected, listed
@@ -68,7 +68,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def row(told: Told, *wanted: str) -> Check:
-    return docker_gpus.check("docker GPU support", 2, wanted, told)
+    return docker_gpus.check("docker GPU support", wanted, told)
 
 
 READS = {"CDISpecDirs": ["/etc/cdi", "/var/run/cdi"], "DiscoveredDevices": FOUND}
@@ -230,7 +230,7 @@ def test_each_way_of_wanting_gpus_is_judged_and_none_wants_any(bare: Path) -> No
     assert "for gpus: all" in row(engine("28.5.2", **NONE)).sentence
     put(bare, HOOK)
     assert "by --gpus" in row(engine("28.5.2", **READS)).sentence
-    assert docker_gpus.check("x", 0, ("all",), engine("28.5.2")).level == SKIPPED
+    assert gpu_support.by_docker("x", 0, ("all",), engine("28.5.2")).level == SKIPPED
 
 
 def test_an_engine_that_tells_no_devices_is_judged_by_its_specs(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,50 @@
+"""Modules of the server's half that travel only with a request that asks for what they do: the others stay at home.
+
+The server imports each of them inside the function that needs it, under the same condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gpu_runbook.protocol.requests import SnapshotRequest
+from gpu_runbook.protocol.snapshot import Wanted
+
+Asks = Callable[[Any], bool]
+
+
+def unasked(verb: str, request: object) -> frozenset[str]:
+    """The modules, without the package's own name, that no answer to this request needs. `request`: a value."""
+    return frozenset(module for module, asks in OPTIONAL.get(verb, {}).items() if not asks(request))
+
+
+def _env_files(asked: SnapshotRequest) -> bool:
+    return asked.checklist is not None and bool(asked.checklist.env_files)
+
+
+def _gpus(asked: SnapshotRequest) -> bool:
+    return asked.checklist is not None and asked.gpus > 0
+
+
+def _tree(asked: SnapshotRequest) -> bool:
+    return asked.checklist is not None
+
+
+def _stream(asked: SnapshotRequest) -> bool:
+    return any(map(_may_be_asked, asked.services))
+
+
+def _may_be_asked(service: Wanted) -> bool:
+    return service.offset is not None and service.stream is not None and bool(service.stream.user)
+
+
+# By verb: each module, and whether a request asks for it.
+OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
+    "snapshot": {
+        "server.checks.env_file": _env_files,
+        "server.checks.docker_gpus": _gpus,
+        "server.checks.directories": _tree,
+        **dict.fromkeys(("server.checks.broker", "server.checks.offset", "server.queue.stream"), _stream),
+    },
+}
