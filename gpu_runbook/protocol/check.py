@@ -10,6 +10,7 @@ from gpu_runbook.protocol.values import dataclass, field
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = "ok", "warning", "critical", "unknown", "skipped"
 LEVELS = (OK, WARNING, CRITICAL, UNKNOWN, SKIPPED)
+COMMAND = "docker command"  # the row without which nothing is changed on a server: both halves go by it
 
 
 @dataclass(frozen=True)

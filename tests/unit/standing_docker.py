@@ -79,7 +79,7 @@ class Docker:
         self.begin_anew()
         monkeypatch.setattr(engines, "find", lambda docker_host: self.engine)
         monkeypatch.setattr(commands, "run", self.run)
-        monkeypatch.setattr(docker_command, "check", lambda name, docker_host: Check(name, OK, "docker obeys"))
+        monkeypatch.setattr(docker_command, "check", lambda name, engine: Check(name, OK, "docker obeys"))
 
     @property
     def known(self) -> dict[str, dict[str, Any]]:

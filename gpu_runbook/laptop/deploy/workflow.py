@@ -21,7 +21,7 @@ from gpu_runbook.laptop.rpc.call import DAY, SILENCE, Deadline, ask, cancelled, 
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal import interrupts
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, WARNING, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, SKIPPED, WARNING, Check
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
 from gpu_runbook.protocol.forms import Image
@@ -85,7 +85,7 @@ def looked(session: Session, job: Job, screen: Screen, tags: Any) -> Snapshot:
         look = _superseded(session, job, screen, look, tags)
     inventory, host, who = job.inventory, job.resolved.host, job.order.who
     if look.run and look.run.state == "cut-off":  # nor could it be brought to its end
-        _refuse_for(session, [row for row in look.rows if row.name == preflight.COMMAND and row.level == CRITICAL])
+        _refuse_for(session, [row for row in look.rows if row.name == COMMAND and row.level == CRITICAL])
     if job.dry_run or not ended_first(session, inventory, host, who, look.run, screen):
         return look
     with undisturbed(session):

@@ -9,7 +9,7 @@ import re
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from gpu_runbook.common import checkpoint, command, humanize
+from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment, now
 from gpu_runbook.protocol.check import OK, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
@@ -17,7 +17,6 @@ from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.training import Checkpoint
 from gpu_runbook.server.checks.gpu_support import Driver
-from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
 from gpu_runbook.server.checks.nvidia_smi import Slice, query
 from gpu_runbook.server.docker.batch_containers import is_listed_run
 from gpu_runbook.server.docker.containers import AT_WORK, occupant
@@ -55,14 +54,13 @@ def check(
     engine: Engine,
     listed: Sequence[ListedContainer],
     gpus: int,
-    driver: Optional[Driver] = None,
+    driver: Driver,
 ) -> Check:
     """What runs, since when and where. Whatever it is: a deploy leaves it alone."""
     found = runs(entry, engine, listed)
-    processes = on_gpu() if gpus else []
-    known = driver or Driver()
-    indices = known.indices() if processes else {}
-    slices = known.by_process() if processes else {}
+    processes = on_gpu(driver) if gpus else []
+    indices = driver.indices() if processes else {}
+    slices = driver.by_process() if processes else {}
     at_work = {run.container: _gpus(run.container, processes or (), indices) for run in found}
     said = [_said(run, entry, _where(_of(run.container, processes or ()), indices, slices)) for run in found]
     figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
@@ -80,12 +78,10 @@ def check(
     return Check(name, OK, "; ".join(none + said), figures)
 
 
-def on_gpu() -> Optional[List[Process]]:
+def on_gpu(driver: Driver) -> Optional[List[Process]]:
     """The processes on the GPUs; None when the driver does not say."""
-    if stuck() is not None:
-        return None
-    ended = command.run(query(("pid", "gpu_uuid", "process_name"), "compute-apps"), SECONDS)
-    if not ended.ok:
+    ended = driver.ask(query(("pid", "gpu_uuid", "process_name"), "compute-apps"))
+    if ended is None or not ended.ok:
         return None
     found: Dict[int, Process] = {}
     for line in ended.out.splitlines():

@@ -6,11 +6,9 @@ import os
 
 from gpu_runbook.common import command, limits
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
-from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, quoted
-from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.docker.engine import Engine
 
-ROW = "docker command"
 SECONDS = 4.0  # two commands, and the engine, are to answer before the deadline of a check
 PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin", "/usr/sbin", "/opt/bin", "/bin")
 VERSIONS = "{{.Client.Version}} {{.Server.Version}} {{.Client.BuildTime}}"  # podman's knows no such time
@@ -18,18 +16,19 @@ OURS = "DOCKER_HOST"  # is set by whoever runs the command
 SAID = 200  # characters of what it objects
 
 
-def check(name: str, docker_host: str) -> Check:
-    """Runs `docker version`, which asks the engine as every other docker command does."""
-    try:
-        engine = engines.find(docker_host)
-    except Refusal as refusal:
-        return Check(name, SKIPPED, f"it could not be tried: {refusal.message}")
+def untried(name: str, why: str) -> Check:
+    """The row where there is no engine, for the reason given: nothing is said against the command."""
+    return Check(name, SKIPPED, f"it could not be tried: {why}")
+
+
+def check(name: str, engine: Engine) -> Check:
+    """Runs `docker version`, which asks the engine at its address as every other docker command does."""
     ended = command.run(["docker", "version", "--format", VERSIONS], SECONDS, env=engine.environment)
     if ended.status == command.NOT_RUN and not limits.told(ended.err):
         return _not_there(name, ended.complaint)
     words = ended.out.split()
     if ended.ok and len(words) > 1:
-        return Check(name, OK, f"version {named(words[0])}, taken by engine {named(words[1])}")
+        return Check(name, OK, f"docker {named(words[0])} works with the engine {named(words[1])}")
     if "podman" in command.run(["docker", "--version"], SECONDS).out.lower():
         said = "the docker command of this login is podman's, which has containers of its own"
         return Check(name, CRITICAL, said, hint="install docker's own: docker-ce-cli, docker-cli or docker.io")

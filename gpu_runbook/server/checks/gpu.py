@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
@@ -12,10 +11,9 @@ from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.checks import nvidia_smi
-from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking, Run, Stopped, stuck
 from gpu_runbook.server.checks.nvidia_smi import HINT, IDENTITY, MIG
 
-LAST = 12.0  # seconds after which no further question is begun, of a driver that does not know all of it
 MEMORY_ERRORS = "ecc.errors.uncorrected.volatile.total"
 BASIC = (*IDENTITY, "memory.used", "memory.total", "utilization.gpu", "temperature.gpu")
 # The field, the answers that mean trouble (None: all but 0), the level, and what it means.
@@ -42,8 +40,6 @@ FAMILIES = {
 OLDER, NEWER = "clocks_throttle_reasons.", "clocks_event_reasons."  # drivers from 535 on know it by both names
 ROWS = "remapped rows"  # which 535 and older drivers tell in a query of its own
 
-Run = Callable[[Sequence[str], float], command.Ended]
-
 
 @dataclass(frozen=True)
 class Card:
@@ -67,47 +63,23 @@ class Asked:
     untold: Tuple[str, ...] = ()  # families that it does not know, or was not asked for in time
 
 
-class _Stopped(Exception):
-    """The driver hangs, or there is no time for another question."""
-
-
 def check(name: str, expected: Expected, run: Run = command.run, processes: str = "/proc") -> Check:
     """Asks for everything at once, and without what the driver does not know where it refuses that."""
     hung = stuck(processes)
     if hung is not None:
-        sentence = f"the driver does not answer: nvidia-smi (process {hung}) has been stuck since an earlier check"
-        return Check(name, CRITICAL, sentence, {"stuck": hung}, "reboot once no training runs: it cannot be killed")
-    ask = _Asking(run)
+        return nvidia_smi.is_stuck(name, hung)
+    ask = Asking(run)
     try:
         asked = _asked(ask)
         parts = _parts(ask, asked)
-    except _Stopped:
+    except Stopped:
         if ask.hangs is None:
-            return Check(name, UNKNOWN, f"nvidia-smi takes more than {LAST:.0f} s to answer", hint="run it by hand")
+            return nvidia_smi.is_slow(name)
         asked, parts = Asked(ask.hangs, ()), []
     return judge(name, expected, asked.fields, asked.ended, asked.more, asked.untold, parts)
 
 
-class _Asking:
-    """One question after the other: none beside one that hangs, and none after LAST seconds."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._until = time.monotonic() + LAST
-        self.hangs: Optional[command.Ended] = None
-
-    def __call__(self, argv: Sequence[str]) -> command.Ended:
-        """Raises _Stopped."""
-        if time.monotonic() > self._until:
-            raise _Stopped
-        ended = self._run(argv, SECONDS)
-        if ended.status is None:
-            self.hangs = ended
-            raise _Stopped
-        return ended
-
-
-def _asked(ask: _Asking) -> Asked:
+def _asked(ask: Asking) -> Asked:
     """One query, and one more for each family that is refused; or each by itself, where it does not say which."""
     left = dict(FAMILIES)
     untold: List[str] = []
@@ -132,7 +104,7 @@ def _newer(fields: Tuple[str, ...]) -> Tuple[str, ...]:
     return tuple(one.replace(OLDER, NEWER) for one in fields)
 
 
-def _one_by_one(ask: _Asking, families: Dict[str, Tuple[str, ...]], untold: List[str]) -> Asked:
+def _one_by_one(ask: Asking, families: Dict[str, Tuple[str, ...]], untold: List[str]) -> Asked:
     """The identity, and each family in a query of its own."""
     base = ask(nvidia_smi.query(IDENTITY))
     more: Dict[str, Dict[str, str]] = {}
@@ -143,7 +115,7 @@ def _one_by_one(ask: _Asking, families: Dict[str, Tuple[str, ...]], untold: List
     return _with_rows(ask, Asked(base, IDENTITY, more, tuple(untold)))
 
 
-def _parts(ask: _Asking, asked: Asked) -> List[str]:
+def _parts(ask: Asking, asked: Asked) -> List[str]:
     """What the GPUs are cut into by MIG, as parts of a sentence."""
     found = nvidia_smi.rows(asked.fields, asked.ended.out) if asked.ended.ok else None
     cut = nvidia_smi.in_mig_mode([_whole(one, asked.more) for one in found.cards]) if found else []
@@ -154,7 +126,7 @@ def _whole(card: Dict[str, str], more: Dict[str, Dict[str, str]]) -> Dict[str, s
     return {**card, **more.get(card["uuid"], {})}
 
 
-def _with_rows(ask: _Asking, asked: Asked) -> Asked:
+def _with_rows(ask: Asking, asked: Asked) -> Asked:
     """Together with the remapped rows, where they are told in a query of their own."""
     if ROWS not in asked.untold or not asked.ended.ok:
         return asked
@@ -165,9 +137,7 @@ def _with_rows(ask: _Asking, asked: Asked) -> Asked:
     return Asked(asked.ended, asked.fields, more, tuple(one for one in asked.untold if one != ROWS))
 
 
-def _told(
-    ask: _Asking, what: str, fields: Sequence[str], names: Sequence[str], more: Dict[str, Dict[str, str]]
-) -> bool:
+def _told(ask: Asking, what: str, fields: Sequence[str], names: Sequence[str], more: Dict[str, Dict[str, str]]) -> bool:
     """Whether it answers a query that begins with the uuid; what it answers is put into `more` under these names."""
     ended = ask(nvidia_smi.query(fields, what))
     found = nvidia_smi.rows(fields, ended.out) if ended.ok else None

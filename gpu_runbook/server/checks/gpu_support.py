@@ -9,54 +9,61 @@ from gpu_runbook.common import command, humanize
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.server.checks import nvidia_smi
-from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS, stuck
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking, Stopped, stuck
 from gpu_runbook.server.checks.nvidia_smi import IDENTITY, MIG, Slice
 from gpu_runbook.server.docker.engine import Engine
 
 NO_GPU = "hosts.yaml gives this server no GPU"
+LIST = ("nvidia-smi", "-L")
 
 
 class Driver:
-    """What nvidia-smi says of the GPUs, asked once however many want to know: one that hangs cannot be killed."""
+    """nvidia-smi in one look at a server: however many want to know, each thing is asked once, and one at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._ask = Asking()
+        self._answers: Dict[str, Optional[command.Ended]] = {}
         self._fields: Tuple[str, ...] = (*IDENTITY, MIG)
-        self._ended: Optional[command.Ended] = None
-        self._listed: Optional[command.Ended] = None
         self.stuck: Optional[int] = None  # the process of an earlier check that still hangs
 
-    def asked(self) -> command.Ended:
-        with self._lock:
-            if self._ended is None:
-                self.stuck = stuck()
-                self._ended = self._ask(nvidia_smi.query(self._fields))
-                if self._ended.status == nvidia_smi.REFUSED:  # a driver from before MIG
-                    self._fields = IDENTITY
-                    self._ended = self._ask(nvidia_smi.query(self._fields))
-            return self._ended
+    def ask(self, argv: Sequence[str]) -> Optional[command.Ended]:
+        """Its answer, without a status where the driver hangs; None where it is not asked: one is stuck, or it is slow.
 
-    def _ask(self, argv: List[str]) -> command.Ended:
-        return command.Ended(tuple(argv), None, "", "", 0.0) if self.stuck else command.run(argv, SECONDS)
+        What was asked before is not asked of the driver again.
+        """
+        asked = " ".join(argv)
+        with self._lock:
+            if not self._answers:
+                self.stuck = stuck()
+            if asked not in self._answers:
+                self._answers[asked] = None if self.stuck else self._asked(argv)
+            return self._answers[asked]
+
+    def _asked(self, argv: Sequence[str]) -> Optional[command.Ended]:
+        try:
+            return self._ask(argv)
+        except Stopped:
+            return self._ask.hangs
+
+    def asked(self) -> Optional[command.Ended]:
+        """What it says of the GPUs, as `ask`."""
+        with self._lock:
+            ended = self.ask(nvidia_smi.query(self._fields))
+            if ended and ended.status == nvidia_smi.REFUSED and MIG in self._fields:  # a driver from before MIG
+                self._fields = IDENTITY
+                ended = self.ask(nvidia_smi.query(self._fields))
+            return ended
 
     def rows(self) -> Optional[nvidia_smi.Rows]:
         """The values of each GPU, None for an answer that is none."""
         ended = self.asked()
-        return nvidia_smi.rows(self._fields, ended.out) if ended.ok else None
-
-    def listed(self) -> Optional[command.Ended]:
-        """The answer of `nvidia-smi -L` where MIG cuts up any GPU, None where it does not."""
-        found = self.rows()
-        if not (found and nvidia_smi.in_mig_mode(found.cards)):
-            return None
-        with self._lock:
-            if self._listed is None:
-                self._listed = self._ask(["nvidia-smi", "-L"])
-            return self._listed
+        return nvidia_smi.rows(self._fields, ended.out) if ended and ended.ok else None
 
     def slices(self) -> List[Slice]:
-        """The MIG devices."""
-        listed = self.listed()
+        """The MIG devices, which are asked for where MIG cuts up any GPU."""
+        found = self.rows()
+        listed = self.ask(LIST) if found and nvidia_smi.in_mig_mode(found.cards) else None
         return nvidia_smi.slices(listed.out) if listed and listed.ok else []
 
     def indices(self) -> Dict[str, int]:
@@ -68,7 +75,7 @@ class Driver:
     def by_process(self) -> Dict[int, Slice]:
         """By process, the MIG device that it works on; of those that work on one, as far as the driver tells."""
         slices = self.slices()
-        ended = self._ask(["nvidia-smi", "-q"]) if slices else None
+        ended = self.ask(["nvidia-smi", "-q"]) if slices else None
         if ended is None or not ended.ok:
             return {}
         numbers, known = self.indices(), {(one.gpu, one.number): one for one in slices}
@@ -90,11 +97,8 @@ def driver(name: str, gpus: int, asked: Driver) -> Check:
     if not gpus:
         return Check(name, SKIPPED, NO_GPU)
     ended, found = asked.asked(), asked.rows()
-    if asked.stuck:
-        sentence = (
-            f"the driver does not answer: nvidia-smi (process {asked.stuck}) has been stuck since an earlier check"
-        )
-        return Check(name, CRITICAL, sentence, {"stuck": asked.stuck}, "reboot once no training runs")
+    if ended is None:
+        return nvidia_smi.is_stuck(name, asked.stuck) if asked.stuck else nvidia_smi.is_slow(name)
     trouble = nvidia_smi.failed(name, ended)
     if trouble:
         return trouble
@@ -111,7 +115,7 @@ def driver(name: str, gpus: int, asked: Driver) -> Check:
         return Check(name, CRITICAL, f"nvidia-smi says {quoted(known[0])}", figures, known[1])
     kinds = dict.fromkeys(quoted(one["name"]) for one in cards)
     said = [f"driver {named(version)}, {humanize.several(len(cards), 'GPU')} ({', '.join(kinds)})"]
-    listed = asked.listed()
-    said += nvidia_smi.told(listed, nvidia_smi.in_mig_mode(cards)) if listed else []
+    cut = nvidia_smi.in_mig_mode(cards)
+    said += nvidia_smi.told(asked.ask(LIST), cut) if cut else []
     said += [f"nvidia-smi also says {quoted(one)}" for one in found.beside]
     return Check(name, OK, "; ".join(said), figures)

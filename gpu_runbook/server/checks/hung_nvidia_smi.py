@@ -1,19 +1,52 @@
-"""Finds an nvidia-smi that never ended: one that hangs in the kernel cannot be killed, and another hangs beside it."""
+"""Asks nvidia-smi so that a driver that hangs is left alone, and finds one that an earlier check has left behind.
+
+One that hangs in the kernel cannot be killed, and another only hangs beside it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
-from typing import Optional, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 from gpu_runbook.common import command
 from gpu_runbook.server.system.processes import named, text
 
 SECONDS = 7.0  # nvidia-smi loads the driver's state on a server without persistence mode: that takes seconds
+LAST = 12.0  # seconds after the first question in which another one is begun
 MOMENT = 0.5  # seconds
-OURS = ("--query-gpu=index,uuid,name,driver_version", "--query-compute-apps=pid,gpu_uuid,")  # how our questions begin
-WHOLE = ("nvidia-smi\0-L\0", "nvidia-smi\0-q\0")  # and those that are nothing else: each ends by itself, whoever asks
+# Our questions, as the words of a process: each ends by itself, whoever asks, as one with --loop does not.
+ONCE = re.compile("nvidia-smi\0(-L|-q|--query-[^\0]*\0--format=csv,noheader,nounits)\0$")
+
+
+Run = Callable[[Sequence[str], float], command.Ended]
+
+
+class Stopped(Exception):
+    """The driver hangs, or there is no time for another question."""
+
+
+class Asking:
+    """One question after the other: none after one that hangs, and none that would begin after LAST seconds."""
+
+    def __init__(self, run: Optional[Run] = None) -> None:
+        self._run = run
+        self._until: Optional[float] = None
+        self.hangs: Optional[command.Ended] = None
+
+    def __call__(self, argv: Sequence[str]) -> command.Ended:
+        """Raises Stopped."""
+        now = time.monotonic()
+        self._until = self._until or now + LAST
+        if self.hangs or now > self._until:
+            raise Stopped
+        ended = (self._run or command.run)(argv, SECONDS)
+        if ended.status is None:
+            self.hangs = ended
+            raise Stopped
+        return ended
 
 
 def stuck(processes: str = "/proc") -> Optional[int]:
@@ -37,8 +70,7 @@ def _hangs(processes: str, pid: int) -> bool:
     if state == "D":  # a healthy one is there for moments too; what it was asked is not read, as that may hang as well
         time.sleep(MOMENT)
         return _state_and_start(processes, pid) == (state, started)
-    asked = text(processes, pid, "cmdline")
-    return asked.endswith(WHOLE) or any(query in asked for query in OURS)
+    return bool(ONCE.search(text(processes, pid, "cmdline")))
 
 
 def _state_and_start(processes: str, pid: int) -> Tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from gpu_runbook.common import command
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN, Check
 from gpu_runbook.protocol.foreign_text import one_line
-from gpu_runbook.server.checks.hung_nvidia_smi import SECONDS
+from gpu_runbook.server.checks.hung_nvidia_smi import LAST, SECONDS
 
 LIMIT = 1 << 16  # characters of an answer that is read
 SAID, VALUE = 200, 80  # characters of a complaint, and of one value of an answer
@@ -129,6 +129,17 @@ def failed(name: str, ended: command.Ended) -> Optional[Check]:
     return Check(name, CRITICAL, f"nvidia-smi: {text} (status {ended.status})", figures, hint)
 
 
+def is_stuck(name: str, pid: int) -> Check:
+    """The row where an nvidia-smi of an earlier check, a process id, never ended."""
+    said = f"the driver does not answer: nvidia-smi (process {pid}) has been stuck since an earlier check"
+    return Check(name, CRITICAL, said, {"stuck": pid}, "reboot once no training runs: it cannot be killed")
+
+
+def is_slow(name: str) -> Check:
+    """The row where there was no time left for the question."""
+    return Check(name, UNKNOWN, f"nvidia-smi takes more than {LAST:.0f} s to answer", hint="run it by hand")
+
+
 def complaint(ended: command.Ended) -> Tuple[str, str]:
     """What it says is wrong, and what to do about it; its last line where the text is not known."""
     known = known_trouble((ended.out + "\n" + ended.err).splitlines())
@@ -168,9 +179,9 @@ def slices(text: str) -> List[Slice]:
     return found
 
 
-def told(listed: command.Ended, gpus: Sequence[int]) -> List[str]:
+def told(listed: Optional[command.Ended], gpus: Sequence[int]) -> List[str]:
     """What the GPUs in MIG mode are cut into, as parts of a sentence, by `nvidia-smi -L`. `gpus`: their numbers."""
-    if not listed.ok:
+    if listed is None or not listed.ok:
         return [f"what MIG cuts GPU {', '.join(map(str, gpus))} into could not be asked"]
     found, said = slices(listed.out), []
     for gpu in gpus:

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
-from gpu_runbook.protocol.check import SKIPPED, Check
+from gpu_runbook.protocol.check import COMMAND, SKIPPED, Check
 from gpu_runbook.protocol.consumer import StreamAddress
+from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.health import CheckedConsumer, Request
 from gpu_runbook.protocol.pause import IntendedStop
 from gpu_runbook.server.state.store import Store
 
-BROKER, GPUS, DISK, OFFSET, COMMAND, SCHEDULE = (
+BROKER, GPUS, DISK, OFFSET, SCHEDULE = (
     "RabbitMQ reachable",
     "GPU available",
     "disk space",
     "offset advancing",
-    "docker command",
     "schedule",
 )
 
@@ -129,8 +129,13 @@ def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> 
 def _command(asked: Request) -> Question:
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import docker_command
+        from gpu_runbook.server.docker import engine
 
-        return docker_command.check(name, asked.docker_host)
+        try:
+            found = engine.find(asked.docker_host)
+        except Refusal as refusal:
+            return docker_command.untried(name, refusal.message)
+        return docker_command.check(name, found)
 
     return Question(COMMAND, ask, slow=True)
 

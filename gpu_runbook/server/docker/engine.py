@@ -263,8 +263,10 @@ def _context() -> str:
     """The address of the docker context this user has chosen, as the `docker` command would find it."""
     home = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
     try:
-        with open(os.path.join(home, "config.json"), encoding="utf-8") as file:
-            name = os.environ.get("DOCKER_CONTEXT") or json.load(file).get("currentContext", "default")
+        name = os.environ.get("DOCKER_CONTEXT", "")
+        if not name:
+            with open(os.path.join(home, "config.json"), encoding="utf-8") as file:
+                name = json.load(file).get("currentContext", "default")
         if name == "default":
             return ""
         import hashlib  # for this alone, which is rare

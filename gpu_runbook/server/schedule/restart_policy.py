@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment, stamp
 from gpu_runbook.common.parallel import ask_all
-from gpu_runbook.protocol.check import CRITICAL, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.schedule import Installed, RestartRule
@@ -45,7 +45,7 @@ def restart_what_is_down(
         row, why = attempts.make(what, partial(_fault, restart, asked, rows), ("", ""))
         if not why:
             continue
-        docker = rows[suite.COMMAND]
+        docker = rows[COMMAND]
         if docker.level == CRITICAL:
             rows[row] = _with(rows[row], f"it is not started again: {docker.sentence}", docker.hint)
             continue

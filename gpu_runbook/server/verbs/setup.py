@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.common import command
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, UNKNOWN, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, quoted
@@ -48,7 +48,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     os.umask(0o022)  # for the directories above one that is made
     engine, row = _engine(asked.docker_host)
-    acts = docker_command.check(docker_command.ROW, asked.docker_host)
+    acts = docker_command.check(COMMAND, engine) if engine else docker_command.untried(COMMAND, row.sentence)
     done: List[str] = []
     left: List[NotDone] = []
     if asked.login and engine and acts.level == OK:

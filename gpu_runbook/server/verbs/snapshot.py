@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.foreign_text import MOST, quoted
@@ -65,7 +65,7 @@ def _questions(
     questions = [
         Question("root", partial(preflight.root, store=store)),
         Question("sessions", preflight.sessions),
-        Question(docker_command.ROW, partial(docker_command.check, docker_host=asked.docker_host), slow=True),
+        Question(COMMAND, partial(docker_command.check, engine=engine), slow=True),
         Question("state", partial(state.check, store=store, state=asked.state, engine=engine, listed=listed)),
         disk.question(asked.disk, store, asked.docker_host),
     ]

@@ -15,6 +15,7 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.requests import StatusRequest
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
+from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer
@@ -41,9 +42,10 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
 
 def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: Sequence[ListedContainer]) -> List[Question]:
     questions: List[Question] = []
+    driver = Driver()
     for entry in asked.services:
         if entry.kind == "batch":
-            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus)
+            ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus, driver=driver)
             questions.append(Question(entry.service, ask, 3 * DEADLINE, slow=True))
         else:
             questions += _of_a_consumer(entry, engine)

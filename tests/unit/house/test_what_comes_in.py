@@ -42,7 +42,7 @@ from gpu_runbook.protocol.journal import Command, Judged, Observation, Pointed, 
 from gpu_runbook.protocol.models import Models
 from gpu_runbook.protocol.plan import Occupant, Plan
 from gpu_runbook.protocol.rounds import Round
-from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_support, log_tail
+from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_support, log_tail, nvidia_smi
 from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.docker import disk as docker_disk
 from gpu_runbook.server.docker import engine as engines
@@ -141,15 +141,15 @@ def engines_error(said: str, folder: Path) -> Any:
 
 def a_process_on_a_gpu(said: str, folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "stuck", lambda: None)
+        patch.setattr(gpu_support, "stuck", lambda: None)
         patch.setattr(command, "run", lambda *_: Ended((), 0, f"4194400, GPU-0, {said}", "", 0.0))
-        return batch.check("training", TRAINING, Saying({"LiveRestoreEnabled": True}), [], gpus=1)
+        return batch.check("training", TRAINING, Saying({"LiveRestoreEnabled": True}), [], gpus=1, driver=Driver())
 
 
 def a_checkpoint(said: str, folder: Path) -> Any:
     made(folder / "last", said)
     entry = dataclasses.replace(TRAINING, checkpoints=str(folder / "last"))
-    found = batch.check("training", entry, Saying({}), [], gpus=0)
+    found = batch.check("training", entry, Saying({}), [], gpus=0, driver=Driver())
     assert 'newest checkpoint "' in found.sentence
     return [found, found.figures["checkpoint"]]
 
@@ -187,7 +187,7 @@ def a_driver(said: str, folder: Path) -> Any:
     rows = []
     for out in (f"0, GPU-0, {line}, 550, No", f"0, GPU-0, L40S, {line}, No", f"0, GPU-0, L40S, 550, No\n{said}"):
         asked = Driver()
-        asked._ended = Ended((), 0, out, "", 0.0)
+        asked._answers[" ".join(nvidia_smi.query(asked._fields))] = Ended((), 0, out, "", 0.0)
         rows.append(gpu_support.driver("NVIDIA driver", 1, asked))
     fields = list(gpu.BASIC)
     answer = ", ".join(["0", "GPU-0", line, line, "1", "2", "3", "4"])

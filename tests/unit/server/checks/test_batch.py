@@ -14,6 +14,7 @@ from gpu_runbook.protocol.check import OK, UNKNOWN
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch
+from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.system.processes import container_of
@@ -59,10 +60,10 @@ def test_each_process_on_the_gpus_is_named_once_with_its_gpus(nvidia_smi: Path) 
         "No running processes",
     )
     answers(nvidia_smi, "\\n".join(lines))
-    first, second = batch.on_gpu() or []
+    first, second = batch.on_gpu(Driver()) or []
     assert first == (4194400, "python", "", ("GPU-0", "GPU-1"))
     assert second == (4194401, "/usr/bin/x, y", "", ("GPU-1",))
-    found = batch.check("training", TRAINING, NOWHERE, [], gpus=2)
+    found = batch.check("training", TRAINING, NOWHERE, [], gpus=2, driver=Driver())
     assert (found.level, found.sentence) == (
         OK,
         'no run of training is active; process 4194400 ("python") is on GPU 0, 1 and is left alone; '
@@ -85,7 +86,7 @@ def test_what_runs_on_a_mig_device_is_told_with_it(nvidia_smi: Path, monkeypatch
     )
     nvidia_smi.chmod(0o755)
     monkeypatch.setattr(batch, "container_of", lambda pid: ONE if pid in (4194400, 4194403) else "")
-    found = batch.check("training", TRAINING, Known("unix:///x"), [at_work("training")], gpus=2)
+    found = batch.check("training", TRAINING, Known("unix:///x"), [at_work("training")], gpus=2, driver=Driver())
     assert " on GPU 1, GPU 0 MIG 1 (2g.20gb) from image" in found.sentence
     assert 'process 4194401 ("python") is on GPU 0 MIG 0 (1g.10gb) and is left alone' in found.sentence
     assert 'process 4194402 ("python") is on GPU 0 and is left alone' in found.sentence  # which of them, -q did not say
@@ -103,7 +104,7 @@ def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(
         (saved / name).touch()
         os.utime(saved / name, (0, time.time() - age))
     wanted = dataclasses.replace(TRAINING, checkpoints=str(saved))
-    found = batch.check("training", wanted, Known("unix:///x"), [at_work("training")], gpus=2)
+    found = batch.check("training", wanted, Known("unix:///x"), [at_work("training")], gpus=2, driver=Driver())
     assert found.level == OK
     assert (
         ' on GPU 0, 1 from image aaaaaaaaaaaa, and is left alone; newest checkpoint "epochs/7.ckpt", 2 min old; '
@@ -125,8 +126,8 @@ def test_a_run_is_told_with_its_gpus_its_image_and_its_newest_checkpoint(
 def test_a_driver_that_does_not_answer_is_unknown_and_what_is_known_is_told(nvidia_smi: Path) -> None:
     nvidia_smi.write_text("#!/bin/sh\necho 'Unable to determine the device handle' >&2\nexit 15\n")
     nvidia_smi.chmod(0o755)
-    assert batch.on_gpu() is None
-    found = batch.check("training", TRAINING, Known("unix:///x"), [at_work("training")], gpus=2)
+    assert batch.on_gpu(Driver()) is None
+    found = batch.check("training", TRAINING, Known("unix:///x"), [at_work("training")], gpus=2, driver=Driver())
     assert (found.level, found.figures["runs"], found.figures["active"][0]["gpus"]) == (UNKNOWN, 1, [])
     assert found.sentence.startswith("training runs for ")
     assert found.sentence.endswith("what is on the GPUs could not be asked")
@@ -135,7 +136,7 @@ def test_a_driver_that_does_not_answer_is_unknown_and_what_is_known_is_told(nvid
 def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
     nvidia_smi.write_text(f"#!/bin/sh\ntouch {nvidia_smi}.asked\n")
     nvidia_smi.chmod(0o755)
-    found = batch.check("training", TRAINING, NOWHERE, [], gpus=0)
+    found = batch.check("training", TRAINING, NOWHERE, [], gpus=0, driver=Driver())
     assert (found.level, found.sentence) == (OK, "no run of training is active")
     assert not nvidia_smi.with_suffix(".asked").exists()
 
@@ -161,9 +162,11 @@ def test_a_process_that_is_gone_belongs_to_no_container() -> None:
 
 def test_checkpoints_that_cannot_be_seen_are_said_and_do_no_harm(tmp_path: Path) -> None:
     missing = dataclasses.replace(TRAINING, checkpoints=str(tmp_path / "missing"))
-    found = batch.check("training", missing, NOWHERE, [], gpus=0)
+    found = batch.check("training", missing, NOWHERE, [], gpus=0, driver=Driver())
     assert (found.level, found.sentence.endswith('cannot be seen: "No such file or directory"')) == (OK, True)
-    found = batch.check("training", dataclasses.replace(TRAINING, checkpoints=str(tmp_path)), NOWHERE, [], gpus=0)
+    found = batch.check(
+        "training", dataclasses.replace(TRAINING, checkpoints=str(tmp_path)), NOWHERE, [], gpus=0, driver=Driver()
+    )
     assert (found.level, found.sentence) == (OK, f"no run of training is active; no checkpoint in {tmp_path}")
 
 

@@ -17,7 +17,7 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Expected
-from gpu_runbook.server.checks import container, disk, gpu, log_tail
+from gpu_runbook.server.checks import container, disk, gpu, log_tail, nvidia_smi
 from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.checks.gpu import BASIC, FAULTS
 from gpu_runbook.server.checks.hung_nvidia_smi import stuck
@@ -186,16 +186,19 @@ def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp
         stat = f"{pid} (a) b) {state} {'0 ' * 18}{started} 0"
         made_process(tmp_path, pid, name, mine, stat=stat, cmdline=arguments)
 
-    ours = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
+    ours = "\0".join([*nvidia_smi.query(FIELDS), ""])
     process(10, 3, "D", ours)
     process(11, 900, "S", "nvidia-smi\0--loop=5")
     process(15, 900, "S", "nvidia-smi\0-q\0-l\0")
+    process(16, 900, "S", ours + "--loop=5\0")
+    process(17, 900, "S", ours.replace("nvidia-smi", "nvidia-smi\0-l\0005"))
     process(12, 900, "D", "cat", "cat")
     process(13, 900, "Z", ours)
     (tmp_path / "14").mkdir()  # ended between listing and reading
     assert stuck(str(tmp_path)) is None
     process(20, 900, "S", ours)
-    for asked in ("nvidia-smi\0-L\0", "nvidia-smi\0-q\0", ours):
+    rows = "\0".join([*nvidia_smi.query(("gpu_uuid", "remapped_rows.failure"), "remapped-rows"), ""])
+    for asked in ("nvidia-smi\0-L\0", "/bin/sh\0/usr/bin/nvidia-smi\0-q\0", rows, ours):
         (tmp_path / "20" / "cmdline").write_text(asked)
         assert stuck(str(tmp_path)) == 20
     (tmp_path / "20" / "comm").write_text("other\n")
@@ -211,7 +214,7 @@ def test_what_a_container_or_another_user_calls_nvidia_smi_blocks_no_check(
     tmp_path: Path, foreign: dict[str, Any], state: str
 ) -> None:
     """Another user's; one with an id in a namespace of its own; one that shares the server's, as with --pid=host."""
-    asked = "nvidia-smi\0--query-gpu=" + ",".join(FIELDS)
+    asked = "\0".join([*nvidia_smi.query(FIELDS), ""])
     whose = {"user": os.getuid(), **foreign}
     made_process(tmp_path, 20, "nvidia-smi", stat=f"20 (a) {state} {'0 ' * 18}0 0", cmdline=asked, **whose)
     assert stuck(str(tmp_path)) is None

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
-from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.common.parallel import ask_all
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, SKIPPED, Check
+from gpu_runbook.protocol.health import DiskLimits, Expected, Request
 from gpu_runbook.server.checks import docker_command
-from gpu_runbook.server.docker import engine as engines
+from gpu_runbook.server.checks.suite import questions
 from gpu_runbook.server.docker.engine import Engine
+from gpu_runbook.server.state.store import Store
 
 WORKS = 'test "$DOCKER_HOST" = unix:///run/d.sock && echo "20.10.24 28.5.2 Thu May 18 14:15:10 2023"'
 TOO_OLD = "Error response from daemon: client version 1.41 is too old. Minimum supported API version is 1.44"
@@ -20,11 +22,12 @@ PODMAN = """\
 test "$1" = --version && { echo podman version 4.9.3; exit; }
 echo "Error: template: :1:57: can't evaluate field BuildTime in type *define.Version" >&2; exit 125"""
 
+ENGINE = Engine("unix:///run/d.sock")
+
 
 @pytest.fixture
 def login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder that is all of the PATH of a login, which sets nothing about docker."""
-    monkeypatch.setattr(engines, "find", lambda address: Engine("unix:///run/d.sock"))
     monkeypatch.setattr(docker_command, "PLACES", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     for variable in [name for name in os.environ if name.startswith("DOCKER_")]:
@@ -37,12 +40,12 @@ def docker(folder: Path, script: str, mode: int = 0o755) -> Check:
     program = folder / "docker"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(mode)
-    return docker_command.check("docker command", "")
+    return docker_command.check("docker command", ENGINE)
 
 
 def test_one_that_reaches_the_engine_is_said_with_both_versions(login: Path) -> None:
     row = docker(login, WORKS)
-    assert (row.level, row.sentence) == (OK, "version 20.10.24, taken by engine 28.5.2")
+    assert (row.level, row.sentence) == (OK, "docker 20.10.24 works with the engine 28.5.2")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_what_the_login_has_set_is_named(monkeypatch: pytest.MonkeyPatch, login:
 
 @pytest.mark.parametrize(("mode", "why"), [(None, "No such file or directory"), (0o644, "Permission denied")])
 def test_one_that_cannot_be_run_is_said_with_the_path(login: Path, mode: int | None, why: str) -> None:
-    row = docker_command.check("docker command", "") if mode is None else docker(login, WORKS, mode)
+    row = docker_command.check("docker command", ENGINE) if mode is None else docker(login, WORKS, mode)
     assert row.sentence == f'no docker command can be run (docker: {why}; PATH is "{login}")'
     assert (row.level, row.hint[:24]) == (CRITICAL, "install docker's command")
 
@@ -85,14 +88,12 @@ def test_one_that_is_not_on_the_path_is_said_with_its_place(
     elsewhere.mkdir()
     docker(elsewhere, WORKS)
     monkeypatch.setattr(docker_command, "PLACES", ("/nowhere", str(elsewhere)))
-    row = docker_command.check("docker command", "")
+    row = docker_command.check("docker command", ENGINE)
     assert row.hint.startswith(f"{elsewhere}/docker is there: add {elsewhere} to the PATH of this login")
 
 
-def test_without_an_engine_nothing_is_said_against_the_command(monkeypatch: pytest.MonkeyPatch, login: Path) -> None:
-    def away(address: str) -> Engine:
-        raise Refusal("no docker engine at unix:///run/d.sock")
-
-    monkeypatch.setattr(engines, "find", away)
-    row = docker(login, WORKS)
-    assert (row.level, row.sentence) == (SKIPPED, "it could not be tried: no docker engine at unix:///run/d.sock")
+def test_without_an_engine_nothing_is_said_against_the_command(login: Path) -> None:
+    asked = Request(DiskLimits((), 80, 90), Expected(0), f"unix://{login}/none.sock")
+    (row,) = ask_all([one for one in questions(asked, Store("/azaion", str(login))) if one.name == COMMAND])
+    said = f"it could not be tried: no docker engine at unix://{login}/none.sock"
+    assert (row.level, row.sentence) == (SKIPPED, said)

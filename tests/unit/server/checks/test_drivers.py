@@ -11,7 +11,7 @@ from gpu_runbook.common import command
 from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.health import Expected
-from gpu_runbook.server.checks import gpu, gpu_support
+from gpu_runbook.server.checks import gpu, gpu_support, hung_nvidia_smi
 from tests.unit.drivers import KNOWN, Smi
 
 
@@ -140,5 +140,6 @@ def test_no_question_follows_one_that_hangs_and_none_is_begun_too_late(
 
     check = gpu.check("GPU available", Expected(1), hangs, str(tmp_path))
     assert (check.level, "hung for 7 s" in check.sentence, len(asked)) == (CRITICAL, True, 2)
-    monkeypatch.setattr(gpu, "LAST", -1.0)
-    assert gpu.check("GPU available", Expected(1), Smi("h100"), str(tmp_path)).level == UNKNOWN
+    monkeypatch.setattr(hung_nvidia_smi, "LAST", -1.0)
+    check = gpu.check("GPU available", Expected(1), Smi("h100"), str(tmp_path))
+    assert (check.level, check.sentence) == (UNKNOWN, "nvidia-smi takes more than 12 s to answer")

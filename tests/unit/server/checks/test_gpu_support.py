@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpu_runbook.common import command
 from gpu_runbook.common.command import Ended
+from gpu_runbook.common.parallel import ask_all
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN
+from gpu_runbook.protocol.health import DiskLimits
+from gpu_runbook.protocol.requests import Checklist, SnapshotRequest, StatusRequest
 from gpu_runbook.server.checks import gpu_support, hung_nvidia_smi
 from gpu_runbook.server.checks.gpu_support import Driver, driver
+from gpu_runbook.server.state.store import Store
+from gpu_runbook.server.verbs import snapshot, status
+from tests.unit.server.checks.test_batch import TRAINING, Known
 
 TWO = "0, GPU-0, NVIDIA L40S, 550.90, [N/A]\n1, GPU-1, NVIDIA L40S, 550.90, [N/A]\n"
 
@@ -68,7 +77,7 @@ def test_however_many_want_to_know_the_driver_is_asked_once(monkeypatch: pytest.
         thread.join()
     assert known.indices() == {"GPU-0": 0, "GPU-1": 1}
     assert len(asked) == 1
-    assert any(query in " ".join(asked[0]) for query in hung_nvidia_smi.OURS)  # or a stuck one would not be known again
+    assert hung_nvidia_smi.ONCE.search("\0".join([*asked[0], ""]))  # or a stuck one would not be known again
 
 
 def test_one_that_is_stuck_is_not_joined_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +85,52 @@ def test_one_that_is_stuck_is_not_joined_by_another(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(gpu_support, "stuck", lambda: 77)
     row = driver("NVIDIA driver", 2, Driver())
     assert (row.level, row.figures, asked) == (CRITICAL, {"stuck": 77}, [])
+
+
+SERVICES = tuple(dataclasses.replace(TRAINING, service=name) for name in ("training", "sweep"))
+LOOK: dict[str, Any] = {
+    "root": "/azaion",
+    "state": "",
+    "docker_host": "",
+    "gpus": 2,
+    "disk": DiskLimits((), 80, 90),
+    "services": SERVICES,
+    "batches": (),
+    "variables": {},
+}
+STATUS, PREFLIGHT = StatusRequest(**LOOK, hidden=()), SnapshotRequest(**LOOK, login=None, checklist=Checklist())
+LOOKS = {
+    "status": lambda engine, store: status._questions(STATUS, engine, store, []),
+    "preflight": lambda engine, store: snapshot._questions(PREFLIGHT, engine, store, {}, []),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("hangs", [False, True])
+def test_one_look_asks_the_driver_one_thing_at_a_time_each_once_and_nothing_after_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, look: str, hangs: bool
+) -> None:
+    asked: list[str] = []
+    at_work = threading.Semaphore(1)
+    together: list[str] = []
+
+    def run(argv: list[str], deadline: float) -> Ended:
+        alone = at_work.acquire(timeout=0.1)
+        (asked if alone else together).append(argv[1].partition("=")[0])
+        threading.Event().wait(0.05)  # so that another one comes meanwhile
+        at_work.release()
+        return Ended(tuple(argv), None if hangs else 0, TWO if "index" in argv[1] else "", "", deadline)
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(gpu_support, "stuck", lambda: None)
+    asked_for = LOOKS[look](Known("unix:///x"), Store("/azaion", str(tmp_path)))
+    wanted = [one for one in asked_for if one.name in ("training", "sweep", "NVIDIA driver")]
+    rows = {row.name: row for row in ask_all(wanted)}
+    assert together == []
+    assert sorted(asked) == ([asked[0]] if hangs else sorted({"--query-compute-apps", *asked})), asked
+    assert [rows[name].level for name in ("training", "sweep")] == [UNKNOWN if hangs else OK] * 2
+    if look == "preflight":
+        assert rows["NVIDIA driver"].level == (CRITICAL if hangs else OK), rows
 
 
 CUT = "0, GPU-0, NVIDIA A100, 535.54, Enabled\n1, GPU-1, NVIDIA A100, 535.54, Disabled\n"

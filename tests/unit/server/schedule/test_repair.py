@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.check import CRITICAL, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.journal import Command, End, JournalEvent, Restarting, Swapping, Unfinished, told
@@ -145,7 +145,7 @@ def dead(world: World) -> list[Check]:
     return [
         Check(alive, CRITICAL, "it is exited", {"status": "exited"}),
         Check(offset, "ok", "so it is"),
-        Check(suite.COMMAND, "ok", "docker obeys"),
+        Check(COMMAND, "ok", "docker obeys"),
     ]
 
 
@@ -153,7 +153,7 @@ def test_without_a_docker_command_nothing_is_tried_and_the_row_says_why(
     store: Store, world: World, installed: Installed
 ) -> None:
     *others, _ = dead(world)
-    mute = Check(suite.COMMAND, CRITICAL, "no docker command can be run", hint="install it")
+    mute = Check(COMMAND, CRITICAL, "no docker command can be run", hint="install it")
     rows, known, actions = round_of(installed, store, {}, [*others, mute])
     assert (known, actions, world.runs(OLD)) == ({}, [], False)
     assert "it is not started again: no docker command can be run" in rows[0].sentence
