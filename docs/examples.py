@@ -148,7 +148,7 @@ ci:
   address: https://git.lan
   repository: azaion/{service}
   branch: dev
-  required: [test, build]
+  required: [ci/woodpecker/push/*]
 """,
     "scan": """
 scan:

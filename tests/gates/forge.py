@@ -208,3 +208,58 @@ def combined(statuses: list[dict[str, Any]], most: int = 50) -> Behaviour:
 def gitea_status(context: str, word: str = "success") -> dict[str, Any]:
     """One of a Gitea's statuses, whose word stands under `status`."""
     return {"id": crc32(context.encode()), "context": context, "status": word, "creator": None}
+
+
+@dataclass(frozen=True)
+class Post:
+    """A status as Woodpecker posts it, each of which a Gitea keeps for ever."""
+
+    workflow: str
+    event: str = "success"  # Woodpecker's word for how its pipeline is
+    at: str = "2026-11-28T09:15:00+01:00"
+
+
+# What Woodpecker makes of its own words: the state of a status, and its description.
+WOODPECKER = {
+    "pending": ("pending", "Pipeline is pending"),
+    "blocked": ("pending", "Pipeline is pending approval"),
+    "running": ("pending", "Pipeline is running"),
+    "success": ("success", "Pipeline was successful"),
+    "failure": ("failure", "Pipeline failed"),
+    "error": ("error", "Pipeline failed"),
+    "killed": ("failure", "Pipeline was canceled"),
+    "declined": ("warning", "Pipeline was rejected"),
+    "skipped": ("skipped", ""),  # by a later Gitea's word, which other reporters have
+}
+
+
+def woodpecker(found: Forge, *posts: Post, most: int = 50, commit: str = HEAD, until: list[int] | None = None) -> None:
+    """A Gitea to which a Woodpecker has posted these, in their order: its combined status is of the newest of each
+    context, in pages of `most`, by id. `until`: of each page that is asked for, how many had been posted by then.
+    """
+    statuses = [_posted(number, post) for number, post in enumerate(posts, 1)]
+
+    def behave(handler: Handler) -> None:
+        known = statuses[: until.pop(0)] if until else statuses
+        newest = list({one["context"]: one for one in known}.values())
+        first = (int(handler.query.get("page", 1)) - 1) * min(most, int(handler.query["limit"]))
+        page = sorted(newest, key=lambda one: -one["id"])[first : first + most]
+        answer = {"state": "success", "sha": commit, "total_count": len(page), "statuses": page or None}
+        says(answer if newest else b"")(handler)
+
+    gitea(found, behave, commit)
+
+
+def _posted(number: int, post: Post) -> dict[str, Any]:
+    state, description = WOODPECKER[post.event]
+    return {
+        "id": number,
+        "status": state,
+        "target_url": f"https://ci.lan/repos/7/pipeline/12/{number}",
+        "description": description,
+        "url": "https://git.lan/api/v1/repos/azaion/annotation-queue/statuses/" + HEAD,
+        "context": f"ci/woodpecker/{post.workflow}",
+        "creator": {"id": 3, "login": "woodpecker", "is_admin": False},
+        "created_at": post.at,
+        "updated_at": post.at,
+    }

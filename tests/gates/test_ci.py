@@ -23,7 +23,12 @@ RUNS = ("build", "lint", "unit", "types", "image")
         ([], [run(name) for name in RUNS], OK, "all 5 results are green"),
         ([status("drone")], [], OK, "its one result is green"),
         ([status("drone")], [run("build")], OK, "all 2 results are green"),
-        ([], [run("build"), run("docs", "skipped"), run("size", "neutral")], OK, "all 3 results are green"),
+        (
+            [],
+            [run("build"), run("docs", "skipped"), run("size", "neutral")],
+            OK,
+            '1 of 3 results is green, and the rest did nothing: "docs" (skipped), "size" (neutral)',
+        ),
         ([], [], CRITICAL, "no results; nothing says that it is green"),
         ([], [run("docs", "skipped")], CRITICAL, '1 result, and none did anything: "docs" (skipped); nothing says'),
         ([], [run("build"), run("unit", "failure")], CRITICAL, '1 of 2 failed: "unit" (failure)'),
@@ -63,7 +68,7 @@ def test_each_verdict_of_github(
     ("words", "level", "sentence"),
     [
         (("success", "success"), OK, "all 2 results are green"),
-        (("success", "skipped"), OK, "all 2 results are green"),
+        (("success", "skipped"), OK, '1 of 2 results is green, and the rest did nothing: "ci/1" (skipped)'),
         (("success", "pending"), CRITICAL, '1 of 2 is still running: "ci/1"'),
         (("failure", "error"), CRITICAL, '2 of 2 failed: "ci/0" (failure), "ci/1" (error)'),
         (("success", "warning"), WARNING, '1 of 2 passed with a warning: "ci/1"'),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from gpu_runbook.common import command
+from gpu_runbook.common import command, shell_pattern
 from gpu_runbook.common.humanize import several
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.gates import forges
@@ -17,12 +18,13 @@ from gpu_runbook.laptop.inventory.gate_entries import OF_THE_ENVIRONMENT, Ci
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
-from gpu_runbook.protocol.forms import Annotated, has, text
+from gpu_runbook.protocol.forms import Annotated, has, minute, text
 from gpu_runbook.protocol.values import dataclass
 
 Revision = Annotated[str, text("a commit", "[0-9a-f]{7,64}")]
 
 _ELSEWHERE = "deploy an image that was built from a commit of that branch, or correct ci.branch"
+MOST = 100  # results that are told to machines, the worst first
 _STATES = (forges.RED, forges.RUNNING, forges.STRANGE, forges.SHAKY, forges.IDLE, forges.GREEN)
 
 
@@ -68,7 +70,8 @@ def _by_forge(name: str, ci: Ci, target: Target, token: Secret | None, hidden: S
         commit = _commit(forge, ci, target)
         # Covered before they are shortened: the half of a token would not be recognised.
         results = [
-            Result(masked(one.name, hidden), one.state, masked(one.word, hidden)) for one in forge.results(commit.name)
+            dataclasses.replace(one, **{part: masked(getattr(one, part), hidden) for part in ("name", "word", "said")})
+            for one in forge.results(commit.name)
         ]
         if commit.by == "label" and not forge.holds(ci.branch, commit.name):
             figures = {"commit": commit.name, "by": commit.by, "results": len(results)}
@@ -98,13 +101,19 @@ def _revision(target: Target) -> str:
 
 
 def judge(name: str, commit: Commit, results: list[Result], required: tuple[str, ...]) -> Check:
-    """The verdict over all results or, with `required`, over those; others that failed are then a warning."""
-    counted = [one for one in results if not required or one.name in required]
-    missing = [one for one in required if one not in {result.name for result in results}]
+    """The verdict over all results or, with `required`, over those that its patterns match.
+
+    One that was skipped is neither green nor red. Each pattern needs one that is green, and all results together do
+    where there is no pattern. Others that failed are then a warning.
+    """
+    groups = {wanted: [one for one in results if _meant(wanted, one)] for wanted in required} or {"": results}
+    counted = [one for one in results if any(one in group for group in groups.values())]
     by_state = {state: [one for one in counted if one.state == state] for state in _STATES}
-    figures = {"commit": commit.name, "by": commit.by, "results": len(counted), "missing": len(missing)}
+    figures = {"commit": commit.name, "by": commit.by, "results": len(counted)}
+    figures |= {"missing": sum(not group for wanted, group in groups.items() if wanted)}
     figures |= {"failed": len(by_state[forges.RED]), "running": len(by_state[forges.RUNNING])}
-    level, sentence, hint = _verdict(counted, missing, by_state)
+    figures |= {"contexts": [_told(one) for one in sorted(results, key=_badness)[:MOST]]}
+    level, sentence, hint = _verdict(groups, counted, by_state)
     if level == OK:
         beside = [one for one in results if one not in counted and one.state == forges.RED]
         if beside:
@@ -112,10 +121,26 @@ def judge(name: str, commit: Commit, results: list[Result], required: tuple[str,
     return Check(name, level, f"{commit}: {sentence}", figures, hint)
 
 
-def _verdict(counted: list[Result], missing: list[str], by_state: Mapping[str, list[Result]]) -> tuple[str, str, str]:
-    """(level, sentence, hint); what is worst comes first."""
+def _meant(pattern: str, one: Result) -> bool:
+    return one.name == pattern or shell_pattern.matches(pattern, one.name)
+
+
+def _badness(one: Result) -> int:
+    return _STATES.index(one.state)
+
+
+def _told(one: Result) -> dict[str, str]:
+    """A result for machines."""
+    return {"name": one.name, "state": one.state, "word": one.word, "since": one.since}
+
+
+def _verdict(
+    groups: Mapping[str, list[Result]], counted: list[Result], by_state: Mapping[str, list[Result]]
+) -> tuple[str, str, str]:
+    """(level, sentence, hint); what is worst comes first. `groups`: the results that each pattern matches."""
     count = len(counted)
-    red, running, strange, shaky, _, green = (by_state[state] for state in _STATES)
+    red, running, strange, shaky, idle, green = (by_state[state] for state in _STATES)
+    missing = [wanted for wanted, group in groups.items() if wanted and not group]
     if red:
         return CRITICAL, f"{len(red)} of {count} failed: {_named(red)}", "mend it, or deploy an image of a green commit"
     if missing:
@@ -123,14 +148,20 @@ def _verdict(counted: list[Result], missing: list[str], by_state: Mapping[str, l
         return CRITICAL, f"no result of {few(missing)}, which {'is' if len(missing) == 1 else 'are'} required", hint
     if running:
         are = "is" if len(running) == 1 else "are"
-        return CRITICAL, f"{len(running)} of {count} {are} still running: {_names(running)}", "wait until it is done"
+        hint = "wait until it is done; one that hangs is to be run again"
+        return CRITICAL, f"{len(running)} of {count} {are} still running: {_under_way(running)}", hint
     if strange:
         return UNKNOWN, f"what the forge says of {_named(strange)} is not known here", "look at the forge"
-    if not green and not shaky:
-        skipped = f"{several(count, 'result')}, and none did anything: {_named(counted)}" if counted else "no results"
-        return CRITICAL, f"{skipped}; nothing says that it is green", "run the CI for this commit"
+    nothing = next((wanted for wanted, group in groups.items() if all(one in idle for one in group)), None)
+    if nothing is not None:
+        said = f"{several(len(groups[nothing]), 'result')}, and none did anything: {_named(groups[nothing])}"
+        sentence = (f"of {few([nothing])} there is {said}" if nothing else said) if groups[nothing] else "no results"
+        return CRITICAL, f"{sentence}; nothing says that it is green", "run the CI for this commit"
     if shaky:
         return WARNING, f"{len(shaky)} of {count} passed with a warning: {_names(shaky)}", "look at the forge"
+    if idle:
+        are = "is" if len(green) == 1 else "are"
+        return OK, f"{len(green)} of {count} results {are} green, and the rest did nothing: {_named(idle)}", ""
     return OK, "its one result is green" if count == 1 else f"all {count} results are green", ""
 
 
@@ -140,6 +171,16 @@ def _names(results: list[Result]) -> str:
 
 def _named(results: list[Result]) -> str:
     return few([f"{quoted(one.name, 50)} ({named(one_line(one.word, 20))})" for one in results], width=80)
+
+
+def _under_way(results: list[Result]) -> str:
+    """Those that wait longest first, with since when, and with what is said of it, such as whom they wait for."""
+    return few([_waiting(one) for one in sorted(results, key=lambda one: one.since or "later")], width=160)
+
+
+def _waiting(one: Result) -> str:
+    told = [f"since {minute(one.since)}"] * bool(one.since) + [quoted(one.said, 60)] * bool(one.said)
+    return quoted(one.name, 50) + (f" ({', '.join(told)})" if told else "")
 
 
 def _by_command(name: str, ci: Ci, target: Target, hidden: Sequence[str]) -> Check:

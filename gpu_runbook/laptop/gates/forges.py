@@ -23,23 +23,37 @@ PAUSE = 0.3  # seconds between two of them
 
 GREEN, IDLE, SHAKY, RED, RUNNING, STRANGE = "green", "idle", "shaky", "red", "running", "strange"
 
+DECLINED = "declined"  # our word, see _DECLINED
+
 # What forges say of a result. IDLE: it did nothing, by its own rules. SHAKY: it passed, with a warning.
-_STATES = {"success": GREEN, "skipped": IDLE, "warning": SHAKY, "pending": RUNNING, "failure": RED, "error": RED}
+_STATES = dict.fromkeys(("failure", "error", DECLINED), RED) | {
+    "success": GREEN,
+    "skipped": IDLE,
+    "warning": SHAKY,
+    "pending": RUNNING,
+}
 _CONCLUSIONS = dict.fromkeys(
     ("failure", "cancelled", "timed_out", "action_required", "stale", "startup_failure"), RED
 ) | {"success": GREEN, "neutral": IDLE, "skipped": IDLE}
 _UNFINISHED = {"queued", "in_progress", "waiting", "requested", "pending"}
 
+# Woodpecker and Drone report to a Gitea as a `warning` that somebody has declined a pipeline, which then never runs.
+_DECLINED = re.compile(r"\b(rejected|declined)\b", re.IGNORECASE)
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One result of a commit, by the forge's name for it. `word` is what the forge calls its `state`."""
+    """One result of a commit, by the forge's name for it. `word` is what its `state` is called there.
+
+    `since`: when it came to that, as RFC 3339 in UTC, or nothing; `said`: what whoever reported it says of it.
+    """
 
     name: str
     state: str
     word: str
+    since: str = ""
+    said: str = ""
 
 
 class Forge:
@@ -101,10 +115,19 @@ class Forge:
         return [*self._statuses(commit)]
 
     def _statuses(self, commit: str) -> Iterator[Result]:
+        """The newest of each context: one that reports while pages are read may stand on two of them."""
         where, size = f"/commits/{commit}/status", {"per_page": 100} if self._github else {"limit": 50}
+        newest: dict[str, tuple[int, Result]] = {}
         for name, status in self._pages(where, commit, "statuses", "context", size):
             word = parsing.text(status, "state" if self._github else "status").lower()
-            yield Result(name, _STATES.get(word, STRANGE), word)
+            said, since = parsing.text(status, "description", ""), _since(status, "created_at")
+            if word == "warning" and _DECLINED.search(said):
+                word = DECLINED
+            one = entry(status, "id", int, 0), Result(name, _STATES.get(word, STRANGE), word, since, said)
+            context = entry(status, "context", str)  # whole: two that begin alike are two
+            if context not in newest or one[0] >= newest[context][0]:
+                newest[context] = one
+        yield from (result for _, result in newest.values())
 
     def _check_runs(self, commit: str) -> Iterator[Result]:
         query = {"filter": "latest", "per_page": 100}
@@ -116,14 +139,20 @@ class Forge:
                 word = parsing.text(run, "conclusion").lower()
                 yield Result(name, _CONCLUSIONS.get(word, STRANGE), word)
             else:
-                yield Result(name, RUNNING if word in _UNFINISHED else STRANGE, word)
+                since = _since(run, "started_at")
+                yield Result(name, RUNNING if word in _UNFINISHED else STRANGE, word, since)
 
     def _pages(
         self, where: str, commit: str, key: str, named: str, query: Mapping[str, object]
     ) -> Iterator[tuple[str, Any]]:
-        """(name, entry) of all pages, until one brings nothing new: a Gitea's total_count is that of the page alone."""
+        """(name, entry) of all pages, until one brings nothing new: a Gitea's total_count is that of the page alone.
+
+        There the newest stand first, so that what is reported meanwhile moves to the first page: it is read again.
+        """
         seen: set[tuple[int, str]] = set()
-        for page in range(1, MOST_PAGES + 1):
+        page = 0
+        for _ in range(MOST_PAGES):
+            page += 1
             answer = self._ask(f"{where}?{urlencode({**query, 'page': page})}", f"commit {commit[:8]}", empty_is={})
             if entry(answer, "sha", str, "") not in ("", commit):
                 raise Misshapen("sha is that of another commit")
@@ -140,7 +169,9 @@ class Forge:
             if len(seen) == before:
                 if self._github:
                     raise Misshapen(f"total_count is {total}, and {len(seen)} came")
-                return
+                if page <= 2:
+                    return
+                page = 0
         raise Misshapen(f"{key} has more than {MOST_PAGES} pages")
 
     def _ask(self, path: str, what: str, empty_is: Any = None) -> Any:
@@ -192,3 +223,8 @@ class Forge:
         if not _COMMIT.fullmatch(text):
             raise Misshapen("the commit is no 40 or 64 hexadecimal digits")
         return text
+
+
+def _since(told: Any, key: str) -> str:
+    at = parsing.moment(told, key)
+    return at.isoformat().replace("+00:00", "Z") if at else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from gpu_runbook.laptop.inventory.problems import printable
@@ -11,6 +13,7 @@ from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 T = TypeVar("T")
 
 _KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "a mapping", bool: "true or false"}
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
 class Misshapen(ValueError):
@@ -62,6 +65,21 @@ def texts(data: Any, key: str, name: str = "") -> list[str]:
     if not all(isinstance(one, str) for one in found):
         raise Misshapen(f"{name or key} is not a list of texts")
     return found
+
+
+def moment(data: Any, key: str, name: str = "") -> datetime | None:
+    """A time of RFC 3339 of a mapping, in UTC, to the second; None where none stands. `name`: as of `texts`."""
+    written = text(data, key, "")
+    if not written:
+        return None
+    found = _TIME.fullmatch(written)
+    if found is None:
+        raise Misshapen(f"{name or key} is no time")
+    try:
+        offset = timedelta(hours=int(found[3] or 0), minutes=int(found[4] or 0)) * (-1 if found[2] == "-" else 1)
+        return datetime.fromisoformat(found[1]).replace(tzinfo=timezone.utc) - offset
+    except (ValueError, OverflowError):
+        raise Misshapen(f"{name or key} is no time") from None
 
 
 def line(written: str) -> str:

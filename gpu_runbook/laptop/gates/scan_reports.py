@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from gpu_runbook.laptop.gates import parsing
@@ -15,8 +14,6 @@ from gpu_runbook.protocol.values import dataclass
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "NEGLIGIBLE")
 PACKAGE_CLASSES = {"os-pkgs", "lang-pkgs"}
 OTHER = "UNKNOWN"  # the scanner's own word, and what any other word counts as
-
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -78,7 +75,7 @@ def _of_trivy(data: Any) -> Report:
     ]
     return Report(
         "Trivy",
-        _moment(text(data, "CreatedAt", ""), "CreatedAt"),
+        parsing.moment(data, "CreatedAt"),
         text(about, "ImageID", ""),
         _digests(about, "RepoDigests"),
         f"{text(system, 'Family', '')} {text(system, 'Name', '')}".strip(),
@@ -112,7 +109,7 @@ def _of_grype(data: Any) -> Report:
     ]
     return Report(
         "Grype",
-        _moment(text(data["descriptor"], "timestamp", ""), "descriptor.timestamp"),
+        parsing.moment(data["descriptor"], "timestamp", "descriptor.timestamp"),
         text(image, "imageID", ""),
         (*digests, manifest) if manifest and manifest not in digests else digests,
         f"{text(system, 'name', '')} {text(system, 'version', '')}".strip(),
@@ -152,17 +149,3 @@ def _grave(words: list[str]) -> int:
 def _digests(image: Any, key: str) -> tuple[str, ...]:
     """What stands behind the @ of repository@sha256:…"""
     return tuple(dict.fromkeys(name.rpartition("@")[2] for name in parsing.texts(image, key)))
-
-
-def _moment(written: str, key: str) -> datetime | None:
-    """A time of RFC 3339 in UTC, to the second; None for none."""
-    if not written:
-        return None
-    found = _TIME.fullmatch(written)
-    if found is None:
-        raise Misshapen(f"{key} is no time")
-    try:
-        offset = timedelta(hours=int(found[3] or 0), minutes=int(found[4] or 0)) * (-1 if found[2] == "-" else 1)
-        return datetime.fromisoformat(found[1]).replace(tzinfo=timezone.utc) - offset
-    except (ValueError, OverflowError):
-        raise Misshapen(f"{key} is no time") from None

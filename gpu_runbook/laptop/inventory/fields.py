@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from gpu_runbook.common import shell_pattern
 from gpu_runbook.protocol.plan import CDI
 from gpu_runbook.protocol.values import dataclass
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _FILES = (".yaml", ".yml", ".json", ".toml", ".ini", ".conf", ".cfg", ".env", ".txt", ".log", ".pt", ".onnx")
 _GPUS = 'the word all, a count, "device=0,1" or {cdi: all}'
 _MOST_GPUS = 64
+_LONGEST_RESULT = 255
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -229,6 +231,17 @@ def _below(value: Any) -> str:
     raise ValueError("a path is expected, absolute or below the root, without .. in it")
 
 
+def _result_pattern(value: Any) -> str:
+    """The name of a result of a CI, as it is, or a pattern for several."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > _LONGEST_RESULT:
+        raise ValueError(f"the name of a result is expected{_quotes(value)}, or a pattern such as ci/woodpecker/push/*")
+    try:
+        shell_pattern.check(value)
+    except shell_pattern.BadPattern as error:
+        raise ValueError(f"{value} {error}; a [ that is meant as it stands is written [[]") from None
+    return value
+
+
 def _local(value: Any) -> Path:
     """A path on the laptop, still relative to hosts.yaml; ~ is somebody's home."""
     if not isinstance(value, str) or not value.isprintable() or not value:
@@ -282,6 +295,14 @@ ImageLabel = Annotated[str, text(r"[\w./-]+=[\w./:-]*", "a label, key=value")]
 Url = Annotated[str, text(r"https?://[\w.\[\]:-]+(/[\w./~-]*)?", "an http:// or https:// address without a query")]
 Repository = Annotated[str, text(r"([\w.-]|\{(service|image)\})+(/([\w.-]|\{(service|image)\})+)*", "owner/name")]
 Branch = Annotated[str, text(r"[\w][\w./+-]{0,200}", "the name of a branch")]
+ResultPattern = Annotated[
+    str,
+    Reads(
+        _result_pattern,
+        {"type": "string", "minLength": 1, "maxLength": _LONGEST_RESULT},
+        "the name of a result, or a shell pattern",
+    ),
+]
 Socket = Annotated[str, text(r"unix://(/[\w.@+-]+)+", "unix:// and the path of a socket")]
 RegistryServer = Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?", "host or host:port, without https://")]
 Image = Annotated[str, text(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", "an image's name, without registry and tag")]

@@ -32,7 +32,13 @@ class Ci(Strict):
         default="CI_TOKEN",
         metadata=about(f"Of .env; one of {', '.join(OF_THE_ENVIRONMENT)} of the environment as well, which wins."),
     )
-    required: tuple[str, ...] = field(default=(), metadata=about("Results that must be there; all of them without it."))
+    required: tuple[fields.ResultPattern, ...] = field(
+        default=(),
+        metadata=about(
+            "Results that count, by name or by a shell pattern such as ci/woodpecker/push/*. Of each, one must be "
+            "there and green, and the others that it matches green or skipped. Without it all results count."
+        ),
+    )
     command: tuple[str, ...] = field(
         default=(),
         metadata=about(

@@ -219,6 +219,22 @@ keep_release: 3
         ("services:", "<<: {}\nservices:", "hosts.yaml:6: merge keys (<<) are not read"),
         ("services:", "path: x\nservices:", "hosts.yaml:6: path: is not a known key"),
         ("stop_grace: 2m", "tag: !!binary aGk=", "services.queue.tag: a tag (!…) is not read here"),
+        (
+            "services:",
+            "ci: {forge: github, required: ['']}\nservices:",
+            "ci.required.0: the name of a result is expecte",
+        ),
+        (
+            "services:",
+            "ci: {forge: github, required: [3.10]}\nservices:",
+            "a result is expected, in quotes, or a pattern",
+        ),
+        (
+            "services:",
+            "ci: {forge: github, required: ['ci/[ab']}\nservices:",
+            "0: ci/[ab has a [ that no ] closes; a [",
+        ),
+        ("services:", "ci: {forge: github, required: ['[9-0]']}\nservices:", "[9-0] has 9-0 in [ ], which holds nothi"),
         ("stop_grace: 2m", "stop_grace: 0x_", "services.queue.stop_grace: a number that cannot be read"),
         ("stop_grace: 2m", r'command: ["\ud800"]', "services.queue.command.0: half of a character"),
         ("stop_grace: 2m", r'"a\e[2J": 1', "services.queue.a\N{REPLACEMENT CHARACTER}[2J: is not a known key"),
