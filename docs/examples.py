@@ -142,6 +142,18 @@ services:
     resume: [--resume, /azaion/checkpoints]
     gpus: all
 """,
+    "process": """
+services:
+  training:
+    kind: batch
+    process:
+      command: "python* *train.py*"
+      user: azaion                            # whoever else runs one like it
+      folder: /azaion                         # or elsewhere
+    command: [python3, train.py]              # fab training.command prints it
+    environment: {TRAINING_EPOCHS: "120"}
+    checkpoints: /azaion/models
+""",
     "ci": """
 ci:
   forge: gitea                              # Forgejo too; github needs no address

@@ -65,7 +65,17 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         shapes.Batch,
         "Runs for days. A deploy fetches the image of its next run. A container that is recognised as a run, by\n"
         "`container`, `label` (its own or its image's) or `image` (where no consumer has the same), is left alone,\n"
-        "whatever else it looks like: no command stops, starts, renames, changes or removes it.",
+        "whatever else it looks like: no command stops, starts, renames, changes or removes it. So is a process that\n"
+        "`process` recognises, and such a service may do without an image.",
+    ),
+    (
+        "process",
+        shapes.ProcessEntry,
+        "Of a batch service: what a run looks like that is a process of the server itself, in no container.\n"
+        "`process: python* *train.py*` is short for `command` alone. In the pattern `*` stands for any text, `?` for\n"
+        "any one character and `[ab]` for one of these; the command line is the words of the process with blanks\n"
+        "between. What a run has started is of that run. Of a command line the names of program and script are\n"
+        "shown, and nothing else.",
     ),
     (
         "ci",

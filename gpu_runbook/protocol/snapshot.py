@@ -28,6 +28,7 @@ from gpu_runbook.protocol.forms import (
 )
 from gpu_runbook.protocol.pause import IntendedStop, Pause
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Occupant
+from gpu_runbook.protocol.processes import ProcessMarks, ProcessRun
 from gpu_runbook.protocol.record import Record, RunState
 from gpu_runbook.protocol.values import dataclass, field
 
@@ -51,6 +52,8 @@ class BatchState:
 
     next_image: ImageId = ""  # image id behind the local tag, empty for none
     runs: Tuple[Occupant, ...] = ()  # its running containers, each with the image it was started from
+    processes: Tuple[ProcessRun, ...] = ()  # its runs that are no containers
+    unseen: str = ""  # why there may be more of those, usually nothing
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Wanted:
     password: str = field(default="", repr=False)  # of the stream's user
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
     marks: Optional[BatchMarks] = None  # batch
+    process: Optional[ProcessMarks] = None  # batch: its runs that are no containers
     checkpoints: Path = ""  # batch: the folder where it saves its state
     user: Owner = ""  # consumer: who it runs as, empty where hosts.yaml gives no numbers
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpu_runbook.laptop.deploy.plan import Order, make_spec
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
-from gpu_runbook.laptop.inventory.model import Consumer, Inventory, load_inventory
+from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, ProcessEntry, load_inventory
 from gpu_runbook.protocol.plan import Occupant, Spec, spec_hash
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
@@ -56,6 +56,14 @@ class Scene:
 
     def with_record(self, **change: Any) -> Scene:
         return self.seeing(record=dataclasses.replace(self.look.record, **change))
+
+    def in_no_container(self, **change: Any) -> Batch:
+        """The batch service as one of processes, without an image."""
+        batch = self.inventory.services[TRAINING]
+        assert isinstance(batch, Batch)
+        return dataclasses.replace(
+            batch, **{"image": "", "process": ProcessEntry(command="python* *train.py*"), **change}
+        )
 
     def spec(self, service: str, digest: str) -> Spec:
         consumer = self.inventory.services[service]

@@ -55,7 +55,7 @@ def compare(
         server=resolved.host.name,
         at=look.at,
         release=look.record.current,
-        changes=tuple(_change(inventory, resolved, service, look, order) for service in services),
+        changes=tuple(_change(inventory, resolved, service, look, order) for service in services if service.image),
         variables=tuple(row.sentence.split("; ")) if row.level == WARNING else (),
         drift=tuple(_drift(inventory, services, look, release)) if release else (),
         notes=tuple(_notes(look)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gpu_runbook.common import humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.remedies import ways_out
+from gpu_runbook.laptop.deploy.active import Active, active
 from gpu_runbook.laptop.deploy.holds import on_purpose
 from gpu_runbook.laptop.inventory.model import Batch, Service
 from gpu_runbook.protocol.check import WARNING, Check
@@ -143,15 +144,18 @@ def _state(entry: Occupant, at: str) -> str:
 
 
 def _batch(service: Batch, look: Snapshot, state: BatchState) -> str:
-    runs = [_active(run, service, look) for run in state.runs]
+    runs = [_active(run, service, look) for run in active(state, service.container)]
+    which = "what else" if state.processes else "whether one"
+    unseen = [f"{which} runs in no container is not known: {one_line(state.unseen)}"] if state.unseen else []
     image = named_image(service.name, look, state.next_image) if state.next_image else ""
-    after = f"the next run starts from {image}" if image else NO_IMAGE
-    return "; ".join([*(runs or ["no run is active"]), after])
+    after = [f"the next run starts from {image}" if image else NO_IMAGE] if service.image else []
+    return "; ".join([*(runs or unseen or ["no run is active"]), *(unseen if runs else []), *after])
 
 
-def _active(run: Occupant, service: Batch, look: Snapshot) -> str:
-    name, image = named(run.name, service.container), named_image(service.name, look, run.image)
-    return f"{name} {_state(run, look.at)} from {image}"
+def _active(run: Active, service: Batch, look: Snapshot) -> str:
+    since = humanize.span(moment(look.at) - moment(run.started_at))
+    image = f" from {named_image(service.name, look, run.image)}" if run.image else ""
+    return f"{run.name} running for {since}{image}"
 
 
 def named_image(service: str, look: Snapshot, image_id: str) -> str:

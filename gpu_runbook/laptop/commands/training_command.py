@@ -11,13 +11,14 @@ from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.container import create_command
 from gpu_runbook.laptop.commands.status import named_image
+from gpu_runbook.laptop.deploy.active import active
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import look, read
-from gpu_runbook.laptop.rpc.requests import marks_of, place
+from gpu_runbook.laptop.rpc.requests import marks_of, place, process_marks
 from gpu_runbook.laptop.ssh.session import Session
-from gpu_runbook.protocol.foreign_text import named, quoted
+from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
@@ -62,6 +63,7 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, servic
         service.name,
         "batch",
         marks=marks_of(inventory, service),
+        process=process_marks(service),
         checkpoints=service.checkpoints or "",
     )
     request = TrainingRequest(*place(resolved.host), entry)
@@ -138,9 +140,11 @@ def _notes(host: Host, service: Batch, found: NextRun, tag: str, resumes: bool) 
     release = next((one.id for one in look.record.releases if _brought(one.services.get(service.name), state)), "")
     yield f"{tag} is {image}{f', of release {named(release)}' if release else ''}"
     yield _beginning(service, found, resumes)
-    for run in state.runs:
+    for run in active(state, service.container):
         since = humanize.span(moment(look.at) - moment(run.started_at))
-        yield f"{named(run.name, service.container)} runs already, for {since}: this is for when it has ended"
+        yield f"{run.name} runs already, for {since}: this is for when it has ended"
+    if state.unseen:
+        yield f"whether one runs already in no container is not known: {one_line(state.unseen)}"
     held = found.named
     if held and not held.running:
         began = re.sub("[^0-9]", "", held.started_at[:19])  # digits alone: it stands on a line to be pasted

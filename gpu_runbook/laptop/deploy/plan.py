@@ -48,7 +48,8 @@ def deploy_plan(
         for service in services
         if isinstance(service, Consumer)
     ]
-    batches = [_batch_step(inventory, service, look, order) for service in services if isinstance(service, Batch)]
+    of_images = [service for service in services if isinstance(service, Batch) and service.image]
+    batches = [_batch_step(inventory, service, look, order) for service in of_images]
     return dataclasses.replace(
         frame(inventory, resolved, look, order, run),
         action="deploy",

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from gpu_runbook.common.container import KEPT, create_command, labels, old_release, parked
+from gpu_runbook.laptop.deploy.active import active
 from gpu_runbook.laptop.deploy.plan import images_to_fetch
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
@@ -85,7 +86,7 @@ def _handled(plan: Plan, step: ConsumerStep, look: Snapshot) -> Iterator[str]:
 
 def _batch(step: BatchStep, look: Snapshot) -> Iterator[str]:
     state = look.batches.get(step.service)
-    runs = " and ".join(named(run.name) for run in state.runs) if state else ""
+    runs = " and ".join(run.name for run in active(state)) if state else ""
     running = f"; {runs} runs on untouched" if runs else ""
     if step.change == "none":
         yield f"  {step.service} {step.tag}: up to date{running}"

@@ -26,7 +26,7 @@ LINES = ("CI", "scan", "image", ENV, "env file", "tree", "")  # the checklist's 
 def names(inventory: Inventory, services: Sequence[Service]) -> list[str]:
     """Every row that a deploy of these services may show, by the name that --skip takes."""
     own = {"CI": inventory.ci is not None, "scan": inventory.scan is not None, "image": True}
-    rows = [f"{service.name} {what}" for what, there in own.items() if there for service in services]
+    rows = [f"{one.name} {what}" for what, there in own.items() if there for one in services if one.image]
     rows += [ENV, "tree", *GROUND, "disk space", "record"]
     for service in services:
         if isinstance(service, Batch):
@@ -151,6 +151,8 @@ def rules_out(row: Check) -> bool:
 
 def moves_tag(look: Snapshot, service: str) -> bool:
     """Whether a deploy gives a batch service another image for its next run."""
-    held = look.images.get(look.digests.get(service, ""), "")
+    if service not in look.digests:  # it has no image, or the row of that says what is wrong
+        return False
+    held = look.images.get(look.digests[service], "")
     state = look.batches.get(service)
     return not (held and state and state.next_image == held)

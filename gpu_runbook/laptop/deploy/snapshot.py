@@ -12,7 +12,7 @@ from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.rpc.requests import batch_marks, disk_limits, marks_of, offset_file, place
+from gpu_runbook.laptop.rpc.requests import batch_marks, disk_limits, marks_of, offset_file, place, process_marks
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
 from gpu_runbook.protocol.codec import decode
@@ -44,7 +44,7 @@ def look(
     request = SnapshotRequest(
         *_common(inventory, resolved, wanted), variables=reveal_all(resolved), login=login, checklist=checklist
     )
-    asked = {} if tags is None else {service.name: full_image(inventory, service) for service in services}
+    asked = {} if tags is None else {one.name: full_image(inventory, one) for one in services if one.image}
     return _ask(session, "snapshot", request, asked)
 
 
@@ -135,11 +135,12 @@ def config_file(service: Service) -> ConfigFile | None:
 
 
 def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:
-    image = "" if tags is None else f"{full_image(inventory, service)}:{tags[service.name]}"
+    image = "" if tags is None or not service.image else f"{full_image(inventory, service)}:{tags[service.name]}"
     if isinstance(service, Batch):
         return Wanted(
             *(service.name, "batch", image),
             marks=marks_of(inventory, service),
+            process=process_marks(service),
             checkpoints=service.checkpoints or "",
         )
     wanted = Wanted(

@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from gpu_runbook.common.shell_pattern import matches
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.protocol.plan import NO_CHECK
 from gpu_runbook.protocol.values import dataclass, field
@@ -243,17 +244,48 @@ class Consumer(ContainerEntry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessEntry(Strict):
+    """What a run looks like that is a process of the server itself, in no container."""
+
+    command: fields.ProcessPattern = field(
+        metadata=about("A shell pattern that its whole command line fits, with the program's path or without.")
+    )
+    user: fields.ServerUser = field(default="", metadata=about("Whose it is; anybody's without it."))
+    folder: fields.AbsolutePath | None = field(
+        default=None, metadata=about("It works there or below; anywhere without it.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch(ContainerEntry):
     """A service that runs for days; a deploy fetches the image of its next run and stops nothing."""
 
     kind: Literal["batch"] = field(metadata=about("Nothing ever stops it."))
-    container: fields.Name = field(metadata=about("The container's name, by which a run is recognised."))
+    image: fields.Image = field(default="", metadata=about("As above; a service with process: may have none."))
+    container: fields.Name = field(
+        metadata=about("The container's name, by which a run is recognised; with process: it may be left out.")
+    )
     label: fields.ImageLabel | None = field(
         default=None, metadata=about("A label, key=value, by which a run of any name is recognised as well.")
+    )
+    process: ProcessEntry | None = field(
+        default=None, metadata=about("What a run looks like that is in no container; its command alone is enough.")
     )
     resume: tuple[str, ...] = field(default=(), metadata=about("Arguments that continue from the last checkpoint."))
     local_tag: fields.Tag = field(default="current", metadata=about("What the next run is started from."))
     checkpoints: fields.AbsolutePath | None = field(default=None, metadata=about("Where it saves its state."))
+
+    def __post_init__(self) -> None:
+        if not self.image and self.process is None:
+            raise ValueError("image is missing; without one, process: says what a run looks like")
+        of_image = ("tag", "local_tag", "user", "mounts", "network", "gpus", "memory")
+        defaults = {one.name: one.default for one in dataclasses.fields(self)}
+        given = [name for name in of_image if getattr(self, name) != defaults[name]]
+        if not self.image and given:
+            raise ValueError(f"{' and '.join(given)}: of a container, and there is no image to make one of")
+        line = " ".join(self.command)
+        if self.process and not self.image and self.command and not matches(self.process.command, line):
+            raise ValueError(f"process ({self.process.command}) does not fit command ({line}): no run would be seen")
 
 
 @dataclass(frozen=True, kw_only=True)

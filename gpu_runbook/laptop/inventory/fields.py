@@ -210,6 +210,22 @@ def _model_place(value: Any) -> str:
     return value
 
 
+def _pattern(value: Any) -> str:
+    """A shell pattern of command lines that says more than which program interprets them."""
+    if not isinstance(value, str) or not re.fullmatch(rf"(?!\s){_LINE}(?<!\s)", value):
+        raise ValueError(f"a shell pattern of a command line is expected{_quotes(value)}, such as python* *train.py*")
+    try:
+        shell_pattern.check(value)
+    except shell_pattern.BadPattern as error:
+        raise ValueError(f"{value} {error}") from None
+    words = [
+        word for word in re.findall(r"[^\W\d_]{2,}", re.sub(r"\[[^]]*\]", "", value)) if word.lower() not in _COMMON
+    ]
+    if not words:
+        raise ValueError("it fits all that runs, or all of a language: name a script, such as python* *train.py*")
+    return value
+
+
 def _is_inner(value: str) -> bool:
     return bool(re.fullmatch(_INNER, value, re.ASCII))
 
@@ -254,6 +270,8 @@ def _local(value: Any) -> Path:
 
 _PATH = r"(/[\w.@+-]+)+"
 _INNER = r"[\w@+][\w.@+-]*(/[\w@+][\w.@+-]*)*"
+_LINE = r"[^\x00-\x1f\x7f]{1,300}"
+_COMMON = {"python", "py", "pypy", "sh", "bash", "perl", "node", "java", "env", "sudo", "nohup", "usr", "local", "bin"}
 _HOST = r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\[\]-]*"
 
 Name = Annotated[
@@ -290,6 +308,11 @@ ModelPlace = Annotated[
         "a path, absolute or below the models' folder",
     ),
 ]
+ProcessPattern = Annotated[
+    str,
+    Reads(_pattern, {"type": "string", "pattern": f"^{_LINE}$"}, "a shell pattern of a command line"),
+]
+ServerUser = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?|\d{1,10}", "a user of the server, by name or number")]
 KeyPath = Annotated[str, text(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", "a key, or keys joined by dots")]
 ImageLabel = Annotated[str, text(r"[\w./-]+=[\w./:-]*", "a label, key=value")]
 Url = Annotated[str, text(r"https?://[\w.\[\]:-]+(/[\w./~-]*)?", "an http:// or https:// address without a query")]

@@ -97,10 +97,16 @@ def _named(entries: Any, defaults: dict[str, Any]) -> Any:
 
 
 def _spelt_out(services: Any) -> Any:
-    """`healthcheck: none` is short for one whose command is that, and `tls: true` for one that says no more."""
+    """`healthcheck: none` and `process: …` are short for ones whose command is that, and `tls: true` for one that says
+    no more; a batch service without `container` is called by its own name.
+    """
     for entry in services.values() if isinstance(services, dict) else ():
         if isinstance(entry, dict) and entry.get("healthcheck") == NO_CHECK:
             entry["healthcheck"] = {"command": NO_CHECK}
+        if isinstance(entry, dict) and isinstance(entry.get("process"), str):
+            entry["process"] = {"command": entry["process"]}
+        if isinstance(entry, dict) and entry.get("kind") == "batch" and "process" in entry:
+            entry.setdefault("container", entry["name"])
         stream = entry.get("stream") if isinstance(entry, dict) else None
         if isinstance(stream, dict) and isinstance(stream.get("tls"), bool):
             entry["stream"] = stream | {"tls": {} if stream["tls"] else None}

@@ -18,6 +18,8 @@ def schema() -> str:
     host = shapes["Host"]
     shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
     shapes["Consumer"]["properties"]["healthcheck"]["anyOf"].append({"const": NO_CHECK})
+    shapes["Batch"]["required"].remove("container")  # with process: it may be left out
+    shapes["Batch"]["properties"]["process"]["anyOf"].append(shapes["ProcessEntry"]["properties"]["command"])
     shapes["Stream"]["properties"]["tls"]["anyOf"].append({"type": "boolean"})
     host["required"] = ["address"]  # the rest may come from the defaults
     found["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}

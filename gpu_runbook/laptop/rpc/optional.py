@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpu_runbook.protocol.requests import SnapshotRequest
+from gpu_runbook.protocol.requests import LookRequest, SnapshotRequest, TrainingRequest
 from gpu_runbook.protocol.snapshot import Wanted
 
 Asks = Callable[[Any], bool]
@@ -39,6 +39,16 @@ def _may_be_asked(service: Wanted) -> bool:
     return service.offset is not None and service.stream is not None and bool(service.stream.user)
 
 
+def _processes(asked: LookRequest) -> bool:
+    return any(one.process for one in asked.services)
+
+
+def _its_processes(asked: TrainingRequest) -> bool:
+    return asked.service.process is not None
+
+
+_OF_PROCESSES = ("server.checks.batch_processes", "common.shell_pattern")
+
 # By verb: each module, and whether a request asks for it.
 OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
     "snapshot": {
@@ -46,5 +56,8 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
         "server.checks.docker_gpus": _gpus,
         "server.checks.directories": _tree,
         **dict.fromkeys(("server.checks.broker", "server.checks.offset", "server.queue.stream"), _stream),
+        **dict.fromkeys(_OF_PROCESSES, _processes),
     },
+    "status": dict.fromkeys(_OF_PROCESSES, _processes),
+    "training_command": dict.fromkeys(_OF_PROCESSES, _its_processes),
 }

@@ -9,6 +9,7 @@ from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory,
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.processes import ProcessMarks
 
 
 def place(host: Host) -> tuple[str, str, str]:
@@ -61,7 +62,15 @@ def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:
 
 def marks_of(inventory: Inventory, service: Batch) -> BatchMarks:
     """The same of one. An image that consumers are made from as well tells nothing."""
+    label = service.label or ""
+    if not service.image:
+        return BatchMarks(service.name, service.container, label)
     image, services = full_image(inventory, service), inventory.services.values()
     shared = any(full_image(inventory, one) == image for one in services if isinstance(one, Consumer))
-    label, tag = service.label or "", local_tag(inventory, service)
-    return BatchMarks(service.name, service.container, label, "" if shared else image, tag)
+    return BatchMarks(service.name, service.container, label, "" if shared else image, local_tag(inventory, service))
+
+
+def process_marks(service: Batch) -> ProcessMarks | None:
+    """What its runs are recognised by that are no containers."""
+    entry = service.process
+    return ProcessMarks(entry.command, entry.user, entry.folder or "") if entry else None

@@ -1,4 +1,6 @@
-"""Sees batch runs and does nothing about them: by `docker.batch_containers`, and by the processes on the GPU."""
+"""Sees batch runs and does nothing about them: containers by `docker.batch_containers`, others by `batch_processes`,
+and what is on the GPUs.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,15 @@ import itertools
 import os
 import re
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment, now
 from gpu_runbook.protocol.check import OK, UNKNOWN, Check
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Occupant
+from gpu_runbook.protocol.processes import ProcessRun, ProcessRuns
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.training import Checkpoint
 from gpu_runbook.server.checks.gpu_support import Driver
@@ -23,9 +27,12 @@ from gpu_runbook.server.docker.containers import AT_WORK, occupant
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.exposed import guarded
-from gpu_runbook.server.system.processes import container_of
+from gpu_runbook.server.system.processes import container_of, lineage
 
+UNSEEN = "let the login see them (hidepid= and gid= of /proc), or say sudo: true; or correct process: in hosts.yaml"
 MOST = 10_000  # entries of a folder of checkpoints that are looked at
+
+Run = Union[Occupant, ProcessRun]
 
 
 class Process(NamedTuple):
@@ -55,27 +62,51 @@ def check(
     listed: Sequence[ListedContainer],
     gpus: int,
     driver: Driver,
+    seen: Optional[Dict[str, ProcessRuns]] = None,
 ) -> Check:
-    """What runs, since when and where. Whatever it is: a deploy leaves it alone."""
+    """What runs, since when and where. Whatever it is: a deploy leaves it alone.
+
+    `seen`: by service, to be told of the runs that are no containers, in which something may hang.
+    """
     found = runs(entry, engine, listed)
+    outside = of_server(entry)
+    every: Sequence[Run] = (*found, *outside.runs)
+    if seen is not None:
+        seen[entry.service] = outside
     processes = on_gpu(driver) if gpus else []
+    on = _by_run(processes or (), outside.runs)
     indices = driver.indices() if processes else {}
     slices = driver.by_process() if processes else {}
-    at_work = {run.container: _gpus(run.container, processes or (), indices) for run in found}
-    said = [_said(run, entry, _where(_of(run.container, processes or ()), indices, slices)) for run in found]
-    figures: Dict[str, Any] = {"runs": len(found), "active": [_figures(run, at_work[run.container]) for run in found]}
+    said = [_said(run, entry, _where(on.get(_key(run), ()), indices, slices)) for run in every]
+    active = [_figures(run, _numbers(on.get(_key(run), ()), indices)) for run in every]
+    figures: Dict[str, Any] = {"runs": len(active), "active": active}
     if found and not _outlives(engine):
         said.append("a restart of docker would end it: live-restore is off")
     if entry.checkpoints:
         last = newest(entry.checkpoints)
         said.append(checkpoint.told(last, entry.checkpoints))
         figures.update({"checkpoint": last.name, "age": max(last.age, 0.0)} if last.name else {})
+    if outside.unseen:
+        said += [
+            f"{'what else' if outside.runs else 'whether one'} runs in no container is not known: {outside.unseen}"
+        ]
+        return Check(name, UNKNOWN, "; ".join(said), figures, UNSEEN)
     if processes is None:
         said += ["what is on the GPUs could not be asked"]
         return Check(name, UNKNOWN, "; ".join(said), figures, "see nvidia-smi on the server")
-    said += dict.fromkeys(_foreign(one, indices, slices) for one in processes if one.container not in at_work)
-    none = [] if found else [f"no run of {entry.service} is active"]
+    of_runs = {one.pid for run in every for one in on.get(_key(run), ())}
+    said += dict.fromkeys(_foreign(one, indices, slices) for one in processes if one.pid not in of_runs)
+    none = [] if active else [f"no run of {entry.service} is active"]
     return Check(name, OK, "; ".join(none + said), figures)
+
+
+def of_server(entry: Wanted) -> ProcessRuns:
+    """The runs of a service that are processes of the server itself."""
+    if entry.process is None:
+        return ProcessRuns()
+    from gpu_runbook.server.checks import batch_processes
+
+    return batch_processes.find(entry.process)
 
 
 def on_gpu(driver: Driver) -> Optional[List[Process]]:
@@ -101,13 +132,19 @@ def _outlives(engine: Engine) -> bool:
     return bool(info["LiveRestoreEnabled"])
 
 
-def _of(container: str, processes: Sequence[Process]) -> List[Process]:
-    return [one for one in processes if one.container == container]
+def _by_run(processes: Sequence[Process], outside: Sequence[ProcessRun]) -> Dict[str, List[Process]]:
+    """The processes on the GPUs, by the container that they are in or the run of these that they are of."""
+    found: Dict[str, List[Process]] = {}
+    for one in processes:
+        run = one.container
+        if outside and not run:
+            run = next((str(pid) for pid in lineage(one.pid) if pid in [run.pid for run in outside]), "")
+        found.setdefault(run, []).append(one)
+    return found
 
 
-def _gpus(container: str, processes: Sequence[Process], indices: Dict[str, int]) -> List[int]:
-    """The numbers of the GPUs on which a container works."""
-    return _numbers(_of(container, processes), indices)
+def _key(run: Run) -> str:
+    return run.container if isinstance(run, Occupant) else str(run.pid)
 
 
 def _numbers(processes: Sequence[Process], indices: Dict[str, int]) -> List[int]:
@@ -122,14 +159,18 @@ def _where(processes: Sequence[Process], indices: Dict[str, int], slices: Dict[i
     return ", ".join([*numbers, *map(str, parts)])
 
 
-def _said(run: Occupant, entry: Wanted, where: str) -> str:
+def _said(run: Run, entry: Wanted, where: str) -> str:
     on = f" on {where}" if where else ""
     since = humanize.span(moment(now()) - moment(run.started_at))
+    if isinstance(run, ProcessRun):
+        return f"{run.name} of {named(run.user)} runs for {since}{on}, and is left alone"
     name = named(run.name, entry.marks.container if entry.marks else "")
     return f"{name} runs for {since}{on} from image {named(run.image[7:19])}, and is left alone"
 
 
-def _figures(run: Occupant, gpus: List[int]) -> Dict[str, Any]:
+def _figures(run: Run, gpus: List[int]) -> Dict[str, Any]:
+    if isinstance(run, ProcessRun):
+        return {**encode(run), "gpus": gpus}
     return {
         "container": run.container,
         "name": run.name,

@@ -13,6 +13,7 @@ from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.check import CRITICAL, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchMarks, Occupant
+from gpu_runbook.protocol.processes import ProcessRuns
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.snapshot import BatchState, ImageIdentity, Snapshot, Wanted
 from gpu_runbook.server.checks import batch
@@ -47,8 +48,10 @@ def view(
     listed: Sequence[ListedContainer],
     rows: List[Check],
     digests: Dict[str, str],
+    seen: Dict[str, ProcessRuns],
 ) -> Snapshot:
-    """Everything but the rows, which were asked before. `variables`: to be hashed. `listed`: by the engine."""
+    """Everything but the rows, which were asked before. `variables`: to be hashed. `listed`: by the engine. `seen`: of
+    batch services, their runs that are no containers."""
     known, damaged = record.load(store)
     rows += [Check("record", WARNING, sentence, hint="the rest of it still serves") for sentence in damaged]
     stopped, problem = stops.load(store)
@@ -78,7 +81,7 @@ def view(
         same_config={entry.service: _same_config(store, entry) for entry in wanted if entry.config and entry.text},
         configs={entry.service: hashed for entry in wanted for hashed in _in_place(store, entry)},
         model=model or "",
-        batches={entry.service: _batch(engine, entry, listed) for entry in wanted if entry.kind == "batch"},
+        batches={entry.service: _batch(engine, entry, listed, seen) for entry in wanted if entry.kind == "batch"},
         variables={name: store.keyed_hash(value) for name, value in variables.items()},
         pause=pause.current(store, time.time()),
         stopped=stopped,
@@ -196,6 +199,10 @@ def _unreadable(store: Store) -> Check:
     return Check("model", CRITICAL, f"{store.model} is damaged: which model was chosen is not known", hint=hint)
 
 
-def _batch(engine: Engine, entry: Wanted, listed: Sequence[ListedContainer]) -> BatchState:
-    image = engine.image(entry.marks.local_tag) if entry.marks else None
-    return BatchState(next_image=image.id if image else "", runs=batch.runs(entry, engine, listed))
+def _batch(
+    engine: Engine, entry: Wanted, listed: Sequence[ListedContainer], seen: Dict[str, ProcessRuns]
+) -> BatchState:
+    image = engine.image(entry.marks.local_tag) if entry.marks and entry.marks.local_tag else None
+    late = ProcessRuns(unseen="they could not be looked at in time" if entry.process else "")
+    outside = seen.get(entry.service, late)
+    return BatchState(image.id if image else "", batch.runs(entry, engine, listed), outside.runs, outside.unseen)

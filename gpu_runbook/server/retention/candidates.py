@@ -117,7 +117,7 @@ def _images(engine: Engine, known: Needed, going: Set[str]) -> Iterator[Thing]:
     kept = _named(known.kept)
     needed = {placed.image_id for entry in known.kept for placed in entry.services.values()}
     needed |= {entry.image_id for entry in known.listed if entry.id not in going}
-    needed |= {_id(engine, name) for name in kept | {one.local_tag for one in known.batches}}
+    needed |= {_id(engine, name) for name in kept | {one.local_tag for one in known.batches if one.local_tag}}
     sizes = engine.image_sizes()
     for name in sorted((_named(known.dropped) | brought(known.journals)) - kept):
         found = engine.image(name) if "@" in name else None  # one without a digest was not brought by us

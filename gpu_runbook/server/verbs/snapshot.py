@@ -11,6 +11,7 @@ from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, UNKNOWN, WARNING, 
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.foreign_text import MOST, quoted
+from gpu_runbook.protocol.processes import ProcessRuns
 from gpu_runbook.protocol.requests import Checklist, EngineLogin, SnapshotRequest
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import (
@@ -47,9 +48,10 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     listed = engine.containers()
     digests: Dict[str, str] = {}
-    rows = ask_all(_questions(asked, engine, store, digests, listed))
+    seen: Dict[str, ProcessRuns] = {}
+    rows = ask_all(_questions(asked, engine, store, digests, listed, seen))
     rows += _unreadable_logs(engine, asked.services)
-    look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, digests)
+    look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, digests, seen)
     return encode(look)
 
 
@@ -59,8 +61,9 @@ def _questions(
     store: Store,
     digests: Dict[str, str],
     listed: Sequence[ListedContainer],
+    seen: Dict[str, ProcessRuns],
 ) -> List[Question]:
-    """The rows that take time, to be asked all at once. `digests` is filled as the registry answers."""
+    """The rows that take time, to be asked all at once. `digests` and `seen` are filled as the answers come."""
     driver = gpu_support.Driver()
     questions = [
         Question("root", partial(preflight.root, store=store)),
@@ -80,7 +83,7 @@ def _questions(
             questions.append(Question(f"{entry.service} offset", ask))
         if entry.kind == "batch":
             ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus, driver=driver)
-            questions.append(Question(entry.service, ask, 3 * DEADLINE, slow=True))
+            questions.append(Question(entry.service, partial(ask, seen=seen), 3 * DEADLINE, slow=True))
     return questions + (_checklist(asked.checklist, asked.gpus, engine, driver) if asked.checklist else [])
 
 

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Sequence
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
 from gpu_runbook.protocol.check import SKIPPED, Check
 from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.processes import ProcessRuns
 from gpu_runbook.protocol.requests import StatusRequest
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, container, disk, log_tail, offset
@@ -35,17 +36,25 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store = find_store(asked.root, asked.state, emit)
     store.check_owner()
     listed = engine.containers()
-    rows = ask_all(_questions(asked, engine, store, listed))
-    look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, {})
+    seen: Dict[str, ProcessRuns] = {}
+    rows = ask_all(_questions(asked, engine, store, listed, seen))
+    look = view(asked.variables, asked.batches, engine, store, asked.services, listed, rows, {}, seen)
     return encode(late_proof.proven(store, look, asked.services))
 
 
-def _questions(asked: StatusRequest, engine: Engine, store: Store, listed: Sequence[ListedContainer]) -> List[Question]:
+def _questions(
+    asked: StatusRequest,
+    engine: Engine,
+    store: Store,
+    listed: Sequence[ListedContainer],
+    seen: Dict[str, ProcessRuns],
+) -> List[Question]:
     questions: List[Question] = []
     driver = Driver()
     for entry in asked.services:
         if entry.kind == "batch":
             ask = partial(batch.check, entry=entry, engine=engine, listed=listed, gpus=asked.gpus, driver=driver)
+            ask = partial(ask, seen=seen)
             questions.append(Question(entry.service, ask, 3 * DEADLINE, slow=True))
         else:
             questions += _of_a_consumer(entry, engine)

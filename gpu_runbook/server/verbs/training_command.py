@@ -24,11 +24,12 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     store.check_owner()
     entry = asked.service
     assert entry.marks is not None  # noqa: S101  a batch service's
-    image = engine.image(entry.marks.local_tag)
+    image = engine.image(entry.marks.local_tag) if entry.marks.local_tag else None
     named = engine.container(entry.marks.container)
+    seen = {entry.service: batch.of_server(entry)}
     return encode(
         NextRun(
-            look=view({}, (), engine, store, [entry], engine.containers(), [], {}),
+            look=view({}, (), engine, store, [entry], engine.containers(), [], {}, seen),
             command=image.command if image else (),
             checkpoint=batch.newest(entry.checkpoints) if entry.checkpoints else None,
             named=occupant(named) if named else None,

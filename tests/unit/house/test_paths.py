@@ -191,10 +191,11 @@ PLACES = (
         "docker.engine._context verbs.setup._known",
     ),
     Places(
-        "`/proc`: processes, their cgroups and open files, the mounts",
-        "the kernel; a process chooses its own name and files",
+        "`/proc`: processes, their cgroups, command lines, folders and open files, the mounts",
+        "the kernel; a process chooses its own name, command line and files",
         SYSTEM,
-        """system.processes.named system.processes.of_containers system.processes.text exposed.reach.read_mounts
+        """system.processes.named system.processes.of_containers system.processes.text system.processes.words
+        checks.batch_processes.find checks.batch_processes._works_in exposed.reach.read_mounts
         models.model_files.open_for_writing state.make.file_system system.crontab.is_running exposed.guarded._admit""",
     ),
     Places(

@@ -61,6 +61,13 @@ def test_a_bare_server_is_told_what_a_deploy_would_place(tmp_path: Path) -> None
     assert not comparison.same
 
 
+def test_a_service_without_an_image_is_no_change(scene: Scene) -> None:
+    without = scene.in_no_container()
+    seen = scene.seeing(digests={name: one for name, one in scene.look.digests.items() if name != TRAINING})
+    asked = order()
+    assert diff.compare(scene.inventory, scene.resolved, [without], seen.look, asked).changes == ()
+
+
 def test_another_image_is_named_by_tag_and_digest_from_and_to(scene: Scene) -> None:
     moved = scene.seeing(digests={**scene.look.digests, QUEUE: image("queue", "11"), TRAINING: image("training", "11")})
     queue, second, training = compared(moved).changes

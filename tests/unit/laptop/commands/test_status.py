@@ -16,6 +16,7 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, Check
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.plan import ConfigFile
+from gpu_runbook.protocol.processes import ProcessRun
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
 from gpu_runbook.server.checks import preflight
@@ -95,6 +96,35 @@ def test_a_training_run_is_named_with_the_image_it_was_started_from_and_that_of_
     }
 
 
+PROCESS = ProcessRun(7, "python train.py", "azaion", "2026-04-20T09:11:12Z")
+
+
+@pytest.mark.parametrize(
+    ("state", "image", "told"),
+    [
+        (
+            BatchState("sha256:training-r2", processes=(PROCESS,)),
+            "azaion/training",
+            'process 7 ("python train.py") of azaion running for 60 min; the next run starts from tag-r2 (sha256:2)',
+        ),
+        (BatchState(processes=(PROCESS,)), "", 'process 7 ("python train.py") of azaion running for 60 min'),
+        (BatchState(), "", "no run is active"),
+        (BatchState(unseen="they\nhide"), "", "whether one runs in no container is not known: they hide"),
+        (
+            BatchState(processes=(PROCESS,), unseen="they hide"),
+            "",
+            'process 7 ("python train.py") of azaion running for 60 min; what else runs in no container is not known: '
+            "they hide",
+        ),
+    ],
+    ids=["with an image", "without", "none", "hidden", "some are hidden"],
+)
+def test_a_run_in_no_container_is_told_with_its_user(scene: Scene, state: BatchState, image: str, told: str) -> None:
+    training = scene.in_no_container(image=image)
+    look = scene.seeing(batches={TRAINING: state}).look
+    assert f"  training: {told}" in [text for text, _ in status.lines("gpu-1", look, [training])]
+
+
 def test_an_image_that_no_release_brought_is_named_by_its_id(scene: Scene) -> None:
     by_hand = scene.seeing(batches={TRAINING: BatchState("sha256:by-hand")})
     said_so = "no run is active; the next run starts from image sha256:by-hand, of no release on record"
@@ -114,6 +144,8 @@ def test_scripts_get_the_same_as_json(scene: Scene) -> None:
     assert result["services"][TRAINING] == {
         "next_image": "sha256:training-r2",
         "runs": [],
+        "processes": [],
+        "unseen": "",
         "images": {"sha256:training-r2": {"tag": "tag-r2", "image": image("training", "2")}},
     }
     assert result["releases"][1]["services"][QUEUE] == {

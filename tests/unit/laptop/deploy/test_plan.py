@@ -17,6 +17,7 @@ from gpu_runbook.laptop.inventory.entries import HealthCheckEntry
 from gpu_runbook.laptop.inventory.model import Consumer
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Plan, Spec, spec_hash
+from gpu_runbook.protocol.processes import ProcessRun
 from gpu_runbook.protocol.record import Placed
 from gpu_runbook.protocol.snapshot import BatchState
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, image, occupant, order
@@ -186,6 +187,21 @@ def test_the_plan_says_what_is_up_to_date_and_that_training_runs_on(scene: Scene
     said = list(plan_text.lines(planned(training), training.look, with_commands=False))
     assert "  annotation-queue 1.1: up to date, nothing is stopped" in said
     assert "  training 2.0: for the next run only; training runs on untouched" in said
+
+
+def test_the_plan_says_of_a_run_in_no_container_that_it_runs_on(scene: Scene) -> None:
+    run = ProcessRun(7, "python train.py", "azaion", "2026-04-20T09:11:12Z")
+    training = scene.seeing(batches={TRAINING: BatchState("sha256:older", processes=(run,))})
+    said = list(plan_text.lines(planned(training), training.look, with_commands=False))
+    where = 'process 7 ("python train.py") of azaion'
+    assert f"  training 2.0: for the next run only; {where} runs on untouched" in said
+
+
+def test_a_service_without_an_image_is_in_no_plan(scene: Scene) -> None:
+    without = scene.in_no_container()
+    asked = order()
+    plan = deploy_plan(scene.inventory, scene.resolved, [*scene.only(QUEUE), without], scene.look, asked)
+    assert (changes(plan), plan.batches) == ({QUEUE: "none"}, ())
 
 
 @pytest.mark.parametrize("given", [{}, {"interval": 60, "start_period": 5}])

@@ -43,6 +43,14 @@ def test_an_unknown_training_holds_back_the_image_of_its_next_run_and_nothing_el
     assert held_back(moved, critical) == []
 
 
+def test_a_service_without_an_image_has_no_row_of_one_and_holds_nothing_back(scene: Scene) -> None:
+    without = scene.in_no_container()
+    seen = scene.seeing(digests={}, batches={TRAINING: BatchState(unseen="they hide")})
+    assert [*preflight.blocking(rows((TRAINING, UNKNOWN)), [without], seen.look)] == []
+    assert "training image" not in preflight.names(scene.inventory, [without])
+    assert TRAINING in preflight.names(scene.inventory, [without])
+
+
 def test_gpus_hold_back_only_what_uses_them(tmp_path: Path) -> None:
     scene = bare(tmp_path)
     found = rows(("NVIDIA driver", CRITICAL), ("docker GPU support", UNKNOWN))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inventory.entries import HealthCheckEntry, Tls
+from gpu_runbook.laptop.inventory.entries import HealthCheckEntry, ProcessEntry, Tls
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
 
 PROJECT = Path(__file__).parents[4]
@@ -171,6 +172,53 @@ keep_release: 3
         "  hosts.yaml:15: health.disk: warning (96) must be below critical (95)",
         '  hosts.yaml:16: keep_release: is not a known key; did you mean "keep_releases"?',
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "entry"),
+    [
+        ("python* *train.py*", ProcessEntry(command="python* *train.py*")),
+        (
+            '{command: "?* -m azaion.train *", user: azaion, folder: /azaion}',
+            ProcessEntry(command="?* -m azaion.train *", user="azaion", folder="/azaion"),
+        ),
+        ('{command: torchrun*, user: "1001"}', ProcessEntry(command="torchrun*", user="1001")),
+    ],
+)
+def test_a_process_is_said_by_its_pattern_or_with_its_user_and_folder(
+    tmp_path: Path, written: str, entry: ProcessEntry
+) -> None:
+    service = read(tmp_path, TWO + f"  host:\n    kind: batch\n    process: {written}\n").services["host"]
+    assert isinstance(service, Batch)
+    assert (service.process, service.container, service.image) == (entry, "host", "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("process: '*'", "process.command: it fits all that runs, or all of a language"),
+        ("process: '**'", "process.command: it fits all that runs"),
+        ("process: '?* ?*'", "process.command: it fits all that runs"),
+        ("process: python3*", "process.command: it fits all that runs, or all of a language"),
+        ("process: /usr/bin/env python* *.py", "process.command: it fits all that runs, or all of a language"),
+        ("process: '*[a-z][train]*'", "process.command: it fits all that runs"),
+        ("process: '*train[.py'", "process.command: *train[.py has a [ that no ] closes"),
+        ("process: ''", "process.command: a shell pattern of a command line is expected"),
+        ('process: "train.py\\n"', "process.command: a shell pattern of a command line is expected"),
+        ("process: 1.0", "process: a mapping (key: value) is expected"),
+        ("process: {user: x}", "process.command: is missing"),
+        ("process: {command: train*, user: a b}", "process.user: a user of the server, by name or number is expected"),
+        ("process: {command: train*, folder: azaion}", "process.folder: an absolute path is expected"),
+        ("process: {command: train*, pid: 1}", "process.pid: is not a known key"),
+        ("container: run", "image is missing; without one, process: says what a run looks like"),
+        ("process: train*\n    gpus: all\n    tag: x", "tag and gpus: of a container, and there is no image to"),
+        ("process: train.py*\n    command: [python, train.py]", "does not fit command (python train.py): no run would"),
+    ],
+)
+def test_a_mistake_about_a_process_is_one_sentence_with_its_line(tmp_path: Path, lines: str, said: str) -> None:
+    told = complaint(tmp_path, TWO + f"  host:\n    kind: batch\n    {lines}\n")
+    assert said in told
+    assert re.search(r"hosts\.yaml:1\d: services\.host[.:]", told)
 
 
 @pytest.mark.parametrize(

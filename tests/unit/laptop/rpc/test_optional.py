@@ -28,6 +28,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.health import DiskLimits
+from gpu_runbook.protocol.processes import ProcessMarks
 from gpu_runbook.protocol.requests import Checklist, SnapshotRequest
 from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Wanted
@@ -83,13 +84,17 @@ def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
     stream = StreamAddress("127.0.0.1", 9, "annotations", user="monitor" if "stream" in asks else "")
     files = (EnvFile("queue", str(folder / "env"), {}),) if "env_files" in asks else ()
     tree = (Directory(str(folder)),)
+    process = ProcessMarks("python* *no-such-train.py*") if "process" in asks else None
     return SnapshotRequest(
         root=str(folder),
         state=str(folder / "state"),
         docker_host=engine,
         gpus=2 if "gpus" in asks else 0,
         disk=DiskLimits((str(folder),), 80, 95),
-        services=(Wanted("queue", "consumer", offset=offset, stream=stream),),
+        services=(
+            Wanted("queue", "consumer", offset=offset, stream=stream),
+            Wanted("training", "batch", process=process),
+        ),
         batches=(),
         variables={},
         login=None,
@@ -97,11 +102,11 @@ def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
     )
 
 
-ASKS = ("checklist", "env_files", "gpus", "stream")
+ASKS = ("checklist", "env_files", "gpus", "process", "stream")
 
 
 @pytest.mark.parametrize(
-    "asks", [(), ("stream",), ("checklist",), ("checklist", "env_files"), ("checklist", "gpus"), ASKS]
+    "asks", [(), ("stream",), ("checklist",), ("checklist", "env_files"), ("checklist", "gpus"), ("process",), ASKS]
 )
 def test_what_is_asked_is_answered_by_the_program_without_what_is_not(
     engine: str, tmp_path: Path, asks: tuple[str, ...]
@@ -158,5 +163,5 @@ def test_what_the_sample_asks_for_is_answered_by_a_program_that_two_round_trips_
     with pytest.raises(Asked) as caught:
         snapshot.look(None, inventory, resolved, services, {one.name: one.tag for one in services})  # type: ignore[arg-type]
     without = unasked("snapshot", caught.value.args[0])
-    assert without == {"server.checks.env_file"}
+    assert without == {"server.checks.env_file", "server.checks.batch_processes", "common.shell_pattern"}
     assert bundle.size("snapshot", without) < TWO_FLIGHTS - WHAT_IT_ASKS

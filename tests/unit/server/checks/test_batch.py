@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.common.clock import stamp
 from gpu_runbook.protocol.check import OK, UNKNOWN
 from gpu_runbook.protocol.plan import BatchMarks
+from gpu_runbook.protocol.processes import ProcessMarks, ProcessRun, ProcessRuns
 from gpu_runbook.protocol.snapshot import Wanted
-from gpu_runbook.server.checks import batch
+from gpu_runbook.server.checks import batch, batch_processes
 from gpu_runbook.server.checks.gpu_support import Driver
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer
@@ -139,6 +141,61 @@ def test_a_server_without_gpus_is_not_asked_for_them(nvidia_smi: Path) -> None:
     found = batch.check("training", TRAINING, NOWHERE, [], gpus=0, driver=Driver())
     assert (found.level, found.sentence) == (OK, "no run of training is active")
     assert not nvidia_smi.with_suffix(".asked").exists()
+
+
+HOST_RUNS = (
+    ProcessRun(4194301, "python train.py", "azaion", stamp(time.time() - 7300)),
+    ProcessRun(4194302, "", "1001", stamp(time.time() - 3.1 * 86400)),
+)
+
+
+def of_host(monkeypatch: pytest.MonkeyPatch, unseen: str = "", runs: tuple[ProcessRun, ...] = HOST_RUNS) -> Wanted:
+    """A service that is known by its processes, of which these are seen."""
+    marks = ProcessMarks("python* *train.py*")
+    monkeypatch.setattr(batch_processes, "find", lambda given: ProcessRuns(runs, unseen) if given is marks else None)
+    return dataclasses.replace(TRAINING, process=marks)
+
+
+def test_runs_that_are_no_containers_are_told_with_user_and_gpus_beside_those_that_are(
+    nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(nvidia_smi, "10, GPU-1, python\\n11, GPU-0, python\\n12, GPU-0, python\\n13, GPU-1, x")
+    monkeypatch.setattr(batch, "container_of", lambda pid: ONE if pid == 10 else "")
+    lines = {11: [11, 500, 4194301, 1], 12: [12, 4194301, 1], 13: [13, 1]}
+    monkeypatch.setattr(batch, "lineage", lambda pid: iter(lines[pid]))
+    seen: dict[str, ProcessRuns] = {}
+    wanted = of_host(monkeypatch)
+    found = batch.check("training", wanted, Known("unix:///x"), [at_work("training")], 2, Driver(), seen)
+    assert found.level == OK
+    assert ' on GPU 1 from image aaaaaaaaaaaa, and is left alone; process 4194301 ("python train.py") of azaion' in (
+        found.sentence
+    )
+    assert "of azaion runs for 2 h on GPU 0, and is left alone; process 4194302 of 1001 runs for 3 days, and" in (
+        found.sentence
+    )
+    assert found.sentence.endswith('process 13 ("x") is on GPU 1 and is left alone')
+    assert [(run.get("container"), run.get("pid"), run["gpus"]) for run in found.figures["active"]] == [
+        (ONE, None, [1]),
+        (None, 4194301, [0]),
+        (None, 4194302, []),
+    ]
+    assert (found.figures["runs"], seen) == (3, {"training": ProcessRuns(HOST_RUNS)})
+
+
+def test_processes_that_could_not_be_seen_are_unknown_and_those_that_were_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for runs, begins in ((HOST_RUNS, "process 4194301"), ((), "whether one runs in no")):
+        found = batch.check("training", of_host(monkeypatch, "they hide", runs), NOWHERE, [], 0, Driver())
+        assert (found.level, found.figures["runs"]) == (UNKNOWN, len(runs))
+        assert found.sentence.startswith(begins)
+        assert found.sentence.endswith(" runs in no container is not known: they hide")
+        assert "hidepid" in found.hint
+
+
+def test_a_service_that_names_no_process_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_host(monkeypatch)
+    assert batch.of_server(TRAINING) == ProcessRuns()
 
 
 @pytest.mark.parametrize(

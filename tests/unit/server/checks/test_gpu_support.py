@@ -100,8 +100,8 @@ LOOK: dict[str, Any] = {
 }
 STATUS, PREFLIGHT = StatusRequest(**LOOK, hidden=()), SnapshotRequest(**LOOK, login=None, checklist=Checklist())
 LOOKS = {
-    "status": lambda engine, store: status._questions(STATUS, engine, store, []),
-    "preflight": lambda engine, store: snapshot._questions(PREFLIGHT, engine, store, {}, []),
+    "status": lambda engine, store: status._questions(STATUS, engine, store, [], {}),
+    "preflight": lambda engine, store: snapshot._questions(PREFLIGHT, engine, store, {}, [], {}),
 }
 
 
