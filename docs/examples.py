@@ -16,7 +16,13 @@ defaults:
 hosts:
   gpu-1: {address: gpu-1.lan, groups: [prod], gpus: 4}
   gpu-2: {address: 10.0.0.12, port: 2222, groups: [prod], gpus: 4, gateway: me@bastion.lan}
-  bench: {address: bench.lan, user: root, env_file: bench.env, docker_host: "unix:///run/user/1000/docker.sock"}
+  bench: {address: bench.lan, user: root, env: {file: bench.env}, docker_host: "unix:///run/user/1000/docker.sock"}
+""",
+    "env": """
+defaults: {user: deploy, root: /azaion}
+hosts:
+  gpu-1: {address: gpu-1.lan, env: {server: /etc/azaion/.env}}
+  gpu-2: {address: gpu-2.lan, env: {file: gpu-2.env}}
 """,
     "registry": """
 registry:

@@ -22,6 +22,14 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         shapes.Host,
         "Each server under the name you type. A key under `defaults:` holds where a server has none.",
     ),
+    (
+        "env",
+        shapes.EnvSource,
+        "Of a server: where its variables and passwords are. One of these keys. `{server: …}` is read there by each "
+        "command that needs it, over the same connection, and is not kept on the laptop: a regular file, no link, that "
+        "root or the login owns and nobody else may read or write. `env_file: .env` is the old name of "
+        "`env: {file: .env}`.",
+    ),
     ("registry", shapes.Registry, "The password is `REGISTRY_PASSWORD` in `.env`."),
     (
         "services: what both kinds have",

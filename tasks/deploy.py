@@ -128,7 +128,7 @@ def follow(
         if closing:
             _close(invocation, session, *closing)
             continue
-        place = invocation.resolved[session.host.name].host.place
+        place = invocation.host(session).place
         with invocation.screen.working(f"{session.host.name}: following") as passing:
             events: list[JournalEvent] = []
             tell = workflow.teller(invocation.screen, passing, events.append)
@@ -159,7 +159,7 @@ def _close(invocation: Invocation, session: Session, run: str, reason: str) -> N
 
     from gpu_runbook.laptop.deploy.recovery import closed
 
-    host = invocation.resolved[session.host.name].host
+    host = invocation.host(session)
     for sentence in closed(session, invocation.inventory, host, getpass.getuser(), run, reason, deploys=False):
         invocation.screen.say(f"{session.host.name}: {sentence}", "yellow")
 
@@ -177,7 +177,7 @@ def execute(
     from .invocation import print_json
 
     def change(session: Session) -> DeployAnswer | OperateAnswer:
-        resolved = invocation.resolved[session.host.name]
+        resolved = invocation.resolved(session)
         work = Job(invocation.inventory, resolved, invocation.services, asked, dry_run)
         return job(session, work, invocation.screen)
 

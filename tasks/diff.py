@@ -45,7 +45,7 @@ def show(
     same = []
 
     def ask(session: Session) -> DiffAnswer:
-        resolved = invocation.resolved[session.host.name]
+        resolved = invocation.resolved(session)
         look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
         found = diff.compare(invocation.inventory, resolved, invocation.services, look, order(tags))
         for text, style in diff.lines(found):

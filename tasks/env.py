@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
@@ -10,6 +11,8 @@ from . import shared
 
 if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.change import EnvAnswer, EnvPushAnswer
+    from gpu_runbook.laptop.commands.env import EnvWish
+    from gpu_runbook.laptop.inputs.resolve import Resolved
     from gpu_runbook.laptop.ssh.session import Session
 
 
@@ -26,7 +29,7 @@ def diff(
     invocation = Invocation(context, hosts, service, json, purpose="preflight")
 
     def ask(session: Session) -> EnvAnswer:
-        resolved = invocation.resolved[session.host.name]
+        resolved = invocation.resolved(session)
         entries = env.wanted(invocation.inventory, resolved, invocation.services)
         found = env.compared(session, resolved.host, entries)
         for text, style in env.lines(session.host.name, found, entries):
@@ -62,18 +65,21 @@ def push(
     from .invocation import Invocation, print_json
 
     invocation = Invocation(context, hosts, service, json, purpose="preflight")
-    wishes = {}
-    for name, resolved in invocation.resolved.items():
-        entries = env.wanted(invocation.inventory, resolved, invocation.services)
-        wishes[name] = env.wish(resolved, entries, invocation.services, dry_run)
-    for warning in dict.fromkeys(text for one in wishes.values() for text in env.disagreements(one.entries)):
-        invocation.screen.say(f"warning: {warning}", "yellow")
+    wishes: dict[str, EnvWish] = {}
+
+    def compose(known: Sequence[Resolved]) -> None:
+        for resolved in known:
+            entries = env.wanted(invocation.inventory, resolved, invocation.services)
+            wishes[resolved.host.name] = env.wish(resolved, entries, invocation.services, dry_run)
+        composed = [entry for resolved in known for entry in wishes[resolved.host.name].entries]
+        for warning in env.disagreements(composed):
+            invocation.screen.say(f"warning: {warning}", "yellow")
+
+    invocation.require(compose)
 
     def change(session: Session) -> EnvPushAnswer:
-        name = session.host.name
-        return env.pushed(
-            session, invocation.inventory, invocation.resolved[name].host, wishes[name], invocation.screen
-        )
+        host = invocation.resolved(session).host
+        return env.pushed(session, invocation.inventory, host, wishes[host.name], invocation.screen)
 
     results = invocation.change_each(change)
     if json:

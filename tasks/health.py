@@ -69,7 +69,7 @@ def _report(invocation: Invocation, session: Session, json: bool) -> HealthRepor
     from gpu_runbook.laptop.rpc.requests import request_for
     from gpu_runbook.laptop.schedule.settings import compared, comparison
 
-    resolved = invocation.resolved[session.host.name]
+    resolved = invocation.resolved(session)
     request = request_for(invocation.inventory, resolved.host, invocation.services, resolved)
     whole = len(invocation.services) == len(invocation.inventory.services)
     key = comparison(invocation.inventory, resolved) if whole else ""
@@ -94,7 +94,7 @@ def _past(context: Any, hosts: str | None, service: str | None, back: str, json:
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
     def ask(session: Session) -> RoundsAnswer:
-        seen = client.seen(session, invocation.resolved[session.host.name].host.place, length)
+        seen = client.seen(session, invocation.host(session).place, length)
         for text, style in timeline.lines(session.host.name, seen, length):
             invocation.screen.say(text, style, copyable=True)
         return timeline.as_result(session.host.name, seen)

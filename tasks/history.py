@@ -27,7 +27,7 @@ def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool =
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
     def ask(session: Session) -> HistoryAnswer:
-        pasts = history.of_server(session, invocation.resolved[session.host.name].host.place, most)
+        pasts = history.of_server(session, invocation.host(session).place, most)
         for text, style in history.lines(session.host.name, pasts):
             invocation.screen.say(text, style)
         return history.as_result(session.host.name, pasts)
@@ -50,7 +50,7 @@ def show(
     invocation, wanted = Invocation(context, hosts, None, json, purpose="ask"), run_id("--run", run)
 
     def ask(session: Session) -> ShowAnswer:
-        past, journal = history.of_run(session, invocation.resolved[session.host.name].host.place, wanted)
+        past, journal = history.of_run(session, invocation.host(session).place, wanted)
         if len(invocation.hosts) > 1:
             invocation.screen.say(f"{session.host.name}:", "bold")
         for text, style in history.shown(past, journal):

@@ -40,12 +40,51 @@ class Invocation:
         wanted = given("--hosts", hosts) or host_from_context(context)
         self.hosts: Sequence[Host] = self.inventory.select_hosts(wanted)
         self.services: Sequence[Service] = self.inventory.select_services(given("--service", service))
-        self.resolved: dict[str, Resolved] = resolve(self.inventory, self.hosts, self.services, purpose)
+        self._purpose = purpose
+        self._known: dict[str, Resolved] = resolve(self.inventory, self.hosts, self.services, purpose)
+        self._checks: list[Callable[[Sequence[Resolved]], object]] = []
 
     def warn(self) -> None:
         """Say which lines of .env other readers would take differently."""
-        for warning in dict.fromkeys(text for one in self.resolved.values() for text in one.env.warnings):
-            self.screen.say(f"warning: {warning}", "yellow")
+
+        def warn(known: Sequence[Resolved]) -> None:
+            for warning in dict.fromkeys(text for one in known for text in one.env.warnings):
+                self.screen.say(f"warning: {warning}", "yellow")
+
+        self.require(warn)
+
+    def require(self, check: Callable[[Sequence[Resolved]], object]) -> None:
+        """Have what is sent to the servers checked as soon as it is known: now, or when variables were read there."""
+        self._checks.append(check)
+        check([one for one in self._known.values() if not one.unread])
+
+    @property
+    def servers(self) -> str:
+        """The names of all that are asked for."""
+        return ", ".join(host.name for host in self.hosts)
+
+    def host(self, session: Session) -> Host:
+        """The entry of a session's server."""
+        return self.inventory.hosts[session.host.name]
+
+    def resolved(self, session: Session, needed: bool = True) -> Resolved:
+        """What a server will be sent. Variables that stand on itself are read there, once, where they are `needed`.
+
+        Raises what `server_env.read` raises, BadInput as `resolve`, and what the checks that were required raise.
+        """
+        server, found = session.host.name, self._known[session.host.name]
+        if not found.unread or not needed:
+            return found
+
+        from gpu_runbook.laptop.rpc import server_env
+
+        there = {server: server_env.read(session, found.host.env.server or "")}
+        found = resolve(self.inventory, [found.host], self.services, self._purpose, there)[server]
+        session.hidden = found.hidden_here
+        for check in self._checks:
+            check([found])
+        self._known[server] = found
+        return found
 
     def sessions(self) -> Iterator[Session]:
         """One server after the other, each in a session that is closed before the next one is opened.
@@ -54,7 +93,7 @@ class Invocation:
         servers is read for all of them before the first is contacted. Raises BadInput.
         """
         options = options_from_context(self.context)
-        sessions = [Session(host, replace(options, hidden=self.resolved[host.name].hidden_here)) for host in self.hosts]
+        sessions = [Session(host, replace(options, hidden=self._known[host.name].hidden_here)) for host in self.hosts]
         if len(sessions) > 1:
             with ThreadPoolExecutor(max_workers=8) as pool:
                 for _ in pool.map(Session.prepare, sessions):

@@ -84,11 +84,14 @@ def _show(invocation: Invocation, wish: LogWish, json: bool) -> None:
     from .invocation import print_json
 
     if wish.follow and len(invocation.hosts) > 1:
-        raise BadInput("--follow follows one server", f"say which with --hosts: {', '.join(invocation.resolved)}")
+        raise BadInput(
+            "--follow follows one server",
+            f"say which with --hosts: {invocation.servers}",
+        )
 
     def ask(session: Session) -> LogsAnswer:
         shown = _shower(invocation, session.host.name, wish, json)
-        resolved = invocation.resolved[session.host.name]
+        resolved = invocation.resolved(session)
         logs.of_server(
             session, invocation.inventory, resolved, wish, logs.Hearer(session.host.name, resolved.hidden_here, shown)
         )

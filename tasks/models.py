@@ -39,7 +39,7 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
 
     def ask(session: Session) -> ModelsAnswer:
         server = session.host.name
-        place = invocation.resolved[server].host.place
+        place = invocation.host(session).place
         with invocation.screen.working(f"{server}: {'reading' if verify else 'looking'}") as passing:
             found = models.listed(session, place, known, ALL if verify else "", passing)
         for text, style in models_text.lines(server, known.folder, found):
@@ -114,9 +114,7 @@ def _choose(context: Any, wish: ModelWish, hosts: str | None, json: bool) -> Non
     known = models.checked(invocation.inventory, wish.date or None)
 
     def change(session: Session) -> ModelUseAnswer:
-        return models.choose(
-            session, invocation.inventory, invocation.resolved[session.host.name].host, known, wish, invocation.screen
-        )
+        return models.choose(session, invocation.inventory, invocation.host(session), known, wish, invocation.screen)
 
     results = invocation.change_each(change)
     if json:

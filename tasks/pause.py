@@ -55,7 +55,7 @@ def _pause(context: Any, hosts: str | None, json: bool, seconds: int, reason: st
 
     def change(session: Session) -> PauseAnswer:
         server = session.host.name
-        found, before = pausing.pause(session, invocation.resolved[server].host, seconds, reason)
+        found, before = pausing.pause(session, invocation.host(session), seconds, reason)
         invocation.screen.say(f"{server}: {pausing.told(found, before)}")
         return pausing.as_result(server, found, before)
 

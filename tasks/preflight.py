@@ -65,7 +65,7 @@ def _rows(invocation: Invocation, session: Session, tags: dict[str, str]) -> lis
     from gpu_runbook.laptop.gates import ask as gating
     from gpu_runbook.protocol.check import CRITICAL
 
-    resolved = invocation.resolved[session.host.name]
+    resolved = invocation.resolved(session)
     with invocation.screen.working(f"{session.host.name}: looking", short=True):
         look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
         known = gating.by_the_branch(look.identities)

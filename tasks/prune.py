@@ -41,7 +41,7 @@ def prune(
     stay = pruning.keep(invocation.inventory, None if count is None else whole_number("--keep", count))
 
     def change(session: Session) -> PruneAnswer:
-        host = invocation.resolved[session.host.name].host
+        host = invocation.host(session)
         return pruning.prune(session, invocation.inventory, host, stay, dry_run, invocation.screen)
 
     results = invocation.change_each(change)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from . import shared
+
+if TYPE_CHECKING:
+    from gpu_runbook.laptop.ssh.session import Session
+    from gpu_runbook.protocol.health import Request
+
+    from .invocation import Invocation
 
 YEAR = 365 * 86400  # seconds
 
@@ -29,7 +36,6 @@ def make(
 
     from gpu_runbook.laptop.errors import CannotConnect
     from gpu_runbook.laptop.report import collect
-    from gpu_runbook.laptop.rpc.requests import request_for
 
     from .invocation import Invocation, given, seconds
 
@@ -38,13 +44,20 @@ def make(
     invocation = Invocation(context, hosts, None, False, purpose="ask")
     reports = []
     for session in invocation.sessions():
-        resolved = invocation.resolved[session.host.name]
-        request = request_for(invocation.inventory, resolved.host, invocation.services, resolved)
         with invocation.screen.working(f"{session.host.name}: asking what it saw", short=True):
-            reports.append(collect.of_server(session, resolved.host.place, request, back))
+            host, questions = invocation.host(session), partial(_questions, invocation, session)
+            reports.append(collect.of_server(session, host.place, questions, back))
     collect.write(path, reports)
     invocation.screen.say(f"{path.resolve()} ({path.stat().st_size / 1000:.0f} KB): {_what(reports)}", copyable=True)
     return CannotConnect.exit_code if all(report.error for report in reports) else 0
+
+
+def _questions(invocation: Invocation, session: Session) -> Request:
+    """What a server is asked; its variables may stand on itself."""
+    from gpu_runbook.laptop.rpc.requests import request_for
+
+    resolved = invocation.resolved(session)
+    return request_for(invocation.inventory, resolved.host, invocation.services, resolved)
 
 
 def _what(reports: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
@@ -26,11 +27,12 @@ def install(context: Any, hosts: str | None = None, json: bool = False, debug: b
     from .invocation import Invocation, print_json
 
     invocation = Invocation(context, hosts, None, json, purpose="schedule")
-    client.ready(invocation.inventory, invocation.resolved.values())
+    invocation.require(partial(client.ready, invocation.inventory))
 
     def change(session: Session) -> InstallAnswer:
+        settings = settings_for(invocation.inventory, invocation.resolved(session))
         with invocation.screen.working(f"{session.host.name}: leaving the check there", short=True):
-            answer = client.install(session, settings_for(invocation.inventory, invocation.resolved[session.host.name]))
+            answer = client.install(session, settings)
         for text, style in showing.installed(answer, len(invocation.inventory.schedule.alerts)):
             invocation.screen.say(f"{session.host.name}: {text}" if not text.startswith(" ") else text, style)
         return client.installed_as_result(session.host.name, answer)
@@ -54,7 +56,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     levels: list[str] = []
 
     def ask(session: Session) -> ScheduleAnswer:
-        answer = client.show(session, invocation.inventory, invocation.resolved[session.host.name])
+        answer = client.show(session, invocation.inventory, invocation.resolved(session))
         rows = showing.rows(answer)
         invocation.screen.say(f"{session.host.name}: the scheduled check", "bold")
         invocation.screen.rows(rows)
@@ -81,7 +83,7 @@ def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bo
     invocation = Invocation(context, hosts, None, json, purpose="ask")
 
     def change(session: Session) -> RemoveAnswer:
-        answer = client.remove(session, invocation.resolved[session.host.name].host.place)
+        answer = client.remove(session, invocation.host(session).place)
         invocation.screen.say(f"{session.host.name}: {showing.removed(answer)}")
         return client.removed_as_result(session.host.name, answer)
 
@@ -102,14 +104,15 @@ def trial(context: Any, hosts: str | None = None, json: bool = False, debug: boo
     from .invocation import Invocation, print_json
 
     invocation = Invocation(context, hosts, None, json, purpose="schedule")
-    client.ready(invocation.inventory, invocation.resolved.values())
+    invocation.require(partial(client.ready, invocation.inventory))
     if not invocation.inventory.schedule.variables and not invocation.inventory.schedule.alerts:
         raise BadInput("hosts.yaml names nobody who is to be told", "say whom under schedule.alerts")
     levels: list[str] = []
 
     def ask(session: Session) -> TrialAnswer:
+        settings = settings_for(invocation.inventory, invocation.resolved(session))
         with invocation.screen.working(f"{session.host.name}: sending a test alert"):
-            rows = client.trial(session, settings_for(invocation.inventory, invocation.resolved[session.host.name]))
+            rows = client.trial(session, settings)
         invocation.screen.rows(rows)
         levels.extend(row.level for row in rows)
         return client.trial_as_result(session.host.name, rows)

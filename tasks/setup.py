@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
@@ -42,11 +43,11 @@ def make(
 
     state_move.one_at_most(move_state, forget_state, dry_run)
     invocation = Invocation(context, hosts, None, json, purpose="preflight")
-    for resolved in invocation.resolved.values():
-        setup.checked(invocation.inventory, resolved)
+    invocation.require(partial(setup.checked, invocation.inventory))
+    login = bool(invocation.inventory.registry and invocation.inventory.registry.username)
 
     def change(session: Session) -> SetupAnswer | StateMoveAnswer:
-        resolved = invocation.resolved[session.host.name]
+        resolved = invocation.resolved(session, needed=login)
         if move_state or forget_state:
             what = state_move.OTHER if move_state else state_move.FORGET
             return state_move.move(

@@ -25,10 +25,9 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     invocation = Invocation(context, hosts, None, json)
 
     def ask(session: Session) -> StatusAnswer:
+        resolved = invocation.resolved(session)
         with invocation.screen.working(f"{session.host.name}: looking", short=True):
-            found = snapshot.status(
-                session, invocation.inventory, invocation.resolved[session.host.name], invocation.services
-            )
+            found = snapshot.status(session, invocation.inventory, resolved, invocation.services)
         for text, style in status.lines(session.host.name, found, invocation.services):
             invocation.screen.say(text, style)
         invocation.screen.rows(status.rows(found))

@@ -41,12 +41,15 @@ def command(
     invocation = Invocation(context, hosts, service, machine=True, purpose="ask")
     batch = training_command.chosen(invocation.inventory, invocation.services)
     if len(invocation.hosts) > 1:
-        raise BadInput("the command is for one server", f"say which with --hosts: {', '.join(invocation.resolved)}")
+        raise BadInput(
+            "the command is for one server",
+            f"say which with --hosts: {invocation.servers}",
+        )
     for session in invocation.sessions():
-        resolved = invocation.resolved[session.host.name]
-        found = training_command.of_server(session, invocation.inventory, resolved, batch)
+        host = invocation.host(session)
+        found = training_command.of_server(session, invocation.inventory, host, batch)
         wanted = True if resume else False if fresh else None
-        launch = training_command.launch(invocation.inventory, resolved.host, batch, found, wanted)
+        launch = training_command.launch(invocation.inventory, host, batch, found, wanted)
         for line in training_command.lines(launch):
             invocation.screen.say(line)
         print_json(training_command.as_result(launch)) if json else put(launch.line)

@@ -203,6 +203,13 @@ class EnvRequest(EngineRequest):
 
 
 @dataclass(frozen=True)
+class EnvSourceRequest:
+    """env_source. `path`: of the file on the server that its variables come from."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class ModelsRequest(StateRequest):
     """models. `files`: where it is in each directory of `folder`, the first that is there. `configs`: by service, those
     that name a model. `name`: what those directories are called. `place`: that of the copy or link which is in force.

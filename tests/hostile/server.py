@@ -166,7 +166,7 @@ def reads_logs(session: Session, scene: Scene, screen: Screen) -> Any:
 
 def starts_training(session: Session, scene: Scene, screen: Screen) -> Any:
     service = training_command.chosen(scene.inventory, scene.services)
-    found = training_command.of_server(session, scene.inventory, scene.resolved, service)
+    found = training_command.of_server(session, scene.inventory, scene.resolved.host, service)
     launch = training_command.launch(scene.inventory, scene.resolved.host, service, found, None)
     assert shlex.split(launch.line) == list(launch.command)
     return training_command.as_result(launch)

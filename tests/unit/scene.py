@@ -83,7 +83,8 @@ def bare(folder: Path) -> Scene:
     """A server on which nothing has been deployed; its registry holds digest 11 of everything."""
     inventory = _project(folder)
     host = inventory.hosts["gpu-1"]
-    resolved = dataclasses.replace(_resolved(), host=host, env=dataclasses.replace(_resolved().env, path=host.env_file))
+    env = dataclasses.replace(_resolved().env, source=str(host.env.file))
+    resolved = dataclasses.replace(_resolved(), host=host, env=env)
     digests = {QUEUE: image("queue", "11"), SECOND: image("queue", "11"), TRAINING: image("training", "11")}
     look = Snapshot("gpu-1", "2026-04-20T10:11:12.123Z", "deploy", digests=digests, same_config={QUEUE: False})
     return Scene(inventory, resolved, look)

@@ -47,11 +47,12 @@ def wish(resolved: Resolved, entries: Sequence[EnvFile], services: Sequence[Serv
     texts: dict[str, str] = {}
     for entry in entries:
         try:
-            texts[entry.service] = composed(entry, str(resolved.env.path))
+            texts[entry.service] = composed(entry, resolved.env.source)
         except BadInput as error:
             problems.append(error.message)
     if problems:
-        raise BadInput("; ".join(problems), "correct them in .env; .env.example says what each is for")
+        hint = f"correct them in {resolved.env.source}; .env.example says what each is for"
+        raise BadInput("; ".join(problems), hint)
     return EnvWish(entries, texts, {service.name for service in services if isinstance(service, Consumer)}, dry_run)
 
 

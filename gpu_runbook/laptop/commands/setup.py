@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpu_runbook.common import humanize
@@ -33,13 +33,14 @@ FOR_ROOT = {"install": r"-[dmog]|[0-7]{4}|\d{1,10}", "chown": r"\d{1,10}:\d{1,10
 AGAIN, DOUBT = "run it again: it only makes what is missing", "things may be set up"
 
 
-def checked(inventory: Inventory, resolved: Resolved) -> None:
+def checked(inventory: Inventory, known: Iterable[Resolved]) -> None:
     """Raises BadInput when the registry's password is not there."""
-    if inventory.registry and inventory.registry.username and resolved.login is None:
-        raise BadInput(
-            f"{resolved.env.path}: {REGISTRY_PASSWORD} has no value; needed by registry.username",
-            "set it, or drop registry.username if the registry asks for no login",
-        )
+    for resolved in known:
+        if inventory.registry and inventory.registry.username and resolved.login is None:
+            raise BadInput(
+                f"{resolved.env.source}: {REGISTRY_PASSWORD} has no value; needed by registry.username",
+                "set it, or drop registry.username if the registry asks for no login",
+            )
 
 
 def set_up(session: Session, inventory: Inventory, resolved: Resolved, dry_run: bool, screen: Screen) -> SetupAnswer:

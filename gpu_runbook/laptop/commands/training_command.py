@@ -13,7 +13,6 @@ from gpu_runbook.common.container import create_command
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy.active import active
 from gpu_runbook.laptop.errors import BadInput, Refused
-from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import look, read
 from gpu_runbook.laptop.rpc.requests import marks_of, place, process_marks
@@ -57,7 +56,7 @@ def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
     raise BadInput(what, f"say which with --service: {known}" if known else "hosts.yaml has none (kind: batch)")
 
 
-def of_server(session: Session, inventory: Inventory, resolved: Resolved, service: Batch) -> NextRun:
+def of_server(session: Session, inventory: Inventory, host: Host, service: Batch) -> NextRun:
     """One exchange, which only looks. Raises what `call.ask` raises."""
     entry = Wanted(
         service.name,
@@ -66,7 +65,7 @@ def of_server(session: Session, inventory: Inventory, resolved: Resolved, servic
         process=process_marks(service),
         checkpoints=service.checkpoints or "",
     )
-    request = TrainingRequest(*place(resolved.host), entry)
+    request = TrainingRequest(*place(host), entry)
     return read(session.host.name, NextRun, look(session, "training_command", request), "next run")
 
 

@@ -74,6 +74,8 @@ def env_row(resolved: Resolved, look: Snapshot) -> Check:
     if not changed:
         return Check(ENV, OK, f"{len(look.variables)} variables, as in release {release.id}", count)
     hint = "if that value is the right one, take it over into your .env; a deploy puts yours in its place"
+    if resolved.host.env.server:
+        hint = f"if that value is the right one, take it over into {resolved.env.source}; a deploy takes what is there"
     return Check(ENV, WARNING, "; ".join(changed), {**count, "changed": len(changed)}, hint)
 
 

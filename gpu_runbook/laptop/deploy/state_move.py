@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved, resolve
-from gpu_runbook.laptop.inventory.model import Inventory
+from gpu_runbook.laptop.inventory.model import Host, Inventory
+from gpu_runbook.laptop.rpc import server_env
 from gpu_runbook.laptop.rpc.call import Deadline, change, read
 from gpu_runbook.laptop.rpc.requests import place
 from gpu_runbook.laptop.ssh.session import Session
@@ -67,7 +68,7 @@ def move(
     server, host = session.host.name, resolved.host
     install = None
     with contextlib.suppress(*([Refused] if scheduled is None else [])):
-        install = _check_anew(server, inventory, resolved) if scheduled is not False else None
+        install = _check_anew(session, inventory, host) if scheduled is not False else None
     request = StateMoveRequest(*place(host), getpass.getuser(), socket.gethostname(), what, install)
     doubt, deadline = "the state is moved without you", Deadline(MOVED)
     with screen.working(f"{server}: moving the state"):
@@ -87,14 +88,15 @@ def move(
     return {"server": server, "folder": found.folder, "was": found.was, "left": list(found.left), "run": found.run}
 
 
-def _check_anew(server: str, inventory: Inventory, resolved: Resolved) -> InstallRequest:
+def _check_anew(session: Session, inventory: Inventory, host: Host) -> InstallRequest:
     """What `schedule.install` is asked. Raises Refused where a variable is missing."""
     from gpu_runbook.laptop.schedule import client
     from gpu_runbook.laptop.schedule.settings import settings_for
 
-    host = resolved.host
+    server, path = session.host.name, host.env.server
     try:
-        known = resolve(inventory, [host], list(inventory.services.values()), "schedule")[host.name]
+        there = {host.name: server_env.read(session, path)} if path else None
+        known = resolve(inventory, [host], list(inventory.services.values()), "schedule", there)[host.name]
         client.ready(inventory, [known])
         return client.installation(settings_for(inventory, known))
     except BadInput as error:

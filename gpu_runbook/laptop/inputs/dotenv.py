@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +49,12 @@ _BACKSLASHES = {
 
 @dataclass(frozen=True)
 class Env:
-    """The variables of one .env, and a line about each that another reader of it would take differently."""
+    """The variables of one .env, and a line about each that another reader of it would take differently.
 
-    path: Path
+    `source` is what sentences call it: its path, with the server's name in front where it lies on one.
+    """
+
+    source: str
     values: dict[str, Secret]
     warnings: tuple[str, ...] = ()
 
@@ -65,16 +69,25 @@ def load_env(path: Path) -> Env:
 
 def read_env(path: Path) -> tuple[Env, list[str]]:
     """What could be read, and what is wrong with the rest. Raises BadInput for a file that is no text at all."""
+    env, problems = parsed(read_text(path, MISSING), str(path), path.name)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        warning = f"{path.name}: others on this machine may read it (mode {mode:04o}); chmod 600 {path}"
+        env = replace(env, warnings=(warning, *env.warnings))
+    return env, problems
+
+
+def parsed(text: str, source: str, name: str) -> tuple[Env, list[str]]:
+    """The same of a text. `name`: what stands before the number of a line."""
     from dotenv.parser import parse_stream
 
-    text = read_text(path, MISSING)
     values: dict[str, Secret] = {}
     lines: dict[str, int] = {}
     problems: list[str] = []
-    warnings = list(_of_the_file(path, text))
+    warnings = list(_of_the_file(name, text))
     for binding in parse_stream(StringIO(text.replace("\r\n", "\n"))):
         line = _line(binding)
-        where = f"{path.name}:{line}{_name(binding)}"
+        where = f"{name}:{line}{_name(binding)}"
         if binding.error:
             problems.append(f"{where}: the line cannot be read; a quote is open, or text follows the closing one")
         elif binding.key is not None and binding.key in lines:
@@ -85,8 +98,8 @@ def read_env(path: Path) -> tuple[Env, list[str]]:
             if binding.value is not None:
                 values[binding.key] = Secret(binding.value)
     if not lines and not problems:
-        problems.append(f"{path.name}: no variable stands in it")
-    return Env(path, values, tuple(warnings)), problems
+        problems.append(f"{name}: no variable stands in it")
+    return Env(source, values, tuple(warnings)), problems
 
 
 def _line(binding: Binding) -> int:
@@ -101,14 +114,11 @@ def _name(binding: Binding) -> str:
     return f": {binding.key}" if plain else ""
 
 
-def _of_the_file(path: Path, text: str) -> Iterator[str]:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        yield f"{path.name}: others on this machine may read it (mode {mode:04o}); chmod 600 {path}"
+def _of_the_file(name: str, text: str) -> Iterator[str]:
     if text.startswith("\ufeff"):
-        yield f"{path.name}: begins with a byte order mark, which other readers take for a part of the first name"
+        yield f"{name}: begins with a byte order mark, which other readers take for a part of the first name"
     if "\r\n" in text:
-        yield f"{path.name}: lines end as on Windows (CRLF); other readers take the CR for a part of each value"
+        yield f"{name}: lines end as on Windows (CRLF); other readers take the CR for a part of each value"
 
 
 def _disagreements(binding: Binding) -> Iterator[str]:

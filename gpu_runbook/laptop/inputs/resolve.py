@@ -1,12 +1,14 @@
 """Brings hosts.yaml, .env and the templates together: everything a server will be sent, or everything that is wrong.
 
-Nothing is contacted. What several servers share is complained of once.
+Nothing is contacted. What several servers share is complained of once. Of a server whose variables stand on itself only
+what needs none of them is known before they were read there.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -46,6 +48,7 @@ class Resolved:
     """What one server will be sent. `used` are the variables of .env that any of it is made of.
 
     `configs` are there where a deploy is to come of it; `read_there` are variables that services read from env files.
+    `unread`: the variables stand on the server, are asked for, and were not read there yet; so nothing is made of them.
     """
 
     host: Host
@@ -56,6 +59,7 @@ class Resolved:
     uses: Uses = field(default_factory=Uses)
     read_there: frozenset[str] = frozenset()
     configs: Mapping[str, Secret] = field(default_factory=dict)  # by service
+    unread: bool = False
 
     def config(self, service: Service) -> Secret | None:
         """The service's configuration, None without one. The model that was chosen is put in on the server."""
@@ -68,10 +72,10 @@ class Resolved:
         stream = service.stream
         port = self.used[stream.port_variable].reveal()
         if not re.fullmatch(r"[1-9]\d{0,4}", port, re.ASCII) or int(port) > 65535:
-            raise BadInput(f"{self.env.path}: {stream.port_variable} is not a port from 1 to 65535")
+            raise BadInput(f"{self.env.source}: {stream.port_variable} is not a port from 1 to 65535")
         host = self.used[stream.host_variable].reveal()
         if not re.fullmatch(r"[\w.:%\[\]-]+", host, re.ASCII):
-            raise BadInput(f"{self.env.path}: {stream.host_variable} is not a host name or an address")
+            raise BadInput(f"{self.env.source}: {stream.host_variable} is not a host name or an address")
         user = self.used.get(stream.user_variable, Secret(""))
         tls = (stream.tls.ca or "") if stream.tls else None
         return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost, tls)
@@ -95,47 +99,84 @@ class Resolved:
 
 
 def resolve(
-    inventory: Inventory, hosts: Sequence[Host], services: Sequence[Service], purpose: Purpose = "deploy"
+    inventory: Inventory,
+    hosts: Sequence[Host],
+    services: Sequence[Service],
+    purpose: Purpose = "deploy",
+    there: Mapping[str, tuple[Env, list[str]]] | None = None,
 ) -> dict[str, Resolved]:
-    """By server, what it will be sent. Raises BadInput with every problem of every server and service at once."""
+    """By server, what it will be sent. Raises BadInput with every problem of every server and service at once.
+
+    `there`: by server, the variables that were read on itself, and what is wrong with their lines.
+    """
     problems: list[str] = []
     rendering = purpose in ("deploy", "preflight")
     uses = secrecy.uses(inventory)
-    envs = _read_envs((host.env_file for host in hosts), problems)
-    servers = [(host, envs[host.env_file]) for host in hosts if host.env_file in envs] if rendering else []
+    envs = _read_envs(hosts, there or {}, problems)
+    empty = {host.name: _unread(host) for host in hosts if host.env.server and host.name not in envs}
+    known = envs | empty
+    servers = [(host, known[host.name]) for host in hosts if host.name in known] if rendering else []
     templates = rendered(inventory, services if rendering or purpose == "compare" else (), servers)
     needs = _needs(inventory, services, templates, problems) if rendering else _stream_needs(services)
     if purpose == "schedule":
         needs |= {name: [key] for name, key in inventory.schedule.variables.items()}
     problems.extend(_no_variables(inventory, envs, uses))
-    for env in envs.values():
+    for env in {env.source: env for env in envs.values()}.values():
         if purpose != "preflight":
             problems.extend(_unset(env, needs))
         problems.extend(_half_a_login(env, services))
         problems.extend(_exposed(env, services, uses))
     if not problems:
-        known = needs | _needs(inventory, services, templates, []) if purpose == "compare" else needs
+        needs |= _needs(inventory, services, templates, []) if purpose == "compare" else {}
         wished = inventory.schedule.variables if purpose == "ask" else {}
+        unread = set(empty) if _asks(inventory, templates) else set()
         resolved = {
-            host.name: _resolved(inventory, host, envs[host.env_file], known, services, wished, templates, uses)
+            host.name: _resolved(inventory, host, known[host.name], needs, services, wished, templates, uses)
             for host in hosts
         }
-        problems = [problem for one in resolved.values() for problem in _unusable(one, services, templates, rendering)]
+        resolved |= {name: replace(resolved[name], unread=True) for name in unread}
+        complete = [one for one in resolved.values() if not one.unread]
+        problems = [problem for one in complete for problem in _unusable(one, services, templates, rendering)]
     if problems:
-        raise bad_input(str(inventory.path), problems, _HINT)
+        source = ", ".join(env.source for env, _ in (there or {}).values())
+        raise bad_input(source or str(inventory.path), problems, _HINT, contacted=bool(there))
     return resolved
 
 
-def _read_envs(paths: Iterable[Path], problems: list[str]) -> dict[Path, Env]:
-    envs = {}
-    for path in dict.fromkeys(paths):
+def _read_envs(
+    hosts: Sequence[Host], there: Mapping[str, tuple[Env, list[str]]], problems: list[str]
+) -> dict[str, Env]:
+    """By server; without those whose file cannot be read, and those that were not asked for theirs yet."""
+    files: dict[Path, Env] = {}
+    for path in dict.fromkeys(host.env.file for host in hosts if host.env.file):
         try:
-            envs[path], wrong = read_env(path)
+            files[path], wrong = read_env(path)
         except BadInput as error:
             problems.append(f"{error.message} {error.hint}")
         else:
             problems.extend(wrong)
-    return envs
+    problems.extend(problem for _, wrong in there.values() for problem in wrong)
+    read = {name: env for name, (env, _) in there.items()}
+    return read | {host.name: files[host.env.file] for host in hosts if host.env.file in files}
+
+
+def _unread(host: Host) -> Env:
+    """The variables of a server that stand on itself, before they were read there."""
+    return Env(f"{host.name}:{host.env.server}", {})
+
+
+def _asks(inventory: Inventory, templates: Rendered) -> bool:
+    """Whether anything of hosts.yaml is made of variables. A template that was not looked at may be."""
+    registry, services = inventory.registry, inventory.services.values()
+    configs = (one.config for one in _consumers(services) if one.config)
+    return bool(
+        (registry and registry.username)
+        or (inventory.ci and inventory.ci.token_variable)
+        or inventory.schedule.variables
+        or any(one.stream for one in _consumers(services))
+        or any(one.env_file for one in services)
+        or any(templates.variables.get(config.template, True) for config in configs)
+    )
 
 
 def _needs(
@@ -166,7 +207,7 @@ def _stream_needs(services: Sequence[Service]) -> dict[str, list[str]]:
     return needs
 
 
-def _consumers(services: Sequence[Service]) -> Iterator[Consumer]:
+def _consumers(services: Iterable[Service]) -> Iterator[Consumer]:
     return (service for service in services if isinstance(service, Consumer))
 
 
@@ -174,7 +215,7 @@ def _unset(env: Env, needs: dict[str, list[str]]) -> Iterator[str]:
     for name, users in needs.items():
         if not env.values.get(name):
             state = "is empty" if name in env.values else "is not set"
-            yield f"{env.path}: {name} {state}; needed by {', '.join(dict.fromkeys(users))}"
+            yield f"{env.source}: {name} {state}; needed by {', '.join(dict.fromkeys(users))}"
 
 
 def _half_a_login(env: Env, services: Sequence[Service]) -> Iterator[str]:
@@ -184,7 +225,7 @@ def _half_a_login(env: Env, services: Sequence[Service]) -> Iterator[str]:
             pair = (service.stream.user_variable, service.stream.password_variable)
             unset = [name for name in pair if not env.values.get(name)]
             if len(unset) == 1:
-                yield f"{env.path}: {unset[0]} has no value; {' and '.join(pair)} are set together or not at all"
+                yield f"{env.source}: {unset[0]} has no value; {' and '.join(pair)} are set together or not at all"
 
 
 def _exposed(env: Env, services: Sequence[Service], uses: Uses) -> Iterator[str]:
@@ -249,21 +290,27 @@ def _unusable(resolved: Resolved, services: Sequence[Service], templates: Render
             yield error.message
 
 
-def _no_variables(inventory: Inventory, envs: Mapping[Path, Env], uses: Uses) -> Iterator[str]:
+def _no_variables(inventory: Inventory, envs: Mapping[str, Env], uses: Uses) -> Iterator[str]:
     """What is wrong with the names under `public:`: they are in no .env, or those of secrets by their use."""
     for index, name in enumerate(inventory.public):
         sentence = ""
         if name in uses.secret:
             sentence = f"{name} is a password, a token or the address of an alert, and so a secret"
         elif not any(name in env.values for env in envs.values()) and not _elsewhere(name, inventory, envs):
-            sentence = f"{name} is no variable of {', '.join(map(str, envs))}"
+            sentence = f"{name} is no variable of {', '.join(dict.fromkeys(env.source for env in envs.values()))}"
         if sentence:
             yield complaint(inventory.path, ("public", str(index)), sentence)
 
 
-def _elsewhere(name: str, inventory: Inventory, envs: Mapping[Path, Env]) -> bool:
+def _elsewhere(name: str, inventory: Inventory, envs: Mapping[str, Env]) -> bool:
     """Whether the .env of a server that is not asked for has the variable, or may have it: not every laptop has all."""
-    for path in {host.env_file for host in inventory.hosts.values()} - set(envs):
+    others = [host.env.file for host in inventory.hosts.values() if host.name not in envs]
+    read = {env.source for env in envs.values()}
+    for path in dict.fromkeys(others):
+        if path is None:
+            return True
+        if str(path) in read:
+            continue
         try:
             if not path.is_file() or name in read_env(path)[0].values:
                 return True

@@ -29,6 +29,21 @@ class Strict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnvSource(Strict):
+    """Where a server's variables and passwords are: in a file on the laptop, or in one on the server itself."""
+
+    file: fields.LocalPath | None = field(default=None, metadata=about("A file on the laptop, relative to this file."))
+    server: fields.AbsolutePath | None = field(
+        default=None,
+        metadata=about("A file on the server, outside of every mount, for its owner alone: root or the login."),
+    )
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.server is None):
+            raise ValueError("one key is expected, file: (on the laptop) or server: (on the server)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Host(Strict):
     """A server reached over SSH."""
 
@@ -52,8 +67,9 @@ class Host(Strict):
         ),
     )
     gpus: Annotated[int, fields.whole(0, 64)] = field(default=0, metadata=about("GPUs the server must have."))
-    env_file: fields.LocalPath = field(
-        default=Path(".env"), metadata=about("Variables and passwords, relative to this file.")
+    env: EnvSource = field(
+        default=EnvSource(file=Path(".env")),
+        metadata=about("Where variables and passwords are; without it in .env beside this file."),
     )
     docker_host: fields.Socket | None = field(default=None, metadata=about("Another engine's unix:// socket."))
     connect_timeout: Annotated[float, fields.duration(1, 300)] = field(

@@ -22,6 +22,8 @@ MISSING = "hosts.yaml says which servers and services there are; start from the 
 
 _HINT = "Correct these lines; hosts.schema.json describes every key."
 
+OLD_SOURCE = "env_file"  # of a host, as versions before `env:` have it
+
 # The defaults are written out for every server; together they stay below this many characters.
 MOST_DEFAULTS = 4 << 20
 
@@ -53,6 +55,7 @@ def load(path: Path) -> Inventory:
             document.complain(_place(details, document), _sentence(details))
     else:
         _complain_of_exposed_states(document, inventory)
+        _complain_of_exposed_sources(document, inventory)
         _complain_of_exposed_certificates(document, inventory)
         _complain_of_the_current_model(document, inventory)
         if not document.problems:
@@ -74,10 +77,13 @@ def _completed(document: Document) -> dict[str, Any]:
     if not isinstance(defaults, dict):
         document.complain(("defaults",), _SENTENCES["dict_type"])
         defaults = {}
+    defaults = _with_source(document, ("defaults",), defaults)
     hosts = data.get("hosts")
     if isinstance(hosts, dict) and len(hosts) * len(json.dumps(defaults)) > MOST_DEFAULTS:
         document.complain(("defaults",), f"are too long to be written out for {len(hosts)} servers")
         raise bad_input(str(document.path), [document.problems[-1][1]], _HINT)
+    if isinstance(hosts, dict):
+        hosts = {name: _with_source(document, ("hosts", name), entry) for name, entry in hosts.items()}
     data["hosts"] = _named(hosts, defaults)
     data["services"] = _spelt_out(_named(data.get("services", {}), {}))
     data["path"] = str(document.path)
@@ -94,6 +100,17 @@ def _named(entries: Any, defaults: dict[str, Any]) -> Any:
     return {
         name: defaults | entry | {"name": name} if isinstance(entry, dict) else entry for name, entry in entries.items()
     }
+
+
+def _with_source(document: Document, place: Place, entry: Any) -> Any:
+    """`env_file: F` is the old name of `env: {file: F}`."""
+    if not isinstance(entry, dict) or OLD_SOURCE not in entry:
+        return entry
+    new, old = (*place, "env"), (*place, OLD_SOURCE)
+    if new in document.lines:
+        document.complain(old, f"is the old name of env, which is in line {document.lines[new]}; one of them is enough")
+    rest = {key: value for key, value in entry.items() if key != OLD_SOURCE}
+    return {"env": {"file": entry[OLD_SOURCE]}} | rest
 
 
 def _spelt_out(services: Any) -> Any:
@@ -162,6 +179,16 @@ def _complain_of_exposed_states(document: Document, inventory: Inventory) -> Non
                 document.complain(place, f"is not apart from {source}, which {service} mounts")
 
 
+def _complain_of_exposed_sources(document: Document, inventory: Inventory) -> None:
+    """Who could write a server's variables would say which broker is asked, and with which password."""
+    mounts = {mount.split(":")[0]: service.name for service in inventory.services.values() for mount in service.mounts}
+    for host in inventory.hosts.values():
+        for source, service in mounts.items():
+            if host.env.server and (_is_below(host.env.server, source) or _is_below(source, host.env.server)):
+                place = _as_written(("hosts", host.name, "env", "server"), document)
+                document.complain(place, f"is not apart from {source}, which {service} mounts")
+
+
 def _complain_of_exposed_certificates(document: Document, inventory: Inventory) -> None:
     """Who could write the file of a CA would say who is the broker, and let whoever reads it wait."""
     mounts = [mount for one in inventory.services.values() for mount in one.mounts]
@@ -213,8 +240,17 @@ def _place(details: ErrorDetails, document: Document) -> Place:
     place = tuple(str(part) for part in details["loc"] if part != "[key]")
     if place[:1] == ("services",):
         place = place[:2] + place[3:]  # the third says which kind of service it took
-    if place[:1] == ("hosts",) and place[:3] not in document.lines and ("defaults", *place[2:3]) in document.lines:
-        place = ("defaults", *place[2:])
+    return _as_written(place, document)
+
+
+def _as_written(place: Place, document: Document) -> Place:
+    """Where the file has what stands at a place of a host: there or among the defaults, by its own name or its old."""
+    if place[:1] == ("hosts",):
+        for head in (place[:2], ("defaults",)):
+            if (*head, *place[2:3]) in document.lines:
+                return (*head, *place[2:])
+            if place[2:3] == ("env",) and (*head, OLD_SOURCE) in document.lines:
+                return (*head, OLD_SOURCE)
     return place
 
 
@@ -256,7 +292,10 @@ def _anchored(inventory: Inventory, folder: Path) -> Inventory:
 
     hosts = {
         name: dataclasses.replace(
-            host, key=below(host.key), known_hosts=below(host.known_hosts), env_file=folder / host.env_file
+            host,
+            key=below(host.key),
+            known_hosts=below(host.known_hosts),
+            env=dataclasses.replace(host.env, file=below(host.env.file)),
         )
         for name, host in inventory.hosts.items()
     }

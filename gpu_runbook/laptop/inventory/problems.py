@@ -10,12 +10,16 @@ from gpu_runbook.laptop.errors import BadInput
 MOST_LINES = 50  # shown of all complaints; nobody reads more before correcting the first
 
 
-def bad_input(subject: str, problems: Iterable[str], hint: str) -> BadInput:
-    """One error out of at least one problem: a sentence that counts them, then a line for each."""
+def bad_input(subject: str, problems: Iterable[str], hint: str, contacted: bool = False) -> BadInput:
+    """One error out of at least one problem: a sentence that counts them, then a line for each.
+
+    `contacted`: a server was asked before they were seen.
+    """
     lines = list(dict.fromkeys(problems))
     count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
     shown = lines[:MOST_LINES] + ([f"… and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else [])
-    return BadInput(f"{subject}: {count}, nothing was contacted or changed.", hint, shown)
+    nothing = "nothing was changed there" if contacted else "nothing was contacted or changed"
+    return BadInput(f"{subject}: {count}, {nothing}.", hint, shown)
 
 
 def printable(text: str, limit: int = 80) -> str:

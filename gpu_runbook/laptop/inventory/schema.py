@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gpu_runbook.laptop.inventory.parse import adapter
+from gpu_runbook.laptop.inventory.parse import OLD_SOURCE, adapter
 from gpu_runbook.protocol.plan import NO_CHECK
 
 
@@ -16,6 +16,10 @@ def schema() -> str:
         del shape["properties"][given]
         shape["required"].remove(given)
     host = shapes["Host"]
+    old = {"type": "string", "deprecated": True, "description": "The old name of env: {file: …}."}
+    host["properties"][OLD_SOURCE] = old
+    host["properties"]["env"]["default"] = {"file": ".env"}
+    shapes["EnvSource"]["oneOf"] = [{"required": ["file"]}, {"required": ["server"]}]
     shapes["Defaults"] = host | {"title": "Defaults", "description": "What all servers share.", "required": []}
     shapes["Consumer"]["properties"]["healthcheck"]["anyOf"].append({"const": NO_CHECK})
     shapes["Batch"]["required"].remove("container")  # with process: it may be left out

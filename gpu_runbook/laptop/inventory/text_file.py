@@ -21,6 +21,11 @@ def read_text(path: Path, missing: str) -> str:
         raise BadInput(f"{path} does not exist.", missing) from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from None
+    return decoded(data, str(path), missing)
+
+
+def decoded(data: bytes, path: str, missing: str) -> str:
+    """The text of a file that was read to its end, or beyond the limit. Raises BadInput as `read_text`."""
     if len(data) > LIMIT:
         raise BadInput(f"{path} is larger than 1 MiB.", "Check that this is the right file.")
     try:

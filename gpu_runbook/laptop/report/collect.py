@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,11 +21,12 @@ from gpu_runbook.protocol.health import Request
 MOST_RUNS = 200  # all that a server keeps
 
 
-def of_server(session: Session, place: tuple[str, str], request: Request, since: int) -> ServerReport:
-    """Two questions over one connection; `since` in seconds. One that gives no answer is a report that says so."""
+def of_server(session: Session, place: tuple[str, str], questions: Callable[[], Request], since: int) -> ServerReport:
+    """Two questions over one connection; `since` in seconds. To know the first may take one before, of its variables.
+    One that gives no answer is a report that says so."""
     server, at, checks = session.host.name, clock.now(), tuple[Check, ...]()
     try:
-        found = health.of_server(session, request)
+        found = health.of_server(session, questions())
         at, checks = found.at, found.checks
         seen = client.seen(session, place, since, MOST_RUNS)
     except RunbookError as error:

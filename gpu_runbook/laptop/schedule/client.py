@@ -10,7 +10,7 @@ import hashlib
 import json
 import socket
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpu_runbook import __version__
@@ -64,11 +64,13 @@ class ShownCheck:
     ours: bool
 
 
-def ready(inventory: Inventory, resolved: Iterable[Resolved]) -> None:
-    """Raises BadInput with everything that is wrong with the variables of the alerts, before anything is contacted."""
+def ready(inventory: Inventory, resolved: Sequence[Resolved]) -> None:
+    """Raises BadInput with everything that is wrong with the variables of the alerts, before anything is changed."""
     problems = [problem for one in resolved for problem in making.check(inventory, one)]
     if problems:
-        raise bad_input(str(inventory.path), problems, "Correct these; .env.example names every variable.")
+        contacted = any(one.host.env.server for one in resolved)
+        hint = "Correct these; .env.example names every variable."
+        raise bad_input(str(inventory.path), problems, hint, contacted)
 
 
 @functools.cache

@@ -121,7 +121,7 @@ def _webhook(name: str, alert: Alert, resolved: Resolved) -> Webhook:
     if alert.kind == "ntfy":
         if not re.fullmatch(r"[\w-]{1,64}", urlsplit(url).path.rpartition("/")[2], re.ASCII):
             raise BadInput(
-                f"{resolved.env.path}: {alert.url_variable} does not end in a topic, as https://ntfy.sh/TOPIC"
+                f"{resolved.env.source}: {alert.url_variable} does not end in a topic, as https://ntfy.sh/TOPIC"
             )
         url, body = with_topic(url, body)
     return Webhook(name, url, body, preset.limit, _value(alert.token_variable, resolved))
@@ -135,7 +135,7 @@ def _url(variable: str, resolved: Resolved) -> str:
     except ValueError:
         usable = False
     if not usable or not re.fullmatch(r"[!-~]+", value):
-        raise BadInput(f"{resolved.env.path}: {variable} is no http:// or https:// address")
+        raise BadInput(f"{resolved.env.source}: {variable} is no http:// or https:// address")
     return value
 
 

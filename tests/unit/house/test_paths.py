@@ -88,6 +88,12 @@ PLACES = (
         verbs.env._keep""",
     ),
     Places(
+        "`env.server` of a host",
+        "root, or the login user, alone: else it is refused",
+        "by name, no link followed; read when it is known to be a regular file",
+        "verbs.env_source.answer",
+    ),
+    Places(
         "`models.folder`, its directories, `models.file` in each and `<file>.sha256` beside it",
         "the training that writes them there; any container with a read-write mount; the login user",
         FOREIGN,

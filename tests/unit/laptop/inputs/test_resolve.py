@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved, resolve
+from gpu_runbook.laptop.inputs.dotenv import Env, parsed
+from gpu_runbook.laptop.inputs.resolve import Purpose, RegistryLogin, Resolved, resolve
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.model import Inventory, load_inventory
 from gpu_runbook.protocol.consumer import StreamAddress
@@ -190,3 +191,99 @@ def test_a_rollback_does_without_the_variables_that_only_a_deploy_needs(tmp_path
     found = resolve(inventory, [inventory.hosts["gpu-1"]], inventory.select_services(None), purpose="compare")["gpu-1"]
     assert found.stream(inventory.services["queue"]) == StreamAddress("broker.lan", 5552, "messages", "monitor", "/")
     assert found.login is None
+
+
+ON_SERVERS = HOSTS.replace("{root: /azaion}", "{root: /azaion, env: {server: /etc/azaion/.env}}", 1)
+
+
+def there(server: str, **changes: str) -> dict[str, tuple[Env, list[str]]]:
+    """What a server's own file says."""
+    text = "".join(f"{key}='{value}'\n" for key, value in (ENV | changes).items())
+    source = f"{server}:/etc/azaion/.env"
+    return {server: parsed(text, source, source)}
+
+
+def of_one(inventory: Inventory, server: str, purpose: Purpose = "deploy", **changes: str) -> Resolved:
+    """Once its file was read."""
+    hosts, services = [inventory.hosts[server]], inventory.select_services(None)
+    return resolve(inventory, hosts, services, purpose, there(server, **changes))[server]
+
+
+def test_a_server_with_variables_of_its_own_is_known_once_they_were_read(tmp_path: Path) -> None:
+    write_env(tmp_path, "other.env", API_TOKEN="another")
+    inventory = project(tmp_path, ON_SERVERS)
+    before = resolved(inventory)
+    assert {name: one.unread for name, one in before.items()} == {"gpu-1": True, "gpu-2": True, "gpu-3": False}
+    assert not before["gpu-1"].used and before["gpu-1"].login is None and before["gpu-1"].hidden_here == ()
+    queue = inventory.services["queue"]
+    for server, token in (("gpu-1", "f1rst-token"), ("gpu-2", "sec0nd-token")):
+        found = of_one(inventory, server, API_TOKEN=token)
+        config = found.config(queue)
+        assert config is not None and yaml.safe_load(config.reveal()) == {"token": token, "root": "/azaion"}
+        assert not found.unread and token in found.hidden_here
+        assert found.login == RegistryLogin("registry.lan", "deployer", Secret("reg1stry-password"))
+        assert found.stream_password(queue) == Secret("m0nitor-password")
+
+
+def test_what_a_server_s_own_file_lacks_is_named_with_that_file(tmp_path: Path) -> None:
+    write_env(tmp_path, "other.env")
+    inventory = project(tmp_path, ON_SERVERS)
+    with pytest.raises(BadInput) as caught:
+        of_one(inventory, "gpu-1", API_TOKEN="", RABBITMQ_PORT="x")
+    first, *rest = caught.value.message.splitlines()
+    assert first == "gpu-1:/etc/azaion/.env: 1 error, nothing was changed there."
+    assert rest == [f"  gpu-1:/etc/azaion/.env: API_TOKEN is empty; needed by {tmp_path}/queue.j2"]
+    hosts, services = [inventory.hosts["gpu-1"]], inventory.select_services(None)
+    source = "gpu-1:/etc/azaion/.env"
+    torn = parsed("A='\nA=1 # two\nA=2\nB=b c\n", source, source)
+    first, second = torn[0].warnings
+    assert first.startswith(f"{source}:2: A: what follows the # counts as a comment here")
+    assert second == f"{source}:4: B: a shell ends the value at the first blank; quote it"
+    with pytest.raises(BadInput) as caught:
+        resolve(inventory, hosts, services, "ask", {"gpu-1": torn})
+    assert [line.strip() for line in caught.value.message.splitlines()[1:3]] == [
+        f"{source}:1: the line cannot be read; a quote is open, or text follows the closing one",
+        f"{source}:3: A: stands twice, first in line 2",
+    ]
+    row = of_one(inventory, "gpu-1", "preflight", API_TOKEN="")
+    assert row.missing == (f"gpu-1:/etc/azaion/.env: API_TOKEN is empty; needed by {tmp_path}/queue.j2",)
+
+
+def test_what_is_wrong_on_the_laptop_is_said_before_a_server_is_asked_for_its_variables(tmp_path: Path) -> None:
+    write_env(tmp_path, "other.env")
+    inventory = project(tmp_path, ON_SERVERS, template="token: {{ API_TOKEN }\n")
+    assert any("queue.j2" in line for line in complaints(inventory))
+    inventory = project(tmp_path, ON_SERVERS.replace("registry: {", "public: [NOT_KNOWN_HERE]\nregistry: {"))
+    assert resolved(inventory)["gpu-1"].unread  # which may have it
+
+
+NEEDS_NOTHING = """\
+defaults: {root: /azaion, env: {server: /etc/azaion/.env}}
+hosts: {gpu-1: {address: gpu-1.lan}}
+services:
+  queue: {kind: consumer, image: team/queue, mounts: [/azaion:/azaion]CONFIG}
+"""
+RENDERED = ", config: {template: queue.j2, path: /azaion/queue.yaml}"
+
+
+@pytest.mark.parametrize(
+    ("more", "template", "purpose", "asks"),
+    [
+        ("", "", "deploy", False),
+        (RENDERED, "root: {{ root }}\n", "deploy", False),
+        (RENDERED, "root: {{ API_TOKEN }}\n", "deploy", True),
+        (RENDERED, "root: {{ root }}\n", "ask", True),  # where it is not rendered, nobody has looked
+        (", stream: {name: messages}", "", "ask", True),
+        (", env_file: {path: /azaion/a.env, variables: [A]}", "", "ask", True),
+    ],
+)
+def test_where_nothing_is_made_of_variables_none_are_read(
+    tmp_path: Path, more: str, template: str, purpose: Purpose, asks: bool
+) -> None:
+    inventory = project(tmp_path, NEEDS_NOTHING.replace("CONFIG", more), template)
+    hosts, services = inventory.select_hosts(None), inventory.select_services(None)
+    found = resolve(inventory, hosts, services, purpose)["gpu-1"]
+    assert found.unread == asks
+    config = found.config(services[0])
+    if more == RENDERED and not asks:
+        assert config is not None and yaml.safe_load(config.reveal()) == {"root": "/azaion"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.inventory.entries import HealthCheckEntry, ProcessEntry, Tls
+from gpu_runbook.laptop.inventory.entries import EnvSource, HealthCheckEntry, ProcessEntry, Tls
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
 
 PROJECT = Path(__file__).parents[4]
@@ -97,9 +97,69 @@ def test_defaults_fill_every_server_and_a_server_overrules_them(tmp_path: Path) 
 
 def test_paths_on_the_laptop_are_relative_to_the_file(tmp_path: Path) -> None:
     hosts = read(tmp_path, TWO).hosts
-    assert hosts["gpu-1"].env_file == tmp_path / ".env"
+    assert hosts["gpu-1"].env == EnvSource(file=tmp_path / ".env")
     assert hosts["gpu-2"].key == tmp_path / "keys/gpu-2"
-    assert hosts["gpu-2"].env_file == Path("/etc/gpu-2.env")
+    assert hosts["gpu-2"].env == EnvSource(file=Path("/etc/gpu-2.env"))
+
+
+def sourced(defaults: str, own: str) -> str:
+    """With a key more among the defaults, and one of the first server's own."""
+    text = TWO.replace("root: /azaion", ", ".join(filter(None, ["root: /azaion", defaults])), 1)
+    return text.replace("gpu-1.lan", ", ".join(filter(None, ["gpu-1.lan", own])), 1)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "source"),
+    [
+        ("", "", {"file": ".env"}),
+        ("", "env: {file: a.env}", {"file": "a.env"}),
+        ("", "env_file: a.env", {"file": "a.env"}),
+        ("env_file: a.env", "", {"file": "a.env"}),
+        ("env: {server: /etc/azaion/.env}", "", {"server": "/etc/azaion/.env"}),
+        ("env: {server: /etc/azaion/.env}", "env_file: a.env", {"file": "a.env"}),
+        ("env_file: a.env", "env: {server: /etc/azaion/.env}", {"server": "/etc/azaion/.env"}),
+        ("env: {file: a.env}", "env: {server: /etc/azaion/.env}", {"server": "/etc/azaion/.env"}),
+    ],
+)
+def test_variables_come_from_one_place_under_its_name_or_the_old_one(
+    tmp_path: Path, defaults: str, own: str, source: dict[str, str]
+) -> None:
+    env = read(tmp_path, sourced(defaults, own)).hosts["gpu-1"].env
+    assert env == (
+        EnvSource(file=tmp_path / source["file"]) if "file" in source else EnvSource(server=source["server"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "said"),
+    [
+        ("", "env: .env", "hosts.yaml:3: hosts.gpu-1.env: a mapping (key: value) is expected"),
+        ("", "env: {}", "hosts.yaml:3: hosts.gpu-1.env: one key is expected, file: (on the laptop) or server:"),
+        ("", "env: {file: a, server: /b}", "hosts.yaml:3: hosts.gpu-1.env: one key is expected"),
+        ("", "env: {files: a}", 'hosts.yaml:3: hosts.gpu-1.env.files: is not a known key; did you mean "file"?'),
+        ("", "env: {server: etc/.env}", "hosts.yaml:3: hosts.gpu-1.env.server: an absolute path"),
+        ("", "env: {server: /etc/../.env}", "hosts.yaml:3: hosts.gpu-1.env.server: an absolute path"),
+        ("", "env_file: 3", "hosts.yaml:3: hosts.gpu-1.env_file: a path is expected, in quotes"),
+        ("env_file: 3", "", "hosts.yaml:1: defaults.env_file: a path is expected, in quotes"),
+        ("env: {server: x}", "", "hosts.yaml:1: defaults.env.server: an absolute path"),
+        (
+            "env: {file: a}, env_file: b",
+            "",
+            "hosts.yaml:1: defaults.env_file: is the old name of env, which is in line 1",
+        ),
+        (
+            "",
+            "env_file: a,\n    env: {file: a}",
+            "hosts.yaml:3: hosts.gpu-1.env_file: is the old name of env, which is in line 4; one of them is enough",
+        ),
+        ("", "env: {server: /azaion/.env}", "gpu-1.env.server: is not apart from /azaion, which queue mounts"),
+        ("env: {server: /azaion/a/.env}", "", "hosts.yaml:1: defaults.env.server: is not apart from /azaion"),
+    ],
+)
+def test_a_mistake_about_where_variables_are_is_told_by_line_and_key(
+    tmp_path: Path, defaults: str, own: str, said: str
+) -> None:
+    assert said in complaint(tmp_path, sourced(defaults, own))
 
 
 def test_values_cannot_be_changed(tmp_path: Path) -> None:

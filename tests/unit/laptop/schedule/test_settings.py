@@ -86,7 +86,7 @@ def project(folder: Path, schedule: dict[str, Any], **env: str | None) -> Path:
 def settings(folder: Path, schedule: dict[str, Any] | None = None, **env: str | None) -> Settings:
     inventory = load_inventory(project(folder, SCHEDULE if schedule is None else schedule, **env))
     found = resolve(inventory, inventory.select_hosts(None), inventory.select_services(None), "schedule")
-    ready(inventory, found.values())
+    ready(inventory, list(found.values()))
     return settings_for(inventory, found["gpu-1"])
 
 

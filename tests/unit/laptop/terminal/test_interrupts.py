@@ -156,7 +156,7 @@ def test_whoever_leaves_a_server_is_told_so_and_not_how_many_gave_no_answer(monk
 def test_whoever_has_read_enough_of_a_log_ends_it_quietly(connected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     invocation = invoked(monkeypatch)
     monkeypatch.setattr(Invocation, "hosts", ("gpu-1",), raising=False)
-    monkeypatch.setattr(Invocation, "resolved", {"gpu-1": SimpleNamespace(hidden_here=())}, raising=False)
+    monkeypatch.setattr(Invocation, "resolved", lambda self, session: SimpleNamespace(hidden_here=()))
     monkeypatch.setattr(Invocation, "inventory", None, raising=False)
     monkeypatch.setattr(logs, "of_server", pressing)
     if not connected:
