@@ -13,7 +13,7 @@ from datetime import date
 from itertools import repeat
 from pathlib import Path
 
-from bench import calls, deploys, memory, rounds, swap
+from bench import calls, deploys, memory, probe, rounds, swap
 from bench.pairs import Figure, Pairs
 from gpu_runbook.laptop.errors import RunbookError
 from gpu_runbook.laptop.rpc import bundle
@@ -135,6 +135,8 @@ def _measure(sandbox: Sandbox, count: int, say: Say) -> Measured:
         say("rounds of the scheduled check")
         time.sleep(LOOP)
         figures += rounds.figures(laptop, count)
+        say("a stream of images")
+        figures += probe.figures(sandbox, count)
         say("everybody's deploy")
         everybody = [pairs for rtt in (0, 100) for pairs in deploys.compared(laptop, count, rtt)]
     return Measured(floors, figures, everybody)

@@ -232,7 +232,7 @@ def logged_in(sandbox: Sandbox) -> None:
     run_inside(sandbox, words, user=LOGIN_USER, input=password)
 
 
-def started_consumer(sandbox: Sandbox, tag: str, name: str = "annotation-queue", **changes: str) -> str:
+def started_consumer(sandbox: Sandbox, tag: str, name: str = "annotation-queue", /, **changes: str) -> str:
     """Start a consumer by hand, with a config.yaml as a deploy would leave; its id. `changes` go to its queue."""
     write_config(sandbox, **changes)
     logged_in(sandbox)

@@ -17,6 +17,7 @@ from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from sandbox import Sandbox, run_inside
+from sandbox.machine import run_on
 from sandbox.passwords import read
 from sandbox.place import BROKER_CA, LOGIN_USER, STREAM
 from tests import real
@@ -76,15 +77,44 @@ class Patient:
     def processes(self, name: str) -> int:
         return run_inside(self.server, ["ps", "-eo", "comm"]).stdout.split().count(name)
 
-    def make_stream(self, name: str, messages: int = 0, keep: int = 0) -> StreamAddress:
-        """Make a stream beside the server's own, of so many messages of 1 KB, that keeps so many bytes (0: all)."""
+    def make_stream(self, name: str, messages: int = 0, keep: int = 0, batch: int = 0) -> StreamAddress:
+        """Make a stream beside the server's own, of so many messages of 1 KB, that keeps so many bytes (0: all).
+
+        `batch`: so many messages at a time become one entry, compressed by gzip.
+        """
+        maker = self._maker(name, messages=messages, size=1024, keep=keep, batch=batch, at_once=False)
+        assert maker.wait(60) == 0
+        return StreamAddress("127.0.0.1", self.server.stream_port, name, self.variables["RABBITMQ_USER"])
+
+    def make_long_chunk(self, name: str, messages: int, size: int) -> StreamAddress:
+        """Make a stream of one chunk: the broker writes nothing down until it has all messages, of `size` bytes."""
+        made = self.make_stream(name)
+        writer = f'{{ok, P}} = rabbit_stream_manager:lookup_leader(<<"/">>, <<"{name}">>), '
+        self.broker_does(f"{writer} sys:suspend(P).")
+        maker = self._maker(name, messages=messages, size=size, keep=0, batch=0, at_once=True)
+        waits = "W = fun W() -> case erlang:process_info(P, message_queue_len) of {_, N} when N >= MESSAGES -> ok; "
+        waits += "_ -> timer:sleep(10), W() end end, W(), "
+        self.broker_does(f"{writer} {waits.replace('MESSAGES', str(messages))} sys:resume(P).")
+        assert maker.wait(60) == 0
+        return made
+
+    def broker_does(self, erlang: str) -> None:
+        """Have the broker evaluate something."""
+        words = ["env", "HOME=/var/lib/rabbitmq", "/usr/sbin/rabbitmqctl", "--timeout", "60", "eval", erlang]
+        account = ["setpriv", "--reuid=rabbitmq", "--regid=rabbitmq", "--init-groups"]
+        run_on(self.server.services, [*account, *words])
+
+    def _maker(self, name: str, **order: Any) -> subprocess.Popen[str]:
+        """The program that makes a stream, at work."""
         user, password = self.variables["RABBITMQ_USER"], self.variables["RABBITMQ_PASSWORD"]
-        order = {"port": self.server.stream_port, "user": user, "password": password, "name": name}
-        subprocess.run(
+        login = {"port": self.server.stream_port, "username": user, "password": password}
+        program = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("streams.py"))],
-            input=json.dumps({**order, "messages": messages, "keep": keep}),
+            stdin=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(self.server.libraries)},
             text=True,
-            check=True,
         )
-        return StreamAddress("127.0.0.1", self.server.stream_port, name, user)
+        assert program.stdin
+        with program.stdin as order_book:
+            json.dump({"login": login, "name": name, **order}, order_book)
+        return program

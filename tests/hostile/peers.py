@@ -38,7 +38,7 @@ from tests.hostile.damage import as_json, damaged, sometimes_torn
 from tests.hostile.properties import Ground, Property
 from tests.hostile.unix import answering, chunks, http
 from tests.unit.nasty import wrong_with
-from tests.unit.server.queue.test_stream import GREETED, KINDS, LOGGED_IN, SUBSCRIBED, chunk, frame, peer, says
+from tests.unit.server.queue.test_stream import GREETED, KINDS, LOGGED_IN, SUBSCRIBED, chunk, frame, peer, says, yes
 
 STARTED = "2026-04-20T10:11:12.123456789Z"
 CONTAINER: dict[str, Any] = {
@@ -148,7 +148,7 @@ def _can_travel(*checks: Check) -> None:
         assert not any(wrong_with(said, LONGEST) for said in (check.name, check.sentence, check.hint)), check
 
 
-_WHOLE = [GREETED, LOGGED_IN, SUBSCRIBED, chunk(1, 0, 5), chunk(2, 0, 5), chunk(1, 2**64 - 1, 2**32 - 1)]
+_WHOLE = [GREETED, LOGGED_IN, SUBSCRIBED, yes(0x07, 5), chunk(1, 0, 5), chunk(2, 0, 5), chunk(1, 2**64 - 1, 2**32 - 1)]
 _SHORT = [frame(0x10, b"\0\6"), frame(0x16, b""), frame(0x17, b""), frame(0x14, b""), frame(0x8011, b"\0" * 9)]
 _HEADS_ALONE = [struct.pack(">IHH", size, key, 1) for size in (0, 3, 2**20 + 1, 2**32 - 1) for key in (8, 0x14, 0x8012)]
 PIECES = st.sampled_from([*_WHOLE, *_SHORT, *_HEADS_ALONE, b"AMQP\0\0\x09\1", b"HTTP/1.1 400 "])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpu_runbook.protocol.requests import LookRequest, SnapshotRequest, TrainingRequest
+from gpu_runbook.protocol.requests import LookRequest, RunRequest, SnapshotRequest, TrainingRequest
 from gpu_runbook.protocol.snapshot import Wanted
 
 Asks = Callable[[Any], bool]
@@ -39,6 +39,14 @@ def _may_be_asked(service: Wanted) -> bool:
     return service.offset is not None and service.stream is not None and bool(service.stream.user)
 
 
+def _replays(asked: RunRequest) -> bool:
+    return any(step.replay for step in asked.plan.consumers)
+
+
+def _tls_in_a_plan(asked: RunRequest) -> bool:
+    return any(step.stream is not None and step.stream.tls is not None for step in asked.plan.consumers)
+
+
 def _processes(asked: LookRequest) -> bool:
     return any(one.process for one in asked.services)
 
@@ -60,4 +68,5 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
     },
     "status": dict.fromkeys(_OF_PROCESSES, _processes),
     "training_command": dict.fromkeys(_OF_PROCESSES, _its_processes),
+    "run": {"server.run.rewind": _replays, "server.queue.tls": _tls_in_a_plan},
 }

@@ -10,7 +10,7 @@ from typing import Any, Dict
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
-from gpu_runbook.server.queue import stream, tcp
+from gpu_runbook.server.queue import stream, tcp, tls
 
 VERSION = 40  # characters of what a broker calls its version: it says so to anybody, and may be anybody
 SHOWN = 20  # characters of what else answers
@@ -28,6 +28,7 @@ _HINTS = {
     "timeout": "check the network and the firewall between this server and RabbitMQ",
     "unknown-name": "check RABBITMQ_HOST, and the name service on this server",
     "broke-off": "see RabbitMQ's log; a proxy in between may have lost the broker behind it",
+    "miscounted": "whichever producer published last counts the messages of its batches wrong; see RabbitMQ's log too",
     "not-a-stream-port": f"{_WANTED}; if that one speaks TLS, hosts.yaml says so with `tls: true`",
     "login": "set RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD in .env (or the variables hosts.yaml names)",
     "denied": "give the user RABBITMQ_MONITOR_USER names the permission to read the stream",
@@ -94,7 +95,7 @@ def _asked_for_a_page(address: StreamAddress) -> bytes:
     try:
         sock = tcp.connect(address.host, address.port, until)
         if address.tls is not None:
-            sock = tcp.secured(sock, address.host, address.tls, "")
+            sock = tls.secured(sock, address.host, address.tls, "")
         with sock:
             sock.settimeout(SECONDS)
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Connects to a host and port under one deadline, the look-up of the name included; and speaks TLS there."""
+"""Connects to a host and port under one deadline, the look-up of the name included."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import time
 from typing import Any, List
 
 Timeout = socket.timeout  # the built-in TimeoutError only since Python 3.10
+AHEAD = 1 << 15  # bytes that a peer may send before any of them is read
 
 
 class StreamError(Exception):
     """The broker could not be asked, or said no. `message` is a sentence that names the address, never the password.
 
     `kind` is refused (or not to be reached at all), timeout, unknown-name, not-a-stream-port, login, denied, no-stream,
-    unavailable or broke-off; with TLS also ca, not-tls, or certificate and the number that OpenSSL has for why not.
+    unavailable, miscounted or broke-off; with TLS also ca, not-tls, or certificate and OpenSSL's number for why not.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -31,9 +32,7 @@ def connect(host: str, port: int, until: float) -> socket.socket:
     for index, entry in enumerate(addresses):
         left = (until - time.monotonic()) / (len(addresses) - index)
         try:
-            sock = socket.create_connection(entry[4][:2], max(left, 0.001))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
+            return _connected(entry, max(left, 0.001))
         except OSError as error:
             failure = error
     if isinstance(failure, (Timeout, TimeoutError)):
@@ -41,6 +40,20 @@ def connect(host: str, port: int, until: float) -> socket.socket:
     if isinstance(failure, ConnectionRefusedError):
         raise StreamError("refused", f"{place} refused the connection")
     raise StreamError("refused", f"{place} cannot be reached ({failure.strerror or failure})")
+
+
+def _connected(entry: Any, seconds: float) -> socket.socket:
+    """A connection to one address, as getaddrinfo gives it. Raises OSError."""
+    sock = socket.socket(entry[0], entry[1])
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, AHEAD)  # what is told to the peer as the connection opens
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(seconds)
+        sock.connect(entry[4])
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _resolve(host: str, port: int, until: float) -> List[Any]:
@@ -61,23 +74,3 @@ def _resolve(host: str, port: int, until: float) -> List[Any]:
     if not found[0]:
         raise StreamError("unknown-name", f"the name {host!r} is not known on this server")
     return found[0]
-
-
-def secured(sock: socket.socket, host: str, ca: str, place: str) -> socket.socket:
-    """The connection, in TLS with whoever proves to be `host`, by the certificates in the file `ca`; empty for those
-    that this server trusts anyway. Raises StreamError, and OSError where the connection is lost or late.
-    """
-    try:
-        import ssl  # takes as long as all the rest, and most brokers are asked without
-
-        context = ssl.create_default_context(cafile=ca or None)
-    except (ImportError, OSError) as error:
-        sock.close()
-        raise StreamError("ca", f"{ca or 'TLS'} cannot be used on this server ({error})") from error
-    try:
-        return context.wrap_socket(sock, server_hostname=host.strip("[]"))
-    except ssl.SSLCertVerificationError as error:
-        said = f"{place} has a certificate that is not accepted ({error.verify_message})"
-        raise StreamError(f"certificate {error.verify_code}", said) from error
-    except ssl.SSLError as error:
-        raise StreamError("not-tls", f"{place} does not speak TLS as it should ({error})") from error

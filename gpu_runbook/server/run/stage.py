@@ -21,7 +21,6 @@ from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.inspected import Container, ListedContainer
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models.apply import with_chosen
-from gpu_runbook.server.run import rewind
 from gpu_runbook.server.run.unstage import is_of
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
@@ -54,6 +53,8 @@ def stage(site: Site, step: ConsumerStep) -> Swap:
     again = files.staged_name(step.offset.path, site.plan.id) if step.replay and step.offset else ""
     site.journal.write(Staging(step.service, name, staged, again, hashed))
     if again:
+        from gpu_runbook.server.run import rewind  # it travels only with a plan that has messages read again
+
         rewind.stage(step, site.secrets.passwords.get(step.service, ""), site.plan.id)
     config = _stage_config(site, step, text, staged) if step.config and text is not None else None
     if step.offset:

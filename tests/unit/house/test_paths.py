@@ -214,7 +214,7 @@ PLACES = (
         "`stream.tls.ca`, or the certificates that the system trusts; never a file below a read-write mount",
         "root, or whose file it is",
         SYSTEM,
-        "queue.tcp.secured schedule.notify.mail._connected schedule.notify.mail.send",
+        "queue.tls.secured schedule.notify.mail._connected schedule.notify.mail.send",
     ),
     Places(
         "docker's own folder, as the engine names it: how full its disk is, and nothing in it",

@@ -17,6 +17,7 @@ from gpu_runbook.server.queue.stream import Bounds, StreamError, bounds, greet
 
 PASSWORD = "s3cret-of-the-monitor"
 KINDS = {"refused", "timeout", "unknown-name", "not-a-stream-port", "login", "denied", "no-stream", "unavailable"}
+KINDS |= {"miscounted"}
 
 
 @contextlib.contextmanager
@@ -64,14 +65,23 @@ def yes(key: int, number: int, more: bytes = b"", code: int = 1) -> bytes:
     return frame(key | 0x8000, struct.pack(">IH", number, code) + more)
 
 
-def chunk(subscription: int, first: int, records: int, kind: int = 0, messages: bytes = b"") -> bytes:
-    head = struct.pack(">BbbHIqQQ", subscription, 0x50, kind, 1, records, 0, 1, first)
-    return frame(0x08, head + b"\0" * 16 + messages)
+def head(subscription: int, first: int, records: int, kind: int = 0, entries: int = 1, data: int = 8) -> bytes:
+    """Of a chunk of so many entries in so many bytes; an entry with several records is a batch."""
+    return struct.pack(">BbbHIqQQIII4x", subscription, 0x50, kind, entries, records, 0, 1, first, 0, data, 0)
 
 
-GREETED = yes(0x11, 0, struct.pack(">I", 1) + b"\0\x07version\0\x054.1.2")
+def chunk(subscription: int, first: int, records: int, kind: int = 0, data: int = 8) -> bytes:
+    return frame(0x08, head(subscription, first, records, kind, data=data) + bytes(data))
+
+
+GREETED = yes(0x11, 0, struct.pack(">I", 1) + b"\0\x07version\0\x063.10.8")
 LOGGED_IN = yes(0x12, 1) + yes(0x13, 2) + frame(0x14, struct.pack(">II", 1 << 20, 60)) + yes(0x15, 3)
-SUBSCRIBED = yes(0x07, 4) + yes(0x07, 5)
+SUBSCRIBED = yes(0x07, 4)
+
+
+def delivered(first: bytes, last: bytes) -> bytes:
+    """What is sent of the two ends, one after the other."""
+    return SUBSCRIBED + first + yes(0x07, 5) + last
 
 
 def ask(port: int, seconds: float = 3.0) -> Bounds:
@@ -85,7 +95,7 @@ def failure(behaviour: Callable[[socket.socket], None], seconds: float = 3.0) ->
 
 
 def test_the_last_offset_counts_the_records_of_the_last_chunk() -> None:
-    with peer(says(GREETED + LOGGED_IN + SUBSCRIBED + chunk(1, 100, 10) + chunk(2, 990, 17))) as port:
+    with peer(says(GREETED + LOGGED_IN + delivered(chunk(1, 100, 10), chunk(2, 990, 17)))) as port:
         assert ask(port) == Bounds(100, 1006)
 
 
@@ -100,21 +110,21 @@ def test_a_stream_that_sends_nothing_after_its_yes_is_empty(monkeypatch: pytest.
         assert ask(port) == Bounds(None, None)
 
 
-def test_chunks_may_come_between_the_answers() -> None:
-    answers = yes(0x07, 4) + chunk(1, 0, 5) + frame(0x17, b"") + yes(0x07, 5) + chunk(2, 0, 5)
+def test_a_chunk_may_come_before_the_answer() -> None:
+    answers = chunk(1, 0, 5) + yes(0x07, 4) + frame(0x17, b"") + chunk(2, 0, 5) + yes(0x07, 5)
     with peer(says(GREETED + LOGGED_IN + answers)) as port:
         assert ask(port) == Bounds(0, 4)
 
 
 def test_the_brokers_own_bookkeeping_is_no_message() -> None:
-    answers = SUBSCRIBED + chunk(1, 0, 1, kind=2) + chunk(1, 1, 5) + chunk(2, 6, 1, kind=1) + chunk(2, 7, 3)
+    first, last = chunk(1, 0, 1, kind=2) + chunk(1, 1, 5), chunk(2, 6, 1, kind=1) + chunk(2, 7, 3)
+    answers = delivered(first, last)
     with peer(says(GREETED + LOGGED_IN + answers)) as port:
         assert ask(port) == Bounds(1, 9)
 
 
-def test_a_chunk_larger_than_any_frame_that_is_kept_is_passed_over() -> None:
-    messages = b"m" * (stream.FRAME_LIMIT + 1)
-    answers = SUBSCRIBED + chunk(1, 0, 2, messages=messages) + chunk(2, 5, 1, messages=messages)
+def test_a_chunk_that_holds_little_is_passed_over_on_the_way_to_the_next() -> None:
+    answers = delivered(chunk(1, 0, 2, data=stream.PASSED), chunk(2, 5, 1, data=stream.PASSED + 1))
     with peer(says(GREETED + LOGGED_IN + answers)) as port:
         assert ask(port) == Bounds(0, 5)
 
@@ -143,6 +153,7 @@ def test_a_stream_that_goes_away_meanwhile_is_unavailable() -> None:
         (frame(0x8012, b"\0\0\0\1"), "sent an answer that is cut short"),
         (frame(0x08, b"\1\x50\0"), "sent a chunk that is cut short"),
         (chunk(7, 0, 1), "sent a chunk of an unknown kind"),
+        (chunk(1, 0, 1, kind=2, data=stream.PASSED + 1), "sent a chunk of an unknown kind"),
         (frame(0x16, b"\0\0\0\1\0\1\0\0"), "closed the connection"),
     ],
 )
@@ -191,7 +202,7 @@ def takes_leave(frames: list[bytes]) -> Callable[[socket.socket], None]:
     """Answers until it is asked to close, and keeps what it was sent from then on."""
 
     def behaviour(connection: socket.socket) -> None:
-        connection.sendall(GREETED + LOGGED_IN + SUBSCRIBED + chunk(1, 0, 5) + chunk(2, 0, 5))
+        connection.sendall(GREETED + LOGGED_IN + delivered(chunk(1, 0, 5), chunk(2, 0, 5)))
         heard = b""
         while not heard.endswith(b"\0\x02OK"):
             heard += connection.recv(65536)

@@ -18,9 +18,9 @@ from gpu_runbook.server.checks import broker
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.queue.stream import Bounds, StreamError
 from sandbox import certificates
-from tests.unit.server.queue.test_stream import GREETED, LOGGED_IN, SUBSCRIBED, chunk, peer, says
+from tests.unit.server.queue.test_stream import GREETED, LOGGED_IN, chunk, delivered, peer, says
 
-ANSWERS = GREETED + LOGGED_IN + SUBSCRIBED + chunk(1, 100, 10) + chunk(2, 990, 17)
+ANSWERS = GREETED + LOGGED_IN + delivered(chunk(1, 100, 10), chunk(2, 990, 17))
 
 
 def made(folder: Path, *days: int) -> str:
