@@ -64,6 +64,7 @@ SECTIONS = (
     Section(("setup",), change.SetupAnswer | change.StateMoveAnswer),
     Section(("env.diff",), change.EnvAnswer),
     Section(("env.push",), change.EnvPushAnswer),
+    Section(("env.import",), change.EnvImportAnswer),
     Section(("models",), change.ModelsAnswer),
     Section(("models.use", "models.rollback"), change.ModelUseAnswer),
     Section(("training.command",), change.LaunchAnswer, "It is for one server: there are no `servers`.", whole=True),

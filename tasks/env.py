@@ -1,4 +1,4 @@
-"""fab env.diff, fab env.push."""
+"""fab env.diff, fab env.push, fab env.import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from invoke.tasks import task
 from . import shared
 
 if TYPE_CHECKING:
-    from gpu_runbook.laptop.answers.change import EnvAnswer, EnvPushAnswer
+    from gpu_runbook.laptop.answers.change import EnvAnswer, EnvImportAnswer, EnvPushAnswer
     from gpu_runbook.laptop.commands.env import EnvWish
     from gpu_runbook.laptop.inputs.resolve import Resolved
     from gpu_runbook.laptop.ssh.session import Session
@@ -80,6 +80,46 @@ def push(
     def change(session: Session) -> EnvPushAnswer:
         host = invocation.resolved(session).host
         return env.pushed(session, invocation.inventory, host, wishes[host.name], invocation.screen)
+
+    results = invocation.change_each(change)
+    if json:
+        print_json({"servers": results})
+
+
+@task(
+    name="import",
+    help={
+        "from_": "the file on the server; without it the one that hosts.yaml names, env: {server: …}",
+        "out": "the file here; without it the one that hosts.yaml names, or .env beside it",
+        "yes": "write it although values of the file here are lost by that; the file itself is kept beside it",
+        "hosts": "the server; its name may be left out where hosts.yaml has one",
+        "dry-run": "say in names what would change, and end",
+        "json": shared.JSON,
+        "debug": shared.DEBUG,
+    },
+)
+@shared.guarded
+def bring(
+    context: Any,
+    from_: str | None = None,
+    out: str | None = None,
+    yes: bool = False,
+    hosts: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Bring a server's own file of variables here, as .env: names are told, values never, and the old file is kept."""
+    from gpu_runbook.laptop.commands import env_import
+
+    from .invocation import Invocation, given, print_json
+
+    source, target = given("--from", from_), given("--out", out)
+    invocation = Invocation(context, hosts, None, json, purpose=None)
+    wish = env_import.wish(invocation.inventory, invocation.hosts, source, target, yes, dry_run)
+
+    def change(session: Session) -> EnvImportAnswer:
+        return env_import.brought(session, wish, invocation.screen)
 
     results = invocation.change_each(change)
     if json:

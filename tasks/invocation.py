@@ -32,8 +32,9 @@ class Invocation:
     """hosts.yaml, .env and the templates as one command line sees them, and the sessions with its servers."""
 
     def __init__(
-        self, context: Any, hosts: str | None, service: str | None, machine: bool, purpose: Purpose = "compare"
+        self, context: Any, hosts: str | None, service: str | None, machine: bool, purpose: Purpose | None = "compare"
     ) -> None:
+        """`purpose`: what is wanted of .env, None where nothing is, so that it need not be there."""
         self.context = context
         self.screen = Screen(machine)
         self.inventory: Inventory = load_inventory(_hosts_file())
@@ -41,7 +42,9 @@ class Invocation:
         self.hosts: Sequence[Host] = self.inventory.select_hosts(wanted)
         self.services: Sequence[Service] = self.inventory.select_services(given("--service", service))
         self._purpose = purpose
-        self._known: dict[str, Resolved] = resolve(self.inventory, self.hosts, self.services, purpose)
+        self._known: dict[str, Resolved] = {}
+        if purpose:
+            self._known |= resolve(self.inventory, self.hosts, self.services, purpose)
         self._checks: list[Callable[[Sequence[Resolved]], object]] = []
 
     def warn(self) -> None:
@@ -79,7 +82,7 @@ class Invocation:
         from gpu_runbook.laptop.rpc import server_env
 
         there = {server: server_env.read(session, found.host.env.server or "")}
-        found = resolve(self.inventory, [found.host], self.services, self._purpose, there)[server]
+        found = resolve(self.inventory, [found.host], self.services, self._purpose or "ask", there)[server]
         session.hidden = found.hidden_here
         for check in self._checks:
             check([found])
@@ -93,7 +96,8 @@ class Invocation:
         servers is read for all of them before the first is contacted. Raises BadInput.
         """
         options = options_from_context(self.context)
-        sessions = [Session(host, replace(options, hidden=self._known[host.name].hidden_here)) for host in self.hosts]
+        hidden = {name: found.hidden_here for name, found in self._known.items()}
+        sessions = [Session(host, replace(options, hidden=hidden.get(host.name, ()))) for host in self.hosts]
         if len(sessions) > 1:
             with ThreadPoolExecutor(max_workers=8) as pool:
                 for _ in pool.map(Session.prepare, sessions):

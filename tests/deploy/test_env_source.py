@@ -26,7 +26,6 @@ def laptop(laptop: Laptop) -> Iterator[Laptop]:
     watched(laptop, settle=0, window=1)
     laptop.variables["AZAION_API_PASSWORD"] = SECRET
     laptop.host["env"] = {"server": PATH}
-    laptop.host.pop("env_file", None)
     save(laptop)
     yield laptop
     run_inside(laptop.sandbox, ["rm", "-rf", FOLDER])
@@ -90,3 +89,29 @@ def test_one_that_is_not_for_its_owner_alone_is_refused(laptop: Laptop) -> None:
     run_inside(laptop.sandbox, ["sh", "-ec", f"rm {PATH} && mkfifo -m 600 {PATH} && chown deploy {PATH}"])
     refused(laptop, 10, f"gpu-1: {PATH} is no regular file")
     assert laptop.fab("history").status == 0  # which asks for none of it
+
+
+def test_it_is_brought_to_the_laptop_in_names_and_the_old_file_is_kept(laptop: Laptop) -> None:
+    env = laptop.folder / ".env"
+    put(laptop)
+    said = laptop.fab("env.import", "--json", "--debug")
+    assert (said.status, env.stat().st_mode & 0o777) == (0, 0o600), said.all
+    (answer,) = said.json["servers"]
+    assert (answer["outcome"], answer["source"], answer["added"]) == ("done", PATH, list(laptop.variables))
+
+    laptop.host["env"] = {"file": ".env"}
+    (laptop.folder / "hosts.yaml").write_text(yaml.safe_dump(laptop.hosts, sort_keys=False))
+    assert laptop.fab("env.import", "--from", PATH).out.endswith("has the same variables, nothing was written\n")
+    put(laptop, AZAION_API_PASSWORD=SECRET[::-1], REGISTRY_PASSWORD=None)
+    before = env.read_bytes()
+    refused = laptop.fab("env.import", "--from", PATH, "--debug")
+    lost = "the values of AZAION_API_PASSWORD and what it has alone (REGISTRY_PASSWORD)"
+    assert (refused.status, f"would lose {lost}; nothing was changed" in refused.err) == (12, True), refused.all
+    assert env.read_bytes() == before
+    done = laptop.fab("env.import", "--from", PATH, "--yes", "--debug")
+    assert done.status == 0 and "REGISTRY_PASSWORD" not in env.read_text(), done.all
+    hunt = hunt_for({"now": SECRET[::-1], "before": SECRET})
+    (kept,) = laptop.folder.glob(".env.before-*")
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (before, 0o600)
+    assert set(hunt.in_folder(laptop.folder)) == {".env", kept.name}
+    assert all(hunt.found(one.all) == [] for one in (said, refused, done))

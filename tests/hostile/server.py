@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import io
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from gpu_runbook.laptop.commands import (
     env,
+    env_import,
     health,
     health_text,
     history,
@@ -187,6 +189,17 @@ def compares_files(session: Session, scene: Scene, screen: Screen) -> Any:
     return env.as_result("gpu-1", found)
 
 
+def reads_variables(session: Session, scene: Scene, screen: Screen) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / ".env"
+        target.write_text("A=1\n")
+        asked = env_import.wish(
+            scene.inventory, [scene.resolved.host], "/etc/azaion/.env", str(target), yes=True, dry_run=False
+        )
+        answer = env_import.brought(session, asked, screen)
+        return {**answer, "file": "", "kept": ""}
+
+
 def pauses(session: Session, scene: Scene, screen: Screen) -> Any:
     found, before = pause.pause(session, scene.resolved.host, 60, "")
     screen.say(pause.told(found, before))
@@ -290,6 +303,7 @@ COMPARED = Compared(
 )
 THING = Thing("container", ONE, "annotation-queue.r1", 7, "of no release that is kept")
 PAUSED = Pause("ann", "laptop", AT, "2026-04-20T11:11:12Z")
+VARIABLES = base64.b64encode(b"A='two words'\nB=2 # more\nexport C\n").decode()
 LOOK: list[Message] = [{"answer": a_look()}]
 TOLD: list[Message] = [{"event": {"event": "journal", "line": line}} for line in LINES]
 SAID: dict[str, tuple[Hears, list[Message]]] = {
@@ -311,6 +325,7 @@ SAID: dict[str, tuple[Hears, list[Message]]] = {
     "move": (moves_the_state, [{"answer": encode(MOVED)}]),
     "setup": (sets_up, [{"answer": encode(DONE)}]),
     "env": (compares_files, [{"answer": encode(COMPARED)}]),
+    "variables": (reads_variables, [{"answer": {"content": VARIABLES}}]),
     "pause": (pauses, [{"answer": {"pause": encode(PAUSED), "before": None}}]),
     "schedule": (shows_the_schedule, [{"answer": encode(SCHEDULE)}]),
     "install": (schedules, [{"answer": encode(Installation(("program",), "# begin\n* * * * * x\n", None))}]),

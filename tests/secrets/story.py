@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from secrets import token_urlsafe
@@ -79,7 +80,7 @@ def lived(laptop: Laptop) -> Life:
     shim.install(life.sandbox)
     try:
         with sampling() as sampled:
-            for part in (_deployments, _looks, _housekeeping, _looked_after, _failures, _deaths):
+            for part in (_deployments, _looks, _housekeeping, _on_the_server, _looked_after, _failures, _deaths):
                 part(life)
         life.shown["docker calls"] = "\n".join(" ".join(words) for words in shim.logged(life.sandbox))
     finally:
@@ -152,6 +153,45 @@ def _housekeeping(life: Life) -> None:
     life.note_modes("housekeeping")
     life.search("after the housekeeping")
     run_inside(life.sandbox, ["rm", "-r", f"/home/{LOGIN_USER}/.docker"])  # what comes now has no login of its own
+
+
+def _on_the_server(life: Life) -> None:
+    """The variables stand on the server: what reads them there, what is refused of them, and what brings them here."""
+    life.set("AZAION_API_PASSWORD", fresh())
+    path, env = "/etc/azaion/.env", life.laptop.folder / ".env"
+    whole, before = env.read_bytes(), set(life.laptop.folder.iterdir())
+
+    def there(data: bytes, mode: str = "600") -> None:
+        script = f"mkdir -p /etc/azaion && base64 -d >{path} && chown {LOGIN_USER} {path} && chmod {mode} {path}"
+        run_inside(life.sandbox, ["sh", "-ec", script], input=b64encode(data).decode())
+
+    with _changed(life, life.laptop.host, "env", {"server": path}):
+        env.unlink()
+        there(whole)
+        for words in (
+            (*DEPLOY, "--dry-run"),
+            ("preflight",),
+            ("diff",),
+            ("env.diff",),
+            ("status",),
+            ("health",),
+            ("logs",),
+        ):
+            life.fab(*words, "--json", "--debug", status=None if words in (("health",), ("preflight",)) else 0)
+        assert life.hunt.in_folder(life.laptop.folder) == {}
+        there(whole, "644")
+        life.fab("status", "--debug", status=12)
+        for wrong in (b"A='" + whole, whole + b"A=\xff\n", whole.replace(b"RABBITMQ_PORT", b"NO_PORT")):
+            there(wrong)
+            life.fab(*DEPLOY, "--json", "--debug", status=10)
+        there(whole)
+        life.fab("env.import", "--json", "--debug")
+        env.write_bytes(b"A=1\n")
+        life.fab("env.import", "--debug", status=12)
+        life.fab("env.import", "--yes", "--debug")
+        run_inside(life.sandbox, ["rm", "-r", "/etc/azaion"])
+    for kept in set(life.laptop.folder.iterdir()) - before - {env}:
+        kept.unlink()
 
 
 def _looked_after(life: Life) -> None:

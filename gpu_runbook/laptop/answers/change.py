@@ -85,6 +85,19 @@ class EnvPushAnswer(EnvAnswer):
     run: str  # the id of the run that wrote them, empty where nothing was written
 
 
+class EnvImportAnswer(ServerAnswer):
+    """How the file of variables here differed from the one on the server; names, never values."""
+
+    outcome: Literal["done", "up-to-date", "dry-run"]  # what became of it
+    source: str  # the file on the server
+    file: str  # the file here
+    added: list[str]  # variables that only the server's had
+    changed: list[str]  # variables that had another value here
+    removed: list[str]  # variables that only the file here had
+    same: list[str]  # variables that had the same value in both
+    kept: str  # where the file that was here before is now, empty where none was replaced
+
+
 class ListedModel(TypedDict):
     """What is known of one model, and who uses it."""
 

@@ -26,7 +26,7 @@ MISSING = (
     "that of the sandbox is made by fab sandbox.up."
 )
 
-_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
+NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 _LINE = re.compile(
     r"(?P<export>export\s+)?(?P<key>'[^']*'|[^=#\s]+)(?P<before>\s*)=(?P<after>[^\S\n]*)(?P<value>.*)", re.DOTALL
 )
@@ -110,7 +110,7 @@ def _line(binding: Binding) -> int:
 
 def _name(binding: Binding) -> str:
     """The variable's name, unless the line may be the rest of a value that was broken over two."""
-    plain = binding.value is not None and _NAME.fullmatch(binding.key or "")
+    plain = binding.value is not None and NAME.fullmatch(binding.key or "")
     return f": {binding.key}" if plain else ""
 
 
@@ -131,7 +131,7 @@ def _disagreements(binding: Binding) -> Iterator[str]:
     if match is None:
         yield "has no = and no value"
         return
-    if not _NAME.fullmatch(binding.key or ""):
+    if not NAME.fullmatch(binding.key or ""):
         yield "the name is not of letters, digits and _ alone, as a shell wants it"
     elif match["key"].startswith("'"):
         yield "the name stands in quotes, which are a part of it elsewhere"

@@ -234,7 +234,8 @@ def _is_path(value: str) -> bool:
     return bool(re.fullmatch(_PATH, value, re.ASCII)) and not {".", ".."} & set(value.split("/"))
 
 
-def _absolute(value: Any) -> str:
+def absolute(value: Any) -> str:
+    """A path on a server. Raises ValueError."""
     if not isinstance(value, str) or not _is_path(value):
         raise ValueError("an absolute path is expected, of letters, digits and ._@+-, without .. and a / at its end")
     return value
@@ -283,7 +284,7 @@ Hops = Annotated[str, text(rf"([\w.-]+@)?{_HOST}(,([\w.-]+@)?{_HOST})*", "[user@
 User = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?", "a login name")]
 Program = Annotated[str, text(r"/?[\w.+-]+(/[\w.+-]+)*", "the name or path of a program")]
 LocalPath = Annotated[Path, Reads(_local, {"type": "string"}, "a path on the laptop")]
-AbsolutePath = Annotated[str, Reads(_absolute, {"type": "string", "pattern": f"^{_PATH}$"}, "an absolute path")]
+AbsolutePath = Annotated[str, Reads(absolute, {"type": "string", "pattern": f"^{_PATH}$"}, "an absolute path")]
 Below = Annotated[str, Reads(_below, {"type": "string"}, "a path, absolute or below the root")]
 FileName = Annotated[str, text(r"[\w@+-][\w.@+-]*", "the name of a file")]
 DatedName = Annotated[str, Reads(_dated, {"type": "string", "pattern": "DATE"}, "a name with DATE in it")]

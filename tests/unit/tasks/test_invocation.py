@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import yaml
@@ -16,11 +13,11 @@ import yaml
 from gpu_runbook.laptop.errors import BadInput, Refused, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.ssh.session import Facts, SessionOptions
+from gpu_runbook.laptop.ssh.session import SessionOptions
 from gpu_runbook.laptop.terminal.screen import Screen
-from gpu_runbook.protocol.errors import Refusal
 from tasks import invocation as invocations
 from tasks.invocation import Invocation
+from tests.unit.in_process import answering, session
 
 PASSWORD = "kfh28Hskwq3Z"
 ENV = f"RABBITMQ_HOST=broker.lan\nRABBITMQ_PORT=5552\nRABBITMQ_MONITOR_USER=me\nRABBITMQ_MONITOR_PASSWORD={PASSWORD}\n"
@@ -45,19 +42,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The verbs that the server was asked, each of which it has answered as it does."""
-    verbs: list[str] = []
-
-    def answer(session: Any, verb: str, request: dict[str, Any], *given: Any) -> dict[str, Any]:
-        verbs.append(verb)
-        module = importlib.import_module(f"gpu_runbook.server.verbs.{verb}")
-        try:
-            return dict(module.answer(request, lambda event: None))
-        except Refusal as said:
-            content = {"kind": said.kind, "message": said.message, "hint": said.hint}
-            raise call._error(session.host.name, content) from None
-
-    monkeypatch.setattr(call, "_ask", answer)
-    return verbs
+    return answering(monkeypatch)
 
 
 def invoked(monkeypatch: pytest.MonkeyPatch, purpose: Purpose = "compare") -> Invocation:
@@ -66,10 +51,6 @@ def invoked(monkeypatch: pytest.MonkeyPatch, purpose: Purpose = "compare") -> In
     invocation = Invocation(None, None, None, machine=False, purpose=purpose)
     invocation.screen = Screen(out=io.StringIO())
     return invocation
-
-
-def session(hidden: tuple[str, ...] = ()) -> Any:
-    return SimpleNamespace(host=SimpleNamespace(name="gpu-1"), facts=Facts(), notices={}, hidden=hidden)
 
 
 def test_they_are_read_once_by_the_first_who_wants_them_and_covered_from_then_on(

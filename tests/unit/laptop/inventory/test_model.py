@@ -66,7 +66,7 @@ def test_the_commented_lines_of_the_sample_are_valid_too(tmp_path: Path) -> None
     gpu_1 = next(index for index, line in enumerate(lines) if line == "  # gpu-1:")
     queue = next(index for index, line in enumerate(lines) if line.startswith("    # command:"))
     opened = [
-        line.replace("# ", "", 1) if gpu_1 <= index < gpu_1 + 9 or queue <= index < queue + 4 else line
+        line.replace("# ", "", 1) if gpu_1 <= index < gpu_1 + 10 or queue <= index < queue + 4 else line
         for index, line in enumerate(lines)
     ]
     inventory = read(tmp_path, "\n".join(opened))
