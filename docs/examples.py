@@ -159,6 +159,7 @@ services:
     command: [python3, train.py]              # fab training.command prints it
     environment: {TRAINING_EPOCHS: "120"}
     checkpoints: /azaion/models
+    resume: ["--resume={checkpoint}"]         # /azaion/models/azaion-2026-03-01/weights/last.pt
 """,
     "ci": """
 ci:

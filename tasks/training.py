@@ -29,7 +29,7 @@ def command(
     json: bool = False,
     debug: bool = False,
 ) -> None:
-    """The docker command that starts the next training run, for a person to paste. It is printed, and not run."""
+    """The command that starts the next training run, for a person to paste. It is printed, and not run."""
     from gpu_runbook.laptop.commands import training_command
     from gpu_runbook.laptop.errors import BadInput
     from gpu_runbook.laptop.terminal.screen import put

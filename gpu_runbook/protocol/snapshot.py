@@ -72,6 +72,7 @@ class Wanted:
     marks: Optional[BatchMarks] = None  # batch
     process: Optional[ProcessMarks] = None  # batch: its runs that are no containers
     checkpoints: Path = ""  # batch: the folder where it saves its state
+    checkpoint: str = ""  # batch: the name of the files there that a run goes on from, empty for any
     user: Owner = ""  # consumer: who it runs as, empty where hosts.yaml gives no numbers
 
 

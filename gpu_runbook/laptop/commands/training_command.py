@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from gpu_runbook.common import checkpoint, humanize
 from gpu_runbook.common.clock import moment
+from gpu_runbook.common.command_line import is_like
 from gpu_runbook.common.container import create_command
 from gpu_runbook.laptop.commands.status import named_image
 from gpu_runbook.laptop.deploy.active import active
 from gpu_runbook.laptop.errors import BadInput, Refused
+from gpu_runbook.laptop.inventory.entries import CHECKPOINT
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import look, read
 from gpu_runbook.laptop.rpc.requests import marks_of, place, process_marks
@@ -21,7 +23,7 @@ from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
 from gpu_runbook.protocol.snapshot import BatchState, Wanted
-from gpu_runbook.protocol.training import NextRun
+from gpu_runbook.protocol.training import LAST, Checkpoint, NextRun, is_plain
 from gpu_runbook.protocol.values import dataclass
 
 if TYPE_CHECKING:
@@ -40,10 +42,11 @@ class Launch:
     command: tuple[str, ...]
     resumes: bool
     notes: tuple[str, ...]
+    beside: bool = False  # whether it is to go on by itself while the shell does
 
     @property
     def line(self) -> str:
-        return shlex.join(self.command)
+        return shlex.join(self.command) + (" &" if self.beside else "")
 
 
 def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
@@ -64,6 +67,7 @@ def of_server(session: Session, inventory: Inventory, host: Host, service: Batch
         marks=marks_of(inventory, service),
         process=process_marks(service),
         checkpoints=service.checkpoints or "",
+        checkpoint=LAST if service.resumes_from_a_file else "",
     )
     request = TrainingRequest(*place(host), entry)
     return read(session.host.name, NextRun, look(session, "training_command", request), "next run")
@@ -74,20 +78,29 @@ def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, res
 
     Raises Refused where there is no image to start, or the resume arguments would go nowhere, and BadInput.
     """
-    tag = local_tag(inventory, service)
+    tag = local_tag(inventory, service) if service.image else ""
     state = found.look.batches.get(service.name, BatchState())
-    if not state.next_image:
+    if tag and not state.next_image:
         hint = f"fab deploy --service {service.name} brings it"
         raise Refused(f"{host.name}: {tag} names no image yet: there is nothing to start", hint)
+    if not tag and not service.command:
+        said = f"services.{service.name} has neither image: nor command:, so that nothing says how a run is started"
+        raise BadInput(said, "say it there: command: [python, train.py]")
     if resume and not service.resume:
         raise BadInput(f"{service.name} has no resume: in hosts.yaml", "say there which arguments continue a run")
     resumes = bool(service.resume) and (_is_there(found) if resume is None else resume)
-    words = service.command if not resumes else (*_before(host, service, found), *service.resume)
-    options = create_command(_spec(service, tag, words), service.container, tag, {})[2:]
-    command = (*_docker(host), "run", "--detach", *options)
+    words = service.command
+    if resumes:
+        words = (*_before(host, service, found), *_resume(host, service, found))
+    if tag:
+        options = create_command(_spec(service, tag, words), service.container, tag, {})[2:]
+        command = (*_docker(host), "run", "--detach", *options)
+    else:
+        command = _outside(host, service, found, words)
     if "\n" in "".join(command):
         raise BadInput(f"services.{service.name}: a line break in it fits on no command line", "take it out")
-    return Launch(host.name, service.name, command, resumes, tuple(_notes(host, service, found, tag, resumes)))
+    notes = tuple(_notes(host, service, found, tag, resumes, words))
+    return Launch(host.name, service.name, command, resumes, notes, not tag and command[0] != "sudo")
 
 
 def _is_there(found: NextRun) -> bool:
@@ -125,19 +138,49 @@ def _before(host: Host, service: Batch, found: NextRun) -> tuple[str, ...]:
     return found.command
 
 
+def _resume(host: Host, service: Batch, found: NextRun) -> tuple[str, ...]:
+    """The arguments that continue a run, with the checkpoint's path as the run will see it."""
+    if service.resumes_from_a_file and not _is_there(found):
+        said = checkpoint.told(found.checkpoint or Checkpoint(), service.checkpoints or "")
+        raise Refused(f"{host.name}: there is no whole {LAST} to go on from ({said})", "--fresh begins anew")
+    name = found.checkpoint.name if found.checkpoint else ""
+    if service.resumes_from_a_file and not is_plain(name):
+        raise Refused(f"{host.name}: the name of its checkpoint fits on no command line: {quoted(name)}", "rename it")
+    path = service.inside(f"{service.checkpoints}/{name}")
+    return tuple(word.replace(CHECKPOINT, path) for word in service.resume)
+
+
+def _outside(host: Host, service: Batch, found: NextRun, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The command of a run that is in no container, which outlives the shell that it is pasted into."""
+    user, folder = (service.process.user, service.process.folder) if service.process else ("", None)
+    login = host.user or ("" if host.sudo else found.look.user)
+    other = f"#{user}" if user.isdigit() else user
+    sudo = ("sudo", "--background", "--user", other) if user not in ("", login) else ()
+    chdir = (f"--chdir={folder}",) if folder else ()
+    values = tuple(f"{name}={value}" for name, value in service.environment.items())
+    return (*sudo, "env", *chdir, *values, "nohup", *words)
+
+
 def _docker(host: Host) -> tuple[str, ...]:
     sudo = ("sudo",) if host.sudo else ()
     return (*sudo, "docker", *(("--host", host.docker_host) if host.docker_host else ()))
 
 
-def _notes(host: Host, service: Batch, found: NextRun, tag: str, resumes: bool) -> Iterator[str]:
+def _notes(
+    host: Host, service: Batch, found: NextRun, tag: str, resumes: bool, words: tuple[str, ...]
+) -> Iterator[str]:
     look = found.look
-    state = look.batches[service.name]
+    state = look.batches.get(service.name, BatchState())
     login = f"{host.user}@{host.address}" if host.user else host.address
     yield f"a person pastes it into a shell there ({login}); nothing of ours starts it"
-    image = named_image(service.name, look, state.next_image)
-    release = next((one.id for one in look.record.releases if _brought(one.services.get(service.name), state)), "")
-    yield f"{tag} is {image}{f', of release {named(release)}' if release else ''}"
+    if tag:
+        image = named_image(service.name, look, state.next_image)
+        release = next((one.id for one in look.record.releases if _brought(one.services.get(service.name), state)), "")
+        yield f"{tag} is {image}{f', of release {named(release)}' if release else ''}"
+    else:
+        yield "it is a process of the server itself; what it says on its terminal goes to nohup.out, where it works"
+    if not tag and service.process and not is_like(service.process.command, words):
+        yield f"process: of hosts.yaml ({service.process.command}) does not fit it: this run would not be seen"
     yield _beginning(service, found, resumes)
     for run in active(state, service.container):
         since = humanize.span(moment(look.at) - moment(run.started_at))

@@ -23,6 +23,7 @@ from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
 from gpu_runbook.protocol.requests import Checklist, EngineLogin, LookRequest, SnapshotRequest, StatusRequest
 from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
+from gpu_runbook.protocol.training import LAST
 
 NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a container; names are its image's own
 
@@ -142,6 +143,7 @@ def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Ma
             marks=marks_of(inventory, service),
             process=process_marks(service),
             checkpoints=service.checkpoints or "",
+            checkpoint=LAST if service.resumes_from_a_file else "",
         )
     wanted = Wanted(
         *(service.name, "consumer", image, config_file(service)),

@@ -9,11 +9,12 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from gpu_runbook.common.shell_pattern import matches
+from gpu_runbook.common.command_line import is_like
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.protocol.plan import NO_CHECK
 from gpu_runbook.protocol.values import dataclass, field
 
+CHECKPOINT = "{checkpoint}"  # in the arguments of a run: the path of the file that it goes on from
 OF_ROOT = "/var/lib/gpu-runbook"  # where the state is when everything is carried out as root
 
 
@@ -287,7 +288,13 @@ class Batch(ContainerEntry):
     process: ProcessEntry | None = field(
         default=None, metadata=about("What a run looks like that is in no container; its command alone is enough.")
     )
-    resume: tuple[str, ...] = field(default=(), metadata=about("Arguments that continue from the last checkpoint."))
+    resume: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            "Arguments that continue from the last checkpoint; {checkpoint} in one is the path of the newest last.pt "
+            "in checkpoints that is whole."
+        ),
+    )
     local_tag: fields.Tag = field(default="current", metadata=about("What the next run is started from."))
     checkpoints: fields.AbsolutePath | None = field(default=None, metadata=about("Where it saves its state."))
 
@@ -299,9 +306,29 @@ class Batch(ContainerEntry):
         given = [name for name in of_image if getattr(self, name) != defaults[name]]
         if not self.image and given:
             raise ValueError(f"{' and '.join(given)}: of a container, and there is no image to make one of")
-        line = " ".join(self.command)
-        if self.process and not self.image and self.command and not matches(self.process.command, line):
-            raise ValueError(f"process ({self.process.command}) does not fit command ({line}): no run would be seen")
+        if self.resumes_from_a_file and not self.checkpoints:
+            raise ValueError(f"resume has {CHECKPOINT} in it, and there are no checkpoints to look for one in")
+        if self.resumes_from_a_file and self.image and not self.inside(self.checkpoints or ""):
+            raise ValueError(
+                f"checkpoints ({self.checkpoints}) lies below none of the mounts: no container sees {CHECKPOINT}"
+            )
+        pattern = self.process.command if self.process and not self.image else ""
+        if pattern and self.command and not is_like(pattern, self.command):
+            raise ValueError(
+                f"process ({pattern}) does not fit command ({' '.join(self.command)}): no run would be seen"
+            )
+
+    @property
+    def resumes_from_a_file(self) -> bool:
+        """Whether the path of a checkpoint stands in the arguments that continue a run."""
+        return any(CHECKPOINT in word for word in self.resume)
+
+    def inside(self, path: str) -> str:
+        """What a path of the server is where a run is: in a container below its mount, empty for below none."""
+        sources = {mount.split(":")[0]: mount.split(":")[1] for mount in self.mounts} if self.image else {"": ""}
+        above = [source for source in sources if f"{path}/".startswith(f"{source}/")]
+        source = max(above, key=len, default=None)
+        return "" if source is None else sources[source] + path[len(source) :]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def _its_processes(asked: TrainingRequest) -> bool:
     return asked.service.process is not None
 
 
-_OF_PROCESSES = ("server.checks.batch_processes", "common.shell_pattern")
+OF_PROCESSES = ("server.checks.batch_processes", "common.command_line", "common.shell_pattern")
 
 # By verb: each module, and whether a request asks for it.
 OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
@@ -64,9 +64,9 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
         "server.checks.docker_gpus": _gpus,
         "server.checks.directories": _tree,
         **dict.fromkeys(("server.checks.broker", "server.checks.offset", "server.queue.stream"), _stream),
-        **dict.fromkeys(_OF_PROCESSES, _processes),
+        **dict.fromkeys(OF_PROCESSES, _processes),
     },
-    "status": dict.fromkeys(_OF_PROCESSES, _processes),
-    "training_command": dict.fromkeys(_OF_PROCESSES, _its_processes),
+    "status": dict.fromkeys(OF_PROCESSES, _processes),
+    "training_command": dict.fromkeys(OF_PROCESSES, _its_processes),
     "run": {"server.run.rewind": _replays, "server.queue.tls": _tls_in_a_plan},
 }

@@ -83,7 +83,7 @@ def check(
     if found and not _outlives(engine):
         said.append("a restart of docker would end it: live-restore is off")
     if entry.checkpoints:
-        last = newest(entry.checkpoints)
+        last = newest(entry.checkpoints, entry.checkpoint)
         said.append(checkpoint.told(last, entry.checkpoints))
         figures.update({"checkpoint": last.name, "age": max(last.age, 0.0)} if last.name else {})
     if outside.unseen:
@@ -185,38 +185,39 @@ def _foreign(one: Process, indices: Dict[str, int], slices: Dict[int, Slice]) ->
     return f"{what} is on {_where([one], indices, slices) or 'the GPU'} and is left alone"
 
 
-def newest(folder: str) -> Checkpoint:
-    """The newest checkpoint in a folder."""
+def newest(folder: str, name: str = "") -> Checkpoint:
+    """The newest checkpoint in a folder, or of those of this name."""
     try:
-        found = max(_files(folder), default=None)
+        found = max(saved(folder, name), default=None)
     except OSError as error:
         return Checkpoint(trouble=str(error.strerror))
     leads = guarded.leads(folder)
     if found is None:
         return Checkpoint(leads=leads)
     modified, path = found
-    name = one_line(os.path.relpath(path, folder))
-    return Checkpoint(name, round(time.time() - modified, 1), leads=leads)
+    return Checkpoint(one_line(os.path.relpath(path, folder)), round(time.time() - modified, 1), leads=leads)
 
 
-def _files(folder: str) -> Iterator[Tuple[float, str]]:
-    """(time of its last change, path) of files in a folder and in those right below it. Raises OSError."""
-    left, inner = MOST, []
+def saved(folder: str, name: str = "") -> Iterator[Tuple[float, str]]:
+    """(time of its last change, path) of files in a folder and in those right below it. Raises OSError.
+
+    With a `name` only of files of that name, and also in the folders right below those.
+    """
+    left = itertools.repeat(None, MOST)
     with guarded.folder(folder) as at:
-        with os.scandir(at) as entries:
-            for entry in itertools.islice(entries, left):
-                left -= 1
+        yield from _within(at, folder, name, 2 if name else 1, left)
+
+
+def _within(at: int, folder: str, name: str, deep: int, left: Iterator[None]) -> Iterator[Tuple[float, str]]:
+    """Of an open folder and those below it, so `deep`; of so many entries as are `left`."""
+    inner = []
+    with os.scandir(at) as entries:
+        for entry, _ in zip(entries, left):
+            with contextlib.suppress(OSError):  # it was renamed into its place meanwhile
                 if entry.is_dir(follow_symlinks=False):
                     inner.append(entry.name)
-                yield from _file(entry, folder)
-        for name in inner:
-            with contextlib.suppress(OSError), guarded.inner(at, name) as below, os.scandir(below) as entries:
-                for entry in itertools.islice(entries, left):
-                    left -= 1
-                    yield from _file(entry, os.path.join(folder, name))
-
-
-def _file(entry: os.DirEntry[str], folder: str) -> Iterator[Tuple[float, str]]:  # novm: nobody evaluates that
-    with contextlib.suppress(OSError):  # it was renamed into its place meanwhile
-        if entry.is_file(follow_symlinks=False):
-            yield entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)
+                elif entry.is_file(follow_symlinks=False) and name in ("", entry.name):
+                    yield entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)
+    for one in inner if deep else ():
+        with contextlib.suppress(OSError), guarded.inner(at, one) as below:
+            yield from _within(below, os.path.join(folder, one), name, deep - 1, left)

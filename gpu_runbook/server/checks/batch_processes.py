@@ -12,7 +12,7 @@ import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import stamp
-from gpu_runbook.common.shell_pattern import matches
+from gpu_runbook.common.command_line import is_like
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.processes import ProcessMarks, ProcessRun, ProcessRuns
 from gpu_runbook.server.docker.engine_process import started
@@ -35,7 +35,7 @@ def find(marks: ProcessMarks, place: str = "/proc") -> ProcessRuns:
     for pid in listed[:MOST]:
         try:
             words = processes.words(pid, place)
-            whose = processes.owner(pid, place) if _fits(marks.command, words) else None
+            whose = processes.owner(pid, place) if is_like(marks.command, words) else None
             if whose is None or user not in (None, whose):
                 continue
             works = _works_in(marks.folder, pid, place)
@@ -60,14 +60,6 @@ def _name(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return str(user)
-
-
-def _fits(pattern: str, words: Sequence[str]) -> bool:
-    """With its program's path or without."""
-    if not words:
-        return False
-    short = [os.path.basename(words[0]), *words[1:]]
-    return any(matches(pattern, " ".join(line)) for line in (words, short))
 
 
 def _works_in(folder: str, pid: int, place: str) -> Optional[bool]:

@@ -109,10 +109,11 @@ PLACES = (
         models.in_force._whose verbs.model_use._put""",
     ),
     Places(
-        "`checkpoints` of a batch service: names and times of what is in it and in folders right below it",
+        "`checkpoints` of a batch service: names and times of what is in it and in folders right below it; of each "
+        "`last.pt`, there and one folder deeper, its structure",
         "the training that writes them there; any container with a read-write mount",
         FOREIGN,
-        "checks.batch.newest checks.batch._files",
+        "checks.batch.newest checks.batch.saved checks.batch._within verbs.training_command._checkpoint",
     ),
     Places(
         "the directories of `tree:`, and those above one that is made: owner and mode of themselves, nothing in them",

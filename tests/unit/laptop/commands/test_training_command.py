@@ -13,8 +13,9 @@ import pytest
 from gpu_runbook.laptop.commands import training_command
 from gpu_runbook.laptop.commands.training_command import Launch
 from gpu_runbook.laptop.errors import BadInput, Refused
-from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory
+from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, ProcessEntry
 from gpu_runbook.protocol.plan import Occupant
+from gpu_runbook.protocol.processes import ProcessRun
 from gpu_runbook.protocol.snapshot import BatchState
 from gpu_runbook.protocol.training import Checkpoint, NextRun
 from tests.unit.nasty import SHORT, wrong_with
@@ -143,6 +144,108 @@ def test_a_run_that_has_ended_is_renamed_and_never_removed(scene: Scene, tmp_pat
     ended = dataclasses.replace(RUN, running=False)
     notes = launched(scene, tmp_path, named=ended, host={"sudo": True}).notes
     assert "sudo docker rename training training.20260420-071112 keeps it and makes room" in notes[-1]
+
+
+OUTSIDE = {
+    "image": "",
+    "label": None,
+    "user": "",
+    "mounts": (),
+    "network": "",
+    "gpus": "",
+    "memory": "",
+    "process": ProcessEntry(command="python* *train.py*", user="azaion", folder="/azaion"),
+    "command": ("/azaion/venv/bin/python", "train.py", "--note", "it's"),
+    "environment": {"EPOCHS": "5", "NOTE": "a b"},
+}
+
+
+def outside(scene: Scene, folder: Path, resume: bool | None = None, host: Any = None, **found: Any) -> Launch:
+    """The same service in no container, with the login of the look."""
+    change = {**OUTSIDE, **found.pop("service", {})}
+    return launched(scene.seeing(batches={}, user="deploy"), folder, resume, host, service=change, **found)
+
+
+@pytest.mark.parametrize(
+    ("host", "user", "begins"),
+    [
+        ({}, "azaion", "sudo --background --user azaion env --chdir=/azaion"),
+        ({"user": "azaion"}, "azaion", "env --chdir=/azaion"),
+        ({}, "deploy", "env --chdir=/azaion"),
+        ({"sudo": True}, "deploy", "sudo --background --user deploy env"),  # the look was root's
+        ({}, "1001", "sudo --background --user '#1001' env"),
+        ({}, "", "env --chdir=/azaion"),
+    ],
+)
+def test_without_an_image_the_process_itself_is_printed(
+    scene: Scene, tmp_path: Path, host: Any, user: str, begins: str
+) -> None:
+    process = ProcessEntry(command="python* *train.py*", user=user, folder="/azaion")
+    launch = outside(scene, tmp_path, False, host, service={"process": process})
+    assert launch.line.startswith(f"{begins} ")
+    ends = """ EPOCHS=5 'NOTE=a b' nohup /azaion/venv/bin/python train.py --note 'it'"'"'s'"""
+    assert launch.line.removesuffix(" &").endswith(ends)
+    assert launch.line.endswith(" &") != launch.line.startswith("sudo")
+    assert shlex.split(launch.line.removesuffix(" &")) == list(launch.command)
+    assert any("a process of the server itself" in note for note in launch.notes)
+    assert not any("current" in note or "would not be seen" in note for note in launch.notes)
+
+
+def test_a_command_that_would_not_be_seen_is_said(scene: Scene, tmp_path: Path) -> None:
+    odd = {"process": ProcessEntry(command="python* *train.py"), "command": ("python", "train.py"), "resume": ("--on",)}
+    assert not any("would not be seen" in note for note in outside(scene, tmp_path, False, service=odd).notes)
+    assert any("(python* *train.py) does not fit it" in note for note in outside(scene, tmp_path, service=odd).notes)
+
+
+def test_nothing_says_how_a_run_in_no_container_is_started(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="training has neither image: nor command:"):
+        outside(scene, tmp_path, service={"command": ()})
+
+
+def test_a_run_in_no_container_that_is_under_way_is_said(scene: Scene, tmp_path: Path) -> None:
+    run = ProcessRun(7, "python train.py", "azaion", "2026-04-20T07:11:12Z")
+    busy = scene.seeing(batches={TRAINING: BatchState(processes=(run,), unseen="they hide")})
+    notes = launched(busy, tmp_path, service=OUTSIDE).notes
+    assert notes[-2:] == (
+        'process 7 ("python train.py") of azaion runs already, for 3 h: this is for when it has ended',
+        "whether one runs already in no container is not known: they hide",
+    )
+
+
+FROM_A_FILE = {"resume": ("--resume={checkpoint}", "x"), "checkpoints": "/azaion/models"}
+SAVED = Checkpoint("azaion-2026-03-01/weights/last.pt", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "path"),
+    [
+        (("/azaion:/azaion",), "/azaion/models"),
+        (("/azaion:/data:ro", "/other:/azaion"), "/data/models"),
+        (("/azaion:/data", "/azaion/models:/models"), "/models"),
+    ],
+)
+def test_a_run_goes_on_from_the_file_as_its_container_sees_it(
+    scene: Scene, tmp_path: Path, mounts: tuple[str, ...], path: str
+) -> None:
+    launch = launched(scene, tmp_path, checkpoint=SAVED, service={**FROM_A_FILE, "mounts": mounts})
+    assert launch.line.endswith(f" --resume={path}/azaion-2026-03-01/weights/last.pt x")
+    bare = outside(scene, tmp_path, checkpoint=SAVED, service=FROM_A_FILE)
+    assert bare.line.endswith(" --resume=/azaion/models/azaion-2026-03-01/weights/last.pt x")
+
+
+def test_without_a_whole_file_there_is_none_to_go_on_from(scene: Scene, tmp_path: Path) -> None:
+    seen = Checkpoint(passed='"a/last.pt" is passed over: it is being written now')
+    launch = launched(scene, tmp_path, checkpoint=seen, service=FROM_A_FILE)
+    assert (launch.resumes, "{checkpoint}" in launch.line) == (False, False)
+    assert any("it begins anew (no checkpoint in /azaion/models; " in note for note in launch.notes)
+    with pytest.raises(Refused, match=r"no whole last\.pt to go on from .* it is being written now"):
+        launched(scene, tmp_path, True, checkpoint=seen, service=FROM_A_FILE)
+
+
+@pytest.mark.parametrize("name", ["a\nb/last.pt", "$(x)/last.pt", "../../etc/last.pt", "-x/last.pt", "a b/last.pt"])
+def test_a_file_whose_name_would_do_something_in_a_shell_is_refused(scene: Scene, tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused, match="fits on no command line"):
+        launched(scene, tmp_path, checkpoint=Checkpoint(name, 3.0), service=FROM_A_FILE)
 
 
 def test_one_batch_service_is_chosen(scene: Scene) -> None:

@@ -270,6 +270,15 @@ def test_a_process_is_said_by_its_pattern_or_with_its_user_and_folder(
         ("process: {command: train*, user: a b}", "process.user: a user of the server, by name or number is expected"),
         ("process: {command: train*, folder: azaion}", "process.folder: an absolute path is expected"),
         ("process: {command: train*, pid: 1}", "process.pid: is not a known key"),
+        (
+            "process: train*\n    resume: ['{checkpoint}']",
+            "resume has {checkpoint} in it, and there are no checkpoints",
+        ),
+        (
+            "image: x\n    container: run\n    checkpoints: /azaion/x\n    mounts: [/azaion/y:/z]\n"
+            "    resume: ['--from={checkpoint}']",
+            "checkpoints (/azaion/x) lies below none of the mounts: no container sees {checkpoint}",
+        ),
         ("container: run", "image is missing; without one, process: says what a run looks like"),
         ("process: train*\n    gpus: all\n    tag: x", "tag and gpus: of a container, and there is no image to"),
         ("process: train.py*\n    command: [python, train.py]", "does not fit command (python train.py): no run would"),

@@ -22,7 +22,7 @@ from gpu_runbook.laptop.inputs.dotenv import load_env
 from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.rpc import bundle, call
-from gpu_runbook.laptop.rpc.optional import OPTIONAL, unasked
+from gpu_runbook.laptop.rpc.optional import OF_PROCESSES, OPTIONAL, unasked
 from gpu_runbook.protocol.check import UNKNOWN
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
@@ -163,5 +163,5 @@ def test_what_the_sample_asks_for_is_answered_by_a_program_that_two_round_trips_
     with pytest.raises(Asked) as caught:
         snapshot.look(None, inventory, resolved, services, {one.name: one.tag for one in services})  # type: ignore[arg-type]
     without = unasked("snapshot", caught.value.args[0])
-    assert without == {"server.checks.env_file", "server.checks.batch_processes", "common.shell_pattern"}
+    assert without == {"server.checks.env_file", *OF_PROCESSES}
     assert bundle.size("snapshot", without) < TWO_FLIGHTS - WHAT_IT_ASKS
