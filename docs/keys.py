@@ -83,7 +83,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "`process: python* *train.py*` is short for `command` alone. In the pattern `*` stands for any text, `?` for\n"
         "any one character and `[ab]` for one of these; the command line is the words of the process with blanks\n"
         "between. What a run has started is of that run. Of a command line the names of program and script are\n"
-        "shown, and nothing else.",
+        "shown, and nothing else. Its row stands in `fab preflight`, `status`, `health`, `report` and each round.",
     ),
     (
         "ci",

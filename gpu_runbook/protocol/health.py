@@ -6,6 +6,7 @@ from typing import Optional, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import ContainerName, Count, Path, ServiceName
+from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.values import dataclass, field
 
 
@@ -43,9 +44,9 @@ class Request:
     """What the laptop wants to know. So many seconds later a young container is looked at again (`look_again`), and so
     many an offset may take to move while messages wait (`await_move`).
 
-    `root` and `state` lead to where it is written down what was stopped on purpose. `schedule`: the key with which the
-    settings of the scheduled check are hashed, empty where they are not compared; without it nothing is asked about
-    that check.
+    `batches`: services whose runs may be in no container, and are told. `root` and `state` lead to where it is written
+    down what was stopped on purpose. `schedule`: the key with which the settings of the scheduled check are hashed,
+    empty where they are not compared; without it nothing is asked about that check.
     """
 
     disk: DiskLimits
@@ -57,3 +58,4 @@ class Request:
     root: Path = ""
     state: Path = ""
     schedule: Optional[str] = None
+    batches: Tuple[Wanted, ...] = ()

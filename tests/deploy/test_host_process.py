@@ -13,7 +13,7 @@ from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.refused import passwords, shown
 from tests.deploy.standing import watched
-from tests.real import ROOT, consumer_image, docker, logged_in
+from tests.real import ROOT, consumer_image, docker, fire, logged_in
 
 pytestmark = pytest.mark.real
 
@@ -51,7 +51,8 @@ def started(laptop: Laptop, line: str, program: str) -> list[int]:
 
 def row(laptop: Laptop, command: str = "preflight") -> dict[str, Any]:
     (server,) = laptop.fab(command, "--json").json["servers"]
-    return next(row for row in server["rows"] if row["name"] == "training")
+    rows: list[dict[str, Any]] = server["checks" if command == "health" else "rows"]
+    return next(row for row in rows if row["name"] == "training")
 
 
 def test_a_run_in_no_container_is_told_from_its_start_on_and_goes_on_through_a_deploy(
@@ -80,9 +81,18 @@ def test_a_run_in_no_container_is_told_from_its_start_on_and_goes_on_through_a_d
     assert (found["level"], active["pid"], active["user"], active["gpus"]) == ("ok", first, LOGIN_USER, [])
     assert f'process {first} ("python3 augment-train.py") of {LOGIN_USER} runs for ' in found["sentence"]
     set_gpu(sandbox, processes=[{"pid": worker, "name": "python3", "memory": 900, "gpu": 1}])
-    found = row(laptop, "status")
-    assert (found["figures"]["active"][0]["gpus"], " on GPU 1, and is left alone" in found["sentence"]) == ([1], True)
-    assert found["sentence"].count("is left alone") == 1
+    for command in ("status", "health"):
+        found = row(laptop, command)
+        assert (found["level"], found["figures"]["active"][0]["gpus"]) == ("ok", [1]), found
+        assert " on GPU 1, and is left alone" in found["sentence"]
+        assert found["sentence"].count("is left alone") == 1
+    assert laptop.fab("schedule.install").status == 0
+    fire(sandbox)
+    (server,) = laptop.fab("health", "--since", "1h", "--json").json["servers"]
+    assert server["rounds"][-1]["levels"]["training"] == "ok"
+    page = laptop.folder / "report.html"
+    assert laptop.fab("report", "--out", str(page)).status == 0
+    assert f"process {first} (" in page.read_text() and SECRET not in page.read_text()
 
     assert laptop.fab("deploy").status == 0
     moved = laptop.fab("deploy", "--tag", f"{QUEUE}=1.1,training=2.0")

@@ -17,12 +17,12 @@ from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.entries import CHECKPOINT
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, local_tag
 from gpu_runbook.laptop.rpc.call import look, read
-from gpu_runbook.laptop.rpc.requests import marks_of, place, process_marks
+from gpu_runbook.laptop.rpc.requests import batch, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
-from gpu_runbook.protocol.snapshot import BatchState, Wanted
+from gpu_runbook.protocol.snapshot import BatchState
 from gpu_runbook.protocol.training import LAST, Checkpoint, NextRun, is_plain
 from gpu_runbook.protocol.values import dataclass
 
@@ -61,15 +61,7 @@ def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
 
 def of_server(session: Session, inventory: Inventory, host: Host, service: Batch) -> NextRun:
     """One exchange, which only looks. Raises what `call.ask` raises."""
-    entry = Wanted(
-        service.name,
-        "batch",
-        marks=marks_of(inventory, service),
-        process=process_marks(service),
-        checkpoints=service.checkpoints or "",
-        checkpoint=LAST if service.resumes_from_a_file else "",
-    )
-    request = TrainingRequest(*place(host), entry)
+    request = TrainingRequest(*place(host), batch(inventory, service))
     return read(session.host.name, NextRun, look(session, "training_command", request), "next run")
 
 

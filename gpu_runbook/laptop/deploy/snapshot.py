@@ -12,7 +12,7 @@ from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.rpc.requests import batch_marks, disk_limits, marks_of, offset_file, place, process_marks
+from gpu_runbook.laptop.rpc.requests import batch, batch_marks, disk_limits, offset_file, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
 from gpu_runbook.protocol.codec import decode
@@ -23,7 +23,6 @@ from gpu_runbook.protocol.plan import BatchMarks, ConfigFile
 from gpu_runbook.protocol.requests import Checklist, EngineLogin, LookRequest, SnapshotRequest, StatusRequest
 from gpu_runbook.protocol.setup import Directory
 from gpu_runbook.protocol.snapshot import Snapshot, Wanted
-from gpu_runbook.protocol.training import LAST
 
 NUMBERS = re.compile(r"\d{1,9}(:\d{1,9})?", re.ASCII)  # of a user in a container; names are its image's own
 
@@ -138,13 +137,7 @@ def config_file(service: Service) -> ConfigFile | None:
 def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:
     image = "" if tags is None or not service.image else f"{full_image(inventory, service)}:{tags[service.name]}"
     if isinstance(service, Batch):
-        return Wanted(
-            *(service.name, "batch", image),
-            marks=marks_of(inventory, service),
-            process=process_marks(service),
-            checkpoints=service.checkpoints or "",
-            checkpoint=LAST if service.resumes_from_a_file else "",
-        )
+        return batch(inventory, service, image)
     wanted = Wanted(
         *(service.name, "consumer", image, config_file(service)),
         offset=offset_file(service),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.requests import LookRequest, RunRequest, SnapshotRequest, TrainingRequest
 from gpu_runbook.protocol.snapshot import Wanted
 
@@ -55,6 +56,10 @@ def _its_processes(asked: TrainingRequest) -> bool:
     return asked.service.process is not None
 
 
+def _checked(asked: Request) -> bool:
+    return bool(asked.batches)
+
+
 OF_PROCESSES = ("server.checks.batch_processes", "common.command_line", "common.shell_pattern")
 
 # By verb: each module, and whether a request asks for it.
@@ -68,5 +73,6 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
     },
     "status": dict.fromkeys(OF_PROCESSES, _processes),
     "training_command": dict.fromkeys(OF_PROCESSES, _its_processes),
+    "health": dict.fromkeys((*OF_PROCESSES, "server.checks.batch"), _checked),
     "run": {"server.run.rewind": _replays, "server.queue.tls": _tls_in_a_plan},
 }

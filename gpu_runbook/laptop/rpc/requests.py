@@ -10,6 +10,8 @@ from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.processes import ProcessMarks
+from gpu_runbook.protocol.snapshot import Wanted
+from gpu_runbook.protocol.training import LAST
 
 
 def place(host: Host) -> tuple[str, str, str]:
@@ -27,6 +29,7 @@ def request_for(wanted: Inventory, host: Host, services: Sequence[Service], reso
         consumers=tuple(_consumer(one, resolved) for one in services if isinstance(one, Consumer)),
         root=host.root,
         state=host.place[1],
+        batches=tuple(batch(wanted, one) for one in services if isinstance(one, Batch) and one.process),
     )
 
 
@@ -70,7 +73,13 @@ def marks_of(inventory: Inventory, service: Batch) -> BatchMarks:
     return BatchMarks(service.name, service.container, label, "" if shared else image, local_tag(inventory, service))
 
 
-def process_marks(service: Batch) -> ProcessMarks | None:
-    """What its runs are recognised by that are no containers."""
-    entry = service.process
-    return ProcessMarks(entry.command, entry.user, entry.folder or "") if entry else None
+def batch(inventory: Inventory, service: Batch, image: str = "") -> Wanted:
+    """What is asked of a batch service. `image`: to ask the registry for, empty to leave it alone."""
+    process = service.process
+    return Wanted(
+        *(service.name, "batch", image),
+        marks=marks_of(inventory, service),
+        process=ProcessMarks(process.command, process.user, process.folder or "") if process else None,
+        checkpoints=service.checkpoints or "",
+        checkpoint=LAST if service.resumes_from_a_file else "",
+    )

@@ -24,7 +24,7 @@ def settings_for(wanted: Inventory, resolved: Resolved) -> Settings:
     """Holds secrets. Raises BadInput for a variable that is not what it should be, by name and never by value."""
     schedule, host = wanted.schedule, resolved.host
     consumers = [one for one in wanted.services.values() if isinstance(one, Consumer)]
-    questions = request_for(wanted, host, consumers, resolved)
+    questions = request_for(wanted, host, list(wanted.services.values()), resolved)
     return Settings(
         server=host.name,
         root=host.root,

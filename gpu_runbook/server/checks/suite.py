@@ -5,6 +5,7 @@ Each question imports what it needs when it is asked: while nvidia-smi is at wor
 
 from __future__ import annotations
 
+import threading
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
@@ -14,6 +15,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.health import CheckedConsumer, Request
 from gpu_runbook.protocol.pause import IntendedStop
+from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.state.store import Store
 
 BROKER, GPUS, DISK, OFFSET, SCHEDULE = (
@@ -29,11 +31,12 @@ STOPPED = ("created", "exited")
 
 def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
     """In the order in which they are answered. `raised`: the level of each path whose disk alarms already."""
-    stop = _stopped_on_purpose(store)
+    stop, gpus_told = _stopped_on_purpose(store), threading.Event()
     return [
         *(alive(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
         *_reachable(asked),
-        _gpus(asked),
+        _gpus(asked, gpus_told),
+        *(_runs(asked, entry, gpus_told) for entry in asked.batches),
         _room(asked, store, raised),
         *(_advancing(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
         _command(asked),
@@ -106,15 +109,36 @@ def _answers(name: str, address: StreamAddress) -> Question:
     return Question(name, ask)
 
 
-def _gpus(asked: Request) -> Question:
+def _gpus(asked: Request, told: threading.Event) -> Question:
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import gpu
 
-        return gpu.check(name, asked.gpus)
+        try:
+            return gpu.check(name, asked.gpus)
+        finally:
+            told.set()
 
     if not asked.gpus.count:
         return _skip(GPUS, "hosts.yaml gives this server no GPU")
     return Question(GPUS, ask, 3 * DEADLINE, slow=True)
+
+
+def _runs(asked: Request, entry: Wanted, gpus_told: threading.Event) -> Question:
+    """What a batch service does; its driver is asked one thing at a time."""
+
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import batch
+        from gpu_runbook.server.checks.gpu_support import Driver
+        from gpu_runbook.server.docker import engine
+        from gpu_runbook.server.exposed import guarded
+
+        guarded.prepare(asked.root, asked.docker_host)
+        found = engine.find(asked.docker_host)
+        if asked.gpus.count:
+            gpus_told.wait()
+        return batch.check(name, entry, found, found.containers(), asked.gpus.count, Driver())
+
+    return Question(entry.service, ask, 4 * DEADLINE, slow=True)
 
 
 def _room(asked: Request, store: Store, raised: Optional[Mapping[str, str]]) -> Question:

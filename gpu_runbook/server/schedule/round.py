@@ -17,7 +17,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment, stamp
 from gpu_runbook.common.parallel import ask_all
-from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.rounds import Round
@@ -174,6 +174,8 @@ def _news(
         for name, one in zip(offsets, asked.consumers)
         if one.stream and levels[suite.broker_name(asked, (one.stream.host, one.stream.port))] != OK
     }
+    if levels[suite.GPUS] not in (OK, SKIPPED):  # what is on them may not be told
+        frozen |= {one.service for one in asked.batches}
     alarms, news = policy.judge(known.alarms, checks, at, step, settings.repeat, at_once, frozen)
     if not settings.channels.names:  # what nobody was told is news to whoever is named one day
         return {name: dataclasses.replace(one, told="") for name, one in alarms.items()}, None

@@ -19,6 +19,7 @@ from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.health import Request
+from gpu_runbook.protocol.processes import ProcessMarks
 from gpu_runbook.server.checks.suite import questions
 from gpu_runbook.server.state.store import find_store
 
@@ -68,6 +69,23 @@ def test_the_request_asks_what_hosts_yaml_says(tmp_path: Path) -> None:
     assert (consumer.stream.host, consumer.stream.port, consumer.stream.user) == ("rabbit.lan", 5552, "monitor")
     assert consumer.password == "hunter2hunter2"
     assert "hunter2" not in repr(asked)
+
+
+def test_a_service_is_asked_about_whose_runs_may_be_in_no_container(tmp_path: Path) -> None:
+    assert request(tmp_path, ENV).batches == ()
+    more = "  host: {kind: batch, process: '* train.py', checkpoints: /azaion/x}\nhealth: {"
+    (tmp_path / "hosts.yaml").write_text(HOSTS.replace("health: {", more))
+    inventory = load_inventory(tmp_path / "hosts.yaml")
+    host, services = inventory.hosts["gpu-1"], inventory.select_services(None)
+    asked = request_for(inventory, host, services, resolve(inventory, [host], services)["gpu-1"])
+    (one,) = asked.batches
+    assert (one.service, one.kind, one.process, one.checkpoints) == (
+        "host",
+        "batch",
+        ProcessMarks("* train.py"),
+        "/azaion/x",
+    )
+    assert decode(Request, json.loads(json.dumps(encode(asked))), "request") == asked
 
 
 def test_the_request_survives_the_wire(tmp_path: Path) -> None:
