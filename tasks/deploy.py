@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @task(
     help={
-        "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
+        "tag": shared.TAG,
         "service": shared.SERVICE,
         "hosts": shared.HOSTS,
         "dry-run": "look, show the plan, and end",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @task(
     name="diff",
     help={
-        "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
+        "tag": shared.TAG,
         "service": shared.SERVICE,
         "hosts": shared.HOSTS,
         "exit-status": "end with exit status 1 when there is any difference, or one that could not be seen",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_runbook.laptop.answers.contract import SCHEMA
 from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
+from gpu_runbook.laptop.inventory.image_tag import SAYS, flaw, is_pinned, is_tag, short
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
 from gpu_runbook.laptop.rpc.call import cancelled
 from gpu_runbook.laptop.ssh.session import Session, host_from_context, options_from_context
@@ -219,13 +220,23 @@ def order(tags: dict[str, str], **asked: Any) -> Order:
 
 
 def tags_for(services: Sequence[Service], tag: str | None) -> dict[str, str]:
-    """`1.1` for every service, or `annotation-queue=1.1,training=2.0`; hosts.yaml says the rest. Raises BadInput."""
+    """`1.1` for every service, or `annotation-queue=1.1,training=2.0`; hosts.yaml says the rest. Raises BadInput.
+
+    A digest, `sha256:…`, is one image, and for services of that image alone.
+    """
     tags = {service.name: service.tag for service in services}
     wanted = given("--tag", tag)
     if wanted is None:
         return tags
     if "=" not in wanted:
-        return dict.fromkeys(tags, _valid(wanted.strip()))
+        one = _valid(wanted.strip())
+        images = {service.name: service.image for service in services if service.image}
+        if is_pinned(one) and len(set(images.values())) > 1:
+            raise BadInput(
+                f"--tag {short(one)} is one image, and those of {' and '.join(images)} are different ones",
+                f"say whose it is: --tag {next(iter(images))}={short(one)}…, or name it with --service",
+            )
+        return dict.fromkeys(tags, one)
     for part in wanted.split(","):
         name, _, value = part.strip().partition("=")
         if name not in tags:
@@ -235,11 +246,11 @@ def tags_for(services: Sequence[Service], tag: str | None) -> dict[str, str]:
 
 
 def _valid(tag: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", tag, re.ASCII):
-        raise BadInput(
-            f"--tag {tag!r} is no tag", "a tag is letters, digits, dots, dashes and underscores, 128 at most"
-        )
-    return tag
+    if is_tag(tag):
+        return tag
+    if is_pinned(tag):
+        raise BadInput(f"--tag {tag!r} is no digest", flaw(tag))
+    raise BadInput(f"--tag {tag!r} is no tag", f"{SAYS} is expected, 128 characters at most")
 
 
 def print_json(answer: Mapping[str, object]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @task(
     name="preflight",
     help={
-        "tag": "the image tag: 1.1 for all services, or annotation-queue=1.1,training=2.0",
+        "tag": shared.TAG,
         "service": shared.SERVICE,
         "hosts": shared.HOSTS,
         "json": shared.JSON,

@@ -19,6 +19,7 @@ Arguments = ParamSpec("Arguments")
 
 HOSTS = "servers or groups of hosts.yaml, comma-separated; all without it"
 SERVICE = "services of hosts.yaml, comma-separated; all without it"
+TAG = "the image's tag, or its digest sha256:…: 1.1 for all services, or annotation-queue=1.1,training=2.0"
 JSON = "JSON on stdout; what a person reads goes to stderr"
 DEBUG = "show the traceback of an error"
 

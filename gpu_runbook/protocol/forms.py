@@ -86,6 +86,7 @@ Image = Annotated[str, text("an image with its digest or an id", f"(({_REPOSITOR
 MaybeImage = Annotated[str, maybe(Image)]
 Pinned = Annotated[str, text("an image with its digest", f"{_REPOSITORY}@sha256:{_HEX}")]
 Reference = Annotated[str, text("the name of an image", _REPOSITORY)]
+Asked = Annotated[str, text("an image with its tag or digest", f"{_REPOSITORY}(@sha256:{_HEX})?")]
 RunId = Annotated[str, text("a run id", RUN)]
 ReleaseId = Annotated[str, text("a release id", f"(adopted-)?{RUN}")]
 MaybeRelease = Annotated[str, maybe(ReleaseId)]

@@ -8,6 +8,7 @@ from gpu_runbook.protocol.check import Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import (
     Annotated,
+    Asked,
     ContainerId,
     Digest,
     EnvName,
@@ -19,7 +20,6 @@ from gpu_runbook.protocol.forms import (
     Path,
     Pinned,
     Place,
-    Reference,
     RunId,
     ServiceName,
     Time,
@@ -62,7 +62,7 @@ class Wanted:
 
     service: ServiceName
     kind: Kind  # consumer or batch
-    image: Reference = ""  # repository:tag to ask the registry for, empty to leave it alone
+    image: Asked = ""  # repository:tag or repository@digest to ask the registry for, empty to leave it alone
     config: Optional[ConfigFile] = None
     text: str = field(default="", repr=False)
     offset: Optional[OffsetFile] = None

@@ -87,6 +87,11 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(nowhere: Laptop) ->
         (("deploy", "--service", ""), "--service is given without a value"),
         (("deploy", "--tag", "queue=1.0"), "--tag queue=1.0: no such service"),
         (("deploy", "--tag", "1.0 && reboot"), "is no tag"),
+        (("deploy", "--tag", "sha256:0123456789ab"), "--tag 'sha256:0123456789ab' is no digest"),
+        (
+            ("diff", "--tag", f"sha256:{'a' * 64}"),
+            "--tag sha256:aaaaaaaaaaaa is one image, and those of annotation-queue",
+        ),
         (("deploy", "--tag", ""), "--tag is given without a value"),
         (("rollback", "--to", ""), "--to is given without a value"),
         (("follow", "--run", ""), "--run is given without a value"),

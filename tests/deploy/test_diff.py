@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sandbox import run_inside
 from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.deploy.refused import passwords, refused, shown
 from tests.deploy.standing import watched
-from tests.real import ROOT, docker, published, server_snapshot, training_image
+from tests.real import ROOT, docker, inspected, manifest, published, server_snapshot, training_image
 
 pytestmark = pytest.mark.real
 
@@ -52,6 +53,38 @@ def test_changes_and_drift_are_told_and_an_unchanged_server_is_the_same(laptop: 
     assert queue["before"]["image"] != queue["after"]["image"]
     assert [text.split()[0] for text in server(changed)["variables"]] == ["RABBITMQ_PASSWORD"]
     assert server(changed)["drift"] == []
+
+
+def pushed(laptop: Laptop, source: str) -> str:
+    """What the tag dev names from now on; its digest."""
+    content = manifest(laptop.sandbox, source)
+    manifest(laptop.sandbox, "dev", content)
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_a_tag_that_has_moved_is_told_and_a_digest_stays_what_it_is(laptop: Laptop) -> None:
+    watched(laptop, settle=0, window=1)
+    laptop.queue["tag"] = "dev"
+    laptop.save()
+    first = pushed(laptop, "1.0")
+    laptop.deployed()
+    second = pushed(laptop, "1.1")
+    moved = compared(laptop, "--service", QUEUE)
+    short = (first[:19], second[:19])
+    assert f"the tag dev has moved since its deploy: {short[0]} is deployed, {short[1]} is pushed" in moved.out
+    assert "the tag dev" not in compared(laptop, "--service", QUEUE, "--tag", first).out
+    said = laptop.deployed("--tag", second)
+    assert f"{QUEUE} {short[1]} replaces what runs: its spec differs (image)" in said.out
+    assert inspected(laptop.sandbox, QUEUE)["Config"]["Image"].endswith(f"@{second}")
+    assert f"{QUEUE}: {short[1]} (pinned), running" in laptop.fab("status").out
+    assert f"{QUEUE}: dev ({short[0]}) → {short[1]} (pinned)" in laptop.fab("history").out
+    laptop.queue["tag"] = second
+    laptop.save()
+    pushed(laptop, "2.0")
+    assert "a deploy would change nothing" in compared(laptop, "--service", QUEUE).out
+    back = laptop.fab("rollback")
+    assert back.status == 0, back.all
+    assert f"{QUEUE}: dev ({short[0]}), running" in laptop.fab("status").out
 
 
 def test_what_somebody_did_by_hand_is_told(laptop: Laptop) -> None:

@@ -39,6 +39,7 @@ class Effect:
     reason: str  # why, in words; empty where nothing changes
     before: Version | None  # what the release in force has put there
     after: Version | None  # what a deploy would put there; null where that is not known
+    moved: bool = False  # whether both have one tag, which names another image since it was deployed
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from gpu_runbook.laptop.deploy import preflight
 from gpu_runbook.laptop.deploy.plan import Order, deploy_plan
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory import image_tag
 from gpu_runbook.laptop.inventory.model import Batch, Inventory, Service
 from gpu_runbook.protocol.check import WARNING
 from gpu_runbook.protocol.codec import encode
@@ -84,11 +85,12 @@ def _change(inventory: Inventory, resolved: Resolved, service: Service, look: Sn
         plan = deploy_plan(inventory, resolved, [service], look, order)
     except Refused as error:
         return Effect(service.name, "refused", error.message.removeprefix(f"{resolved.host.name}: "), before, after)
+    moved = before is not None and image_tag.has_moved(before.tag, before.image, after.tag, after.image)
     for step in plan.consumers:
-        return Effect(service.name, step.change, step.reason, before, after)
+        return Effect(service.name, step.change, step.reason, before, after, moved)
     (batch,) = plan.batches
     reason = "its next run starts from another image" if batch.change == "tag" else ""
-    return Effect(service.name, batch.change, reason, before, after)
+    return Effect(service.name, batch.change, reason, before, after, moved)
 
 
 def _drift(inventory: Inventory, services: Sequence[Service], look: Snapshot, release: Release) -> Iterator[Drift]:
@@ -177,8 +179,8 @@ def _of_images(name: str, look: Snapshot) -> Iterator[Drift]:
     for release in look.record.releases:
         placed = release.services.get(name)
         if placed and not release.left and not look.images.get(placed.image) and not look.images.get(placed.image_id):
-            said = f"the image of release {release.id} ({placed.tag}) is gone: a rollback would have to pull it"
-            yield Drift(name, "image-gone", said)
+            which = f"release {release.id} ({image_tag.short(placed.tag)})"
+            yield Drift(name, "image-gone", f"the image of {which} is gone: a rollback would have to pull it")
 
 
 def lines(found: Comparison) -> Iterator[tuple[str, str]]:
@@ -192,6 +194,8 @@ def lines(found: Comparison) -> Iterator[tuple[str, str]]:
         yield f"  {change.service}: {_says(change)}", "yellow"
         if change.after and change.before != change.after:
             yield f"      {_named(change.before)} → {_named(change.after)}", ""
+        if change.moved and change.before and change.after:
+            yield f"      {_moved(change.before, change.after)}", "yellow"
     yield from ((f"  .env: {sentence}", "yellow") for sentence in found.variables)
     if found.release and not found.drift:
         yield "  everything is as the record has it", "green"
@@ -212,8 +216,14 @@ def _says(change: Effect) -> str:
     return f"{says[change.change]}: {change.reason}"
 
 
+def _moved(before: Version, after: Version) -> str:
+    """That nobody asked for another image: whoever pushed it did."""
+    then, now = (version.image.rpartition("@")[2][: image_tag.SHOWN] for version in (before, after))
+    return f"the tag {image_tag.short(after.tag)} has moved since its deploy: {then} is deployed, {now} is pushed"
+
+
 def _named(version: Version | None) -> str:
-    return f"{named(version.tag)} ({named(version.image.rpartition('@')[2][:19])})" if version else "nothing"
+    return image_tag.version(version.tag, version.image) if version else "nothing"
 
 
 def as_result(found: Comparison) -> DiffAnswer:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.deploy import journal_text
 from gpu_runbook.laptop.errors import Defect
+from gpu_runbook.laptop.inventory.image_tag import version
 from gpu_runbook.laptop.rpc.call import entry, look
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.errors import Malformed
-from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
+from gpu_runbook.protocol.foreign_text import LONGEST, one_line
 from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.journal import Begin, Command, End, Line, Seen, as_line
 from gpu_runbook.protocol.requests import HistoryRequest
@@ -98,13 +99,8 @@ def _end(past: PastRun) -> str:
 
 
 def _change(change: ServiceChange) -> str:
-    before = _named(change.tag_before, change.image_before) if change.tag_before or change.image_before else "nothing"
-    return f"{change.service}: {before} → {_named(change.tag, change.image)}"
-
-
-def _named(tag: str, image: str) -> str:
-    digest = image.rpartition("@")[2][:19]
-    return f"{named(tag)} ({named(digest)})".lstrip() if digest else named(tag)
+    before = version(change.tag_before, change.image_before) if change.tag_before or change.image_before else "nothing"
+    return f"{change.service}: {before} → {version(change.tag, change.image)}"
 
 
 def told(line: Line) -> str | None:

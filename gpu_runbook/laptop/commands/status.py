@@ -11,6 +11,7 @@ from gpu_runbook.common.clock import moment
 from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.laptop.deploy.active import Active, active
 from gpu_runbook.laptop.deploy.holds import on_purpose
+from gpu_runbook.laptop.inventory.image_tag import short, version
 from gpu_runbook.laptop.inventory.model import Batch, Service
 from gpu_runbook.protocol.check import WARNING, Check
 from gpu_runbook.protocol.codec import encode
@@ -167,7 +168,7 @@ def named_image(service: str, look: Snapshot, image_id: str) -> str:
 
 
 def _version(placed: Placed) -> str:
-    return f"{named(placed.tag)} ({named(placed.image.rpartition('@')[2][:19])})"
+    return version(placed.tag, placed.image)
 
 
 def _origin(service: str, look: Snapshot, image_id: str) -> Placed | None:
@@ -192,4 +193,4 @@ def _outcome(release: Release) -> str:
 
 
 def _contents(release: Release) -> str:
-    return ", ".join(f"{name} {placed.tag}" for name, placed in sorted(release.services.items()))
+    return ", ".join(f"{name} {short(placed.tag)}" for name, placed in sorted(release.services.items()))

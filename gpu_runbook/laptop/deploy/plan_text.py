@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gpu_runbook.common.container import KEPT, create_command, labels, old_release, parked
 from gpu_runbook.laptop.deploy.active import active
 from gpu_runbook.laptop.deploy.plan import images_to_fetch
+from gpu_runbook.laptop.inventory.image_tag import short
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
 from gpu_runbook.protocol.snapshot import Snapshot
@@ -52,10 +53,10 @@ def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
 
 def _consumer(step: ConsumerStep) -> Iterator[str]:
     if step.change == "none":
-        yield f"  {step.service} {step.tag}: up to date, nothing is stopped"
+        yield f"  {step.service} {short(step.tag)}: up to date, nothing is stopped"
         return
     what = {"place": "is placed", "replace": "replaces what runs"}[step.change]
-    yield f"  {step.service} {step.tag} {what}: {step.reason}"
+    yield f"  {step.service} {short(step.tag)} {what}: {step.reason}"
     if step.spec:
         yield f"    image  {step.spec.image}"
     if step.old:
@@ -89,6 +90,6 @@ def _batch(step: BatchStep, look: Snapshot) -> Iterator[str]:
     runs = " and ".join(run.name for run in active(state)) if state else ""
     running = f"; {runs} runs on untouched" if runs else ""
     if step.change == "none":
-        yield f"  {step.service} {step.tag}: up to date{running}"
+        yield f"  {step.service} {short(step.tag)}: up to date{running}"
         return
-    yield f"  {step.service} {step.tag}: for the next run only{running}"
+    yield f"  {step.service} {short(step.tag)}: for the next run only{running}"

@@ -12,6 +12,7 @@ from gpu_runbook.laptop.deploy.holds import on_purpose, rows
 from gpu_runbook.laptop.deploy.plan import Order, frame, occupant, step_today
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.image_tag import short
 from gpu_runbook.laptop.inventory.model import Consumer, Inventory, Service
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
@@ -118,4 +119,4 @@ def _what(plan: Plan) -> str:
     (step,) = plan.consumers
     assert step.old  # noqa: S101  the plan is made from it
     state = f"it has {step.stop_grace} s to stop" if step.old.running else "it does not run"
-    return f"{step.service} {step.tag} ({step.container[:12]}), {state}"
+    return f"{step.service} {short(step.tag)} ({step.container[:12]}), {state}"

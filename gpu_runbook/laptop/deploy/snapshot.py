@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from gpu_runbook.laptop.deploy import clocks
 from gpu_runbook.laptop.errors import Defect
 from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
+from gpu_runbook.laptop.inventory.image_tag import may_be, reference
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.rpc.requests import batch, batch_marks, disk_limits, offset_file, place
@@ -44,8 +45,7 @@ def look(
     request = SnapshotRequest(
         *_common(inventory, resolved, wanted), variables=reveal_all(resolved), login=login, checklist=checklist
     )
-    asked = {} if tags is None else {one.name: full_image(inventory, one) for one in services if one.image}
-    return _ask(session, "snapshot", request, asked)
+    return _ask(session, "snapshot", request, {one.service: one.image for one in wanted if one.image})
 
 
 def _checklist(inventory: Inventory, resolved: Resolved, services: Sequence[Service]) -> Checklist:
@@ -114,7 +114,7 @@ def _see_through(look: Snapshot, asked: Mapping[str, str]) -> None:
         pinned = look.digests.get(service, "")
         if not pinned and f"{service} image" not in told:
             raise Malformed(f"the image of {service} is neither there nor missing")
-        if pinned and pinned.partition("@")[0] != image:
+        if pinned and not may_be(pinned, image):
             raise Malformed(f"snapshot.digests.{service}: not of the image that was asked for")
 
 
@@ -135,7 +135,7 @@ def config_file(service: Service) -> ConfigFile | None:
 
 
 def _wanted(inventory: Inventory, resolved: Resolved, service: Service, tags: Mapping[str, str] | None) -> Wanted:
-    image = "" if tags is None or not service.image else f"{full_image(inventory, service)}:{tags[service.name]}"
+    image = reference(full_image(inventory, service), tags[service.name]) if tags and service.image else ""
     if isinstance(service, Batch):
         return batch(inventory, service, image)
     wanted = Wanted(

@@ -213,7 +213,10 @@ class ContainerEntry(Strict):
 
     name: fields.Name
     image: fields.Image = field(metadata=about("The image without registry and tag; registry.server is put in front."))
-    tag: fields.Tag = field(default="latest", metadata=about("The tag to deploy; or fab deploy --tag."))
+    tag: fields.ImageTag = field(
+        default="latest",
+        metadata=about("The tag to deploy; or its digest, sha256:…, which never moves; or fab deploy --tag."),
+    )
     command: tuple[str, ...] = field(default=(), metadata=about("Instead of the image's own command."))
     user: fields.ContainerUser = field(default="", metadata=about('"uid:gid" inside the container.'))
     environment: dict[fields.Variable, str] = field(

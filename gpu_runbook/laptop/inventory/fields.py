@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gpu_runbook.common import shell_pattern
+from gpu_runbook.laptop.inventory import image_tag
 from gpu_runbook.protocol.plan import CDI
 from gpu_runbook.protocol.values import dataclass
 
@@ -248,6 +249,12 @@ def _below(value: Any) -> str:
     raise ValueError("a path is expected, absolute or below the root, without .. in it")
 
 
+def _image_tag(value: Any) -> str:
+    if isinstance(value, str) and image_tag.is_tag(value):
+        return value
+    raise ValueError(f"{image_tag.flaw(value if isinstance(value, str) else '')}{_quotes(value)}")
+
+
 def _result_pattern(value: Any) -> str:
     """The name of a result of a CI, as it is, or a pattern for several."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > _LONGEST_RESULT:
@@ -330,7 +337,11 @@ ResultPattern = Annotated[
 Socket = Annotated[str, text(r"unix://(/[\w.@+-]+)+", "unix:// and the path of a socket")]
 RegistryServer = Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?", "host or host:port, without https://")]
 Image = Annotated[str, text(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", "an image's name, without registry and tag")]
-Tag = Annotated[str, text(r"\w[\w.-]{0,127}", "a tag of letters, digits and _.-")]
+Tag = Annotated[str, text(image_tag.TAG, "a tag of letters, digits and _.-")]
+ImageTag = Annotated[
+    str,
+    Reads(_image_tag, {"type": "string", "pattern": f"^({image_tag.TAG}|{image_tag.DIGEST})$"}, image_tag.SAYS),
+]
 Owner = Annotated[str, text(r"\d{1,10}:\d{1,10}", "uid:gid in digits")]
 ContainerUser = Annotated[str, text(r"(\w[\w.-]*(:\w[\w.-]*)?)?", "user or user:group, names or numbers")]
 Network = Annotated[str, text(r"([a-zA-Z0-9][\w.:-]*)?", "the name of a docker network")]

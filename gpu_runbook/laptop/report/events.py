@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gpu_runbook.common import humanize
+from gpu_runbook.laptop.inventory.image_tag import short
 from gpu_runbook.laptop.report.values import Course, moment
 from gpu_runbook.protocol.history import PastRun, ServiceChange
 from gpu_runbook.protocol.values import dataclass
@@ -86,7 +87,7 @@ def _change(change: ServiceChange) -> str:
 
 def _named(tag: str, image: str) -> str:
     """The tag, or where there is none the beginning of the digest."""
-    return tag or image.rpartition("@")[2][:19] or "nothing"
+    return (short(tag) if tag else "") or image.rpartition("@")[2][:19] or "nothing"
 
 
 def events(axis: Course) -> list[Event]:

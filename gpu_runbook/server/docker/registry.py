@@ -7,7 +7,7 @@ import json
 import os
 import re
 import urllib.parse
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional
 
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import one_line
@@ -38,11 +38,11 @@ LONGEST = 80  # characters of what a label says of a commit; the longest one has
 
 
 def manifest(engine: Engine, image: str, login: Optional[EngineLogin] = None) -> str:
-    """The digest the registry holds for a tag, `sha256:…`, asked by the engine itself without pulling.
+    """The digest `sha256:…` that the registry holds for a tag or digest, asked by the engine itself without pulling.
 
     Raises EngineError: 401 or 403 for a refused login, 404 for a tag or repository that is not there.
     """
-    path = "/distribution/{}/json".format(urllib.parse.quote(image, safe="/:"))
+    path = "/distribution/{}/json".format(urllib.parse.quote(image, safe="/:@"))
     raw = engine.ask(path, headers=login_header(login), seconds=30.0)
     return str(engine.read(raw, {"Descriptor": {"digest": Digest}})["Descriptor"]["digest"])
 
@@ -75,7 +75,8 @@ def login_header(login: Optional[EngineLogin]) -> Dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(encode(login)).encode()).decode()}
 
 
-def repository(image: str) -> Tuple[str, str]:
-    """`server/name:tag` as (`server/name`, `tag`); a port of the server is no tag."""
-    head, _, tail = image.rpartition(":")
-    return (image, "") if not head or "/" in tail else (head, tail)
+def repository(image: str) -> str:
+    """`server/name` of `server/name:tag` or `server/name@digest`; a port of the server is no tag."""
+    name = image.partition("@")[0]
+    head, _, tail = name.rpartition(":")
+    return name if not head or "/" in tail else head

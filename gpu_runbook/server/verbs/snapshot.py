@@ -117,7 +117,7 @@ def _image(name: str, engine: Engine, entry: Wanted, login: Optional[EngineLogin
         digest = registry.manifest(engine, entry.image, login)
     except EngineError as error:
         return _no_image(name, entry.image, error)
-    digests[entry.service] = f"{registry.repository(entry.image)[0]}@{digest}"
+    digests[entry.service] = f"{registry.repository(entry.image)}@{digest}"
     return Check(name, OK, f"{entry.image} is {digest[:19]}", {"digest": digest})
 
 

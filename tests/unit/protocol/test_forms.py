@@ -13,6 +13,7 @@ from gpu_runbook.protocol.forms import ContainerId, Digest, Grace, ReleaseId, Se
 from tests.hostile.forms import ALL, NEVER, ONE, RIGHT, RUN, WRONG
 
 TAKES = {  # the little of it that a form is there for, or that does no harm
+    "Asked": {"sha256:"},
     "Reference": {"sha256:"},
     "Remark": {"--privileged", "-v/:/host", "$(touch /tmp/owned)", "`id`", "a; rm -rf /", "a && id", "a|b", " a", "ü"}
     | {"../../etc/passwd", "..", ".", "a b", "sha256:", "@", "#", "~root"},

@@ -82,6 +82,32 @@ def test_another_image_is_named_by_tag_and_digest_from_and_to(scene: Scene) -> N
     ]
 
 
+def tagged(scene: Scene, tag: str, digest: str) -> Scene:
+    """The release in force has brought the queue under a tag, and the registry holds another image for it now."""
+    placed = placed_as(scene, QUEUE, tag=tag, image=image("queue", digest))
+    return placed.seeing(digests={**scene.look.digests, QUEUE: image("queue", "11")})
+
+
+def test_a_tag_that_names_another_image_than_it_did_is_told_with_both(scene: Scene) -> None:
+    comparison = compared(tagged(scene, "1.1", "2"))
+    assert comparison.changes[0].moved
+    texts = [text for text, _ in diff.lines(comparison)]
+    assert texts[2:4] == [
+        "      1.1 (sha256:2) → 1.1 (sha256:11)",
+        "      the tag 1.1 has moved since its deploy: sha256:2 is deployed, sha256:11 is pushed",
+    ]
+    assert diff.as_result(comparison)["changes"][0]["moved"] is True
+
+
+@pytest.mark.parametrize(
+    ("tag", "digest"), [("1.0", "2"), ("1.1", "11"), ("sha256:2", "2")], ids=["another-tag", "same-image", "pinned"]
+)
+def test_a_tag_has_not_moved_where_another_was_deployed_or_it_names_the_same(
+    scene: Scene, tag: str, digest: str
+) -> None:
+    assert not compared(tagged(scene, tag, digest)).changes[0].moved
+
+
 def test_what_the_registry_does_not_say_is_not_known_and_no_sameness(scene: Scene) -> None:
     digests = {name: digest for name, digest in scene.look.digests.items() if name != QUEUE}
     row = Check(f"{QUEUE} image", CRITICAL, "the registry has no such image")

@@ -25,6 +25,8 @@ from gpu_runbook.server.state.store import Store, find_store
 from tasks.invocation import tags_for
 from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, image, occupant
 
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
 
 def said(scene: Scene) -> list[str]:
     return [text for text, _ in status.lines("gpu-1", scene.look, scene.services)]
@@ -162,6 +164,7 @@ def test_scripts_get_the_same_as_json(scene: Scene) -> None:
         ("1.1", ("1.1", "1.1", "1.1")),
         ("training=2.0", ("latest", "latest", "2.0")),
         (f"{QUEUE}=1.1, training=2.0", ("1.1", "latest", "2.0")),
+        (f"{QUEUE}={DIGEST},training=2.0", (DIGEST, "latest", "2.0")),
     ],
 )
 def test_tags_are_those_of_the_command_line_and_else_of_hosts_yaml(
@@ -190,6 +193,37 @@ def test_tags_are_those_of_the_command_line_and_else_of_hosts_yaml(
 def test_what_is_no_tag_is_bad_input(scene: Scene, tag: str) -> None:
     with pytest.raises(BadInput, match="--tag"):
         tags_for(scene.services, tag)
+
+
+def test_a_digest_is_for_services_of_one_image_alone(scene: Scene) -> None:
+    """The two consumers are made from one image, and training is not."""
+    assert tags_for(scene.only(QUEUE, SECOND), DIGEST) == {QUEUE: DIGEST, SECOND: DIGEST}
+    with pytest.raises(BadInput) as caught:
+        tags_for(scene.services, DIGEST)
+    assert caught.value.message == (
+        "--tag sha256:0123456789ab is one image, and those of annotation-queue and second-queue and training are "
+        "different ones"
+    )
+    assert caught.value.hint.startswith("say whose it is: --tag annotation-queue=sha256:0123456789ab…")
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        (DIGEST[:-1], "this one has 63"),
+        (DIGEST + "0", "this one has 65"),
+        (DIGEST[:19], "this one has 12"),
+        ("sha256:", "this one has 0"),
+        (DIGEST.upper().replace("SHA", "sha"), "in small letters"),
+        (DIGEST[:-1] + "g", "64 hexadecimal digits"),
+        ("sha512:" + "0" * 64, "a tag of letters"),
+    ],
+    ids=["short", "long", "shown", "none", "capitals", "no-digit", "another-hash"],
+)
+def test_what_is_no_digest_is_bad_input(scene: Scene, tag: str, says: str) -> None:
+    with pytest.raises(BadInput, match="--tag 'sha") as caught:
+        tags_for(scene.only(QUEUE), tag)
+    assert says in caught.value.hint
 
 
 def test_control_characters_of_a_server_never_reach_the_screen() -> None:

@@ -221,7 +221,8 @@ keep_release: 3
         '  hosts.yaml:3: hosts.gpu-1.prt: is not a known key; did you mean "port"?',
         "  hosts.yaml:4: hosts.gpu-2.name: is not a known key",
         "  hosts.yaml:4: hosts.gpu-2.port: a whole number from 1 to 65535 is expected",
-        "  hosts.yaml:9: services.queue.tag: a tag of letters, digits and _.- is expected, in quotes",
+        "  hosts.yaml:9: services.queue.tag: a tag of letters, digits and _.-, or sha256: and 64 hexadecimal digits"
+        " is expected, in quotes",
         "  hosts.yaml:10: services.queue.stop_grace: a time from 0 to 3600 seconds is expected,"
         " written 15, 90s, 30m, 2h or 1d",
         "  hosts.yaml:11: services.queue.mounts.0: looks like a single file; mount its directory,"
@@ -350,6 +351,17 @@ def test_a_mistake_about_a_process_is_one_sentence_with_its_line(tmp_path: Path,
             "services:",
             "ci: {forge: github, required: ['ci/[ab']}\nservices:",
             "0: ci/[ab has a [ that no ] closes; a [",
+        ),
+        (
+            "stop_grace: 2m",
+            "tag: sha256:0123",
+            "services.queue.tag: a digest has 64 hexadecimal digits behind sha256:, a",
+        ),
+        ("stop_grace: 2m", f"tag: sha256:{'A' * 64}", "behind sha256:, in small letters"),
+        (
+            "{kind: batch,",
+            f"{{local_tag: sha256:{'a' * 64}, kind: batch,",
+            "services.batch.local_tag: a tag of letters",
         ),
         ("services:", "ci: {forge: github, required: ['[9-0]']}\nservices:", "[9-0] has 9-0 in [ ], which holds nothi"),
         ("stop_grace: 2m", "stop_grace: 0x_", "services.queue.stop_grace: a number that cannot be read"),
