@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.rpc.call import ask
-from gpu_runbook.laptop.ssh.session import Session
+from gpu_runbook.laptop.ssh.session import Session, SessionOptions
 from tests.wire.sshd import USER, Entry, Sshd, free_port
 
 PIPE = """\
@@ -48,7 +49,54 @@ def test_gateways_are_passed_in_the_order_given(sshd: Sshd, gpu1: Entry, hop: st
     unreachable = f"{USER}@127.0.0.1:{free_port()}"
     with Session(gpu1.but(gateway=f"{hop},{unreachable}")) as session, pytest.raises(CannotConnect) as raised:
         session.open()
-    assert raised.value.message.startswith(f"gpu-1: gateway {unreachable}: its gateway 127.0.0.1 cannot reach")
+    target = unreachable.partition("@")[2].replace(":", " port ")
+    said = f"gpu-1: gateway {unreachable}: its gateway 127.0.0.1 cannot reach {target}"
+    assert raised.value.message == f'{said}: "Connection refused"'
+    assert "is gateway: in hosts.yaml what the gateway calls it?" in raised.value.hint
+
+
+def test_a_gateway_that_forwards_nothing_is_named_as_such(
+    gpu1: Entry, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shut = Sshd(tmp_path_factory.mktemp("shut"), "AllowTcpForwarding no")
+    known = tmp_path / "known"
+    assert gpu1.known_hosts and gpu1.key and shut.entry.key
+    known.write_text(gpu1.known_hosts.read_text() + (shut.folder / "known_hosts").read_text())
+    keys = SessionOptions(keys=(shut.entry.key,))
+    gateway = f"{USER}@127.0.0.1:{shut.port}"
+    try:
+        with (
+            Session(gpu1.but(gateway=gateway, known_hosts=known), keys) as session,
+            pytest.raises(CannotConnect) as one,
+        ):
+            session.open()
+    finally:
+        shut.stop()
+    assert one.value.message == f"gpu-1: its gateway 127.0.0.1 lets nobody through to 127.0.0.1 port {gpu1.port}"
+    assert "AllowTcpForwarding" in one.value.hint
+
+
+@pytest.mark.parametrize(
+    ("config", "address", "gateway", "blamed"),
+    [
+        ("", "gpu.invalid", None, "address: in hosts.yaml"),
+        ("Host gpu\n HostName gpu.invalid\n", "gpu", None, "HostName of gpu in ssh_config"),
+        ("", "127.0.0.1", "gpu.invalid", "gateway: in hosts.yaml"),
+        ("Host 127.0.0.1\n ProxyJump gpu.invalid\n", "127.0.0.1", None, "ProxyJump in ssh_config"),
+    ],
+)
+def test_of_a_name_that_is_not_known_it_is_said_where_it_stands(
+    gpu1: Entry, home: Path, monkeypatch: pytest.MonkeyPatch, config: str, address: str, gateway: str, blamed: str
+) -> None:
+    def unknown(*asked: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    (home / ".ssh" / "config").write_text(config)
+    with Session(gpu1.but(address=address, gateway=gateway)) as session, pytest.raises(CannotConnect) as raised:
+        session.open()
+    assert raised.value.message.endswith("the name gpu.invalid is not known")
+    assert raised.value.hint.startswith(f"check {blamed}")
 
 
 @pytest.mark.parametrize("form", ["bastion", "ssh://{user}@bastion:{port}", "{user}@%n-bastion:{port}"])
@@ -77,12 +125,21 @@ def test_gateways_without_an_end_are_named(gpu1: Entry, home: Path) -> None:
         session.open()
 
 
-@pytest.mark.parametrize("place", ["hosts.yaml", "ssh_config"])
-def test_none_is_no_gateway(sshd: Sshd, gpu1: Entry, home: Path, hop: str, place: str) -> None:
-    jump = hop if place == "hosts.yaml" else "none"
-    (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n ProxyJump {jump}\n")
+@pytest.mark.parametrize("line", ["ProxyJump {hop}", "ProxyCommand false"])
+def test_none_in_hosts_yaml_is_no_gateway_whatever_ssh_config_says(
+    sshd: Sshd, gpu1: Entry, home: Path, hop: str, line: str
+) -> None:
+    (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n {line.format(hop=hop)}\n")
     before = logins(sshd)
-    with Session(gpu1.but(gateway="none" if place == "hosts.yaml" else None)) as session:
+    with Session(gpu1.but(gateway="none")) as session:
+        session.open()
+    assert logins(sshd) == before + 1
+
+
+def test_none_in_ssh_config_is_no_gateway_either(sshd: Sshd, gpu1: Entry, home: Path) -> None:
+    (home / ".ssh" / "config").write_text("Host 127.0.0.1\n ProxyJump none\nHost *\n ProxyJump nowhere\n")
+    before = logins(sshd)
+    with Session(gpu1) as session:
         session.open()
     assert logins(sshd) == before + 1
 
@@ -108,7 +165,25 @@ def test_a_proxy_command_carries_the_connection(sshd: Sshd, gpu1: Entry, home: P
         assert ask(session, "ping", {})["user"] == USER
 
 
-def test_a_proxy_command_that_fails_ends_in_a_sentence(gpu1: Entry, home: Path) -> None:
-    (home / ".ssh" / "config").write_text("Host 127.0.0.1\n ProxyCommand false\n")
-    with Session(gpu1) as session, pytest.raises(CannotConnect, match=r'^gpu-1: the ProxyCommand "false" of'):
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("false", "ended with exit status 1"),
+        ("echo hello", "leads to no SSH server"),
+        ("sleep 60", "shows no SSH server within 0.5 s"),
+        ("kill -9 $$", "was ended by signal 9"),
+        (
+            "sh -c 'echo denied by the proxy >&2; echo usage: pipe HOST >&2; exit 3'",
+            'ended with exit status 3: "denied by the proxy"',
+        ),
+    ],
+    ids=["silent", "another greeting", "too slow", "killed", "with words"],
+)
+def test_a_proxy_command_that_leads_nowhere_ends_in_a_sentence_with_its_own_words(
+    gpu1: Entry, home: Path, capfd: pytest.CaptureFixture[str], command: str, said: str
+) -> None:
+    (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n ProxyCommand {command}\n")
+    with Session(gpu1.but(connect_timeout=0.5)) as session, pytest.raises(CannotConnect) as raised:
         session.open()
+    assert raised.value.message == f'gpu-1: the ProxyCommand "{command}" of ssh_config {said}'
+    assert ("usage: pipe HOST" in capfd.readouterr().err) is ("usage" in command)  # as it comes, as with ssh

@@ -56,7 +56,10 @@ class Host(Strict):
     known_hosts: fields.LocalPath | None = field(
         default=None, metadata=about("Accepted host keys, relative to this file.")
     )
-    gateway: fields.Hops | None = field(default=None, metadata=about("Jump host: [user@]host[:port], or several."))
+    gateway: fields.Hops | None = field(
+        default=None,
+        metadata=about("Jump host: [user@]host[:port], or several; none: directly, whatever ssh_config says."),
+    )
     sudo: bool = field(default=False, metadata=about("Carry everything out through sudo -n."))
     python: fields.Program = field(default="python3", metadata=about("Python 3.8 or newer on the server."))
     groups: tuple[fields.Name, ...] = field(default=(), metadata=about("Names that select several servers at once."))

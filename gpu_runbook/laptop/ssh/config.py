@@ -76,6 +76,9 @@ class Hop:
     host_algorithms: tuple[str, ...] = ()
     authority_algorithms: tuple[str, ...] = ()
     login_algorithms: tuple[str, ...] = ()
+    key_exchanges: tuple[str, ...] = ()
+    ciphers: tuple[str, ...] = ()
+    macs: tuple[str, ...] = ()
     family: str = "any"
 
 
@@ -206,6 +209,9 @@ def _settings(server: str, asked: Destination, said: Said) -> Hop:
     def paths(values: Sequence[str]) -> tuple[Path, ...]:
         return tuple(_path(server, value, tokens) for value in values if value.lower() != "none")
 
+    def names(keyword: str) -> tuple[str, ...]:
+        return tuple(filter(None, first(keyword).split(",")))
+
     identities = said.get("identityfile", ())
     files = [*_words(first("userknownhostsfile")), *_words(first("globalknownhostsfile"))]
     return Hop(
@@ -223,9 +229,12 @@ def _settings(server: str, asked: Destination, said: Said) -> Hop:
         known_hosts=tuple(map(_own_home, paths(files))),
         known_hosts_command=first("knownhostscommand"),
         revoked=next(iter(paths(said.get("revokedhostkeys", ()))), None),
-        host_algorithms=tuple(filter(None, first("hostkeyalgorithms").split(","))),
-        authority_algorithms=tuple(filter(None, first("casignaturealgorithms").split(","))),
-        login_algorithms=tuple(filter(None, first("pubkeyacceptedalgorithms").split(","))),
+        host_algorithms=names("hostkeyalgorithms"),
+        authority_algorithms=names("casignaturealgorithms"),
+        login_algorithms=names("pubkeyacceptedalgorithms") or names("pubkeyacceptedkeytypes"),  # before OpenSSH 8.5
+        key_exchanges=names("kexalgorithms"),
+        ciphers=names("ciphers"),
+        macs=names("macs"),
         family=first("addressfamily", "any"),
     )
 

@@ -9,19 +9,18 @@ from typing import Any
 
 from fabric import Config, Connection
 from paramiko import Channel, ChannelException, SSHConfig, SSHException, Transport
-from paramiko.ssh_exception import IncompatiblePeer
 
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
+from gpu_runbook.laptop.ssh import failures
 from gpu_runbook.laptop.ssh.algorithms import Particular
 from gpu_runbook.laptop.ssh.auth import Login
-from gpu_runbook.laptop.ssh.config import Hop, SshConfig, destination
+from gpu_runbook.laptop.ssh.config import Destination, Hop, SshConfig, destination
 from gpu_runbook.laptop.ssh.host_keys import KnownHosts, Trust
 from gpu_runbook.laptop.ssh.identities import Credentials, Identities
 from gpu_runbook.laptop.ssh.sockets import Piped, dial
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
-SAID = 200  # characters of what the other side says
 MOST_GATEWAYS = 8  # each by what ssh_config says of the one before
 KEEPALIVE = 15  # seconds between the packets that keep firewalls open and let the kernel find a dead peer
 
@@ -40,9 +39,18 @@ class Terms:
 class StrictConnection(Connection):  # type: ignore[misc]
     """One hop. `gateway` is the connection or the ProxyCommand it goes through, False for none."""
 
-    def __init__(self, terms: Terms, label: str, settings: Hop, gateway: Any):
+    def __init__(self, terms: Terms, label: str, source: str, settings: Hop, gateway: Any):
+        attempt = failures.Attempt(
+            label=label,
+            host=settings.host,
+            port=settings.port,
+            source=source,
+            seconds=terms.seconds,
+            family=settings.family,
+            gateway=gateway.host if isinstance(gateway, Connection) else "",
+        )
         # Invoke's contexts take an ordinary assignment for configuration.
-        self._set(_terms=terms, _label=label, _settings=settings, _negotiated=None)
+        self._set(_terms=terms, _label=label, _attempt=attempt, _settings=settings, _negotiated=None, _piped=None)
         config = Config(ssh_config=SSHConfig(), lazy=True)  # all of it is in the settings
         super().__init__(settings.host, user=settings.user, port=settings.port, gateway=gateway, config=config)
         self._set(_known_hosts=KnownHosts(label, _trust(terms, settings), settings.host, settings.port))
@@ -71,10 +79,12 @@ class StrictConnection(Connection):  # type: ignore[misc]
                 transport_factory=self._made_transport,
             )
         except BaseException as error:
+            # Before the socket is closed: how a ProxyCommand has ended by itself shows until then.
+            told = self._explained(error) if isinstance(error, OSError | EOFError | SSHException) else None
             self.client.close()
             sock.close()
-            if isinstance(error, OSError | EOFError | SSHException):
-                raise self._explained(error) from error
+            if told:
+                raise told from error
             raise
         self.transport = self.client.get_transport()
         self.transport.set_keepalive(KEEPALIVE)
@@ -89,9 +99,15 @@ class StrictConnection(Connection):  # type: ignore[misc]
         if not self.gateway:
             return dial(self.host, self.port, self._terms.seconds, self._settings.family)
         if isinstance(self.gateway, str):
-            return Piped(self.gateway)
+            piped = Piped(self.gateway)
+            self._set(_piped=piped)
+            return piped
         self.gateway.open()
-        channel: Channel = self.gateway.transport.open_channel("direct-tcpip", (self.host, self.port), ("", 0))
+        gate = self.gateway.transport
+        try:
+            channel: Channel = gate.open_channel("direct-tcpip", (self.host, self.port), ("", 0))
+        except ChannelException as error:
+            raise ChannelException(error.code, gate.refusal or error.text) from error
         return channel
 
     def _made_transport(self, sock: Any, **options: Any) -> Transport:
@@ -106,44 +122,10 @@ class StrictConnection(Connection):  # type: ignore[misc]
         return Login(self._label, self.user, identities, self._terms.credentials, self._terms.seconds)
 
     def _explained(self, error: BaseException) -> CannotConnect:
-        """What a failure to connect means, in a sentence."""
-        place = f"{self.host} port {self.port}"
-        if isinstance(self.gateway, str) and not (self._negotiated and self._negotiated.remote_version):
-            return CannotConnect(
-                f"{self._label}: the ProxyCommand {quoted(self.gateway, SAID)} of ssh_config leads to no SSH server",
-                "run it by itself: it has to show a line that begins with SSH-2.0",
-            )
-        if isinstance(error, socket.gaierror) and self._settings.family != "any":
-            return CannotConnect(
-                f"{self._label}: {self.host} has no address of the family {self._settings.family}",
-                "check AddressFamily in ssh_config, and address: in hosts.yaml",
-            )
-        if isinstance(error, socket.gaierror | UnicodeError):
-            return CannotConnect(f"{self._label}: the name {self.host} is not known", "check address: in hosts.yaml")
-        if isinstance(error, ConnectionRefusedError):
-            return CannotConnect(f"{self._label}: {place} refuses connections", "is sshd running there, on this port?")
-        if isinstance(error, ChannelException):
-            return CannotConnect(f"{self._label}: its gateway {self.gateway.host} cannot reach {place}")
-        if isinstance(error, IncompatiblePeer):
-            return CannotConnect(
-                f"{self._label}: {place} and this laptop share no algorithm: {self._negotiated.difference()}",
-                "let its sshd_config take one of the laptop's as well",
-            )
-        if isinstance(error, TimeoutError) or "No existing session" in str(error) or "Timeout" in str(error):
-            return CannotConnect(
-                f"{self._label}: no answer from {place} within {self._terms.seconds:g} s",
-                "is the server up, and does a firewall let SSH through?",
-            )
-        if isinstance(error, SSHException) and "banner" in str(error):
-            return CannotConnect(
-                f"{self._label}: {place} does not greet as an SSH server",
-                "is the port right? an sshd that is overloaded, or bans this address, hangs up at once too",
-            )
-        if isinstance(error, EOFError | ConnectionResetError):
-            return CannotConnect(
-                f"{self._label}: {place} closed the connection before the login", "the log of its sshd says why"
-            )
-        return CannotConnect(f"{self._label}: connecting to {place} failed: {quoted(str(error), SAID)}")
+        greeted = self._negotiated and self._negotiated.remote_version
+        if self._piped and not greeted:
+            return failures.of_proxy(self._attempt, self._piped)
+        return failures.explained(self._attempt, error, self._negotiated)
 
 
 def _trust(terms: Terms, settings: Hop) -> Trust:
@@ -165,12 +147,14 @@ def route(
     user: str | None = None,
     port: int | None = None,
     gateway: str | None = None,
+    key: str = "address: in hosts.yaml",
     before: tuple[str, ...] = (),
 ) -> StrictConnection:
     """The connection to a destination by way of its gateways: those given, else those that ssh_config names.
 
-    Several gateways are separated by commas, the first to be connected to first; "none" is none. `before` are the
-    destinations that this one is on the way to: a gateway is not reached through what lies behind it. Raises BadInput.
+    Several gateways are separated by commas, the first to be connected to first; "none" is none, and no ProxyCommand
+    either. `key` is where the destination is named. `before` are the destinations that this one is on the way to: a
+    gateway is not reached through what lies behind it. Raises BadInput.
     """
     if len(before) > MOST_GATEWAYS:
         why = f"{terms.server}: more than {MOST_GATEWAYS} gateways lead to {quoted(before[0])} by ssh_config"
@@ -178,18 +162,29 @@ def route(
     wanted = destination(terms.server, name)
     settings = terms.config.of(terms.server, replace(wanted, user=user or wanted.user, port=port or wanted.port))
     hops = tuple(hop.strip() for hop in gateway.split(",")) if gateway else settings.jumps
+    named_by = "gateway: in hosts.yaml" if gateway else "ProxyJump in ssh_config"
     through: Any = False
     if [*map(str.lower, hops)] in ([], ["none"]):
-        through = settings.proxy or False
+        through = not gateway and settings.proxy
     else:
         behind = (*before, name)
         for hop in hops:
             if hop not in behind:
-                through = _hop(terms, hop, through) if through else route(terms, hop, before=behind)
+                through = (
+                    _hop(terms, hop, named_by, through) if through else route(terms, hop, key=named_by, before=behind)
+                )
     label = terms.server if not before else f"{terms.server}: gateway {name}"
-    return StrictConnection(terms, label, settings, through)
+    return StrictConnection(terms, label, _source(key, wanted, settings), settings, through or False)
 
 
-def _hop(terms: Terms, name: str, through: StrictConnection) -> StrictConnection:
-    settings = terms.config.of(terms.server, destination(terms.server, name))
-    return StrictConnection(terms, f"{terms.server}: gateway {name}", settings, through)
+def _hop(terms: Terms, name: str, key: str, through: StrictConnection) -> StrictConnection:
+    """A gateway behind another one."""
+    wanted = destination(terms.server, name)
+    settings = terms.config.of(terms.server, wanted)
+    label = f"{terms.server}: gateway {name}"
+    return StrictConnection(terms, label, _source(key, wanted, settings), settings, through)
+
+
+def _source(key: str, wanted: Destination, settings: Hop) -> str:
+    """Where the name stands that is connected to."""
+    return key if settings.host == wanted.host.lower() else f"HostName of {wanted.host} in ssh_config"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import threading
 import time
+from contextlib import suppress
+
+from gpu_runbook.common.command import cause
 
 UNACKNOWLEDGED = 20.0  # seconds that sent bytes may stay unanswered before the kernel gives the connection up
+ENDING = 0.5  # seconds in which a ProxyCommand that has closed its output ends
+COMPLAINT = 1 << 16  # bytes kept of what it says
+STDERR = 2
 
 
 class Prompt(socket.socket):
@@ -24,20 +32,46 @@ class Prompt(socket.socket):
 
 
 class Piped(socket.socket):
-    """The local end of a ProxyCommand; closing it ends the command."""
+    """The local end of a ProxyCommand; closing it ends the command.
+
+    What it says on standard error is shown at once, as ssh does: it may be an address to open in a browser.
+    """
 
     def __init__(self, command: str) -> None:
+        self.command = command
         ours, theirs = socket.socketpair()
         with theirs:
             # The words of ssh_config are a line for the shell, and OpenSSH runs them so.
             shell = ["/bin/sh", "-c", f"exec {command}"]
-            self._process = subprocess.Popen(shell, stdin=theirs.fileno(), stdout=theirs.fileno())
+            self._process = subprocess.Popen(
+                shell, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, bufsize=0
+            )
         super().__init__(fileno=ours.detach())
+        self._said = b""
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def ended(self) -> tuple[int | None, str]:
+        """How it has ended, None while it runs on, and the line of what it said that names the cause."""
+        try:
+            status = self._process.wait(ENDING)
+            self._listener.join(ENDING)
+        except subprocess.TimeoutExpired:
+            status = None
+        return status, cause(self._said.decode("utf-8", "replace"))
 
     def close(self) -> None:
         super().close()
         self._process.kill()
         self._process.wait()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101  it was asked for
+        while block := self._process.stderr.read(4096):
+            self._said = (self._said + block)[:COMPLAINT]
+            with suppress(OSError):
+                os.write(STDERR, block)
+        self._process.stderr.close()
 
 
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}  # as AddressFamily names them
