@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paramiko import Ed25519Key, RSAKey
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
+from gpu_runbook.laptop.ssh import agent
 from gpu_runbook.laptop.ssh.session import Session, SessionOptions
+from tests.wire.picky import Picky
 from tests.wire.sshd import USER, Entry, Sshd, keygen, signed, wait_until
 
 
@@ -40,7 +43,7 @@ def locked(sshd: Sshd, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def agent(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def real_agent(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A real agent that holds the login key."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     process = subprocess.Popen(["ssh-agent", "-D", "-a", os.environ["SSH_AUTH_SOCK"]], stdout=subprocess.DEVNULL)
@@ -49,6 +52,17 @@ def agent(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     yield
     process.terminate()
     process.wait()
+
+
+@pytest.fixture
+def picky(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Picky]:
+    """An agent that holds a key of no use and the login key, and signs or not."""
+    keygen(tmp_path / "other", "ed25519")
+    keys = [Ed25519Key.from_private_key_file(str(file)) for file in (tmp_path / "other", sshd.folder / "login")]
+    agent = Picky(tmp_path / "picky", keys)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.path))
+    yield agent
+    agent.stop()
 
 
 def test_a_key_that_is_not_accepted_is_named(gpu1: Entry, stranger: Path) -> None:
@@ -100,13 +114,13 @@ def test_nothing_to_log_in_with_is_said(gpu1: Entry) -> None:
     assert error.message == f"gpu-1: there is no key to log in with as {USER}"
 
 
-@pytest.mark.usefixtures("agent")
+@pytest.mark.usefixtures("real_agent")
 def test_an_agent_is_asked_when_no_key_is_named(gpu1: Entry) -> None:
     with Session(gpu1.but(key=None)) as session:
         session.open()
 
 
-@pytest.mark.usefixtures("agent")
+@pytest.mark.usefixtures("real_agent")
 def test_an_agent_is_not_asked_when_a_key_is_named(gpu1: Entry, stranger: Path) -> None:
     assert refusal(gpu1.but(key=stranger)).message.endswith(f"tried {stranger}")
 
@@ -125,7 +139,7 @@ def test_what_ssh_config_says_of_an_alias_is_heeded(sshd: Sshd, gpu1: Entry, hom
         session.open()
 
 
-@pytest.mark.usefixtures("agent")
+@pytest.mark.usefixtures("real_agent")
 @pytest.mark.parametrize(
     "how", ["the public half", "a key that is not there", "an encrypted key", "key: in hosts.yaml"]
 )
@@ -150,11 +164,73 @@ def test_a_key_whose_private_half_is_in_the_agent_alone_is_picked_there(
     assert sshd.log().count("Failed publickey") == before
 
 
-@pytest.mark.usefixtures("agent")
+@pytest.mark.usefixtures("real_agent")
 @pytest.mark.parametrize("line", ["IdentityAgent none", "IdentitiesOnly yes"])
 def test_an_agent_that_ssh_config_switches_off_is_not_asked(gpu1: Entry, home: Path, line: str) -> None:
     (home / ".ssh" / "config").write_text(f"{line}\n")
     assert "there is no key to log in with" in refusal(gpu1.but(key=None)).message
+
+
+def test_an_agent_signs_for_no_key_but_the_one_that_the_server_takes(gpu1: Entry, picky: Picky) -> None:
+    """Each signature may cost somebody a touch."""
+    with Session(gpu1.but(key=None)) as session:
+        session.open()
+    assert picky.signed == 1
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("refuse", "refused to sign"),
+        ("hang up", "did not sign: it hung up"),
+        ("say nothing", "did not sign within 0.3 s"),
+        ("say too much", "did not sign: it answered 1000000 bytes"),
+    ],
+)
+def test_an_agent_that_lists_a_key_and_does_not_sign_is_named_as_such(
+    gpu1: Entry, picky: Picky, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str, said: str
+) -> None:
+    monkeypatch.setattr(agent, "PATIENCE", 0.3)
+    monkeypatch.setattr(agent, "SOON", 0.1)
+    picky.way = way
+    error = refusal(gpu1.but(key=None))
+    assert error.message == f"gpu-1 would let {USER} in with key-1 of the agent, and the agent {picky.path} {said}"
+    assert "unlock the agent" in error.hint
+    waits = f"waiting for the agent {picky.path} to sign: does it want to be unlocked"
+    assert (waits in capfd.readouterr().err) is (way == "say nothing")
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_what_an_agent_does_not_sign_may_still_be_had_by_the_file(
+    sshd: Sshd, gpu1: Entry, home: Path, picky: Picky, kind: str
+) -> None:
+    """The same key, or another one: a signature that fails ends no connection."""
+    picky.way = "refuse"
+    (home / ".ssh" / "id_ed25519").write_bytes((sshd.folder / "login").read_bytes())
+    authorized = sshd.folder / "authorized_keys"
+    kept = authorized.read_text()
+    if kind == "rsa":
+        keygen(home / "rsa", "rsa")
+        picky.keys = [RSAKey.from_private_key_file(str(home / "rsa"))]
+        authorized.write_text(kept + (home / "rsa.pub").read_text())
+    try:
+        with Session(gpu1.but(key=None)) as session:
+            session.open()
+    finally:
+        authorized.write_text(kept)
+    assert picky.signed == 1
+
+
+def test_an_agent_that_holds_nothing_is_said_to(gpu1: Entry, picky: Picky) -> None:
+    picky.keys = []
+    said = f"gpu-1: there is no key to log in with as {USER}; the agent {picky.path} holds none"
+    assert refusal(gpu1.but(key=None)).message == said
+
+
+def test_an_agent_that_is_not_there_is_said_to(gpu1: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nobody"))
+    error = refusal(gpu1.but(key=None))
+    assert f"; the agent {tmp_path / 'nobody'} cannot be reached: No such file or directory" in error.message
 
 
 @pytest.mark.parametrize("begins", ["PuTTY-User-Key-File-3: ssh-ed25519", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"])
@@ -200,12 +276,12 @@ def test_a_certificate_alone_is_enough_where_its_authority_is_trusted(
 def test_a_second_factor_is_named_as_such(tmp_path_factory: pytest.TempPathFactory) -> None:
     more = "AuthenticationMethods publickey,password\nPasswordAuthentication yes"
     server = Sshd(tmp_path_factory.mktemp("two"), more)
+    said = f'gpu-1 accepted {server.entry.key} of {USER} and wants a second factor: "password"'
     try:
         error = refusal(server.entry)
-        key = server.entry.key
-        assert error.message == f'gpu-1 accepted {key} of {USER} and wants a second factor: "password"'
-        assert "--prompt-for-login-password" in error.hint
+        assert (error.message, error.hint) == (said, "fab --prompt-for-login-password")
         wrong = refusal(server.entry, SessionOptions(password=Secret("swordfish")))
-        assert "wants a second factor" in wrong.message
+        assert wrong.message == f"{said}; the password that was typed is not what it wants"
+        assert "a code cannot be typed here" in wrong.hint
     finally:
         server.stop()

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from paramiko import Message, PKey, SSHException
+
+from gpu_runbook.laptop.terminal.screen import put
 
 PATIENCE = 60.0  # seconds for an answer: somebody may have to unlock it first, or touch a key
 LONGEST = 256 << 10  # bytes of an answer, as ssh has it
 LIST, LISTED = 11, 12
 SIGN, SIGNED = 13, 14
 RSA_FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
+PERSON = "does it want to be unlocked, or a key to be touched?"
+SOON = 2.0  # seconds after which a person is told that an agent is waited for
+
+
+class NotDone(SSHException):
+    """An agent that was asked for something and has not done it; its text says so as the rest of a sentence."""
 
 
 class Agent:
-    """A connection that lists its keys and lets them sign. What goes wrong is an SSHException with a sentence."""
+    """A connection that lists its keys and lets them sign. What goes wrong is NotDone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,7 +37,7 @@ class Agent:
             self._socket.connect(str(path))
         except OSError as error:
             self._socket.close()
-            raise SSHException(f"the agent {path} cannot be reached: {error.strerror or error}") from error
+            raise NotDone(f"the agent {path} cannot be reached: {error.strerror or error}") from error
 
     def close(self) -> None:
         self._socket.close()
@@ -45,16 +55,25 @@ class Agent:
         return self._asked(SIGN, request.asbytes(), SIGNED).get_binary()
 
     def _asked(self, kind: int, content: bytes, wanted: int) -> Message:
+        what = "list its keys" if kind == LIST else "sign"
+        told = threading.Timer(SOON, put, (f"waiting for the agent {self._path} to {what}: {PERSON}", sys.stderr))
+        told.daemon = True
+        told.start()
         try:
             self._socket.sendall(struct.pack(">IB", 1 + len(content), kind) + content)
             length = int.from_bytes(self._received(4), "big")
             if not 0 < length <= LONGEST:
-                raise SSHException(f"the agent {self._path} answered {length} bytes")
+                raise NotDone(f"the agent {self._path} did not {what}: it answered {length} bytes")
             answer = self._received(length)
-        except OSError as error:
-            raise SSHException(f"the agent {self._path} gave no answer: {error.strerror or error}") from error
+        except TimeoutError as error:
+            raise NotDone(f"the agent {self._path} did not {what} within {PATIENCE:g} s") from error
+        except (OSError, EOFError) as error:
+            said = error.strerror if isinstance(error, OSError) else "it hung up"
+            raise NotDone(f"the agent {self._path} did not {what}: {said}") from error
+        finally:
+            told.cancel()
         if answer[0] != wanted:
-            raise SSHException(f"the agent {self._path} would not do it")
+            raise NotDone(f"the agent {self._path} refused to {what}")
         return Message(answer[1:])
 
     def _received(self, count: int) -> bytes:
@@ -62,7 +81,7 @@ class Agent:
         while len(block) < count:
             more = self._socket.recv(count - len(block))
             if not more:
-                raise SSHException(f"the agent {self._path} hung up")
+                raise EOFError
             block += more
         return block
 

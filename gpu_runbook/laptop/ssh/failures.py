@@ -113,8 +113,8 @@ def _not_forwarded(attempt: Attempt, error: ChannelException) -> CannotConnect:
     if error.code == PROHIBITED:
         return CannotConnect(
             f"{attempt.label}: its gateway {attempt.gateway} lets nobody through to {target}",
-            "check the gateway's sshd_config (AllowTcpForwarding, DisableForwarding, PermitOpen), and what stands before "
-            "the key in its authorized_keys (restrict, permitopen)",
+            "check the gateway's sshd_config (AllowTcpForwarding, DisableForwarding, PermitOpen), and what stands "
+            "before the key in its authorized_keys (restrict, permitopen)",
         )
     return CannotConnect(
         f"{attempt.label}: its gateway {attempt.gateway} cannot reach {target}: {quoted(error.text, SAID)}",

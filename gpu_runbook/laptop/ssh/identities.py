@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from paramiko import PKey, SSHException
+from paramiko import PKey
 from paramiko.pkey import PublicBlob
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh import key_files
-from gpu_runbook.laptop.ssh.agent import Agent, AgentKey
+from gpu_runbook.laptop.ssh.agent import Agent, AgentKey, NotDone
 from gpu_runbook.laptop.ssh.config import Hop
 from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, parsed
 from gpu_runbook.laptop.ssh.key_files import KeyFile
@@ -48,16 +48,29 @@ class Offer(PKey):
         return self._signer.sign_ssh_data(data, algorithm)
 
     @property
+    def is_of_agent(self) -> bool:
+        """Whether its signature may cost a person something: to unlock, to confirm, to touch."""
+        return isinstance(self._signer, AgentKey)
+
+    @property
+    def blob(self) -> bytes:
+        return self.public_blob.key_blob if self.public_blob else self.asbytes()
+
+    @property
     def kind(self) -> str:
         return self.public_blob.key_type if self.public_blob else self.get_name()
 
 
 class Identities:
-    """`skipped` says, once all was offered, why what was named was not; `locked` are keys without their passphrase."""
+    """`skipped` says, once all was offered, why what was named was not; `locked` are keys without their passphrase.
+
+    `empty` is an agent that holds no keys.
+    """
 
     def __init__(self, server: str, given: Credentials, settings: Hop) -> None:
         self.skipped: list[str] = []
         self.locked: list[Path] = []
+        self.empty: Path | None = None
         self._server = server
         self._given = given
         self._settings = settings
@@ -72,10 +85,13 @@ class Identities:
     def offers(self) -> Iterator[Offer]:
         """Raises CannotConnect for a key of hosts.yaml or the command line that is none."""
         for offer in self._all():
-            blob = offer.public_blob.key_blob if offer.public_blob else offer.asbytes()
-            if blob not in self._offered and self._is_allowed(offer):
-                self._offered.add(blob)
+            if offer.blob not in self._offered and self._is_allowed(offer):
+                self._offered.add(offer.blob)
                 yield offer
+
+    def take_back(self, offer: Offer) -> None:
+        """It was not signed with: the same key may follow from a file."""
+        self._offered.discard(offer.blob)
 
     def _all(self) -> Iterator[Offer]:
         settings = self._settings
@@ -187,7 +203,8 @@ class Identities:
                 if self._settings.agent:
                     self._agent = Agent(self._settings.agent)
                     self._held = self._agent.keys()
-            except SSHException as error:
+                    self.empty = None if self._held else self._settings.agent
+            except NotDone as error:
                 self.skipped.append(str(error))
         return self._held
 
