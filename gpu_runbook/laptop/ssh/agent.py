@@ -22,12 +22,12 @@ PERSON = "does it want to be unlocked, or a key to be touched?"
 SOON = 2.0  # seconds after which a person is told that an agent is waited for
 
 
-class NotDone(SSHException):
+class AgentFailure(SSHException):
     """An agent that was asked for something and has not done it; its text says so as the rest of a sentence."""
 
 
 class Agent:
-    """A connection that lists its keys and lets them sign. What goes wrong is NotDone."""
+    """A connection that lists its keys and lets them sign. What goes wrong is AgentFailure."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class Agent:
             self._socket.connect(str(path))
         except OSError as error:
             self._socket.close()
-            raise NotDone(f"the agent {path} cannot be reached: {error.strerror or error}") from error
+            raise AgentFailure(f"the agent {path} cannot be reached: {error.strerror or error}") from error
 
     def close(self) -> None:
         self._socket.close()
@@ -63,17 +63,17 @@ class Agent:
             self._socket.sendall(struct.pack(">IB", 1 + len(content), kind) + content)
             length = int.from_bytes(self._received(4), "big")
             if not 0 < length <= LONGEST:
-                raise NotDone(f"the agent {self._path} did not {what}: it answered {length} bytes")
+                raise AgentFailure(f"the agent {self._path} did not {what}: it answered {length} bytes")
             answer = self._received(length)
         except TimeoutError as error:
-            raise NotDone(f"the agent {self._path} did not {what} within {PATIENCE:g} s") from error
+            raise AgentFailure(f"the agent {self._path} did not {what} within {PATIENCE:g} s") from error
         except (OSError, EOFError) as error:
             said = error.strerror if isinstance(error, OSError) else "it hung up"
-            raise NotDone(f"the agent {self._path} did not {what}: {said}") from error
+            raise AgentFailure(f"the agent {self._path} did not {what}: {said}") from error
         finally:
             told.cancel()
         if answer[0] != wanted:
-            raise NotDone(f"the agent {self._path} refused to {what}")
+            raise AgentFailure(f"the agent {self._path} refused to {what}")
         return Message(answer[1:])
 
     def _received(self, count: int) -> bytes:

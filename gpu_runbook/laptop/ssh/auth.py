@@ -13,7 +13,7 @@ from paramiko.common import MSG_SERVICE_ACCEPT, MSG_USERAUTH_PK_OK, cMSG_USERAUT
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.ssh import refused_login
-from gpu_runbook.laptop.ssh.agent import NotDone
+from gpu_runbook.laptop.ssh.agent import AgentFailure
 from gpu_runbook.laptop.ssh.identities import Credentials, Identities, Offer
 from gpu_runbook.laptop.ssh.refused_login import Attempted
 
@@ -40,7 +40,7 @@ class KeyLogin(_AuthHandler):  # type: ignore[misc]
         transport.auth_handler = self
 
     def log_in(self) -> list[str]:
-        """What else the server wants. Raises NotDone for an agent, SSHException when the key is not accepted."""
+        """What else the server wants. Raises AgentFailure for an agent, SSHException when the key is not accepted."""
         self._request_auth()
         if "rsa" in self.private_key.kind:
             self._await(self._granted)
@@ -115,7 +115,7 @@ class Login:
         for offer in self._identities.offers():
             try:
                 wanted = KeyLogin(transport, self._user, offer).log_in()
-            except NotDone as error:
+            except AgentFailure as error:
                 self._unsigned.append(f"{offer.label}, and {error}")
                 self._identities.take_back(offer)
                 continue

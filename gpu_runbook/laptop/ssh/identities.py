@@ -12,7 +12,7 @@ from paramiko.pkey import PublicBlob
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh import key_files
-from gpu_runbook.laptop.ssh.agent import Agent, AgentKey, NotDone
+from gpu_runbook.laptop.ssh.agent import Agent, AgentFailure, AgentKey
 from gpu_runbook.laptop.ssh.config import Hop
 from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, parsed
 from gpu_runbook.laptop.ssh.key_files import KeyFile
@@ -204,7 +204,7 @@ class Identities:
                     self._agent = Agent(self._settings.agent)
                     self._held = self._agent.keys()
                     self.empty = None if self._held else self._settings.agent
-            except NotDone as error:
+            except AgentFailure as error:
                 self.skipped.append(str(error))
         return self._held
 

@@ -62,8 +62,8 @@ def said(**of: Any) -> tuple[str, str]:
         ),
         (
             {"accepted": "a", "takes": ("keyboard-interactive",), "password": True},
-            'gpu-1 accepted a of me and wants a second factor: "keyboard-interactive"; the password that was typed is not '
-            "what it wants",
+            'gpu-1 accepted a of me and wants a second factor: "keyboard-interactive"; the password that was typed is '
+            "not what it wants",
             "a code cannot be typed here: let me in with a key alone",
         ),
         (
