@@ -16,8 +16,9 @@ from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.image_tag import SAYS, flaw, is_pinned, is_tag, short
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
+from gpu_runbook.laptop.inventory.yaml_document import complaint
 from gpu_runbook.laptop.rpc.call import cancelled
-from gpu_runbook.laptop.ssh.session import Session, host_from_context, options_from_context
+from gpu_runbook.laptop.ssh.session import Session, SessionOptions, host_from_context, options_from_context
 from gpu_runbook.laptop.terminal.screen import Screen, put, show_error
 from gpu_runbook.laptop.terminal.spool import pieces
 from gpu_runbook.protocol.forms import RunId, has
@@ -94,11 +95,10 @@ class Invocation:
         """One server after the other, each in a session that is closed before the next one is opened.
 
         It is opened in the background: what a task imports only now costs no time. What ssh_config says of several
-        servers is read for all of them before the first is contacted. Raises BadInput.
+        servers, and their keys, are read for all of them before the first is contacted. Raises BadInput.
         """
         options = options_from_context(self.context)
-        hidden = {name: found.hidden_here for name, found in self._known.items()}
-        sessions = [Session(host, replace(options, hidden=hidden.get(host.name, ()))) for host in self.hosts]
+        sessions = [Session(host, self._options(options, host)) for host in self.hosts]
         if len(sessions) > 1:
             with ThreadPoolExecutor(max_workers=8) as pool:
                 for _ in pool.map(Session.prepare, sessions):
@@ -107,6 +107,15 @@ class Invocation:
             with session:
                 session.begin()
                 yield session
+
+    def _options(self, options: SessionOptions, host: Host) -> SessionOptions:
+        """Those of the command line with what is known of a server alone."""
+
+        def complain(key: str, sentence: str) -> str:
+            return complaint(self.inventory.path, ("hosts", host.name, key), sentence, ("defaults", key))
+
+        known = self._known.get(host.name)
+        return replace(options, hidden=known.hidden_here if known else (), complaint=complain)
 
     def ask_each(self, ask: Callable[[Session], Mapping[str, object]]) -> list[Result]:
         """What each server answers, where nothing is changed: one that gives no answer hides no other.

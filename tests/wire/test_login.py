@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paramiko import Ed25519Key, RSAKey
 
-from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh import agent
+from gpu_runbook.laptop.ssh.key_ring import KeyRing
 from gpu_runbook.laptop.ssh.session import Session, SessionOptions
 from tests.wire.picky import Picky
 from tests.wire.sshd import USER, Entry, Sshd, keygen, signed, wait_until
@@ -71,14 +74,59 @@ def test_a_key_that_is_not_accepted_is_named(gpu1: Entry, stranger: Path) -> Non
     assert "authorized_keys" in error.hint
 
 
-def test_a_key_that_is_not_there_is_named(gpu1: Entry, tmp_path: Path) -> None:
-    error = refusal(gpu1.but(key=tmp_path / "nowhere"))
-    assert error.message == f"gpu-1: the key {tmp_path / 'nowhere'} cannot be read: No such file or directory"
+def a_poem(file: Path) -> None:
+    file.write_text("roses are red")
 
 
-def test_a_file_that_is_no_key_is_named(gpu1: Entry, tmp_path: Path) -> None:
-    (tmp_path / "poem").write_text("roses are red")
-    assert refusal(gpu1.but(key=tmp_path / "poem")).message == f"gpu-1: {tmp_path / 'poem'} is no private key"
+@pytest.mark.parametrize(
+    ("make", "problem", "remedy"),
+    [
+        (lambda file: None, "does not exist", "correct the path, or leave it out"),
+        (Path.mkdir, "is a directory", "name the file in it"),
+        (a_poem, "is no private key", "name the file of a key"),
+        (lambda file: file.write_text("PuTTY-User-Key-File-3: ssh-ed25519\n"), "is a key of PuTTY's", "puttygen "),
+        (lambda file: file.write_text("---- BEGIN SSH2 ENCRYPTED"), "is a key of ssh.com's", "ssh-keygen -i "),
+    ],
+    ids=["missing", "a folder", "a poem", "PuTTY", "ssh.com"],
+)
+@pytest.mark.parametrize("place", ["hosts.yaml", "the command line", "Fabric's settings"])
+def test_a_key_that_is_named_and_is_none_is_bad_input_and_nothing_is_contacted(
+    sshd: Sshd, gpu1: Entry, tmp_path: Path, make: Callable[[Path], Any], problem: str, remedy: str, place: str
+) -> None:
+    key = tmp_path / "key"
+    make(key)
+    options, by = {
+        "hosts.yaml": (
+            SessionOptions(complaint="hosts.yaml:7: hosts.gpu-1.{}: {}".format),
+            "hosts.yaml:7: hosts.gpu-1.key",
+        ),
+        "the command line": (SessionOptions(keys=(key,)), "fab -i"),
+        "Fabric's settings": (SessionOptions(keys=(key,), keys_by="a setting"), "a setting"),
+    }[place]
+    before = sshd.log()
+    entry = gpu1.but(key=key) if place == "hosts.yaml" else gpu1
+    with Session(entry, options) as session, pytest.raises(BadInput) as raised:
+        session.open()
+    assert raised.value.message == f"{by}: {key} {problem}"
+    assert raised.value.hint.startswith(remedy)
+    assert sshd.log() == before
+
+
+def test_a_key_of_the_command_line_is_taken_whatever_hosts_yaml_names(gpu1: Entry, tmp_path: Path) -> None:
+    assert gpu1.key is not None
+    with Session(gpu1.but(key=tmp_path / "nowhere"), SessionOptions(keys=(gpu1.key,))) as session:
+        session.open()
+
+
+def test_a_key_that_others_may_read_is_used_and_said_to_be_open(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes((sshd.folder / "login").read_bytes())
+    for mode in (0o600, 0o640):
+        key.chmod(mode)
+        with Session(gpu1.but(key=key)) as session:
+            session.open()
+    told = f"the key {key} is open to others (mode 0640), and ssh would not use it: chmod 600 {key}"
+    assert [*session.notices] == [told]
 
 
 def test_a_key_of_the_command_line_comes_first(gpu1: Entry, stranger: Path) -> None:
@@ -99,14 +147,19 @@ def test_an_encrypted_key_says_how_to_give_its_passphrase(gpu1: Entry, locked: P
 
 
 def test_an_encrypted_key_opens_with_its_passphrase(gpu1: Entry, locked: Path) -> None:
-    with Session(gpu1.but(key=locked), SessionOptions(passphrase=Secret("swordfish"))) as session:
+    with Session(gpu1.but(key=locked), SessionOptions(ring=KeyRing(Secret("swordfish")))) as session:
         session.open()
 
 
 def test_a_wrong_passphrase_is_said_and_not_shown(gpu1: Entry, locked: Path) -> None:
-    error = refusal(gpu1.but(key=locked), SessionOptions(passphrase=Secret("haddock")))
-    assert "the passphrase is wrong" in error.message
-    assert "haddock" not in error.message + error.hint
+    options = SessionOptions(ring=KeyRing(Secret("haddock")))
+    with Session(gpu1.but(key=locked), options) as session, pytest.raises(BadInput) as raised:
+        session.open()
+    assert f"{locked} is not opened by the passphrase that was typed" in raised.value.message
+    assert "haddock" not in raised.value.message + raised.value.hint
+    assert gpu1.key is not None
+    with Session(gpu1, replace(options, keys=(locked, gpu1.key))) as session:  # it opens one of them
+        session.open()
 
 
 def test_nothing_to_log_in_with_is_said(gpu1: Entry) -> None:
@@ -231,14 +284,6 @@ def test_an_agent_that_is_not_there_is_said_to(gpu1: Entry, tmp_path: Path, monk
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nobody"))
     error = refusal(gpu1.but(key=None))
     assert f"; the agent {tmp_path / 'nobody'} cannot be reached: No such file or directory" in error.message
-
-
-@pytest.mark.parametrize("begins", ["PuTTY-User-Key-File-3: ssh-ed25519", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"])
-def test_a_key_of_another_program_says_what_converts_it(gpu1: Entry, tmp_path: Path, begins: str) -> None:
-    (tmp_path / "key").write_text(f"{begins}\n")
-    error = refusal(gpu1.but(key=tmp_path / "key"))
-    assert f"{tmp_path / 'key'} is a key of" in error.message
-    assert error.hint.startswith(("puttygen ", "ssh-keygen -i "))
 
 
 def test_a_certificate_is_offered_before_its_key_and_not_instead_of_it(sshd: Sshd, gpu1: Entry, tmp_path: Path) -> None:

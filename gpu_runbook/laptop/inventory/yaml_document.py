@@ -55,10 +55,13 @@ def read_yaml(path: Path, missing: str) -> Document:
     return document
 
 
-def complaint(path: Path, place: Place, sentence: str) -> str:
-    """`hosts.yaml:12: services.queue: …`, of a file that was read before. Raises BadInput as `read_yaml`."""
+def complaint(path: Path, place: Place, sentence: str, otherwise: Place = ()) -> str:
+    """`hosts.yaml:12: services.queue: …`, of a file that was read before. Raises BadInput as `read_yaml`.
+
+    `otherwise` is the place of a value that does not stand at the first.
+    """
     document = read_yaml(path, "")
-    document.complain(place, sentence)
+    document.complain(otherwise if otherwise in document.lines and place not in document.lines else place, sentence)
     return document.problems[-1][1]
 
 

@@ -169,7 +169,7 @@ class Login:
                 accepted=self._accepted,
                 takes=self._takes,
                 locked=tuple(self._identities.locked),
-                skipped=tuple(self._identities.skipped),
+                skipped=tuple(self._identities.skipped.items()),
                 empty=self._identities.empty,
                 password=self._password is not None,
                 connected=connected,

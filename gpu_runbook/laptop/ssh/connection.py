@@ -118,7 +118,7 @@ class StrictConnection(Connection):  # type: ignore[misc]
         return transport
 
     def _login(self) -> Login:
-        identities = Identities(self._label, self._terms.credentials, self._settings)
+        identities = Identities(self._terms.credentials, self._settings)
         return Login(self._label, self.user, identities, self._terms.credentials, self._terms.seconds)
 
     def _explained(self, error: BaseException) -> CannotConnect:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from paramiko import PKey
 from paramiko.pkey import PublicBlob
 
-from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh import key_files
 from gpu_runbook.laptop.ssh.agent import Agent, AgentFailure, AgentKey
 from gpu_runbook.laptop.ssh.config import Hop
 from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, parsed
 from gpu_runbook.laptop.ssh.key_files import KeyFile
+from gpu_runbook.laptop.ssh.key_ring import KeyRing
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.values import dataclass
 
@@ -24,8 +23,8 @@ from gpu_runbook.protocol.values import dataclass
 class Credentials:
     """What hosts.yaml and Fabric's flags give: when they name keys, neither the agent's others nor the usual count."""
 
+    ring: KeyRing
     keys: tuple[Path, ...] = ()
-    passphrase: Secret | None = None
     password: Secret | None = None
 
 
@@ -62,16 +61,16 @@ class Offer(PKey):
 
 
 class Identities:
-    """`skipped` says, once all was offered, why what was named was not; `locked` are keys without their passphrase.
+    """`skipped` says, once all was offered, why what was named was not, and what to do; `locked` are keys without their
+    passphrase.
 
     `empty` is an agent that holds no keys.
     """
 
-    def __init__(self, server: str, given: Credentials, settings: Hop) -> None:
-        self.skipped: list[str] = []
+    def __init__(self, given: Credentials, settings: Hop) -> None:
+        self.skipped: dict[str, str] = {}
         self.locked: list[Path] = []
         self.empty: Path | None = None
-        self._server = server
         self._given = given
         self._settings = settings
         self._agent: Agent | None = None
@@ -83,7 +82,7 @@ class Identities:
             self._agent.close()
 
     def offers(self) -> Iterator[Offer]:
-        """Raises CannotConnect for a key of hosts.yaml or the command line that is none."""
+        """One after the other, as they are asked for: an agent is asked only when it is needed."""
         for offer in self._all():
             if offer.blob not in self._offered and self._is_allowed(offer):
                 self._offered.add(offer.blob)
@@ -96,10 +95,10 @@ class Identities:
     def _all(self) -> Iterator[Offer]:
         settings = self._settings
         for path in self._given.keys:
-            yield from self._of_file(path.expanduser(), str(path), needed=True)
+            yield from self._of_file(path.expanduser(), wanted=True)
         if settings.named:
             for path in settings.identities:
-                yield from self._of_file(path, str(path), wanted=True)
+                yield from self._of_file(path, wanted=True)
         if self._given.keys:
             return
         if not settings.identities_only:
@@ -107,7 +106,7 @@ class Identities:
                 yield from self._of_agent(key)
         if not settings.named:
             for path in settings.identities:
-                yield from self._of_file(path, str(path))
+                yield from self._of_file(path)
 
     def _is_allowed(self, offer: Offer) -> bool:
         """By PubkeyAcceptedAlgorithms; how an RSA key signs is settled with the server."""
@@ -115,49 +114,34 @@ class Identities:
         kinds = (offer.kind, *(offer.kind.replace("ssh-rsa", f"rsa-sha2-{size}") for size in (256, 512)))
         if not allowed or set(kinds) & set(allowed):
             return True
-        self.skipped.append(f"PubkeyAcceptedAlgorithms of ssh_config leaves out {offer.label} ({offer.kind})")
+        self._skip(f"PubkeyAcceptedAlgorithms of ssh_config leaves out {offer.label} ({offer.kind})")
         return False
 
-    def _of_file(self, path: Path, label: str, needed: bool = False, wanted: bool = False) -> Iterator[Offer]:
-        """What a file gives. One that is `needed` has to be usable; of one that is `wanted` it is noted."""
+    def _of_file(self, path: Path, wanted: bool = False) -> Iterator[Offer]:
+        """What a file gives. Of one that is `wanted` it is noted why it is of no use."""
         try:
-            file = self._read(path)
+            file = self._given.ring.read(path)
         except OSError as error:
-            if needed:
-                raise CannotConnect(f"{self._server}: the key {label} cannot be read: {error.strerror}") from error
             if wanted or not isinstance(error, FileNotFoundError):
-                self.skipped.append(f"{label} cannot be read: {error.strerror}")
+                self._skip(f"{path} cannot be read: {error.strerror}")
             return
         public = self._public(file.public)
         signer = file.private or next((key for key in self._agent_keys() if key.blob == public), None)
         if signer is None:
-            self._unusable(path, label, file, needed, wanted)
+            self._unusable(path, file, wanted)
             return
         yield from self._certified(path, file, signer)
-        yield Offer(label if file.private else f"{label} by the agent", signer)
+        yield Offer(str(path) if file.private else f"{path} by the agent", signer)
 
-    def _read(self, path: Path) -> KeyFile:
-        """The file, with the public key beside it where it tells none. Raises OSError where neither is there."""
-        beside = path.with_name(f"{path.name}.pub")
-        try:
-            file = key_files.read(path, self._given.passphrase)
-        except FileNotFoundError:
-            if beside.is_file():
-                return key_files.read(beside, None)
-            raise
-        if file.public or not beside.is_file():
-            return file
-        return replace(file, public=key_files.read(beside, None).public)
+    def _unusable(self, path: Path, file: KeyFile, wanted: bool) -> None:
+        if file.locked:
+            self.locked.append(path)
+        elif wanted:
+            no_agent = ", and no agent has its private half" if file.public else ""
+            self._skip(f"{path} {file.problem}{no_agent}", file.remedy)
 
-    def _unusable(self, path: Path, label: str, file: KeyFile, needed: bool, wanted: bool) -> None:
-        self.locked += [path] if file.locked else []
-        if not file.locked and needed:
-            raise CannotConnect(f"{self._server}: {label} {file.problem}{self._no_agent(file)}", file.remedy)
-        if not file.locked and wanted:
-            self.skipped.append(f"{label} {file.problem}{self._no_agent(file)}")
-
-    def _no_agent(self, file: KeyFile) -> str:
-        return ", and no agent has its private half" if file.public and not file.private else ""
+    def _skip(self, why: str, remedy: str = "") -> None:
+        self.skipped.setdefault(why, remedy)
 
     def _public(self, blob: bytes | None) -> bytes | None:
         """The plain key of a public key or a certificate."""
@@ -191,8 +175,8 @@ class Identities:
             problem = f"{path} cannot be read: {error.strerror}"
         except ValueError:
             problem = f"{path} is no certificate" if path.name.endswith("-cert.pub") or named else ""
-        if problem and problem not in self.skipped:
-            self.skipped.append(problem)
+        if problem:
+            self._skip(problem)
         return None
 
     def _agent_keys(self) -> Sequence[AgentKey]:
@@ -205,7 +189,7 @@ class Identities:
                     self._held = self._agent.keys()
                     self.empty = None if self._held else self._settings.agent
             except AgentFailure as error:
-                self.skipped.append(str(error))
+                self._skip(str(error))
         return self._held
 
     def _of_agent(self, key: AgentKey) -> Iterator[Offer]:

@@ -29,7 +29,7 @@ class KeyFile:
     """What a file holds: the `public` key's blob where it is known, the `private` key where it can be used.
 
     Where it cannot, `problem` says why as the rest of a sentence about the file, and `remedy` what to do; `locked` is
-    whether a passphrase is all that is missing.
+    whether a passphrase is all that is missing, `mistyped` whether the one that was given does not open it.
     """
 
     public: bytes | None = None
@@ -37,6 +37,12 @@ class KeyFile:
     problem: str = ""
     remedy: str = ""
     locked: bool = False
+    mistyped: bool = False
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether it is a key at all, by itself, with its passphrase or by an agent."""
+        return bool(self.public or self.private or self.locked or self.mistyped)
 
 
 def read(path: Path, passphrase: Secret | None) -> KeyFile:
@@ -56,7 +62,7 @@ def read(path: Path, passphrase: Secret | None) -> KeyFile:
         return KeyFile(problem="is a key for SSH 1, which no server takes", remedy=NEW)
     half = _public_half(content)
     if b"BEGIN DSA PRIVATE KEY" in content or (half and Message(half).get_binary() == b"ssh-dss"):
-        return KeyFile(half, problem="is a DSA key, which servers no longer take", remedy=NEW)
+        return KeyFile(problem="is a DSA key, which servers no longer take", remedy=NEW)
     return _private(content, half, name, passphrase.reveal().encode() if passphrase else None)
 
 
@@ -103,9 +109,13 @@ def _private(content: bytes, public: bytes | None, name: str, passphrase: bytes 
         return KeyFile(public, None, "is written in a way that is not read here", convert)
     except (ValueError, InvalidTag):
         if b"PRIVATE KEY" not in content:
-            return KeyFile(problem="is no private key")
-        wrong = "is no private key, or the passphrase is wrong" if passphrase and locked else "is damaged"
-        return KeyFile(public, None, wrong, convert if locked else "")
+            return KeyFile(
+                problem="is no private key", remedy="name the file of a key; ssh-keygen -t ed25519 makes one"
+            )
+        if locked and passphrase:
+            again = f"type it again; ssh-keygen -y -f {name} tries it"
+            return KeyFile(public, None, "is not opened by the passphrase that was typed", again, mistyped=True)
+        return KeyFile(None, None, "is damaged", f"ssh-keygen -y -f {name} says more")
     return _known(key, public)
 
 

@@ -8,6 +8,8 @@ from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
+NAME_ONE = "name one as key: in hosts.yaml or with fab -i, or start an agent and ssh-add one"
+
 
 @dataclass(frozen=True)
 class Attempted:
@@ -26,7 +28,7 @@ class Attempted:
     accepted: str = ""
     takes: tuple[str, ...] = ()
     locked: tuple[Path, ...] = ()
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     empty: Path | None = None
     password: bool = False
     connected: bool = True
@@ -38,7 +40,7 @@ class Attempted:
     @property
     def others(self) -> str:
         """What else there would have been."""
-        return "".join(f"; {one}" for one in self.skipped)
+        return "".join(f"; {why}" for why, _ in self.skipped)
 
 
 def explained(login: Attempted) -> CannotConnect:
@@ -63,7 +65,7 @@ def explained(login: Attempted) -> CannotConnect:
         empty = f"; the agent {login.empty} holds none" if login.empty else ""
         return CannotConnect(
             f"{login.server}: there is no key to log in with as {login.user}{login.others}{empty}",
-            "name one as key: in hosts.yaml or with fab -i, or start an agent and ssh-add one",
+            next((remedy for _, remedy in login.skipped if remedy), NAME_ONE),
         )
     return _not_accepted(login)
 

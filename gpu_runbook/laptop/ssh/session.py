@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +16,12 @@ from fabric import Connection
 from paramiko import Channel, ChannelException, Message, SSHException, Transport
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
-from gpu_runbook.laptop.errors import CannotConnect
+from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh.config import Source, SshConfig
 from gpu_runbook.laptop.ssh.connection import StrictConnection, Terms, route
 from gpu_runbook.laptop.ssh.identities import Credentials
+from gpu_runbook.laptop.ssh.key_ring import KeyRing
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
@@ -59,15 +61,19 @@ class Endpoint(Protocol):
 class SessionOptions:
     """What Fabric's own flags say about connecting; they win over hosts.yaml. `ssh_config` reads for all servers.
 
-    `hidden` are spellings of secrets, to be covered in what a login shell or a failing program says.
+    `keys_by` is what has named the keys. `hidden` are spellings of secrets, to be covered in what a login shell or a
+    failing program says. `complaint` makes a sentence about a key of the server's entry in hosts.yaml begin with its
+    line.
     """
 
     keys: tuple[Path, ...] = ()
-    passphrase: Secret | None = None
+    keys_by: str = "fab -i"
+    ring: KeyRing | None = None
     password: Secret | None = None
     connect_timeout: float | None = None
     ssh_config: SshConfig | None = None
     hidden: tuple[str, ...] = ()
+    complaint: Callable[[str, str], str] = "hosts.yaml: {}: {}".format
 
 
 @dataclasses.dataclass
@@ -85,9 +91,11 @@ def options_from_context(context: Any) -> SessionOptions:
     named = given.get("key_filename", ())
     password, passphrase = given.get("password"), given.get("passphrase")
     file = context.config._runtime_ssh_path or context.config.ssh_config_path
+    typed = context.config._overrides.get("connect_kwargs", {}).get("key_filename")
     return SessionOptions(
         keys=tuple(map(Path, (named,) if isinstance(named, str) else named)),
-        passphrase=Secret(passphrase) if passphrase else None,
+        keys_by="fab -i" if typed else "connect_kwargs.key_filename of Fabric's settings",
+        ring=KeyRing(Secret(passphrase) if passphrase else None),
         password=Secret(password) if password else None,
         connect_timeout=given.get("timeout"),
         ssh_config=SshConfig(Source(Path(file).expanduser() if file else None, bool(context.config.load_ssh_configs))),
@@ -111,13 +119,14 @@ class Session:
         self.notices: dict[str, None] = {}  # what the server said for a person to know, each once
         options = options or SessionOptions()
         ssh_config = options.ssh_config or SshConfig()
-        self._options = replace(options, ssh_config=ssh_config)
+        ring = options.ring or KeyRing()
+        self._options = replace(options, ssh_config=ssh_config, ring=ring)
         self.hidden = options.hidden
         keys = options.keys + ((host.key,) if host.key else ())
         self._terms = Terms(
             server=host.name,
             config=ssh_config,
-            credentials=Credentials(keys, options.passphrase, options.password),
+            credentials=Credentials(ring, keys, options.password),
             known_hosts=host.known_hosts,
             seconds=options.connect_timeout or host.connect_timeout,
         )
@@ -139,10 +148,21 @@ class Session:
         return str(self._connection.user)
 
     def prepare(self) -> None:
-        """Read what ssh_config and known_hosts say of server and gateways, unless that is done. Raises BadInput."""
+        """Read the keys, ssh_config and known_hosts for server and gateways, unless that is done. Raises BadInput."""
         if self._made is None:
             host = self.host
+            self._check_keys()
             self._made = route(self._terms, host.address, user=host.user, port=host.port, gateway=host.gateway)
+
+    def _check_keys(self) -> None:
+        """Those of the command line; where it names none, that of hosts.yaml. Raises BadInput."""
+        options, host = self._options, self.host
+        assert options.ring is not None  # noqa: S101  made with the session
+        objection = options.ring.objection(options.keys or ((host.key,) if host.key else ()))
+        if objection:
+            sentence = f"{objection.path} {objection.problem}"
+            named = f"{options.keys_by}: {sentence}" if options.keys else options.complaint("key", sentence)
+            raise BadInput(named, objection.remedy)
 
     @property
     def _connection(self) -> StrictConnection:
@@ -179,6 +199,7 @@ class Session:
     def connect(self) -> None:
         """The work of `open`, on whichever thread."""
         self._connection.open()
+        self.notices |= self._terms.credentials.ring.exposed
 
     def call(self, command: str, data: bytes) -> Call:
         """Start a command on a channel of its own and write its standard input. Raises CannotConnect."""

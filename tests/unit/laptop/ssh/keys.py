@@ -9,7 +9,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from paramiko import Ed25519Key
 
 
-def ed25519() -> Ed25519Key:
+def text() -> str:
+    """A new private key, as a file has it."""
     key = Ed25519PrivateKey.generate()
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    return Ed25519Key.from_private_key(io.StringIO(text))
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def ed25519() -> Ed25519Key:
+    return Ed25519Key.from_private_key(io.StringIO(text()))

@@ -63,7 +63,8 @@ def test_a_passphrase_opens_it_and_its_lack_is_said(tmp_path: Path, form: str) -
     assert (shut.private, shut.locked, shut.public) == (None, True, public if form == "OpenSSH" else None)
     assert shut.remedy.startswith("ssh-add ")
     wrong = read(tmp_path / "key", "haddock")
-    assert (wrong.private, wrong.problem) == (None, "is no private key, or the passphrase is wrong")
+    assert (wrong.private, wrong.mistyped, wrong.may_serve) == (None, True, True)
+    assert wrong.problem == "is not opened by the passphrase that was typed"
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,9 @@ def test_a_passphrase_opens_it_and_its_lack_is_said(tmp_path: Path, form: str) -
         (b"---- BEGIN SSH2 PUBLIC KEY ----\n", "is a key of ssh.com's", "ssh-keygen -i"),
         (b"SSH PRIVATE KEY FILE FORMAT 1.1\n\0", "is a key for SSH 1, which no server takes", "make a new one"),
         (b"-----BEGIN DSA PRIVATE KEY-----\n", "is a DSA key, which servers no longer take", "make a new one"),
-        (b"roses are red", "is no private key", ""),
-        (b"", "is no private key", ""),
-        (b"\xff\xfe\0\0", "is no private key", ""),
+        (b"roses are red", "is no private key", "name the file of a key"),
+        (b"", "is no private key", "name the file of a key"),
+        (b"\xff\xfe\0\0", "is no private key", "name the file of a key"),
         (b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", "is damaged", "ssh-keygen"),
     ],
 )
@@ -84,7 +85,7 @@ def test_of_what_is_not_read_is_said_why_and_what_converts_it(
 ) -> None:
     (tmp_path / "key").write_bytes(content)
     found = read(tmp_path / "key")
-    assert (found.private, found.problem) == (None, problem)
+    assert (found.private, found.problem, found.may_serve) == (None, problem, False)
     assert remedy in found.remedy
 
 

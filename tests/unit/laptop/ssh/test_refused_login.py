@@ -24,18 +24,23 @@ def said(**of: Any) -> tuple[str, str]:
     [
         ({}, "gpu-1: there is no key to log in with as me", "name one as key: in hosts.yaml"),
         ({"empty": Path("/a")}, "gpu-1: there is no key to log in with as me; the agent /a holds none", "name one"),
-        ({"skipped": ("x is none",)}, "gpu-1: there is no key to log in with as me; x is none", "name one"),
+        ({"skipped": (("x is none", ""),)}, "gpu-1: there is no key to log in with as me; x is none", "name one"),
+        (
+            {"skipped": (("x is none", ""), ("y is locked", "unlock y"))},
+            "gpu-1: there is no key to log in with as me; x is none; y is locked",
+            "unlock y",
+        ),
         ({"tried": ("a", "b")}, "gpu-1 did not accept me: tried a, b", "put the public key into ~me/.ssh/"),
         ({"tried": ("a",), "empty": Path("/a")}, "gpu-1 did not accept me: tried a", "put the public key"),
         ({"tried": ("the password",)}, "gpu-1 did not accept me: tried the password", "is the password right?"),
         (
-            {"tried": ("a",), "locked": LOCKED, "skipped": ("x is none",)},
+            {"tried": ("a",), "locked": LOCKED, "skipped": (("x is none", "do"),)},
             "gpu-1 did not accept me: tried a; /keys/gpu is encrypted "
             "(ssh-add /keys/gpu, or fab --prompt-for-passphrase); x is none",
             "put the public key",
         ),
         (
-            {"locked": LOCKED, "skipped": ("x is none",)},
+            {"locked": LOCKED, "skipped": (("x is none", "do"),)},
             "gpu-1: the key /keys/gpu is encrypted and no passphrase was given; x is none",
             "ssh-add /keys/gpu, or fab --prompt-for-passphrase",
         ),
