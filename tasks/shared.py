@@ -6,14 +6,14 @@ import functools
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ParamSpec
 
 from fabric import Config
 from invoke.exceptions import Exit
 
-from . import encoding
+from . import command_line, encoding, errors
 
 Arguments = ParamSpec("Arguments")
 
@@ -42,10 +42,11 @@ def take_over() -> None:
         if sentence is None:
             shown(kind, error, trace)
             return
-        _show(sentence, {"json": "--json" in sys.argv})
+        errors.show(sentence, {"json": "--json" in sys.argv})
         sys.exit(sentence.exit_code)
 
     sys.excepthook = end
+    command_line.take_over()
     Config.load_ssh_config = lambda config: None
 
 
@@ -62,13 +63,13 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
         try:
             code = task(*args, **kwargs)
         except KeyboardInterrupt:
-            _show(Cancelled("cancelled, nothing changed"), kwargs)
+            errors.show(Cancelled("cancelled, nothing changed"), kwargs)
             raise Exit(code=Cancelled.exit_code) from None
         except RunbookError as error:
-            _show(error, kwargs)
+            errors.show(error, kwargs)
             raise Exit(code=error.exit_code) from None
         except Exception as error:
-            _show(_unexpected(error), kwargs)
+            errors.show(_unexpected(error), kwargs)
             raise Exit(code=Defect.exit_code) from None
         finally:
             interrupts.end()
@@ -93,29 +94,3 @@ def _unexpected(error: Exception) -> Any:
     )
     defect.__cause__ = error
     return defect
-
-
-def _show(error: Any, flags: Mapping[str, Any]) -> None:
-    """For a person on stderr; for a script on stdout as well, with what was done before it."""
-    from gpu_runbook.laptop.terminal import interrupts
-
-    interrupts.heard = False  # one more Ctrl-C does not take the answer away
-    from gpu_runbook.laptop.terminal.screen import put, show_error
-
-    if flags.get("json"):
-        import json
-
-        from gpu_runbook.laptop.answers.contract import SCHEMA
-        from gpu_runbook.laptop.terminal.spool import pieces
-
-        told = {"schema": SCHEMA, "servers": error.results, "error": error.as_result()}
-        lines = flags.get("follow")  # what is followed comes as JSON lines
-        for piece in [json.dumps(told, ensure_ascii=False)] if lines else pieces(told):
-            put(piece, end="")
-        put("")
-    if flags.get("debug"):
-        from gpu_runbook.laptop.sanitize import clean
-        from gpu_runbook.laptop.terminal import traceback as backtrace
-
-        put(clean("\n".join(backtrace.lines(error))), sys.stderr)
-    show_error(error)

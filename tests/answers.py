@@ -32,8 +32,6 @@ FAILURE = "a command that failed"
 
 def misfits(words: tuple[str, ...], out: str, status: int = 0) -> list[str]:
     """What is not as it should be in the stdout of `fab WORDS… --json`, ended with that status: a sentence a place."""
-    if not out and status == 1:  # Invoke did not understand the command line
-        return []
     section = _section(words)
     if FOLLOWED in section.commands:
         lines = [json.loads(line) for line in out.split("\n")[:-1]]

@@ -9,6 +9,7 @@ import hashlib
 import os
 import pwd
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -154,7 +155,9 @@ def _ask(ssh: str, server: str, asked: Destination, source: Source, options: tup
     if not ended.ok:
         lines = [line for line in ended.err.splitlines() if ": terminating, " not in line]
         complaint = quoted("; ".join(lines) or f"ssh -G ended with status {ended.status}")
-        raise BadInput(f"{server}: ssh does not take what ssh_config says: {complaint}", f"{HINT} {asked.host}")
+        own = f" -F {shlex.quote(str(source.file))}" if source.file else ""
+        hint = f"{HINT}{own} {shlex.quote(asked.host)}"
+        raise BadInput(f"{server}: ssh does not take what ssh_config says: {complaint}", hint)
     said: dict[str, list[str]] = {}
     for line in ended.out.splitlines():
         keyword, _, value = line.partition(" ")

@@ -48,7 +48,7 @@ from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.protocol.schedule import Installation, Removed
 from gpu_runbook.protocol.setup import Done, NotDone
 from gpu_runbook.protocol.snapshot import BatchState, Snapshot
-from tasks import shared
+from tasks import errors, shared
 from tasks.invocation import print_json
 from tests import answers
 from tests.hostile import server as made_up
@@ -234,7 +234,7 @@ def test_the_documents_that_are_made_otherwise(ground: Scene, capsys: pytest.Cap
 def failed(capsys: pytest.CaptureFixture[str], error: RunbookError, **flags: Any) -> str:
     """What stands on stdout when a command ends with an error."""
     error.results = [{"server": "gpu-0", "rows": [], "level": "ok"}, {"server": NAME, **error.as_result()}]
-    shared._show(error, {"json": True, **flags})
+    errors.show(error, {"json": True, **flags})
     return capsys.readouterr().out
 
 
@@ -250,11 +250,11 @@ def test_a_failure_is_as_its_type_says(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(line)["schema"] == SCHEMA
     setup_failed = needs_a_person(Done((), (NotDone("no root", "mkdir /azaion", True),), CHECKS))
     setup_failed.results = [{"server": NAME, **setup_failed.as_result()}]
-    shared._show(setup_failed, {"json": True})
+    errors.show(setup_failed, {"json": True})
     assert answers.misfits(("setup",), capsys.readouterr().out) == []
     unreached = CannotConnect("gpu-1: no route")
     unreached.results = [{"server": NAME, **unreached.as_result()}]
-    shared._show(unreached, {"json": True})
+    errors.show(unreached, {"json": True})
     assert answers.misfits(("setup",), capsys.readouterr().out) == []
 
 
@@ -280,8 +280,8 @@ def test_a_document_without_its_number_at_the_top_is_noticed(answer: dict[str, A
     assert answers.misfits(("preflight",), json.dumps(answer))
 
 
-def test_only_where_the_command_line_is_not_understood_is_there_no_document() -> None:
-    assert answers.misfits(("preflight",), "", 1) == []
+def test_there_is_a_document_whatever_the_status() -> None:
+    assert answers.misfits(("preflight",), "", 1) == ["there is no document, at exit status 1"]
     assert answers.misfits(("preflight",), "", 15) == ["there is no document, at exit status 15"]
     assert answers.misfits(tuple(FOLLOWED.split()), "") == []  # a log that said nothing
 

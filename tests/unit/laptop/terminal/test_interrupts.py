@@ -17,8 +17,8 @@ from gpu_runbook.laptop.errors import Cancelled, LostContact, RunbookError
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Facts
 from gpu_runbook.laptop.terminal import interrupts, screen
+from tasks import errors
 from tasks import logs as logs_task
-from tasks import shared
 from tasks.invocation import Invocation
 
 
@@ -111,7 +111,7 @@ def test_at_the_end_nothing_is_heard_any_more() -> None:
 
 def test_an_error_is_told_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "show_error", lambda error: press())
-    assert not is_heard(lambda: shared._show(Cancelled("cancelled, nothing changed"), {}))
+    assert not is_heard(lambda: errors.show(Cancelled("cancelled, nothing changed"), {}))
 
 
 def invoked(monkeypatch: pytest.MonkeyPatch) -> Invocation:
