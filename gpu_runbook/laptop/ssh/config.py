@@ -31,6 +31,8 @@ USUAL = ("~/.ssh/config", "/etc/ssh/ssh_config")
 KINDS = ("rsa", "dsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss")
 USUAL_KEYS = frozenset(f"~/.ssh/id_{kind}" for kind in KINDS)
 
+LENIENT = {"no": "no", "off": "no", "false": "no", "accept-new": "accept-new"}  # ssh -G says false for no
+
 Said = Mapping[str, Sequence[str]]  # what was said of a host: all values of each keyword, which is in lower case
 
 
@@ -57,7 +59,8 @@ class Hop:
 
     `agent` is a socket, None for no agent. `jumps` are the ProxyJump's destinations, the first to be connected to
     first, `proxy` is a ProxyCommand as a line for the shell; at most one of them is given. Of the algorithms nothing
-    means all, `family` is inet, inet6 or any.
+    means all, `family` is inet, inet6 or any. `lenient` is a StrictHostKeyChecking that would take unknown keys,
+    `by_dns` whether VerifyHostKeyDNS would, `bind` is BindAddress, `pkcs11` PKCS11Provider.
     """
 
     host: str
@@ -73,6 +76,8 @@ class Hop:
     proxy: str = ""
     known_hosts: tuple[Path, ...] = ()
     known_hosts_command: str = ""
+    lenient: str = ""
+    by_dns: bool = False
     revoked: Path | None = None
     host_algorithms: tuple[str, ...] = ()
     authority_algorithms: tuple[str, ...] = ()
@@ -81,6 +86,8 @@ class Hop:
     ciphers: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
     family: str = "any"
+    bind: str = ""
+    pkcs11: str = ""
 
 
 def destination(server: str, text: str) -> Destination:
@@ -121,10 +128,25 @@ class SshConfig:
         files = [source.file] if source.file else [Path(name).expanduser() for name in USUAL if source.usual]
         for file in files:
             _readable(file, needed=file == source.file)
+        reading = _Reading(server, asked, tuple(files))
         ssh = shutil.which("ssh")
         if ssh:
-            return _settings(server, asked, _ask(ssh, server, asked, source))
-        return _settings(server, asked, config_file.lookup(files, asked.host, asked.user, asked.port))
+            return _settings(reading, _ask(ssh, server, asked, source))
+        return _settings(reading, config_file.lookup(files, asked.host, asked.user, asked.port))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What is asked of which files, for which server."""
+
+    server: str
+    asked: Destination
+    files: tuple[Path, ...]
+
+    def refused(self, value: str, why: str, hint: str = "") -> BadInput:
+        """The error for a value, with the line where it stands."""
+        place = config_file.place_of(self.files, value)
+        return BadInput(f"{self.server}: {place} says {quoted(value)}, {why}", hint or f"{HINT} {self.asked.host}")
 
 
 def _readable(file: Path, needed: bool) -> None:
@@ -189,8 +211,9 @@ def _home() -> Path:
         return Path.home()
 
 
-def _settings(server: str, asked: Destination, said: Said) -> Hop:
+def _settings(reading: _Reading, said: Said) -> Hop:
     """Raises BadInput where a value is none, or names what nobody knows."""
+    asked = reading.asked
 
     def first(keyword: str, otherwise: str = "") -> str:
         value = next(iter(said.get(keyword, ())), otherwise)
@@ -198,19 +221,17 @@ def _settings(server: str, asked: Destination, said: Said) -> Hop:
 
     host, alias = first("hostname", asked.host), first("hostkeyalias")
     tokens = _tokens(host, alias, asked, first("proxyjump"))
-    user = _expanded(server, first("user"), tokens)
+    user = _expanded(reading, first("user"), tokens)
     port = first("port", "22")
     if not port.isdecimal():
-        raise BadInput(f"{server}: ssh_config says {quoted(port)}, which is no port", HINT)
+        raise reading.refused(port, "which is no port")
     if first("proxyusefdpass") == "yes":
-        raise BadInput(
-            f"{server}: ssh_config says ProxyUseFdpass, which only ssh itself can do", "leave it out for this server"
-        )
+        raise reading.refused("ProxyUseFdpass", "which only ssh itself can do", "leave it out for this server")
     tokens |= {"p": port, "r": user}
     tokens["C"] = hashlib.sha1("".join(tokens[one] for one in "lhprj").encode(), usedforsecurity=False).hexdigest()
 
     def paths(values: Sequence[str]) -> tuple[Path, ...]:
-        return tuple(_path(server, value, tokens) for value in values if value.lower() != "none")
+        return tuple(_path(reading, value, tokens) for value in values if value.lower() != "none")
 
     def names(keyword: str) -> tuple[str, ...]:
         return tuple(filter(None, first(keyword).split(",")))
@@ -226,11 +247,13 @@ def _settings(server: str, asked: Destination, said: Said) -> Hop:
         named=not set(identities) <= USUAL_KEYS,
         identities_only=first("identitiesonly") == "yes",
         certificates=paths(said.get("certificatefile", ())),
-        agent=_agent(server, next(iter(said.get("identityagent", ())), "SSH_AUTH_SOCK"), tokens),
-        jumps=tuple(_expanded(server, hop.strip(), tokens) for hop in first("proxyjump").split(",") if hop.strip()),
-        proxy=_expanded(server, first("proxycommand"), tokens, variables=False),
+        agent=_agent(reading, next(iter(said.get("identityagent", ())), "SSH_AUTH_SOCK"), tokens),
+        jumps=tuple(_expanded(reading, hop.strip(), tokens) for hop in first("proxyjump").split(",") if hop.strip()),
+        proxy=_expanded(reading, first("proxycommand"), tokens, variables=False),
         known_hosts=tuple(map(_own_home, paths(files))),
         known_hosts_command=first("knownhostscommand"),
+        lenient=LENIENT.get(first("stricthostkeychecking"), ""),
+        by_dns=first("verifyhostkeydns") in ("yes", "true"),
         revoked=next(iter(paths(said.get("revokedhostkeys", ()))), None),
         host_algorithms=names("hostkeyalgorithms"),
         authority_algorithms=names("casignaturealgorithms"),
@@ -239,6 +262,8 @@ def _settings(server: str, asked: Destination, said: Said) -> Hop:
         ciphers=names("ciphers"),
         macs=names("macs"),
         family=first("addressfamily", "any"),
+        bind=first("bindaddress"),
+        pkcs11=first("pkcs11provider"),
     )
 
 
@@ -263,34 +288,34 @@ def _tokens(host: str, alias: str, asked: Destination, jump: str) -> dict[str, s
     }
 
 
-def _expanded(server: str, text: str, tokens: Mapping[str, str], variables: bool = True) -> str:
+def _expanded(reading: _Reading, text: str, tokens: Mapping[str, str], variables: bool = True) -> str:
     """The text with %x and ${VARIABLE} replaced. Raises BadInput for one that is not known."""
 
     def value(found: re.Match[str]) -> str:
         known = os.environ.get(found[2]) if found[2] else tokens.get(found[1])
         if known is None:
             what = "the environment does not have" if found[2] else "ssh does not know there"
-            raise BadInput(f"{server}: ssh_config says {quoted(text)}, with {quoted(found[0])}, which {what}", HINT)
+            raise reading.refused(text, f"with {quoted(found[0])}, which {what}")
         return known
 
     return re.sub(r"%(.?)|\$\{([^}]*)\}" if variables else "%(.?)()", value, text)
 
 
-def _path(server: str, text: str, tokens: Mapping[str, str]) -> Path:
-    path = Path(_expanded(server, text, tokens))
+def _path(reading: _Reading, text: str, tokens: Mapping[str, str]) -> Path:
+    path = Path(_expanded(reading, text, tokens))
     try:
         return path.expanduser()
     except RuntimeError:
-        raise BadInput(f"{server}: ssh_config says {quoted(text)}, a home that nobody has", HINT) from None
+        raise reading.refused(text, "a home that nobody has") from None
 
 
-def _agent(server: str, said: str, tokens: Mapping[str, str]) -> Path | None:
+def _agent(reading: _Reading, said: str, tokens: Mapping[str, str]) -> Path | None:
     """The socket that IdentityAgent names: a path, a variable, the usual variable, or none."""
     if said.lower() == "none":
         return None
     variable = said if said == "SSH_AUTH_SOCK" else said[1:] if re.fullmatch(r"\$\w+", said) else ""
     value = os.environ.get(variable) if variable else said
-    return _path(server, value, {} if variable else tokens) if value else None
+    return _path(reading, value, {} if variable else tokens) if value else None
 
 
 def _words(said: str) -> list[str]:

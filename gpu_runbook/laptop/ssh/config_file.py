@@ -19,6 +19,7 @@ from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
 DEEPEST = 16  # files that include one another
+MOST_INCLUDED = 100  # files of one Include that a value is looked for in
 WITHOUT = "install ssh, which is asked where it is there; or say it in another way, or in hosts.yaml"
 CRITERIA = frozenset({"host", "originalhost", "user", "localuser", "exec"})  # each with a value behind it
 BARE = frozenset({"all", "canonical", "final"})
@@ -59,6 +60,23 @@ def lookup(files: Sequence[Path], host: str, user: str | None, port: int | None)
         settings.pop("proxyjump", None)
     said = {key: [value] if isinstance(value, str) else value or ["none"] for key, value in settings.items()}
     return {**{key: [*values] for key, values in UNSAID.items()}, "user": [getpass.getuser()], **said}
+
+
+def place_of(files: Sequence[Path], value: str) -> str:
+    """`FILE line N` where a value stands, files that are included among them; `ssh_config` where that is not seen."""
+    left = [*files]
+    for file in left:
+        try:
+            texts = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError:
+            continue
+        for number, text in enumerate(texts, 1):
+            if value in text and not text.lstrip().startswith("#"):
+                return f"{file} line {number}"
+            included = re.match(r"\s*include[\s=]+(.+)", text, re.IGNORECASE)
+            for word in included[1].split() if included else ():
+                left += [one for one in _named(word.strip('"')) if one not in left][:MOST_INCLUDED]
+    return "ssh_config"
 
 
 def _lines(file: Path, depth: int) -> Iterator[ConfigLine]:
@@ -104,14 +122,19 @@ def _line(file: Path, number: int, text: str) -> ConfigLine | None:
 
 def _included(line: ConfigLine, depth: int) -> Iterator[ConfigLine]:
     for word in line.words:
-        pattern = Path(word).expanduser()
-        absolute = pattern if pattern.is_absolute() else Path("~/.ssh").expanduser() / pattern
-        names = sorted(glob.glob(str(absolute)))  # noqa: PTH207  Path.glob takes no absolute pattern
+        names = _named(word)
         if not names and not glob.has_magic(word):
             raise line.refused(f"it includes {quoted(word)}, which is not there")
         for name in names:
-            yield from _lines(Path(name), depth + 1)
+            yield from _lines(name, depth + 1)
             yield ConfigLine(line.file, line.number, "host", ("*",), "*")  # a block of it ends with it
+
+
+def _named(pattern: str) -> list[Path]:
+    """The files that an Include means."""
+    path = Path(pattern).expanduser()
+    absolute = path if path.is_absolute() else Path("~/.ssh").expanduser() / path
+    return [Path(name) for name in sorted(glob.glob(str(absolute)))]  # noqa: PTH207  Path.glob takes no absolute pattern
 
 
 def _refuse(line: ConfigLine) -> None:

@@ -97,7 +97,7 @@ class StrictConnection(Connection):  # type: ignore[misc]
 
     def _dial(self) -> socket.socket | Channel:
         if not self.gateway:
-            return dial(self.host, self.port, self._terms.seconds, self._settings.family)
+            return dial(self.host, self.port, self._terms.seconds, self._settings.family, self._settings.bind)
         if isinstance(self.gateway, str):
             piped = Piped(self.gateway)
             self._set(_piped=piped)
@@ -135,9 +135,21 @@ def _trust(terms: Terms, settings: Hop) -> Trust:
         files=files,
         alias=settings.alias,
         revoked=settings.revoked,
-        command=settings.known_hosts_command,
+        unheeded=_unheeded(settings),
         authorities=settings.authority_algorithms,
     )
+
+
+def _unheeded(settings: Hop) -> tuple[str, ...]:
+    """What of ssh_config would let ssh take a key that known_hosts does not have, and counts for nothing here."""
+    said = []
+    if settings.known_hosts_command:
+        said.append(f"KnownHostsCommand of ssh_config is not run here: {quoted(settings.known_hosts_command)}")
+    if settings.lenient:
+        said.append(f"StrictHostKeyChecking {settings.lenient} of ssh_config counts for nothing here")
+    if settings.by_dns:
+        said.append("VerifyHostKeyDNS of ssh_config is not asked for here")
+    return tuple(said)
 
 
 def route(

@@ -16,17 +16,18 @@ from paramiko import MissingHostKeyPolicy, PKey, SSHClient
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.ssh import host_certificates
 from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, Certificate
-from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.values import dataclass
 
-NOWHERE = Path("~/.ssh/known_hosts")  # where a key is to be accepted when no file is named
+NOTHING = Path("/dev/null")  # what keeps no keys
+NO_FILE = "name a FILE as known_hosts: in hosts.yaml, as ssh_config has none that keeps it, then"
+REVOKED = "ask who has revoked it; the server needs another host key"
 
 
 @dataclass(frozen=True)
 class KnownKey:
     """One line of a known_hosts file that speaks of the server. `blob` is the key as the file has it, in base64.
 
-    `authority` is whether it vouches for the server's key instead of being it.
+    `authority` is whether it vouches for the server's key instead of being it, `pattern` whether it is of others, too.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class KnownKey:
     line: int
     revoked: bool
     authority: bool = False
+    pattern: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -72,14 +74,14 @@ def with_certificates(algorithms: Sequence[str], known: Iterable[KnownKey]) -> t
 class Trust:
     """Where the keys of a server are looked up: the files, the first of which takes new ones, and what ssh_config says.
 
-    `alias` is its HostKeyAlias, `revoked` its RevokedHostKeys, `command` its KnownHostsCommand, which is not run;
+    `alias` is its HostKeyAlias, `revoked` its RevokedHostKeys, `unheeded` what would let ssh take an unknown key;
     `authorities` are the algorithms with which an authority may sign, none for all.
     """
 
     files: tuple[Path, ...]
     alias: str = ""
     revoked: Path | None = None
-    command: str = ""
+    unheeded: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
 
 
@@ -117,19 +119,18 @@ class KnownHosts(MissingHostKeyPolicy):
                 break
         trusted = [known for known in self._own if not known.revoked and not known.authority]
         if trusted:
-            raise self._changed(shown, trusted[0])
-        line = f"{self._name} {key.get_name()} {key.get_base64()}"
-        raise self._unknown(shown + self._why_not_vouched(certificate, objection), line)
+            raise self._changed(shown, next((one for one in trusted if one.kind == key.get_name()), trusted[0]))
+        raise self._unknown(shown + self._why_not_vouched(certificate, objection), key)
 
     def _refuse_revoked(self, shown: str, key: PKey, certificate: Certificate | None) -> None:
         blobs = {key.get_base64(), _base64(certificate.authority) if certificate else ""}
         for known in self.known:
             if known.revoked and known.blob in blobs:
                 raise CannotConnect(
-                    f"{self._server}: the host key {shown} is revoked in {known.file} line {known.line}"
+                    f"{self._server}: the host key {shown} is revoked in {known.file} line {known.line}", REVOKED
                 )
         if self._revoked & blobs:
-            raise CannotConnect(f"{self._server}: the host key {shown} is revoked in {self._trust.revoked}")
+            raise CannotConnect(f"{self._server}: the host key {shown} is revoked in {self._trust.revoked}", REVOKED)
 
     def _why_not_vouched(self, certificate: Certificate | None, objection: str) -> str:
         """What is to be said of authorities, or of another place for keys, where a key is not known."""
@@ -141,25 +142,39 @@ class KnownHosts(MissingHostKeyPolicy):
             return f"; {vouching.file} line {vouching.line} trusts an authority other than its certificate's, {other}"
         if vouching:
             return f"; {vouching.file} line {vouching.line} trusts an authority, and the server shows no certificate"
-        if self._trust.command:
-            return f"; KnownHostsCommand of ssh_config is not run here: {quoted(self._trust.command)}"
-        return ""
+        return "".join(f"; {one}" for one in self._trust.unheeded)
 
     def _changed(self, shown: str, known: KnownKey) -> CannotConnect:
         remove = f"ssh-keygen -R {shlex.quote(self._name)} -f {shlex.quote(str(known.file))}"
+        if known.pattern:  # which -R does not look at
+            remove = f"take line {known.line} out of {known.file}"
         return CannotConnect(
             f"{self._server}: the host key has changed: {self._name} shows {shown}, but {known.file} line {known.line} "
             f"has {known.kind} {known.fingerprint}; somebody may be listening in between",
             f"only if the server was reinstalled: {remove}",
         )
 
-    def _unknown(self, shown: str, line: str) -> CannotConnect:
-        file = next(iter(self._trust.files), NOWHERE).expanduser()
-        accept = f"echo {shlex.quote(line)} >> {shlex.quote(str(file))}"
+    def _unknown(self, shown: str, key: PKey) -> CannotConnect:
+        line = shlex.quote(f"{self._name} {key.get_name()} {key.get_base64()}")
+        file = next((one for one in self._trust.files if one != NOTHING), None)
+        accept = f"then: {_into(file.expanduser(), line)}" if file else f"{NO_FILE}: echo {line} >> FILE"
+        kind = next((one for one in ("ed25519", "ecdsa") if one in key.get_name()), "rsa")
         return CannotConnect(
             f"{self._server}: the host key of {self._name} is not known: {shown}",
-            f"compare the fingerprint with the server's own, then: {accept}",
+            f"compare the fingerprint with the server's own (there, ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub), "
+            f"{accept}",
         )
+
+
+def _into(file: Path, line: str) -> str:
+    """What puts a line at the end of a file that may not be there, or may not end with a line's end."""
+    name, folder = shlex.quote(str(file)), file.parent
+    make = "" if folder.is_dir() else f"mkdir -p -m 700 {shlex.quote(str(folder))} && "
+    try:
+        ended = file.read_bytes()[-1:] in (b"", b"\n")
+    except OSError:
+        ended = True
+    return f"{make}echo {line} >> {name}" if ended else f"(echo; echo {line}) >> {name}"
 
 
 def _certificate(key: PKey) -> Certificate | None:
@@ -202,7 +217,8 @@ def _keys_in(file: Path, name: str) -> Iterator[KnownKey]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise BadInput(f"{file}: {error.strerror}") from error
+        hint = "make it readable for you, or name another: known_hosts: in hosts.yaml, UserKnownHostsFile in ssh_config"
+        raise BadInput(f"the known hosts in {file} cannot be read: {error.strerror}", hint) from error
     for number, line in enumerate(lines, 1):
         fields = line.split()
         marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
@@ -210,7 +226,8 @@ def _keys_in(file: Path, name: str) -> Iterator[KnownKey]:
             continue
         hosts, kind, blob = fields[:3]
         if _is_base64(blob) and _matches(hosts, name):
-            yield KnownKey(kind, blob, file, number, marker == "@revoked", marker == "@cert-authority")
+            pattern = any(sign in hosts for sign in "*?!")
+            yield KnownKey(kind, blob, file, number, marker == "@revoked", marker == "@cert-authority", pattern)
 
 
 def _is_base64(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -99,6 +100,9 @@ class Identities:
         if settings.named:
             for path in settings.identities:
                 yield from self._of_file(path, wanted=True)
+        if settings.pkcs11:
+            remedy = f"ssh-add -s {shlex.quote(settings.pkcs11)} gives them to the agent"
+            self._skip(f"the keys of PKCS11Provider {settings.pkcs11} are not read here", remedy)
         if self._given.keys:
             return
         if not settings.identities_only:

@@ -77,8 +77,11 @@ class Piped(socket.socket):
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}  # as AddressFamily names them
 
 
-def dial(host: str, port: int, seconds: float, family: str = "any") -> socket.socket:
-    """A connected socket. Raises OSError (its subclass tells which) for the address that was tried last."""
+def dial(host: str, port: int, seconds: float, family: str = "any", source: str = "") -> socket.socket:
+    """A connected socket, from the address `source` if one is given.
+
+    Raises OSError (its subclass tells which) for the address that was tried last.
+    """
     until = time.monotonic() + seconds
     addresses = socket.getaddrinfo(host, port, FAMILIES.get(family, socket.AF_UNSPEC), socket.SOCK_STREAM)
     failure: OSError = TimeoutError("no time was left")
@@ -89,6 +92,8 @@ def dial(host: str, port: int, seconds: float, family: str = "any") -> socket.so
             break
         sock = Prompt(number, kind, protocol)
         try:
+            if source:
+                sock.bind(socket.getaddrinfo(source, 0, number, kind, 0, socket.AI_PASSIVE)[0][4])
             sock.settimeout(share)
             sock.connect(address)
         except OSError as error:

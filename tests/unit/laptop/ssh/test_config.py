@@ -73,6 +73,26 @@ def settings(monkeypatch: pytest.MonkeyPatch, *lines: str, user: str | None = No
         ("userknownhostsfile none", "known_hosts", ()),
         ("hostkeyalias GPU", "alias", "gpu"),
         ("pubkeyacceptedalgorithms ssh-ed25519,rsa-sha2-512", "login_algorithms", ("ssh-ed25519", "rsa-sha2-512")),
+        ("pubkeyacceptedkeytypes ssh-ed25519", "login_algorithms", ("ssh-ed25519",)),
+        ("hostkeyalgorithms ssh-ed25519", "host_algorithms", ("ssh-ed25519",)),
+        ("casignaturealgorithms ssh-ed25519", "authority_algorithms", ("ssh-ed25519",)),
+        ("kexalgorithms curve25519-sha256", "key_exchanges", ("curve25519-sha256",)),
+        ("ciphers aes256-ctr", "ciphers", ("aes256-ctr",)),
+        ("macs hmac-sha2-512", "macs", ("hmac-sha2-512",)),
+        ("stricthostkeychecking false", "lenient", "no"),
+        ("stricthostkeychecking accept-new", "lenient", "accept-new"),
+        ("stricthostkeychecking true", "lenient", ""),
+        ("stricthostkeychecking ask", "lenient", ""),
+        ("verifyhostkeydns true", "by_dns", True),
+        ("verifyhostkeydns ask", "by_dns", False),
+        ("bindaddress 10.0.0.9", "bind", "10.0.0.9"),
+        ("pkcs11provider /usr/lib/opensc.so", "pkcs11", "/usr/lib/opensc.so"),
+        ("identitiesonly yes", "identities_only", True),
+        ("identitiesonly no", "identities_only", False),
+        ("certificatefile %d/a-cert.pub", "certificates", ("{home}/a-cert.pub",)),
+        ("revokedhostkeys /etc/revoked", "revoked", "/etc/revoked"),
+        ("knownhostscommand /bin/known %h", "known_hosts_command", "/bin/known %h"),
+        ("addressfamily inet6", "family", "inet6"),
     ],
 )
 def test_what_ssh_leaves_to_whoever_asks_is_expanded(
@@ -96,11 +116,26 @@ def test_what_ssh_leaves_to_whoever_asks_is_expanded(
         ("proxycommand nc %x", "which ssh does not know there"),
         ("identityfile ~nobody-at-all/key", "a home that nobody has"),
         ("proxyusefdpass yes", "ProxyUseFdpass"),
+        ("identityagent ~nobody-at-all/agent", "a home that nobody has"),
+        ("certificatefile %x", "which ssh does not know there"),
     ],
 )
 def test_what_cannot_be_expanded_or_done_is_named(monkeypatch: pytest.MonkeyPatch, line: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
         settings(monkeypatch, line)
+
+
+def test_a_value_is_named_with_the_line_where_it_stands_also_in_a_file_that_is_included(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    outer.write_text(f"# ${{NOWHERE}}/key\nInclude {tmp_path}/nothing* {inner} {outer}\n")
+    inner.write_text("Host gpu\n IdentityFile ${NOWHERE}/key\n")
+    monkeypatch.setattr(config, "_ask", lambda *asked: {"identityfile": ["${NOWHERE}/key"]})
+    with pytest.raises(BadInput) as raised:
+        SshConfig(Source(outer)).of("gpu-1", Destination("gpu"))
+    assert raised.value.message.startswith(f'gpu-1: {inner} line 2 says "${{NOWHERE}}/key", with "${{NOWHERE}}"')
+    assert raised.value.hint.endswith("ssh -G gpu")
 
 
 @pytest.mark.parametrize(("files", "named"), [(USUAL, False), (USUAL[:3], False), ([USUAL[0], "~/.ssh/gpu"], True)])
