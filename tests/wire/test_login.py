@@ -238,6 +238,7 @@ def test_an_agent_signs_for_no_key_but_the_one_that_the_server_takes(gpu1: Entry
         ("hang up", "did not sign: it hung up"),
         ("say nothing", "did not sign within 0.3 s"),
         ("say too much", "did not sign: it answered 1000000 bytes"),
+        ("say too little", "did not sign: it answered 0 bytes"),
     ],
 )
 def test_an_agent_that_lists_a_key_and_does_not_sign_is_named_as_such(

@@ -9,7 +9,7 @@ from paramiko import Message, Transport
 
 from gpu_runbook.laptop.ssh.config import Hop
 from gpu_runbook.laptop.ssh.host_keys import KnownKey, preferred, with_certificates
-from gpu_runbook.protocol.foreign_text import quoted
+from gpu_runbook.protocol.foreign_text import MOST, quoted
 
 _Transport: Any = Transport  # its type stubs leave out what a subclass has to know
 SIDES = {  # what has to be shared: as the server lists it, as paramiko has ours, as ssh_config narrows it
@@ -54,11 +54,12 @@ class Particular(_Transport):  # type: ignore[misc]
             own = getattr(self, ours)
             if set(theirs) & set(own):
                 continue
+            has = f"as {what} it has {quoted(', '.join(theirs), MOST)}"
             if set(theirs) & set(getattr(_Transport, f"_{ours}")):
                 mine = f"{keyword} of ssh_config leaves the laptop {', '.join(own) or 'none'}"
-                return f"as {what} it has {quoted(', '.join(theirs))}, {mine}", f"correct {keyword} in ssh_config"
+                return f"{has}, {mine}", f"correct {keyword} in ssh_config"
             hint = "let its sshd_config take one of the laptop's as well"
-            return f"as {what} it has {quoted(', '.join(theirs))}, the laptop has {', '.join(own)}", hint
+            return f"{has}, the laptop has {', '.join(own)}", hint
         return "of which it did not say", "the log of its sshd says why"
 
     def _parse_channel_open_failure(self, m: Message) -> None:

@@ -31,6 +31,7 @@ USUAL = ("~/.ssh/config", "/etc/ssh/ssh_config")
 KINDS = ("rsa", "dsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss")
 USUAL_KEYS = frozenset(f"~/.ssh/id_{kind}" for kind in KINDS)
 
+NOTHING = Path("/dev/null")  # as a file of known hosts it keeps none
 LENIENT = {"no": "no", "off": "no", "false": "no", "accept-new": "accept-new"}  # ssh -G says false for no
 
 Said = Mapping[str, Sequence[str]]  # what was said of a host: all values of each keyword, which is in lower case
@@ -58,9 +59,10 @@ class Hop:
     """What holds for one hop. `alias` is its HostKeyAlias; `named` is whether ssh_config names the identities.
 
     `agent` is a socket, None for no agent. `jumps` are the ProxyJump's destinations, the first to be connected to
-    first, `proxy` is a ProxyCommand as a line for the shell; at most one of them is given. Of the algorithms nothing
-    means all, `family` is inet, inet6 or any. `lenient` is a StrictHostKeyChecking that would take unknown keys,
-    `by_dns` whether VerifyHostKeyDNS would, `bind` is BindAddress, `pkcs11` PKCS11Provider.
+    first, `proxy` is a ProxyCommand as a line for the shell; at most one of them is given. `keeps` is the file of
+    known hosts that takes new ones; `lenient` is a StrictHostKeyChecking that would take unknown keys, `by_dns` whether
+    VerifyHostKeyDNS would. Of the algorithms nothing means all, `family` is inet, inet6 or any, `bind` is BindAddress,
+    `pkcs11` PKCS11Provider.
     """
 
     host: str
@@ -75,6 +77,7 @@ class Hop:
     jumps: tuple[str, ...] = ()
     proxy: str = ""
     known_hosts: tuple[Path, ...] = ()
+    keeps: Path | None = None
     known_hosts_command: str = ""
     lenient: str = ""
     by_dns: bool = False
@@ -237,7 +240,7 @@ def _settings(reading: _Reading, said: Said) -> Hop:
         return tuple(filter(None, first(keyword).split(",")))
 
     identities = said.get("identityfile", ())
-    files = [*_words(first("userknownhostsfile")), *_words(first("globalknownhostsfile"))]
+    own = tuple(map(_own_home, paths(_words(first("userknownhostsfile")))))
     return Hop(
         host=host.lower(),
         port=int(port),
@@ -250,7 +253,8 @@ def _settings(reading: _Reading, said: Said) -> Hop:
         agent=_agent(reading, next(iter(said.get("identityagent", ())), "SSH_AUTH_SOCK"), tokens),
         jumps=tuple(_expanded(reading, hop.strip(), tokens) for hop in first("proxyjump").split(",") if hop.strip()),
         proxy=_expanded(reading, first("proxycommand"), tokens, variables=False),
-        known_hosts=tuple(map(_own_home, paths(files))),
+        known_hosts=(*own, *paths(_words(first("globalknownhostsfile")))),
+        keeps=next((file for file in own if file != NOTHING), None),
         known_hosts_command=first("knownhostscommand"),
         lenient=LENIENT.get(first("stricthostkeychecking"), ""),
         by_dns=first("verifyhostkeydns") in ("yes", "true"),

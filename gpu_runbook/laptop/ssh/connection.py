@@ -48,6 +48,7 @@ class StrictConnection(Connection):  # type: ignore[misc]
             seconds=terms.seconds,
             family=settings.family,
             gateway=gateway.host if isinstance(gateway, Connection) else "",
+            bind=settings.bind,
         )
         # Invoke's contexts take an ordinary assignment for configuration.
         self._set(_terms=terms, _label=label, _attempt=attempt, _settings=settings, _negotiated=None, _piped=None)
@@ -130,9 +131,10 @@ class StrictConnection(Connection):  # type: ignore[misc]
 
 def _trust(terms: Terms, settings: Hop) -> Trust:
     """hosts.yaml's file of known hosts, which is then the only one, or those of ssh_config."""
-    files = (terms.known_hosts,) if terms.known_hosts else settings.known_hosts
+    own = terms.known_hosts
     return Trust(
-        files=files,
+        files=(own,) if own else settings.known_hosts,
+        keeps=own or settings.keeps,
         alias=settings.alias,
         revoked=settings.revoked,
         unheeded=_unheeded(settings),

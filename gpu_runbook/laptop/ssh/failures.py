@@ -16,7 +16,7 @@ from gpu_runbook.protocol.values import dataclass
 
 SAID = 200  # characters of what the other side says
 PROHIBITED = 1  # the code of a channel that a gateway's sshd does not open to anybody
-NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
+NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 ONLINE = "is this laptop online, and the VPN that it needs up?"
 
 
@@ -24,7 +24,7 @@ ONLINE = "is this laptop online, and the VPN that it needs up?"
 class Attempt:
     """What is connected to. `label` begins each sentence, `source` is where its name stands, `gateway` the one before.
 
-    `seconds` is how long each stage may take.
+    `seconds` is how long each stage may take, `bind` the BindAddress.
     """
 
     label: str
@@ -34,6 +34,7 @@ class Attempt:
     seconds: float
     family: str = "any"
     gateway: str = ""
+    bind: str = ""
 
     @property
     def place(self) -> str:
@@ -58,6 +59,10 @@ def explained(attempt: Attempt, error: BaseException, negotiated: Particular | N
         return CannotConnect(
             f"{attempt.label}: no answer from {attempt.place} within {attempt.seconds:g} s",
             "is the server up, and does a firewall let SSH through?",
+        )
+    if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL and attempt.bind:
+        return CannotConnect(
+            f"{attempt.label}: BindAddress {attempt.bind} of ssh_config is no address of this laptop", ONLINE
         )
     if isinstance(error, OSError) and error.errno in NO_WAY:
         return CannotConnect(

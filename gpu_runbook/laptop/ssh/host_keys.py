@@ -18,7 +18,6 @@ from gpu_runbook.laptop.ssh import host_certificates
 from gpu_runbook.laptop.ssh.host_certificates import SUFFIX, Certificate
 from gpu_runbook.protocol.values import dataclass
 
-NOTHING = Path("/dev/null")  # what keeps no keys
 NO_FILE = "name a FILE as known_hosts: in hosts.yaml, as ssh_config has none that keeps it, then"
 REVOKED = "ask who has revoked it; the server needs another host key"
 
@@ -72,13 +71,14 @@ def with_certificates(algorithms: Sequence[str], known: Iterable[KnownKey]) -> t
 
 @dataclass(frozen=True)
 class Trust:
-    """Where the keys of a server are looked up: the files, the first of which takes new ones, and what ssh_config says.
+    """Where the keys of a server are looked up: the files, that which `keeps` new ones, and what ssh_config says.
 
     `alias` is its HostKeyAlias, `revoked` its RevokedHostKeys, `unheeded` what would let ssh take an unknown key;
     `authorities` are the algorithms with which an authority may sign, none for all.
     """
 
     files: tuple[Path, ...]
+    keeps: Path | None = None
     alias: str = ""
     revoked: Path | None = None
     unheeded: tuple[str, ...] = ()
@@ -156,7 +156,7 @@ class KnownHosts(MissingHostKeyPolicy):
 
     def _unknown(self, shown: str, key: PKey) -> CannotConnect:
         line = shlex.quote(f"{self._name} {key.get_name()} {key.get_base64()}")
-        file = next((one for one in self._trust.files if one != NOTHING), None)
+        file = self._trust.keeps
         accept = f"then: {_into(file.expanduser(), line)}" if file else f"{NO_FILE}: echo {line} >> FILE"
         kind = next((one for one in ("ed25519", "ecdsa") if one in key.get_name()), "rsa")
         return CannotConnect(

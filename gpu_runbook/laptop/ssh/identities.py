@@ -127,7 +127,7 @@ class Identities:
             file = self._given.ring.read(path)
         except OSError as error:
             if wanted or not isinstance(error, FileNotFoundError):
-                self._skip(f"{path} cannot be read: {error.strerror}")
+                self._skip(f"{path} cannot be read: {error.strerror}", "correct IdentityFile in ssh_config")
             return
         public = self._public(file.public)
         signer = file.private or next((key for key in self._agent_keys() if key.blob == public), None)
