@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -14,12 +14,18 @@ KINDS = {"_system": "/etc/fabric.yaml", "_user": "~/.fabric.yaml", "_project": "
 
 def explained(error: BaseException) -> BadInput | None:
     """The sentence for an error of `fab` before its first task; None for one that has another cause."""
-    for frame in reversed([*_frames(error)]):
+    frames = [*_frames(error)]
+    keys = [
+        str(frame.f_locals["key"])
+        for frame in frames
+        if frame.f_code.co_name == "merge_dicts" and "key" in frame.f_locals
+    ]
+    for frame in reversed(frames):
         found = frame.f_locals
         if frame.f_code.co_name == "_load_file" and "filepath" in found:
-            return _of_file(str(found["filepath"]), error)
+            return _of_file(str(found["filepath"]), error, keys)
         if frame.f_code.co_name == "_merge_file" and "name" in found:
-            return _of_file(_path(found), error)
+            return _of_file(_path(found), error, keys)
         if frame.f_code.co_name == "load_shell_env":
             return BadInput(
                 f"a variable FABRIC_… of the environment is not understood: {quoted(str(error))}", "unset it"
@@ -41,7 +47,8 @@ def _path(found: dict[str, Any]) -> str:
     return str(getattr(found["self"], f"{name}_path", None) or KINDS.get(name, "fabric.yaml"))
 
 
-def _of_file(path: str, error: BaseException) -> BadInput:
+def _of_file(path: str, error: BaseException, keys: Sequence[str]) -> BadInput:
+    """`keys` lead to what was being taken over of it."""
     if isinstance(error, OSError):
         said = error.strerror or type(error).__name__
     elif isinstance(error, UnicodeDecodeError):
@@ -52,6 +59,8 @@ def _of_file(path: str, error: BaseException) -> BadInput:
         said = f"line {error.lineno} is not understood"  # type: ignore[union-attr]
     elif "not supported" in str(error):
         said = "its name ends in none of .yaml, .yml, .json and .py"
+    elif keys:
+        said = f"its {quoted('.'.join(keys))} is of another kind than Fabric expects"
     else:
-        said = "it has a value where Fabric expects another kind, or no mapping at all"
+        said = "it is no mapping (key: value)"
     return BadInput(f"Fabric's settings in {path} cannot be read: {said}", "correct that file, or leave it out")

@@ -26,8 +26,9 @@ def test_what_lists_the_tasks_loads_nothing_of_either_half() -> None:
     [
         ("settings.yaml", b"a: [\n", "line 2 is no YAML"),
         ("settings.yaml", b"\xff", "it is no UTF-8"),
-        ("settings.yaml", b"words", "a value where Fabric expects another kind, or no mapping"),
-        ("settings.yaml", b"run: 3", "a value where Fabric expects another kind, or no mapping"),
+        ("settings.yaml", b"words", "it is no mapping (key: value)"),
+        ("settings.yaml", b"run: 3", 'its "run" is of another kind than Fabric expects'),
+        ("settings.yaml", b"sudo: {prompt: {a: 1}}", 'its "sudo.prompt" is of another kind than Fabric expects'),
         ("settings.json", b"{", "line 1 is not understood"),
         ("settings.py", b"a(", "line 1 is not understood"),
         ("settings", b"", "its name ends in none of"),

@@ -118,7 +118,12 @@ def test_a_key_of_the_command_line_that_is_not_there_is_named_as_such(folder: Pa
     [
         ("-S", "missing", None, "the ssh_config missing cannot be read: No such file or directory"),
         ("-S", "odd", "Host *\n Port many\n", "odd line 2: Bad port"),
-        ("-f", "settings.yaml", "run: 3\n", "Fabric's settings in settings.yaml cannot be read: it has a value where"),
+        (
+            "-f",
+            "settings.yaml",
+            "run: 3\n",
+            'Fabric\'s settings in settings.yaml cannot be read: its "run" is of another kind',
+        ),
         ("-f", "missing.yaml", None, "the settings missing.yaml that -f names are not there"),
     ],
 )
