@@ -38,7 +38,10 @@ class RunbookError(Exception):
 
 
 class BadInput(RunbookError):
-    """hosts.yaml, .env, a template, ssh_config or the command line is wrong; nothing was contacted or changed."""
+    """hosts.yaml, .env, a template, ssh_config or the command line is wrong; nothing was changed.
+
+    Nor was anything contacted, but for a server whose variables stand on itself.
+    """
 
     exit_code = 10
 

@@ -176,6 +176,8 @@ def _on_the_server(life: Life) -> None:
             ("status",),
             ("health",),
             ("logs",),
+            ("schedule.install",),
+            ("schedule.remove",),
         ):
             life.fab(*words, "--json", "--debug", status=None if words in (("health",), ("preflight",)) else 0)
         assert life.hunt.in_folder(life.laptop.folder) == {}

@@ -36,6 +36,7 @@ class ImportWish:
     target: Path
     old: bytes | None = field(repr=False)
     known: Env
+    counts_there: bool  # whether hosts.yaml has the server's own for its source
     yes: bool = False
     dry_run: bool = False
 
@@ -67,7 +68,7 @@ def wish(
         raise BadInput(f"--from {path}: {error}") from None
     target = Path(out) if out else host.env.file or inventory.path.parent / ".env"
     old = _content(target)
-    return ImportWish(path, target, old, _known(target, old), yes, dry_run)
+    return ImportWish(path, target, old, _known(target, old), bool(host.env.server), yes, dry_run)
 
 
 def brought(session: Session, asked: ImportWish, screen: Screen) -> EnvImportAnswer:
@@ -114,6 +115,10 @@ def brought(session: Session, asked: ImportWish, screen: Screen) -> EnvImportAns
         raise Refused(sentence, "fab env.import --yes writes it, and keeps the old file beside it")
     kept = _written(asked, data)
     screen.say(f"{target} was written{f', and {kept} is the one before' if kept else ''}", "green")
+    if asked.counts_there:
+        screen.say(
+            f"  hosts.yaml goes on reading the server's own; env: {{file: {target}}} makes this one count", "dim"
+        )
     return {**result, "outcome": "done", "kept": kept}
 
 

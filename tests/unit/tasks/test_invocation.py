@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gpu_runbook.laptop.deploy import state_move
 from gpu_runbook.laptop.errors import BadInput, Refused, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved
 from gpu_runbook.laptop.rpc import call
@@ -144,3 +145,16 @@ def test_an_answer_that_is_none_is_a_defect_that_says_nothing_of_it(
         invoked(monkeypatch).resolved(session())
     assert caught.value.message == "gpu-1: the answer is not what it should be (content: not base64)"
     assert not isinstance(caught.value, BadInput)
+
+
+def test_a_check_that_moves_with_the_state_is_laid_down_with_what_stands_on_the_server(
+    file: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invocation = invoked(monkeypatch, "preflight")
+    request = state_move._check_anew(session(), invocation.inventory, invocation.host(session()))
+    (queue,) = request.settings.questions.consumers
+    assert (queue.password, asked) == (PASSWORD, ["env_source"])
+    file.write_text("RABBITMQ_HOST=broker.lan\n")
+    with pytest.raises(Refused, match=rf"gpu-1:{file}: RABBITMQ_PORT is not set") as caught:
+        state_move._check_anew(session(), invocation.inventory, invocation.host(session()))
+    assert "nothing was changed" in caught.value.message

@@ -128,6 +128,7 @@ def test_the_file_on_either_side_is_that_of_hosts_yaml_unless_it_is_said(here: P
     named = f", env: {{server: {there}}}"
     asked = wish(here, None, env=named)
     assert (asked.source, asked.target) == (str(there), here)
+    assert "hosts.yaml goes on reading the server's own" in brought(wish(here, None, yes=True, env=named))[1]
     assert wish(here, "/etc/other", str(here.parent / "b"), env=named).source == "/etc/other"
     assert wish(here, there, env=", env: {file: prod.env}").target == here.parent / "prod.env"
     with pytest.raises(BadInput, match="names no file of variables on gpu-1"):
@@ -139,9 +140,18 @@ def test_the_file_on_either_side_is_that_of_hosts_yaml_unless_it_is_said(here: P
         env_import.wish(known, known.select_hosts(None), str(there), None, False, False)
 
 
-@pytest.mark.parametrize("what", ["link", "FIFO", "folder", "line", "bytes"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("link", "is a link"),
+        ("FIFO", "is no regular file"),
+        ("folder", "is no regular file"),
+        ("line", "1 error, nothing was contacted or changed"),
+        ("bytes", "is not UTF-8 text (line 1)"),
+    ],
+)
 def test_a_file_here_that_would_not_be_kept_is_refused_before_anything_is_contacted(
-    here: Path, there: Path, what: str
+    here: Path, there: Path, what: str, said: str
 ) -> None:
     here.unlink()
     if what == "link":
@@ -154,7 +164,8 @@ def test_a_file_here_that_would_not_be_kept_is_refused_before_anything_is_contac
         here.write_bytes(b"A='open-kfh28H\n" if what == "line" else b"A=\xff\n")
     with pytest.raises(BadInput) as caught:
         wish(here, there, yes=True)
-    assert str(here) in caught.value.message and "kfh28H" not in caught.value.message
+    assert str(here) in caught.value.message and said in caught.value.message
+    assert "kfh28H" not in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.report import collect
+from gpu_runbook.protocol.health import Request
 from tests.report import made
+from tests.unit.in_process import session
 
 
 @contextmanager
@@ -120,3 +122,11 @@ def test_a_full_disk_leaves_the_old_page_and_nothing_else(tmp_path: Path, monkey
     with pytest.raises(BadInput, match="cannot be written: No space left on device"):
         collect.write(path, [made.unreachable()])
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("week.html", "old")]
+
+
+def test_a_server_whose_variables_cannot_be_read_is_on_the_page_and_says_so() -> None:
+    def questions() -> Request:
+        raise Refused("gpu-1: /etc/azaion/.env is not for its owner alone (mode 0644)", "chmod 600 it")
+
+    found = collect.of_server(session(), ("/azaion", ""), questions, 60)
+    assert found.error == "gpu-1: /etc/azaion/.env is not for its owner alone (mode 0644). chmod 600 it"
