@@ -105,6 +105,16 @@ services:
       settle: 15
       window: 2m
       failure_text: ["Error while handling", "Traceback"]
+      failure_level: error                  # 2026-03-28 14:30:00,123 ERROR …, or {"level": "ERROR", …}
+""",
+    "log_keys": """
+services:
+  annotation-queue:
+    kind: consumer
+    image: azaion/annotation-queue
+    mounts: [/azaion:/azaion]
+    log_files: [/azaion/logs/*.log, "/azaion/logs/%Y-%m-%d/queue.txt"]
+    log_keys: {level: severity, message: text, time: at}
 """,
     "healthcheck": """
 services:

@@ -10,7 +10,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docs.examples import EXAMPLES
 from gpu_runbook.laptop.inventory import model as shapes
-from gpu_runbook.laptop.inventory.entries import DiskHealth, GpuHealth, HealthCheckEntry, Log, OffsetHealth, Tls
+from gpu_runbook.laptop.inventory.entries import (
+    DiskHealth,
+    GpuHealth,
+    HealthCheckEntry,
+    Log,
+    LogKeys,
+    OffsetHealth,
+    Tls,
+)
 from gpu_runbook.laptop.inventory.fields import Reads
 from gpu_runbook.laptop.inventory.schedule_entries import Alert, Schedule
 
@@ -59,7 +67,28 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "Of a stream whose port speaks TLS. `tls: true` is short for no key at all: the certificates that the server\n"
         "trusts anyway. The broker's certificate has to be for the name or address in `host_variable`.",
     ),
-    ("watch", shapes.WatchEntry, "Of a consumer: how a new release proves itself after the swap."),
+    (
+        "watch",
+        shapes.WatchEntry,
+        "Of a consumer: how a new release proves itself after the swap. With `failure_level` a line of its log "
+        "that says its level is judged by that alone, and `failure_text` is searched for in lines that say none, "
+        "as those of a traceback. A level is read in JSON lines, and where loggers put it at the beginning of a "
+        "line: `2026-03-28 14:30:00,123 ERROR …`, `ERROR:root:…`, `[ERROR] …`, `… - name - ERROR - …`, `… | ERROR"
+        " | …`, `level=error …`, in logging's spellings and the usual ones (`WARN`, `FATAL`, `ERR`); never as a "
+        "number.",
+    ),
+    (
+        "log_keys",
+        LogKeys,
+        "Of a consumer: the keys of the lines that it logs as JSON, to docker's log or to its `log_files`.\n\n"
+        "`log_files` are paths on the server, below a mount, with `*` and `?` in any part and `%Y`, `%m`, `%d`, "
+        "`%H` for the digits of a date: of any date, as nobody knows by whose clock the next file is named. What "
+        "a file is called once it is rotated (`queue.log.1`, `queue.log-20260328`) is read with it; what is "
+        "packed is not. The 50 files that were written to last are read. The watch after a swap and a restart, "
+        "the row *log*, a run that is brought to its end and a release that is proven later read what was written"
+        " since the container was started. Rotation by a new name or date, and by a copy before the file is cut "
+        "off, is followed. That a log is silent is said, and no fault.",
+    ),
     (
         "healthcheck",
         HealthCheckEntry,

@@ -30,6 +30,7 @@ from gpu_runbook.protocol.forms import (
     Time,
     kept,
 )
+from gpu_runbook.protocol.logs import FilePosition
 from gpu_runbook.protocol.plan import ConfigFile, Plan
 from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.protocol.values import dataclass, field
@@ -47,7 +48,7 @@ class Observation:
     started_at: str = ""
     restarts: int = 0
     exit_code: Optional[int] = None  # of its last end, where that is known
-    failure: str = ""  # a new line of its log with one of the failure texts
+    failure: str = ""  # a new line of its log that means a failure
     position: Optional[int] = None
     first: int = 0  # the first offset the stream holds, as far as it was asked
     backlog: Optional[int] = None  # messages beyond what may be unsaved; None: not asked or no answer
@@ -176,6 +177,7 @@ class Started(JournalEvent):
     offset: Optional[Offset] = None  # the next offset that it reads; not where that is not known
     outage: Optional[float] = None  # seconds that the service was down; only where it ran
     old_exit: Optional[int] = None  # how what ran before ended, 137 when it was killed; only where it ran
+    files: Optional[Tuple[FilePosition, ...]] = None  # how far its log files went before; null where none are named
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,8 @@ class Judged(JournalEvent):
     seen: Observation  # what was seen last
     before: Optional[Offset]  # the next offset to read at the swap; null where that is not known
     lines: Optional[Count]  # how many lines the end of its log has; null where it could not be read
-    failures: Tuple[str, ...]  # the last of them that has a failure text; empty where none has
+    failures: Tuple[str, ...]  # the last of them that means a failure; empty where none does
+    silence: str = ""  # that nothing was written to its log files
 
 
 @dataclass(frozen=True)

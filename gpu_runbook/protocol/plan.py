@@ -35,6 +35,7 @@ from gpu_runbook.protocol.forms import (
     SpecHash,
     Time,
 )
+from gpu_runbook.protocol.logs import LogRules
 from gpu_runbook.protocol.values import dataclass, field
 
 SCHEMA = 1
@@ -87,11 +88,15 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class Watch:
-    """How a new release proves itself, in seconds; `failure_text` is searched for in its log, literally."""
+    """How a new release proves itself, in seconds.
+
+    `failure_text` is searched for in its log, literally; where `log` has a level, in the lines that say none.
+    """
 
     settle: Span = 15.0  # seconds that it has to run without a restart
     window: Span = 90.0  # seconds that it may take to prove itself
     failure_text: Tuple[str, ...] = ()  # what its log is searched for, literally
+    log: LogRules = LogRules()  # where it logs beside docker's log, and from which level on a line is a failure
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from gpu_runbook.protocol.forms import (
     maybe,
     text,
 )
+from gpu_runbook.protocol.logs import LogRules
 from gpu_runbook.protocol.pause import IntendedStop, Pause
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Occupant
 from gpu_runbook.protocol.processes import ProcessMarks, ProcessRun
@@ -69,6 +70,7 @@ class Wanted:
     stream: Optional[StreamAddress] = None  # for a status and a deploy: where messages may wait
     password: str = field(default="", repr=False)  # of the stream's user
     failure_text: Tuple[str, ...] = ()  # for a status: what its log is searched for, literally
+    log: LogRules = LogRules()  # for a status: where it logs, and from which level on a line is a failure
     marks: Optional[BatchMarks] = None  # batch
     process: Optional[ProcessMarks] = None  # batch: its runs that are no containers
     checkpoints: Path = ""  # batch: the folder where it saves its state

@@ -2,12 +2,15 @@
 
 BEHAVIOUR (comma-separated, from the image) makes a version a bad one: exits, crashes, idle, stubborn, drops.
 SAVE_EVERY says after how many messages the offset is saved; it is saved too when the queue falls idle and at the end.
+LOG_FILE makes it log to a file and say nothing on standard output; the file is rotated by day, or at LOG_BYTES bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import logging.handlers
 import os
 import re
 import signal
@@ -22,6 +25,8 @@ from rstream import AMQPMessage, Consumer, ConsumerOffsetSpecification, MessageC
 ROOT = Path("/azaion")
 BEHAVIOUR = frozenset(filter(None, os.environ.get("BEHAVIOUR", "good").split(",")))
 SAVE_EVERY = int(os.environ.get("SAVE_EVERY", "50"))
+LOG_FILE = os.environ.get("LOG_FILE", "")
+LOG_BYTES = int(os.environ.get("LOG_BYTES", "0"))
 IDLE = 1.0  # seconds without a message after which the offset is saved
 PATIENCE = 0.2  # seconds between two tries to write to a disk that is full
 LIFE_OF_CRASHING = 9.0  # seconds
@@ -77,6 +82,25 @@ class Notebook:
         return True
 
 
+def log_to_file() -> None:
+    """As the owners' consumer logs; the libraries' errors go there as well."""
+    path = Path(LOG_FILE)
+    path.parent.mkdir(exist_ok=True)
+    handler: logging.Handler
+    if LOG_BYTES:
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=50)
+    else:
+        handler = logging.handlers.TimedRotatingFileHandler(path, when="midnight", utc=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
+
+
+def say(text: str) -> None:
+    if LOG_FILE:
+        logging.info(text)
+    else:
+        print(text, flush=True)
+
+
 def refuse_all_but_full(error: OSError) -> bool:
     """False for a full disk, which is waited for; any other error ends the consumer."""
     if error.errno != errno.ENOSPC:
@@ -109,6 +133,8 @@ class Reader:
         text = body.decode() if isinstance(body, bytes) else str(body)
         while not self.ended and not self.notebook.write(context.offset, text):
             await asyncio.sleep(PATIENCE)
+        if LOG_FILE:
+            say(f"handled offset {context.offset}")
 
     async def save_when_idle(self) -> None:
         while True:
@@ -120,7 +146,7 @@ class Reader:
         """Take no message any more, and write down which one is next."""
         self.ended = True
         if not self.notebook.save():
-            print(f"the disk is full: offset {self.notebook.next} is not saved", flush=True)
+            say(f"the disk is full: offset {self.notebook.next} is not saved")
 
 
 async def consume(queue: dict[str, Any], ended: asyncio.Event) -> None:
@@ -148,13 +174,13 @@ async def consume(queue: dict[str, Any], ended: asyncio.Event) -> None:
         decoder=amqp_decoder,
         offset_specification=ConsumerOffsetSpecification(OffsetType.OFFSET, notebook.next),
     )
-    print(f"consuming {queue['name']} from offset {notebook.next}", flush=True)
+    say(f"consuming {queue['name']} from offset {notebook.next}")
     tasks = [asyncio.create_task(work) for work in (reader.save_when_idle(), ended.wait(), lost.wait())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     reader.end()
     if lost.is_set():
         raise ConnectionError("the broker closed the connection")
-    print(f"ended at offset {notebook.next}", flush=True)
+    say(f"ended at offset {notebook.next}")
 
 
 async def main() -> None:
@@ -168,15 +194,17 @@ async def main() -> None:
     if "crashes" in BEHAVIOUR:
         loop.call_later(LIFE_OF_CRASHING, os._exit, 139)
     if "idle" in BEHAVIOUR:
-        print("waiting for work", flush=True)
+        say("waiting for work")
         await ended.wait()
         return
     await consume(queue, ended)
 
 
 if __name__ == "__main__":
+    if LOG_FILE:
+        log_to_file()
     if "exits" in BEHAVIOUR:
-        print("cannot start: this version is a bad one", flush=True)
+        say("cannot start: this version is a bad one")
         sys.exit(3)
     try:
         asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from tests.deploy.standing import ran_together, runs, standing, wait_for_offset,
 from tests.real import (
     ROOT,
     STATE,
+    docker,
     inspected,
     lost_and_twice,
     messages,
@@ -102,6 +104,38 @@ def test_the_offsets_that_an_image_handled_while_it_lost_messages_are_named(lapt
         {"service": QUEUE, "container": result["handled"][0]["container"], "first": 101, "end": 201}
     ]
     assert not inspected(laptop.sandbox, note["handled"][0]["container"])["State"]["Running"]
+
+
+def test_one_whose_only_sign_is_an_error_in_its_log_file_is_taken_back(laptop: Laptop) -> None:
+    """Its docker log is empty, and what the one before it wrote to the same file is not its own."""
+    laptop.queue["environment"] = {"LOG_FILE": f"{ROOT}/logs/queue.log"}
+    laptop.queue["log_files"] = f"{ROOT}/logs/*.log"
+    watched(laptop, settle=1, window=6)
+    laptop.queue["watch"] |= {"failure_level": "error", "failure_text": []}
+    laptop.save()
+    published(laptop.sandbox, 101)
+    laptop.deployed()
+    wait_for_annotations(laptop.sandbox, 101)
+    assert docker(laptop.sandbox, "logs", QUEUE) == ""
+    run_inside(laptop.sandbox, ["sh", "-c", f"echo '2026-03-28 14:30:00,123 ERROR of before' >> {ROOT}/logs/queue.log"])
+    again = laptop.deployed("--tag", "1.1", "--json")
+    assert "ERROR" not in again.all and '"clean: its last ' in again.all, again.all
+    rows = laptop.fab("status", "--json").json["servers"][0]["rows"]
+    row = next(one for one in rows if one["name"] == f"{QUEUE} log")
+    assert (row["level"], row["figures"]["failures"]) == ("ok", 0) and row["figures"]["lines"] > 0
+    before = standing(laptop.sandbox)
+    laptop.queue["watch"]["window"] = 60  # until its log says so
+    laptop.save()
+    process = laptop.start("deploy", "--service", QUEUE, "--tag", "bad-drops", "--json")
+    wait_for_step(laptop.sandbox, 3, "watching")
+    published(laptop.sandbox, 100, first=102)
+    with process:
+        said = finished(process)
+    [result] = said.json["servers"]
+    assert (said.status, result["outcome"], standing(laptop.sandbox)) == (13, "rolled-back", before), said.all
+    assert re.search(r'failed its watch: its log says: "[^"]* ERROR [^"]*" in queue.log; ', result["sentence"])
+    assert any(" ERROR " in line for line in result["log"]), result["log"]
+    assert not any("of before" in line for line in result["log"])
 
 
 def test_one_that_will_not_stop_is_killed_and_at_most_an_unsaved_batch_is_read_again(laptop: Laptop) -> None:

@@ -11,7 +11,7 @@ from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service, local_tag
-from gpu_runbook.laptop.rpc.requests import batch_marks, offset_file
+from gpu_runbook.laptop.rpc.requests import batch_marks, log_rules, offset_file
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Occupant, Plan, Spec, spec_hash
 from gpu_runbook.protocol.plan import Watch as WatchTerms
@@ -138,7 +138,7 @@ def step_today(resolved: Resolved, service: Consumer, change: str, tag: str, old
         service=service.name,
         change=change,
         tag=tag,
-        watch=WatchTerms(watch.settle, watch.window, watch.failure_text),
+        watch=WatchTerms(watch.settle, watch.window, watch.failure_text, log_rules(service)),
         config=config_file(service),
         offset=offset_file(service),
         stream=resolved.stream(service),

@@ -52,11 +52,12 @@ def _log(event: Judged) -> Check:
     if count is None or event.seen.unread:
         why = f": {quoted(event.seen.unread, 200)}" if event.seen.unread else ""
         return Check(f"{name} log", UNKNOWN, f"it could not be read{why}", figures, "the other rows speak without it")
+    silence = f"; {event.silence}" if event.silence else ""
     if event.failures:
         sentence = f"among its last {humanize.several(count, 'line')}: {quoted(event.failures[-1], 200)}"
         return Check(f"{name} log", WARNING, sentence, figures, f"see fab logs {name} --tail 20")
     clean = f"clean: its last {humanize.several(count, 'line')}" if count else "its log is empty"
-    return Check(f"{name} log", OK, clean, figures)
+    return Check(f"{name} log", OK, f"{clean}{silence}", figures)
 
 
 def _offset(name: str, before: int | None, seen: Observation) -> Check:

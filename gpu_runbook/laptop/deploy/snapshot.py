@@ -13,7 +13,7 @@ from gpu_runbook.laptop.inputs.resolve import RegistryLogin, Resolved
 from gpu_runbook.laptop.inventory.image_tag import may_be, reference
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image
 from gpu_runbook.laptop.rpc import call
-from gpu_runbook.laptop.rpc.requests import batch, batch_marks, disk_limits, offset_file, place
+from gpu_runbook.laptop.rpc.requests import batch, batch_marks, disk_limits, log_rules, offset_file, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, UNKNOWN
 from gpu_runbook.protocol.codec import decode
@@ -158,7 +158,8 @@ def _watched(resolved: Resolved, service: Service, wanted: Wanted) -> Wanted:
     """With what it takes to see whether a consumer gets on."""
     if not isinstance(service, Consumer):
         return wanted
-    return _reading(resolved, service, dataclasses.replace(wanted, failure_text=service.watch.failure_text))
+    watched = dataclasses.replace(wanted, failure_text=service.watch.failure_text, log=log_rules(service))
+    return _reading(resolved, service, watched)
 
 
 def _reading(resolved: Resolved, service: Consumer, wanted: Wanted) -> Wanted:

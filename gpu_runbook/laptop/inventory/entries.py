@@ -172,6 +172,21 @@ class Log(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogKeys(Strict):
+    """Under which keys its JSON lines say what of themselves."""
+
+    level: fields.LogKey | None = field(
+        default=None, metadata=about("Of its level; without it level, levelname, severity, log.level, lvl or @l.")
+    )
+    message: fields.LogKey | None = field(
+        default=None, metadata=about("Of its message; without it message, msg, event, @m or @mt.")
+    )
+    time: fields.LogKey | None = field(
+        default=None, metadata=about("Of its time; without it timestamp, time, ts, @timestamp, asctime or @t.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class WatchEntry(Strict):
     """How a new release proves itself."""
 
@@ -183,7 +198,10 @@ class WatchEntry(Strict):
     )
     failure_text: tuple[str, ...] = field(
         default=("Error while handling", "Traceback", "Connection Closed Error"),
-        metadata=about("Texts in its log that mean it failed."),
+        metadata=about("Texts in its log that mean it failed; with failure_level, in lines that say no level."),
+    )
+    failure_level: Literal["warning", "error", "critical"] | None = field(
+        default=None, metadata=about("From which level on a line of its log means that it failed.")
     )
 
     def __post_init__(self) -> None:
@@ -243,6 +261,10 @@ class Consumer(ContainerEntry):
         default=30, metadata=about("Time between the stop signal and SIGKILL.")
     )
     log: Log = field(default_factory=Log, metadata=about("Rotation of its log."))
+    log_files: fields.LogFiles = field(
+        default=(), metadata=about("Files that it logs to, beside docker's log; below one of the mounts.")
+    )
+    log_keys: LogKeys = field(default_factory=LogKeys, metadata=about("The keys of the lines that it logs as JSON."))
     config: Config | None = field(default=None, metadata=about("The file it is configured by."))
     offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
     stream: Stream | None = field(default=None, metadata=about("What it reads."))

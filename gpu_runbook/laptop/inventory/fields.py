@@ -227,6 +227,18 @@ def _pattern(value: Any) -> str:
     return value
 
 
+def _log_files(value: Any) -> tuple[str, ...]:
+    """One pattern, or several."""
+    patterns = value if isinstance(value, list) else [value]
+    if not patterns or len(patterns) > 10:
+        raise ValueError("the path of log files is expected, such as /azaion/logs/*.log, or a list of 1 to 10 of them")
+    for one in patterns:
+        if not isinstance(one, str) or not re.fullmatch(_LOG_FILES, one, re.ASCII) or {".", ".."} & set(one.split("/")):
+            said = "an absolute path is expected, in which * and ? stand for any characters and %Y-%m-%d for a date"
+            raise ValueError(f"{said}{_quotes(one)}")
+    return tuple(patterns)
+
+
 def _is_inner(value: str) -> bool:
     return bool(re.fullmatch(_INNER, value, re.ASCII))
 
@@ -277,6 +289,7 @@ def _local(value: Any) -> Path:
 
 
 _PATH = r"(/[\w.@+-]+)+"
+_LOG_FILES = r"(/([\w.@+*?-]|%[YymdHMSj])+)+"
 _INNER = r"[\w@+][\w.@+-]*(/[\w@+][\w.@+-]*)*"
 _LINE = r"[^\x00-\x1f\x7f]{1,300}"
 _COMMON = {"python", "py", "pypy", "sh", "bash", "perl", "node", "java", "env", "sudo", "nohup", "usr", "local", "bin"}
@@ -321,6 +334,25 @@ ProcessPattern = Annotated[
     Reads(_pattern, {"type": "string", "pattern": f"^{_LINE}$"}, "a shell pattern of a command line"),
 ]
 ServerUser = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?|\d{1,10}", "a user of the server, by name or number")]
+LogFiles = Annotated[
+    tuple[str, ...],
+    Reads(
+        _log_files,
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_LOG_FILES}$"},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": f"^{_LOG_FILES}$"},
+                    "minItems": 1,
+                    "maxItems": 10,
+                },
+            ]
+        },
+        "a path with `*`, `?` or `%Y-%m-%d`, or a list of them",
+    ),
+]
+LogKey = Annotated[str, text(r"@?[A-Za-z_][\w.@-]{0,58}", "a key of a JSON line")]
 KeyPath = Annotated[str, text(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", "a key, or keys joined by dots")]
 ImageLabel = Annotated[str, text(r"[\w./-]+=[\w./:-]*", "a label, key=value")]
 Url = Annotated[str, text(r"https?://[\w.\[\]:-]+(/[\w./~-]*)?", "an http:// or https:// address without a query")]

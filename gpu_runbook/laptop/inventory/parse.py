@@ -58,6 +58,7 @@ def load(path: Path) -> Inventory:
         _complain_of_exposed_sources(document, inventory)
         _complain_of_exposed_certificates(document, inventory)
         _complain_of_the_current_model(document, inventory)
+        _complain_of_log_files_elsewhere(document, inventory)
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
@@ -221,6 +222,17 @@ def _complain_of_the_current_model(document: Document, inventory: Inventory) -> 
         for key, file in _written_files(service).items():
             if _is_below(file, path):
                 document.complain(place, f"is {key} of {service.name}, or above it")
+
+
+def _complain_of_log_files_elsewhere(document: Document, inventory: Inventory) -> None:
+    """What lies below no mount, its container did not write."""
+    for service in inventory.services.values():
+        patterns = service.log_files if isinstance(service, Consumer) else ()
+        for number, pattern in enumerate(patterns):
+            if not any(pattern.startswith(mount.split(":")[0] + "/") for mount in service.mounts):
+                own: Place = ("services", service.name, "log_files", str(number))
+                place = own if own in document.lines else own[:3]
+                document.complain(place, f"({pattern}) lies below none of the mounts; the container could not write it")
 
 
 def _written_files(service: Service) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpu_runbook.protocol.health import Request
-from gpu_runbook.protocol.requests import LookRequest, RunRequest, SnapshotRequest, TrainingRequest
+from gpu_runbook.protocol.requests import LookRequest, RunRequest, SnapshotRequest, StatusRequest, TrainingRequest
 from gpu_runbook.protocol.snapshot import Wanted
 
 Asks = Callable[[Any], bool]
@@ -56,6 +56,18 @@ def _its_processes(asked: TrainingRequest) -> bool:
     return asked.service.process is not None
 
 
+def _names_a_model(asked: RunRequest) -> bool:
+    return any(step.config is not None and bool(step.config.model_key) for step in asked.plan.consumers)
+
+
+def _logs(asked: RunRequest) -> bool:
+    return any(step.watch.log.files or step.watch.log.level for step in asked.plan.consumers)
+
+
+def _logs_of(asked: StatusRequest) -> bool:
+    return any(one.log.files or one.log.level for one in asked.services)
+
+
 def _checked(asked: Request) -> bool:
     return bool(asked.batches)
 
@@ -71,8 +83,15 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
         **dict.fromkeys(("server.checks.broker", "server.checks.offset", "server.queue.stream"), _stream),
         **dict.fromkeys(OF_PROCESSES, _processes),
     },
-    "status": dict.fromkeys(OF_PROCESSES, _processes),
     "training_command": dict.fromkeys(OF_PROCESSES, _its_processes),
+    "run": {
+        "server.run.replay": _replays,
+        "server.run.rewind": _replays,
+        "server.queue.tls": _tls_in_a_plan,
+        "server.logs.reading": _logs,
+        "server.models.apply": _names_a_model,
+    },
+    "status": {**dict.fromkeys(OF_PROCESSES, _processes), "server.logs.since": _logs_of},
+    "restart": {"server.logs.reading": _logs},
     "health": dict.fromkeys((*OF_PROCESSES, "server.checks.batch"), _checked),
-    "run": {"server.run.rewind": _replays, "server.queue.tls": _tls_in_a_plan},
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.entries import LogKeys
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Host, Inventory, Service, full_image, local_tag
 from gpu_runbook.protocol.consumer import OffsetFile
 from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
+from gpu_runbook.protocol.logs import LogRules
 from gpu_runbook.protocol.plan import BatchMarks
 from gpu_runbook.protocol.processes import ProcessMarks
 from gpu_runbook.protocol.snapshot import Wanted
@@ -56,6 +58,17 @@ def offset_file(service: Service) -> OffsetFile | None:
         return None
     entry = service.offset
     return OffsetFile(entry.file, entry.key, entry.means, entry.saved_every)
+
+
+def log_rules(service: Service) -> LogRules:
+    """Where a service logs beside docker's log, and how a line of it says how grave it is."""
+    if not isinstance(service, Consumer):
+        return LogRules()
+    return LogRules(service.log_files, service.watch.failure_level or "", *_keys(service.log_keys))
+
+
+def _keys(keys: LogKeys) -> tuple[str, str, str]:
+    return keys.level or "", keys.message or "", keys.time or ""
 
 
 def batch_marks(inventory: Inventory) -> tuple[BatchMarks, ...]:

@@ -76,7 +76,7 @@ class Engine:
         """A container, None when there is none. The words of its HEALTHCHECK come where it is known what to cover."""
         found = self._found("containers", name_or_id, inspected.INSPECTED, inspected.container)
         if found and found.health_said:
-            return dataclasses.replace(found, health_said=self._covered(found.health_said) if self.hidden else "")
+            return dataclasses.replace(found, health_said=self.covered(found.health_said) if self.hidden else "")
         return found
 
     def full_spec(self, container: str) -> Optional[Dict[str, Any]]:
@@ -129,9 +129,10 @@ class Engine:
             if not error.refuses:
                 raise
             return "", error.message
-        return self._covered(text)[-(1 << 20) :], why
+        return self.covered(text)[-(1 << 20) :], why
 
-    def _covered(self, text: str) -> str:
+    def covered(self, text: str) -> str:
+        """The text with dots for what nobody may see."""
         for secret in self.hidden:
             text = text.replace(secret, "•••")
         return text

@@ -97,6 +97,20 @@ def opened(path: str, rest: str = "") -> Iterator[IO[bytes]]:
     Raises OSError: Outside for a link that leads elsewhere, Unfit for any other that may not be followed.
     """
     at, _ = _walk(path, rest)
+    with _regular(at) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def inside(folder: int, name: str) -> Iterator[IO[bytes]]:
+    """A regular file that is in an open folder, and no link. Raises OSError."""
+    with _regular(os.open(name, _HOLD, dir_fd=folder)) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _regular(at: int) -> Iterator[IO[bytes]]:
+    """The file of an O_PATH descriptor, which is closed. Raises OSError for what is none."""
     try:
         mode = os.fstat(at).st_mode
         if stat.S_ISDIR(mode):

@@ -8,7 +8,7 @@ from typing import Optional, Sequence
 
 from gpu_runbook.common import clock
 from gpu_runbook.common.container import HEALTHY, STARTING
-from gpu_runbook.protocol.check import OK
+from gpu_runbook.protocol.check import OK, WARNING
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import Swapped, told
 from gpu_runbook.protocol.plan import PROVEN, UNPROVEN
@@ -23,6 +23,11 @@ from gpu_runbook.server.state.store import Store
 def container_row(service: str) -> str:
     """What the row is called by which a look says whether a consumer is well."""
     return f"{service} container"
+
+
+def log_row(service: str) -> str:
+    """What the row is called that has the end of its log."""
+    return f"{service} log"
 
 
 def offset_row(service: str) -> str:
@@ -66,9 +71,13 @@ def _moved(store: Store, look: Snapshot, release: Release, entry: Optional[Wante
 
 
 def _is_well(look: Snapshot, service: str) -> bool:
-    """Whether it runs and was not started again by the engine a while ago: one that loops proves nothing."""
+    """Whether it runs and was not started again by the engine a while ago: one that loops proves nothing.
+
+    Nor does one whose log says that it fails.
+    """
     well = any(row.name == container_row(service) and row.level == OK for row in look.rows)
-    return well and _health(look, service) != STARTING
+    fails = any(row.name == log_row(service) and row.level == WARNING for row in look.rows)
+    return well and not fails and _health(look, service) != STARTING
 
 
 def _health(look: Snapshot, service: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from gpu_runbook.common.remedies import ways_out
 from gpu_runbook.protocol.codec import decode
@@ -20,9 +20,11 @@ from gpu_runbook.protocol.journal import (
     Recovering,
     Restarting,
     Stopping,
+    Swapped,
     Undoing,
     told,
 )
+from gpu_runbook.protocol.logs import FilePosition
 from gpu_runbook.protocol.plan import UNPROVEN, BatchMarks, ConsumerStep
 from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import Docker, LeftAlone, StepFailed
@@ -31,7 +33,7 @@ from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.migration import finish
 from gpu_runbook.server.models.apply import chosen, point
 from gpu_runbook.server.queue import stream
-from gpu_runbook.server.run import journal_check, leftovers, release, stop_start, unfinished
+from gpu_runbook.server.run import journal_check, leftovers, release, stop_start, unfinished, watch
 from gpu_runbook.server.run.swap import back, close
 from gpu_runbook.server.run.unstage import unstage_all
 from gpu_runbook.server.state import journal as journals
@@ -129,7 +131,7 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
         return "cancelled", f"run {run} was cut off before its swap; nothing was changed"
     undoing, recorded, whole = told(lines, Undoing), told(lines, Recorded), len(swaps) == len(planned)
     judged = plan.action == "deploy" and plan.undo_on_failure and not (undoing or recorded)
-    ills = [_ill(step, swap, docker) for step, swap in release.pairs(plan, swaps)] if judged else []
+    ills = [_ill(step, swap, docker, lines) for step, swap in release.pairs(plan, swaps)] if judged else []
     ill = ", ".join(filter(None, ills))
     if not undoing and not ill and whole and all(finished(swap, docker) for swap in swaps):
         for swap in swaps:
@@ -159,17 +161,27 @@ def finished(swap: Swap, docker: Docker) -> bool:
     return not (swap.old and lives(docker.inspect(swap.old)))
 
 
-def _ill(step: ConsumerStep, swap: Swap, docker: Docker) -> str:
+def _ill(step: ConsumerStep, swap: Swap, docker: Docker, lines: Lines) -> str:
     """What would have failed the watch of the new container by its own fault: that of a broker that is away is none."""
     new = docker.inspect(swap.new)
-    if new is None or not (loops(new) or new.sick):
+    if new is None:
+        return ""
+    why = f"{step.service} ended again and again" if loops(new) else f"{step.service}: {new.sick}" if new.sick else ""
+    if not why and watch.has_failed(docker.engine, step, new, _files(lines, swap.new)):
+        why = f"{step.service}: its log says that it failed"  # without the line, as nobody knows here what to cover
+    if not why:
         return ""
     try:
         if step.stream:
             stream.greet(step.stream)
     except stream.StreamError:
         return ""
-    return f"{step.service} ended again and again" if loops(new) else f"{step.service}: {new.sick}"
+    return why
+
+
+def _files(lines: Lines, container: str) -> Optional[Tuple[FilePosition, ...]]:
+    """How far the log files went when a container was started, None where that was not written down."""
+    return next((one.files for one in told(lines, Swapped) if one.container == container), None)
 
 
 def _close(swaps: List[Swap]) -> None:

@@ -16,7 +16,6 @@ from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Plan
 from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.swap import Swap
 from gpu_runbook.server.docker.commands import Docker
-from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
 from gpu_runbook.server.state import record, stopped
 from gpu_runbook.server.state.store import Store
@@ -40,8 +39,11 @@ def enter(
         known = record.with_release(known, _deployed(store, docker, plan, swaps, outcome, variables, known))
     record.save(store, known)
     stopped.forget(store, [swap.service for swap in swaps])
-    if plan.action == "rollback":  # what it put back has the model that is chosen now
-        point(store, plan.id, {step.service: step.config for step in plan.consumers if step.config})
+    naming = {step.service: step.config for step in plan.consumers if step.config and step.config.model_key}
+    if plan.action == "rollback" and naming:  # what it put back has the model that is chosen now
+        from gpu_runbook.server.models.apply import point  # it travels only with a config that names a model
+
+        point(store, plan.id, naming)
 
 
 def _deployed(

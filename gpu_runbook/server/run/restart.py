@@ -61,6 +61,7 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
     try:
         site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
         before = site.docker.present(step.container)
+        watch.begin(site, step)
         position = offset.upcoming(step.offset)
         stop_start.start(site.docker, step)
         after = site.docker.present(step.container)
@@ -71,10 +72,10 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
     if step.old and step.old.running:
         down, code = outage(before, after, site.journal.age), before.exit_code
         said = f"{step.service} was restarted, down for {down:.2f} s"
-    site.journal.write(Restarted(step.service, step.container, position, down, code))
+    site.journal.write(Restarted(step.service, step.container, position, down, code, watch.begun(site, step)))
     notes = stop_start.killed(step.service, step.stop_grace, code)
     password = site.secrets.passwords.get(step.service, "")
-    watched = watch.watched(step, step.container, password, position, after.started)
+    watched = watch.watched(step, step.container, password, position, after.started, site.logs.get(step.service))
     verdict = watch.watch(site.docker, [watched])[step.service]
     if verdict.outcome == FAILED:
         return _failed(site, step, f"{said}, and failed its watch: {verdict.reason}")
@@ -83,7 +84,7 @@ def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
 
 
 def _failed(site: Site, step: ConsumerStep, reason: str) -> End:
-    return End(NEEDS_PERSON, reason, BACK, "", EndDetails(log=watch.tail(site.docker.engine, step.container) or ()))
+    return End(NEEDS_PERSON, reason, BACK, "", EndDetails(log=watch.last_words(site, step.service, step.container)))
 
 
 def _is_open(site: Site, error: StepFailed, why: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.errors import Refusal
@@ -71,7 +72,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
             return _undo(site, begun, why, None)
         begun.append(swap)
         try:
-            notes += filter(None, [forward(swap, site.docker)])
+            notes += filter(None, [forward(swap, site.docker, partial(watch.begin, site, step))])
             notes += _note_swap(site, step, swap)
         except (StepFailed, Refusal, OSError) as error:
             return _undo(site, begun, f"{step.service} could not be exchanged: {files.why(error)}", None)
@@ -90,7 +91,8 @@ def _watch(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Dict[str
         found = site.docker.inspect(swap.new)
         started = found.started if found else 0.0
         at_swap = step.old.took_over if swap.replay and step.old else offset.position(step.offset, swap.offset_kept)
-        entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started))
+        logs = site.logs.get(step.service)
+        entries.append(watch.watched(step, swap.new, passwords.get(step.service, ""), at_swap, started, logs))
     return watch.watch(site.docker, entries)
 
 
@@ -101,7 +103,7 @@ def _note_swap(site: Site, step: ConsumerStep, swap: Swap) -> List[str]:
     reached, down, code = offset.position(step.offset, swap.offset_kept), None, None
     if old and new and swap.old_ran:
         down, code = outage(old, new, site.journal.age), old.exit_code
-    site.journal.write(Swapped(step.service, swap.new, reached, down, code))
+    site.journal.write(Swapped(step.service, swap.new, reached, down, code, watch.begun(site, step)))
     return [*_left_behind(site, step, reached), *stop_start.killed(f"the old {step.service}", swap.grace, code)]
 
 
@@ -228,8 +230,8 @@ def _range(handled: Sequence[HandledOffsets]) -> str:
 
 
 def _log(site: Site, begun: List[Swap], service: Optional[str]) -> Tuple[str, ...]:
-    container = next((swap.new for swap in begun if swap.service == service), begun[-1].new)
-    return watch.tail(site.docker.engine, container) or ()
+    swap = next((swap for swap in begun if swap.service == service), begun[-1])
+    return watch.last_words(site, swap.service, swap.new)
 
 
 def _tag(steps: List[ConsumerStep], service: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 from gpu_runbook.common.container import labels, old_release, parked
 from gpu_runbook.protocol.errors import Refusal
@@ -15,16 +15,18 @@ from gpu_runbook.protocol.journal import Staged, Staging, Unplaced
 from gpu_runbook.protocol.plan import ConsumerStep, Plan, owner, spec_hash
 from gpu_runbook.protocol.requests import Secrets
 from gpu_runbook.protocol.swap import ConfigSwap, Swap
-from gpu_runbook.protocol.values import dataclass
+from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.docker.batch_containers import recognised
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.inspected import Container, ListedContainer
 from gpu_runbook.server.exposed import guarded
-from gpu_runbook.server.models.apply import with_chosen
 from gpu_runbook.server.run.unstage import is_of
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store
 from gpu_runbook.server.system import files
+
+if TYPE_CHECKING:
+    from gpu_runbook.server.logs.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Site:
     store: Store
     docker: Docker
     journal: Journal
+    logs: Dict[str, Reading] = field(default_factory=dict)  # by service, where there is more than docker's log
 
     def folder(self, service: str) -> str:
         """Where this run keeps what it needs to go back, and what its release is made of."""
@@ -81,8 +84,10 @@ def _config_text(site: Site, step: ConsumerStep) -> Optional[str]:
 
 def _with_model(site: Site, step: ConsumerStep, text: Optional[str]) -> Optional[str]:
     """The config with the model that is chosen now; said in the journal where an older one has no place for it."""
-    if text is None or step.config is None:
+    if text is None or step.config is None or not step.config.model_key:
         return text
+    from gpu_runbook.server.models.apply import with_chosen  # it travels only with a config that names a model
+
     found = with_chosen(site.store, step.config, text)
     if found is None:
         site.journal.write(Unplaced(step.service))

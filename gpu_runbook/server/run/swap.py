@@ -7,6 +7,7 @@ run itself, the next run after a power cut, and the scheduled check all go forwa
 from __future__ import annotations
 
 import os
+from typing import Callable
 
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.swap import NEVER_RESTART, ConfigSwap, Swap
@@ -14,12 +15,13 @@ from gpu_runbook.server.docker.commands import AtFault, Docker, StepFailed, Stil
 from gpu_runbook.server.docker.containers import lives
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.queue import offset
-from gpu_runbook.server.run import replay
 from gpu_runbook.server.system import files
 
 
-def forward(swap: Swap, docker: Docker) -> str:
+def forward(swap: Swap, docker: Docker, between: Callable[[], object] = str) -> str:
     """Old out, new in. Everything that can be done outside the gap between stop and start is done outside it.
+
+    `between` is called in the gap.
 
     Gives why no copy of the offset file could be kept, usually nothing. Raises StepFailed; `back` then leads from
     wherever it stopped to where it began.
@@ -35,7 +37,10 @@ def forward(swap: Swap, docker: Docker) -> str:
     if swap.old:
         docker.ensure_stopped(swap.old, swap.grace, sync=False)
     trouble = _copy(swap.offset, swap.offset_kept)
+    between()
     if swap.replay:
+        from gpu_runbook.server.run import replay  # it travels only with a plan that has messages read again
+
         replay.place(swap.replay, swap.offset, swap.offset_kept)
     if swap.config:
         try:
@@ -63,6 +68,8 @@ def back(swap: Swap, docker: Docker) -> str:
             _copy(swap.offset, swap.offset_left)
         docker.ensure_name(swap.new, swap.new_parked)
     if swap.replay and not (swap.old and lives(docker.inspect(swap.old))):
+        from gpu_runbook.server.run import replay
+
         replay.undo(swap.replay, swap.offset, swap.offset_kept)
     if swap.config:
         put_config_back(swap.config)

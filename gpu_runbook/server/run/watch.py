@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.container import KILLED
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.journal import Judged, Observation, Seen, Watching
+from gpu_runbook.protocol.logs import FilePosition
 from gpu_runbook.protocol.plan import FAILED, ConsumerStep
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.containers import stopped_by_engine
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.docker.inspected import Container
 from gpu_runbook.server.queue import offset, stream
+from gpu_runbook.server.run.stage import Site
 from gpu_runbook.server.run.verdict import Verdict, WatchState, observe, verdict
 from gpu_runbook.server.state.journal import Journal
+
+if TYPE_CHECKING:
+    from gpu_runbook.server.logs.reading import Reading
 
 PAUSE = 0.5  # seconds between two observations
 ASK_BROKER = 3.0  # seconds between two questions to the broker
@@ -42,13 +48,60 @@ class Watched:
     log_stamp: str = ""  # of the last line that was read
     said: float = 0.0
     stopped_by_engine: float = 0.0  # when the engine has stopped it last, and we have started it again
+    logs: Optional[Reading] = None  # where there is more to read than docker's log, or levels
+
+    def failing(self, line: str) -> str:
+        """What a line of its log says that means a failure; usually nothing."""
+        if self.logs:
+            return self.logs.failing(line)
+        return line if any(text in line for text in self.step.watch.failure_text) else ""
 
 
-def watched(step: ConsumerStep, container: str, password: str, position: Optional[int], started: float) -> Watched:
+def begin(site: Site, step: ConsumerStep) -> None:
+    """Before a container is started: what is in the log files of its service now is another's."""
+    rules = step.watch.log
+    if rules.files or rules.level:
+        from gpu_runbook.server.logs.reading import Reading  # it travels only where hosts.yaml has either
+
+        logs = site.logs[step.service] = Reading(rules, step.watch.failure_text, site.docker.engine.covered)
+        logs.begin()
+
+
+def begun(site: Site, step: ConsumerStep) -> Optional[Tuple[FilePosition, ...]]:
+    """How far its log files went then."""
+    logs = site.logs.get(step.service)
+    return logs.begun if logs else None
+
+
+def has_failed(engine: Engine, step: ConsumerStep, new: Container, files: Optional[Sequence[FilePosition]]) -> bool:
+    """Whether the log of a container says so; one that cannot be read does not.
+
+    `files`: how far its log files went before it, None where nobody knows.
+    """
+    rules, logs = step.watch.log, None
+    if rules.level or (rules.files and files is not None):
+        from gpu_runbook.server.logs.reading import Reading
+
+        known = rules if files is not None else dataclasses.replace(rules, files=())
+        logs = Reading(known, step.watch.failure_text, engine.covered, files or ())
+    try:
+        return bool(_failure(engine, watched(step, new.id, "", None, new.started, logs))[0])
+    except EngineError:
+        return False
+
+
+def watched(
+    step: ConsumerStep,
+    container: str,
+    password: str,
+    position: Optional[int],
+    started: float,
+    logs: Optional[Reading] = None,
+) -> Watched:
     """A service whose watch begins now. `position`: the next offset to read at its swap; `started`: since 1970."""
     now = time.monotonic()
     watch_state = WatchState(step.watch, now, now, position, step.offset is not None)
-    return Watched(step, container, password, watch_state, log_since=started)
+    return Watched(step, container, password, watch_state, log_since=started, logs=logs)
 
 
 def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
@@ -79,10 +132,12 @@ def watch(docker: Docker, entries: Sequence[Watched]) -> Dict[str, Verdict]:
 
 def _judged(engine: Engine, entry: Watched, found: Verdict, seen: Observation) -> Judged:
     """What stands at the end of a watch: what was seen last, the offset at the swap, and the end of the log."""
-    log = tail(engine, entry.container)
-    bad = [line for line in log or () if any(text in line for text in entry.step.watch.failure_text)]
+    log, logs = tail(engine, entry.container), entry.logs
+    bad = logs.failures(log or ()) if logs else [line for line in log or () if entry.failing(line)]
+    log = _with_files(log, logs)
     said = entry.step.service, found.outcome, found.reason
-    return Judged(*said, seen, entry.watch_state.position, None if log is None else len(log), tuple(bad[-1:]))
+    silence = logs.remark() if logs else ""
+    return Judged(*said, seen, entry.watch_state.position, None if log is None else len(log), tuple(bad[-1:]), silence)
 
 
 def look(docker: Docker, entry: Watched) -> Observation:
@@ -155,8 +210,13 @@ def _failure(engine: Engine, entry: Watched) -> Tuple[str, str]:
         if stamp <= entry.log_stamp or moment(stamp) > now + 1:  # read before: the engine counts `since` in
             continue
         entry.log_stamp, entry.log_since = stamp, moment(stamp) - 1e-6
-        if not failure and any(bad in line for bad in entry.step.watch.failure_text):
-            failure = quoted(line, 200)
+        said = "" if failure else entry.failing(line)
+        if said:
+            failure = quoted(said, 200)
+    if entry.logs:
+        of_file = entry.logs.look()
+        failure = failure or of_file
+        why = why or entry.logs.unread
     return failure, why
 
 
@@ -192,3 +252,12 @@ def tail(engine: Engine, container: str, lines: int = 20) -> Optional[Tuple[str,
         return tuple(line[:LONGEST] for line in engine.logs(container, tail=lines).splitlines()[-lines:])
     except EngineError:
         return None
+
+
+def last_words(site: Site, service: str, container: str) -> Tuple[str, ...]:
+    """The same with those of its log files, as far as they were read."""
+    return _with_files(tail(site.docker.engine, container), site.logs.get(service)) or ()
+
+
+def _with_files(log: Optional[Tuple[str, ...]], logs: Optional[Reading]) -> Optional[Tuple[str, ...]]:
+    return (tuple(logs.lines(log or ())) or log) if logs else log

@@ -57,17 +57,18 @@ def _questions(
             ask = partial(ask, seen=seen)
             questions.append(Question(entry.service, ask, 3 * DEADLINE, slow=True))
         else:
-            questions += _of_a_consumer(entry, engine)
+            questions += _of_a_consumer(entry, engine, store)
     return [*questions, disk.question(asked.disk, store, asked.docker_host)]
 
 
-def _of_a_consumer(entry: Wanted, engine: Engine) -> List[Question]:
+def _of_a_consumer(entry: Wanted, engine: Engine, store: Store) -> List[Question]:
     alive = partial(container.check, container=entry.service, docker_host=engine.address, look_again=0.0)
     advancing = partial(_advancing, entry=entry, engine=engine)
-    log = partial(log_tail.check, container=entry.service, engine=engine, failure_text=entry.failure_text)
+    says = partial(log_tail.with_files, engine=engine, failure_text=entry.failure_text, rules=entry.log, store=store)
+    log = partial(says, container=entry.service)
     return [
         Question(late_proof.container_row(entry.service), alive),
-        Question(f"{entry.service} log", log),
+        Question(late_proof.log_row(entry.service), log),
         Question(late_proof.offset_row(entry.service), advancing, DEADLINE + LOOK_AGAIN),
     ]
 

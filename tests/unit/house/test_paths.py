@@ -116,6 +116,12 @@ PLACES = (
         "checks.batch.newest checks.batch.saved checks.batch._within verbs.training_command._checkpoint",
     ),
     Places(
+        "`log_files` of a consumer, and what they are once rotated, 50 at most; names, sizes and times beside them",
+        "a container with a read-write mount of the folder",
+        FOREIGN,
+        "logs.files.LogFiles logs.files._opened",
+    ),
+    Places(
         "the directories of `tree:`, and those above one that is made: owner and mode of themselves, nothing in them",
         "a container with a read-write mount; the login user; root",
         FOREIGN,
@@ -138,7 +144,8 @@ PLACES = (
         "what is written, renamed, linked and removed in such a folder, relative to its open descriptor",
         "as above",
         "the opener itself",
-        """exposed.guarded.folder exposed.guarded.inner exposed.guarded.opened exposed.guarded.stage
+        """exposed.guarded.folder exposed.guarded.inner exposed.guarded.inside exposed.guarded._regular
+        exposed.guarded.stage
         exposed.guarded.place exposed.guarded.sync exposed.guarded.remove exposed.guarded.whose
         exposed.guarded.set_aside exposed.guarded._walk exposed.guarded._go exposed.beside.stage_blocks
         exposed.beside.stage_link exposed.beside.link_target exposed.beside.itself exposed.beside._forget

@@ -39,8 +39,9 @@ from gpu_runbook.protocol.errors import Malformed, Refusal
 from gpu_runbook.protocol.foreign_text import LONGEST, MOST
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.protocol.journal import Command, Judged, Observation, Pointed, Seen, Undoing
+from gpu_runbook.protocol.logs import LogRules
 from gpu_runbook.protocol.models import Models
-from gpu_runbook.protocol.plan import Occupant, Plan
+from gpu_runbook.protocol.plan import Occupant, Plan, Watch
 from gpu_runbook.protocol.rounds import Round
 from gpu_runbook.server.checks import batch, broker, container, disk, gpu, gpu_support, log_tail, nvidia_smi
 from gpu_runbook.server.checks.gpu_support import Driver
@@ -49,6 +50,7 @@ from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import pull as pulling
 from gpu_runbook.server.docker.engine import Engine, EngineError
 from gpu_runbook.server.facts import snapshot
+from gpu_runbook.server.logs.reading import Reading
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.run import watch
 from gpu_runbook.server.schedule import metrics
@@ -66,6 +68,7 @@ from tests.unit.docker_answers import inspected
 from tests.unit.nasty import ROW, SHORT, TEXTS, rows, wrong_with
 from tests.unit.server.checks.test_batch import TRAINING
 from tests.unit.server.queue.test_stream import yes
+from tests.unit.world import STEP
 
 AT = "2026-04-20T02:15:00Z"
 Entry = Callable[[str, Path], Any]
@@ -227,12 +230,17 @@ def dockers_version(said: str, folder: Path) -> Any:
 
 def a_log(said: str, folder: Path) -> Any:
     engine = Saying("9 results" + said)
-    entry: Any = type("Watched", (), {"container": "c", "log_since": 0.0, "log_stamp": "", "step": None})()
-    entry.step = type("Step", (), {"watch": type("Watch", (), {"failure_text": ("9 results",)})})
-    failure, _ = watch._failure(engine, entry)
+    step = dataclasses.replace(STEP, watch=Watch(failure_text=("9 results",)))
+    failure, _ = watch._failure(engine, watch.watched(step, "c", "", None, 0.0))
     kept = watch.tail(engine, "c") or ()
     assert 0 < len(kept) <= 20 and all(len(line) <= watch.LONGEST and "\n" not in line for line in kept)
     return [log_tail.check("log", "queue", engine, ("9 results",)), failure, Observation(0.0, failure=failure).failure]
+
+
+def a_log_file(said: str, folder: Path) -> Any:
+    (folder / "a.log").write_bytes(f"9 results{said}\n".encode("utf-8", "surrogatepass"))
+    reading = Reading(LogRules((f"{folder}/*.log",)), ("9 results",), str)
+    return [reading.look(), Observation(0.0, failure=reading.look()).failure]
 
 
 def a_webhook(said: str, folder: Path) -> Any:
@@ -335,6 +343,7 @@ ENTRIES: dict[str, Entry] = {
     "docker's own disk": dockers_own_disk,
     "docker's version": dockers_version,
     "a line of a log": a_log,
+    "a line of a log file": a_log_file,
     "a webhook's answer": a_webhook,
     "a mail server's answer": lambda said, _: mail._said(554, said.encode("utf-8", "surrogatepass")),
     "a line of the crontab": a_crontab,

@@ -13,9 +13,11 @@ from gpu_runbook.protocol.journal import JournalEvent, Judged, Observation, Reco
 from tests.hostile.forms import RUN
 
 
-def verdict(before: int | None = 100, failures: tuple[str, ...] = (), lines: int | None = 20, **seen: Any) -> Judged:
+def verdict(
+    before: int | None = 100, failures: tuple[str, ...] = (), lines: int | None = 20, silence: str = "", **seen: Any
+) -> Judged:
     known: dict[str, Any] = {"running": True, "started_at": "2026-04-20T10:11:12.5Z", "position": 160, "backlog": 0}
-    return Judged("q", "proven", "it moved", Observation(1.0, **(known | seen)), before, lines, failures)
+    return Judged("q", "proven", "it moved", Observation(1.0, **(known | seen)), before, lines, failures, silence)
 
 
 def rows(*events: JournalEvent) -> dict[str, Check]:
@@ -42,6 +44,7 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
         (verdict(sick="its HEALTHCHECK says unhealthy"), "q container", CRITICAL, "its HEALTHCHECK says unhealthy"),
         (verdict(restarts=2), "q container", WARNING, "started again 2 times"),
         (verdict(failures=("Traceback x",)), "q log", WARNING, "Traceback x"),
+        (verdict(lines=0, silence="nothing was written"), "q log", OK, "its log is empty; nothing was written"),
         (verdict(lines=None), "q log", UNKNOWN, "it could not be read"),
         (verdict(lines=None, unread="no such file"), "q log", UNKNOWN, 'it could not be read: "no such file"'),
         (verdict(unread="no such file"), "q log", UNKNOWN, 'it could not be read: "no such file"'),

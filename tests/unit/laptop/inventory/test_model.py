@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runbook.laptop.deploy.plan import make_spec
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.entries import EnvSource, HealthCheckEntry, ProcessEntry, Tls
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, full_image, load_inventory
+from gpu_runbook.laptop.rpc.requests import log_rules
+from gpu_runbook.protocol.logs import LogRules
 
 PROJECT = Path(__file__).parents[4]
 SAMPLE = (PROJECT / "hosts.yaml").read_text()
@@ -319,6 +322,27 @@ def test_a_mistake_about_a_process_is_one_sentence_with_its_line(tmp_path: Path,
         ("stop_grace: 2m", "stream: {name: s, tls: {ca: ca.pem}}", "services.queue.stream.tls.ca: an absolute path"),
         ("stop_grace: 2m", "stream: {name: s, tls: {key: /k}}", "services.queue.stream.tls.key: is not a known key"),
         ("stop_grace: 2m", "stream: {name: s, tls: {ca: /azaion/ca}}", "tls.ca: is below /azaion, which containers"),
+        ("stop_grace: 2m", "log_files: []", "services.queue.log_files: the path of log files is expected"),
+        ("stop_grace: 2m", "log_files: ", "services.queue.log_files: an absolute path is expected, in which * and ?"),
+        ("stop_grace: 2m", "log_files: [/azaion/../*.log]", "services.queue.log_files: an absolute path is expected"),
+        ("stop_grace: 2m", "log_files: logs/*.log", "services.queue.log_files: an absolute path is expected"),
+        ("stop_grace: 2m", "log_files: /azaion/%Q.log", "services.queue.log_files: an absolute path is expected"),
+        (
+            "stop_grace: 2m",
+            "log_files: [/azaion/*.log, /azaio*/x.log]",
+            "hosts.yaml:11: services.queue.log_files.1: (/azaio*/x.log) lies below none of the mounts",
+        ),
+        (
+            "stop_grace: 2m",
+            "log_files: /var/log/*.log",
+            "hosts.yaml:11: services.queue.log_files: (/var/log/*.log) lies below none of the mounts",
+        ),
+        ("stop_grace: 2m", "log_keys: {level: a b}", "services.queue.log_keys.level: a key of a JSON line is expected"),
+        (
+            "stop_grace: 2m",
+            "watch: {failure_level: info}",
+            "services.queue.watch.failure_level: 'warning', 'error' or 'critical' is expected",
+        ),
         ("stop_grace: 2m", "stop_grace: .inf", "services.queue.stop_grace: a time from 0"),
         ("stop_grace: 2m", "environment: {A: 5}", "services.queue.environment.A: a text is expected; put it in quotes"),
         ("stop_grace: 2m", "gpus: -1", "services.queue.gpus: the word all"),
@@ -525,3 +549,24 @@ def test_models_are_as_their_owners_have_them(tmp_path: Path, more: str, files: 
     assert isinstance(queue, Consumer) and queue.config and queue.config.model_key is None  # no deploy writes a model
     by_config = read(tmp_path, f"models: {{folder: /azaion/models}}\n{named}").services["queue"]
     assert isinstance(by_config, Consumer) and by_config.config and by_config.config.model_key == "model"
+
+
+def test_log_files_are_one_pattern_or_several(tmp_path: Path) -> None:
+    def rules(line: str) -> LogRules:
+        return log_rules(read(tmp_path, TWO.replace("stop_grace: 2m", line, 1)).services["queue"])
+
+    assert rules("stop_grace: 2m") == LogRules()
+    assert rules("log_files: /azaion/logs/*.log").files == ("/azaion/logs/*.log",)
+    several = "log_files: ['/azaion/%Y-%m-%d/a?.txt', /azaion/b.log]\n    watch: {failure_level: error}"
+    keys = "log_keys: {level: severity, message: '@m', time: log.time}"
+    files = ("/azaion/%Y-%m-%d/a?.txt", "/azaion/b.log")
+    assert rules(f"{several}\n    {keys}") == LogRules(files, "error", "severity", "@m", "log.time")
+
+
+def test_where_a_consumer_logs_makes_no_other_container_of_it(tmp_path: Path) -> None:
+    """An upgrade, or a new key for its logs, replaces none."""
+    plain = read(tmp_path, TWO).services["queue"]
+    logging = read(tmp_path, TWO.replace("stop_grace: 2m", "stop_grace: 2m\n    log_files: /azaion/*.log", 1))
+    first, second = plain, logging.services["queue"]
+    assert isinstance(first, Consumer) and isinstance(second, Consumer)
+    assert make_spec(first, "sha256:" + "0" * 64) == make_spec(second, "sha256:" + "0" * 64)

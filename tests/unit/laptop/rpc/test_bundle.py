@@ -20,9 +20,9 @@ import pytest
 from gpu_runbook.laptop.inputs.dotenv import load_env
 from gpu_runbook.laptop.inputs.secret import Secret, spellings
 from gpu_runbook.laptop.rpc import bundle
-from gpu_runbook.laptop.rpc.optional import OPTIONAL
-from gpu_runbook.protocol.codec import decode
-from gpu_runbook.protocol.plan import Plan
+from gpu_runbook.laptop.rpc.optional import OPTIONAL, unasked
+from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.requests import RunRequest
 
 PROJECT = Path(__file__).parents[4]
 SERVER = "server/rpc/server.py"
@@ -82,8 +82,10 @@ def test_a_deploy_with_all_that_it_brings_takes_no_more() -> None:
         "hidden": spellings([Secret(text) for text in secret]),
     }
     plan = json.loads((PROJECT / "tests/data/plan.json").read_text())
-    assert decode(Plan, plan, "plan").consumers
-    assert len(bundle.pack("run", {"plan": plan, "secrets": secrets}, bundle.packer("run"))) < TWO_FLIGHTS
+    request = decode(RunRequest, {"plan": plan, "secrets": secrets}, "request")
+    assert request.plan.consumers
+    without = unasked("run", request)
+    assert len(bundle.pack("run", encode(request), bundle.packer("run", without), without)) < TWO_FLIGHTS
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.exposed.writable_folders import WritableFolder
 from gpu_runbook.server.facts import snapshot
+from gpu_runbook.server.logs.files import LogFiles
 from gpu_runbook.server.models import choices, model_files
 from gpu_runbook.server.models.apply import point
 from gpu_runbook.server.queue import offset
@@ -84,6 +85,8 @@ READERS: dict[str, Callable[[Path, Store], object]] = {
     "dated model": lambda path, store: model_files.seen(str(path.parent.parent), path.parent.name, path.name, set()),
     "models": lambda path, store: model_files.directories(str(path)),
     "checkpoints": lambda path, store: batch.newest(str(path)),
+    "log file": lambda path, store: [line.text for line in LogFiles([f"{path.parent}/na*"]).new(rest=True)],
+    "log files in a folder": lambda path, store: list(LogFiles([f"{path.parent}/n?me/o*"]).new(rest=True)),
     "tree": lambda path, store: list(directories.lacks(Directory(str(path), "7:8", 0o700))),
 }
 
