@@ -87,7 +87,10 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "packed is not. The 50 files that were written to last are read. The watch after a swap and a restart, "
         "the row *log*, a run that is brought to its end and a release that is proven later read what was written"
         " since the container was started. Rotation by a new name or date, and by a copy before the file is cut "
-        "off, is followed. That a log is silent is said, and no fault.",
+        "off, is followed. That a log is silent is said, and no fault. "
+        "`fab logs` shows the same files. `--since` goes by the time that a line says, else by that of the line "
+        "before it, and where no line says one by when the file was written to last; a time without a zone is of "
+        "the zone by which the last line agrees with its file.",
     ),
     (
         "healthcheck",

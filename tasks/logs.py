@@ -45,7 +45,7 @@ def show(
     json: bool = False,
     debug: bool = False,
 ) -> None:
-    """What the containers of the services say, training runs too. Their lines are on stdout, ours on stderr."""
+    """What the services log, to docker and to files; training runs too. Their lines are on stdout, ours on stderr."""
     from gpu_runbook.laptop.commands import logs
 
     from .invocation import Invocation, given, seconds, whole_number

@@ -22,7 +22,7 @@ from gpu_runbook.protocol.forms import (
     text,
 )
 from gpu_runbook.protocol.health import DiskLimits
-from gpu_runbook.protocol.logs import LogMark
+from gpu_runbook.protocol.logs import FilePosition, LogMark, LogRules
 from gpu_runbook.protocol.models import CONFIG, DATE, InForce, ModelFile, Way
 from gpu_runbook.protocol.plan import BatchMarks, ConfigFile, Plan
 from gpu_runbook.protocol.schedule import Settings
@@ -259,10 +259,11 @@ class HistoryRequest(StateRequest):
 
 @dataclass(frozen=True)
 class LogOf:
-    """A service whose log is wanted; `marks` of a batch service, None for a consumer."""
+    """A service whose log is wanted; `marks` of a batch service, None for a consumer. `log`: where else it logs."""
 
     service: ServiceName
     marks: Optional[BatchMarks] = None
+    log: LogRules = LogRules()
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ class LogsRequest(EngineRequest):
     """logs. `tail`: lines of each, 0 for all; `since`: so many seconds back, 0 for all.
 
     `after` takes up a following whose connection was lost: by container what was heard of it; None for a first one.
+    `files`: by service how far its log files were heard then.
     """
 
     services: Tuple[LogOf, ...]
@@ -277,6 +279,7 @@ class LogsRequest(EngineRequest):
     since: Count
     follow: bool
     after: Optional[Dict[ContainerId, LogMark]] = None
+    files: Dict[ServiceName, Tuple[FilePosition, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

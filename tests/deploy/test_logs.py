@@ -21,7 +21,7 @@ from sandbox.machine import wait_until
 from tests.deploy.laptop import FAB, QUEUE, Laptop
 from tests.deploy.refused import refused
 from tests.deploy.standing import watched
-from tests.real import consumer_image, docker, logged_in, published, started_training
+from tests.real import ROOT, consumer_image, docker, logged_in, published, started_training, wait_for_annotations
 
 pytestmark = pytest.mark.real
 
@@ -190,6 +190,39 @@ def test_following_goes_on_through_a_restart_and_a_deploy_until_ctrl_c(laptop: L
     assert queue == log(laptop, old)[len(before) - 1 :] + log(laptop, new)
     assert queue.count("ended at offset 10") == 2
     assert "Traceback" not in "".join(heard.err)
+
+
+def test_following_log_files_loses_no_line_over_rotations_and_a_cut_line(laptop: Laptop) -> None:
+    watched(laptop, settle=0, window=1)
+    laptop.queue["environment"] = {"LOG_FILE": f"{ROOT}/logs/queue.log", "LOG_BYTES": "600"}  # a dozen lines
+    laptop.queue["log_files"] = f"{ROOT}/logs/*.log"
+    laptop.save()
+    published(laptop.sandbox, 10)
+    laptop.deployed()
+    wait_for_annotations(laptop.sandbox, 10)
+    said = laptop.fab("logs", QUEUE, "--tail", "3")
+    assert (len(said.out.splitlines()), "INFO handled offset 9\n" in said.out) == (3, True), said.all
+    assert said.out.startswith("queue.log | 2"), said.all
+    with following(laptop, QUEUE, "--json", "--tail", "1000") as heard:
+        heard.hears('handled offset 9"')
+        published(laptop.sandbox, 100, first=11)
+        heard.hears('handled offset 109"')
+        set_line(laptop.sandbox, state="reset")
+        published(laptop.sandbox, 100, first=111)
+        heard.hears("trying to come back")
+        set_line(laptop.sandbox)
+        heard.hears('handled offset 209"')
+        moved = "cp queue.log queue.log-copy && truncate --size=0 queue.log"  # as logrotate's copytruncate
+        run_inside(laptop.sandbox, ["sh", "-c", f"cd {ROOT}/logs && {moved}"])
+        published(laptop.sandbox, 100, first=211)
+        heard.hears('handled offset 309"')
+        heard.process.send_signal(signal.SIGINT)
+        assert heard.ended() == 0, heard.err
+    lines = [json.loads(line) for line in heard.out]
+    offsets = [line["text"].rpartition(" ")[2] for line in lines if "handled offset" in line["text"]]
+    assert offsets == [str(number) for number in range(310)]
+    assert {line["stream"] for line in lines} == {"file"}
+    assert len({line["source"] for line in lines}) > 5 and all(line["at"] > "2026" for line in lines)
 
 
 def test_an_engine_that_goes_away_is_waited_for(laptop: Laptop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,20 +13,22 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpu_runbook.common import humanize
 from gpu_runbook.laptop.answers.contract import SCHEMA
-from gpu_runbook.laptop.answers.past import LogLine, UnreadLog
+from gpu_runbook.laptop.answers.past import DOCKER, LogLine, UnreadLog
 from gpu_runbook.laptop.deploy.run import SILENCE, come_back
 from gpu_runbook.laptop.errors import Defect, LostContact
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inputs.secret import DOTS, masked
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service
 from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline, ask, look, only_looked
-from gpu_runbook.laptop.rpc.requests import marks_of, place
+from gpu_runbook.laptop.rpc.requests import log_rules, marks_of, place
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.spool import Spool
-from gpu_runbook.protocol.foreign_text import NAME, one_line, quoted
-from gpu_runbook.protocol.forms import ContainerId, ContainerName, ServiceName, Time, fits
-from gpu_runbook.protocol.logs import LogMark, newer
+from gpu_runbook.protocol.codec import decode
+from gpu_runbook.protocol.errors import Malformed
+from gpu_runbook.protocol.foreign_text import NAME, named, one_line, quoted
+from gpu_runbook.protocol.forms import ContainerId, ContainerName, Place, ServiceName, Time, fits
+from gpu_runbook.protocol.logs import FilePosition, LogMark, newer
 from gpu_runbook.protocol.requests import LogOf, LogsRequest
 from gpu_runbook.protocol.values import dataclass
 
@@ -45,10 +48,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "whole": bool,
     },
     "lines": {"service": ServiceName, "container": ContainerId, "lines": list},
+    "file": {"service": ServiceName, "lines": list, "positions": list},
+    "untimed": {"service": ServiceName, "path": Place},
     "none": {"service": ServiceName},
     "unreadable": {"service": ServiceName, "message": str},
     "away": {"message": str},
 }
+OF_FILE: dict[int, Any] = {0: Place, 1: Time, 2: str, 3: bool}  # path, time, text, whether it was cut
+PATH = 4096  # characters of one
 STATE: dict[str, Any] = {"Status": str, "ExitCode": int, "StartedAt": Time, "FinishedAt": Time}
 
 Say = Callable[[str], None]
@@ -87,7 +94,7 @@ def _follow(session: Session, request: LogsRequest, hear: Hearer) -> None:
     def listen(at: Session) -> dict[str, Any]:
         calls, after = hear.calls, hear.marks() if hear.calls else None
         try:
-            again = replace(request, after=after)
+            again = replace(request, after=after, files=hear.positions())
             return ask(at, "logs", again, hear, SILENCE, True, Deadline(math.inf))
         except LostContact as error:
             if hear.calls > calls:
@@ -115,11 +122,16 @@ class Hearer:
         self._begun: set[tuple[str, str]] = set()  # container and stream of which a line was shown
         self._lives: set[tuple[str, str]] = set()  # container and start of which it was said that it comes now
         self._marks: dict[str, LogMark] = {}  # by container, up to which its log was shown
+        self._files: dict[str, dict[tuple[int, int], FilePosition]] = {}  # by service, device and inode: the same
         self.calls = 0  # how many events came
 
     def marks(self) -> dict[str, LogMark]:
         """Up to where the log of each container was shown."""
         return dict(self._marks)
+
+    def positions(self) -> dict[str, tuple[FilePosition, ...]]:
+        """By service, up to where its log files were shown; nothing of one that was not read yet."""
+        return {service: tuple(files.values()) for service, files in self._files.items()}
 
     def lost(self, error: LostContact) -> None:
         """Say that contact was lost."""
@@ -132,6 +144,11 @@ class Hearer:
             raise Defect(f"{self._server}: what it says of a log is not what it should be ({kind})")
         if kind == "lines":
             self._show.lines([self._line(event, entry) for entry in event["lines"]])
+        elif kind == "file":
+            self._file(event)
+        elif kind == "untimed":
+            why = "its lines say no time, and count as of when it was written to last"
+            self._show.say(f"{event['service']}: {named(event['path'])}: {why}")
         elif kind == "container":
             self._container(event)
         elif kind == "none":
@@ -152,7 +169,26 @@ class Hearer:
         if cut:  # the end goes too: it may be the first half of a secret
             text = text[: max(len(text) - self._margin, 0)] + CUT
         self._marks[event["container"]] = newer(self._marks.get(event["container"]), at)
-        return LogLine(one_line(event["service"], NAME), event["container"], stream, at, text)
+        return LogLine(one_line(event["service"], NAME), event["container"], stream, at, text, DOCKER)
+
+    def _file(self, event: dict[str, Any]) -> None:
+        """Lines of log files, and how far they were read with them."""
+        known = self._files.setdefault(event["service"], {})
+        try:
+            positions = [decode(FilePosition, one, "position") for one in event["positions"]]
+        except Malformed as error:
+            raise Defect(f"{self._server}: what it says of a log file is not what it should be ({error})") from error
+        known.update(((one.device, one.inode), one) for one in positions)
+        self._show.lines([self._of_file(event["service"], entry) for entry in event["lines"]])
+
+    def _of_file(self, service: str, entry: Any) -> LogLine:
+        if not isinstance(entry, list) or not fits(OF_FILE, dict(enumerate(entry))) or len(entry) != len(OF_FILE):
+            raise Defect(f"{self._server}: a line of a log file is not what it should be")
+        path, at, text, cut = entry
+        text = masked(text, self._hidden).replace("\n", "\N{REPLACEMENT CHARACTER}")
+        if cut:
+            text = text[: max(len(text) - self._margin, 0)] + CUT
+        return LogLine(one_line(service, NAME), "", "file", at, text, one_line(path, PATH))
 
     def _container(self, event: dict[str, Any]) -> None:
         """Say whose log comes now, once for each of its starts."""
@@ -197,10 +233,11 @@ class Show:
         self.say(f"{log.service}: its log cannot be read ({quoted(log.why, SAID)})")
 
     def lines(self, lines: Sequence[LogLine]) -> None:
-        self._write("".join(f"{self._prefix(line.service)}{line.text}\n" for line in lines))
+        self._write("".join(f"{self._prefix(line)}{line.text}\n" for line in lines))
 
-    def _prefix(self, service: str) -> str:
-        return f"{service:{self._width}} | " if self._follow and self._several else ""
+    def _prefix(self, line: LogLine) -> str:
+        service = f"{line.service:{self._width}} | " if self._follow and self._several else ""
+        return service if line.source == DOCKER else f"{service}{posixpath.basename(line.source)} | "
 
     def _write(self, text: str) -> None:
         self._out.write(text)
@@ -242,7 +279,8 @@ def without_end(text: str, hidden: Sequence[str]) -> str:
 
 def _of(inventory: Inventory, service: Service) -> LogOf:
     """How the server recognises the containers of a service."""
-    return LogOf(service.name, marks_of(inventory, service) if isinstance(service, Batch) else None)
+    marks = marks_of(inventory, service) if isinstance(service, Batch) else None
+    return LogOf(service.name, marks, log_rules(service))
 
 
 def _is(value: dict[str, Any], shape: dict[str, Any] | None) -> bool:

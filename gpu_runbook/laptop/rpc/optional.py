@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpu_runbook.protocol.health import Request
-from gpu_runbook.protocol.requests import LookRequest, RunRequest, SnapshotRequest, StatusRequest, TrainingRequest
+from gpu_runbook.protocol.requests import (
+    LogsRequest,
+    LookRequest,
+    RunRequest,
+    SnapshotRequest,
+    StatusRequest,
+    TrainingRequest,
+)
 from gpu_runbook.protocol.snapshot import Wanted
 
 Asks = Callable[[Any], bool]
@@ -68,6 +75,10 @@ def _logs_of(asked: StatusRequest) -> bool:
     return any(one.log.files or one.log.level for one in asked.services)
 
 
+def _log_files(asked: LogsRequest) -> bool:
+    return any(one.log.files for one in asked.services)
+
+
 def _checked(asked: Request) -> bool:
     return bool(asked.batches)
 
@@ -94,4 +105,5 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
     "status": {**dict.fromkeys(OF_PROCESSES, _processes), "server.logs.since": _logs_of},
     "restart": {"server.logs.reading": _logs},
     "health": dict.fromkeys((*OF_PROCESSES, "server.checks.batch"), _checked),
+    "logs": {"server.logs.shown": _log_files},
 }

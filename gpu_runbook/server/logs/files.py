@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import stat
@@ -84,9 +85,9 @@ class LogFiles:
         self._aside: Dict[Key, int] = {}  # sizes of those that were too many at the beginning
         self._left = NAMES  # that may still be gone through
 
-    def begin(self) -> None:
-        """What is in them now counts as read."""
-        found = self.found()
+    def begin(self, before: float = math.inf) -> None:
+        """What is in them now counts as read; in those that were last written to before a time, since 1970."""
+        found = [one for one in self.found() if one.modified / 1e9 < before]
         self._aside = {one.key: one.size for one in found[:-MOST]}
         for one in found[-MOST:]:
             with self._tried(one.path), _opened(one) as handle:
@@ -96,16 +97,16 @@ class LogFiles:
         """How far they were read; those that are gone as well, which may be seen again."""
         return tuple(FilePosition(mark.path, *key, mark.size, mark.last) for key, mark in self._marks.items())
 
-    def new(self, tail: bool = False, rest: bool = False) -> Iterator[FileLine]:
-        """What came since the last look, the file that was written to last at the end.
+    def new(self, most: int = AT_ONCE, tail: bool = False, rest: bool = False) -> Iterator[FileLine]:
+        """What came since the last look, the file that was written to last at the end; `most` bytes of it.
 
-        `tail`: no more than the end of it, however much came. `rest`: a last line that has no end yet as well.
+        `tail`: its last bytes, the others are left out. `rest`: a last line that has no end yet as well.
         """
         self.unread = ""
         found = self.found()[-MOST:]
         changed = [one for one in found if self._is_changed(one, rest)]
         self._mark(changed, {one.key: one for one in found})
-        budget = _Budget(TAIL, 0) if tail else _Budget(AT_ONCE, EACH)
+        budget = _Budget(most, 0 if tail else EACH)
         for number, one in enumerate(changed):
             mark = self._marks.get(one.key)
             if mark is None:
@@ -128,7 +129,7 @@ class LogFiles:
                     if stat.S_ISREG(state.st_mode) and not name.endswith(_PACKED):
                         key = state.st_dev, state.st_ino
                         listed.setdefault(key, Found(path, name, key, state.st_size, state.st_mtime_ns))
-        return sorted(listed.values(), key=lambda one: one.modified)
+        return sorted(listed.values(), key=lambda one: (one.modified, -len(one.name)))  # of one moment: rotated first
 
     def _folders(self, pattern: str) -> List[str]:
         """The folders that a pattern names, those whose names sort last first."""
@@ -239,7 +240,7 @@ def _read(handle: int, one: Found, mark: _Mark, budget: _Budget, rest: bool) -> 
                 if not mark.inside:
                     yield _line(one, last, written)
                 mark.inside = True
-            elif len(data) < PIECE:
+            elif len(data) < PIECE and not (rest and lines and last):
                 return
     finally:
         mark.last = _last(handle, mark.size)

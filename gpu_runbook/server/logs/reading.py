@@ -11,7 +11,7 @@ from gpu_runbook.protocol.foreign_text import one_line, quoted
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.logs import FilePosition, LogRules
 from gpu_runbook.server.logs import levels
-from gpu_runbook.server.logs.files import LogFiles
+from gpu_runbook.server.logs.files import AT_ONCE, TAIL, LogFiles
 
 LINES = 20  # of all files that are shown
 WIDTH = 200  # characters of a line in a sentence
@@ -56,7 +56,7 @@ class Reading:
     def look(self, tail: bool = False) -> str:
         """What the first new line that means a failure says, and where; `tail`: among the last lines of each file."""
         first = ""
-        for line in self._files.new(tail):
+        for line in self._files.new(TAIL if tail else AT_ONCE, tail):
             text, file = self._cover(line.text), os.path.basename(line.path)
             said = Said(file, text[:LONGEST], self.failing(text))
             self._last.append(said)

@@ -59,9 +59,10 @@ def _stop(site: Site, step: ConsumerStep) -> Optional[End]:
 def _restart(site: Site, step: ConsumerStep) -> Optional[End]:
     stopped.forget(site.store, [step.service])
     try:
+        begin = watch.reader(site, step)
         site.docker.ensure_stopped(step.container, step.stop_grace, sync=False)
         before = site.docker.present(step.container)
-        watch.begin(site, step)
+        begin()
         position = offset.upcoming(step.offset)
         stop_start.start(site.docker, step)
         after = site.docker.present(step.container)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from gpu_runbook.protocol.errors import Refusal
@@ -72,7 +71,7 @@ def _exchange(site: Site, steps: List[ConsumerStep], swaps: List[Swap]) -> Optio
             return _undo(site, begun, why, None)
         begun.append(swap)
         try:
-            notes += filter(None, [forward(swap, site.docker, partial(watch.begin, site, step))])
+            notes += filter(None, [forward(swap, site.docker, watch.reader(site, step))])
             notes += _note_swap(site, step, swap)
         except (StepFailed, Refusal, OSError) as error:
             return _undo(site, begun, f"{step.service} could not be exchanged: {files.why(error)}", None)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence, Tuple
 
 from gpu_runbook.common.clock import moment
 from gpu_runbook.common.container import KILLED
@@ -57,14 +57,19 @@ class Watched:
         return line if any(text in line for text in self.step.watch.failure_text) else ""
 
 
-def begin(site: Site, step: ConsumerStep) -> None:
-    """Before a container is started: what is in the log files of its service now is another's."""
-    rules = step.watch.log
-    if rules.files or rules.level:
-        from gpu_runbook.server.logs.reading import Reading  # it travels only where hosts.yaml has either
+def reader(site: Site, step: ConsumerStep) -> Callable[[], object]:
+    """What is to be called before a container is started: what is in the log files of its service then is another's.
 
-        logs = site.logs[step.service] = Reading(rules, step.watch.failure_text, site.docker.engine.covered)
-        logs.begin()
+    It was called once, so that between stop and start nothing is compiled and no link is asked about.
+    """
+    rules = step.watch.log
+    if not (rules.files or rules.level):
+        return str
+    from gpu_runbook.server.logs.reading import Reading  # it travels only where hosts.yaml has either
+
+    logs = site.logs[step.service] = Reading(rules, step.watch.failure_text, site.docker.engine.covered)
+    logs.begin()
+    return logs.begin
 
 
 def begun(site: Site, step: ConsumerStep) -> Optional[Tuple[FilePosition, ...]]:

@@ -10,7 +10,7 @@ import calendar
 import threading
 import time
 from contextlib import closing
-from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from gpu_runbook.common import clock
 from gpu_runbook.protocol.codec import decode
@@ -29,6 +29,9 @@ from gpu_runbook.server.docker.unix_http import Answer, Broken
 from gpu_runbook.server.state import record
 from gpu_runbook.server.state.store import Store, find_store
 
+if TYPE_CHECKING:
+    from gpu_runbook.server.logs.shown import FileLogs
+
 LONGEST = 16 << 10  # bytes of a line that are read
 BATCH = 64 << 10  # characters that are gathered while more is there to be read
 SILENCE = 600.0  # seconds after which a silent log is asked for anew
@@ -46,9 +49,9 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """`request`: a LogsRequest. Of a container that is not in its `after`, all is read.
 
     Events: `container` before the lines of one, and whether they are the whole log; `lines` with stamp, stream, text
-    and whether it was cut; `none` for a service without a container; `unreadable`, and `away` when following. Secrets
-    are for the laptop to cover: it knows them all. Raises Refusal when no service has a container, or when no log
-    could be read to its end.
+    and whether it was cut; `none` for a service without a container; `unreadable`, and `away` when following; those
+    of log files are in `logs.shown`. Secrets are for the laptop to cover: it knows them all. Raises Refusal when no
+    service has a container or log files, or when no log could be read to its end.
     """
     asked = decode(LogsRequest, request, "request")
     engine, store = engines.find(asked.docker_host), find_store(asked.root, asked.state, emit)
@@ -56,17 +59,18 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     heard = asked.after
     reader = Reader(engine, emit, asked.tail, asked.since, heard or {})
     services = {one.service: one.marks for one in asked.services}
+    files = _files(asked, emit)
     held = holders(engine, store, services)
     if heard is not None:
-        Following(reader, store, services, first=False).go_on()
-    if not any(held.values()):
+        Following(reader, store, services, files, first=False).go_on()
+    if not any(held.values()) and not files:
         names = " and ".join(held)
         hint = "fab deploy makes a consumer's container; a training run is started by a person: fab training.command"
         raise Refusal(f"there is no container of {names}, and so no log", hint)
     for service in (service for service, found in held.items() if not found):
         emit({"event": "none", "service": service})
     if asked.follow:
-        Following(reader, store, services).go_on()
+        Following(reader, store, services, files).go_on()
         return {}
     read = 0
     for service, found in held.items():
@@ -77,9 +81,20 @@ def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
                 read += 1
             except Unreadable as error:
                 reader.cannot_read(service, error)
+        if service in files:
+            read += files[service].say(follow=False)
     if not read:
         raise Refusal("no log could be read to its end", log_tail.HINT)
     return {}
+
+
+def _files(asked: LogsRequest, emit: Emit) -> Dict[str, FileLogs]:
+    """By service, what says its log files."""
+    if not any(one.log.files for one in asked.services):
+        return {}
+    from gpu_runbook.server.logs import shown  # it travels only where one of them has any
+
+    return shown.of(asked, emit)
 
 
 def holders(engine: Engine, store: Store, services: Services) -> Dict[str, List[Container]]:
@@ -189,8 +204,11 @@ class Reader:
 class Following:
     """Hears every container that holds one of the places, whichever does, until nobody listens any more."""
 
-    def __init__(self, reader: Reader, store: Store, services: Services, first: bool = True) -> None:
+    def __init__(
+        self, reader: Reader, store: Store, services: Services, files: Mapping[str, FileLogs], first: bool = True
+    ) -> None:
         self._reader = reader
+        self._files = files
         self._store = store
         self._services = services
         self._threads: Dict[str, threading.Thread] = {}
@@ -214,6 +232,8 @@ class Following:
                 away = away or time.monotonic()
                 if time.monotonic() > away + PATIENCE:
                     raise
+            for one in self._files.values():
+                one.say(follow=True)
             time.sleep(PAUSE)
             if self._failure:
                 raise self._failure

@@ -63,7 +63,7 @@ A script that reads it would break: put the field back as it was, beside the new
 gpu_runbook/laptop/answers/contract.py, say so in CHANGELOG.md, and run `python -m tests.answers`."""
 SESSION: Any = SimpleNamespace(host=SimpleNamespace(name=NAME))
 CHECKS = tuple(made_up.CHECKS)
-LINE = LogLine(QUEUE, ONE, "stdout", made_up.AT, "größer\u2028")
+LINE = LogLine(QUEUE, ONE, "stdout", made_up.AT, "größer\u2028", "docker")
 
 
 @pytest.mark.parametrize("command", answers.kept())

@@ -42,7 +42,7 @@ def test_what_waited_on_disk_is_a_list_of_the_document(objects: list[Any]) -> No
 
 def test_a_log_that_is_longer_than_the_memory_fits(tmp_path: Path) -> None:
     show = ShowJson(print, bare(tmp_path).only(QUEUE), False)
-    line = LogLine(QUEUE, "c" * 64, "stdout", "2026-04-20T10:11:12Z", "x" * 16000)
+    line = LogLine(QUEUE, "c" * 64, "stdout", "2026-04-20T10:11:12Z", "x" * 16000, "docker")
     tracemalloc.start()
     try:
         for _ in range(1000):

@@ -49,7 +49,7 @@ class Logs:
         self.read = LogFiles(self.patterns, [decode(FilePosition, one, "position") for one in written])
 
     def new(self, tail: bool = False, rest: bool = False) -> list[str]:
-        return [line.text for line in self.read.new(tail, rest)]
+        return [line.text for line in self.read.new(files.TAIL if tail else files.AT_ONCE, tail, rest)]
 
 
 @pytest.fixture
@@ -184,12 +184,22 @@ def test_a_copy_that_somebody_keeps_is_never_read(logs: Logs) -> None:
     for number in range(3):
         logs.write(f"{number}\n")
         assert logs.new() == [str(number)]
+    logs.cut()
+    logs.write("after\n")
+    assert logs.new() == ["after"]
 
 
 def test_another_file_that_begins_as_the_one_before_is_read(logs: Logs) -> None:
     logs.write("=== begun ===\none\n")
     logs.new()
     logs.rename("queue.log.1")
+    logs.write("=== begun ===\n")
+    assert logs.new() == ["=== begun ==="]
+
+
+def test_a_new_file_that_begins_as_an_older_one_that_was_rotated_before_is_read(logs: Logs) -> None:
+    logs.write("=== begun ===\none\n", "queue.log.1")
+    logs.read.begin()
     logs.write("=== begun ===\n")
     assert logs.new() == ["=== begun ==="]
 

@@ -129,7 +129,7 @@ def test_whoever_takes_up_a_run_reads_its_files_where_it_is_known_from_where(
     talking.words[NEW] = f"{BAD if bad else AT + ' INFO well'}\n"
     from gpu_runbook.server.run import watch
 
-    forward(SWAP, here.docker, lambda: watch.begin(here, here.plan.consumers[0]))
+    forward(SWAP, here.docker, watch.reader(here, here.plan.consumers[0]))
     here.journal.write(Swapped("queue", NEW, files=watch.begun(here, here.plan.consumers[0]) if known else None))
     here.journal.close()
     (sentence,) = recovered(store, talking)

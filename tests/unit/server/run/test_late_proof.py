@@ -78,6 +78,13 @@ def test_one_that_the_engine_starts_again_and_again_proves_nothing(store: Store,
     assert found(store, rows=()) == "unproven"
 
 
+def test_one_whose_log_says_that_it_fails_proves_nothing(store: Store) -> None:
+    well = Check("queue container", OK, "as it is", {"health": ""})
+    says = Check("queue log", WARNING, "1 of its last 20 lines say that it failed")
+    assert found(store, rows=(well, says)) == "unproven"
+    assert found(store, rows=(well, dataclasses.replace(says, level=OK))) == "proven"
+
+
 def test_where_it_is_not_known_where_it_began_nothing_is_proven(store: Store) -> None:
     """As where no copy of the offset file could be kept: what its predecessor has done would prove it."""
     assert found(store, at=None) == "unproven"

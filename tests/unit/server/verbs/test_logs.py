@@ -22,7 +22,7 @@ from gpu_runbook.laptop.inventory.model import Host
 from gpu_runbook.laptop.rpc.requests import batch_marks
 from gpu_runbook.laptop.sanitize import clean
 from gpu_runbook.protocol.errors import Refusal
-from gpu_runbook.protocol.logs import LogMark
+from gpu_runbook.protocol.logs import FilePosition, LogMark
 from gpu_runbook.protocol.requests import LogOf
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -200,6 +200,7 @@ def test_one_service_needs_no_prefix_and_several_one_after_the_other_neither(sce
 
 def test_scripts_get_an_object_for_each_line(scene: Scene) -> None:
     line = {"service": QUEUE, "container": "c" * 64, "stream": "stdout", "at": STAMP, "text": "one"}
+    line["source"] = "docker"
     following = Heard(scene, QUEUE, follow=True, json=True)
     assert [json.loads(text) for text in following.lines("one", "one").splitlines()] == [{"schema": 1, **line}] * 2
     once = Heard(scene, QUEUE, json=True)
@@ -215,6 +216,12 @@ def test_scripts_get_an_object_for_each_line(scene: Scene) -> None:
         {"event": "lines", "service": QUEUE, "container": "c", "lines": [["at", "stdout", "text", 1]]},
         {"event": "lines", "service": QUEUE, "container": "c"},
         {"event": "container", "service": QUEUE, "container": "c", "name": "n", "state": {}, "at": ""},
+        {"event": "file", "service": QUEUE, "lines": [["/a.log", STAMP, "text"]], "positions": []},
+        {"event": "file", "service": QUEUE, "lines": [["a.log", STAMP, "text", False]], "positions": []},
+        {"event": "file", "service": QUEUE, "lines": [["/a.log", "now", "text", False]], "positions": []},
+        {"event": "file", "service": QUEUE, "lines": [], "positions": [{"path": "/a.log"}]},
+        {"event": "file", "service": QUEUE, "lines": []},
+        {"event": "untimed", "service": QUEUE, "path": "a"},
         {"event": "none", "service": 3},
         {"event": "other"},
         {},
@@ -230,6 +237,58 @@ def test_a_server_is_told_what_the_runs_of_a_batch_service_are_recognised_by(sce
     (marks,) = batch_marks(scene.inventory)
     assert asked.services == (LogOf(QUEUE), LogOf(TRAINING, marks))
     assert asked.root == "/azaion"
+
+
+FILE = {"path": "/azaion/logs/queue.log", "device": 5, "inode": 7, "size": 12, "last": "0" * 16}
+
+
+def of_file(*texts: str, cut: bool = False, path: str = str(FILE["path"])) -> dict[str, Any]:
+    lines = [[path, "2026-04-20T10:11:12.000Z", text, cut] for text in texts]
+    return {"event": "file", "service": QUEUE, "lines": lines, "positions": [FILE]}
+
+
+def test_lines_of_files_bear_their_names_and_show_no_secret(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE, TRAINING, follow=True)
+    heard.hear(of_file("one", f"login with {PASSWORD}", "two\nlines"))
+    assert heard.lines("said") == (
+        f"{QUEUE} | queue.log | one\n{QUEUE} | queue.log | login with •••\n"
+        f"{QUEUE} | queue.log | two\N{REPLACEMENT CHARACTER}lines\n{QUEUE} | said\n"
+    )
+    alone = Heard(scene, QUEUE)
+    alone.hear(of_file(f"a long line {'.' * 40}{PASSWORD[:9]}", cut=True))
+    assert "co" not in alone.out.getvalue() and alone.out.getvalue().endswith(f"{logs.CUT}\n")
+
+
+def test_scripts_are_told_which_file_a_line_is_in(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE, follow=True, json=True)
+    heard.hear(of_file("one"))
+    assert json.loads(heard.out.getvalue()) == {
+        "schema": 1,
+        "service": QUEUE,
+        "container": "",
+        "stream": "file",
+        "at": "2026-04-20T10:11:12.000Z",
+        "text": "one",
+        "source": FILE["path"],
+    }
+
+
+def test_a_following_that_is_taken_up_again_knows_how_far_the_files_were_heard(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE, follow=True)
+    assert heard.hear.positions() == {}
+    heard.hear({"event": "file", "service": QUEUE, "lines": [], "positions": []})
+    assert heard.hear.positions() == {QUEUE: ()}
+    for event in (of_file("one"), of_file("two") | {"positions": [FILE | {"size": 20}]}):
+        heard.hear(event)
+    assert heard.hear.positions() == {QUEUE: (FilePosition(**FILE | {"size": 20}),)}  # type: ignore[arg-type]
+
+
+def test_that_lines_say_no_time_is_said(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE)
+    heard.hear({"event": "untimed", "service": QUEUE, "path": str(FILE["path"])})
+    assert heard.said == [
+        f"{QUEUE}: {FILE['path']}: its lines say no time, and count as of when it was written to last"
+    ]
 
 
 CONTAINER = "c" * 64
@@ -284,7 +343,7 @@ class Line:
 
     def __init__(self, *heard: list[dict[str, Any]] | None) -> None:
         self.host = Host(name="gpu-1", address="gpu-1.lan", root="/azaion")
-        self.tries, self.asked = list(heard), list[Any]()
+        self.tries, self.asked, self.files = list(heard), list[Any](), list[Any]()
 
     @contextlib.contextmanager
     def anew(self, seconds: float) -> Iterator[Line]:
@@ -295,6 +354,7 @@ class Line:
 
     def ask(self, session: Any, verb: str, request: Any, hear: Any, *more: Any) -> dict[str, Any]:
         self.asked.append(request.after)
+        self.files.append(request.files)
         for event in (self.tries.pop(0) if self.tries else []) or []:
             hear(event)
         raise LostContact("gpu-1: nothing was heard for 10 s")
@@ -332,6 +392,17 @@ def test_a_silent_line_is_taken_up_behind_the_last_line_and_said_once_for_each_s
 
 
 @pytest.mark.usefixtures("impatient")
+def test_the_files_of_a_silent_line_are_taken_up_where_they_were_heard(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line([*events(0, 1), of_file("one")], events(1, 2))
+    with pytest.raises(LostContact):
+        followed(scene, line, Heard(scene, QUEUE, follow=True), monkeypatch)
+    known = {QUEUE: (FilePosition(**FILE),)}  # type: ignore[arg-type]
+    assert (line.files[0], line.files[1], line.files[-1]) == ({}, known, known)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_server_of_which_nothing_was_heard_is_out_of_reach(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line([])
     with pytest.raises(CannotConnect, match="nothing was heard for 10 s; the server was only looked at"):
@@ -355,7 +426,7 @@ class Kept(Engine):
 
 
 def read_both(
-    monkeypatch: pytest.MonkeyPatch, engine: Engine, there: str = "ab", follow: bool = False
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, there: str = "ab", follow: bool = False, log: Any = None
 ) -> list[dict[str, Any]]:
     """What is said of the logs of two services, of which some have a container."""
     said: list[dict[str, Any]] = []
@@ -365,7 +436,8 @@ def read_both(
     monkeypatch.setattr(verb, "holders", lambda *given: both)
     place = {"root": "/azaion", "state": "", "docker_host": ""}
     request = {**place, "tail": 100, "since": 0, "follow": follow, "after": None}
-    verb.answer({**request, "services": [{"service": name, "marks": None} for name in "ab"]}, said.append)
+    services = [{"service": name, "marks": None, "log": (log or {}).get(name, {})} for name in "ab"]
+    verb.answer({**request, "services": services}, said.append)
     return [event for event in said if event["event"] != "container"]
 
 
@@ -395,6 +467,18 @@ def test_a_service_without_a_container_is_told_of(
     assert said[0] == {"event": "none", "service": "b"}
 
 
+@pytest.mark.parametrize("there", ["ab", "a", ""])
+def test_log_files_are_read_beside_dockers_log_and_without_one(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Answer], tmp_path: Path, there: str
+) -> None:
+    (tmp_path / "b.log").write_text("in its file\n")
+    none = EngineError(501, "its driver keeps none")
+    files = {"files": [f"{tmp_path}/*.log"]}
+    said = read_both(monkeypatch, Kept({"a" * 64: none, "b" * 64: none}, answer), there, log={"b": files})
+    [told] = [event for event in said if event["event"] == "file" and event["lines"]]
+    assert (told["service"], told["lines"][0][2]) == ("b", "in its file")
+
+
 def test_where_no_log_can_be_read_that_is_the_answer(
     monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Answer]
 ) -> None:
@@ -417,7 +501,7 @@ def test_what_breaks_in_the_middle_is_asked_for_again_behind_it(
     said: list[dict[str, Any]] = []
     reader = verb.Reader(Kept({CONTAINER: log}, answer), said.append, 100, 0, {})
     nowhere: Any = None  # nobody is looked for
-    following = verb.Following(reader, nowhere, {})
+    following = verb.Following(reader, nowhere, {}, {})
     life = (CONTAINER, STAMP)
     following._listen(QUEUE, container(inspected(CONTAINER)), life, {})
     assert (life in following._ended) is ended
