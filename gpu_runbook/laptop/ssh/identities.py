@@ -96,10 +96,10 @@ class Identities:
     def _all(self) -> Iterator[Offer]:
         settings = self._settings
         for path in self._given.keys:
-            yield from self._of_file(path.expanduser(), wanted=True)
+            yield from self._of_file(path.expanduser(), named_by="key: in hosts.yaml")
         if settings.named:
             for path in settings.identities:
-                yield from self._of_file(path, wanted=True)
+                yield from self._of_file(path, named_by="IdentityFile in ssh_config")
         if settings.pkcs11:
             remedy = f"ssh-add -s {shlex.quote(settings.pkcs11)} gives them to the agent"
             self._skip(f"the keys of PKCS11Provider {settings.pkcs11} are not read here", remedy)
@@ -118,31 +118,32 @@ class Identities:
         kinds = (offer.kind, *(offer.kind.replace("ssh-rsa", f"rsa-sha2-{size}") for size in (256, 512)))
         if not allowed or set(kinds) & set(allowed):
             return True
-        self._skip(f"PubkeyAcceptedAlgorithms of ssh_config leaves out {offer.label} ({offer.kind})")
+        why = f"PubkeyAcceptedAlgorithms of ssh_config leaves out {offer.label} ({offer.kind})"
+        self._skip(why, "correct it there, or name a key of another kind")
         return False
 
-    def _of_file(self, path: Path, wanted: bool = False) -> Iterator[Offer]:
-        """What a file gives. Of one that is `wanted` it is noted why it is of no use."""
+    def _of_file(self, path: Path, named_by: str = "") -> Iterator[Offer]:
+        """What a file gives; why it is of no use is noted, unless nobody has named it and it is not there."""
         try:
             file = self._given.ring.read(path)
         except OSError as error:
-            if wanted or not isinstance(error, FileNotFoundError):
-                self._skip(f"{path} cannot be read: {error.strerror}", "correct IdentityFile in ssh_config")
+            if named_by or not isinstance(error, FileNotFoundError):
+                self._skip(f"{path} cannot be read: {error.strerror}", f"correct {named_by}" if named_by else "")
             return
         public = self._public(file.public)
         signer = file.private or next((key for key in self._agent_keys() if key.blob == public), None)
         if signer is None:
-            self._unusable(path, file, wanted)
+            self._unusable(path, file)
             return
         yield from self._certified(path, file, signer)
         yield Offer(str(path) if file.private else f"{path} by the agent", signer)
 
-    def _unusable(self, path: Path, file: KeyFile, wanted: bool) -> None:
+    def _unusable(self, path: Path, file: KeyFile) -> None:
         if file.locked:
             self.locked.append(path)
-        elif wanted:
-            no_agent = ", and no agent has its private half" if file.public else ""
-            self._skip(f"{path} {file.problem}{no_agent}", file.remedy)
+            return
+        no_agent = ", and no agent has its private half" if file.public else ""
+        self._skip(f"{path} {file.problem}{no_agent}", file.remedy)
 
     def _skip(self, why: str, remedy: str = "") -> None:
         self.skipped.setdefault(why, remedy)
