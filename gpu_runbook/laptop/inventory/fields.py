@@ -288,6 +288,15 @@ def _local(value: Any) -> Path:
         raise ValueError("the home of that user is not known") from None
 
 
+def _hops(value: Any) -> str:
+    """Gateways, each with a port that there is."""
+    for hop in str(_HOPS.parse(value)).split(","):
+        port = re.fullmatch(r"(?:[^:]*|.*\]):([0-9]*)", hop)  # after an IPv6 address in brackets alone
+        if port and not (port[1] and 0 < int(port[1]) < 1 << 16):
+            raise ValueError("a port from 1 to 65535 is expected")
+    return str(value)
+
+
 _PATH = r"(/[\w.@+-]+)+"
 _LOG_FILES = r"(/([\w.@+*?-]|%[YymdHMSj])+)+"
 _INNER = r"[\w@+][\w.@+-]*(/[\w@+][\w.@+-]*)*"
@@ -295,12 +304,14 @@ _LINE = r"[^\x00-\x1f\x7f]{1,300}"
 _COMMON = {"python", "py", "pypy", "sh", "bash", "perl", "node", "java", "env", "sudo", "nohup", "usr", "local", "bin"}
 _HOST = r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\[\]-]*"
 
+_HOPS = text(rf"([\w.-]+@)?{_HOST}(,([\w.-]+@)?{_HOST})*", "[user@]host[:port]")
+
 Name = Annotated[
     str,
     text(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}", "a name of letters, digits and _.-"),
 ]
 Address = Annotated[str, text(_HOST, "a host name, an address or an alias of ssh_config")]
-Hops = Annotated[str, text(rf"([\w.-]+@)?{_HOST}(,([\w.-]+@)?{_HOST})*", "[user@]host[:port]")]
+Hops = Annotated[str, Reads(_hops, _HOPS.schema, _HOPS.says)]
 User = Annotated[str, text(r"[A-Za-z_][\w.-]{0,31}\$?", "a login name")]
 Program = Annotated[str, text(r"/?[\w.+-]+(/[\w.+-]+)*", "the name or path of a program")]
 LocalPath = Annotated[Path, Reads(_local, {"type": "string"}, "a path on the laptop")]

@@ -303,6 +303,14 @@ def test_a_mistake_about_a_process_is_one_sentence_with_its_line(tmp_path: Path,
         ("[prod, left]", "[no]", "hosts.gpu-1.groups.0: a name of letters, digits and _.- is expected, in quotes"),
         ("address: gpu-1.lan", "address: -oProxy", "hosts.gpu-1.address: a host name"),
         ("address: gpu-1.lan", "address: a.lan, sudo: yes please", "hosts.gpu-1.sudo: true or false is expected"),
+        (
+            "address: gpu-1.lan",
+            "address: a.lan, gateway: me@b.lan:65536",
+            "hosts.gpu-1.gateway: a port from 1 to 65535",
+        ),
+        ("address: gpu-1.lan", "address: a.lan, gateway: 'b,[::1]:0'", "hosts.gpu-1.gateway: a port from 1 to 65535"),
+        ("address: gpu-1.lan", "address: a.lan, gateway: 'b.lan:'", "hosts.gpu-1.gateway: a port from 1 to 65535"),
+        ("address: gpu-1.lan", "address: a.lan, gateway: -oProxy", "hosts.gpu-1.gateway: [user@]host[:port] is exp"),
         ("address: gpu-1.lan, ", "", "hosts.gpu-1.address: is missing"),
         ("{address: gpu-1.lan, groups: [prod, left]}", "", "hosts.gpu-1: a mapping (key: value) is expected"),
         ("defaults: {user: deploy, root: /azaion}", "defaults: [deploy]", "defaults: a mapping (key: value) is exp"),
@@ -395,6 +403,13 @@ def test_a_mistake_about_a_process_is_one_sentence_with_its_line(tmp_path: Path,
 )
 def test_a_mistake_is_told_by_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert said in complaint(tmp_path, TWO.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("gateway", ["none", "::1", "[::1]:22", "me@b.lan:65535,c", "fe80::1%eth0"])
+def test_a_gateway_is_taken_in_every_form(tmp_path: Path, gateway: str) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(TWO.replace("address: gpu-1.lan", f"address: a.lan, gateway: '{gateway}'", 1))
+    assert load_inventory(path).hosts["gpu-1"].gateway == gateway
 
 
 @pytest.mark.parametrize(
