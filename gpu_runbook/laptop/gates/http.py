@@ -24,6 +24,7 @@ from urllib.error import URLError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import AbstractHTTPHandler, OpenerDirector, ProxyHandler, Request
 
+from gpu_runbook.common.tls_fault import fault
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.protocol.values import dataclass
 
@@ -143,8 +144,8 @@ def _explained(error: Exception, seconds: float) -> NoAnswer:
         return error
     if isinstance(reason, TimeoutError):
         return NoAnswer(f"did not answer within {seconds:.0f} s")
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return NoAnswer(f"has a certificate that is not accepted ({reason.verify_message})")
+    if isinstance(reason, ssl.SSLError):
+        return NoAnswer(fault(reason)[1])
     if isinstance(reason, RemoteDisconnected):
         return NoAnswer("hangs up without an answer")
     if isinstance(reason, IncompleteRead):

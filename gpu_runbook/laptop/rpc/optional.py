@@ -51,6 +51,10 @@ def _replays(asked: RunRequest) -> bool:
     return any(step.replay for step in asked.plan.consumers)
 
 
+def _tls(asked: SnapshotRequest) -> bool:
+    return any(_may_be_asked(one) and one.stream is not None and one.stream.tls is not None for one in asked.services)
+
+
 def _tls_in_a_plan(asked: RunRequest) -> bool:
     return any(step.stream is not None and step.stream.tls is not None for step in asked.plan.consumers)
 
@@ -92,6 +96,7 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
         "server.checks.docker_gpus": _gpus,
         "server.checks.directories": _tree,
         **dict.fromkeys(("server.checks.broker", "server.checks.offset", "server.queue.stream"), _stream),
+        "server.queue.tls": _tls,
         **dict.fromkeys(OF_PROCESSES, _processes),
     },
     "training_command": dict.fromkeys(OF_PROCESSES, _its_processes),

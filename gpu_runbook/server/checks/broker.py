@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import struct
 import time
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import StreamAddress
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
-from gpu_runbook.server.queue import stream, tcp, tls
+from gpu_runbook.server.queue import stream, tcp
 
 VERSION = 40  # characters of what a broker calls its version: it says so to anybody, and may be anybody
 SHOWN = 20  # characters of what else answers
@@ -22,9 +23,11 @@ _PLAIN = "set `tls: true` (or `tls: {ca: …}`) for this stream in hosts.yaml, o
 _UNTRUSTED = "name the file of the CA that signed it, on this server, in hosts.yaml: stream: {tls: {ca: …}}"
 _OTHER_NAME = "RABBITMQ_HOST in .env has to be a name that the certificate is for, or the broker needs another one"
 _SHOWS_NONE = "see RabbitMQ's log: if it wants a certificate of ours (fail_if_no_peer_cert), a check has none"
-_AFTER_THE_HANDSHAKE = ("certificate required", "EOF occurred in violation of protocol")  # so TLS 1.3 says no
+_NO_TLS_IN_COMMON = "compare ssl_options of RabbitMQ with what OpenSSL here takes; with TLS 1.2, one that wants a "
+_NO_TLS_IN_COMMON += "certificate of ours (fail_if_no_peer_cert) says no more than this, either"
 _HINTS = {
     "refused": "see that RabbitMQ runs, and that RABBITMQ_HOST and RABBITMQ_PORT name it",
+    "silent": f"RabbitMQ may be busy: see its log; or it is another port: {_WANTED}",
     "timeout": "check the network and the firewall between this server and RabbitMQ",
     "unknown-name": "check RABBITMQ_HOST, and the name service on this server",
     "broke-off": "see RabbitMQ's log; a proxy in between may have lost the broker behind it",
@@ -34,6 +37,8 @@ _HINTS = {
     "denied": "give the user RABBITMQ_MONITOR_USER names the permission to read the stream",
     "no-stream": "check the stream's name in hosts.yaml; a stream that was deleted took its messages along",
     "not-tls": _TLS_PORT,
+    "wants-certificate": _SHOWS_NONE,
+    "tls": _NO_TLS_IN_COMMON,
     "ca": "stream.tls.ca in hosts.yaml has to be a PEM file of certificates on this server that the login may read",
     "certificate 9": "it is not valid yet: compare the broker's clock with this server's, or renew it",
     "certificate 10": "renew the broker's certificate, and see that this server's clock is right",
@@ -73,9 +78,22 @@ def check(name: str, address: StreamAddress) -> Check:
 
 
 def _somebody_else(name: str, address: StreamAddress, speaks: str, reply: bytes, figures: Dict[str, Any]) -> Check:
-    says = quoted(reply.decode("utf-8", "replace"), SHOWN)
-    what, todo = _SPEAKS.get(speaks) or (f"is something else than a stream port: it says {says}", _WANTED)
+    what, todo = _other(speaks, reply)
     return Check(name, WARNING, f"{address.host}:{address.port} {what}", {**figures, "speaks": speaks}, todo)
+
+
+def _other(speaks: str, reply: bytes) -> Tuple[str, str]:
+    """What stands behind the address of somebody who speaks something else, and what to do."""
+    says = quoted(reply.decode("utf-8", "replace"), SHOWN)
+    return _SPEAKS.get(speaks) or (f"is something else than a stream port: it says {says}", _WANTED)
+
+
+def told(address: StreamAddress, error: stream.StreamError) -> Tuple[str, str]:
+    """Why a stream could not be asked, as a sentence, and what to do; who speaks something else is told as what."""
+    if not error.heard:
+        return error.message, hint(error)
+    what, todo = _other(language(error.heard), error.heard)
+    return f"{address.host}:{address.port} {what}", todo
 
 
 def _heard(address: StreamAddress, error: stream.StreamError) -> bytes:
@@ -86,7 +104,7 @@ def _heard(address: StreamAddress, error: stream.StreamError) -> bytes:
             return stream.greet(plain)
         except stream.StreamError as other:
             return _heard(plain, other)
-    return _asked_for_a_page(address) if error.kind in ("timeout", "broke-off") else b""
+    return _asked_for_a_page(address) if error.kind in ("silent", "broke-off") else b""
 
 
 def _asked_for_a_page(address: StreamAddress) -> bytes:
@@ -95,8 +113,10 @@ def _asked_for_a_page(address: StreamAddress) -> bytes:
     try:
         sock = tcp.connect(address.host, address.port, until)
         if address.tls is not None:
+            from gpu_runbook.server.queue import tls
+
             sock = tls.secured(sock, address.host, address.tls, "")
-        with sock:
+        with contextlib.closing(sock):
             sock.settimeout(SECONDS)
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return sock.recv(SHOWN)
@@ -106,8 +126,6 @@ def _asked_for_a_page(address: StreamAddress) -> bytes:
 
 def hint(error: stream.StreamError) -> str:
     """What to do about a broker that could not be asked."""
-    if error.kind == "broke-off" and any(words in error.message for words in _AFTER_THE_HANDSHAKE):
-        return _SHOWS_NONE
     return _HINTS.get(error.kind, _UNTRUSTED if error.kind.startswith("certificate") else "")
 
 

@@ -37,7 +37,7 @@ def check(name: str, pursuit: Pursuit, docker_host: str, look_again: float) -> C
         try:
             bounds = _bounds(pursuit)
         except stream.StreamError as error:
-            return _without_stream(name, before, error)
+            return _without_stream(name, pursuit.stream, before, error)
         misplaced = judge_place(name, pursuit.file, before, bounds)
         if misplaced is not None:
             return misplaced
@@ -103,12 +103,13 @@ def _bounds(pursuit: Pursuit) -> Bounds:
     return stream.bounds(pursuit.stream, pursuit.password, SECONDS)
 
 
-def _without_stream(name: str, position: Position, error: stream.StreamError) -> Check:
+def _without_stream(name: str, address: StreamAddress, position: Position, error: stream.StreamError) -> Check:
+    said, todo = broker.told(address, error)
     if error.kind == "no-stream":
-        return Check(name, CRITICAL, error.message, {"offset": position.value}, broker.hint(error))
+        return Check(name, CRITICAL, said, {"offset": position.value}, todo)
     unchanged = humanize.span(time.time() - position.written_at)
-    sentence = f"offset {position.value}, unchanged for {unchanged}; {_UNTOLD}: {error.message}"
-    return Check(name, UNKNOWN, sentence, {"offset": position.value}, broker.hint(error))
+    sentence = f"offset {position.value}, unchanged for {unchanged}; {_UNTOLD}: {said}"
+    return Check(name, UNKNOWN, sentence, {"offset": position.value}, todo)
 
 
 def _without_offset(name: str, pursuit: Pursuit, error: offset.OffsetError, docker_host: str) -> Check:
@@ -125,7 +126,8 @@ def _without_offset(name: str, pursuit: Pursuit, error: offset.OffsetError, dock
     except stream.StreamError as failure:
         found = engine.find(docker_host).container(pursuit.container)  # what it raises makes the check unknown as well
         if found is None or not found.started:
-            return Check(name, UNKNOWN, f"{error.message} yet; {failure.message}", hint=broker.hint(failure))
+            said, todo = broker.told(pursuit.stream, failure)
+            return Check(name, UNKNOWN, f"{error.message} yet; {said}", hint=todo)
         sentence = f"{error.message} although {pursuit.container} has run"
     hint = "write the last known offset back before the consumer starts again: without one it may start anywhere"
     return Check(name, CRITICAL, sentence, hint=hint)

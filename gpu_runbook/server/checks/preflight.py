@@ -103,8 +103,10 @@ def _compared(name: str, entry: Wanted, file: OffsetFile, position: offsets.Posi
     try:
         bounds = stream.bounds(entry.stream, entry.password, progress.SECONDS)
     except stream.StreamError as error:
-        said += f"; whether the stream goes that far could not be asked: {error.message}"
-        return Check(name, WARNING, said, figures, broker.hint(error))
+        why, todo = broker.told(entry.stream, error)
+        return Check(
+            name, WARNING, f"{said}; whether the stream goes that far could not be asked: {why}", figures, todo
+        )
     return progress.judge_place(name, file, position, bounds) or Check(name, OK, said, figures)
 
 

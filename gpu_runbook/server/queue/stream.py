@@ -117,7 +117,7 @@ class _Link:
         """Log in, and note the offsets at those ends of the stream that are not known yet; none of an empty one."""
         greeting = self.greet()
         if not is_stream(greeting):
-            raise StreamError("not-a-stream-port", f"{self._place} does not speak the stream protocol")
+            raise StreamError("not-a-stream-port", f"{self._place} does not speak the stream protocol", greeting)
         self._log_in(password)
         leave = self._take_leave
         try:
@@ -165,7 +165,7 @@ class _Link:
             try:
                 self._wait_for(_DELIVER, patience)
             except StreamError as error:
-                if error.kind != "timeout" or patience == self._until:
+                if error.kind != "silent" or patience == self._until:
                     raise
                 return False
         return True
@@ -273,7 +273,7 @@ class _Link:
             self._socket.settimeout(_left(until or self._until))
             yield
         except Timeout:
-            raise StreamError("timeout", f"{self._place} accepts connections but did not answer in time") from None
+            raise StreamError("silent", f"{self._place} accepts connections but did not answer in time") from None
         except OSError as error:
             raise self._broke_off(f"broke off ({error.strerror or error})") from error
 

@@ -14,14 +14,16 @@ AHEAD = 1 << 15  # bytes that a peer may send before any of them is read
 class StreamError(Exception):
     """The broker could not be asked, or said no. `message` is a sentence that names the address, never the password.
 
-    `kind` is refused (or not to be reached at all), timeout, unknown-name, not-a-stream-port, login, denied, no-stream,
-    unavailable, miscounted or broke-off; with TLS also ca, not-tls, or certificate and OpenSSL's number for why not.
+    `kind` is refused (or not to be reached at all), timeout (nobody takes the connection), silent (somebody does),
+    unknown-name, not-a-stream-port, login, denied, no-stream, unavailable, miscounted or broke-off; with TLS also ca
+    and what `common.tls_fault` knows. `heard`: what somebody says who does not speak the stream protocol.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, heard: bytes = b"") -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.heard = heard
 
 
 def connect(host: str, port: int, until: float) -> socket.socket:

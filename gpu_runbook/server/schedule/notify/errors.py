@@ -6,6 +6,8 @@ import socket
 import ssl
 from typing import Any
 
+from gpu_runbook.common.tls_fault import fault
+
 UNREAD, REFUSED, TRIES = 0, 1, 3
 
 
@@ -24,10 +26,8 @@ def why(reason: Any, seconds: float) -> str:
     """What an error of a connection means, as it follows the name of who was to be reached."""
     if isinstance(reason, socket.timeout):
         return f"gave no answer within {seconds:.0f} s"
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"has a certificate that is not accepted: {reason.verify_message}"
     if isinstance(reason, ssl.SSLError):
-        return f"does not speak TLS as it should ({reason.reason})"
+        return fault(reason)[1]
     if isinstance(reason, socket.gaierror):
         return "has a name that is not known on this server"
     if isinstance(reason, ConnectionRefusedError):

@@ -81,7 +81,9 @@ def engine(tmp_path: Path) -> Iterator[str]:
 def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
     (folder / "offset").write_text("offset: 5\n")
     offset = OffsetFile(str(folder / "offset"), "offset", "next", 1)
-    stream = StreamAddress("127.0.0.1", 9, "annotations", user="monitor" if "stream" in asks else "")
+    stream = StreamAddress(
+        "127.0.0.1", 9, "annotations", user="monitor" if "stream" in asks else "", tls="" if "tls" in asks else None
+    )
     files = (EnvFile("queue", str(folder / "env"), {}),) if "env_files" in asks else ()
     tree = (Directory(str(folder)),)
     process = ProcessMarks("python* *no-such-train.py*") if "process" in asks else None
@@ -102,7 +104,7 @@ def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
     )
 
 
-ASKS = ("checklist", "env_files", "gpus", "process", "stream")
+ASKS = ("checklist", "env_files", "gpus", "process", "stream", "tls")
 
 
 @pytest.mark.parametrize(
@@ -163,5 +165,5 @@ def test_what_the_sample_asks_for_is_answered_by_a_program_that_two_round_trips_
     with pytest.raises(Asked) as caught:
         snapshot.look(None, inventory, resolved, services, {one.name: one.tag for one in services})  # type: ignore[arg-type]
     without = unasked("snapshot", caught.value.args[0])
-    assert without == {"server.checks.env_file", *OF_PROCESSES}
+    assert without == {"server.checks.env_file", "server.queue.tls", *OF_PROCESSES}
     assert bundle.size("snapshot", without) < TWO_FLIGHTS - WHAT_IT_ASKS

@@ -24,6 +24,7 @@ from gpu_runbook.server.checks.hung_nvidia_smi import stuck
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import EngineError, Unreadable
 from gpu_runbook.server.docker.inspected import Container
+from gpu_runbook.server.queue import offset as offsets
 from gpu_runbook.server.queue import stream
 from gpu_runbook.server.queue.offset import OffsetError, Position
 from gpu_runbook.server.queue.stream import Bounds, StreamError
@@ -405,6 +406,26 @@ def test_an_offset_file_that_is_gone_matters_where_the_consumer_has_ever_run(
     monkeypatch.setattr(engines, "find", lambda host: SimpleNamespace(container=lambda name: found))
     check = progress._without_offset("offset", PURSUIT, OffsetError("gone", f"{FILE.path} is gone"), "")
     assert (check.level, words in check.sentence) == (level, True), check.sentence
+
+
+@pytest.mark.parametrize(
+    ("heard", "words", "todo"),
+    [
+        (b"AMQP\0\0\x09\1", "is RabbitMQ's AMQP port", "RABBITMQ_PORT"),
+        (b"\x15\x03\x03\0\x02\x02\x0a", "speaks TLS, and was asked without", "`tls: true`"),
+        (b"HTTP/1.1 400 ", "speaks HTTP", "RABBITMQ_PORT"),
+    ],
+)
+def test_who_speaks_something_else_is_told_as_what_by_the_row_of_the_offset_too(
+    monkeypatch: pytest.MonkeyPatch, heard: bytes, words: str, todo: str
+) -> None:
+    def other(*_: object) -> Bounds:
+        raise StreamError("not-a-stream-port", "it does not speak the stream protocol", heard)
+
+    monkeypatch.setattr(stream, "bounds", other)
+    monkeypatch.setattr(offsets, "read", lambda file: Position(5, time.time()))
+    check = progress.check("offset", PURSUIT, "", 0.0)
+    assert (check.level, words in check.sentence, todo in check.hint) == (UNKNOWN, True, True), check
 
 
 class NoLog(docker_answers.Answering):

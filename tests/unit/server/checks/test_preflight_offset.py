@@ -37,6 +37,7 @@ def row(folder: Path, address: StreamAddress | None = ADDRESS) -> Check:
         (Bounds(None, None), CRITICAL, "beyond the end of the stream (it is empty)"),
         (Bounds(500, 900), CRITICAL, "before the beginning of the stream (500): up to 400 messages lost"),
         (StreamError("refused", "rabbit.lan:5552 refused the connection"), WARNING, "could not be asked: rabbit.lan"),
+        (StreamError("not-a-stream-port", "", b"AMQP\0\0\x09\1"), WARNING, ":5552 is RabbitMQ's AMQP port"),
     ],
 )
 def test_it_is_compared_with_the_stream(

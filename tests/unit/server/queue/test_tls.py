@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -154,3 +155,43 @@ def test_a_python_without_tls_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) 
 def test_a_peer_that_never_ends_its_handshake_is_given_up_in_time(tmp_path: Path) -> None:
     with peer(lambda connection: time.sleep(1)) as port, pytest.raises(StreamError):
         stream.bounds(address(port, made(tmp_path)), "secret", 0.3)
+
+
+def reset(connection: socket.socket) -> None:
+    """Ends it at once, once it has heard something, as a firewall or a dying process does."""
+    connection.recv(65536)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def alert(number: int) -> Callable[[socket.socket], None]:
+    """Says no to a handshake, as TLS does."""
+    return says(b"\x15\x03\x03\0\x02\x02" + bytes([number]))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "said", "todo"),
+    [
+        (says(GREETED), "not-tls", "does not speak TLS", "for TLS (mostly 5551), or take `tls` out of hosts.yaml"),
+        (says(b""), "not-tls", "hung up when it was asked for TLS, as who speaks none does", "take `tls` out"),
+        (reset, "not-tls", "hung up when it was asked for TLS, as who speaks none does", "take `tls` out"),
+        (alert(40), "tls", "and this computer agree on no TLS (handshake failure)", "ssl_options"),
+        (alert(70), "tls", "and this computer agree on no TLS (protocol version)", "ssl_options"),
+        (alert(116), "wants-certificate", "wants a certificate of who connects, and gets none", "fail_if_no_peer_cert"),
+        (
+            lambda connection: time.sleep(0.6),
+            "silent",
+            "accepts connections but did not answer",
+            "RabbitMQ may be busy",
+        ),
+    ],
+    ids=["plain", "hangs up", "resets", "no cipher", "no version", "certificate", "silent"],
+)
+def test_a_handshake_that_fails_is_told_without_a_librarys_words(
+    tmp_path: Path, behaviour: Callable[[socket.socket], None], kind: str, said: str, todo: str
+) -> None:
+    with peer(behaviour) as port, pytest.raises(StreamError) as caught:
+        stream.bounds(address(port, made(tmp_path)), "secret", 0.4)
+    error = caught.value
+    assert (error.kind, error.message.startswith(f"localhost:{port} {said}")) == (kind, True), error.message
+    assert "_ssl" not in error.message and "SSL" not in error.message
+    assert todo in broker.hint(error)
