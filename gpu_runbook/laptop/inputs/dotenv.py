@@ -32,7 +32,7 @@ _LINE = re.compile(
 )
 
 _QUOTED = re.compile(r"""(?P<quote>['"])(?P<inner>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)(?P<rest>.*)""", re.DOTALL)
-_REPLACED = re.compile(r"(?<!\\)\$[\w{(@*#?!$-]")
+_REPLACED = re.compile(r"(?<!\\)(?:\\\\)*\$[\w{([@*#?!$-]")
 # The backslashes that not all readers take alike. In double quotes all of them make one character of \\ and of \".
 _BACKSLASH = {
     "": re.compile(r"\\"),
@@ -169,5 +169,5 @@ def _unquoted(value: str) -> Iterator[str]:
         yield "holds quotes, which a shell takes away; quote the whole value"
     if re.search(r"[;&|<>()]", value):
         yield "holds one of ; & | < > ( ), where a shell ends the value; quote it"
-    if value.startswith("~"):
-        yield "begins with ~, which a shell replaces with a home; quote it"
+    if re.search(r"(?:^|:)~", value):
+        yield "holds a ~ at its beginning or behind a colon, which a shell replaces with a home; quote it"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 
 import pytest
 from dotenv import dotenv_values
@@ -85,7 +87,14 @@ def test_the_example_reads_and_only_its_permissions_are_worth_a_word(tmp_path: P
         ('A="x" #y', None),
         ("A=amqp://x/?a=1&b=2", ".env:3: A: holds one of ; & |"),
         ("A=x;y", ".env:3: A: holds one of ; & |"),
-        ("A=~/x", ".env:3: A: begins with ~"),
+        ("A=~/x", ".env:3: A: holds a ~ at its beginning"),
+        ("A=/a:~/x", ".env:3: A: holds a ~ at its beginning or behind a colon"),
+        ("A='~/x:~'", None),
+        ("A=a~b/~", None),
+        ("A=pa$[ss", ".env:3: A: holds a $, which a shell"),
+        ('A="pa$[1]"', ".env:3: A: holds a $, which a shell"),
+        (r'A="pa\\\\$ss"', ".env:3: A: holds a $, which a shell"),
+        ("A='pa$[1]'", None),
         ('A=a"b"c', ".env:3: A: holds quotes, which a shell takes away"),
         ("A=#x", None),
         ("A", ".env:3: has no = and no value"),
@@ -97,21 +106,38 @@ def test_a_line_that_readers_disagree_about_is_named(tmp_path: Path, line: str, 
     assert all(warning.startswith(said or "") for warning in warnings)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to compare with")
-@given(st.text(alphabet="ab'\"\\ $`#~;=nt{1", max_size=8).map("A={}".format) | LINES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_line_without_a_word_is_read_alike_by_a_shell(tmp_path: Path, line: str) -> None:
-    """The line is run by bash: the letters that it is made of name no program."""
-    path = write(tmp_path, line)
-    try:
+def without_a_word(folder: Path, values: Iterable[str]) -> dict[Path, str]:
+    """A file for each of these values that there is nothing to say about, and what it is read as."""
+    read: dict[Path, str] = {}
+    for at, value in enumerate(values):
+        path = folder / str(at)
+        path.write_text(f"A={value}\n")
+        path.chmod(0o600)
         env, problems = read_env(path)
-    except BadInput:
-        return
-    if problems or env.warnings or "A" not in env.values:
-        return
-    script = 'PATH=/nowhere; . "$1"; printf "%s" "$A"'
-    done = subprocess.run(["/bin/bash", "-c", script, "bash", str(path)], capture_output=True, text=True, check=False)
-    assert (done.stderr, done.stdout) == ("", env.values["A"].reveal())
+        if not problems and not env.warnings:
+            read[path] = env.values["A"].reveal()
+    return read
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize(
+    ("begin", "end", "enough"),
+    [("", "", 150), ('"', '"', 200), ("'", "'", 400)],
+    ids=["plain", "double", "single"],
+)
+def test_a_line_without_a_word_is_read_alike_by_a_shell(
+    tmp_path: Path, shell: str, begin: str, end: str, enough: int
+) -> None:
+    """The lines are run by it: the letters that they are made of name no program."""
+    assert shutil.which(shell), f"without {shell} nothing is compared with it: apt-get install {shell}"
+    drawn = Random(1)  # noqa: S311  always the same
+    values = ["".join(drawn.choices("a1\\\\\\$$$::~~[{( '\"`#=;!*/", k=drawn.randint(1, 6))) for _ in range(800)]
+    read = without_a_word(tmp_path, (f"{begin}{value}{end}" for value in values))
+    assert len(read) > enough
+    script = 'for file; do (PATH=/nowhere; . "$file"; printf "%s" "$A") 2>&1; printf "\\0"; done'
+    done = subprocess.run([shell, "-c", script, shell, *map(str, read)], capture_output=True, text=True, check=True)
+    said = dict(zip(read, done.stdout.split("\0"), strict=False))
+    assert {path.read_text(): text for path, text in said.items() if text != read[path]} == {}
 
 
 def test_no_warning_shows_a_value(tmp_path: Path) -> None:
