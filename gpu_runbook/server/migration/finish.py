@@ -48,10 +48,9 @@ def finish(new: Store, begin: BeginOfMove) -> Tuple[str, str]:
     block = ""
     if installed:
         block = crontab.block(new.root, installed.settings.every, sys.executable, place(new, PROGRAM))
-        before = crontab.read()
-        after = crontab.with_block(before, new.root, block)
-        if after != before:
-            crontab.write(after)
+        wanted = crontab.with_block(crontab.read(), new.root, block)
+        if not crontab.stands(wanted):
+            crontab.write(wanted)
     return f"the state moved from {old.folder} to {new.folder}", block
 
 

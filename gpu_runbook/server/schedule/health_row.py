@@ -75,10 +75,12 @@ def _last_round(state: State, since: float) -> str:
 
 
 def _ends(root: str) -> Findings:
-    """A timer that does not go on by itself."""
+    """A timer that does not go on by itself, or is not alone."""
     found = timer.of(root)
     if found is None:
         return []
+    if timer.is_doubled(root):
+        return [(WARNING, "cron starts it as well as its timer", INSTALL)]
     if not found.login:
         return [] if timer.is_active(found) else [(WARNING, "its timer is not active", INSTALL)]
     linger = f"on the server, as root: {shlex.join(['loginctl', 'enable-linger', found.login])}"

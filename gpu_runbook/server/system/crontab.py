@@ -1,10 +1,12 @@
 """The login user's crontab: one marked block of ours, and not a byte of anybody else's.
 
-On a server without cron the blocks are those of timers of systemd; where cron came later, it takes them over.
+On a server without cron the blocks are those of timers of systemd; where cron came later, or came back, what is written
+next takes them over, and one of the two is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import List, Optional, Tuple
@@ -26,25 +28,65 @@ BY_HAND = "see crontab -l on the server, and take the lines out with crontab -e;
 
 
 def read(needed: bool = True) -> str:
-    """The whole crontab, empty without one; bytes that are no UTF-8 come back as they were.
+    """The whole crontab, empty without one, with the blocks of those timers that it has none for.
+
+    Bytes that are no UTF-8 come back as they were.
 
     Raises Refusal (kind server) where this user may not have a crontab, and where there is neither cron nor systemd and
     one is needed: without them there is no block of ours either.
     """
-    ended = command.run(["crontab", "-l"], SECONDS, limit=LIMIT, errors="surrogateescape")
-    if ended.status == MISSING:
-        if needed and not timer.is_possible():
-            said = "cron is not installed on this server, nor does systemd run there"
-            raise Refusal(said, "install and start cron: the package cron (apt-get), or cronie (dnf, pacman)", "server")
-        return timer.read()
-    if (ended.ok and len(ended.out) < LIMIT) or (not ended.ok and "no crontab for" in ended.err):
-        return (ended.out if ended.ok else "") + timer.read()
-    why = f"crontab -l says: {ended.complaint}" if not ended.ok else "the crontab is too long"
-    raise Refusal(f"the crontab cannot be read: {why}", "see /etc/cron.allow and /etc/cron.deny", "server")
+    table = _table()
+    if table is None and needed and not timer.is_possible():
+        said = "cron is not installed on this server, nor does systemd run there"
+        raise Refusal(said, "install and start cron: the package cron (apt-get), or cronie (dnf, pacman)", "server")
+    text = table or ""
+    others = [block for root, block in timer.blocks().items() if not _marks(text, BEGIN, root)]
+    if others and text and not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(others)
+
+
+def stands(text: str) -> bool:
+    """Whether that is the crontab, and no timer does what it does; where there is no crontab, whether the timers are.
+
+    Raises Refusal as `read`.
+    """
+    table = _table()
+    return timer.stands(text) if table is None else table == text and not timer.blocks()
 
 
 def write(text: str) -> None:
     """Replace the crontab, and see that it is what it was to be. Raises Refusal with the old one still in place."""
+    table = _table()
+    if table is None:
+        timer.write(text)
+        return
+    timers = "".join(timer.blocks().values())
+    _replace(text)
+    try:
+        timer.write("")
+    except Refusal:
+        _replace(table)
+        with contextlib.suppress(Refusal):
+            timer.write(timers)
+        raise
+    if not stands(text):
+        raise Refusal("the crontab is not what was written to it", "see crontab -l on the server", "server")
+
+
+def _table() -> Optional[str]:
+    """The crontab as it is, None where there is no such program. Raises Refusal where this user may have none."""
+    ended = command.run(["crontab", "-l"], SECONDS, limit=LIMIT, errors="surrogateescape")
+    if ended.status == MISSING:
+        return None
+    if (ended.ok and len(ended.out) < LIMIT) or (not ended.ok and "no crontab for" in ended.err):
+        return ended.out if ended.ok else ""
+    why = f"crontab -l says: {ended.complaint}" if not ended.ok else "the crontab is too long"
+    raise Refusal(f"the crontab cannot be read: {why}", "see /etc/cron.allow and /etc/cron.deny", "server")
+
+
+def _replace(text: str) -> None:
+    """Give cron another crontab. Raises Refusal where it does not take it."""
     handle = os.memfd_create("crontab")  # what it holds is nobody else's to read, and needs no disk
     try:
         with open(handle, "wb", closefd=False) as file:
@@ -53,14 +95,8 @@ def write(text: str) -> None:
         ended = command.run(["crontab", "-"], SECONDS, stdin=handle)
     finally:
         os.close(handle)
-    if ended.status == MISSING:
-        timer.write(text)
-        return
     if not ended.ok:
         raise Refusal(f"cron does not take the crontab: {ended.complaint}", "see crontab -l on the server", "server")
-    timer.write("")
-    if read() != text:
-        raise Refusal("the crontab is not what was written to it", "see crontab -l on the server", "server")
 
 
 def block(root: str, every: int, python: str, program: str) -> str:

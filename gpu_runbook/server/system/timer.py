@@ -38,18 +38,25 @@ def is_possible() -> bool:
     return os.path.isdir(BOOTED)
 
 
-def read() -> str:
-    """The blocks of all our timers. Raises Refusal for a file of such a name that is not ours."""
-    return "".join(_there().values())
+def blocks() -> Dict[str, str]:
+    """The block of each of our timers, by its root. Raises Refusal for a file of such a name that is not ours."""
+    return {block["root"]: _text(block) for block in _there().values()}
+
+
+def stands(text: str) -> bool:
+    """Whether there is a timer at work for each block of the text, as it would be written now, and none beside them."""
+    wanted = _wanted(text)
+    return _there().keys() == wanted.keys() and all(_is_at_work(name, block) for name, block in wanted.items())
 
 
 def write(text: str) -> None:
     """Have a timer for each block of the text, and none for any other. Raises Refusal."""
-    wanted = {_unit(block["root"]): block for block in _BLOCK.finditer(text)}
+    wanted = _wanted(text)
     for name in [name for name in _there() if name not in wanted]:
         _take_away(name)
     for name, block in wanted.items():
-        _put(name, block)
+        if not _is_at_work(name, block):
+            _put(name, block)
 
 
 def of(root: str) -> Optional[CheckTimer]:
@@ -65,12 +72,23 @@ def is_active(timer: CheckTimer) -> bool:
     return _systemctl("is-active", timer.unit).ok and not timer.login
 
 
+def is_doubled(root: str) -> bool:
+    """Whether a crontab starts the check, too: a cron that was taken away and came back has kept its own."""
+    ended = command.run(["crontab", "-l"], SECONDS)
+    return ended.ok and f"\n# BEGIN gpu-runbook {root}:" in f"\n{ended.out}"
+
+
 def status(timer: CheckTimer) -> str:
     """The line that shows how it does."""
     return f"systemctl {'--user ' if os.geteuid() else ''}status {timer.unit}"
 
 
-def _there() -> Dict[str, str]:
+def _wanted(text: str) -> Dict[str, Match[str]]:
+    """The blocks of a text, by the name of the units of each."""
+    return {_unit(block["root"]): block for block in _BLOCK.finditer(text)}
+
+
+def _there() -> Dict[str, Match[str]]:
     """The block of each of our timers, by the name of its units."""
     folder, found = _folder(), {}
     for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
@@ -80,16 +98,24 @@ def _there() -> Dict[str, str]:
             block = _BLOCK.match((files.read(path) or b"").decode("utf-8", "replace"))
             if block is None or _unit(block["root"]) != name:
                 raise Refusal(f"{path} is not as we wrote it; nothing was changed", "move it away; then run it again")
-            found[name] = block["begin"] + block["line"] + block["end"]
+            found[name] = block
     return found
+
+
+def _text(block: Match[str]) -> str:
+    """A block as it stands in a crontab."""
+    return block["begin"] + block["line"] + block["end"]
+
+
+def _is_at_work(name: str, block: Match[str]) -> bool:
+    as_written = all(files.read(path) == content for path, content in _units(name, block))
+    return as_written and _systemctl("is-active", f"{name}.timer").ok
 
 
 def _put(name: str, block: Match[str]) -> None:
     """Write both units and have the timer started. Raises Refusal with those that were there before."""
     units = dict(_units(name, block))
     before = {path: files.read(path) for path in units}
-    if before == units and _systemctl("is-active", f"{name}.timer").ok:
-        return
     files.make_folder(_folder())
     for path, content in units.items():
         files.write(path, content, 0o644)

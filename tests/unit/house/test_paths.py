@@ -173,7 +173,7 @@ PLACES = (
         verbs.prune._room state.record.load state.record.save run.recovery._conclude run.release._placed
         run.release._take_config_along run.release.keep_failed run.replay.place run.replay.undo
         schedule.repair._forget_old_runs schedule.repair._has_ended schedule.repair._is_own
-        system.crontab.write schedule.history.append schedule.history.read schedule.history._trim
+        system.crontab._replace schedule.history.append schedule.history.read schedule.history._trim
         schedule.history._write_anew schedule.installation.forget schedule.installation.lay_down
         schedule.installation._write_program schedule.main._sweep schedule.main._alone
         verbs.schedule.remove.answer state.schedule_files._opened verbs.schedule.show.answer
@@ -216,7 +216,8 @@ PLACES = (
         "`~/.config/systemd/user/gpu-runbook-*`, as root `/etc/systemd/system/gpu-runbook-*`, on a server without cron",
         "the login user",
         OURS,
-        "system.timer._there system.timer._put system.timer._take_away system.timer.of system.timer.is_possible",
+        "system.timer._there system.timer._is_at_work system.timer._put system.timer._take_away system.timer.of "
+        "system.timer.is_possible",
     ),
     Places(
         "`stream.tls.ca`, or the certificates that the system trusts; never a file below a read-write mount",

@@ -37,7 +37,7 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     known, _ = jsonfile.load(Installed, place(store, SETTINGS))
     changed = installation.lay_down(store, asked)
     try:
-        if after != before:
+        if not crontab.stands(after):
             crontab.write(after)
             changed.append("timer" if crontab.starter(settings.root)[1] else "crontab")
     except Refusal:

@@ -28,9 +28,17 @@ def test_a_timer_that_does_not_go_on_by_itself_is_told_of(
 ) -> None:
     monkeypatch.setattr(timer, "of", lambda root: found)
     monkeypatch.setattr(timer, "is_active", lambda timer: active)
+    monkeypatch.setattr(timer, "is_doubled", lambda root: False)
     findings = health_row._ends("/azaion")
     assert [(level, text) for level, text, _ in findings] == ([(WARNING, said)] if said else [])
     assert all(todo in hint for _, _, hint in findings)
+
+
+def test_a_cron_that_starts_it_as_well_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timer, "of", lambda root: CheckTimer(UNIT))
+    monkeypatch.setattr(timer, "is_doubled", lambda root: root == "/azaion")
+    findings = health_row._ends("/azaion")
+    assert findings == [(WARNING, "cron starts it as well as its timer", "fab schedule.install")]
 
 
 def test_where_to_look_is_where_it_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.requests import InstallRequest
+from gpu_runbook.protocol.schedule import Installed
+from gpu_runbook.server.schedule import installation
 from gpu_runbook.server.state import make as making
 from gpu_runbook.server.state.store import find_store
 from gpu_runbook.server.system import crontab, timer
 from gpu_runbook.server.system.crontab import block, with_block
-from gpu_runbook.server.verbs.schedule import remove, show
+from gpu_runbook.server.verbs.schedule import install, remove, show
+from tests.data import old
 
 ROOT = "/azaion"
 BLOCK = block(ROOT, 300, "/usr/bin/python3", "/home/deploy/.local/state/gpu-runbook/azaion/health/check.pyz")
@@ -208,6 +216,85 @@ def test_cron_takes_over_what_a_timer_did_before_it_came(server: Server) -> None
     assert crontab.starter(ROOT)[1] is None
 
 
+def table(server: Server) -> str:
+    return (server.folder / "table").read_text()
+
+
+def test_cron_that_came_later_is_handed_it_though_nothing_else_is_new(server: Server) -> None:
+    put_in(BLOCK)
+    assert crontab.stands(BLOCK)
+    server.install("crontab", CRONTAB)
+    assert not crontab.stands(crontab.read())
+    put_in(BLOCK)
+    assert (table(server), server.files(), server.active()) == (BLOCK, [], [])
+    assert crontab.stands(BLOCK)
+
+
+@pytest.mark.parametrize("kept", [BLOCK, BLOCK.replace("*/5", "*/10")], ids=["the same", "an older one"])
+def test_a_cron_that_came_back_with_what_it_had_is_not_a_second_one(server: Server, kept: str) -> None:
+    """A package that is removed leaves the crontabs where they are."""
+    put_in(BLOCK)
+    put_in(OTHER, "/data/x")
+    server.install("crontab", CRONTAB)
+    (server.folder / "table").write_text(f"@daily backup\n{kept}")
+    assert (timer.is_doubled(ROOT), timer.is_doubled("/data/x"), timer.is_doubled("/aza")) == (True, False, False)
+    assert not crontab.stands(crontab.read())
+    put_in(BLOCK)
+    assert table(server) == f"@daily backup\n{BLOCK}{OTHER}"
+    assert (server.files(), server.active(), timer.is_doubled(ROOT)) == ([], [], True)
+
+
+def test_both_are_gone_when_it_is_taken_away(server: Server) -> None:
+    put_in(BLOCK)
+    server.install("crontab", CRONTAB)
+    (server.folder / "table").write_text(BLOCK)
+    put_in("")
+    assert (table(server), server.files(), server.active()) == ("", [], [])
+
+
+def test_a_server_whose_cron_went_has_a_timer(server: Server) -> None:
+    server.install("crontab", CRONTAB)
+    put_in(BLOCK)
+    (server.programs / "crontab").unlink()
+    assert not crontab.stands(crontab.read() or BLOCK)
+    put_in(BLOCK)
+    assert (len(server.active()), crontab.stands(BLOCK)) == (1, True)
+
+
+def test_a_crontab_without_an_end_of_line_hides_no_timer(server: Server) -> None:
+    put_in(BLOCK)
+    server.install("crontab", CRONTAB)
+    (server.folder / "table").write_text("@daily backup")
+    assert crontab.found(crontab.read(), ROOT) == BLOCK
+    put_in(BLOCK)
+    assert table(server) == f"@daily backup\n{BLOCK}"
+
+
+def test_timers_that_systemd_does_not_take_away_leave_the_crontab_as_it_was(server: Server) -> None:
+    put_in(BLOCK)
+    server.install("crontab", CRONTAB)
+    (server.folder / "table").write_text("@daily backup\n")
+    (server.folder / "refuses").touch()
+    with pytest.raises(Refusal, match=r"systemctl --user disable --now \S+\): Failed to connect"):
+        put_in(BLOCK)
+    assert (table(server), len(server.active())) == ("@daily backup\n", 1)
+
+
+@pytest.mark.parametrize("what", ["inactive", "older units"])
+def test_a_timer_that_is_not_as_it_would_be_written_now_does_not_stand(server: Server, what: str) -> None:
+    put_in(BLOCK)
+    (unit,) = server.active()
+    if what == "inactive":
+        (server.folder / f"active-{unit}").unlink()
+    else:
+        file = server.units / unit
+        file.write_text(file.read_text().replace("AccuracySec=1s", "AccuracySec=60s"))
+    assert crontab.read() == BLOCK
+    assert not crontab.stands(BLOCK)
+    put_in(BLOCK)
+    assert (server.active(), crontab.stands(BLOCK)) == ([unit], True)
+
+
 def test_cron_that_was_there_first_wins(server: Server) -> None:
     server.install("crontab", CRONTAB)
     put_in(BLOCK)
@@ -231,6 +318,34 @@ def test_roots_is_a_timer_of_the_system_and_needs_no_session(
     assert not any("--user" in call for call in server.calls())
     running, found = crontab.starter(ROOT)
     assert found and (running, found.login) == (True, "")
+
+
+@pytest.fixture
+def installed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Have the verb install the check; what it says was changed."""
+    monkeypatch.setattr(os, "geteuid", os.getuid)
+    monkeypatch.setattr(timer, "OF_SYSTEM", str(server.units))
+    monkeypatch.setattr(making, "_fits", lambda store: None)
+    monkeypatch.setattr(install, "_is_safe", lambda store, settings: None)
+    monkeypatch.setattr(installation, "lay_down", lambda store, asked: [])
+    (tmp_path / "root").mkdir()
+    text = (old.scene(old.SETTLED) / "azaion/.deploy/health/settings.json").read_text()
+    kept = decode(Installed, json.loads(text), "settings").settings
+    settings = dataclasses.replace(kept, root=str(tmp_path / "root"), state=str(tmp_path / "state"))
+    request = encode(InstallRequest(settings, text, "", "", who="ann", laptop="laptop"))
+    return lambda: list(install.answer(request, lambda event: None)["changed"])
+
+
+def test_the_verb_hands_over_from_timer_to_cron_and_back(server: Server, installed: Callable[[], list[str]]) -> None:
+    assert (installed(), installed()) == (["timer"], [])
+    server.install("crontab", CRONTAB)
+    assert (installed(), installed()) == (["crontab"], [])
+    assert ("check.pyz" in table(server), server.active()) == (True, [])
+    (server.programs / "crontab").unlink()
+    assert (installed(), installed()) == (["timer"], [])
+    server.install("crontab", CRONTAB)
+    assert (installed(), server.active()) == (["crontab"], [])
+    assert table(server).count("check.pyz") == 1
 
 
 def test_the_verbs_show_and_take_away_what_starts_the_check(

@@ -58,6 +58,9 @@ class Table:
     def write(self, text: str) -> None:
         self.text = text
 
+    def stands(self, text: str) -> bool:
+        return text == self.text
+
     def block(self, root: str) -> str:
         return crontab.found(self.text, root) or ""
 
@@ -67,6 +70,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     made = Table()
     monkeypatch.setattr(crontab, "read", made.read)
     monkeypatch.setattr(crontab, "write", made.write)
+    monkeypatch.setattr(crontab, "stands", made.stands)
     yield made
 
 
