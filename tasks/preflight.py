@@ -61,13 +61,14 @@ def check(
 
 def _rows(invocation: Invocation, session: Session, tags: dict[str, str]) -> list[Check]:
     """What one server and the gates answer, shown as soon as it is known."""
-    from gpu_runbook.laptop.deploy import holds, preflight, snapshot
+    from gpu_runbook.laptop.deploy import holds, origin, preflight, snapshot
     from gpu_runbook.laptop.gates import ask as gating
     from gpu_runbook.protocol.check import CRITICAL
 
     resolved = invocation.resolved(session)
     with invocation.screen.working(f"{session.host.name}: looking", short=True):
         look = snapshot.look(session, invocation.inventory, resolved, invocation.services, tags)
+        look = origin.told(session, resolved, look, tags)
         known = gating.by_the_branch(look.identities)
         gates = gating.rows(invocation.inventory, resolved, invocation.services, tags, look, known)
     gates += gating.absent(invocation.inventory)

@@ -152,8 +152,8 @@ class TrainingRequest(EngineRequest):
 
 
 @dataclass(frozen=True)
-class PullRequest:
-    """pull. `images`: repository@digest."""
+class ImagesRequest:
+    """origin, pull. `images`: repository@digest."""
 
     docker_host: str
     images: Tuple[Pinned, ...]

@@ -16,6 +16,7 @@ from gpu_runbook.protocol.forms import (
     ImageId,
     KeyedHash,
     Kind,
+    MaybeTime,
     Owner,
     Path,
     Pinned,
@@ -40,11 +41,14 @@ Remark = Annotated[str, maybe(text("a short line", r"[^\0-\x1f\x7f-\x9f]{1,200}"
 
 @dataclass(frozen=True)
 class ImageIdentity:
-    """What tells an image apart that is on a server."""
+    """What tells an image apart that is on a server, or that its registry describes."""
 
     id: MaybeImageId = ""  # of its config, or of its manifest, as the engine's image store has it
     revision: Remark = ""  # what its label says of the code that it was built from
     layers: Tuple[Digest, ...] = ()  # of their contents, the lowest first
+    built: MaybeTime = ""  # when, as it says itself
+    platform: Remark = ""  # such as linux/amd64
+    manifest: Annotated[str, maybe(Digest)] = ""  # of an image for several platforms, where the registry was asked
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Snapshot:
     containers: Tuple[ContainerId, ...] = ()  # ids of all containers that exist
     digests: Dict[ServiceName, Pinned] = field(default_factory=dict)  # in the registry
     images: Dict[Image, MaybeImageId] = field(default_factory=dict)  # of releases; empty for one that is gone
-    identities: Dict[Image, ImageIdentity] = field(default_factory=dict)  # of digests that are here
+    identities: Dict[Image, ImageIdentity] = field(default_factory=dict)  # of digests that are here, or described
     same_config: Dict[ServiceName, bool] = field(default_factory=dict)  # whether the wanted text is in place already
     configs: Dict[ServiceName, KeyedHash] = field(default_factory=dict)  # of what is in place; nothing where nothing is
     model: Place = ""  # the path of the model that was chosen, empty when none was

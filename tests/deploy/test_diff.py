@@ -10,6 +10,7 @@ import pytest
 from gpu_runbook.common.container import kept_as
 from gpu_runbook.laptop.errors import BadInput
 from sandbox import run_inside
+from sandbox.images import revision
 from tests.deploy.laptop import QUEUE, Laptop, Said
 from tests.deploy.refused import passwords, refused, shown
 from tests.deploy.standing import watched
@@ -72,6 +73,10 @@ def test_a_tag_that_has_moved_is_told_and_a_digest_stays_what_it_is(laptop: Lapt
     moved = compared(laptop, "--service", QUEUE)
     short = (first[:19], second[:19])
     assert f"the tag dev has moved since its deploy: {short[0]} is deployed, {short[1]} is pushed" in moved.out
+    looked = laptop.fab("preflight", "--service", QUEUE)
+    release = laptop.fab("status", "--json").json["servers"][0]["release"]
+    assert f"; the tag has moved since release {release}, which is of {short[0]}" in looked.out
+    assert f"from commit {revision('1.1')[:8]}" in looked.out
     assert "the tag dev" not in compared(laptop, "--service", QUEUE, "--tag", first).out
     said = laptop.deployed("--tag", second)
     assert f"{QUEUE} {short[1]} replaces what runs: its spec differs (image)" in said.out

@@ -12,6 +12,7 @@ import pytest
 
 from gpu_runbook.laptop.errors import NeedsPerson, Refused, RolledBack
 from sandbox import Sandbox, kill, run_inside, start
+from sandbox.images import revision
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop
@@ -148,7 +149,8 @@ def test_an_image_of_another_platform_is_pulled_again_or_refused(laptop: Laptop)
     run_inside(sandbox, ["sh", "-ec", f"{made}; {loaded}; {pushed}"], user=LOGIN_USER)
     said = laptop.fab("deploy", "--service", QUEUE, "--tag", "arm")
     assert said.status == Refused.exit_code, said.all
-    assert 'is made for "linux/arm64", and this server is ' in said.err
+    assert 'made for "linux/arm64", and this server is ' in said.err
+    assert docker(sandbox, "images", "--quiet", repository) == "", "nothing was pulled"
 
     both = [entry(manifest(sandbox, tag), machine) for tag, machine in (("1.1", "amd64"), ("arm", "arm64"))]
     index = json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": both}).encode()
@@ -156,6 +158,17 @@ def test_an_image_of_another_platform_is_pulled_again_or_refused(laptop: Laptop)
     by_digest = f"{repository}@sha256:{hashlib.sha256(index).hexdigest()}"
     run_inside(sandbox, ["docker", "pull", "--quiet", "--platform", "linux/arm64", by_digest], user=LOGIN_USER)
     assert docker(sandbox, "image", "inspect", "--format", "{{.Architecture}}", by_digest).strip() == "arm64"
+    looked = laptop.fab("preflight", "--service", QUEUE, "--tag", "both", "--json")
+    (row,) = [row for row in looked.json["servers"][0]["rows"] if row["name"] == f"{QUEUE} image"]
+    assert f", of which linux/amd64 is {both[0]['digest'][:19]}; built 20" in row["sentence"]
+    assert row["sentence"].endswith(f" from commit {revision('1.1')[:8]}")
+    figures = {name: row["figures"][name] for name in ("manifest", "platform", "revision", "moved")}
+    assert figures == {
+        "manifest": both[0]["digest"],
+        "platform": "linux/amd64",
+        "revision": revision("1.1"),
+        "moved": False,
+    }
     laptop.deployed("--tag", "both")
     image = inspected(sandbox, QUEUE)["Image"]
     assert docker(sandbox, "image", "inspect", "--format", "{{.Architecture}}", image).strip() == "amd64"

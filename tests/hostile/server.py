@@ -31,7 +31,7 @@ from gpu_runbook.laptop.commands import (
     status,
     training_command,
 )
-from gpu_runbook.laptop.deploy import recovery, run, snapshot, state_move, workflow
+from gpu_runbook.laptop.deploy import origin, recovery, run, snapshot, state_move, workflow
 from gpu_runbook.laptop.deploy.workflow import Job
 from gpu_runbook.laptop.errors import Defect, RunbookError
 from gpu_runbook.laptop.rpc.requests import request_for
@@ -91,6 +91,14 @@ def looks(session: Session, scene: Scene, screen: Screen) -> Any:
 
 def deploys(session: Session, scene: Scene, screen: Screen) -> Any:
     return workflow.deploy(session, _job(scene), screen)
+
+
+def tells_origins(session: Session, scene: Scene, screen: Screen) -> Any:
+    rows = tuple(Check(f"{name} image", "ok", "it is there") for name in scene.look.digests)
+    look = dataclasses.replace(scene.look, digests=dict.fromkeys(scene.look.digests, IMAGE), rows=rows)
+    found = origin.told(session, scene.resolved, look, order().tags)
+    screen.rows(found.rows)
+    return [encode(row) for row in found.rows]
 
 
 def rolls_back(session: Session, scene: Scene, screen: Screen) -> Any:
@@ -250,6 +258,12 @@ def a_look() -> Any:
     return json.loads(said)
 
 
+def a_look_at_known_images() -> Any:
+    """The same of a server that has the images already, so that the registry need not be asked about them."""
+    found = a_look()
+    return {**found, "identities": {image: {"id": f"sha256:{ONE}"} for image in found["digests"].values()}}
+
+
 def _hex(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
@@ -304,11 +318,14 @@ COMPARED = Compared(
 THING = Thing("container", ONE, "annotation-queue.r1", 7, "of no release that is kept")
 PAUSED = Pause("ann", "laptop", AT, "2026-04-20T11:11:12Z")
 VARIABLES = base64.b64encode(b"A='two words'\nB=2 # more\nexport C\n").decode()
+OTHER = f"azaion/other@sha256:{ONE}"
+DESCRIBED = {"id": f"sha256:{ONE}", "revision": "abcdef0", "built": AT, "platform": "linux/amd64"}
 LOOK: list[Message] = [{"answer": a_look()}]
 TOLD: list[Message] = [{"event": {"event": "journal", "line": line}} for line in LINES]
 SAID: dict[str, tuple[Hears, list[Message]]] = {
     "status": (looks, LOOK),
-    "deploy": (deploys, LOOK),
+    "deploy": (deploys, [{"answer": a_look_at_known_images()}]),
+    "origin": (tells_origins, [{"answer": {"images": {IMAGE: DESCRIBED}, "untold": {OTHER: "it wants a login"}}}]),
     "rollback": (rolls_back, LOOK),
     "health": (is_well, [*({"event": {"event": "check", **encode(check)}} for check in CHECKS), {"answer": REPORT}]),
     "follow": (follows, [*TOLD, {"answer": {"run": RUN, "end": LINES[-1]}}]),

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from gpu_runbook.laptop.deploy import holds, journal_text, plan_text, preflight, result_rows, snapshot, state_move
+from gpu_runbook.laptop.deploy import (
+    holds,
+    journal_text,
+    origin,
+    plan_text,
+    preflight,
+    result_rows,
+    snapshot,
+    state_move,
+)
 from gpu_runbook.laptop.deploy.journal_text import News
 from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.deploy.recovery import closed, ended_first
@@ -27,7 +36,7 @@ from gpu_runbook.protocol.deadlines import PULL_STANDS_STILL
 from gpu_runbook.protocol.forms import Image
 from gpu_runbook.protocol.journal import JournalEvent
 from gpu_runbook.protocol.plan import Plan
-from gpu_runbook.protocol.requests import PullRequest, Secrets
+from gpu_runbook.protocol.requests import ImagesRequest, Secrets
 from gpu_runbook.protocol.snapshot import ImageIdentity, Snapshot
 from gpu_runbook.protocol.values import dataclass
 
@@ -50,6 +59,8 @@ def deploy(session: Session, job: Job, screen: Screen) -> DeployAnswer:
     """Raises what ends it early; the result is what --json prints."""
     look = looked(session, job, screen, job.order.tags)
     with undisturbed(session):
+        with screen.working(f"{session.host.name}: looking at the images"):
+            look = origin.told(session, job.resolved, look, job.order.tags)
         rows = _preflight(job, look)
         _refuse_beside(session, look)
         skipped = _gate(session, job, look, rows, screen)
@@ -221,7 +232,7 @@ def _fetch(session: Session, job: Job, images: list[str], screen: Screen) -> dic
     if not images:
         return {}
     address, login = job.resolved.host.docker_host or "", snapshot.login_request(job.resolved.login)
-    request = PullRequest(address, tuple(images), login)
+    request = ImagesRequest(address, tuple(images), login)
     server = session.host.name
     with screen.working(f"{server}: pulling {len(images)} image{'s' if len(images) > 1 else ''}") as passing:
         try:

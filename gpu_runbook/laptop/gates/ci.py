@@ -18,10 +18,8 @@ from gpu_runbook.laptop.inventory.gate_entries import OF_THE_ENVIRONMENT, Ci
 from gpu_runbook.laptop.inventory.problems import printable
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
-from gpu_runbook.protocol.forms import Annotated, has, minute, text
+from gpu_runbook.protocol.forms import Revision, has, minute
 from gpu_runbook.protocol.values import dataclass
-
-Revision = Annotated[str, text("a commit", "[0-9a-f]{7,64}")]
 
 _ELSEWHERE = "deploy an image that was built from a commit of that branch, or correct ci.branch"
 MOST = 100  # results that are told to machines, the worst first

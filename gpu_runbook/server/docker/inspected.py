@@ -41,6 +41,7 @@ class LocalImage:
     system: str = ""  # that it is made for, such as linux; empty where the engine does not tell
     machine: str = ""  # the same, such as amd64
     layers: Tuple[Digest, ...] = ()  # of their contents, the lowest first
+    created: str = ""  # when, in the words of whatever built it
 
     @property
     def platform(self) -> str:
@@ -146,6 +147,7 @@ def image(said: Dict[str, Any]) -> LocalImage:
         system=said.get("Os"),
         machine=said.get("Architecture"),
         layers=(said.get("RootFS") or {}).get("Layers"),
+        created=said.get("Created"),
     )
 
 

@@ -7,11 +7,12 @@ import json
 import os
 import re
 import urllib.parse
-from typing import Dict, Optional
+from typing import Dict, Optional, Sequence, Tuple
 
+from gpu_runbook.common.clock import utc
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.foreign_text import one_line
-from gpu_runbook.protocol.forms import Digest
+from gpu_runbook.protocol.forms import NONE, Digest
 from gpu_runbook.protocol.requests import EngineLogin
 from gpu_runbook.protocol.snapshot import ImageIdentity
 from gpu_runbook.server.docker.engine import Engine
@@ -32,27 +33,42 @@ REMEDIES = (
     (r"manifest unknown|not found", "the registry has it no more: push it again, or name another --tag"),
     (r"", "check that the registry runs and that the server reaches it"),
 )
+CREATED = "org.opencontainers.image.created"
 REVISION = "org.opencontainers.image.revision"
 MACHINES = {"x86_64": ("amd64", "386"), "aarch64": ("arm64", "arm")}  # which images each kind runs by itself
+FIRST = "2000"  # a year that no image is from: builds that are to be the same each time write an earlier one
 LONGEST = 80  # characters of what a label says of a commit; the longest one has 64
 
+# What is relied upon in an answer, as `fits` reads it.
+DESCRIBED = {"Descriptor": {"digest": Digest}, "Platforms": [{"os": (str, NONE), "architecture": (str, NONE)}]}
 
-def manifest(engine: Engine, image: str, login: Optional[EngineLogin] = None) -> str:
-    """The digest `sha256:…` that the registry holds for a tag or digest, asked by the engine itself without pulling.
+
+def manifest(engine: Engine, image: str, login: Optional[EngineLogin] = None) -> Tuple[str, Tuple[str, ...]]:
+    """The digest `sha256:…` that the registry holds for a tag or digest, asked by the engine itself without pulling;
+    and the platforms that it is for, such as linux/amd64, nothing where that is not known.
 
     Raises EngineError: 401 or 403 for a refused login, 404 for a tag or repository that is not there.
     """
     path = "/distribution/{}/json".format(urllib.parse.quote(image, safe="/:@"))
-    raw = engine.ask(path, headers=login_header(login), seconds=30.0)
-    return str(engine.read(raw, {"Descriptor": {"digest": Digest}})["Descriptor"]["digest"])
+    said = engine.read(engine.ask(path, headers=login_header(login), seconds=30.0), DESCRIBED)
+    platforms = [(one.get("os"), one.get("architecture")) for one in said.get("Platforms") or ()]
+    known = all(all(one) for one in platforms)
+    return str(said["Descriptor"]["digest"]), tuple("/".join(one) for one in platforms if known)
 
 
-def identity(image: LocalImage) -> ImageIdentity:
-    """What tells it apart; with the commit it was built from, as the label says that build tools write.
+def identity(image: LocalImage, part: str = "") -> ImageIdentity:
+    """What tells it apart; with when and from which commit it was built, as the labels say that build tools write.
 
-    That may say anything, in one short line: whether it is a commit is for whoever asks for it.
+    The commit may be anything, in one short line: whether it is one is for whoever asks for it. `part`: the digest of
+    its manifest, where its own is that of an image for several platforms.
     """
-    return ImageIdentity(image.id, one_line(image.labels.get(REVISION, ""), LONGEST), image.layers)
+    built = max(utc(image.labels.get(CREATED, "")) or utc(image.created), FIRST)
+    return ImageIdentity(
+        *(image.id, one_line(image.labels.get(REVISION, ""), LONGEST), image.layers),
+        built="" if built == FIRST else built,
+        platform=one_line(image.platform, LONGEST) if image.machine else "",
+        manifest=part,
+    )
 
 
 def runs_here(image: LocalImage) -> bool:
@@ -60,8 +76,17 @@ def runs_here(image: LocalImage) -> bool:
 
     An image of a digest need not be: a digest may stand for one of each platform, and somebody has pulled another.
     """
-    runs = MACHINES.get(os.uname().machine)
-    return not runs or not image.machine or (image.machine in runs and image.system == "linux")
+    return not image.machine or serves((image.platform,))
+
+
+def serves(platforms: Sequence[str]) -> bool:
+    """Whether one of the platforms is this server's, as far as both are known."""
+    return not machines() or not platforms or any(f"linux/{machine}" in platforms for machine in machines())
+
+
+def machines() -> Tuple[str, ...]:
+    """What this kind of machine runs by itself, as docker calls it, its own first; nothing where that is not known."""
+    return MACHINES.get(os.uname().machine, ())
 
 
 def remedy(said: str, server: str) -> str:

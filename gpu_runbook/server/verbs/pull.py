@@ -11,7 +11,7 @@ from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.deadlines import QUICK
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import MOST, quoted
-from gpu_runbook.protocol.requests import EngineLogin, PullRequest
+from gpu_runbook.protocol.requests import EngineLogin, ImagesRequest
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import pull, registry
 from gpu_runbook.server.docker.engine import Engine, EngineError
@@ -22,8 +22,8 @@ Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
-    """`request`: a PullRequest. The answer has an ImageIdentity of each."""
-    asked = decode(PullRequest, request, "request")
+    """`request`: a ImagesRequest. The answer has an ImageIdentity of each."""
+    asked = decode(ImagesRequest, request, "request")
     engine = engines.find(asked.docker_host)
     fetched: Dict[str, Any] = {}
     for image in asked.images:

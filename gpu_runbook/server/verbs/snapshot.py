@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
@@ -114,9 +115,15 @@ def _env_files(files: Sequence[EnvFile]) -> Iterator[Question]:
 
 def _image(name: str, engine: Engine, entry: Wanted, login: Optional[EngineLogin], digests: Dict[str, str]) -> Check:
     try:
-        digest = registry.manifest(engine, entry.image, login)
+        digest, platforms = registry.manifest(engine, entry.image, login)
     except EngineError as error:
         return _no_image(name, entry.image, error)
+    if not registry.serves(platforms):
+        made_for = quoted(", ".join(platforms), 100)
+        said = f"{entry.image} is {digest[:19]}, made for {made_for}, and this server is {os.uname().machine}"
+        return Check(
+            name, CRITICAL, said, {"digest": digest}, "build it for this server: docker buildx build --platform"
+        )
     digests[entry.service] = f"{registry.repository(entry.image)}@{digest}"
     return Check(name, OK, f"{entry.image} is {digest[:19]}", {"digest": digest})
 

@@ -226,6 +226,12 @@ PLACES = (
         "queue.tls.secured schedule.notify.mail._connected schedule.notify.mail.send",
     ),
     Places(
+        "`/etc/docker/certs.d/<registry>/*.crt`: the authorities that docker is given for a registry",
+        "root",
+        SYSTEM,
+        "docker.registry_http._authorities docker.registry_http._context",
+    ),
+    Places(
         "docker's own folder, as the engine names it: how full its disk is, and nothing in it",
         "root",
         SYSTEM,
