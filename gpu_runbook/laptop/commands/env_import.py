@@ -200,4 +200,4 @@ def _new(path: Path, data: bytes, ending: str = ".new") -> Path:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return Path(name)
+    return path.with_name(Path(name).name)  # as it was named, and not from the top

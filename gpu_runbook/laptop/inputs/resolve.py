@@ -116,7 +116,8 @@ def resolve(
     empty = {host.name: _unread(host) for host in hosts if host.env.server and host.name not in envs}
     known = envs | empty
     servers = [(host, known[host.name]) for host in hosts if host.name in known] if rendering else []
-    templates = rendered(inventory, services if rendering or purpose == "compare" else (), servers)
+    comparing = purpose == "compare" and envs  # it takes templates as they are, and only beside variables
+    templates = rendered(inventory, services if rendering or comparing else (), servers)
     needs = _needs(inventory, services, templates, problems) if rendering else _stream_needs(services)
     if purpose == "schedule":
         needs |= {name: [key] for name, key in inventory.schedule.variables.items()}

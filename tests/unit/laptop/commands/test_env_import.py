@@ -188,6 +188,13 @@ def test_a_file_there_that_cannot_be_read_changes_nothing_here(
     assert here.read_text() == HERE and beside(here) == []
 
 
+def test_paths_are_told_as_they_were_given(here: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here.parent)
+    answer, said = brought(wish(here, there, ".env", yes=True))
+    assert (answer["file"], Path(answer["kept"]).parent) == (".env", Path())
+    assert f".env was written, and {answer['kept']} is the one before" in said
+
+
 def test_one_that_somebody_has_changed_meanwhile_is_left_as_it_is(here: Path, there: Path) -> None:
     asked = wish(here, there, yes=True)
     here.write_text("MORE=1\n")

@@ -273,6 +273,7 @@ RENDERED = ", config: {template: queue.j2, path: /azaion/queue.yaml}"
         (RENDERED, "root: {{ root }}\n", "deploy", False),
         (RENDERED, "root: {{ API_TOKEN }}\n", "deploy", True),
         (RENDERED, "root: {{ root }}\n", "ask", True),  # where it is not rendered, nobody has looked
+        (RENDERED, "root: {{ root }}\n", "compare", True),
         (", stream: {name: messages}", "", "ask", True),
         (", env_file: {path: /azaion/a.env, variables: [A]}", "", "ask", True),
     ],
