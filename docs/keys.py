@@ -88,6 +88,8 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "the row *log*, a run that is brought to its end and a release that is proven later read what was written"
         " since the container was started. Rotation by a new name or date, and by a copy before the file is cut "
         "off, is followed. That a log is silent is said, and no fault. "
+        "With `log_files` or `failure_level` a row *log* of `fab health` and of each round counts the lines that "
+        "mean a failure among the last ones, and shows none. "
         "`fab logs` shows the same files. `--since` goes by the time that a line says, else by that of the line "
         "before it, and where no line says one by when the file was written to last; a time without a zone is of "
         "the zone by which the last line agrees with its file.",

@@ -6,19 +6,25 @@ from typing import Optional, Tuple
 
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.forms import ContainerName, Count, Path, ServiceName
+from gpu_runbook.protocol.logs import LogRules
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.protocol.values import dataclass, field
 
 
 @dataclass(frozen=True)
 class CheckedConsumer:
-    """A consumer to ask about. The password is the monitoring user's; it is in no answer."""
+    """A consumer to ask about. The password is the monitoring user's; it is in no answer.
+
+    Its log is asked about where `log` names files or a level; `failure_text` is as in a Watch.
+    """
 
     service: ServiceName
     container: ContainerName
     offset: Optional[OffsetFile] = None
     stream: Optional[StreamAddress] = None
     password: str = field(default="", repr=False)
+    failure_text: Tuple[str, ...] = ()
+    log: LogRules = LogRules()
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,9 @@ def test_one_whose_only_sign_is_an_error_in_its_log_file_is_taken_back(laptop: L
     rows = laptop.fab("status", "--json").json["servers"][0]["rows"]
     row = next(one for one in rows if one["name"] == f"{QUEUE} log")
     assert (row["level"], row["figures"]["failures"]) == ("ok", 0) and row["figures"]["lines"] > 0
+    checks = laptop.fab("health", "--json").json["servers"][0]["checks"]
+    checked = next(one for one in checks if one["name"] == row["name"])
+    assert (checked["level"], checked["figures"]) == ("ok", row["figures"])
     before = standing(laptop.sandbox)
     laptop.queue["watch"]["window"] = 60  # until its log says so
     laptop.save()

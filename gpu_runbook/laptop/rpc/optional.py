@@ -87,6 +87,10 @@ def _checked(asked: Request) -> bool:
     return bool(asked.batches)
 
 
+def _logs_of_all(asked: Request) -> bool:
+    return any(one.log.files or one.log.level for one in asked.consumers)
+
+
 OF_PROCESSES = ("server.checks.batch_processes", "common.command_line", "common.shell_pattern")
 
 # By verb: each module, and whether a request asks for it.
@@ -109,6 +113,10 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
     },
     "status": {**dict.fromkeys(OF_PROCESSES, _processes), "server.logs.since": _logs_of},
     "restart": {"server.logs.reading": _logs},
-    "health": dict.fromkeys((*OF_PROCESSES, "server.checks.batch"), _checked),
+    "health": {
+        **dict.fromkeys((*OF_PROCESSES, "server.checks.batch"), _checked),
+        "server.checks.log_tail": _logs_of_all,
+        "server.logs.since": _logs_of_all,
+    },
     "logs": {"server.logs.shown": _log_files},
 }

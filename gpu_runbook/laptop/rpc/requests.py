@@ -36,13 +36,15 @@ def request_for(wanted: Inventory, host: Host, services: Sequence[Service], reso
 
 
 def _consumer(service: Consumer, resolved: Resolved) -> CheckedConsumer:
-    password = resolved.stream_password(service)
+    password, rules = resolved.stream_password(service), log_rules(service)
     return CheckedConsumer(
         service=service.name,
         container=service.name,
         offset=offset_file(service),
         stream=resolved.stream(service),
         password=password.reveal() if password else "",
+        failure_text=service.watch.failure_text if rules.files or rules.level else (),
+        log=rules,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Sequence, Union
 
 from gpu_runbook.common import humanize
@@ -31,14 +32,28 @@ def with_files(
     """The same with its log files and levels. `store`: its journals say which lines of the files are its own."""
     if not (rules.files or rules.level):
         return check(name, container, engine, failure_text)
-    lines = _lines(name, container, engine)
-    if isinstance(lines, Check):
-        return lines
+    of_docker = _lines(name, container, engine)
+    if isinstance(of_docker, Check) and (of_docker.level == SKIPPED or not rules.files):
+        return of_docker
     from gpu_runbook.server.logs import since  # it travels only where hosts.yaml has either
 
     known = engine.container(container)
     reading, remark = since.read(engine, store, known.id if known else "", rules, failure_text)
-    return _row(name, container, reading.lines(lines), reading.failures(lines), f"; {remark}" if remark else "")
+    lines = () if isinstance(of_docker, Check) else of_docker
+    unread = f"docker's log: {of_docker.sentence}" if isinstance(of_docker, Check) else ""
+    remarks = "".join(f"; {one}" for one in (remark, unread) if one)
+    return _row(name, container, reading.lines(lines), reading.failures(lines), remarks)
+
+
+def counted(
+    name: str, container: str, engine: Engine, failure_text: Sequence[str], rules: LogRules, store: Store
+) -> Check:
+    """The same without a line of it, for whoever does not know what to cover in one."""
+    row = with_files(name, container, engine, failure_text, rules, store)
+    if row.level != WARNING:
+        return row
+    last = humanize.several(row.figures["lines"], "line")
+    return replace(row, sentence=f"{row.figures['failures']} of its last {last} say that it failed")
 
 
 def _lines(name: str, container: str, engine: Engine) -> Union[List[str], Check]:

@@ -34,6 +34,7 @@ def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] 
     stop, gpus_told = _stopped_on_purpose(store), threading.Event()
     return [
         *(alive(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
+        *(_log(asked, one, store) for one in asked.consumers if one.log.files or one.log.level),
         *_reachable(asked),
         _gpus(asked, gpus_told),
         *(_runs(asked, entry, gpus_told) for entry in asked.batches),
@@ -82,6 +83,21 @@ def _is_stopped(asked: Request, consumer: CheckedConsumer) -> bool:
 def _by(stop: IntendedStop) -> str:
     why = f" ({stop.reason})" if stop.reason else ""
     return f"by {stop.who}, {minute(stop.at)} UTC{why}; fab restart starts it"
+
+
+def _log(asked: Request, consumer: CheckedConsumer, store: Store) -> Question:
+    """Does the end of its log, of its files too, say that it fails?"""
+
+    def ask(name: str) -> Check:
+        from gpu_runbook.server.checks import log_tail
+        from gpu_runbook.server.docker import engine
+        from gpu_runbook.server.exposed import guarded
+
+        guarded.prepare(asked.root, asked.docker_host)
+        found = engine.find(asked.docker_host)
+        return log_tail.counted(name, consumer.container, found, consumer.failure_text, consumer.log, store)
+
+    return Question(f"{consumer.service} log", ask)
 
 
 def _reachable(asked: Request) -> List[Question]:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.protocol.check import OK, WARNING
+from gpu_runbook.protocol.check import OK, UNKNOWN, WARNING
 from gpu_runbook.protocol.codec import decode, encode
+from gpu_runbook.protocol.health import CheckedConsumer, DiskLimits, Expected, Request
 from gpu_runbook.protocol.journal import Judged, Swapped, Swapping, as_line, encoded, told
 from gpu_runbook.protocol.logs import FilePosition, LogRules
 from gpu_runbook.protocol.plan import ConsumerStep, Watch
-from gpu_runbook.server.checks import log_tail
+from gpu_runbook.server.checks import log_tail, suite
+from gpu_runbook.server.docker.engine import Unreadable
 from gpu_runbook.server.logs.reading import Reading
 from gpu_runbook.server.run import release
 from gpu_runbook.server.run.swap import forward
@@ -56,7 +58,7 @@ class Talking(World):
 
 
 def watched(folder: Path, **more: Any) -> ConsumerStep:
-    rules = LogRules((f"{folder}/logs/*.log",), **{"level": "error", **more})
+    rules = LogRules(**{"files": (f"{folder}/logs/*.log",), "level": "error", **more})
     return dataclasses.replace(STEP, watch=Watch(1.0, 5.0, ("Traceback",), rules))
 
 
@@ -156,6 +158,42 @@ def test_the_row_has_what_came_since_the_swap(store: Store, talking: Talking, tm
     found = row(store, talking, tmp_path)
     assert (found.level, found.figures) == (WARNING, {"lines": 2, "failures": 1})
     assert found.sentence.endswith(f'say that it failed, as: "{BAD}"')
+
+
+@pytest.mark.parametrize("rules", [LogRules(), LogRules(level="error")], ids=["as ever", "by levels"])
+def test_only_a_consumer_with_log_files_or_a_level_has_a_row_in_health(store: Store, rules: LogRules) -> None:
+    asked = Request(DiskLimits((), 80, 95), Expected(0), consumers=(CheckedConsumer("queue", "queue", log=rules),))
+    names = [one.name for one in suite.questions(asked, store)]
+    assert ("queue log" in names) == bool(rules.level)
+
+
+def test_the_row_of_health_counts_failures_and_shows_none(
+    store: Store, talking: Talking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody there knows what to cover in a line, and an alert goes far."""
+    rules = watched(tmp_path).watch.log
+    left(store, RUN, Swapped("queue", NEW, files=()))
+    talking.write(f"{BAD}\n")
+    consumer = CheckedConsumer("queue", NEW, failure_text=("Traceback",), log=rules)
+    asked = Request(DiskLimits((), 80, 95), Expected(0), consumers=(consumer,))
+    question = next(one for one in suite.questions(asked, store) if one.name == "queue log")
+    found = question.ask(question.name)
+    assert (found.level, found.sentence) == (WARNING, "2 of its last 2 lines say that it failed")
+    assert "digest" not in repr(found)
+
+
+def test_without_dockers_log_the_files_are_read(
+    store: Store, talking: Talking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any, **__: Any) -> str:
+        raise Unreadable(501, "its driver keeps none")
+
+    monkeypatch.setattr(Talking, "logs", none)
+    left(store, RUN, Swapped("queue", NEW, files=()))
+    found = row(store, talking, tmp_path)
+    assert found.level == WARNING
+    assert found.sentence.endswith('docker\'s log: it cannot be read: "its driver keeps none"')
+    assert row(store, talking, tmp_path, files=()).level == UNKNOWN
 
 
 def test_where_no_journal_says_how_far_the_files_went_nothing_in_them_is_judged(
