@@ -173,6 +173,11 @@ def test_an_image_of_another_platform_is_pulled_again_or_refused(laptop: Laptop)
     image = inspected(sandbox, QUEUE)["Image"]
     assert docker(sandbox, "image", "inspect", "--format", "{{.Architecture}}", image).strip() == "amd64"
 
+    both[1] = entry(manifest(sandbox, "1.0"), "arm64")
+    manifest(sandbox, "both", json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": both}).encode(), LIST)
+    looked = laptop.fab("preflight", "--service", QUEUE, "--tag", "both")
+    assert "; what it holds for linux/amd64 is still the same image" in looked.out
+
 
 @contextmanager
 def forgotten(sandbox: Sandbox) -> Iterator[None]:

@@ -54,6 +54,8 @@ def _row(row: Check, service: str, look: Snapshot, tags: Mapping[str, str], unto
     said = list(_said(one) if one else [f"when it was built is not known before it is pulled{_why(untold, image)}"])
     if moved and release and placed:
         said.append(f"the tag has moved since release {release.id}, which is of {_digest(placed.image)}")
+        if one and one.platform and one.id == placed.image_id:
+            said.append(f"what it holds for {one.platform} is still the same image")
     figures = {**row.figures, "moved": moved}
     if one:
         figures |= {"platform": one.platform, "manifest": one.manifest, "built": one.built, "revision": one.revision}

@@ -68,6 +68,15 @@ def test_a_tag_that_moved_is_told_with_the_release_that_it_moved_from(scene: Sce
         assert ("moved" in found.sentence, found.figures["moved"]) == (False, False)
 
 
+def test_a_tag_that_moved_for_another_platform_alone_is_told_apart(scene: Scene) -> None:
+    """Its image for this server is the one of the release in force, by the id that the server has of that."""
+    held = scene.look.record.releases[0].services[QUEUE].image_id
+    same = dataclasses.replace(BUILT, id=held)
+    assert row(scene, same, "dev").sentence.endswith("; what it holds for linux/amd64 is still the same image")
+    assert "still the same" not in row(scene, BUILT, "dev").sentence
+    assert "still the same" not in row(scene, same, "1.0").sentence
+
+
 def test_machines_are_told_all_of_it(scene: Scene) -> None:
     known = dataclasses.replace(BUILT, manifest=f"sha256:{'7' * 64}")
     assert row(scene, known).figures == {

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -326,6 +327,16 @@ def test_which_registry_a_name_stands_for(name: str, server: str, host: str, pat
     engine = made(RegistryConfig={"IndexConfigs": {server: {"Secure": True}}})
     found = registry_http.Repository(engine, name, None)
     assert (found.server, found._host, found._path) == (server, host, path)
+
+
+def test_a_python_without_tls_says_so_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find", lambda address: Engine())
+    monkeypatch.setitem(sys.modules, "ssl", None)
+    monkeypatch.delitem(sys.modules, registry_http.__name__)
+    monkeypatch.delattr(sys.modules[registry.__package__], "registry_http")
+    image = f"registry.lan/{NAME}@sha256:{'9' * 64}"
+    said = origin.answer({"docker_host": "", "images": [image], "login": None}, lambda event: None)
+    assert said == {"images": {}, "untold": {image: "python3 on this server has no ssl"}}
 
 
 def test_the_verb_answers_for_each_image_what_it_is_or_why_that_is_not_known(
