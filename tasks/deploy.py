@@ -55,6 +55,7 @@ def deploy(
 ) -> None:
     """Put the images of hosts.yaml on the servers; a release that fails its watch is rolled back by itself."""
     from gpu_runbook.laptop.deploy import preflight, workflow
+    from gpu_runbook.laptop.errors import BadInput
 
     from .invocation import Invocation, given, order, run_id, tags_for
 
@@ -62,6 +63,11 @@ def deploy(
     invocation = Invocation(context, hosts, service, json, purpose="deploy")
     invocation.warn()
     tags = tags_for(invocation.services, tag)
+    if not tags:
+        names = " and ".join(service.name for service in invocation.services)
+        raise BadInput(
+            f"{names} has no image: there is nothing to deploy", "fab training.command says how it is started"
+        )
     skips = preflight.skips(invocation.inventory, invocation.services, skip or [], given("--reason", reason))
     wishes = {"force": force, "adopt": adopt, "undo_on_failure": not no_rollback, "supersede": unfinished}
     asked = order(tags, skips=skips, **wishes)

@@ -231,9 +231,9 @@ def order(tags: dict[str, str], **asked: Any) -> Order:
 def tags_for(services: Sequence[Service], tag: str | None) -> dict[str, str]:
     """`1.1` for every service, or `annotation-queue=1.1,training=2.0`; hosts.yaml says the rest. Raises BadInput.
 
-    A digest, `sha256:…`, is one image, and for services of that image alone.
+    A digest, `sha256:…`, is one image, and for services of that image alone. A service without an image has none.
     """
-    tags = {service.name: service.tag for service in services}
+    tags = {service.name: service.tag for service in services if service.image}
     wanted = given("--tag", tag)
     if wanted is None:
         return tags

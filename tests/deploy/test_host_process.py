@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from gpu_runbook.laptop.errors import BadInput
 from sandbox import Sandbox, run_inside, set_gpu
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
 from tests.deploy.laptop import QUEUE, Laptop
-from tests.deploy.refused import passwords, shown
+from tests.deploy.refused import passwords, refused, shown
 from tests.deploy.standing import watched
 from tests.real import ROOT, consumer_image, docker, fire, logged_in
 
@@ -71,7 +72,17 @@ def test_a_run_in_no_container_is_told_from_its_start_on_and_goes_on_through_a_d
         "import time; time.sleep(999)",
         "augment train.py",
     )
-    other = docker(sandbox, "run", "--detach", f"--volume={ROOT}:{ROOT}", f"--workdir={ROOT}", "--pid=host", *inside)
+    user = run_inside(sandbox, ["id", "--user", LOGIN_USER]).stdout.strip()
+    other = docker(
+        sandbox,
+        "run",
+        "--detach",
+        f"--user={user}",
+        f"--volume={ROOT}:{ROOT}",
+        f"--workdir={ROOT}",
+        "--pid=host",
+        *inside,
+    )
     run_inside(
         sandbox,
         ["sh", "-c", f"cd {ROOT}; exec setsid --fork python3 -c 'import time; time.sleep(99)' augment-train.py"],
@@ -119,6 +130,7 @@ def test_without_an_image_the_printed_line_starts_a_run_that_goes_on_from_its_la
     watched(laptop, settle=0, window=1)
     said = laptop.fab("deploy")
     assert said.status == 0, said.all
+    refused(laptop, BadInput, "deploy", "--service", "training")
     printed = laptop.fab("training.command")
     assert printed.status == 0 and shown(passwords(laptop), printed.all) == []
     assert printed.out == f"env --chdir={ROOT} 'NOTE=a \"$HOME\"' nohup python3 {program} &\n"

@@ -96,7 +96,7 @@ def _change(inventory: Inventory, resolved: Resolved, service: Service, look: Sn
 def _drift(inventory: Inventory, services: Sequence[Service], look: Snapshot, release: Release) -> Iterator[Drift]:
     for service in services:
         placed = release.services.get(service.name)
-        if placed is None:
+        if placed is None or not service.image:
             continue
         if isinstance(service, Batch):
             yield from _of_a_batch(service.name, placed, look)

@@ -22,7 +22,7 @@ def rollback_plan(
 ) -> Plan:
     """The plan of a rollback: images, specs and configs as the record has them. Raises Refused or BadInput."""
     target = _target(resolved, services, look, order)
-    placed = [(service, target.services[service.name]) for service in services if service.name in target.services]
+    placed = [(one, target.services[one.name]) for one in services if one.image and one.name in target.services]
     return dataclasses.replace(
         frame(inventory, resolved, look, order, following(look.at, look.newest)),
         action="rollback",

@@ -173,6 +173,13 @@ def test_tags_are_those_of_the_command_line_and_else_of_hosts_yaml(
     assert tuple(tags_for(scene.services, tag).values()) == tags
 
 
+def test_a_service_without_an_image_has_no_tag(scene: Scene) -> None:
+    services = [*scene.only(QUEUE), scene.in_no_container()]
+    assert tags_for(services, "1.1") == {QUEUE: "1.1"}
+    with pytest.raises(BadInput, match="no such service is deployed here"):
+        tags_for(services, "training=2.0")
+
+
 @pytest.mark.parametrize(
     "tag",
     [

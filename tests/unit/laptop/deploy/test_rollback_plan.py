@@ -178,6 +178,12 @@ def test_a_batch_image_that_is_gone_is_taken_from_the_registry(scene: Scene) -> 
     assert planned(there, TRAINING).batches[0].change == "none"
 
 
+def test_a_service_that_has_no_image_any_more_is_in_no_plan(scene: Scene) -> None:
+    services = [*scene.only(QUEUE), scene.in_no_container()]
+    plan = rollback_plan(scene.inventory, scene.resolved, services, scene.look, order())
+    assert ([step.service for step in plan.consumers], plan.batches) == ([QUEUE], ())
+
+
 def test_the_plan_names_the_release_and_creates_nothing(scene: Scene) -> None:
     plan = planned(placed_as(scene, "r2", QUEUE, config=ConfigFile("/azaion/config.yaml")), QUEUE)
     said = list(plan_text.lines(plan, scene.look, with_commands=True))
