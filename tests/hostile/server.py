@@ -139,7 +139,7 @@ def lists(session: Session, scene: Scene, screen: Screen) -> Any:
 
 
 def chooses(session: Session, scene: Scene, screen: Screen) -> Any:
-    answer = models._ask(session, USE)
+    answer = models._ask(session, USE, screen.say)
     for text, style in models_text.told("gpu-1", MODEL, answer, dry_run=False):
         screen.say(text, style)
     return encode(answer)

@@ -116,16 +116,18 @@ def listed(
         who=getpass.getuser(),
         laptop=socket.gethostname(),
     )
-    deadline = Deadline(DAY, STILL) if verify else Deadline()
+    reads = verify or known.way != CONFIG  # which of the models a copy or a link is, is told by its content
+    deadline = Deadline(DAY, STILL) if reads else Deadline()
     answer = look(session, "models", request, on_event=lambda event: passing(_progress(event)), deadline=deadline)
     return read(session.host.name, Models, answer, "models")
 
 
 def _progress(event: dict[str, Any]) -> str:
+    what = "copying" if event.get("event") == "copying" else "reading"
     done, total = event.get("done"), event.get("total")
     if not isinstance(done, int) or not isinstance(total, int):
-        return "reading"
-    return f"reading {event.get('path')}: {humanize.size(done)} of {humanize.size(total)}"
+        return what
+    return f"{what} {event.get('path')}: {humanize.size(done)} of {humanize.size(total)}"
 
 
 def choose(
@@ -157,7 +159,8 @@ def choose(
         way=known.way,
         in_force=found.in_force,
     )
-    answer = _ask(session, request)
+    with screen.working(f"{server}: choosing", short=True) as passing:
+        answer = _ask(session, request, passing)
     for text, style in models_text.told(server, model, answer, wish.dry_run, found.in_force):
         screen.say(text, style)
     return {
@@ -200,11 +203,12 @@ def _fit(server: str, known: ModelTerms, found: Models, wish: ModelWish) -> Mode
     raise Refused(f"{server}: {named(model)} is not chosen: {model.sentence}; nothing was changed", hint)
 
 
-def _ask(session: Session, request: ModelUseRequest) -> Chosen:
+def _ask(session: Session, request: ModelUseRequest, passing: Callable[[str], None]) -> Chosen:
     server = session.host.name
     if request.dry_run:
         answer = look(session, "model_use", request)
     else:
-        deadline = Deadline(DAY, STILL) if request.in_force else Deadline()  # gigabytes may have to be copied
-        answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN, deadline=deadline)
+        how: dict[str, Any] = {"on_event": lambda event: passing(_progress(event))}
+        how["deadline"] = Deadline(DAY, STILL) if request.in_force else Deadline()  # gigabytes may have to be copied
+        answer = change(session, "model_use", request, "the model may be chosen", ASK_AGAIN, **how)
     return read(server, Chosen, answer, "choice", "fab models says what is in force")

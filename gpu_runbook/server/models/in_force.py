@@ -15,12 +15,14 @@ import re
 import stat
 from typing import IO, Callable, Iterator, List, Optional, Sequence, Set, Tuple
 
+from gpu_runbook.common import humanize
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import one_line
 from gpu_runbook.protocol.forms import RunId, has
 from gpu_runbook.protocol.models import LINK, MISSING, WHOLE, Choice, Choices, InForce, ModelFile, Verified
 from gpu_runbook.server.exposed import beside, guarded
 from gpu_runbook.server.models import choices, model_files
+from gpu_runbook.server.models.model_files import Emit, Progress
 from gpu_runbook.server.system import files
 
 FILE, OTHER, NOTHING = "file", "other", ""  # what is at a place, beside LINK
@@ -40,6 +42,7 @@ def look(folder: str, place: str, writers: Set[model_files.Identity]) -> InForce
     try:
         there = beside.itself(place)
         says = beside.link_target(place) if there and stat.S_ISLNK(there.st_mode) else ""
+        real = beside.real(folder) if says else ""
     except OSError as error:
         said = f"it cannot be read: {error.strerror}"
         return InForce(place, OTHER, ModelFile("", place, "damaged", said))
@@ -51,6 +54,7 @@ def look(folder: str, place: str, writers: Set[model_files.Identity]) -> InForce
     if not stat.S_ISLNK(there.st_mode):
         return InForce(place, OTHER, ModelFile("", place, "damaged", "it is not a file"))
     leads = os.path.normpath(os.path.join(os.path.dirname(place), says))
+    leads = folder + leads[len(real) :] if leads.startswith(f"{real}/") else leads
     if not leads.startswith(f"{folder}/") or not leads.isprintable():
         return InForce(place, LINK, ModelFile("", place, "outside", f"it is a link that leads out of {folder}"))
     return InForce(place, LINK, model_files.looked_at(leads, "", writers, folder))
@@ -164,7 +168,7 @@ def sweep(place: str, known: Choices) -> None:
     with contextlib.suppress(OSError), guarded.folder(folder) as at, os.scandir(at) as entries:
         names = [entry.name for entry in itertools.islice(entries, model_files.MOST)]
     for found in names:
-        staged = re.fullmatch(rf"\.{re.escape(name)}\.(.+)", found)
+        staged = re.fullmatch(rf"\.{re.escape(name)}\.(.+?)(\.before)?", found)
         path = os.path.join(folder, found)
         if (staged and has(RunId, staged[1])) or (is_kept(path, place) and path not in needed):
             with contextlib.suppress(Refusal):
@@ -184,49 +188,71 @@ def bounded(known: Choices, place: str) -> Choices:
     return dataclasses.replace(known, choices=tuple(one for one in known.choices if one.path not in kept))
 
 
-def keep(found: InForce, folder: str, run: str) -> Verified:
-    """Keep what is at the place under another name beside it: no dated directory has it. Raises Refusal."""
-    file, path = found.file, kept_path(found.place, found.file.sha256)
-    base = below(found.place, folder)
+def set_aside(found: InForce, folder: str, run: str, emit: Emit) -> Verified:
+    """Give what is at the place a second name, as a run stages it: no dated directory has it. Raises Refusal."""
+    file, place = found.file, found.place
+    aside, base = guarded.aside(files.staged_name(place, run)), below(place, folder)
     try:
-        with model_files.opened(found.place, "", base) as at:
-            guarded.set_aside(at, path)
-        own, kept = beside.itself(found.place), beside.itself(path)
-        if kept is None or own is None or (kept.st_dev, kept.st_ino) != (own.st_dev, own.st_ino):
-            kept = _copied(file, path, base, (0o600, None), run)  # of another owner's no second name is allowed
-            guarded.place(files.staged_name(path, run), path)
-        guarded.sync(path)
+        with model_files.opened(place, "", base) as at:
+            guarded.set_aside(at, aside)
+        own, kept = beside.itself(place), beside.itself(aside)
     except OSError as error:
-        raise files.refusal(path, "made", error) from error
+        raise files.refusal(aside, "made", error) from error
+    if kept is None or own is None or (kept.st_dev, kept.st_ino) != (own.st_dev, own.st_ino):
+        suffix = aside.rpartition(f".{os.path.basename(place)}.")[2]
+        kept = _copied(file, place, base, (0o600, None), suffix, emit)  # of another owner's no second name is allowed
     return Verified(file.sha256, kept.st_size, kept.st_mtime_ns, file.verified)
 
 
-def stage(model: ModelFile, place: str, way: str, folder: str, run: str) -> Optional[os.stat_result]:
+def keep(place: str, run: str, path: str) -> None:
+    """Keep what a run has set aside, by the name `path`. Raises OSError or Refusal."""
+    aside = guarded.aside(files.staged_name(place, run))
+    guarded.place(aside, path)
+    guarded.sync(path)
+    guarded.remove(aside)  # which is there still where both names were the same file's
+
+
+def stage(model: ModelFile, place: str, way: str, folder: str, run: str, emit: Emit) -> Optional[os.stat_result]:
     """Make the copy or the link ready beside its place; the copy as it is. Raises Refusal, with nothing left of it."""
     if way == LINK:
         inside = below(place, folder)
         beside.stage_link(place, os.path.relpath(model.path, os.path.dirname(place)) if inside else model.path, run)
         return None
-    return _copied(model, place, below(model.path, folder), _whose(model, place), run)
+    return _copied(model, place, below(model.path, folder), _whose(model, place), run, emit)
 
 
-def _copied(model: ModelFile, path: str, folder: str, whose: Whose, run: str) -> os.stat_result:
-    digest = hashlib.sha256()
+def _copied(model: ModelFile, place: str, folder: str, whose: Whose, suffix: str, emit: Emit) -> os.stat_result:
+    digest, copying = hashlib.sha256(), model_files.Progress(emit, "copying", model.size)
+    copying.path = model.path
     mode, owner = whose
     try:
+        _has_room(model, place)
         with model_files.opened(model.path, model.date, folder) as file:
-            made = beside.stage_blocks(path, _hashed(model, file, digest), mode, owner, run)
+            made = beside.stage_blocks(place, _hashed(model, file, digest, copying), mode, owner, suffix)
+            beside.forget(file)
     except OSError as error:
         raise _unread(model, error) from error
     if digest.hexdigest() != model.sha256:
-        guarded.remove(files.staged_name(path, run))
+        guarded.remove(files.staged_name(place, suffix))
         raise Refusal(f"{model.path} was written to after it was verified", "run it again")
     return made
 
 
-def _hashed(model: ModelFile, file: IO[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+def _has_room(model: ModelFile, place: str) -> None:
+    """A copy that fills the disk would end a training when it saves next. Raises Refusal."""
+    left = beside.room(place)
+    if left < 2 * model.size:
+        takes, said = humanize.size(model.size), humanize.size(left)
+        raise Refusal(
+            f"no room for a copy in {os.path.dirname(place)}: {said} are left, it takes {takes}, and as much again is "
+            "for what training saves",
+            "make room; models.in_force: link takes none",
+        )
+
+
+def _hashed(model: ModelFile, file: IO[bytes], digest: hashlib._Hash, copying: Progress) -> Iterator[bytes]:
     try:
-        for block in model_files.blocks(file, model.size, lambda count: None):
+        for block in model_files.blocks(file, model.size, copying):
             digest.update(block)
             yield block
     except OSError as error:

@@ -17,10 +17,10 @@ import time
 import zipfile
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import IO, Callable, ContextManager, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import IO, Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from gpu_runbook.protocol.models import DAMAGED, DATE, MISSING, OUTSIDE, WHOLE, WRITING, ModelFile, is_dated
-from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.exposed import beside, guarded
 
 ARCHIVES = (".pt", ".pth", ".zip", ".npz", ".keras")  # of any other file only size and checksum are judged
 BLOCK = 1 << 20  # bytes read at a time
@@ -44,8 +44,33 @@ _OLDER = re.compile(
 )
 _GRAPH, _FIELDS = 7, 50  # the field of an ONNX model that is its network; none has a number that high
 
+NICE = 10  # a training is not to feel that gigabytes are read or written beside it
+PAUSE = 0.2  # seconds between two words of progress
+
 Identity = Tuple[int, int]  # device and inode
 Reading = Callable[[int], None]  # hears of every so many bytes that were read
+Emit = Callable[[Dict[str, Any]], None]
+
+
+class Progress:
+    """Tells now and then how far the reading or copying of files has come. `total`: bytes, of all of them."""
+
+    def __init__(self, emit: Emit, event: str, total: int) -> None:
+        self._emit, self._event, self._total = emit, event, total
+        self._done, self._said = 0, 0.0
+        self.path = ""  # of the file that is read or made now
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if time.monotonic() - self._said > PAUSE:
+            self._said = time.monotonic()
+            self._emit({"event": self._event, "path": self.path, "done": self._done, "total": self._total})
+
+
+def stand_back() -> None:
+    """Before much is read or written."""
+    if os.nice(0) < NICE:
+        os.nice(NICE)
 
 
 def directories(folder: str, pattern: str = DATE) -> Tuple[List[str], List[str]]:
@@ -168,6 +193,7 @@ def read(model: ModelFile, reading: Reading, folder: str = "") -> ModelFile:
                 digest.update(block)
             trouble = _broken_member(file, reading) if model.path.endswith(ARCHIVES) else ""
             after = os.fstat(file.fileno())
+            beside.forget(file)
     except OSError as error:
         return replace(model, state=DAMAGED, sentence=f"it cannot be read: {error.strerror}")
     read_through = replace(model, sha256=digest.hexdigest())

@@ -21,14 +21,33 @@ def detached(life: Callable[[Say], None]) -> Dict[str, Any]:
 
     It may go on after that. A Refusal that ends it before is raised here, and so is a defect.
     """
+    with os.fdopen(_begun(life), "rb") as pipe:
+        return _heard(pipe.readline())
+
+
+def followed(life: Callable[[Say], None], emit: Say) -> Dict[str, Any]:
+    """As `detached`, with what it says of its progress, which has an `event` in it, emitted."""
+    with os.fdopen(_begun(life), "rb") as pipe:
+        while True:
+            said = _heard(pipe.readline())
+            if "event" not in said:
+                return said
+            emit(said)
+
+
+def _begun(life: Callable[[Say], None]) -> int:
+    """A descriptor from which all that it says is read."""
     reader, writer = os.pipe()
     if os.fork() == 0:
         _leave(writer)
         _live(life, writer)
     os.close(writer)
     os.wait()
-    with os.fdopen(reader, "rb") as pipe:
-        said: Dict[str, Any] = json.loads(pipe.readline() or json.dumps({"refusal": KILLED}))
+    return reader
+
+
+def _heard(line: bytes) -> Dict[str, Any]:
+    said: Dict[str, Any] = json.loads(line or json.dumps({"refusal": KILLED}))
     if "refusal" in said:
         raise Refusal(*said["refusal"])
     return said
@@ -40,7 +59,7 @@ def _leave(writer: int) -> None:
     if os.fork() != 0:
         os._exit(0)
     os.closerange(3, writer)
-    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
+    os.closerange(writer + 1, min(os.sysconf("SC_OPEN_MAX"), 65536))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.chdir("/")
 

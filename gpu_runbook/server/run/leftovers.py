@@ -12,7 +12,7 @@ import re
 from typing import Iterator, Sequence, Set
 
 from gpu_runbook.protocol.forms import RunId, has
-from gpu_runbook.protocol.journal import BeginOfPlan, Line, told
+from gpu_runbook.protocol.journal import BeginOfChoice, BeginOfPlan, Line, told
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import record
@@ -36,7 +36,7 @@ def remove(store: Store, run: str, lines: Sequence[Line]) -> None:
 
 
 def _places(store: Store, lines: Sequence[Line]) -> Set[str]:
-    """The configs and offset files that runs stage something beside."""
+    """The configs, offset files and models in force that runs stage something beside."""
     places = {
         placed.config.path
         for release in record.load(store)[0].releases
@@ -44,7 +44,8 @@ def _places(store: Store, lines: Sequence[Line]) -> Set[str]:
         if placed.config
     }
     steps = [step for begin in told(lines, BeginOfPlan) for step in begin.plan.consumers]
-    return places | {one.path for step in steps for one in (step.config, step.offset) if one}
+    places |= {one.path for step in steps for one in (step.config, step.offset) if one}
+    return places | {one.path for begin in told(lines, BeginOfChoice) for one in begin.configs.values()}
 
 
 def _listed(folder: str) -> Iterator[str]:

@@ -112,7 +112,10 @@ def _lead(store: Store, docker: Docker, run: str, lines: Lines) -> Tuple[str, st
             if store.is_in_root:
                 journal_check.check_configs(store, run, configs)
             point(store, run, configs)
-            return "done", f"run {run} was cut off; the model in force is {chosen(store) or 'as it was'}"
+            model = chosen(store) or "as it was"
+            placed = model in [config.path for config in configs.values()]  # a copy or a link
+            said = f"fab models says which model {model} is" if placed else f"the model in force is {model}"
+            return "done", f"run {run} was cut off; {said}"
         if begin.action in CUT:
             return "done", f"run {run} was cut off while it {CUT[begin.action]}"
         of_plan = decode(BeginOfPlan, first, run)

@@ -37,7 +37,7 @@ from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import in_force as inforce
 from gpu_runbook.server.models import model_files
 from gpu_runbook.server.models.apply import point
-from gpu_runbook.server.rpc.detach import Say, detached
+from gpu_runbook.server.rpc.detach import Say, detached, followed
 from gpu_runbook.server.state import new_run, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.make import make
@@ -91,7 +91,9 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
         return (_change(store, asked, "") if asked.way == CONFIG else _placing(store, asked, "")).told()
     refuse_astray(store, asked.docker_host)
     make(store)
-    return detached(partial(_live if asked.way == CONFIG else _live_placing, asked, store))
+    if asked.way == CONFIG:
+        return detached(partial(_live, asked, store))
+    return followed(partial(_live_placing, asked, store), emit)
 
 
 def _live(asked: ModelUseRequest, store: Store, say: Say) -> None:
@@ -142,36 +144,40 @@ def _live_placing(asked: ModelUseRequest, store: Store, say: Say) -> None:
     if not placing.needed:
         say(placing.told())
         return
+    model_files.stand_back()
     inforce.sweep(placing.found.place, placing.known)
     journal = Journal(store.journal(run.id))
     # As a config without a key: whoever finishes the run removes what is staged beside it, and changes nothing else.
     configs = {PLACE: ConfigFile(placing.found.place)}
     journal.begin(BeginOfChoice(**run.line, configs=configs, model=asked.model.path))
-    _put(store, journal, run.id, placing)
+    _put(store, journal, run.id, placing, say)
     say(placing.told(run.id))
 
 
-def _put(store: Store, journal: Journal, run: str, placing: Placing) -> None:
+def _put(store: Store, journal: Journal, run: str, placing: Placing, say: Say) -> None:
     """Beside its place, then into it at once; what is noted before is enough to know it again after a cut."""
     asked, place, model, known = placing.asked, placing.found.place, placing.asked.model, placing.known
-    staged, noted = files.staged_name(place, run), known.verified
+    staged, noted, was = files.staged_name(place, run), known.verified, known.path
     try:
-        made = inforce.stage(model, place, asked.way, asked.folder, run)
+        made = inforce.stage(model, place, asked.way, asked.folder, run, say)
         if placing.keeps:
-            noted = {**noted, known.path: inforce.keep(placing.found, asked.folder, run)}
+            noted = {**noted, was: inforce.set_aside(placing.found, asked.folder, run, say)}
         if made:
             noted = {**noted, place: Verified(model.sha256, made.st_size, made.st_mtime_ns, model.verified)}
         known = dataclasses.replace(known, verified=noted)
         _is_as_found(asked)
         modelchoice.save_placed(store, dataclasses.replace(known, pending=placing.pending), place)
     except (Refusal, OSError) as error:
-        with contextlib.suppress(Refusal):
-            guarded.remove(staged)
+        for left in (staged, guarded.aside(staged)):
+            with contextlib.suppress(Refusal):
+                guarded.remove(left)
         why = files.why(error)
         said = why if why.endswith(UNCHANGED) else why + UNCHANGED
         journal.write(End("refused", said))
         raise Refusal(said, getattr(error, "hint", files.SEE), getattr(error, "kind", "server")) from error
     try:
+        if placing.keeps:
+            inforce.keep(place, run, was)
         guarded.place(staged, place)
         guarded.sync(place)
         known = inforce.bounded(modelchoice.settled(known, placing.pending), place)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from gpu_runbook.common.clock import now
 from gpu_runbook.protocol.codec import decode, encode
@@ -18,17 +17,13 @@ from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.models import choices as modelchoice
 from gpu_runbook.server.models import in_force as inforce
 from gpu_runbook.server.models import model_files
-from gpu_runbook.server.models.model_files import ARCHIVES
+from gpu_runbook.server.models.model_files import ARCHIVES, Emit
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import lock, new_run, record
 from gpu_runbook.server.state.journal import Journal
 from gpu_runbook.server.state.store import Store, find_store
 
-NICE = 10  # a training is not to feel that gigabytes are read beside it
-PAUSE = 0.2  # seconds between two words of progress
 MOST_OTHERS = 100  # directories whose names are no dates that are told
-
-Emit = Callable[[Dict[str, Any]], None]
 
 
 def answer(request: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
@@ -136,24 +131,14 @@ def _read(models: Sequence[ModelFile], known: Choices, emit: Emit, folder: str =
     """Read every byte of the models that look whole, by their path; what does not is as good as read."""
     whole = [model for model in models if model.state == WHOLE]
     total = sum(model.size * (2 if model.path.endswith(ARCHIVES) else 1) for model in whole)
-    done, said = 0, 0.0
-    path = ""
-
-    def reading(count: int) -> None:
-        nonlocal done, said
-        done += count
-        if time.monotonic() - said > PAUSE:
-            said = time.monotonic()
-            emit({"event": "reading", "path": path, "done": done, "total": total})
-
+    reading = model_files.Progress(emit, "reading", total)
     found = {}
-    if whole and os.nice(0) < NICE:
-        os.nice(NICE)
+    if whole:
+        model_files.stand_back()
     for model in whole:
-        path = model.path
-        found[path] = _dated(
-            modelchoice.compared(known, model_files.read(model, reading, "" if model.date else folder))
-        )
+        reading.path = model.path
+        done = model_files.read(model, reading, "" if model.date else folder)
+        found[model.path] = _dated(modelchoice.compared(known, done))
     return found
 
 

@@ -101,12 +101,12 @@ PLACES = (
         verbs.model_use._is_as_verified""",
     ),
     Places(
-        "`models.current`, and beside it `.<name>.<run>`, what was replaced there (`.<name>.<digits>.kept.<ending>`), "
-        "and names and times of exported models",
+        "`models.current`, and beside it `.<name>.<run>`, `.<name>.<run>.before`, what was replaced there "
+        "(`.<name>.<digits>.kept.<ending>`), and names and times of exported models",
         "the training that puts its model there; any container with a read-write mount; the login user",
         FOREIGN,
-        """models.in_force.with_exports models.in_force.sweep models.in_force.keep models.in_force._copied
-        models.in_force._whose verbs.model_use._put""",
+        """models.in_force.with_exports models.in_force.sweep models.in_force.set_aside models.in_force.keep
+        models.in_force._copied models.in_force._whose verbs.model_use._put""",
     ),
     Places(
         "`checkpoints` of a batch service: names and times of what is in it and in folders right below it; of each "
@@ -149,6 +149,7 @@ PLACES = (
         exposed.guarded.place exposed.guarded.sync exposed.guarded.remove exposed.guarded.whose
         exposed.guarded.set_aside exposed.guarded._walk exposed.guarded._go exposed.beside.stage_blocks
         exposed.beside.stage_link exposed.beside.link_target exposed.beside.itself exposed.beside._forget
+        exposed.beside.real exposed.beside.room
         system.files._folder system.files._new system.files._forget system.files.place system.files.remove""",
     ),
     Places(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from gpu_runbook.laptop.commands import models_text
 from gpu_runbook.laptop.commands.models import ModelTerms, ModelWish
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.rpc.call import ANSWER, DAY, Deadline
 from gpu_runbook.laptop.terminal.screen import Screen
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
@@ -23,6 +26,7 @@ from gpu_runbook.protocol.journal import encoded
 from gpu_runbook.protocol.models import (
     ALL,
     CHANGED,
+    COPY,
     DAMAGED,
     PREVIOUS,
     WHOLE,
@@ -295,6 +299,45 @@ def test_a_changed_model_is_chosen_by_force(tmp_path: Path) -> None:
     assert (
         laptop._fit("gpu-1", TERMS, dataclasses.replace(NOTHING, target=changed), ModelWish("a", force=True)) == changed
     )
+
+
+PLACED = dataclasses.replace(TERMS, way=COPY, place=f"{FOLDER}/a.pt")
+
+
+@pytest.mark.parametrize(
+    ("known", "verify", "whole", "still"),
+    [
+        pytest.param(TERMS, "", ANSWER, math.inf, id="a list reads none"),
+        pytest.param(TERMS, "all", DAY, laptop.STILL, id="all of them are read"),
+        pytest.param(PLACED, "", DAY, laptop.STILL, id="a list reads the one in force, and what is as long"),
+    ],
+)
+def test_what_is_read_as_a_whole_may_take_all_day_as_long_as_it_gets_on(
+    monkeypatch: pytest.MonkeyPatch, known: ModelTerms, verify: str, whole: float, still: float
+) -> None:
+    given: list[Deadline] = []
+
+    def look(session: object, verb: str, request: object, on_event: Any, deadline: Deadline) -> Any:
+        given.append(deadline)
+        return encode(NOTHING)
+
+    monkeypatch.setattr(laptop, "look", look)
+    session: Any = SimpleNamespace(host=SimpleNamespace(name="gpu-1"))
+    laptop.listed(session, ("/azaion", ""), known, verify, print)
+    assert [(one.whole, one.still) for one in given] == [(whole, still)]
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"event": "reading", "path": "/m", "done": 1 << 20, "total": 3 << 20}, "reading /m: 1.0 MiB of 3.0 MiB"),
+        ({"event": "copying", "path": "/m", "done": 1 << 20, "total": 3 << 20}, "copying /m: 1.0 MiB of 3.0 MiB"),
+        ({"event": "copying", "path": "/m", "done": "1", "total": 3}, "copying"),
+        ({"event": {"a": 1}, "done": None}, "reading"),
+    ],
+)
+def test_how_far_the_reading_or_copying_has_come_is_said(event: dict[str, Any], said: str) -> None:
+    assert laptop._progress(event) == said
 
 
 HOSTS = """

@@ -18,7 +18,7 @@ from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.models import ALL, PREVIOUS, Choice, Choices, Chosen, InForce, ModelFile, Models
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.requests import ModelUseRequest
-from gpu_runbook.server.exposed import guarded
+from gpu_runbook.server.exposed import beside, guarded
 from gpu_runbook.server.models import choices, in_force, model_files
 from gpu_runbook.server.models.apply import chosen, with_chosen
 from gpu_runbook.server.state import journal as journals
@@ -178,6 +178,7 @@ def test_of_what_was_kept_beside_it_no_more_remains_than_is_remembered(copies: S
         copies.use(FIRST)
     (copies.folder / ".azaion.pt.20260420-101112-abcd").write_bytes(b"staged by a run that is over")
     (copies.folder / ".azaion.0123456789abcdef.kept.pt").write_bytes(b"of a choice that is forgotten")
+    (copies.folder / ".azaion.pt.20260420-101112-abcd.before").write_bytes(b"set aside by it")
     (copies.folder / ".azaion.pt.mine").write_bytes(b"somebody's own")
     copies.use(SECOND)
     assert copies.hidden()[-1] == ".azaion.pt.mine"
@@ -351,7 +352,7 @@ def test_a_death_at_any_step_leaves_one_whole_file_and_history_right(
     run = site.runs()[-1]
     while journals.alive(site.store.journal(run)):
         time.sleep(0.01)
-    assert recovered(site.store) == [f"run {run} was cut off; the model in force is {site.current}"]
+    assert recovered(site.store) == [f"run {run} was cut off; fab models says which model {site.current} is"]
     assert site.hidden() == []
     assert site.is_now() == (expected, 0)
     assert [one.date for one in site.look().choices.choices] == [SECOND, FIRST][expected == FIRST :]
@@ -361,6 +362,163 @@ def test_a_death_at_any_step_leaves_one_whole_file_and_history_right(
     else:
         site.use(SECOND)
     assert site.is_now() == (FIRST if expected == SECOND else SECOND, 0)
+
+
+def dies(monkeypatch: pytest.MonkeyPatch, site: Site, module: Any, point: str, after: bool = False) -> None:
+    """In a run that chooses SECOND, before or `after` that function does its work."""
+
+    class Killed(BaseException):
+        pass
+
+    real = getattr(module, point)
+
+    def killed(*any: Any) -> None:
+        if after:
+            real(*any)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        asked = site.asked(SECOND)
+        patched.setattr(module, point, killed)
+        patched.setattr(failure, "failure", killed)
+        with pytest.raises(Refusal, match="was killed"):
+            model_use.answer(asked, print)
+    while journals.alive(site.store.journal(site.runs()[-1])):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("second_name", [True, False], ids=["by a second name", "by a copy"])
+@pytest.mark.parametrize(
+    ("module", "point", "after"),
+    [
+        pytest.param(in_force, "set_aside", True, id="set aside"),
+        pytest.param(in_force, "keep", False, id="written down"),
+        pytest.param(in_force, "keep", True, id="kept"),
+        pytest.param(guarded, "remove", True, id="kept under both names"),
+    ],
+)
+def test_a_death_while_what_is_replaced_is_kept_leaves_nothing_that_is_not_needed(
+    copies: Site, monkeypatch: pytest.MonkeyPatch, module: Any, point: str, after: bool, second_name: bool
+) -> None:
+    copies.replaced(FOREIGN)
+    copies.look()
+    if not second_name:  # it is another owner's
+        monkeypatch.setattr(guarded, "set_aside", lambda file, aside: None)
+    dies(monkeypatch, copies, module, point, after)
+    assert copies.current.read_bytes() == FOREIGN
+    assert copies.hidden() != []
+    (said,) = recovered(copies.store)
+    assert said.startswith(f"run {copies.runs()[-1]} was cut off; ")
+    assert not [name for name in copies.hidden() if name.startswith(".azaion.pt.")]
+    assert copies.is_now() == ("", 0)
+    copies.use(FIRST)
+    assert len(copies.hidden()) == 1
+    copies.use()
+    assert copies.current.read_bytes() == FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("target", "back"),
+    [
+        pytest.param(f"{FIRST}/weights/best.pt", f"{FIRST}/weights/best.pt", id="relative"),
+        pytest.param(f"FOLDER/{FIRST}/weights/best.pt", f"{FIRST}/weights/best.pt", id="absolute"),
+        pytest.param("latest/weights/best.pt", f"{FIRST}/weights/best.pt", id="through another link"),
+        pytest.param(f"REAL/{FIRST}/weights/best.pt", f"{FIRST}/weights/best.pt", id="to where the folder leads"),
+        pytest.param("mine/hand.pt", "mine/hand.pt", id="to a model of no dated directory"),
+        pytest.param(f"FOLDER/{FIRST}/weights/last.pt", f"{FIRST}/weights/last.pt", id="to another file of a run"),
+    ],
+)
+def test_a_link_that_was_made_by_hand_comes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, target: str, back: str
+) -> None:
+    monkeypatch.setattr(guarded, "_mounts", list)  # no container could have made the link to the disk
+    site = Site(store, "link")
+    elsewhere = Path(store.root, "disk")
+    site.folder.rename(elsewhere)
+    site.folder.symlink_to("disk")
+    for name in ("mine/hand.pt", f"{FIRST}/weights/last.pt"):
+        (site.folder / name).parent.mkdir(exist_ok=True)
+        (site.folder / name).write_bytes(CONTENT[THIRD])
+        os.utime(site.folder / name, (1_700_000_000, 1_700_000_000))
+    (site.folder / "latest").symlink_to(FIRST)
+    site.current.symlink_to(target.replace("FOLDER", str(site.folder)).replace("REAL", str(elsewhere)))
+    was = site.current.read_bytes()
+    site.use(SECOND)
+    assert site.is_now() == (SECOND, 0)
+    site.use()
+    assert (site.current.read_bytes(), str(site.current.readlink())) == (was, back)
+    assert site.is_now() == (FIRST if was == CONTENT[FIRST] else "", 0)
+
+
+def test_a_link_that_leads_out_of_the_folder_is_none_of_the_models(store: Store) -> None:
+    site = Site(store, "link")
+    Path(store.root, "models-of-others").mkdir()
+    Path(store.root, "models-of-others/best.pt").write_bytes(CONTENT[FIRST])
+    for target in ("../models-of-others/best.pt", f"{store.root}/models-of-others/best.pt", "latest/best.pt"):
+        (site.folder / "latest").unlink(missing_ok=True)
+        (site.folder / "latest").symlink_to("../models-of-others")
+        site.current.unlink(missing_ok=True)
+        site.current.symlink_to(target)
+        found = site.in_force()
+        assert (found.kind, found.file.state, found.model) == ("link", "outside", ""), target
+        with pytest.raises(Refusal, match=f"it is a link that leads out of {site.folder}; nothing was changed"):
+            site.use(SECOND)
+        assert str(site.current.readlink()) == target
+
+
+def test_a_copy_tells_how_far_it_has_come(copies: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_files, "PAUSE", -1.0)
+    monkeypatch.setattr(model_files, "BLOCK", 200)
+    told: list[dict[str, Any]] = []
+    answer = model_use.answer(copies.asked(FIRST), told.append)
+    assert answer["needed"]
+    source = copies.folder / FIRST / "weights/best.pt"
+    size = source.stat().st_size
+    assert told[0] == {"event": "copying", "path": str(source), "done": 200, "total": size}
+    assert [one["done"] for one in told] == [*range(200, size, 200), size]
+
+
+def test_a_choice_that_cannot_be_written_down_leaves_nothing_beside_the_place(
+    copies: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies.replaced(FOREIGN)
+
+    def full(*any: object) -> None:
+        raise Refusal("no space")
+
+    asked = copies.asked(FIRST)
+    monkeypatch.setattr(choices, "save_placed", full)
+    with pytest.raises(Refusal, match="no space; nothing was changed"):
+        model_use.answer(asked, print)
+    assert (copies.current.read_bytes(), copies.hidden()) == (FOREIGN, [])
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_a_copy_leaves_room_for_what_training_saves(copies: Site, monkeypatch: pytest.MonkeyPatch, short: int) -> None:
+    copies.use(FIRST)
+    size = len(CONTENT[SECOND])
+    monkeypatch.setattr(beside, "room", lambda path: 2 * size - short)
+    if short:
+        with pytest.raises(Refusal, match=f"no room for a copy in {copies.folder}: .*; nothing was changed"):
+            copies.use(SECOND)
+    else:
+        copies.use(SECOND)
+    assert (copies.is_now(), copies.hidden()) == ((FIRST if short else SECOND, 0), [])
+
+
+def test_what_is_copied_goes_to_the_disk_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def sync(file: int) -> None:
+        synced.append(os.fstat(file).st_size)
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(beside, "STEP", 250)
+    made = beside.stage_blocks(str(tmp_path / "m.pt"), [b"x" * 100] * 7, 0o640, None, "run")
+    assert (made.st_size, stat.S_IMODE(made.st_mode), synced) == (700, 0o640, [300, 600])
+    assert beside.room(str(tmp_path / "m.pt")) > 0
 
 
 def test_a_server_that_chose_by_config_goes_on_with_a_copy(copies: Site) -> None:

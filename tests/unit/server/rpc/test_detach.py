@@ -16,7 +16,7 @@ from sandbox.place import CHECKOUT
 # A verb as wire would call it; its life says what the test wants, and writes a file at its end.
 VERB = """
 import os, sys, time
-from gpu_runbook.server.rpc.detach import detached
+from gpu_runbook.server.rpc.detach import detached, followed
 from gpu_runbook.protocol.errors import Refusal
 
 def life(say):
@@ -30,13 +30,18 @@ def life(say):
         print("begun", flush=True)
         while os.path.exists(f"/proc/{parent}"):
             time.sleep(0.01)
+    if mode in ("told", "told-then-refused"):
+        say({"event": "copying", "done": 1})
+        say({"event": "copying", "done": 2})
+    if mode == "told-then-refused":
+        raise Refusal("no", "do this", "person")
     say({"first": 1})
     say({"second": 2})
     open(file, "w").write(str(os.getsid(0) == session))
 
 mode, file, parent, session = sys.argv[1], sys.argv[2], os.getpid(), os.getsid(0)
 try:
-    print(detached(life))
+    print(followed(life, lambda event: print(event["done"])) if mode.startswith("told") else detached(life))
 except Refusal as refusal:
     print(refusal.kind, refusal.message)
 """
@@ -53,6 +58,8 @@ def verb(mode: str, file: Path) -> subprocess.Popen[str]:
     ("mode", "said"),
     [
         ("well", "{'first': 1}"),
+        ("told", "1\n2\n{'first': 1}"),
+        ("told-then-refused", "1\n2\nperson no"),
         ("refused", "person no"),
         ("defect", "defect ValueError in "),
         ("killed", "person the process that was to do it was killed"),
