@@ -140,7 +140,7 @@ def follow(
             tell = workflow.teller(invocation.screen, passing, events.append)
             ended = running.follow(session, place, wanted, tell)
         invocation.screen.say(ended.sentence, "green")
-        workflow.show_after(invocation.inventory, session.host.name, events, invocation.screen)
+        workflow.show_after(invocation.inventory, session.host.name, place[0], events, invocation.screen)
 
 
 def _closing(run: str | None, close: str | None, reason: str | None) -> tuple[str, str] | None:

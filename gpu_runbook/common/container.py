@@ -86,8 +86,3 @@ def old_release(step: ConsumerStep, run: str) -> str:
 def health_told(health: str) -> str:
     """What is added to how a container is, where it has a HEALTHCHECK that does not speak against it."""
     return f", HEALTHCHECK {health}" if health in (STARTING, HEALTHY) else ""
-
-
-def kept_as(image: str) -> str:
-    """The name of ours for an image, given its id."""
-    return f"{KEPT}:{image.rpartition(':')[2]}"

@@ -10,7 +10,8 @@ from gpu_runbook.protocol.values import dataclass, field
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = "ok", "warning", "critical", "unknown", "skipped"
 LEVELS = (OK, WARNING, CRITICAL, UNKNOWN, SKIPPED)
-COMMAND = "docker command"  # the row without which nothing is changed on a server: both halves go by it
+# Rows by which both halves go: without the first nothing is changed on a server, the others are about its GPUs.
+COMMAND, DRIVER, GPU_SUPPORT = "docker command", "NVIDIA driver", "docker GPU support"
 
 
 @dataclass(frozen=True)

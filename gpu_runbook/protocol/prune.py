@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
-from gpu_runbook.protocol.forms import Annotated, Count, RunId, text
+from gpu_runbook.protocol.forms import Annotated, Count, Place, RunId, text
 from gpu_runbook.protocol.values import dataclass
 
 FOLDER, CONTAINER, IMAGE, JOURNAL, FILE, RELEASE = "folder", "container", "image", "journal", "file", "release"
@@ -24,6 +24,15 @@ class Thing:
 
 
 @dataclass(frozen=True)
+class DiskLeft:
+    """How full the disk is on which docker has its images."""
+
+    path: Place  # the folder of docker's images
+    percent: Count  # as df has it
+    available: Count  # bytes
+
+
+@dataclass(frozen=True)
 class Pruned:
     """What was removed (kind and id of each), the bytes that became free, and a sentence for each thing that stays."""
 
@@ -31,3 +40,4 @@ class Pruned:
     removed: Tuple[Tuple[str, ...], ...] = ()
     freed: Count = 0
     notes: Tuple[str, ...] = ()
+    disk: Optional[DiskLeft] = None  # afterwards; None where that could not be seen

@@ -146,9 +146,10 @@ class StatusRequest(LookRequest):
 
 @dataclass(frozen=True)
 class TrainingRequest(EngineRequest):
-    """training_command. `service`: a batch service."""
+    """training_command. `service`: a batch service; `gpus`: what it wants of them, as a Spec has it, empty for none."""
 
     service: Wanted
+    gpus: str = ""
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,8 @@ def test_a_dry_run_shows_the_commands_of_the_run_and_changes_nothing(laptop: Lap
         f"$ docker start {QUEUE}",
         f"$ docker update --restart unless-stopped {QUEUE}",
         f"$ docker tag {server['plan']['batches'][0]['image']} {training_image(laptop.sandbox, 'current')}",
-        f"$ docker tag {step['spec']['image']} gpu-runbook/kept:(its id)",
-        f"$ docker tag {server['plan']['batches'][0]['image']} gpu-runbook/kept:(its id)",
+        f"$ docker tag {step['spec']['image']} gpu-runbook/kept:(its id)-(the state's mark)",
+        f"$ docker tag {server['plan']['batches'][0]['image']} gpu-runbook/kept:(its id)-(the state's mark)",
     ]
     passwords = [value for name, value in laptop.variables.items() if "PASSWORD" in name]
     assert [password for password in passwords if password in said.all] == []

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.common.container import kept_as
 from gpu_runbook.laptop.errors import BadInput
 from sandbox import run_inside
 from sandbox.images import revision
@@ -105,8 +104,8 @@ def test_what_somebody_did_by_hand_is_told(laptop: Laptop) -> None:
     (status,) = laptop.fab("status", "--json").json["servers"]
     first = status["releases"][-1]
     image = first["services"]["training"]["image"]
-    kept = kept_as(docker(laptop.sandbox, "image", "inspect", "--format", "{{.Id}}", image).strip())
-    docker(laptop.sandbox, "rmi", kept, image)
+    names = docker(laptop.sandbox, "image", "inspect", "--format", '{{join .RepoTags "\\n"}}', image).split()
+    docker(laptop.sandbox, "rmi", *names, image)
     said = compared(laptop, "--json", "--exit-status")
     assert said.status == 1
     drift = {(one["service"], one["kind"]): one["sentence"] for one in server(said)["drift"]}

@@ -100,8 +100,9 @@ def test_gpus_are_dockers_to_give_only_if_it_found_the_hook_at_its_start(laptop:
     assert "knows no CDI, which comes with 25: nvidia.com/gpu=0,nvidia.com/gpu=1 is nothing" in found["sentence"]
     line = laptop.fab("deploy", "--service", "training", "--skip", "docker GPU support", "--reason", "tried")
     assert line.status == 0, line.all
-    printed = laptop.fab("training.command").out
-    assert " --device nvidia.com/gpu=0 --device nvidia.com/gpu=1 " in printed and "--gpus" not in printed
+    printed = laptop.fab("training.command")
+    assert " --device nvidia.com/gpu=0 --device nvidia.com/gpu=1 " in printed.out and "--gpus" not in printed.out
+    assert "docker GPU support: docker 20.10" in printed.err and "knows no CDI" in printed.err, printed.err
 
 
 def test_a_driver_that_hangs_is_critical_and_is_not_asked_again_while_it_does(laptop: Laptop) -> None:

@@ -244,7 +244,12 @@ def test_what_no_kept_release_needs_is_tidied_away(hasty: Laptop) -> None:
         assert failed.status == RolledBack.exit_code, failed.all
     hasty.queue["watch"]["window"] = 1
     hasty.save()
+    stray = next(name for name in _kept(sandbox) if images[1].partition(":")[2] in name)
+    stray = f"{stray.partition(':')[0]}:left-by-one-that-died-{stray.rpartition('-')[2]}"
+    docker(sandbox, "tag", images[1], stray)
     releases += [_both(hasty, "2.0")]
+    needed = {one["image_id"] for entry in record(sandbox)["releases"] for one in entry["services"].values()}
+    assert {name.partition(":")[2].partition("-")[0] for name in _kept(sandbox)} == {one[7:] for one in needed}
     assert [entry["id"] for entry in record(sandbox)["releases"]] == releases[:0:-1]
     assert not exists(sandbox, f"{QUEUE}.{releases[0]}") and exists(sandbox, f"{QUEUE}.{releases[1]}")
     present = docker(sandbox, "images", "--quiet", "--no-trunc", "--all").split()
@@ -255,6 +260,11 @@ def test_what_no_kept_release_needs_is_tidied_away(hasty: Laptop) -> None:
     assert len(names) == 2 + 2 + 1  # in force and before it, the newest two that failed, training
     run = inspected(sandbox, training)
     assert run["State"]["Running"] and run["Image"] in present
+
+
+def _kept(sandbox: Sandbox) -> list[str]:
+    """The names of ours that images have."""
+    return docker(sandbox, "images", "--format={{.Repository}}:{{.Tag}}", "gpu-runbook/kept").split()
 
 
 def _both(laptop: Laptop, tag: str) -> str:

@@ -8,6 +8,7 @@ from gpu_runbook.laptop.answers.contract import Object, Row, ServerAnswer
 from gpu_runbook.protocol.env_file import Difference
 from gpu_runbook.protocol.models import Choice, InForce, ModelFile
 from gpu_runbook.protocol.pause import Pause
+from gpu_runbook.protocol.prune import DiskLeft
 from gpu_runbook.protocol.setup import NotDone
 
 
@@ -37,6 +38,9 @@ class PruneAnswer(ServerAnswer):
     things: list[PrunedThing]  # everything that nothing needs any more
     freed: int  # bytes that became free
     notes: list[str]  # a sentence for each thing that stays after all
+    disk: (
+        Annotated[Object, DiskLeft] | None
+    )  # how full the disk of docker's images is then; null where none was removed
 
 
 class SetupAnswer(ServerAnswer):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from gpu_runbook.common import humanize
+from gpu_runbook.common import fullness, humanize
 from gpu_runbook.laptop.deploy.recovery import ended_first
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.model import Host, Inventory
@@ -17,9 +17,10 @@ from gpu_runbook.laptop.rpc.call import ANSWER, Deadline, cancelled, change, ent
 from gpu_runbook.laptop.rpc.requests import batch_marks, place
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.laptop.terminal.screen import Screen
+from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.deadlines import REMOVED
-from gpu_runbook.protocol.foreign_text import LONGEST, one_line
-from gpu_runbook.protocol.prune import FILE, JOURNAL, Pruned, Thing
+from gpu_runbook.protocol.foreign_text import LONGEST, named, one_line
+from gpu_runbook.protocol.prune import FILE, JOURNAL, DiskLeft, Pruned, Thing
 from gpu_runbook.protocol.record import RunState
 from gpu_runbook.protocol.requests import PruneRequest
 
@@ -59,7 +60,7 @@ def prune(session: Session, inventory: Inventory, host: Host, count: int, dry_ru
     for note in answer.notes:
         screen.say(one_line(note, LONGEST), "yellow")
     gone = f"{len(answer.removed)} of {humanize.several(len(things), 'thing')}"
-    screen.say(f"{server}: removed {gone}; {humanize.size(answer.freed)} are free again", "green")
+    screen.say(f"{server}: removed {gone}; {humanize.size(answer.freed)} are free again{_disk(answer.disk)}", "green")
     return _result(server, "done", things, answer)
 
 
@@ -108,6 +109,10 @@ def _line(kind: str, size: int, name: str, why: str) -> str:
     return f"  {kind:9}  {humanize.size(size):>9}  {one_line(name)}  {one_line(why)}"
 
 
+def _disk(found: DiskLeft | None) -> str:
+    return f"; {fullness.enough(named(found.path), found.percent, found.available)}" if found else ""
+
+
 def _result(
     server: str, outcome: Literal["done", "up-to-date", "dry-run"], things: Sequence[Thing], answer: Pruned
 ) -> PruneAnswer:
@@ -128,4 +133,5 @@ def _result(
         ],
         "freed": answer.freed,
         "notes": list(answer.notes),
+        "disk": encode(answer.disk) if answer.disk else None,
     }

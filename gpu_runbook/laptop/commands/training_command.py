@@ -19,6 +19,7 @@ from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, Service, 
 from gpu_runbook.laptop.rpc.call import look, read
 from gpu_runbook.laptop.rpc.requests import batch, place
 from gpu_runbook.laptop.ssh.session import Session
+from gpu_runbook.protocol.check import GPU_SUPPORT, OK, Check
 from gpu_runbook.protocol.foreign_text import named, one_line, quoted
 from gpu_runbook.protocol.plan import Spec
 from gpu_runbook.protocol.requests import TrainingRequest
@@ -61,7 +62,7 @@ def chosen(inventory: Inventory, services: Sequence[Service]) -> Batch:
 
 def of_server(session: Session, inventory: Inventory, host: Host, service: Batch) -> NextRun:
     """One exchange, which only looks. Raises what `call.ask` raises."""
-    request = TrainingRequest(*place(host), batch(inventory, service))
+    request = TrainingRequest(*place(host), batch(inventory, service), service.gpus if service.image else "")
     return read(session.host.name, NextRun, look(session, "training_command", request), "next run")
 
 
@@ -179,12 +180,18 @@ def _notes(
         yield f"{run.name} runs already, for {since}: this is for when it has ended"
     if state.unseen:
         yield f"whether one runs already in no container is not known: {one_line(state.unseen)}"
+    yield from (f"{row.name}: {row.sentence} ({row.hint})" for row in look.rows if _refuses_gpus(row))
     held = found.named
     if held and not held.running:
         began = re.sub("[^0-9]", "", held.started_at[:19])  # digits alone: it stands on a line to be pasted
         old = f"{service.container}.{began[:8]}-{began[8:]}"
         rename = shlex.join([*_docker(host), "rename", service.container, old])
         yield f"a container of that name is there, which has ended: {rename} keeps it and makes room"
+
+
+def _refuses_gpus(row: Check) -> bool:
+    """Whether docker will not take what the command says of GPUs, or that is not known."""
+    return row.name == GPU_SUPPORT and row.level != OK
 
 
 def _brought(placed: object, state: BatchState) -> bool:

@@ -27,7 +27,10 @@ def lines(plan: Plan, look: Snapshot, with_commands: bool) -> Iterator[str]:
         if with_commands and batch.change != "none":
             yield f"    $ {shlex.join(['docker', 'tag', batch.image, batch.local_tag])}"
     if with_commands:
-        yield from (f"    $ docker tag {shlex.quote(image)} {KEPT}:(its id)" for image in images_to_fetch(plan, look))
+        yield from (
+            f"    $ docker tag {shlex.quote(image)} {KEPT}:(its id)-(the state's mark)"
+            for image in images_to_fetch(plan, look)
+        )
 
 
 def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:

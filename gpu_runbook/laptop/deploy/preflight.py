@@ -12,14 +12,14 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import nearest, printable
-from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, DRIVER, GPU_SUPPORT, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.forms import minute
 from gpu_runbook.protocol.record import Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
 ENV = ".env"
 GROUND = ("root", "sessions", COMMAND, "state")  # without these nothing can be carried out at all
-GPU_ROWS = ("NVIDIA driver", "docker GPU support")
+GPU_ROWS = (DRIVER, GPU_SUPPORT)
 LINES = ("CI", "scan", "image", ENV, "env file", "tree", "")  # the checklist's order; the rest follows as it comes
 
 

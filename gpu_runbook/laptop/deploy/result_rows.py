@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpu_runbook.common import humanize
+from gpu_runbook.common import fullness, humanize
 from gpu_runbook.common.container import health_told
 from gpu_runbook.laptop.inventory.entries import DiskHealth
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
@@ -12,12 +12,15 @@ from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.journal import JournalEvent, Judged, Observation, Recorded
 
 
-def rows(events: Sequence[JournalEvent], limits: DiskHealth) -> list[Check]:
-    """A row for each watched container, its log and its offset, and one for the disk; `events` of one journal."""
-    return [row for event in events for row in _of_event(event, limits)]
+def rows(events: Sequence[JournalEvent], root: str, limits: DiskHealth) -> list[Check]:
+    """A row for each watched container, its log and its offset, and one for the disk; `events` of one journal.
+
+    `root`: of the server's data, whose disk it is.
+    """
+    return [row for event in events for row in _of_event(event, root, limits)]
 
 
-def _of_event(event: JournalEvent, limits: DiskHealth) -> list[Check]:
+def _of_event(event: JournalEvent, root: str, limits: DiskHealth) -> list[Check]:
     match event:
         case Judged(name, seen=seen) if not seen.engine:
             said, hint = "docker did not answer at the end of the watch", "fab status looks again"
@@ -25,7 +28,7 @@ def _of_event(event: JournalEvent, limits: DiskHealth) -> list[Check]:
         case Judged(name, seen=seen, before=before):
             return [_container(name, seen), _log(event), _offset(name, before, seen)]
         case Recorded(disk=(blocks, free, available, size)):
-            return [_disk(blocks, free, available, size, limits)]
+            return [_disk(root, blocks - free, available, size, limits)]
     return []
 
 
@@ -77,9 +80,11 @@ def _offset(name: str, before: int | None, seen: Observation) -> Check:
     return Check(f"{name} offset", OK, f"{where}, {waits}", figures)
 
 
-def _disk(blocks: int, free: int, available: int, size: int, limits: DiskHealth) -> Check:
-    """As df has it: what root alone may use is neither used nor there."""
-    share = 100 * (blocks - free) / max(blocks - free + available, 1)
+def _disk(root: str, used: int, available: int, size: int, limits: DiskHealth) -> Check:
+    """As df has it, which rounds up: what root alone may use is neither used nor there. `size`: bytes of a block."""
+    share = -(-100 * used // max(used + available, 1))
     level = CRITICAL if share > limits.critical else WARNING if share > limits.warning else OK
-    figures = {"percent": round(share, 1), "available": available * size}
-    return Check("disk space", level, f"{share:.0f} % full, {humanize.size(available * size)} left", figures)
+    figures = {"percent": share, "available": available * size}
+    if level == OK:
+        return Check("disk space", level, fullness.enough(root, share, available * size), figures)
+    return Check("disk space", level, fullness.scarce(root, share, available * size), figures, fullness.REMEDY)

@@ -190,7 +190,7 @@ def _execute(
         state_move.make_ready(session, job.inventory, job.resolved, look.rows, screen)
     events: list[JournalEvent] = []
     ended = run(session, job, plan, screen, events.append)
-    after = show_after(job.inventory, session.host.name, events, screen)
+    after = show_after(job.inventory, session.host.name, job.resolved.host.root, events, screen)
     return {
         **_answer(session, plan, rows, "done"),
         "verdict": ended.verdict,
@@ -207,9 +207,11 @@ def _answer(
     return {"server": server, "plan": encode(plan), "rows": [encode(row) for row in rows], "outcome": outcome}
 
 
-def show_after(inventory: Inventory, server: str, events: Sequence[JournalEvent], screen: Screen) -> list[Check]:
-    """Show what stands at the end of a run, by the events of its journal."""
-    rows = result_rows.rows(events, inventory.health.disk)
+def show_after(
+    inventory: Inventory, server: str, root: str, events: Sequence[JournalEvent], screen: Screen
+) -> list[Check]:
+    """Show what stands at the end of a run, by the events of its journal. `root`: of the server's data."""
+    rows = result_rows.rows(events, root, inventory.health.disk)
     if rows:
         screen.say(f"{server}: after it", "bold")
         screen.rows(rows)

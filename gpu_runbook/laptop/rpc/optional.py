@@ -59,6 +59,10 @@ def _tls_in_a_plan(asked: RunRequest) -> bool:
     return any(step.stream is not None and step.stream.tls is not None for step in asked.plan.consumers)
 
 
+def _model(asked: SnapshotRequest) -> bool:
+    return any(one.config is not None and bool(one.config.model_key) for one in asked.services)
+
+
 def _processes(asked: LookRequest) -> bool:
     return any(one.process for one in asked.services)
 
@@ -91,6 +95,10 @@ def _logs_of_all(asked: Request) -> bool:
     return any(one.log.files or one.log.level for one in asked.consumers)
 
 
+def _its_gpus(asked: TrainingRequest) -> bool:
+    return bool(asked.gpus)
+
+
 OF_PROCESSES = ("server.checks.batch_processes", "common.command_line", "common.shell_pattern")
 
 # By verb: each module, and whether a request asks for it.
@@ -99,11 +107,15 @@ OPTIONAL: Mapping[str, Mapping[str, Asks]] = {
         "server.checks.env_file": _env_files,
         "server.checks.docker_gpus": _gpus,
         "server.checks.directories": _tree,
+        "common.config_key": _model,
         **dict.fromkeys(("server.checks.broker", "server.checks.offset", "server.queue.stream"), _stream),
         "server.queue.tls": _tls,
         **dict.fromkeys(OF_PROCESSES, _processes),
     },
-    "training_command": dict.fromkeys(OF_PROCESSES, _its_processes),
+    "training_command": {
+        "server.checks.docker_gpus": _its_gpus,
+        **dict.fromkeys(OF_PROCESSES, _its_processes),
+    },
     "run": {
         "server.run.replay": _replays,
         "server.run.rewind": _replays,

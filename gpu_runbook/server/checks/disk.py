@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from gpu_runbook.common import command, humanize
+from gpu_runbook.common import command, fullness
 from gpu_runbook.common.parallel import Question
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.errors import Refusal
@@ -112,7 +112,7 @@ def judge(
         for share, what in ((room.share, "full"), (room.inode_share or 0, "out of inodes")):
             level = _level(share, warning, critical, before)
             if level != OK:
-                findings.append((level, f"{room.path} is {share} % {what}, {humanize.size(room.available)} are left"))
+                findings.append((level, fullness.scarce(room.path, share, room.available, what)))
             levels[room.path] = max(level, levels.get(room.path, OK), key=_WORSE.index)
     figures = {
         room.path: {
@@ -128,9 +128,9 @@ def judge(
     }
     level = next((level for level in (CRITICAL, UNKNOWN, WARNING) if level in dict(findings)), OK)
     if level == OK:
-        shares = ", ".join(f"{room.path} {room.share} % full ({humanize.size(room.available)} left)" for room in rooms)
+        shares = ", ".join(fullness.enough(room.path, room.share, room.available) for room in rooms)
         return Check(name, OK, shares, figures)
-    hint = "make room, or name the right paths under health.disk in hosts.yaml" if level != UNKNOWN else "run df there"
+    hint = fullness.REMEDY if level != UNKNOWN else "run df there"
     return Check(name, level, "; ".join(dict.fromkeys(sentence for _, sentence in findings)), figures, hint)
 
 

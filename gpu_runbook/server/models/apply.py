@@ -7,7 +7,6 @@ import json
 import os
 from typing import Dict, Optional, Tuple
 
-from gpu_runbook.common.config_key import Unplaceable, replaced
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.server.exposed import guarded
@@ -31,8 +30,12 @@ def chosen(store: Store) -> Optional[str]:
 def with_chosen(store: Store, config: ConfigFile, text: str) -> Optional[str]:
     """The text as it goes into its place, with the model that was chosen; None when it cannot be put there."""
     path = chosen(store) if config.model_key else ""
+    if not path:
+        return text
+    from gpu_runbook.common.config_key import Unplaceable, replaced
+
     try:
-        return replaced(text, config.model_key, path) if path else text
+        return replaced(text, config.model_key, path)
     except Unplaceable:
         return None
 

@@ -8,10 +8,11 @@ import os
 import shutil
 from typing import List, Sequence, Set, Tuple
 
-from gpu_runbook.common.container import kept_as
+from gpu_runbook.common.container import KEPT
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.deadlines import QUICK
-from gpu_runbook.protocol.forms import ReleaseId, has
+from gpu_runbook.protocol.errors import Refusal
+from gpu_runbook.protocol.forms import NONE, ReleaseId, has
 from gpu_runbook.protocol.journal import HandledOffsets
 from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.server.docker.commands import Docker, StepFailed
@@ -33,17 +34,17 @@ def tidy(store: Store, docker: Docker, keep: int) -> List[str]:
 
     Batch services lose images that nothing uses, never a container: the engine refuses to remove an image in use.
     """
-    known, _ = records.load(store)
+    known, damaged = records.load(store)
     kept, dropped = split(known, keep)
-    notes = _hold(docker, kept)
+    notes, images = held(store, docker, kept)
     if dropped:
         records.save(store, dataclasses.replace(known, releases=kept))
         named = recorded(Record(releases=dropped))
         for container in sorted(set(named) - set(recorded(Record(releases=kept)))):
             notes += _remove_container(docker, container, named[container])
-        images = [*sorted(_held(dropped) - _held(kept)), *sorted(_images(dropped) - _images(kept))]
-        if images:
-            docker.change(["docker", "rmi", *images], QUICK)  # without force: what is in use stays
+        images += sorted(_images(dropped) - _images(kept))
+    if images and not damaged:  # what a damaged entry needs is not known
+        docker.change(["docker", "rmi", *images], QUICK)  # without force: what is in use stays
     for folder in stale(store, kept):
         notes += _drop_folder(store, docker, folder)
     sweep(store)
@@ -75,23 +76,27 @@ def split(known: Record, keep: int) -> Tuple[Releases, Releases]:
     return kept, tuple(entry for entry in known.releases if entry not in kept)
 
 
-def _hold(docker: Docker, kept: Releases) -> List[str]:
-    """Give the images of kept releases a name: without one, any `docker system prune` takes them."""
-    notes = []
-    for image in sorted({placed.image_id for entry in kept for placed in entry.services.values() if placed.image_id}):
-        try:
+def held(store: Store, docker: Docker, kept: Releases) -> Tuple[List[str], List[str]]:
+    """Give the images of kept releases a name of ours: without one, any `docker system prune` takes them.
+
+    A sentence for each that gets none; and the names that no kept release needs, also those that a run which died has
+    left. Each state has names of its own: another one on this server may need the same image.
+    """
+    mark, wanted, notes = store.keyed_hash(""), set(), []
+    try:
+        for image in sorted({placed.image_id for entry in kept for placed in entry.services.values()} - {""}):
             found = docker.image(image)
-        except StepFailed as error:
-            return [str(error)]
-        if found and kept_as(found.id) not in found.names:
-            ended = docker.change(["docker", "tag", found.id, kept_as(found.id)], QUICK)
-            notes += [] if ended.ok else [f"{image[:19]} has no name that keeps it: {ended.complaint}"]
-    return notes
-
-
-def _held(releases: Releases) -> Set[str]:
-    ids = {placed.image_id for entry in releases for placed in entry.services.values()}
-    return {kept_as(image) for image in ids if image}
+            if found:
+                name = f"{KEPT}:{found.id[7:]}-{mark}"
+                wanted.add(name)
+                if name not in found.names:
+                    ended = docker.change(["docker", "tag", found.id, name], QUICK)
+                    notes += [] if ended.ok else [f"{image[:19]} has no name that keeps it: {ended.complaint}"]
+        listed = docker.engine.get("/images/json", shape=[{"RepoTags": ([str], NONE)}]) if wanted else ()
+        names = {name for one in listed for name in one["RepoTags"] or ()}
+    except (StepFailed, Refusal) as error:
+        return [str(error)], []
+    return notes, sorted(name for name in names - wanted if name.startswith(KEPT) and name.endswith(mark))
 
 
 def _images(releases: Releases) -> Set[str]:
@@ -102,9 +107,8 @@ def _remove_container(docker: Docker, container: str, named: Sequence[Named]) ->
     """Only one that we have made, and only while it is still."""
     try:
         found = docker.inspect(container)
-        if found is None or lives(found) or not is_made(named, found, docker.image(found.image_id)):
-            return []
-        docker.ensure_gone(container)
+        if found and not lives(found) and is_made(named, found, docker.image(found.image_id)):
+            docker.ensure_gone(container)
     except StepFailed as error:
         return [f"{container[:12]} could not be removed: {error}"]
     return []
@@ -128,8 +132,7 @@ def _drop_folder(store: Store, docker: Docker, name: str) -> List[str]:
     note = files.read(os.path.join(store.release(name), "failed.json"))
     notes: List[str] = []
     try:
-        told = json.loads(note)["handled"] if note else []
-        handled = [decode(HandledOffsets, one, "it") for one in told]
+        handled = [decode(HandledOffsets, one, "it") for one in (json.loads(note)["handled"] if note else [])]
     except (ValueError, LookupError, TypeError, RecursionError):
         handled, notes = [], [f"the note of release {name} is damaged; its containers are left to a person"]
     for one in handled:

@@ -12,24 +12,24 @@ import dataclasses
 import os
 import shutil
 from functools import partial
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-from gpu_runbook.common.container import kept_as
 from gpu_runbook.common.humanize import several, size
 from gpu_runbook.protocol.codec import decode, encode
-from gpu_runbook.protocol.deadlines import REMOVED
+from gpu_runbook.protocol.deadlines import QUICK, REMOVED
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import BeginOfPrune, End, EndDetails
-from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, Pruned, Thing
+from gpu_runbook.protocol.prune import CONTAINER, FILE, IMAGE, JOURNAL, RELEASE, DiskLeft, Pruned, Thing
 from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.requests import PruneRequest
+from gpu_runbook.server.checks import disk as disk_check
 from gpu_runbook.server.checks.state import refuse_astray
 from gpu_runbook.server.docker import disk
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.commands import Docker, StepFailed
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.ours import recorded
-from gpu_runbook.server.retention import candidates
+from gpu_runbook.server.retention import after_run, candidates
 from gpu_runbook.server.rpc.detach import Say, detached
 from gpu_runbook.server.state import journal as journals
 from gpu_runbook.server.state import new_run, record
@@ -94,7 +94,12 @@ def _live(asked: PruneRequest, store: Store, engine: Engine, say: Say) -> None:
     if isinstance(journal, Unkept):
         run, untold = "", f"fab history does not tell of it: {journal.why}"
         done = dataclasses.replace(done, notes=(*done.notes, untold))
-    say(encode(dataclasses.replace(done, run=run)))
+    say(encode(dataclasses.replace(done, run=run, disk=_left(engine))))
+
+
+def _left(engine: Engine) -> Optional[DiskLeft]:
+    found = disk_check.look(disk.roots(engine)[-1])
+    return DiskLeft(found.path, found.share, found.available) if isinstance(found, disk_check.Room) else None
 
 
 def _bound(store: Store, releases: Set[str], things: List[Thing]) -> List[Thing]:
@@ -121,7 +126,11 @@ def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Pruned:
     removed: List[Tuple[str, ...]] = []
     notes: List[str] = []
     freed = 0
+    names_are_due = True  # before the images: what then becomes free is theirs; and after the containers
     for thing in things:
+        if thing.kind == IMAGE and names_are_due:
+            notes += _take_names(store, docker)
+            names_are_due = False
         before = _room(root)
         try:
             _remove(store, docker, thing)
@@ -131,16 +140,23 @@ def _remove_all(store: Store, docker: Docker, things: List[Thing]) -> Pruned:
         removed.append((thing.kind, thing.id))
         # Of an image only the layers go that no other one has; what else is written meanwhile must not count.
         freed += min(max(_room(root) - before, 0), thing.size) if thing.kind == IMAGE else thing.size
+    notes += _take_names(store, docker) if names_are_due else []
     return Pruned("", tuple(removed), freed, tuple(notes))
+
+
+def _take_names(store: Store, docker: Docker) -> List[str]:
+    """From images that no release on record needs, those by which we keep them; what could not be."""
+    notes, names = after_run.held(store, docker, record.load(store)[0].releases)
+    if names:
+        docker.change(["docker", "rmi", *names], QUICK)
+    return notes
 
 
 def _remove(store: Store, docker: Docker, thing: Thing) -> None:
     if thing.kind == CONTAINER:
         docker.ensure_gone(thing.id)
     elif thing.kind == IMAGE:
-        found = docker.image(thing.id)
-        ours = [kept_as(found.id)] if found and kept_as(found.id) in found.names else []
-        ended = docker.change(["docker", "rmi", *ours, thing.id], REMOVED)  # without force: what is in use stays
+        ended = docker.change(["docker", "rmi", thing.id], REMOVED)  # without force: what is in use stays
         if not ended.ok:
             raise StepFailed(ended.complaint)
     elif thing.kind == JOURNAL:

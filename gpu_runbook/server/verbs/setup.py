@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from gpu_runbook.common import command
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, UNKNOWN, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, DRIVER, GPU_SUPPORT, OK, UNKNOWN, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.foreign_text import named, quoted
@@ -87,13 +87,13 @@ def _rows(asked: SetupRequest, store: Store, engine: Optional[Engine]) -> List[C
         Question("root", partial(preflight.root, store=store)),
         Question("sessions", preflight.sessions),
         Question("tree", partial(directories.check, folders=asked.tree)),
-        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
+        Question(DRIVER, partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
     ]
     if engine:
         listed_now = engine.containers()
         where = partial(state.check, store=store, state=asked.state, engine=engine, listed=listed_now)
         able = partial(gpu_support.by_docker, gpus=gpus, wanted=asked.wanted_gpus, engine=engine)
-        questions.append(Question("docker GPU support", able))
+        questions.append(Question(GPU_SUPPORT, able))
         questions.insert(1, Question("state", where))
     return ask_all(questions)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from gpu_runbook.common.parallel import DEADLINE, Question, ask_all
-from gpu_runbook.protocol.check import COMMAND, CRITICAL, OK, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.check import COMMAND, CRITICAL, DRIVER, GPU_SUPPORT, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.foreign_text import MOST, quoted
@@ -101,8 +101,8 @@ def _checklist(listed: Checklist, gpus: int, engine: Engine, driver: gpu_support
     return [
         *_env_files(listed.env_files),
         Question("tree", partial(directories.check, folders=listed.tree)),
-        Question("NVIDIA driver", partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
-        Question("docker GPU support", partial(gpu_support.by_docker, gpus=gpus, wanted=listed.gpus, engine=engine)),
+        Question(DRIVER, partial(gpu_support.driver, gpus=gpus, asked=driver), 3 * DEADLINE, slow=True),
+        Question(GPU_SUPPORT, partial(gpu_support.by_docker, gpus=gpus, wanted=listed.gpus, engine=engine)),
     ]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Any, Callable, Dict
 
+from gpu_runbook.common.parallel import Question, ask_all
+from gpu_runbook.protocol.check import GPU_SUPPORT, Check
 from gpu_runbook.protocol.codec import decode, encode
 from gpu_runbook.protocol.foreign_text import quoted
 from gpu_runbook.protocol.models import WHOLE
@@ -15,6 +18,7 @@ from gpu_runbook.protocol.training import Checkpoint, NextRun, is_plain
 from gpu_runbook.server.checks import batch
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.containers import occupant
+from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.exposed import guarded
 from gpu_runbook.server.facts.snapshot import view
 from gpu_runbook.server.state.store import find_store
@@ -34,14 +38,22 @@ def answer(request: Dict[str, Any], emit: Callable[[Dict[str, Any]], None]) -> D
     image = engine.image(entry.marks.local_tag) if entry.marks.local_tag else None
     named = engine.container(entry.marks.container)
     seen = {entry.service: batch.of_server(entry)}
+    rows = ask_all([Question(GPU_SUPPORT, partial(_given, wanted=asked.gpus, engine=engine))] if asked.gpus else [])
     return encode(
         NextRun(
-            look=view({}, (), engine, store, [entry], engine.containers(), [], {}, seen),
+            look=view({}, (), engine, store, [entry], engine.containers(), rows, {}, seen),
             command=image.command if image else (),
             checkpoint=_checkpoint(entry) if entry.checkpoints else None,
             named=occupant(named) if named else None,
         )
     )
+
+
+def _given(name: str, wanted: str, engine: Engine) -> Check:
+    """Whether docker will take the words of the command that ask for GPUs."""
+    from gpu_runbook.server.checks import docker_gpus  # it travels only where some are asked for
+
+    return docker_gpus.check(name, [wanted], engine)
 
 
 def _checkpoint(entry: Wanted) -> Checkpoint:

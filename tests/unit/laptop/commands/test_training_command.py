@@ -14,6 +14,7 @@ from gpu_runbook.laptop.commands import training_command
 from gpu_runbook.laptop.commands.training_command import Launch
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inventory.model import Batch, Host, Inventory, ProcessEntry
+from gpu_runbook.protocol.check import CRITICAL, GPU_SUPPORT, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.plan import Occupant
 from gpu_runbook.protocol.processes import ProcessRun
 from gpu_runbook.protocol.snapshot import BatchState
@@ -111,6 +112,32 @@ def test_resuming_takes_a_word_of_hosts_yaml(scene: Scene, tmp_path: Path) -> No
     assert any(
         "hosts.yaml has no resume: for it" in note for note in launched(scene, tmp_path, service={"resume": ()}).notes
     )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [
+        ("", ""),
+        ("2", "--gpus 2"),
+        ("device=0,1", """--gpus '"device=0,1"'"""),
+        ("nvidia.com/gpu=all", "--device nvidia.com/gpu=all"),
+        ("nvidia.com/gpu=0,nvidia.com/gpu=1:0", "--device nvidia.com/gpu=0 --device nvidia.com/gpu=1:0"),
+    ],
+)
+def test_gpus_are_asked_for_as_hosts_yaml_has_them(scene: Scene, tmp_path: Path, gpus: str, words: str) -> None:
+    line = launched(scene, tmp_path, service={"gpus": gpus}).line
+    assert (words in line, "gpu" in line) == (True, bool(gpus))
+
+
+@pytest.mark.parametrize("level", [OK, UNKNOWN, CRITICAL])
+def test_what_docker_will_not_take_is_said_before_somebody_pastes_it(scene: Scene, tmp_path: Path, level: str) -> None:
+    rows = (
+        Check("kept images", WARNING, "gone"),
+        Check(GPU_SUPPORT, level, "docker knows no CDI device", hint="write a spec"),
+    )
+    notes = launched(scene.seeing(rows=rows), tmp_path).notes
+    told = [note for note in notes if "CDI" in note or "gone" in note]
+    assert told == ([] if level == OK else ["docker GPU support: docker knows no CDI device (write a spec)"])
 
 
 def test_another_engine_and_sudo_are_in_the_command(scene: Scene, tmp_path: Path) -> None:

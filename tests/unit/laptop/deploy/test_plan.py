@@ -176,7 +176,7 @@ def test_the_plan_shows_the_commands_in_the_order_of_the_swap(scene: Scene) -> N
         "mv (the staged config) /azaion/config.yaml",
         "docker start annotation-queue",
         "docker update --restart unless-stopped annotation-queue",
-        f"docker tag {image('queue', '3')} gpu-runbook/kept:(its id)",
+        f"docker tag {image('queue', '3')} gpu-runbook/kept:(its id)-(the state's mark)",
     ]
     assert "  annotation-queue 1.1 replaces what runs: its spec differs (image)" in said
 

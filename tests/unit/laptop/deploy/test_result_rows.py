@@ -21,7 +21,7 @@ def verdict(
 
 
 def rows(*events: JournalEvent) -> dict[str, Check]:
-    return {row.name: row for row in result_rows.rows(events, DiskHealth())}
+    return {row.name: row for row in result_rows.rows(events, "/azaion", DiskHealth())}
 
 
 def recorded(*disk: int) -> Recorded:
@@ -34,7 +34,7 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
     assert found["q container"].sentence == "running since 2026-04-20 10:11:12"
     assert found["q log"].sentence == "clean: its last 20 lines"
     assert found["q offset"].sentence == "offset 160, 60 since the swap, nothing waits"
-    assert found["disk space"].sentence == "44 % full, 2.0 MiB left"
+    assert found["disk space"].sentence == "/azaion 45 % full (2.0 MiB left)"
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,10 @@ def test_a_release_that_moved_on_is_ok_in_every_row() -> None:
         (verdict(position=100, backlog=None, broker="it is away"), "q offset", UNKNOWN, "offset 100; it is away"),
         (verdict(backlog=None, broker="it is away"), "q offset", OK, "60 since the swap; it is away"),
         (verdict(before=None, position=3), "q offset", OK, "offset 3, 3 since the swap"),
-        (recorded(100, 10, 10, 1), "disk space", WARNING, "90 % full"),
-        (recorded(100, 2, 2, 1), "disk space", CRITICAL, "98 % full"),
+        (recorded(100, 10, 10, 1), "disk space", WARNING, "/azaion is 90 % full, 10 B are left"),
+        (recorded(1000, 199, 199, 1), "disk space", WARNING, "/azaion is 81 % full"),
+        (recorded(1000, 200, 200, 1), "disk space", OK, "/azaion 80 % full (200 B left)"),
+        (recorded(100, 2, 2, 1), "disk space", CRITICAL, "/azaion is 98 % full, 2 B are left"),
     ],
 )
 def test_each_row_has_its_levels(event: JournalEvent, row: str, level: str, sentence: str) -> None:

@@ -28,6 +28,7 @@ from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.env_file import EnvFile
 from gpu_runbook.protocol.health import DiskLimits
+from gpu_runbook.protocol.plan import ConfigFile
 from gpu_runbook.protocol.processes import ProcessMarks
 from gpu_runbook.protocol.requests import Checklist, SnapshotRequest
 from gpu_runbook.protocol.setup import Directory
@@ -86,6 +87,7 @@ def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
     )
     files = (EnvFile("queue", str(folder / "env"), {}),) if "env_files" in asks else ()
     tree = (Directory(str(folder)),)
+    config = ConfigFile(str(folder / "config.yaml"), model_key="model" if "model" in asks else "")
     process = ProcessMarks("python* *no-such-train.py*") if "process" in asks else None
     return SnapshotRequest(
         root=str(folder),
@@ -94,7 +96,7 @@ def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
         gpus=2 if "gpus" in asks else 0,
         disk=DiskLimits((str(folder),), 80, 95),
         services=(
-            Wanted("queue", "consumer", offset=offset, stream=stream),
+            Wanted("queue", "consumer", offset=offset, stream=stream, config=config, text=f"model: {folder}/a\n"),
             Wanted("training", "batch", process=process),
         ),
         batches=(),
@@ -104,11 +106,21 @@ def request(engine: str, folder: Path, *asks: str) -> SnapshotRequest:
     )
 
 
-ASKS = ("checklist", "env_files", "gpus", "process", "stream", "tls")
+ASKS = ("checklist", "env_files", "gpus", "model", "process", "stream", "tls")
 
 
 @pytest.mark.parametrize(
-    "asks", [(), ("stream",), ("checklist",), ("checklist", "env_files"), ("checklist", "gpus"), ("process",), ASKS]
+    "asks",
+    [
+        (),
+        ("stream",),
+        ("checklist",),
+        ("checklist", "env_files"),
+        ("checklist", "gpus"),
+        ("process",),
+        ("model",),
+        ASKS,
+    ],
 )
 def test_what_is_asked_is_answered_by_the_program_without_what_is_not(
     engine: str, tmp_path: Path, asks: tuple[str, ...]

@@ -15,8 +15,9 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.journal import End, JournalEvent, Line, Staged, as_line, encoded
 from gpu_runbook.protocol.plan import BatchMarks, BatchStep, ConsumerStep, Plan, Spec, Watch
-from gpu_runbook.protocol.prune import Thing
+from gpu_runbook.protocol.prune import DiskLeft, Thing
 from gpu_runbook.protocol.record import Placed, Record, Release
+from gpu_runbook.server.checks import disk
 from gpu_runbook.server.docker.engine import Engine
 from gpu_runbook.server.docker.inspected import ListedContainer
 from gpu_runbook.server.retention import after_run, candidates
@@ -201,3 +202,14 @@ def test_it_is_told_thing_by_thing_and_journals_in_one_line() -> None:
     assert [text for text, _ in prune.lines("gpu-1", [], 5, dry_run=False)] == [
         "gpu-1: nothing to remove; the newest 5 releases stay"
     ]
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [(DiskLeft("/var/lib/docker", 41, 20 << 30), "; /var/lib/docker 41 % full (20.0 GiB left)"), (None, "")],
+)
+def test_what_is_left_then_is_said_as_the_row_of_the_disk_says_it(left: DiskLeft | None, said: str) -> None:
+    assert prune._disk(left) == said
+    if left:
+        room = disk.Room(left.path, "/", 100 << 30, 80 << 30, left.available, left.percent, None)
+        assert disk.judge("disk space", [room], 80, 95).sentence == said[2:]
