@@ -29,6 +29,7 @@ FILE, OTHER, NOTHING = "file", "other", ""  # what is at a place, beside LINK
 EXPORTED = (".onnx", ".engine", ".trt")  # what is made of a model, and does not change with it
 MOST_EXPORTED = 20  # names that are told
 LARGER = 1 << 30  # bytes: up to twice as much as the largest model, or as this, is read of a file that may be none
+SAMPLE = 1 << 16  # bytes in one place that tell two files of a size apart
 MOST_ALIKE = 100  # models of the same size that are read, newest first: a container may make any number of them
 KEPT = 3  # files that were replaced and are no model of a dated directory: so many of them are kept
 
@@ -66,12 +67,12 @@ def below(place: str, folder: str) -> str:
 
 
 def identified(
-    found: InForce, models: Sequence[ModelFile], known: Choices, read: Read, again: bool
+    found: InForce, models: Sequence[ModelFile], known: Choices, read: Read, again: bool, folder: str
 ) -> Tuple[InForce, Choices]:
     """The same with the model that has the same bytes, and with what was read for that noted.
 
-    `models`: those of the dated directories; no more of them are read than have the same size. `again`: the file is
-    read although it was read before.
+    `models`: those of the dated directories in `folder`; no more of them are read than have the same size, and the same
+    bytes in a few places: all models of one network are as long. `again`: the file is read although it was before.
     """
     file = found.file
     if file.state != WHOLE:
@@ -84,10 +85,25 @@ def identified(
         return dataclasses.replace(found, file=unread), known
     file, known = _read(file, known, read, again)
     for model in alike[:MOST_ALIKE] if file.sha256 else ():
+        if not choices.remembered(known, model) and not _may_be(model, file, folder):
+            continue
         same, known = _read(model, known, read, False)
         if same.sha256 == file.sha256:
             return dataclasses.replace(found, file=file, model=model.path, date=model.date), known
     return dataclasses.replace(found, file=file), known
+
+
+def _may_be(model: ModelFile, file: ModelFile, folder: str) -> bool:
+    """Whether two files of a size are alike at their begin, in their middle and at their end; also if one is unread."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        places = ((one.path, one.date, below(one.path, folder)) for one in (model, file))
+        both = [stack.enter_context(model_files.opened(*place)) for place in places]
+        for at in (0, model.size // 2, max(model.size - SAMPLE, 0)):
+            for one in both:
+                one.seek(at)
+            if both[0].read(SAMPLE) != both[1].read(SAMPLE):
+                return False
+    return True
 
 
 def _read(model: ModelFile, known: Choices, read: Read, again: bool) -> Tuple[ModelFile, Choices]:

@@ -91,7 +91,8 @@ def _in_force(
         return _read([model], noted, emit, inforce.below(model.path, asked.folder))[model.path]
 
     found = inforce.look(asked.folder, asked.place, writers)
-    found, learnt = inforce.identified(inforce.with_exports(found), models, known, read, asked.verify == ALL)
+    found = inforce.with_exports(found)
+    found, learnt = inforce.identified(found, models, known, read, asked.verify == ALL, asked.folder)
     after = inforce.seen(learnt, found)
     ours = known.pending.choice.path if known.pending else ""  # of a run that was cut off when it was in place
     if known.path and after.path not in (known.path, ours):

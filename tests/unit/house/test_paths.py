@@ -106,7 +106,7 @@ PLACES = (
         "the training that puts its model there; any container with a read-write mount; the login user",
         FOREIGN,
         """models.in_force.with_exports models.in_force.sweep models.in_force.set_aside models.in_force.keep
-        models.in_force._copied models.in_force._whose verbs.model_use._put""",
+        models.in_force._copied models.in_force._whose models.in_force._may_be verbs.model_use._put""",
     ),
     Places(
         "`checkpoints` of a batch service: names and times of what is in it and in folders right below it; of each "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable
@@ -230,6 +231,34 @@ def test_a_look_reads_a_model_once(copies: Site, monkeypatch: pytest.MonkeyPatch
     assert len(read) == 2
     copies.look(ALL)
     assert read[2] == str(copies.current)
+
+
+def test_of_many_models_that_are_as_long_only_the_one_it_is_is_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_force, "SAMPLE", 200)
+    shutil.rmtree(site.folder / SECOND)
+    whole = CONTENT[FIRST]
+    for day, at in ((20, 11), (21, len(whole) // 2), (22, whole.rindex(b"PK\x01\x02") + 13)):
+        (site.folder / f"azaion-2026-05-{day}/weights").mkdir(parents=True)
+        changed = bytearray(whole)
+        changed[at] ^= 4
+        (site.folder / f"azaion-2026-05-{day}/weights/best.pt").write_bytes(changed)
+    if site.way == "copy":
+        site.replaced(CONTENT[FIRST])
+    else:
+        site.current.symlink_to(f"{FIRST}/weights/best.pt")
+    read: list[str] = []
+    real = model_files.read
+
+    def reading(model: ModelFile, *more: Any) -> ModelFile:
+        read.append(model.path)
+        return real(model, *more)
+
+    monkeypatch.setattr(model_files, "read", reading)
+    assert site.is_now() == (FIRST, 0)
+    one = f"{site.folder}/{FIRST}/weights/best.pt"
+    assert read == ([str(site.current), one] if site.way == "copy" else [one])
 
 
 def test_exported_files_that_are_older_are_named(copies: Site) -> None:
