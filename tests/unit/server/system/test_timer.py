@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -278,6 +279,24 @@ def test_timers_that_systemd_does_not_take_away_leave_the_crontab_as_it_was(serv
     with pytest.raises(Refusal, match=r"systemctl --user disable --now \S+\): Failed to connect"):
         put_in(BLOCK)
     assert (table(server), len(server.active())) == ("@daily backup\n", 1)
+
+
+def test_timers_that_are_taken_away_in_part_come_back(server: Server) -> None:
+    """Here it says no to one that is stopped already."""
+    put_in(BLOCK)
+    put_in(OTHER, "/data/x")
+    first, second = server.active()
+    (server.folder / f"active-{second}").unlink()
+    server.install("crontab", CRONTAB)
+    with pytest.raises(Refusal, match=rf"systemctl --user disable --now {re.escape(second)}"):
+        put_in(BLOCK)
+    assert (table(server), server.active()) == ("", [first, second])
+
+
+def test_a_timer_too_many_does_not_stand(server: Server) -> None:
+    put_in(BLOCK)
+    put_in(OTHER, "/data/x")
+    assert (crontab.stands(BLOCK + OTHER), crontab.stands(BLOCK)) == (True, False)
 
 
 @pytest.mark.parametrize("what", ["inactive", "older units"])
