@@ -36,6 +36,8 @@ _OK = 1
 _LEAVE = b"\0\1\0\2OK"  # a code that means no error, and its text
 # Subscription, magic, type, entries, records, time, epoch, first offset, checksum, bytes of entries and of a trailer.
 _CHUNK = struct.Struct(">BbbHIqQQIII4x")
+_ENTRY = struct.Struct(">BHII")  # what it is, and of a batch: records, bytes of its messages, and as it is compressed
+_IS_BATCH = 0x80
 _CHUNK_MAGIC = 0x50
 _USER_CHUNK = 0
 _BATCH = 0xFFFF  # records that an entry can hold
@@ -232,7 +234,8 @@ class _Link:
     def _note_chunk(self, size: int) -> None:
         """Read the head of a chunk, and pass over its messages where they are few. Raises _Enough where they are not.
 
-        An offset is a record: an entry is one of them, or a batch of up to _BATCH of them, compressed or not.
+        An offset is a record: an entry is one of them, or a batch of up to _BATCH of them, compressed or not. How many
+        are in a batch its producer says, and the broker believes it: of the first one that is compared with its bytes.
         """
         if size < _CHUNK.size:
             raise self._broke_off("sent a chunk that is cut short")
@@ -241,15 +244,21 @@ class _Link:
         if magic != _CHUNK_MAGIC or subscription not in _ENDS - self._found.keys():
             raise self._broke_off("sent a chunk of an unknown kind")
         messages = kind == _USER_CHUNK and records
-        consistent = data == size >= 4 * entries and entries <= records <= entries * _BATCH
-        if kind == _USER_CHUNK and not consistent:
-            sizes = f"it says {entries} entries, {records} messages, {data} bytes, and {size} bytes come"
-            raise StreamError("miscounted", f"{self._place} sent a chunk that lies about its sizes ({sizes})")
+        begin = b""
+        if kind == _USER_CHUNK:
+            consistent = data == size >= 4 * entries and entries <= records <= entries * _BATCH
+            if consistent:
+                begin = self._read(min(size, _ENTRY.size))
+                batch, said, unpacked, _ = _ENTRY.unpack(begin.ljust(_ENTRY.size, b"\0"))
+                consistent = batch < _IS_BATCH or 4 * said <= unpacked  # each has its length before it
+            if not consistent:
+                sizes = f"entries: {entries}, messages: {records}, bytes: {data} by its head, {size} in all"
+                raise StreamError("miscounted", f"{self._place} sent a chunk that lies about its sizes ({sizes})")
         if messages:
             self._found[subscription] = first if subscription == _FIRST else first + records - 1
         if size > PASSED:
             raise _Enough if messages else self._broke_off("sent a chunk of an unknown kind")
-        self._read(size)
+        self._read(size - len(begin))
         if not messages:  # the broker's own bookkeeping uses up the credit too: the messages are in the next one
             self._send(_CREDIT, bytes([subscription, 0, 1]))
 

@@ -65,7 +65,7 @@ def test_of_a_long_chunk_little_more_than_the_head_is_taken() -> None:
 
 
 def test_a_long_chunk_whose_messages_are_slow_to_come_is_not_waited_for() -> None:
-    with running(Made(BOTH_LONG)) as broker:
+    with running(Made({end: chunk + bytes(11) for end, chunk in BOTH_LONG.items()})) as broker:
         assert broker.bounds() == Bounds(100, 1009)
 
 
@@ -95,6 +95,24 @@ def test_a_chunk_that_lies_about_its_sizes_is_refused(of: bytes, follows: int) -
         error.message
     )
     assert "producer" in checks.hint(error)
+
+
+@pytest.mark.parametrize(
+    ("said", "unpacked", "is_lie"), [(5, 70, False), (17, 68, False), (18, 68, True), (0xFFFF, 70, True)]
+)
+def test_a_producer_that_counts_more_messages_than_a_batch_has_bytes_for_is_not_believed(
+    said: int, unpacked: int, is_lie: bool
+) -> None:
+    """As the broker does: it counts on."""
+    batch = struct.pack(">BHII", 0x90, said, unpacked, 49) + bytes(49)
+    last = begun(head(2, 990, said, data=len(batch)), len(batch)) + batch
+    with running(Made({1: chunk(1, 100, 10), 2: last})) as broker:
+        if not is_lie:
+            assert broker.bounds() == Bounds(100, 990 + said - 1)
+            return
+        with pytest.raises(StreamError, match=rf"lies about its sizes \(entries: 1, messages: {said}, ") as caught:
+            broker.bounds()
+    assert caught.value.kind == "miscounted"
 
 
 def test_a_chunk_that_was_not_asked_for_is_refused() -> None:
@@ -150,7 +168,7 @@ def test_leave_is_taken_of_a_broker_that_has_handed_over_a_long_chunk() -> None:
     heard: list[bytes] = []
 
     def behaviour(connection: socket.socket) -> None:
-        connection.sendall(GREETED + LOGGED_IN + delivered(SMALL[1], BOTH_LONG[2]))
+        connection.sendall(GREETED + LOGGED_IN + delivered(SMALL[1], BOTH_LONG[2] + bytes(11)))
         connection.settimeout(0.3)
         with contextlib.suppress(TimeoutError):
             while True:
