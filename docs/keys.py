@@ -80,14 +80,15 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     (
         "log_keys",
         LogKeys,
-        "Of a consumer: the keys of the lines that it logs as JSON, to docker's log or to its `log_files`.\n\n"
+        "Of a service: the keys of the lines that it logs as JSON, to docker's log or to its `log_files`.\n\n"
         "`log_files` are paths on the server, below a mount, with `*` and `?` in any part and `%Y`, `%m`, `%d`, "
         "`%H` for the digits of a date: of any date, as nobody knows by whose clock the next file is named. What "
         "a file is called once it is rotated (`queue.log.1`, `queue.log-20260328`) is read with it; what is "
         "packed is not. The 50 files that were written to last are read. The watch after a swap and a restart, "
         "the row *log*, a run that is brought to its end and a release that is proven later read what was written"
         " since the container was started. Rotation by a new name or date, and by a copy before the file is cut "
-        "off, is followed. That a log is silent is said, and no fault. "
+        "off, is followed. That a log is silent is said, and no fault. Those of a batch service "
+        "are for `fab logs` alone, and with `process` they may lie below no mount. "
         "With `log_files` or `failure_level` a row *log* of `fab health` and of each round counts the lines that "
         "mean a failure among the last ones, and shows none. "
         "`fab logs` shows the same files. `--since` goes by the time that a line says, else by that of the line "

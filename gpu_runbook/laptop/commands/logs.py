@@ -152,7 +152,7 @@ class Hearer:
         elif kind == "container":
             self._container(event)
         elif kind == "none":
-            self._show.say(f"{event['service']}: no container, and so no log")
+            self._show.none(event["service"])
         elif kind == "unreadable":
             self._show.unread(UnreadLog(event["service"], one_line(event["message"], SAID)))
         else:
@@ -218,6 +218,7 @@ class Show:
         self._out = out or sys.stdout
         self._width = max(len(service.name) for service in services)
         self._several = len(services) > 1
+        self._logging = {service.name for service in services if service.log_files}
         self._follow = follow
         self._known: set[str] = set()
 
@@ -228,6 +229,10 @@ class Show:
         else:
             self.say(f"{service}{about}, container {container[:12]}")
         self._known.add(service)
+
+    def none(self, service: str) -> None:
+        """Say that a service has no container."""
+        self.say(f"{service}: no container, and so {'nothing but log files' if service in self._logging else 'no log'}")
 
     def unread(self, log: UnreadLog) -> None:
         self.say(f"{log.service}: its log cannot be read ({quoted(log.why, SAID)})")

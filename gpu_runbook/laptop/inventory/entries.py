@@ -248,6 +248,10 @@ class ContainerEntry(Strict):
     gpus: fields.Gpus = field(default="", metadata=about('all, a count, "device=0,1", or CDI devices.'))
     memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
     env_file: EnvFileEntry | None = field(default=None, metadata=about("Variables that it reads from a mounted file."))
+    log_files: fields.LogFiles = field(
+        default=(), metadata=about("Files that it logs to, beside docker's log; below one of the mounts.")
+    )
+    log_keys: LogKeys = field(default_factory=LogKeys, metadata=about("The keys of the lines that it logs as JSON."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,10 +265,6 @@ class Consumer(ContainerEntry):
         default=30, metadata=about("Time between the stop signal and SIGKILL.")
     )
     log: Log = field(default_factory=Log, metadata=about("Rotation of its log."))
-    log_files: fields.LogFiles = field(
-        default=(), metadata=about("Files that it logs to, beside docker's log; below one of the mounts.")
-    )
-    log_keys: LogKeys = field(default_factory=LogKeys, metadata=about("The keys of the lines that it logs as JSON."))
     config: Config | None = field(default=None, metadata=about("The file it is configured by."))
     offset: Offset | None = field(default=None, metadata=about("Where it keeps its position."))
     stream: Stream | None = field(default=None, metadata=about("What it reads."))

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from gpu_runbook.laptop.inventory.entries import Consumer, Host
+from gpu_runbook.laptop.inventory.entries import Batch, Consumer, Host
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.laptop.inventory.problems import bad_input, nearest
 from gpu_runbook.laptop.inventory.yaml_document import Document, Place, read_yaml
@@ -227,9 +227,9 @@ def _complain_of_the_current_model(document: Document, inventory: Inventory) -> 
 def _complain_of_log_files_elsewhere(document: Document, inventory: Inventory) -> None:
     """What lies below no mount, its container did not write."""
     for service in inventory.services.values():
-        patterns = service.log_files if isinstance(service, Consumer) else ()
-        for number, pattern in enumerate(patterns):
-            if not any(pattern.startswith(mount.split(":")[0] + "/") for mount in service.mounts):
+        anywhere = isinstance(service, Batch) and service.process is not None  # a run may be in no container
+        for number, pattern in enumerate(service.log_files):
+            if not anywhere and not any(pattern.startswith(mount.split(":")[0] + "/") for mount in service.mounts):
                 own: Place = ("services", service.name, "log_files", str(number))
                 place = own if own in document.lines else own[:3]
                 document.complain(place, f"({pattern}) lies below none of the mounts; the container could not write it")

@@ -64,9 +64,8 @@ def offset_file(service: Service) -> OffsetFile | None:
 
 def log_rules(service: Service) -> LogRules:
     """Where a service logs beside docker's log, and how a line of it says how grave it is."""
-    if not isinstance(service, Consumer):
-        return LogRules()
-    return LogRules(service.log_files, service.watch.failure_level or "", *_keys(service.log_keys))
+    level = service.watch.failure_level if isinstance(service, Consumer) else None
+    return LogRules(service.log_files, level or "", *_keys(service.log_keys))
 
 
 def _keys(keys: LogKeys) -> tuple[str, str, str]:

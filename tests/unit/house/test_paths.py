@@ -116,7 +116,7 @@ PLACES = (
         "checks.batch.newest checks.batch.saved checks.batch._within verbs.training_command._checkpoint",
     ),
     Places(
-        "`log_files` of a consumer, and what they are once rotated, 50 at most; names, sizes and times beside them",
+        "`log_files` of a service, and what they are once rotated, 50 at most; names, sizes and times beside them",
         "a container with a read-write mount of the folder",
         FOREIGN,
         "logs.files.LogFiles logs.files._opened",

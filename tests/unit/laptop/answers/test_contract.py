@@ -150,7 +150,7 @@ def carries_out(ground: Scene, seen: Snapshot, dry_run: bool = False) -> Any:
 
 def shows_logs(follow: bool) -> Any:
     out = io.StringIO()
-    show = logs.ShowJson(lambda text: None, [SimpleNamespace(name=QUEUE)], follow, out)  # type: ignore[list-item]
+    show = logs.ShowJson(lambda text: None, [SimpleNamespace(name=QUEUE, log_files=())], follow, out)  # type: ignore[list-item]
     show.lines([LINE, LINE])
     show.unread(UnreadLog(TRAINING, "its driver keeps none"))
     return out.getvalue() if follow else {"server": NAME, "lines": show.found, "unread": show.untold}

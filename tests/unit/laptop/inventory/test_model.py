@@ -345,6 +345,11 @@ def test_a_mistake_about_a_process_is_one_sentence_with_its_line(tmp_path: Path,
             "log_files: /var/log/*.log",
             "hosts.yaml:11: services.queue.log_files: (/var/log/*.log) lies below none of the mounts",
         ),
+        (
+            "kind: batch,",
+            "kind: batch, log_files: /azaion/*.log,",
+            "services.batch.log_files: (/azaion/*.log) lies below none of the mounts",
+        ),
         ("stop_grace: 2m", "log_keys: {level: a b}", "services.queue.log_keys.level: a key of a JSON line is expected"),
         (
             "stop_grace: 2m",
@@ -576,6 +581,12 @@ def test_log_files_are_one_pattern_or_several(tmp_path: Path) -> None:
     keys = "log_keys: {level: severity, message: '@m', time: log.time}"
     files = ("/azaion/%Y-%m-%d/a?.txt", "/azaion/b.log")
     assert rules(f"{several}\n    {keys}") == LogRules(files, "error", "severity", "@m", "log.time")
+
+
+def test_a_training_without_a_container_logs_anywhere(tmp_path: Path) -> None:
+    line = "kind: batch, process: python* *train.py*, log_files: /home/ann/train-%Y-%m-%d.log, log_keys: {time: at},"
+    training = read(tmp_path, TWO.replace("kind: batch,", line, 1)).services["batch"]
+    assert log_rules(training) == LogRules(("/home/ann/train-%Y-%m-%d.log",), time_key="at")
 
 
 def test_where_a_consumer_logs_makes_no_other_container_of_it(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_whoever_has_read_enough_of_a_log_ends_it_quietly(connected: bool, monke
     monkeypatch.setattr(logs, "of_server", pressing)
     if not connected:
         monkeypatch.setattr(Invocation, "sessions", pressing)
-    service: Any = SimpleNamespace(name="annotation-queue")
+    service: Any = SimpleNamespace(name="annotation-queue", log_files=())
     logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=True), json=False)
     assert not interrupts.heard
     interrupts.listen()

@@ -283,6 +283,15 @@ def test_a_following_that_is_taken_up_again_knows_how_far_the_files_were_heard(s
     assert heard.hear.positions() == {QUEUE: (FilePosition(**FILE | {"size": 20}),)}  # type: ignore[arg-type]
 
 
+def test_without_a_container_it_is_said_whether_there_are_log_files(scene: Scene) -> None:
+    heard = Heard(scene, QUEUE)
+    heard.hear({"event": "none", "service": QUEUE})
+    heard.show._logging = {QUEUE}
+    heard.hear({"event": "none", "service": QUEUE})
+    said = f"{QUEUE}: no container, and so"
+    assert heard.said == [f"{said} no log", f"{said} nothing but log files"]
+
+
 def test_that_lines_say_no_time_is_said(scene: Scene) -> None:
     heard = Heard(scene, QUEUE)
     heard.hear({"event": "untimed", "service": QUEUE, "path": str(FILE["path"])})
