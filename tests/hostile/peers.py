@@ -25,6 +25,7 @@ from gpu_runbook.protocol.record import Record
 from gpu_runbook.protocol.requests import EngineLogin
 from gpu_runbook.server.checks import batch, container, disk, gpu
 from gpu_runbook.server.checks.gpu_support import Driver
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker import registry
 from gpu_runbook.server.docker.containers import lives, occupants
@@ -216,7 +217,7 @@ def nvidia_smi_is_understood_or_said_to_be_odd(case: tuple[int, bytes], ground: 
     status, said = case
     programs(ground, "nvidia-smi", said, status)
     with first_on_path(ground):
-        (check,) = ask_all([Question("GPU", lambda name: gpu.check(name, Expected(2, 80, 90)))])
+        (check,) = ask_all([Question("GPU", lambda name: gpu.check(name, Expected(2, 80, 90), Asking()))])
         assert batch.on_gpu(Driver()) is None or status == 0
     _can_travel(check)
     assert status == 0 or check.level == CRITICAL or (status == 2 and check.level == UNKNOWN)

@@ -11,7 +11,7 @@ from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.protocol.values import dataclass, field
 from gpu_runbook.server.checks import nvidia_smi
-from gpu_runbook.server.checks.hung_nvidia_smi import Asking, Run, Stopped, stuck
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking, Stopped, stuck
 from gpu_runbook.server.checks.nvidia_smi import HINT, IDENTITY, MIG
 
 MEMORY_ERRORS = "ecc.errors.uncorrected.volatile.total"
@@ -63,12 +63,11 @@ class Asked:
     untold: Tuple[str, ...] = ()  # families that it does not know, or was not asked for in time
 
 
-def check(name: str, expected: Expected, run: Run = command.run, processes: str = "/proc") -> Check:
+def check(name: str, expected: Expected, ask: Asking, processes: str = "/proc") -> Check:
     """Asks for everything at once, and without what the driver does not know where it refuses that."""
     hung = stuck(processes)
     if hung is not None:
         return nvidia_smi.is_stuck(name, hung)
-    ask = Asking(run)
     try:
         asked = _asked(ask)
         parts = _parts(ask, asked)

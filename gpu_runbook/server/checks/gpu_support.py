@@ -18,11 +18,14 @@ LIST = ("nvidia-smi", "-L")
 
 
 class Driver:
-    """nvidia-smi in one look at a server: however many want to know, each thing is asked once, and one at a time."""
+    """nvidia-smi in one look at a server: however many want to know, each thing is asked once, and one at a time.
 
-    def __init__(self) -> None:
+    `hangs`: how a question ended that somebody else has asked it before and that hung: it is then asked nothing.
+    """
+
+    def __init__(self, hangs: Optional[command.Ended] = None) -> None:
         self._lock = threading.RLock()
-        self._ask = Asking()
+        self._ask = Asking(hangs=hangs)
         self._answers: Dict[str, Optional[command.Ended]] = {}
         self._fields: Tuple[str, ...] = (*IDENTITY, MIG)
         self.stuck: Optional[int] = None  # the process of an earlier check that still hangs

@@ -31,10 +31,10 @@ class Stopped(Exception):
 class Asking:
     """One question after the other: none after one that hangs, and none that would begin after LAST seconds."""
 
-    def __init__(self, run: Optional[Run] = None) -> None:
+    def __init__(self, run: Optional[Run] = None, hangs: Optional[command.Ended] = None) -> None:
         self._run = run
         self._until: Optional[float] = None
-        self.hangs: Optional[command.Ended] = None
+        self.hangs = hangs
 
     def __call__(self, argv: Sequence[str]) -> command.Ended:
         """Raises Stopped."""

@@ -6,7 +6,7 @@ Each question imports what it needs when it is asked: while nvidia-smi is at wor
 from __future__ import annotations
 
 import threading
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from gpu_runbook.common.parallel import DEADLINE, Question
 from gpu_runbook.protocol.check import COMMAND, SKIPPED, Check
@@ -31,13 +31,13 @@ STOPPED = ("created", "exited")
 
 def questions(asked: Request, store: Store, raised: Optional[Mapping[str, str]] = None) -> List[Question]:
     """In the order in which they are answered. `raised`: the level of each path whose disk alarms already."""
-    stop, gpus_told = _stopped_on_purpose(store), threading.Event()
+    stop, gpus = _stopped_on_purpose(store), _Gpus()
     return [
         *(alive(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
         *(_log(asked, one, store) for one in asked.consumers if one.log.files or one.log.level),
         *_reachable(asked),
-        _gpus(asked, gpus_told),
-        *(_runs(asked, entry, gpus_told) for entry in asked.batches),
+        _gpus(asked, gpus),
+        *(_runs(asked, entry, gpus) for entry in asked.batches),
         _room(asked, store, raised),
         *(_advancing(asked, consumer, stop.get(consumer.service)) for consumer in asked.consumers),
         _command(asked),
@@ -125,22 +125,34 @@ def _answers(name: str, address: StreamAddress) -> Question:
     return Question(name, ask)
 
 
-def _gpus(asked: Request, told: threading.Event) -> Question:
+class _Gpus:
+    """Lets the driver be asked one thing at a time: first of the GPUs, and then, once for all, of what is on them."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+        self.hangs: Any = None  # how the first question ended that hung
+        self.drivers: Dict[str, Any] = {}
+
+
+def _gpus(asked: Request, gpus: _Gpus) -> Question:
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import gpu
+        from gpu_runbook.server.checks.hung_nvidia_smi import Asking
 
+        asking = Asking()
         try:
-            return gpu.check(name, asked.gpus)
+            return gpu.check(name, asked.gpus, asking)
         finally:
-            told.set()
+            gpus.hangs = asking.hangs
+            gpus.told.set()
 
     if not asked.gpus.count:
         return _skip(GPUS, "hosts.yaml gives this server no GPU")
     return Question(GPUS, ask, 3 * DEADLINE, slow=True)
 
 
-def _runs(asked: Request, entry: Wanted, gpus_told: threading.Event) -> Question:
-    """What a batch service does; its driver is asked one thing at a time."""
+def _runs(asked: Request, entry: Wanted, gpus: _Gpus) -> Question:
+    """What a batch service does."""
 
     def ask(name: str) -> Check:
         from gpu_runbook.server.checks import batch
@@ -151,8 +163,9 @@ def _runs(asked: Request, entry: Wanted, gpus_told: threading.Event) -> Question
         guarded.prepare(asked.root, asked.docker_host)
         found = engine.find(asked.docker_host)
         if asked.gpus.count:
-            gpus_told.wait()
-        return batch.check(name, entry, found, found.containers(), asked.gpus.count, Driver())
+            gpus.told.wait()
+        driver = gpus.drivers.setdefault(GPUS, Driver(gpus.hangs))
+        return batch.check(name, entry, found, found.containers(), asked.gpus.count, driver)
 
     return Question(entry.service, ask, 4 * DEADLINE, slow=True)
 

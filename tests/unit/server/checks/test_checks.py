@@ -20,7 +20,7 @@ from gpu_runbook.protocol.health import Expected
 from gpu_runbook.server.checks import container, disk, gpu, log_tail, nvidia_smi
 from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.checks.gpu import BASIC, FAULTS
-from gpu_runbook.server.checks.hung_nvidia_smi import stuck
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking, stuck
 from gpu_runbook.server.docker import engine as engines
 from gpu_runbook.server.docker.engine import EngineError, Unreadable
 from gpu_runbook.server.docker.inspected import Container
@@ -205,7 +205,7 @@ def test_an_nvidia_smi_stuck_since_an_earlier_check_is_not_joined_by_another(tmp
     (tmp_path / "20" / "comm").write_text("other\n")
     process(21, 900, "D", "")
     assert stuck(str(tmp_path)) == 21
-    check = gpu.check("GPU available", Expected(1), lambda argv, seconds: pytest.fail("asked"), str(tmp_path))
+    check = gpu.check("GPU available", Expected(1), Asking(lambda argv, seconds: pytest.fail("asked")), str(tmp_path))
     assert (check.level, check.figures) == (CRITICAL, {"stuck": 21})
 
 

@@ -12,11 +12,12 @@ from gpu_runbook.common.command import Ended
 from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.health import Expected
 from gpu_runbook.server.checks import gpu, gpu_support, hung_nvidia_smi
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking
 from tests.unit.drivers import KNOWN, Smi
 
 
 def seen(smi: Smi, tmp_path: Path) -> Check:
-    return gpu.check("GPU available", Expected(len(smi.gpus), 85, 95), smi, str(tmp_path))
+    return gpu.check("GPU available", Expected(len(smi.gpus), 85, 95), Asking(smi), str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_driver_that_does_not_answer_is_critical_in_both_rows(
 
     monkeypatch.setattr(command, "run", run)
     monkeypatch.setattr(gpu_support, "stuck", lambda: None)
-    health = gpu.check("GPU available", Expected(1), run, str(tmp_path))
+    health = gpu.check("GPU available", Expected(1), Asking(run), str(tmp_path))
     for check in (health, gpu_support.driver("NVIDIA driver", 1, gpu_support.Driver())):
         assert (check.level, words in check.sentence, hint in check.hint) == (CRITICAL, True, True), check
 
@@ -138,8 +139,8 @@ def test_no_question_follows_one_that_hangs_and_none_is_begun_too_late(
         status = 2 if len(asked) == 1 else None
         return Ended(tuple(argv), status, 'Field "mig.mode.current" is not a valid field to query.', "", deadline)
 
-    check = gpu.check("GPU available", Expected(1), hangs, str(tmp_path))
+    check = gpu.check("GPU available", Expected(1), Asking(hangs), str(tmp_path))
     assert (check.level, "hung for 7 s" in check.sentence, len(asked)) == (CRITICAL, True, 2)
     monkeypatch.setattr(hung_nvidia_smi, "LAST", -1.0)
-    check = gpu.check("GPU available", Expected(1), Smi("h100"), str(tmp_path))
+    check = gpu.check("GPU available", Expected(1), Asking(Smi("h100")), str(tmp_path))
     assert (check.level, check.sentence) == (UNKNOWN, "nvidia-smi takes more than 12 s to answer")

@@ -16,6 +16,7 @@ from gpu_runbook.protocol.processes import ProcessMarks
 from gpu_runbook.protocol.schedule import Channels, Settings, Webhook
 from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks import batch, gpu, suite
+from gpu_runbook.server.checks.hung_nvidia_smi import Asking
 from gpu_runbook.server.docker import engine
 from gpu_runbook.server.schedule import round as rounds
 from gpu_runbook.server.schedule.state import State
@@ -48,7 +49,7 @@ def test_what_is_on_the_gpus_is_asked_once_the_gpus_have_answered(
 ) -> None:
     said: list[str] = []
 
-    def driver(name: str, expected: Expected) -> Check:
+    def driver(name: str, expected: Expected, ask: Asking) -> Check:
         threading.Event().wait(0.1)  # so that another could come meanwhile
         said.append("gpus")
         raise OSError("it fails")
