@@ -62,7 +62,7 @@ def check(name: str, address: StreamAddress) -> Check:
     try:
         reply = stream.greet(address)
     except stream.StreamError as error:
-        heard = _heard(address, error)
+        heard, error = _heard(address, error)
         speaks = language(heard)
         if speaks == "other" or (speaks == "tls" and address.tls is not None):
             level = _LEVELS.get(error.kind, CRITICAL)
@@ -96,15 +96,22 @@ def told(address: StreamAddress, error: stream.StreamError) -> Tuple[str, str]:
     return f"{address.host}:{address.port} {what}", todo
 
 
-def _heard(address: StreamAddress, error: stream.StreamError) -> bytes:
-    """What somebody says to other words who did not answer the greeting; nothing where it is of no use to ask."""
+def _heard(address: StreamAddress, error: stream.StreamError) -> Tuple[bytes, stream.StreamError]:
+    """What somebody says to other words who did not answer the greeting; nothing where it is of no use to ask.
+
+    And the error that counts then: who hangs up whatever is asked is no port without TLS.
+    """
     if address.tls is not None and error.kind in ("not-tls", "broke-off"):
         plain = dataclasses.replace(address, tls=None)
         try:
-            return stream.greet(plain)
+            return stream.greet(plain), error
         except stream.StreamError as other:
-            return _heard(plain, other)
-    return _asked_for_a_page(address) if error.kind in ("silent", "broke-off") else b""
+            heard, _ = _heard(plain, other)
+            if other.kind == "broke-off" and not heard:
+                place = f"{address.host}:{address.port}"
+                error = stream.StreamError(other.kind, f"{place} hangs up, asked for TLS and without")
+            return heard, error
+    return _asked_for_a_page(address) if error.kind in ("silent", "broke-off") else b"", error
 
 
 def _asked_for_a_page(address: StreamAddress) -> bytes:

@@ -157,6 +157,14 @@ def test_a_peer_that_never_ends_its_handshake_is_given_up_in_time(tmp_path: Path
         stream.bounds(address(port, made(tmp_path)), "secret", 0.3)
 
 
+def test_who_hangs_up_whatever_is_asked_is_no_port_without_tls(tmp_path: Path) -> None:
+    """As a proxy does that has lost the broker behind it."""
+    with peer(says(b""), times=3) as port:
+        found = row(port, made(tmp_path))
+    assert (found.level, found.sentence) == (CRITICAL, f"localhost:{port} hangs up, asked for TLS and without")
+    assert "a proxy in between" in found.hint
+
+
 def reset(connection: socket.socket) -> None:
     """Ends it at once, once it has heard something, as a firewall or a dying process does."""
     connection.recv(65536)
