@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.errors import BadInput, Refused
 from sandbox import Sandbox, run_inside, set_gpu
 from sandbox.machine import wait_until
 from sandbox.place import LOGIN_USER
@@ -146,3 +146,25 @@ def test_without_an_image_the_printed_line_starts_a_run_that_goes_on_from_its_la
     again = laptop.fab("training.command")
     assert again.out.endswith(f" nohup python3 {program} --resume={last} &\n")
     assert f"process {first} " in again.err and "runs already, for " in again.err
+
+
+def test_where_the_login_sees_no_processes_of_others_nothing_is_known_of_theirs(laptop: Laptop, program: str) -> None:
+    sandbox, training = laptop.sandbox, laptop.hosts["services"]["training"]
+    training["process"] = {"command": PATTERN, "user": "root"}
+    laptop.save()
+    run_inside(sandbox, ["sh", "-c", f"exec setsid --fork python3 {program} > /dev/null 2>&1 < /dev/null"])
+    wait_until(lambda: len(pids(sandbox, program)) == 2, 20, "training with its worker")
+    assert row(laptop)["figures"]["runs"] == 1
+    run_inside(sandbox, ["mount", "--options", "remount,hidepid=2", "/proc"])
+    try:
+        found = row(laptop)
+        assert (found["level"], found["figures"]["runs"]) == ("unknown", 0)
+        assert "this login may not see the processes of others" in found["sentence"] and "hidepid" in found["hint"]
+        assert "training: whether one runs in no container is not known: " in laptop.fab("status").out
+        held = refused(laptop, Refused, "deploy")
+        assert f"or deploy the rest alone: --service {QUEUE}" in held.err
+        training["process"]["user"] = LOGIN_USER
+        laptop.save()
+        assert row(laptop)["level"] == "ok"
+    finally:
+        run_inside(sandbox, ["mount", "--options", "remount,hidepid=0", "/proc"])
