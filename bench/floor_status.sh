@@ -7,7 +7,7 @@ docker logs --tail 20 annotation-queue
 docker image inspect --format '{{.Id}}' "$TRAINING:current"
 timeout -k 2 10 nvidia-smi --query-compute-apps=pid,process_name,gpu_uuid --format=csv,noheader,nounits
 timeout -k 2 10 nvidia-smi --query-gpu=index,uuid --format=csv,noheader,nounits
-ls -t /azaion/checkpoints | head -1
+ls -t /azaion/models/*/weights/last.pt | head -1
 STATE=$(echo ~/.local/state/gpu-runbook/azaion*)
 df --output=pcent,ipcent /azaion "$(docker info --format '{{.DockerRootDir}}')"
 cat "$STATE"/previous-tags.json "$(ls "$STATE"/runs/*.jsonl | tail -1)" /azaion/offset.yaml

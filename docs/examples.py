@@ -6,7 +6,7 @@ defaults: {user: deploy, root: /azaion}
 hosts:
   gpu-1: {address: gpu-1.lan}
 services:
-  training: {kind: batch, image: azaion/ai-training, container: training}
+  training: {kind: batch, image: azaion/training, container: training}
 keep_releases: 5
 """,
     "hosts": """
@@ -149,11 +149,11 @@ services:
 services:
   training:
     kind: batch
-    image: azaion/ai-training
+    image: azaion/training
     tag: "1.0"
     container: training                     # docker run --name training
     label: team.azaion/job=training         # or a run of any name that bears this label
-    local_tag: current                      # the next run is started from azaion/ai-training:current
+    local_tag: current                      # the next run is started from azaion/training:current
     checkpoints: /azaion/checkpoints
     resume: [--resume, /azaion/checkpoints]
     gpus: all

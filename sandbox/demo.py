@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from gpu_runbook.laptop.errors import Defect, Refused, RunbookError
+from gpu_runbook.laptop.errors import Defect, Refused, RolledBack, RunbookError
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.terminal.screen import Screen, show_error
 from sandbox import docker_events, finish, found, run_inside, start_publishing, up
@@ -20,7 +20,9 @@ from sandbox.say import with_time
 
 HOST = "gpu-sandbox"
 LOG = "/azaion/annotations.log"
-COUNT, RATE = 7_000, 100  # messages, and messages a second: a load that outlasts the three swaps
+COUNT, RATE = 8_000, 100  # messages, and messages a second: a load that outlasts the swaps
+BAD = "bad-labels"  # handles every message, and says in its log file that it could not label some
+OTHER_MODEL = "2026-03-02"  # than the one in force
 PATIENCE = 60.0  # seconds the consumer may take for what is left after the last message
 
 
@@ -58,9 +60,14 @@ def _show(sandbox: Sandbox, screen: Screen) -> int:
     producer = start_publishing(sandbox, COUNT, RATE, first)
     _fab(screen, "The first deploy puts a consumer there.", "deploy", "--hosts", HOST)
     _fab(screen, "How is the server?", "health", "--hosts", HOST)
-    tag = "annotation-queue=1.1"
-    _fab(screen, "The next version replaces it, under load.", "deploy", "--hosts", HOST, "--tag", tag)
-    _fab(screen, "And back again.", "rollback", "--hosts", HOST)
+    deploy = ("deploy", "--hosts", HOST, "--tag")
+    _fab(screen, "The next version replaces it, under load.", *deploy, "annotation-queue=1.1")
+    bad = "A bad one: it runs, handles what comes, and errs in its log file alone. It goes back by itself."
+    _fab(screen, bad, *deploy, f"annotation-queue={BAD}", ends=RolledBack.exit_code)
+    _fab(screen, "And back by hand, to the first one.", "rollback", "--hosts", HOST)
+    _fab(screen, "Another model is put in force, and the one before it back.", "models.use", OTHER_MODEL)
+    _fab(screen, "", "models.rollback")
+    _fab(screen, "", "models")
     screen.say("\nThe consumer reads what is left …")
     tally = _tally(sandbox, finish(producer), first, begun)
     _conclude(screen, tally)
@@ -77,11 +84,12 @@ def _refuse_another_server(sandbox: Sandbox) -> None:
         )
 
 
-def _fab(screen: Screen, why: str, *words: str) -> None:
-    screen.say(f"\n{why}", "bold")
+def _fab(screen: Screen, why: str, *words: str, ends: int = 0) -> None:
+    """`ends`: the exit status that it has to end with."""
+    screen.say(f"\n{why}" if why else "", "bold")
     screen.say(f"$ fab {shlex.join(words)}", "cyan")
     ended = subprocess.run([sys.executable, "-m", "fabric", *words], cwd=CHECKOUT, check=False)
-    if ended.returncode:
+    if ended.returncode != ends:
         raise Defect(f"fab {words[0]} ended with exit status {ended.returncode}", "fab status; fab sandbox.status")
 
 
@@ -120,14 +128,15 @@ def _conclude(screen: Screen, tally: Tally) -> None:
     together = "two consumers ran at once" if tally.together else "never two consumers at once"
     screen.say(
         f"\n{tally.published} published, {tally.consumed} consumed, {tally.lost} lost, {tally.twice} seen twice; "
-        f"two deploys and a rollback, {together}.",
+        f"three deploys, two ways back, {together}.",
         "bold green" if good else "bold red",
     )
     screen.say("\nWhat to type next (after . .venv/bin/activate):")
     for command, why in (
         ("fab --list", "everything there is"),
         ("fab status", "what runs, and which releases are kept"),
-        ("fab deploy --tag annotation-queue=bad-exits", "a broken image: watch it go back by itself"),
+        ("fab deploy --tag annotation-queue=bad-exits", "an image that cannot even start"),
+        ("fab training.command", "the line that starts a training run: paste it at the server"),
         ("fab deploy --dry-run --force", "the plan, with every docker command"),
         ("fab sandbox.down", "take the sandbox away; nothing stays behind"),
     ):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
-import zipfile
 from pathlib import Path
 
+from sandbox.image.training import archive
 from sandbox.place import CONTAINERD, LOGIN_USER, Sandbox
 from sandbox.roots import GROUPS, LOGIN, LOGIN_UID, SERVER_USERS, SHARED_GID, build, give_directory, give_file
 
 PROGRAMS = Path(__file__).with_name("server")
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
-MODELS = ("2026-03-02", "2026-04-20")
-TREE = ("annotations", *(f"models/{name}" for name in MODELS), "checkpoints")
+MODELS = ("azaion-2026-03-02", "azaion-2026-04-20")  # the second is in force
+IN_FORCE = "models/azaion.pt"
+TREE = ("data", "data-seed", "data_deleted", "data-processed", "data-corrupted", "datasets", "models", "logs")
 CRONTAB = "usr/bin/crontab"
 PENALISES = "usr/lib/openssh/sshd-session"  # of an sshd that makes whoever asks often wait
 # Cron asks whether it may act for a user; without an answer it runs nothing, and says so nowhere.
@@ -55,20 +55,12 @@ def give_tree(sandbox: Sandbox) -> None:
     """Lay /azaion out; doing it again changes nothing."""
     azaion = sandbox.server.root / "azaion"
     give_directory(azaion, LOGIN_UID, 0o2770, SHARED_GID)
-    for name in TREE:
-        for path in reversed([azaion / name, *(azaion / name).parents][: name.count("/") + 1]):
-            give_directory(path, LOGIN_UID, 0o2770, SHARED_GID)
-    for model in MODELS:
-        give_file(azaion / "models" / model / "best.pt", weights(model), LOGIN_UID)
-
-
-def weights(model: str) -> bytes:
-    """A trained model by its outside: an archive of the parts that PyTorch saves, without compression."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, data in (("data.pkl", b"."), ("data/0", f"weights of {model}".encode() * 500), ("version", b"3\n")):
-            archive.writestr(zipfile.ZipInfo(f"best/{name}"), data)  # without the time: the same with every `up`
-    return content.getvalue()
+    weights = [f"models/{model}/weights" for model in MODELS]
+    for name in (*TREE, *(f"models/{model}" for model in MODELS), *weights):
+        give_directory(azaion / name, LOGIN_UID, 0o2770, SHARED_GID)
+    for model, folder in zip(MODELS, weights, strict=True):
+        give_file(azaion / folder / "best.pt", archive(f"weights of {model}"), LOGIN_UID)
+    give_file(azaion / IN_FORCE, archive(f"weights of {MODELS[-1]}"), LOGIN_UID, 0o640)
 
 
 def _prepare_door(sandbox: Sandbox, owner: tuple[int, int]) -> None:

@@ -30,6 +30,7 @@ CONSUMERS = {
     "bad-idle": "idle",
     "bad-stubborn": "stubborn",
     "bad-drops": "drops",
+    "bad-labels": "mislabels",
     "bad-idle-stubborn": "idle,stubborn",
 }
 TRAININGS = ("1.0", "2.0")

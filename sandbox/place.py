@@ -13,7 +13,7 @@ DEFAULT_PORT_BASE = 24000  # below the ports that the kernel hands out by itself
 
 STREAM = "azaion-annotations"
 CONSUMER_REPOSITORY = "azaion/annotation-queue"
-TRAINING_REPOSITORY = "azaion/ai-training"
+TRAINING_REPOSITORY = "azaion/training"
 LOGIN_USER = "deploy"
 BROKER_CA = "/etc/rabbitmq-ca.pem"
 

@@ -7,7 +7,7 @@ import json
 import re
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from sandbox import Sandbox, docker_events, publish, renew_stream, run_inside, running, set_gpu, set_line, start
-from sandbox.gpu_server import MODELS
+from sandbox.gpu_server import IN_FORCE, MODELS, TREE
 from sandbox.machine import wait_until
 from sandbox.passwords import read
 from sandbox.place import CONSUMER_REPOSITORY, LOGIN_USER, STREAM, TRAINING_REPOSITORY
@@ -23,6 +23,7 @@ from sandbox.services import REGISTRY_USER
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ROOT = "/azaion"
+BY_BATCHES = {"SAVE_EVERY": "50", "LOG": "stdout"}  # a variant of the sandbox's consumer
 STATE = f"/home/{LOGIN_USER}/.local/state/gpu-runbook/azaion@{Sandbox().server.machine_id[:8]}"
 
 _CLEAN = r"""
@@ -34,9 +35,11 @@ python3 -IS -c "$1"
 rm -rf /home/deploy/.docker /azaion/.deploy*
 mountpoint -q /home/deploy/.local || rm -rf /home/deploy/.local
 rm -rf /home/deploy/.local/*
-find /azaion -type f -not -name best.pt -delete
 test ! -d /azaion/models || find /azaion/models -mindepth 1 -maxdepth 1 MODELS -exec rm -rf {} +
-find /azaion -mindepth 1 -maxdepth 1 -not -name annotations -not -name models -not -name checkpoints -exec rm -r {} +
+rm -rf /azaion/IN_FORCE
+test ! -d /azaion/models/LAST/weights || cp /azaion/models/LAST/weights/best.pt /azaion/IN_FORCE
+find /azaion -mindepth 1 -maxdepth 1 TREE -exec rm -r {} +
+find /azaion -mindepth 2 -not -path '/azaion/models*' -delete
 rm -rf /srv
 chown -R deploy:azaion /azaion
 chmod 2770 /azaion /azaion/*
@@ -116,15 +119,24 @@ def clean(sandbox: Sandbox) -> None:
             start(sandbox, name)
     set_line(sandbox)
     set_gpu(sandbox)
-    ours = " ".join(f"-not -name {name}" for name in MODELS)
-    run_inside(sandbox, ["sh", "-ec", _CLEAN.replace("MODELS", ours), "sh", _EMPTY])
+    names = {"MODELS": (*MODELS, Path(IN_FORCE).name), "TREE": TREE}
+    script = _CLEAN
+    for word, kept in names.items():
+        script = script.replace(word, " ".join(f"-not -name {name}" for name in kept))
+    script = script.replace("LAST", MODELS[-1]).replace("IN_FORCE", IN_FORCE)
+    run_inside(sandbox, ["sh", "-ec", script, "sh", _EMPTY])
     renew_stream(sandbox)
 
 
 def as_it_was(sandbox: Sandbox) -> None:
-    """Give the data to the login user, as before containers had a user of their own; a training may write its state."""
-    modes = f"chmod 00755 {ROOT} {ROOT}/*; chmod 00777 {ROOT}/checkpoints"
-    run_inside(sandbox, ["sh", "-ec", f"chown -R deploy:deploy {ROOT}; {modes}"])
+    """Give the data to the login user, as before containers had a user of their own; a training may write its state.
+
+    What hosts.yaml said of the tree then is there.
+    """
+    run = f"{ROOT}/models/azaion-$(date +%F)"
+    made = f"mkdir -p {ROOT}/annotations {ROOT}/checkpoints {run}/weights"
+    modes = f"chmod 00755 {ROOT} {ROOT}/*; chmod 00777 {ROOT}/checkpoints {run} {run}/weights"
+    run_inside(sandbox, ["sh", "-ec", f"{made}; chown -R deploy:deploy {ROOT}; {modes}"])
 
 
 def published(sandbox: Sandbox, count: int, rate: float = 0, first: int = 1) -> list[str]:
@@ -234,13 +246,15 @@ def logged_in(sandbox: Sandbox) -> None:
 
 def started_consumer(sandbox: Sandbox, tag: str, name: str = "annotation-queue", /, **changes: str) -> str:
     """Start a consumer by hand, with a config.yaml as a deploy would leave; its id. `changes` go to its queue."""
-    write_config(sandbox, **changes)
+    write_config(sandbox, changes)
     logged_in(sandbox)
-    return _run(sandbox, name, consumer_image(sandbox, tag))
+    return _run(
+        sandbox, name, consumer_image(sandbox, tag), *(f"--env={key}={value}" for key, value in BY_BATCHES.items())
+    )
 
 
-def write_config(sandbox: Sandbox, **changes: str) -> None:
-    """What a deploy would leave as config.yaml. `changes`: of its queue."""
+def write_config(sandbox: Sandbox, changes: Mapping[str, str] | None = None, trains: int = 20_000) -> None:
+    """What a deploy would leave as config.yaml. `changes`: of its queue; `trains`: how many epochs."""
     variables = read(sandbox.env_file)
     queue = {
         "host": variables["RABBITMQ_HOST"],
@@ -249,14 +263,20 @@ def write_config(sandbox: Sandbox, **changes: str) -> None:
         "password": variables["RABBITMQ_PASSWORD"],
         "name": STREAM,
     }
-    config = json.dumps({"queue": {**queue, **changes}})
+    config = json.dumps({"queue": {**queue, **(changes or {})}, "training": {"epochs": trains}})
     run_inside(sandbox, ["tee", f"{ROOT}/config.yaml"], user=LOGIN_USER, input=config)
 
 
 def started_training(sandbox: Sandbox, tag: str = "1.0", name: str = "training") -> str:
-    """Start a training run by hand, as a person does; its id."""
+    """Start a training run by hand, as a person does, that takes the GPU at once; its id."""
     logged_in(sandbox)
-    return _run(sandbox, name, training_image(sandbox, tag), "--gpus=all")
+    return _run(sandbox, name, training_image(sandbox, tag), "--gpus=all", "--env=AUGMENTATION=0")
+
+
+def epochs(sandbox: Sandbox) -> int:
+    """How many epochs the training runs of the sandbox have saved."""
+    found = run_inside(sandbox, ["sh", "-c", f"cat {ROOT}/models/*/results.csv"], check=False).stdout
+    return len(found.splitlines())
 
 
 def _run(sandbox: Sandbox, name: str, image: str, *options: str) -> str:

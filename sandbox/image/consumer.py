@@ -1,8 +1,14 @@
 """The annotation queue's consumer: reads the stream from the saved offset on, and writes every message down once.
 
-BEHAVIOUR (comma-separated, from the image) makes a version a bad one: exits, crashes, idle, stubborn, drops.
-SAVE_EVERY says after how many messages the offset is saved; it is saved too when the queue falls idle and at the end.
-LOG_FILE makes it log to a file and say nothing on standard output; the file is rotated by day, or at LOG_BYTES bytes.
+Each message is an annotation of one of a hundred images: it is written as an image and a label below `data`, or below
+`data-seed`; or it takes both to `data_deleted`. What was handled stands in `annotations.log`, a line for each message.
+
+It saves its offset after each message, and what it has to say goes to `logs/annotation-queue.log`, which begins anew at
+midnight: `docker logs` says nothing. SAVE_EVERY saves after so many messages instead, when the queue falls idle, and at
+the end, each time synced to the disk. LOG_FILE names another file, and with LOG_BYTES it is rotated by its size;
+LOG=stdout says it on standard output.
+
+BEHAVIOUR (comma-separated, from the image) makes a version a bad one: exits, crashes, idle, stubborn, drops, mislabels.
 """
 
 from __future__ import annotations
@@ -10,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import logging.handlers
 import os
 import re
 import signal
 import sys
 import time
+from logging.handlers import RotatingFileHandler, TimedRotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +30,18 @@ from rstream import AMQPMessage, Consumer, ConsumerOffsetSpecification, MessageC
 
 ROOT = Path("/azaion")
 BEHAVIOUR = frozenset(filter(None, os.environ.get("BEHAVIOUR", "good").split(",")))
-SAVE_EVERY = int(os.environ.get("SAVE_EVERY", "50"))
-LOG_FILE = os.environ.get("LOG_FILE", "")
+SAVE_EVERY = int(os.environ.get("SAVE_EVERY", "1"))
+LOG = logging.getLogger("annotation_queue")
+LOG_FILE = Path(os.environ.get("LOG_FILE", ROOT / "logs/annotation-queue.log"))
 LOG_BYTES = int(os.environ.get("LOG_BYTES", "0"))
+TO_STDOUT = os.environ.get("LOG") == "stdout"
+KEPT = 30  # files of the log
+IMAGES = 100  # that the messages are about
+PLACES = ("data", "data-seed", "data_deleted")
 IDLE = 1.0  # seconds without a message after which the offset is saved
 PATIENCE = 0.2  # seconds between two tries to write to a disk that is full
 LIFE_OF_CRASHING = 9.0  # seconds
-DROPPED = 7  # of so many messages, the version that drops fails at one
+DROPPED = 7  # of so many messages, the version that drops fails at one, and the one that mislabels errs at one
 
 
 class Notebook:
@@ -45,11 +56,19 @@ class Notebook:
         self.next = yaml.safe_load(self.offset_file.read_text())["offset"] if self.offset_file.exists() else 0
         self.saved = -1  # until a first save has shown that there is room for it
         self.container = container_id()
+        self.places = [root / place for place in PLACES]
+        for place in self.places:
+            for kind in ("images", "labels"):
+                (place / kind).mkdir(parents=True, exist_ok=True)
 
     def write(self, offset: int, message: str) -> bool:
         """Write a message down, and the offset when it is time; False when there is no room for it."""
         if self.next - self.saved >= SAVE_EVERY and not self.save():
             return False
+        try:
+            self._annotate(offset, message)
+        except OSError as error:
+            return refuse_all_but_full(error)
         line = f"{offset} {message} {self.container}\n".encode()
         end = os.fstat(self.log).st_size
         try:
@@ -64,41 +83,36 @@ class Notebook:
             self.save()
         return True
 
+    def _annotate(self, offset: int, message: str) -> None:
+        """Write the image and its label, or take both to the deleted ones."""
+        data, seed, deleted = self.places
+        name, place = f"{offset % IMAGES:06d}", seed if offset % 10 in (7, 8) else data
+        image, label = Path("images", f"{name}.jpg"), Path("labels", f"{name}.txt")
+        if offset % 10 == 9 and (data / image).exists():
+            for one in (image, label):
+                (data / one).replace(deleted / one)
+            return
+        (place / image).write_bytes(b"\xff\xd8" + message.encode() + b"\xff\xd9")
+        (place / label).write_text("0 0.5 0.5 0.25 0.25\n")
+
     def save(self) -> bool:
         """Put the next offset in place in one step: a reader sees the old file or the new one. False without room."""
         if self.next == self.saved:
             return True
         draft = self.offset_file.with_suffix(".tmp")
         try:
-            os.fsync(self.log)
+            if SAVE_EVERY > 1:
+                os.fsync(self.log)
             with draft.open("w", encoding="utf-8") as file:
                 file.write(f"offset: {self.next}\n")
                 file.flush()
-                os.fsync(file.fileno())
+                if SAVE_EVERY > 1:
+                    os.fsync(file.fileno())
             draft.replace(self.offset_file)
         except OSError as error:
             return refuse_all_but_full(error)
         self.saved = self.next
         return True
-
-
-def log_to_file() -> None:
-    """As the owners' consumer logs; the libraries' errors go there as well."""
-    path = Path(LOG_FILE)
-    path.parent.mkdir(exist_ok=True)
-    handler: logging.Handler
-    if LOG_BYTES:
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=50)
-    else:
-        handler = logging.handlers.TimedRotatingFileHandler(path, when="midnight", utc=True)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
-
-
-def say(text: str) -> None:
-    if LOG_FILE:
-        logging.info(text)
-    else:
-        print(text, flush=True)
 
 
 def refuse_all_but_full(error: OSError) -> bool:
@@ -129,12 +143,14 @@ class Reader:
         if "drops" in BEHAVIOUR and context.offset % DROPPED == DROPPED - 1:
             self.notebook.next = context.offset + 1
             raise ValueError(f"cannot digest the message at offset {context.offset}")
+        if "mislabels" in BEHAVIOUR and context.offset % DROPPED == DROPPED - 1:
+            LOG.error("the label of the annotation at offset %d has no class of this model", context.offset)
         body = message if isinstance(message, bytes) else message.body
         text = body.decode() if isinstance(body, bytes) else str(body)
         while not self.ended and not self.notebook.write(context.offset, text):
             await asyncio.sleep(PATIENCE)
-        if LOG_FILE:
-            say(f"handled offset {context.offset}")
+        if not TO_STDOUT:
+            LOG.info("handled offset %d", context.offset)
 
     async def save_when_idle(self) -> None:
         while True:
@@ -146,7 +162,7 @@ class Reader:
         """Take no message any more, and write down which one is next."""
         self.ended = True
         if not self.notebook.save():
-            say(f"the disk is full: offset {self.notebook.next} is not saved")
+            LOG.warning("the disk is full: offset %d is not saved", self.notebook.next)
 
 
 async def consume(queue: dict[str, Any], ended: asyncio.Event) -> None:
@@ -174,13 +190,30 @@ async def consume(queue: dict[str, Any], ended: asyncio.Event) -> None:
         decoder=amqp_decoder,
         offset_specification=ConsumerOffsetSpecification(OffsetType.OFFSET, notebook.next),
     )
-    say(f"consuming {queue['name']} from offset {notebook.next}")
+    LOG.info("consuming %s from offset %d", queue["name"], notebook.next)
     tasks = [asyncio.create_task(work) for work in (reader.save_when_idle(), ended.wait(), lost.wait())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     reader.end()
     if lost.is_set():
         raise ConnectionError("the broker closed the connection")
-    say(f"ended at offset {notebook.next}")
+    LOG.info("ended at offset %d", notebook.next)
+
+
+def open_log() -> None:
+    """Where `LOG` goes; what the library for the stream has to say goes there, too, if it is a file."""
+    LOG.setLevel(logging.INFO)
+    if TO_STDOUT:
+        LOG.addHandler(logging.StreamHandler(sys.stdout))
+        LOG.propagate = False
+        return
+    LOG_FILE.parent.mkdir(exist_ok=True)
+    handler: logging.Handler
+    if LOG_BYTES:
+        handler = RotatingFileHandler(LOG_FILE, maxBytes=LOG_BYTES, backupCount=KEPT, encoding="utf-8")
+    else:
+        handler = TimedRotatingFileHandler(LOG_FILE, "midnight", utc=True, backupCount=KEPT, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 async def main() -> None:
@@ -194,20 +227,19 @@ async def main() -> None:
     if "crashes" in BEHAVIOUR:
         loop.call_later(LIFE_OF_CRASHING, os._exit, 139)
     if "idle" in BEHAVIOUR:
-        say("waiting for work")
+        LOG.info("waiting for work")
         await ended.wait()
         return
     await consume(queue, ended)
 
 
 if __name__ == "__main__":
-    if LOG_FILE:
-        log_to_file()
-    if "exits" in BEHAVIOUR:
-        say("cannot start: this version is a bad one")
-        sys.exit(3)
     try:
+        open_log()
+        if "exits" in BEHAVIOUR:
+            LOG.error("cannot start: this version is a bad one")
+            sys.exit(3)
         asyncio.run(main())
     except Exception as error:
-        # The log of a container is read by people: one line, and never the password.
+        # A log is read by people: one line, and never the password.
         sys.exit(f"cannot consume: {type(error).__name__}: {error}")

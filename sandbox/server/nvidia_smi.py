@@ -24,7 +24,7 @@ HEALTHY: dict[str, Any] = {
 }
 STUCK = Path("/run/stuck/driver")
 NAME, DRIVER, TOTAL_MIB = "NVIDIA L40S", "550.90.07", 46068
-TRAINING = b"/app/training.py"
+ON_GPU = "training-on-gpu"  # what a training of the sandbox calls itself once it works there
 
 Row = dict[str, str]
 
@@ -133,11 +133,14 @@ def training_processes() -> Iterator[dict[str, Any]]:
     """The driver reports the host's numbers of whatever trains, in a container or not."""
     for entry in sorted(Path("/proc").glob("[0-9]*")):
         try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
+            called, program = (
+                (entry / "comm").read_text().rstrip("\n"),
+                (entry / "cmdline").read_bytes().split(b"\0")[0],
+            )
         except OSError:  # it ended while we looked
             continue
-        if TRAINING in words:
-            yield {"pid": int(entry.name), "name": words[0].decode(), "memory": 20476, "gpu": 0}
+        if called == ON_GPU:
+            yield {"pid": int(entry.name), "name": program.decode(), "memory": 20476, "gpu": 0}
 
 
 def table(query: str, rows: Iterable[Row], known: Row) -> int:

@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sandbox import Sandbox, down, finish, keep_publishing, run_inside, set_gpu, stop, up
+from sandbox.gpu_server import TREE
 from sandbox.machine import wait_until
 from sandbox.place import CHECKOUT, LOGIN_USER
 from sandbox.roots import LOGIN_UID
@@ -35,7 +36,7 @@ from tests.faults.shim import Point
 from tests.real import ROOT, docker, fire, inspected, published, started_consumer, started_training
 
 LAPTOP, WHO = "laptop", "ann"  # in every run: neither this machine's name nor this user's is kept
-NOT_KEPT = ("annotations", "models", "checkpoints")  # below the root: what is neither ours nor a consumer's
+NOT_KEPT = TREE  # below the root: what is neither ours nor a consumer's
 PLACEHOLDER = "SANDBOX"  # for the sandbox's directory in hosts.yaml
 RATE = 20  # messages a second
 CUT_OFF = 14  # exit status of a laptop whose run was killed

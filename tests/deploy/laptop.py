@@ -19,10 +19,11 @@ import yaml
 
 from sandbox import Sandbox
 from sandbox.passwords import read
-from sandbox.place import CHECKOUT
+from sandbox.place import CHECKOUT, STREAM, TRAINING_REPOSITORY
 from sandbox.preloaded import Preloaded
 from tests import real
 from tests.answers import misfits
+from tests.real import BY_BATCHES
 
 FABRIC = [sys.executable, "-m", "fabric", "--search-root"]
 FAB = [*FABRIC, str(CHECKOUT)]
@@ -163,13 +164,19 @@ def older_laptop(folder: Path, laptop: Laptop, source: Path) -> Laptop:
     older = new_laptop(folder, laptop.sandbox, source)
     for key in ("services", "tree"):
         laptop.hosts[key] = copy.deepcopy(older.hosts[key])
+    shutil.copytree(older.folder / "templates", laptop.folder / "templates", dirs_exist_ok=True)
+    laptop.variables["RABBITMQ_STREAM"] = STREAM
     laptop.save()
     real.as_it_was(laptop.sandbox)
     return older
 
 
 def new_laptop(folder: Path, sandbox: Sandbox, source: Path = CHECKOUT) -> Laptop:
-    """The project's own hosts.yaml, made impatient and pointed at the tests' sandbox; `source` as a Laptop has it."""
+    """The project's own hosts.yaml, made impatient and pointed at the tests' sandbox; `source` as a Laptop has it.
+
+    Its consumer saves by batches, and says on standard output what it has to say; the training is a container, which
+    takes the GPU at once; a key of the config can name a model.
+    """
     hosts = yaml.safe_load((source / "hosts.yaml").read_text())
     entry = hosts["hosts"].pop("gpu-sandbox")
     entry |= {"port": sandbox.ssh_port, "key": str(sandbox.key_file), "known_hosts": str(sandbox.known_hosts)}
@@ -177,7 +184,21 @@ def new_laptop(folder: Path, sandbox: Sandbox, source: Path = CHECKOUT) -> Lapto
     hosts["registry"]["server"] = sandbox.registry
     queue = hosts["services"][QUEUE]
     queue |= {"stop_grace": 4, "watch": {**queue["watch"], "settle": 1, "window": 6}}
+    for entry, key in (
+        (queue, "log_files"),
+        (queue["watch"], "failure_level"),
+        (hosts["services"]["training"], "process"),
+    ):
+        entry.pop(key, None)
+    queue |= {"environment": BY_BATCHES, "offset": {**queue["offset"], "saved_every": int(BY_BATCHES["SAVE_EVERY"])}}
     shutil.copytree(source / "templates", folder / "templates")
-    laptop = Laptop(folder, sandbox, hosts, dict(read(sandbox.env_file)), source)
+    training, variables = hosts["services"]["training"], dict(read(sandbox.env_file))
+    if source == CHECKOUT:
+        training["environment"] = {"AUGMENTATION": "0"}
+        with (folder / "templates/config.yaml.j2").open("a") as template:
+            template.write('model: {{ root ~ "/models/current/best.pt" }}\n')
+    else:
+        training["image"], variables["RABBITMQ_STREAM"] = TRAINING_REPOSITORY, STREAM
+    laptop = Laptop(folder, sandbox, hosts, variables, source)
     laptop.save()
     return laptop

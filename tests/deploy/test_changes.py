@@ -8,7 +8,7 @@ import pytest
 
 from tests.deploy.laptop import QUEUE, Laptop, finished
 from tests.deploy.standing import commands, standing, wait_for_offset, watched
-from tests.real import server_snapshot, training_image
+from tests.real import BY_BATCHES, server_snapshot, training_image
 
 pytestmark = pytest.mark.real
 
@@ -59,7 +59,7 @@ def test_a_change_of_config_replaces_the_consumer_without_a_pull_and_names_the_v
     laptop.save()
     dry = laptop.fab("deploy", "--dry-run", "--service", QUEUE)
     reason = next(line for line in dry.out.splitlines() if "replaces what runs" in line)
-    assert "environment {} -> {'SAVE_EVERY': '10'}" in reason
+    assert f"environment {BY_BATCHES} -> {{'SAVE_EVERY': '10'}}" in reason
     assert "mounts ('/azaion:/azaion',) -> ('/azaion:/azaion', '/tmp:/mnt:ro')" in reason
     assert "memory '' -> '300m'" in reason
     assert standing(laptop.sandbox) == after

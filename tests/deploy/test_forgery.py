@@ -38,7 +38,7 @@ def test_a_checkpoints_name_is_no_line_above_the_command(laptop: Laptop) -> None
     laptop.save()
     assert laptop.fab("deploy").status == 0
     name = "last\nsudo docker run --privileged -v \u2571:\u2571host evil\r\x1b[2K"
-    run_inside(laptop.sandbox, ["touch", f"/azaion/checkpoints/{name}"])
+    run_inside(laptop.sandbox, ["touch", f"/azaion/models/{name}"])
     said = laptop.fab("training.command")
     assert said.status == 0, said.all
     lines = said.all.splitlines()

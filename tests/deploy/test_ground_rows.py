@@ -125,7 +125,7 @@ def test_a_training_is_told_with_gpus_image_and_checkpoint_however_it_is_known_a
     sandbox = laptop.sandbox
     run = started_training(sandbox, name="sweep-3")
     before = server_snapshot(sandbox).containers[run]
-    wait_until(lambda: rows(laptop)["training"]["figures"].get("checkpoint") == "last.ckpt", 30, "checkpoint")
+    wait_until(lambda: rows(laptop)["training"]["figures"].get("checkpoint", "").endswith("last.pt"), 30, "checkpoint")
     found = rows(laptop)["training"]
     assert (found["level"], found["figures"]["active"][0]["name"]) == ("ok", "sweep-3")  # by its image
     docker(sandbox, "commit", run, "team/sweep:1")

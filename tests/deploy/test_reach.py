@@ -96,6 +96,8 @@ def test_a_link_in_the_place_of_the_config_takes_nothing_along(laptop: Laptop) -
 def test_a_config_that_is_a_link_every_other_moment_takes_nothing_along(laptop: Laptop) -> None:
     sandbox = laptop.sandbox
     laptop.queue["config"]["model_key"] = "model"
+    laptop.hosts["models"]["in_force"] = "config"
+    del laptop.hosts["models"]["current"]
     evil(laptop, always=TIGHT.format(home=HOME))
     laptop.deployed("--tag", "1.0")
     for date in ("2026-04-20", "2026-03-02"):
@@ -171,9 +173,9 @@ def test_setup_as_root_gives_nothing_away_that_a_link_leads_to(laptop: Laptop) -
     sandbox = laptop.sandbox
     training = started_training(sandbox)
     run_inside(sandbox, ["mkdir", "-m", "700", "/srv", "/srv/secret"])
-    run_inside(sandbox, ["ln", "-s", "/srv/secret", f"{ROOT}/data"])
-    why = f"{ROOT}/data is a link to '/srv/secret', which container training could have made"
-    for path in (f"{ROOT}/data", f"{ROOT}/data/new"):
+    run_inside(sandbox, ["ln", "-s", "/srv/secret", f"{ROOT}/other"])
+    why = f"{ROOT}/other is a link to '/srv/secret', which container training could have made"
+    for path in (f"{ROOT}/other", f"{ROOT}/other/new"):
         told = set_up(sandbox, path)
         assert [why in one["what"] for one in told["left"]] == [True], told
         assert [line for line in told["done"] if "gpu-runbook" not in line] == []
@@ -184,7 +186,7 @@ def test_setup_as_root_gives_nothing_away_that_a_link_leads_to(laptop: Laptop) -
 
 def test_an_administrators_link_is_followed_and_the_row_says_where_it_leads(laptop: Laptop) -> None:
     sandbox = laptop.sandbox
-    laptop.hosts["models"] = {"folder": "/srv/models", "file": "best.pt"}
+    laptop.hosts["models"]["folder"] = "/srv/models"
     laptop.hosts["tree"] = {"/srv/models": {"owner": "1000:2000"}}
     laptop.save()
     run_inside(sandbox, ["mkdir", "-p", "/srv", "/srv/disk"])

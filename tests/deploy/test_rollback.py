@@ -144,7 +144,7 @@ def test_each_rollback_goes_further_back_and_training_runs_on(hasty: Laptop) -> 
 
     assert went_back(hasty) == releases[1]
     assert went_back(hasty) == releases[0]
-    current = docker(sandbox, "image", "inspect", "--format={{.Id}}", f"{sandbox.registry}/azaion/ai-training:current")
+    current = docker(sandbox, "image", "inspect", "--format={{.Id}}", f"{sandbox.registry}/azaion/training:current")
     assert current == next_run[0]
     assert "no earlier release to go back to" in says_no(hasty, Refused, "rollback").err
     assert went_back(hasty, "--to", releases[2]) == releases[2]

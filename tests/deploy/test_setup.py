@@ -75,7 +75,7 @@ def test_what_is_missing_is_made_once_and_nothing_else_is_touched(laptop: Laptop
         path for path in after.tree if any(path.startswith(one) for one in new)
     }
     assert sandbox.registry in docker_config(sandbox)["auths"]
-    run_inside(sandbox, ["docker", "pull", "--quiet", f"{sandbox.registry}/azaion/ai-training:1.0"], user="deploy")
+    run_inside(sandbox, ["docker", "pull", "--quiet", f"{sandbox.registry}/azaion/training:1.0"], user="deploy")
 
     again = laptop.fab("setup")
     assert (again.status, "gpu-1: everything is there" in again.out, "done: " in again.out) == (0, True, False), (
@@ -92,7 +92,7 @@ def test_what_takes_root_is_told_with_its_command_and_a_training_is_left_alone(l
     laptop.hosts["tree"] = {
         "/srv/data": {"owner": "1000:1000"},
         "models": {"owner": "0:0"},
-        "annotations": {"mode": "0700"},
+        "data": {"mode": "0700"},
         "offset.yaml": {},
     }
     run_inside(sandbox, ["touch", f"{ROOT}/offset.yaml"], user="deploy")
@@ -106,7 +106,7 @@ def test_what_takes_root_is_told_with_its_command_and_a_training_is_left_alone(l
         "install -d -m 0755 -o 1000 -g 1000 /srv/data",
     ]
     assert f"as root: {' && '.join(commands)}; then run it again" in said.err, said.err
-    assert modes(sandbox)[f"{ROOT}/annotations"][0] == "drwx------"  # what it may do is done all the same
+    assert modes(sandbox)[f"{ROOT}/data"][0] == "drwx------"  # what it may do is done all the same
     run_inside(sandbox, ["sh", "-ec", " && ".join(commands)])
     assert tree_row(laptop)["sentence"] == f"{ROOT}/offset.yaml is missing"
     assert laptop.fab("setup").status == 0

@@ -10,7 +10,7 @@ from sandbox import run_inside
 from sandbox.machine import wait_until
 from tests.deploy.laptop import QUEUE, Laptop
 from tests.deploy.standing import standing, watched
-from tests.real import ROOT, docker, inspected, published, started_training, training_image
+from tests.real import ROOT, docker, epochs, inspected, published, started_training, training_image
 
 pytestmark = pytest.mark.real
 
@@ -26,7 +26,7 @@ def alive(laptop: Laptop, training: str) -> list[Any]:
 
 def epoch(laptop: Laptop) -> int:
     """The last epoch that the training run has saved."""
-    return int(run_inside(laptop.sandbox, ["cat", f"{ROOT}/checkpoints/last.ckpt"], check=False).stdout or 0)
+    return epochs(laptop.sandbox)
 
 
 def image_id(laptop: Laptop, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput, Refused
@@ -42,13 +44,13 @@ def test_what_is_printed_starts_the_next_run_and_the_one_after_it_goes_on(laptop
     training = laptop.hosts["services"]["training"]
     training |= {
         "label": "team=vision",
-        "resume": ["--resume", "it's here"],
-        "environment": {"NOTE": 'a "$HOME"'},
+        "resume": ["--resume", "{checkpoint}", "it's here"],
+        "environment": {"NOTE": 'a "$HOME"', "AUGMENTATION": "0"},
     }
     watched(laptop, settle=0, window=1)
     assert laptop.fab("deploy").status == 0
     said = printed(laptop)
-    assert "it begins anew (no checkpoint in /azaion/checkpoints)" in said.err
+    assert "it begins anew (no checkpoint in /azaion/models)" in said.err
     pasted(laptop, said.out)
     (status,) = laptop.fab("status", "--json").json["servers"]
     seen = status["services"]["training"]
@@ -66,8 +68,11 @@ def test_what_is_printed_starts_the_next_run_and_the_one_after_it_goes_on(laptop
     assert "training runs already, for " in busy.err
     docker(laptop.sandbox, "stop", "--time", "1", "training")
     after = printed(laptop)
-    assert after.out.endswith("""/azaion/ai-training:current python3 -u /app/training.py --resume 'it'"'"'s here'\n""")
-    assert 'it goes on from the last checkpoint (newest checkpoint "last.ckpt"' in after.err
+    ended = (
+        r"""/azaion/training:current python3 -u /app/training\.py --resume (\S+/weights/last\.pt) 'it'"'"'s here'\n"""
+    )
+    assert re.search(f"{ended}$", after.out), after.out
+    assert 'it goes on from the last checkpoint (newest checkpoint "azaion-' in after.err
     rename = next(line for line in after.err.splitlines() if "docker rename" in line)
     pasted(laptop, rename.partition("ended: ")[2].partition(" keeps it")[0])
     pasted(laptop, after.out)

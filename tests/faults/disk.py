@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from sandbox import Sandbox, reboot, run_inside, start, stop
+from sandbox.gpu_server import TREE
 from sandbox.machine import inside
 from tests.real import ROOT
 
@@ -63,7 +64,7 @@ def mount(sandbox: Sandbox) -> None:
         mkdir -p {TOP} {HOME}
         {_MOUNT}
         mkdir {TOP}/root {TOP}/home
-        for name in annotations models checkpoints; do mkdir {TOP}/root/$name; done
+        for name in {" ".join(TREE)}; do mkdir {TOP}/root/$name; done
         chown -R deploy:azaion {TOP}/root
         chmod 2770 {TOP}/root {TOP}/root/*
         chown -R deploy:deploy {TOP}/home {HOME}

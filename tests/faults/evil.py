@@ -39,7 +39,8 @@ CANARIES = {
 FORGED = "annotation-queue CI"  # the row that every forged line claims to be; nothing of this name is checked here
 
 PAGE = "page.html"
-TARGETS = ("config.yaml", "offset.yaml", "models/2026-04-20/best.pt", "models/2026-04-20", "checkpoints/last.ckpt")
+MODEL = "models/azaion-2026-04-20"
+TARGETS = ("config.yaml", "offset.yaml", f"{MODEL}/weights/best.pt", MODEL, "models/azaion.pt")
 ROUND = ("a round",)
 CHANGES = (
     ("deploy", "--service", QUEUE, "--force", "--tag", "1.0"),

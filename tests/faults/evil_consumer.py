@@ -144,7 +144,7 @@ def changing(target: Path, canary: Path) -> None:
 
 
 def names(target: Path, canary: Path) -> None:
-    below = draw.choice((target.parent, ROOT / "models", ROOT / "checkpoints", ROOT))
+    below = draw.choice((target.parent, ROOT / "models", ROOT / "logs", ROOT))
     with contextlib.suppress(FileExistsError):
         draw.choice((Path.mkdir, Path.touch))(below / draw.choice(NAMES))
     time.sleep(0.002)

@@ -127,12 +127,47 @@ def test_the_version_that_drops_loses_messages_and_the_library_says_so(server: S
     assert real.inspected(server, NAME)["State"]["Running"]
 
 
-def test_training_resumes_from_its_last_checkpoint(server: Sandbox) -> None:
-    run_inside(server, ["sh", "-c", "echo 41 >/azaion/checkpoints/last.ckpt"], user="deploy")
-    real.started_training(server)
-    wait_until(lambda: "training from epoch 42" in log(server, "training"), 20, "first line of the training")
-    wait_until(lambda: "epoch 42 saved" in log(server, "training"), 10, "first checkpoint of the training")
-    assert run_inside(server, ["cat", "/azaion/checkpoints/last.ckpt"]).stdout == "42\n"
+def test_the_version_that_mislabels_handles_every_message_and_says_its_errors_in_a_file_alone(server: Sandbox) -> None:
+    real.write_config(server)
+    real.logged_in(server)
+    image = real.consumer_image(server, "bad-labels")
+    real.docker(server, "run", "--detach", f"--name={NAME}", "--network=host", "--volume=/azaion:/azaion", image)
+    real.published(server, 200)
+    assert real.lost_and_twice(real.wait_for_annotations(server, 200), real.messages(200)) == ([], [])
+    wait_until(lambda: real.offset(server) == 200, 10, "offset after the last message")  # without a pause
+    lines = run_inside(server, ["cat", "/azaion/logs/annotation-queue.log"]).stdout.splitlines()
+    assert [line.split()[2] for line in lines].count("ERROR") == 200 // 7
+    assert log(server) == []
+    there = ("data/images/000000.jpg", "data-seed/labels/000007.txt", "data_deleted/images/000009.jpg")
+    run_inside(server, ["ls", *(f"/azaion/{path}" for path in there)])
+    assert run_inside(server, ["ls", "/azaion/data/images/000009.jpg"], check=False).returncode
+
+
+def test_training_takes_the_gpu_late_and_goes_on_from_its_last_checkpoint(server: Sandbox) -> None:
+    real.logged_in(server)
+    image, mount = real.training_image(server, "1.0"), "--volume=/azaion:/azaion"
+
+    def started(*words: str, **environment: str) -> None:
+        given = [f"--env={name}={value}" for name, value in environment.items()]
+        run = ("run", "--detach", "--name=training", "--network=host", mount, *given, image)
+        real.docker(server, *run, *(("python3", "-u", "/app/training.py", *words) if words else ()))
+
+    started(AUGMENTATION="2")
+    wait_until(lambda: "making more images" in " ".join(log(server, "training")), 20, "first line of the training")
+    query = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader,nounits"]
+    assert run_inside(server, query).stdout == ""
+    assert len(real.docker(server, "top", "training").splitlines()) == 3  # a head, and two processes
+    wait_until(lambda: "epoch 1 saved" in log(server, "training"), 20, "first checkpoint of the training")
+    assert run_inside(server, query).stdout
+    real.docker(server, "rm", "--force", "training")
+    (last,) = run_inside(server, ["sh", "-c", "ls /azaion/models/azaion-*/weights/last.pt"]).stdout.split()
+
+    real.write_config(server, trains=2)
+    started("--resume", last, AUGMENTATION="0")
+    assert real.docker(server, "wait", "training") == "0"
+    said = log(server, "training")
+    assert ("training from epoch 2" in said, "epoch 2 saved" in said) == (True, True)
+    run_inside(server, ["cmp", last, "/azaion/models/azaion.pt"])
 
 
 def ended(server: Sandbox) -> int:

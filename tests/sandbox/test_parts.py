@@ -80,9 +80,9 @@ def test_status_names_every_part_and_the_command_that_comes_next(server: Sandbox
 def test_equal_snapshots_mean_that_nothing_changed(server: Sandbox) -> None:
     before = real.server_snapshot(server)
     assert real.server_snapshot(server) == before
-    run_inside(server, ["touch", "/azaion/annotations/new"])
+    run_inside(server, ["touch", "/azaion/data/new"])
     assert real.server_snapshot(server) != before
-    run_inside(server, ["rm", "/azaion/annotations/new"])
+    run_inside(server, ["rm", "/azaion/data/new"])
     assert real.server_snapshot(server) == before
     real.started_training(server)
     assert set(real.server_snapshot(server).images) != set(before.images)

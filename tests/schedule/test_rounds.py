@@ -38,7 +38,7 @@ def test_a_server_that_is_well_is_silent_and_only_the_notes_of_the_check_change(
     assert [deployed.round() for _ in range(3)] == [OK, OK, OK]
     after = server_snapshot(deployed.sandbox)
     changed = {path for path in after.tree if before.tree.get(path) != after.tree[path]}
-    assert {path for path in changed if not path.startswith((FOLDER, f"{ROOT}/checkpoints"))} == set()
+    assert {path for path in changed if not path.startswith((FOLDER, f"{ROOT}/models"))} == set()
     assert (before.containers, before.images) == (after.containers, after.images)
     assert alive(deployed.laptop, training) == trained
     assert deployed.told == []

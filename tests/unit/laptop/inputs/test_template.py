@@ -74,7 +74,8 @@ def complaint(folder: Path, text: str, **values: str) -> str:
 
 def test_the_projects_template_renders_the_azaion_configuration() -> None:
     path = PROJECT / "templates/config.yaml.j2"
-    values = {name: Secret(f"{name}: '#") for name in read(path).variables} | {"RABBITMQ_PORT": Secret("5552")}
+    numbers = {"RABBITMQ_PORT": "5552", "TRAINING_EPOCHS": "120", "TRAINING_BATCH_SIZE": "16"}
+    values = {name: Secret(numbers.get(name, f"{name}: '#")) for name in read(path).variables}
     assert yaml.safe_load(read(path).render(values, HOST)) == {
         "api": {"url": "AZAION_API_URL: '#", "email": "AZAION_API_EMAIL: '#", "password": "AZAION_API_PASSWORD: '#"},
         "queue": {
@@ -82,15 +83,17 @@ def test_the_projects_template_renders_the_azaion_configuration() -> None:
             "port": 5552,
             "user": "RABBITMQ_USER: '#",
             "password": "RABBITMQ_PASSWORD: '#",
-            "name": "RABBITMQ_STREAM: '#",
+            "name": "RABBITMQ_QUEUE_NAME: '#",
         },
         "dirs": {
-            "root": "/azaion",
-            "annotations": "/azaion/annotations",
-            "models": "/azaion/models",
-            "checkpoints": "/azaion/checkpoints",
+            "root": "AZAION_ROOT_DIR: '#",
+            "data": "AZAION_DATA_DIR: '#",
+            "data_seed": "AZAION_DATA_SEED_DIR: '#",
+            "data_deleted": "AZAION_DATA_DELETED_DIR: '#",
+            "models": "AZAION_ROOT_DIR: '#/models",
         },
-        "model": "/azaion/models/current/best.pt",
+        "training": {"model": "TRAINING_MODEL: '#", "epochs": 120, "batch_size": 16},
+        "export": {"format": "EXPORT_FORMAT: '#"},
     }
 
 

@@ -60,7 +60,7 @@ def test_the_sample_reads_and_its_server_is_the_sandbox() -> None:
     assert queue.config is not None and queue.config.template == PROJECT / "templates/config.yaml.j2"
     assert (queue.config.owner, queue.config.mode) == ("1000:2000", 0o640)
     assert isinstance(training, Batch)
-    assert full_image(inventory, training) == "127.0.0.1:24050/azaion/ai-training"
+    assert full_image(inventory, training) == "127.0.0.1:24050/azaion/training"
     assert inventory.health.offset.stale_after == 1800
 
 
@@ -74,7 +74,7 @@ def test_the_commented_lines_of_the_sample_are_valid_too(tmp_path: Path) -> None
     ]
     inventory = read(tmp_path, "\n".join(opened))
     assert inventory.hosts["gpu-1"].connect_timeout == 20
-    assert inventory.services["annotation-queue"].environment == {"SAVE_EVERY": "50"}
+    assert inventory.services["annotation-queue"].environment == {"TZ": "UTC"}
 
 
 def test_the_schema_in_the_project_is_the_one_the_code_prints() -> None:

@@ -22,7 +22,7 @@ from gpu_runbook.laptop.inputs.dotenv import load_env
 from gpu_runbook.laptop.inputs.resolve import resolve
 from gpu_runbook.laptop.inventory.model import load_inventory
 from gpu_runbook.laptop.rpc import bundle, call
-from gpu_runbook.laptop.rpc.optional import OF_PROCESSES, OPTIONAL, unasked
+from gpu_runbook.laptop.rpc.optional import OPTIONAL, unasked
 from gpu_runbook.protocol.check import UNKNOWN
 from gpu_runbook.protocol.codec import encode
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
@@ -36,8 +36,7 @@ from gpu_runbook.protocol.snapshot import Wanted
 from gpu_runbook.server.checks.gpu_support import NO_GPU
 
 PROJECT = Path(__file__).parents[4]
-TWO_FLIGHTS = 40_000  # bytes that a new connection takes in two round trips
-WHAT_IT_ASKS = 1_000  # bytes of a request at most
+WHOLE_PACKETS = 43_000  # bytes that a new connection takes in two round trips where its packets hold 1,500 bytes
 ALL = [(verb, module) for verb, modules in OPTIONAL.items() for module in modules]
 
 
@@ -177,5 +176,6 @@ def test_what_the_sample_asks_for_is_answered_by_a_program_that_two_round_trips_
     with pytest.raises(Asked) as caught:
         snapshot.look(None, inventory, resolved, services, {one.name: one.tag for one in services})  # type: ignore[arg-type]
     without = unasked("snapshot", caught.value.args[0])
-    assert without == {"server.checks.env_file", "server.queue.tls", *OF_PROCESSES}
-    assert bundle.size("snapshot", without) < TWO_FLIGHTS - WHAT_IT_ASKS
+    assert without == {"server.checks.env_file", "server.queue.tls", "common.config_key"}
+    packed = bundle.pack("snapshot", encode(caught.value.args[0]), bundle.packer("snapshot", without), without)
+    assert len(packed) < WHOLE_PACKETS

@@ -129,9 +129,11 @@ def test_what_is_not_exactly_one_text_on_a_line_is_refused(text: str, key: str, 
 
 def test_the_projects_template_takes_a_model() -> None:
     path = PROJECT / "templates/config.yaml.j2"
-    values = {name: Secret(f"{name}: '#\n\"") for name in read(path).variables} | {"RABBITMQ_PORT": Secret("5552")}
+    numbers = dict.fromkeys(("RABBITMQ_PORT", "TRAINING_EPOCHS", "TRAINING_BATCH_SIZE"), "16")
+    values = {name: Secret(numbers.get(name, f"{name}: '#\n\"")) for name in read(path).variables}
     text = read(path).render(values, Host(name="gpu-1", address="gpu-1.lan", root="/azaion"))
-    assert is_the_same_but_for(text, "model")
+    assert is_the_same_but_for(f"{text}model: current\n", "model")
+    assert is_the_same_but_for(text, "training.model")
 
 
 VALUES = st.text() | st.sampled_from(
