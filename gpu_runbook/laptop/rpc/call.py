@@ -43,6 +43,16 @@ TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
 MOST_MESSAGES = 200_000  # of one call
 NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message
 SAID = 200  # characters of what a shell or sudo says
+SUDO = re.compile(  # not what it only warns of
+    r"^(?:sudo: (?!unable to resolve host|setrlimit).*|Sorry, user .* is not allowed.*|.* not in the sudoers file.*)",
+    re.MULTILINE,
+)
+EXPIRED = re.compile(
+    r".*(?:password has expired|password is expired|Password change required|required to change your password).*"
+)
+NO_COMMANDS = re.compile(
+    "not available|allows sftp connections only|git shell is not enabled|unrecognized command|restricted: cannot"
+)
 PATIENCE = 2.0  # seconds for the exit status and the complaint of a command that has closed its output
 
 T = TypeVar("T")
@@ -389,17 +399,27 @@ def _not_run(session: Session, status: int | None, said: str) -> CannotConnect:
         return CannotConnect(
             f"{server}: {python} cannot be run ({last})", "install python3 there, or say python: in hosts.yaml"
         )
-    refused = re.search("^sudo:.*", said, re.MULTILINE)
+    refused = SUDO.search(said) if session.host.sudo else None
     if refused:
         message = f"{server}: sudo refuses {session.user} ({quoted(refused[0], SAID)})"
-        return CannotConnect(message, "give the user NOPASSWD in sudoers, or drop sudo: true")
+        tty = f"say Defaults:{session.user} !requiretty in sudoers" if "tty" in refused[0] else ""
+        return CannotConnect(message, tty or "give the user NOPASSWD in sudoers, or drop sudo: true")
     if "Unknown option: -I" in said:
         return CannotConnect(f"{server}: {python} is Python 2; 3.8 or newer is needed", "say python: in hosts.yaml")
-    if "not available" in said:
-        return CannotConnect(f"{server}: the account {session.user} may run no commands ({last})")
+    if EXPIRED.search(said):
+        message = f"{server}: the password of {session.user} has expired ({quoted(EXPIRED.findall(said)[0], SAID)})"
+        return CannotConnect(message, f"log in by hand and change it, or chage -M -1 {session.user} there, as root")
+    if NO_COMMANDS.search(said):
+        return CannotConnect(
+            f"{server}: the account {session.user} may run no commands ({last})",
+            f"give it a shell (usermod -s /bin/bash {session.user} there, as root); a ForceCommand in sshd_config or a "
+            "command= before its key keeps it from one, too",
+        )
     if status in (None, KILLED):
         return CannotConnect(f"{server}: {python} was killed before it could answer ({last})", limits.HINT)
-    hint = "" if said else f"run {python} -V there: a limit (ulimit -v) or a line of the login's ~/.bashrc may end it"
+    hint = f"run {python} -V there: a limit (ulimit -v) or a line of the login's ~/.bashrc may end it"
+    if said:
+        hint = f"ssh {session.host.address} {python} -V shows whether it is the login, its shell or its start-up files"
     return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}", hint)
 
 
