@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,6 +91,13 @@ def test_what_is_objected_to(but: dict[str, Any], why: str) -> None:
 
 def test_an_authority_may_only_sign_in_ways_that_ssh_config_lets_it() -> None:
     assert "which ssh does not accept" in objection(parsed(certificate()), "gpu-1.lan", ("rsa-sha2-512",))
+
+
+def test_an_authority_of_a_kind_that_is_not_verified_here_is_named() -> None:
+    odd = Message()
+    odd.add_string("sk-ssh-ed25519@openssh.com")
+    said = objection(parsed(certificate(shown=SimpleNamespace(asbytes=odd.asbytes))), "gpu-1.lan")
+    assert said == 'its authority is a key of the kind "sk-ssh-ed25519@openssh.com", which cannot be verified here'
 
 
 def test_what_was_changed_after_the_signature_does_not_count() -> None:

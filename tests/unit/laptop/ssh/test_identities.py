@@ -208,6 +208,15 @@ def test_certificates_of_the_agent_are_offered_as_they_are_and_those_of_ssh_conf
     assert offered(half)[0] == ["signed of the agent", f"{half} by the agent"]
 
 
+def test_a_certificate_that_is_named_is_offered_with_the_agent_s_key_of_it(
+    folder: Path, held: list[tuple[str, bytes]]
+) -> None:
+    loaded = key(folder / "loaded")
+    held.append(("loaded", loaded.asbytes()))
+    file = public(folder / "named.pub", certificate(key=loaded, type=1))
+    assert offered(file)[0] == [str(file), f"{file} by the agent"]
+
+
 @pytest.mark.usefixtures("held")
 def test_keys_that_only_ssh_reads_are_noted() -> None:
     found = offered(pkcs11="/usr/lib/a card.so")[1]

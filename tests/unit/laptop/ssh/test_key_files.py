@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from paramiko import Message
 
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.ssh import key_files
@@ -87,6 +89,33 @@ def test_of_what_is_not_read_is_said_why_and_what_converts_it(
     found = read(tmp_path / "key")
     assert (found.private, found.problem, found.may_serve) == (None, problem, False)
     assert remedy in found.remedy
+
+
+def test_a_key_of_a_security_key_is_for_an_agent(tmp_path: Path) -> None:
+    kind = "sk-ssh-ed25519@openssh.com"
+    public, private, whole = Message(), Message(), Message()
+    for part in (public, private):
+        if part is private:
+            part.add_int(7)
+            part.add_int(7)
+        part.add_string(kind)
+        part.add_string(bytes(32))
+        part.add_string("ssh:")
+    private.add_byte(b"\x01")
+    for text in (b"a handle", b"", b"a comment"):
+        private.add_string(text)
+    padded = private.asbytes() + bytes(range(1, 1 + -len(private.asbytes()) % 8))
+    for name in ("none", "none", ""):
+        whole.add_string(name)
+    whole.add_int(1)
+    whole.add_string(public.asbytes())
+    whole.add_string(padded)
+    body = base64.encodebytes(key_files.OPENSSH + whole.asbytes()).decode()
+    (tmp_path / "key").write_text(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}-----END OPENSSH PRIVATE KEY-----\n")
+    found = read(tmp_path / "key")
+    assert (found.public, found.private, found.may_serve) == (public.asbytes(), None, True)
+    assert found.problem == "is of a security key"
+    assert found.remedy == f"ssh-add {tmp_path / 'key'}: an agent asks for the touch"
 
 
 def test_a_public_key_is_none_by_itself(tmp_path: Path) -> None:

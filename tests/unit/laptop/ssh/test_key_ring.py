@@ -42,6 +42,12 @@ def test_a_key_that_an_agent_may_have_is_not_objected_to(tmp_path: Path, of: str
     assert ring.read(key).public == key_files.public_blob(PUBLIC.encode())
 
 
+def test_what_a_file_tells_itself_counts_before_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(PUBLIC)
+    (tmp_path / "key.pub").write_text(f"ssh-ed25519 {ed25519().get_base64()} another\n")
+    assert KeyRing().read(tmp_path / "key").public == key_files.public_blob(PUBLIC.encode())
+
+
 def test_the_first_that_is_none_is_objected_to(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(PUBLIC)
     (tmp_path / "poem").write_text("roses are red")
