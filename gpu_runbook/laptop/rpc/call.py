@@ -43,12 +43,11 @@ TOTAL_LIMIT = 64 << 20  # bytes of all that one call answers
 MOST_MESSAGES = 200_000  # of one call
 NOISE_LIMIT = 1 << 16  # bytes that a login shell may print before the first message
 SAID = 200  # characters of what a shell or sudo says
-SUDO = re.compile(  # not what it only warns of
-    r"^(?:sudo: (?!unable to resolve host|setrlimit).*|Sorry, user .* is not allowed.*|.* not in the sudoers file.*)",
-    re.MULTILINE,
+SUDO = re.compile(  # how a line begins in which it refuses, and does not only warn
+    "sudo: (?!unable to resolve host|setrlimit)|Sorry, user .* is not allowed|.* not in the sudoers file"
 )
 EXPIRED = re.compile(
-    r".*(?:password has expired|password is expired|Password change required|required to change your password).*"
+    "password has expired|password is expired|Password change required|required to change your password"
 )
 NO_COMMANDS = re.compile(
     "not available|allows sftp connections only|git shell is not enabled|unrecognized command|restricted: cannot"
@@ -399,15 +398,16 @@ def _not_run(session: Session, status: int | None, said: str) -> CannotConnect:
         return CannotConnect(
             f"{server}: {python} cannot be run ({last})", "install python3 there, or say python: in hosts.yaml"
         )
-    refused = SUDO.search(said) if session.host.sudo else None
+    refused = next(filter(SUDO.match, lines), "") if session.host.sudo else ""
     if refused:
-        message = f"{server}: sudo refuses {session.user} ({quoted(refused[0], SAID)})"
-        tty = f"say Defaults:{session.user} !requiretty in sudoers" if "tty" in refused[0] else ""
+        message = f"{server}: sudo refuses {session.user} ({quoted(refused, SAID)})"
+        tty = f"say Defaults:{session.user} !requiretty in sudoers" if "tty" in refused else ""
         return CannotConnect(message, tty or "give the user NOPASSWD in sudoers, or drop sudo: true")
     if "Unknown option: -I" in said:
         return CannotConnect(f"{server}: {python} is Python 2; 3.8 or newer is needed", "say python: in hosts.yaml")
-    if EXPIRED.search(said):
-        message = f"{server}: the password of {session.user} has expired ({quoted(EXPIRED.findall(said)[0], SAID)})"
+    expired = next(filter(EXPIRED.search, lines), "")
+    if expired:
+        message = f"{server}: the password of {session.user} has expired ({quoted(expired, SAID)})"
         return CannotConnect(message, f"log in by hand and change it, or chage -M -1 {session.user} there, as root")
     if NO_COMMANDS.search(said):
         return CannotConnect(
@@ -419,7 +419,7 @@ def _not_run(session: Session, status: int | None, said: str) -> CannotConnect:
         return CannotConnect(f"{server}: {python} was killed before it could answer ({last})", limits.HINT)
     hint = f"run {python} -V there: a limit (ulimit -v) or a line of the login's ~/.bashrc may end it"
     if said:
-        hint = f"ssh {session.host.address} {python} -V shows whether it is the login, its shell or its start-up files"
+        hint = f"ssh there and run {python} -V: it shows whether it is the login, its shell or its start-up files"
     return CannotConnect(f"{server}: the login ended without an answer (exit status {status}): {last}", hint)
 
 

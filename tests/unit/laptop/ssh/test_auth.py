@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from paramiko import AuthenticationException, Message, PKey, RSAKey, SSHException
+from paramiko import AuthenticationException, BadAuthenticationType, Message, PKey, RSAKey, SSHException
 from paramiko.common import MSG_SERVICE_ACCEPT, MSG_SERVICE_REQUEST, MSG_USERAUTH_PK_OK, MSG_USERAUTH_REQUEST
+from paramiko.ssh_exception import PartialAuthentication
 
 from gpu_runbook.laptop.errors import CannotConnect
 from gpu_runbook.laptop.inputs.secret import Secret
@@ -38,13 +39,15 @@ class Server:
         self.preferred_pubkeys = ("ssh-ed25519", "rsa-sha2-512")
         self.server_extensions: dict[str, bytes] = {}
         self._agreed_pubkey_algorithm = ""
+        self._said: list[Exception] = []
 
     def _log(self, *said: object) -> None: ...
 
     def is_active(self) -> bool:
         return self.active
 
-    def get_exception(self) -> None: ...
+    def get_exception(self) -> Exception | None:
+        return self._said.pop() if self._said else None
 
     def _send_message(self, message: Message) -> None:
         fields = Message(message.asbytes())
@@ -70,6 +73,18 @@ class Server:
         self.auth_handler.auth_event.set()
 
     def _refused(self) -> None:
+        self.auth_handler.auth_event.set()
+
+    def _other(self) -> None:
+        self._said.append(BadAuthenticationType("", ["password", "gssapi-with-mic"]))
+        self.auth_handler.auth_event.set()
+
+    def _one_more_key(self) -> None:
+        self._said.append(PartialAuthentication(["publickey"]))
+        self.auth_handler.auth_event.set()
+
+    def _code(self) -> None:
+        self._said.append(PartialAuthentication(["keyboard-interactive"]))
         self.auth_handler.auth_event.set()
 
     def _gone(self) -> None:
@@ -186,6 +201,32 @@ def test_a_key_that_is_not_signed_with_is_none_of_those_that_were_tried() -> Non
     keys = Offered(of_agent(Agent("the agent refused to sign")), KEY)
     assert refusal(server, keys).message == "gpu-1 would let me in with key 0, and the agent refused to sign"
     assert server.sent == ["service", "question", "service", "login"]
+
+
+def test_a_server_that_takes_no_keys_is_offered_no_more_and_told_with_what_it_takes() -> None:
+    server = Server(login="other")
+    error = refusal(server, Offered(KEY, ed25519()))
+    assert error.message == 'gpu-1 takes no keys of me, it takes "password, gssapi-with-mic"; tried key 0'
+    assert server.sent == ["service", "login"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted", "wants", "logins"),
+    [("one_more_key", "key 1", "publickey", 2), ("code", "key 0", "keyboard-interactive", 1)],
+)
+def test_after_a_key_that_is_accepted_the_next_is_offered_where_one_more_is_wanted(
+    answer: str, accepted: str, wants: str, logins: int
+) -> None:
+    server = Server(login=answer)
+    error = refusal(server, Offered(KEY, ed25519()))
+    assert error.message == f'gpu-1 accepted {accepted} of me and wants a second factor: "{wants}"'
+    assert server.sent.count("login") == logins
+
+
+def test_a_password_that_is_accepted_first_is_told_as_that() -> None:
+    server = SimpleNamespace(is_active=lambda: True, auth_password=lambda user, password: ["keyboard-interactive"])
+    error = refusal(server, Offered(), "swordfish")
+    assert error.message.startswith("gpu-1 accepted the password of me and wants a second factor")
 
 
 def test_of_a_password_silence_is_told_too() -> None:

@@ -129,6 +129,44 @@ def test_what_cannot_be_expanded_or_done_is_named(monkeypatch: pytest.MonkeyPatc
         settings(monkeypatch, line)
 
 
+def test_the_name_of_a_host_is_in_lower_case_as_in_known_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_ask", lambda *asked: {"hostname": ["GPU-1.LAN"]})
+    monkeypatch.setattr(config, "USUAL", ())
+    assert SshConfig().of("gpu-1", Destination("gpu")).host == "gpu-1.lan"
+
+
+@pytest.mark.parametrize(
+    ("source", "flags"),
+    [
+        (Source(Path("own")), ["-F", str(Path("own").absolute())]),
+        (Source(usual=False), ["-F", "none"]),
+        (Source(), []),
+    ],
+    ids=["a file of one's own", "no file", "the usual files"],
+)
+def test_ssh_reads_the_files_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, source: Source, flags: list[str]
+) -> None:
+    monkeypatch.setattr(config, "_home", Path.home)
+    with config._files_for(source) as (found, _):
+        assert [*found] == flags
+
+
+@pytest.mark.parametrize("ssh", [True, False])
+def test_a_usual_file_that_cannot_be_read_is_named_and_one_that_is_not_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ssh: bool
+) -> None:
+    monkeypatch.setattr(config, "_ask", lambda *asked: {})
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/ssh" if ssh else None)
+    monkeypatch.setattr(config, "USUAL", (str(tmp_path / "config"),))
+    assert SshConfig().of("gpu-1", Destination("gpu")).host == "gpu"
+    (tmp_path / "config").mkdir()
+    with pytest.raises(BadInput) as raised:
+        SshConfig().of("gpu-1", Destination("gpu"))
+    assert raised.value.message == f"the ssh_config {tmp_path / 'config'} cannot be read: Is a directory"
+    assert raised.value.hint == "make it readable for you"
+
+
 def test_a_value_is_named_with_the_line_where_it_stands_also_in_a_file_that_is_included(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
