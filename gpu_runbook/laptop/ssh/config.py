@@ -336,4 +336,5 @@ def _words(said: str) -> list[str]:
 def _own_home(path: Path) -> Path:
     """`ssh -G` expands ~ in these by /etc/passwd."""
     usual = _home() / ".ssh"
-    return Path.home() / ".ssh" / path.name if path.parent == usual and path.stem == "known_hosts" else path
+    own = path.parent == usual and path.name in ("known_hosts", "known_hosts2")
+    return Path.home() / ".ssh" / path.name if own else path

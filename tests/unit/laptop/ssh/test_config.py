@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runbook.laptop.errors import BadInput
-from gpu_runbook.laptop.ssh import config
+from gpu_runbook.laptop.ssh import config, config_file
 from gpu_runbook.laptop.ssh.config import Destination, Hop, Source, SshConfig, destination
 
 USUAL = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "dsa")]
@@ -165,6 +165,26 @@ def test_a_usual_file_that_cannot_be_read_is_named_and_one_that_is_not_there_is_
         SshConfig().of("gpu-1", Destination("gpu"))
     assert raised.value.message == f"the ssh_config {tmp_path / 'config'} cannot be read: Is a directory"
     assert raised.value.hint == "make it readable for you"
+
+
+def test_known_hosts_in_the_home_of_etc_passwd_are_those_of_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`ssh -G` expands ~ by the one, everything else on a laptop by the other."""
+    there = config._home() / ".ssh"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = settings(monkeypatch, f"userknownhostsfile {there}/known_hosts {there}/known_hosts2 {there}/others")
+    assert found.known_hosts == (tmp_path / ".ssh/known_hosts", tmp_path / ".ssh/known_hosts2", there / "others")
+
+
+@pytest.mark.parametrize("second", ["a file that is included", "the system's file"])
+def test_without_ssh_a_block_ends_with_its_file(tmp_path: Path, second: str) -> None:
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    inner.write_text("Host other\n User nobody\n")
+    outer.write_text(f"Include {inner}\nUser me\n" if "included" in second else "User me\n")
+    files = [outer] if "included" in second else [inner, outer]
+    assert config_file.lookup(files, "gpu", None, None)["user"] == ["me"]
+    assert config_file.lookup(files, "other", None, None)["user"] == ["nobody"]
 
 
 def test_a_value_is_named_with_the_line_where_it_stands_also_in_a_file_that_is_included(

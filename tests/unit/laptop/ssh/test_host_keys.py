@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paramiko import SSHClient
+from paramiko import Ed25519Key, SSHClient
+from paramiko.pkey import PublicBlob
 
 from gpu_runbook.laptop.errors import BadInput, CannotConnect
 from gpu_runbook.laptop.ssh.host_keys import (
@@ -21,6 +22,7 @@ from gpu_runbook.laptop.ssh.host_keys import (
     with_certificates,
 )
 from tests.unit.laptop.ssh.keys import ed25519
+from tests.unit.laptop.ssh.test_host_certificates import AUTHORITY, certificate
 
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIFg0lqzvBpnlqTRHa0DjLF9ynWSMnlVBOxbBPcFUJrHA"
 
@@ -172,6 +174,20 @@ def test_revoked_keys_that_cannot_be_read_are_bad_input(tmp_path: Path, content:
         (tmp_path / "revoked").write_bytes(content)
     with pytest.raises(BadInput, match=why):
         KnownHosts("gpu-1", Trust(files=(), revoked=tmp_path / "revoked"), "gpu-1", 22)
+
+
+@pytest.mark.parametrize("of", ["the key that is shown", "another key"])
+def test_a_certificate_vouches_for_its_own_key_alone(tmp_path: Path, of: str) -> None:
+    shown: Any = Ed25519Key(data=KEY.asbytes())
+    blob = certificate(key=KEY if "shown" in of else ed25519())
+    shown.public_blob = PublicBlob("ssh-ed25519-cert-v01@openssh.com", blob)
+    (tmp_path / "known").write_text(f"@cert-authority * ssh-ed25519 {AUTHORITY.get_base64()}\n")
+    known = KnownHosts("gpu-1", Trust(files=(tmp_path / "known",)), "gpu-1.lan", 22)
+    if "shown" in of:
+        known.missing_host_key(SSHClient(), "gpu-1.lan", shown)
+    else:
+        with pytest.raises(CannotConnect, match="trusts an authority, and the server shows no certificate"):
+            known.missing_host_key(SSHClient(), "gpu-1.lan", shown)
 
 
 def test_an_alias_is_the_name_whatever_the_port(tmp_path: Path) -> None:
