@@ -83,10 +83,8 @@ def test_a_run_in_no_container_is_told_from_its_start_on_and_goes_on_through_a_d
         "--pid=host",
         *inside,
     )
-    run_inside(
-        sandbox,
-        ["sh", "-c", f"cd {ROOT}; exec setsid --fork python3 -c 'import time; time.sleep(99)' augment-train.py"],
-    )  # root's
+    alike = f"cd {ROOT}; exec setsid --fork python3 -c 'import time; time.sleep(999)' augment-train.py"
+    run_inside(sandbox, ["sh", "-c", f"{alike} > /dev/null 2>&1 < /dev/null"])  # root's
     found = row(laptop)
     (active,) = found["figures"]["active"]
     assert (found["level"], active["pid"], active["user"], active["gpus"]) == ("ok", first, LOGIN_USER, [])
