@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from .invocation import Invocation
 
 
-@task(
+@shared.task(
     help={
         "tag": shared.TAG,
         "service": shared.SERVICE,
@@ -74,7 +72,7 @@ def deploy(
     execute(invocation, asked, workflow.deploy, dry_run, json)
 
 
-@task(
+@shared.task(
     help={
         "to": "the release to go to; without it the newest good one before what is in force",
         "hosts": shared.HOSTS,
@@ -104,7 +102,7 @@ def rollback(
     execute(invocation, asked, workflow.rollback, dry_run, json)
 
 
-@task(
+@shared.task(
     help={
         "run": "the run's id; without it the newest",
         "close": "a run that can neither be finished nor undone: give it an end as it is, and do nothing else",

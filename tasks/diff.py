@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(
+@shared.task(
     name="diff",
     help={
         "tag": shared.TAG,

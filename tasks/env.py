@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(help={"service": shared.SERVICE, "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
+@shared.task(help={"service": shared.SERVICE, "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
 @shared.guarded
 def diff(
     context: Any, service: str | None = None, hosts: str | None = None, json: bool = False, debug: bool = False
@@ -41,7 +39,7 @@ def diff(
         print_json({"servers": results})
 
 
-@task(
+@shared.task(
     help={
         "service": shared.SERVICE,
         "hosts": shared.HOSTS,
@@ -86,7 +84,7 @@ def push(
         print_json({"servers": results})
 
 
-@task(
+@shared.task(
     name="import",
     help={
         "from_": "the file on the server; without it the one that hosts.yaml names, env: {server: …}",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 YEAR = 365 * 86400  # seconds
 
 
-@task(
+@shared.task(
     name="health",
     help={
         "hosts": shared.HOSTS,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(
+@shared.task(
     name="history", help={"limit": "how many runs", "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
 )
 @shared.guarded
@@ -37,7 +35,9 @@ def runs(context: Any, limit: str = "10", hosts: str | None = None, json: bool =
         print_json({"servers": results})
 
 
-@task(help={"run": "its id; without it the newest", "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
+@shared.task(
+    help={"run": "its id; without it the newest", "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
+)
 @shared.guarded
 def show(
     context: Any, run: str | None = None, hosts: str | None = None, json: bool = False, debug: bool = False

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import optional, shared
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ YEAR = 365 * 86400  # seconds
 optional.may_be_left_out("logs", "service")
 
 
-@task(
+@shared.task(
     name="logs",
     positional=["service"],
     help={

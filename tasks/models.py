@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 DRY_RUN = "verify the model, say what would change, and end"
 
 
-@task(
+@shared.task(
     name="list",
     default=True,
     help={
@@ -51,7 +49,7 @@ def show(context: Any, verify: bool = False, hosts: str | None = None, json: boo
         print_json({"servers": results})
 
 
-@task(
+@shared.task(
     positional=["date"],
     help={
         "date": "the name of the model's directory, such as 2026-04-20",
@@ -80,7 +78,7 @@ def use(
     _choose(context, ModelWish(given("DATE", date) or "", force, dry_run), hosts, json)
 
 
-@task(
+@shared.task(
     help={
         "dry-run": DRY_RUN,
         "force": "also when the config was edited by hand",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(
+@shared.task(
     help={
         "for_": "how long: 90s, 30m, 2h, 1d; at most 30d",
         "reason": "why, for whoever is held back",
@@ -39,7 +37,7 @@ def pause(
     _pause(context, hosts, json, pausing.seconds(for_), given("--reason", reason) or "")
 
 
-@task(help={"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
+@shared.task(help={"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
 @shared.guarded
 def resume(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """End the pause before its time."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from .invocation import Invocation
 
 
-@task(
+@shared.task(
     name="preflight",
     help={
         "tag": shared.TAG,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 YEAR = 365 * 86400  # seconds
 
 
-@task(
+@shared.task(
     name="report",
     help={
         "since": "how far back: 24h, 7d, 30d; 7d without it",

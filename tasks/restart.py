@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from invoke.tasks import task
-
 from . import shared
 from .deploy import execute
 
 WHICH = "a consumer of hosts.yaml"
 
 
-@task(
+@shared.task(
     positional=["service"], help={"service": WHICH, "hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
 )
 @shared.guarded
@@ -22,7 +20,7 @@ def restart(context: Any, service: str, hosts: str | None = None, json: bool = F
     _operate(context, service, hosts, json, "restart", "")
 
 
-@task(
+@shared.task(
     positional=["service"],
     help={
         "service": WHICH,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from invoke.tasks import task
-
 from . import shared
 
 
-@task(
+@shared.task(
     help={
         "rtt": "round trip to the server in milliseconds, put in front of its ssh port (default 0)",
         "port-base": "the number that the sandbox's ports start from (default 24000)",
@@ -36,7 +34,7 @@ def up(context: Any, rtt: int = 0, port_base: int = 0, base: str | None = None) 
     print(*sandbox.describe(sandbox.status(place)), sep="\n")
 
 
-@task
+@shared.task
 @shared.guarded
 def down(context: Any) -> None:
     """Take the sandbox down, with everything it started and wrote."""
@@ -47,7 +45,7 @@ def down(context: Any) -> None:
     sandbox.down(sandbox.found(DEFAULT_DIRECTORY), with_time())
 
 
-@task
+@shared.task
 @shared.guarded
 def status(context: Any) -> None:
     """Say which parts of the sandbox run, where, and what to type next."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 COMMON = {"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG}
 
 
-@task(help=COMMON)
+@shared.task(help=COMMON)
 @shared.guarded
 def install(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """Leave the check on the servers: program, settings, and what starts it, cron or a timer. May be repeated."""
@@ -42,7 +40,7 @@ def install(context: Any, hosts: str | None = None, json: bool = False, debug: b
         print_json({"servers": results})
 
 
-@task(help=COMMON)
+@shared.task(help=COMMON)
 @shared.guarded
 def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> int:
     """When it last looked, what it found and did, which version it is, and whom it tells."""
@@ -71,7 +69,7 @@ def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool
     return health.EXIT_STATUS[health.worst(levels)]
 
 
-@task(help=COMMON)
+@shared.task(help=COMMON)
 @shared.guarded
 def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """Take the check away from the servers: what starts it, program, settings and notes. History stays."""
@@ -92,7 +90,7 @@ def remove(context: Any, hosts: str | None = None, json: bool = False, debug: bo
         print_json({"servers": results})
 
 
-@task(name="test", help=COMMON)
+@shared.task(name="test", help=COMMON)
 @shared.guarded
 def trial(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> int:
     """Send one test alert through every channel of hosts.yaml, from each server. Exit status 0, or 2 if one fails."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(
+@shared.task(
     name="setup",
     help={
         "hosts": shared.HOSTS,

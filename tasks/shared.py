@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, ParamSpec
 
 from fabric import Config
+from invoke import tasks
 from invoke.exceptions import Exit
 
 from . import command_line, encoding, errors
@@ -22,6 +23,9 @@ SERVICE = "services of hosts.yaml, comma-separated; all without it"
 TAG = "the image's tag, or its digest sha256:…: 1.1 for all services, or annotation-queue=1.1,training=2.0"
 JSON = "JSON on stdout; what a person reads goes to stderr"
 DEBUG = "show the traceback of an error"
+
+# Invoke's, without the one-letter flags that it would make up: `-d` would be a dry run here, and debugging there.
+task = functools.partial(tasks.task, auto_shortflags=False)
 
 
 def take_over() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from . import shared
 
 if TYPE_CHECKING:
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.ssh.session import Session
 
 
-@task(name="status", help={"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
+@shared.task(name="status", help={"hosts": shared.HOSTS, "json": shared.JSON, "debug": shared.DEBUG})
 @shared.guarded
 def show(context: Any, hosts: str | None = None, json: bool = False, debug: bool = False) -> None:
     """What runs, from which release, how it does, which run is under way, and what training runs from."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from invoke.tasks import task
-
 from . import shared
 
 
-@task(
+@shared.task(
     help={
         "service": "the batch service; the only one without it",
         "hosts": shared.HOSTS,

@@ -17,6 +17,7 @@ HOSTS = {
     "hosts": {"gpu-1": {"address": "127.0.0.1", "port": 1, "key": "nowhere"}},
     "services": {"training": {"kind": "batch", "image": "team/training", "container": "training"}},
 }
+IN_FULL, DRY = "a task's flags are written in full", "--dry (-R) of Fabric concerns no task of this tool"
 
 
 @pytest.fixture
@@ -56,6 +57,14 @@ def fab(folder: Path, *words: str) -> tuple[int, str, str]:
             'fab status has no flag "--conect-timeout"; did you mean "--connect-timeout"?',
             "fab --help status",
         ),
+        ("deploy -d", f'fab deploy has no flag "-d"; {IN_FULL}: --dry-run or --debug', "fab --help deploy"),
+        ("restart -d training", f'fab restart has no flag "-d"; {IN_FULL}: --debug', "fab --help restart"),
+        ("prune -jr", f'fab prune has no flag "-j"; {IN_FULL}: --json', "fab --help prune"),
+        ("status -w", f'fab status has no flag "-w"; {IN_FULL}', "fab --help status"),
+        ("deploy --dry", DRY, "--dry-run, for the tasks that have it"),
+        ("-R restart training", DRY, "--dry-run, for the tasks that have it"),
+        ("restart --hots", 'fab restart has no flag "--hots"; did you mean "--hosts"?', "fab --help restart"),
+        ("restart", "fab restart: SERVICE is missing", "fab --help restart"),
         ("--bogus status", 'fab has no flag "--bogus"', "fab --help"),
         ("status --hosts", "fab status: --hosts wants a value", "fab --help status"),
         ("status -t x", "-t, -T and -D want a whole number", "fab --help"),
@@ -91,6 +100,26 @@ def test_fab_alone_lists_the_tasks_and_says_where_their_flags_are(folder: Path) 
 def test_what_fab_tells_of_a_task_is_left_as_it_is(folder: Path) -> None:
     assert "--hosts=STRING" in fab(folder, "--help", "status")[1]
     assert fab(folder, "--list", "models")[1].startswith("Available 'models' tasks:")
+
+
+@pytest.mark.parametrize("words", ["-h restart", "restart -h", "restart --help", "restart training --help"])
+def test_help_is_the_same_everywhere(folder: Path, words: str) -> None:
+    status, out, err = fab(folder, *words.split())
+    assert (status, err) == (0, "")
+    assert " [--core-opts] restart [--options]" in out.splitlines()[0]
+
+
+def test_no_task_has_a_flag_of_one_letter() -> None:
+    from fabfile import namespace
+
+    flags = {flag for task in namespace.to_contexts() for flag in (*task.flags, *task.flags.aliases)}
+    assert "--dry-run" in flags
+    assert {flag for flag in flags if not flag.startswith("--")} == set()
+
+
+@pytest.mark.parametrize("words", ["restart --connect-timeout 5 nosuch", "restart -t 5 nosuch", "restart nosuch -t5"])
+def test_a_flag_of_fabric_may_stand_before_a_word_that_the_task_wants(folder: Path, words: str) -> None:
+    assert 'has no service "nosuch"' in fab(folder, *words.split())[2]
 
 
 @pytest.mark.parametrize("place", ["hosts", "defaults"])
