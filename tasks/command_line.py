@@ -6,7 +6,6 @@ Invoke's own words name its classes, and its status 1 is that of a warning.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +125,4 @@ def _explained(program: Any, error: ParseError) -> tuple[str, str]:
 def _refused(sentence: str, hint: str) -> Exit:
     from gpu_runbook.laptop.errors import BadInput
 
-    error = BadInput(sentence, hint)
-    errors.show(error, {"json": "--json" in sys.argv})
-    return Exit(code=error.exit_code)
+    return Exit(code=errors.show(BadInput(sentence, hint), errors.of_the_line()))

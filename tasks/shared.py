@@ -46,8 +46,7 @@ def take_over() -> None:
         if sentence is None:
             shown(kind, error, trace)
             return
-        errors.show(sentence, {"json": "--json" in sys.argv})
-        sys.exit(sentence.exit_code)
+        sys.exit(errors.show(sentence, errors.of_the_line()))
 
     sys.excepthook = end
     command_line.take_over()
@@ -59,7 +58,7 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
 
     @functools.wraps(task)
     def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        from gpu_runbook.laptop.errors import Cancelled, Defect, RunbookError
+        from gpu_runbook.laptop.errors import Cancelled, RunbookError
         from gpu_runbook.laptop.terminal import interrupts
 
         encoding.fit(document=bool(kwargs.get("json")))
@@ -67,14 +66,11 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
         try:
             code = task(*args, **kwargs)
         except KeyboardInterrupt:
-            errors.show(Cancelled("cancelled, nothing changed"), kwargs)
-            raise Exit(code=Cancelled.exit_code) from None
+            raise Exit(code=errors.show(Cancelled("cancelled, nothing changed"), kwargs)) from None
         except RunbookError as error:
-            errors.show(error, kwargs)
-            raise Exit(code=error.exit_code) from None
+            raise Exit(code=errors.show(error, kwargs)) from None
         except Exception as error:
-            errors.show(_unexpected(error), kwargs)
-            raise Exit(code=Defect.exit_code) from None
+            raise Exit(code=errors.show(_unexpected(error), kwargs)) from None
         finally:
             interrupts.end()
             gc.freeze()  # Python ends sooner when it need not look for garbage among all that was imported

@@ -82,6 +82,17 @@ def test_one_whose_health_is_no_answer_hides_no_other(fleet: Laptop) -> None:
         run_inside(fleet.sandbox, ["rm", odd])
 
 
+def test_a_monitoring_system_is_told_of_all_in_one_line(fleet: Laptop) -> None:
+    said = fleet.fab("health", "--plugin")
+    first, *rows = said.out.splitlines()
+    assert (said.status, said.err) == (3, ""), said.all
+    assert first.startswith("GPU-RUNBOOK UNKNOWN - 1 unknown, ") and f": {GONE}: connection: " in first, first
+    assert " | 'gpu-1 disk_used /" in first and f"'gpu-1 offset {QUEUE}'=" in first, first
+    assert rows[0].startswith(f"unknown: {GONE}: connection: ") and len(rows) > 4
+    alone = fleet.fab("health", "--plugin", "--hosts", GONE)
+    assert (alone.status, alone.err, alone.out.count("\n")) == (3, "", 1), alone.all
+
+
 def test_of_one_server_alone_its_own_error_is_said_once(fleet: Laptop) -> None:
     said = fleet.fab("status", "--hosts", GONE)
     assert (said.status, said.out.count("gave no answer"), said.err.count(GONE)) == (11, 0, 1), said.all

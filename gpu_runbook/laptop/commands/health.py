@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from gpu_runbook.laptop.deploy import clocks
-from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact
+from gpu_runbook.laptop.errors import CannotConnect, Defect, LostContact, RunbookError
 from gpu_runbook.laptop.rpc import call
 from gpu_runbook.laptop.ssh.session import Session
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
@@ -19,7 +19,7 @@ from gpu_runbook.protocol.health import Request
 from gpu_runbook.protocol.values import dataclass
 
 EXIT_STATUS = {OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3}  # as monitoring plugins have them
-_WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
+WORST_FIRST = (CRITICAL, UNKNOWN, WARNING, OK)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class HealthReport:
 def worst(levels: Iterable[str]) -> str:
     """The level that a whole has: critical before unknown before warning. What was skipped is no trouble."""
     present = {OK if level == SKIPPED else level for level in levels}
-    return next((level for level in _WORST_FIRST if level in present), OK)
+    return next((level for level in WORST_FIRST if level in present), OK)
 
 
 def ask_health(session: Session, request: Request) -> HealthReport:
@@ -50,14 +50,19 @@ def ask_health(session: Session, request: Request) -> HealthReport:
     return read_report(session.host.name, call.ask(session, "health", request))
 
 
-def of_server(session: Session, request: Request) -> HealthReport:
-    """The same for whoever watches: a server that cannot be reached is a critical answer, and hides no other server."""
+def of_server(session: Session, request: Request, away: str = CRITICAL) -> HealthReport:
+    """The same for whoever watches: one that cannot be reached is an answer of level `away`, and hides no other."""
     try:
         found = ask_health(session, request)
         return replace(found, checks=(*found.checks, *clocks.rows(found.at)))
     except (CannotConnect, LostContact) as error:
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return HealthReport(session.host.name, now, (Check("connection", CRITICAL, error.message, hint=error.hint),))
+        return unreached(session.host.name, away, error)
+
+
+def unreached(server: str, level: str, error: RunbookError) -> HealthReport:
+    """The report on a server that gave none."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return HealthReport(server, now, (Check("connection", level, error.message, hint=error.hint),))
 
 
 def read_report(server: str, answer: Mapping[str, Any]) -> HealthReport:
