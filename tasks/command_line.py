@@ -13,7 +13,7 @@ from fabric.main import Fab
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.parser import ParseMachine
 
-from . import errors
+from . import errors, listing
 
 FORMATS = ("flat", "nested", "json")
 USAGE = "fab TASK with its flags; fab --help TASK tells them, and fab --help those of every task."
@@ -35,6 +35,7 @@ def take_over() -> None:
     Fab.parse_cleanup = _asked
     Fab.no_tasks_given = _nothing
     ParseMachine.handle = _handled  # type: ignore[method-assign, assignment]
+    listing.take_over()
 
 
 def _tasks(program: Any) -> None:
