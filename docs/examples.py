@@ -42,6 +42,35 @@ services:
     network: host
     memory: 4g
 """,
+    "services: docker's options": """
+services:
+  training:
+    kind: batch
+    image: azaion/training
+    container: training
+    gpus: all
+    shm_size: 8g                            # or ipc: host; for PyTorch's loader workers
+    ulimits: {memlock: -1, stack: 67108864}
+    mounts: [/azaion:/azaion, "cache:/root/.cache"]
+  label-tool:
+    kind: consumer
+    image: azaion/label-tool
+    entrypoint: [python, -m, label_tool]
+    working_dir: /app
+    init: true
+    cpus: 1.5
+    ports: [8080:80, "127.0.0.1:9100:9100"]
+    extra_hosts: {db.lan: 10.0.0.5, host.docker.internal: host-gateway}
+    devices: [/dev/video0]
+    tmpfs: ["/tmp:size=1g,mode=1777"]
+    group_add: [44, video]
+    cap_add: [NET_ADMIN]
+    security_opt: [no-new-privileges]
+    log_driver: local
+    log_options: {compress: true}
+    mounts: ["/azaion/models:/models:ro"]
+    options: {pids-limit: 500, read-only: true, sysctl: [net.core.somaxconn=1024]}
+""",
     "services: a consumer": """
 services:
   annotation-queue:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docs.examples import EXAMPLES
 from gpu_runbook.laptop.inventory import model as shapes
+from gpu_runbook.laptop.inventory.container_keys import ContainerKeys
 from gpu_runbook.laptop.inventory.entries import (
     DiskHealth,
     GpuHealth,
@@ -45,11 +46,29 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "Each service under the name of its container.\n\n"
         "`gpus: all`, `gpus: 2` and `gpus: \"device=0,1\"` are docker's `--gpus`, which takes NVIDIA's\n"
         "`nvidia-container-runtime-hook` on the engine's PATH when it is started; from docker 29.2 on\n"
-        '`nvidia-cdi-hook` does as well. `gpus: {cdi: all}`, `{cdi: 0}`, `{cdi: [0, 1]}`, `{cdi: "0:1"}` (of a GPU\n'
+        "`nvidia-cdi-hook` does as well. `gpus: {cdi: all}`, `{cdi: 0}`, `{cdi: [0, 1]}`, `{cdi: 0:1}` (of a GPU\n"
         "that MIG cuts up), `{cdi: GPU-8fe3a97d-…}` and `{cdi: nvidia.com/gpu=all}` are CDI devices by name,\n"
         "docker's `--device`, for a server without that hook. They take docker 25, before 28.2 with\n"
         '`"features": {"cdi": true}` in its `daemon.json`, and a spec in `/etc/cdi` or `/var/run/cdi`.\n'
         "`fab preflight` says in *docker GPU support* what works.",
+    ),
+    (
+        "services: docker's options",
+        ContainerKeys,
+        "Of either kind of service, and of the command that `fab training.command` prints. They are part of what "
+        "`fab diff`, the plan and the record say of a release, so that another value replaces a container.\n\n"
+        "`options:` takes any other option of `docker create` by its long name, with one value or a list: "
+        "`{pids-limit: 500, sysctl: [net.core.somaxconn=1024], read-only: true}`. What has a key is said with that. "
+        "What would break a promise is refused by name: `name`, `label`, `label-file`, `restart`, `rm`, `env-file`, "
+        "`cidfile`, `volumes-from`, `publish-all`, `use-api-socket`, `oom-kill-disable`, `pull`, `platform`, and those "
+        "of a terminal. With `allow_privileged: true` alone a container may be as good as root on the server: "
+        "`privileged`, `pid`, `userns`, `device-cgroup-rule`, a disk or the memory among its `devices`, capabilities "
+        "such as `SYS_ADMIN`, `systempaths=unconfined`.\n\n"
+        "A training whose loader workers hand batches over in shared memory, as PyTorch's do, needs `shm_size: 8g` or "
+        "`ipc: host`: docker gives 64 MB, beyond which a worker ends with a bus error.\n\n"
+        "A mount's source is a directory or the name of a volume, and behind its target stands `:ro`, `:z` or `:Z`, or "
+        "`:ro,z`. `Z` is refused where another service mounts the same: it would lose it. What has a colon "
+        "(`22:22`, `1000:50`) is read as it is written.",
     ),
     ("services: a consumer", shapes.Consumer, "Reads a queue. It may be away for some seconds."),
     (
@@ -189,13 +208,12 @@ def _section(heading: str, shape: type, sentence: str) -> str:
 
 
 def fields_of(shape: type) -> Iterable[tuple[dataclasses.Field[Any], Any]]:
-    """The keys a person writes, with their kinds; of a service only what its kind adds."""
+    """The keys a person writes, with their kinds; of a service only what the section adds to those before."""
     hints = get_type_hints(shape, include_extras=True)
-    both = shapes.ContainerEntry
-    common = {field.name for field in dataclasses.fields(both)} if shape is not both else set()
-    of_both = common if issubclass(shape, both) else set()
+    above = [one for one in (ContainerKeys, shapes.ContainerEntry) if issubclass(shape, one) and shape is not one]
+    others = {field.name for one in above for field in dataclasses.fields(one)}
     for field in dataclasses.fields(shape):
-        if field.name not in of_both | GIVEN.get(shape, {"name"} if shape in NAMED else set()):
+        if field.name not in others | GIVEN.get(shape, {"name"} if shape in NAMED else set()):
             yield field, hints[field.name]
 
 

@@ -38,15 +38,10 @@ def create_command(spec: Spec, name: str, image: str, labels: Dict[str, str]) ->
     for option, given in options.items():
         command += [option, given] if given else []
     command += _health(spec)
-    command += [
-        "--log-driver",
-        "json-file",
-        "--log-opt",
-        f"max-size={spec.log_size}",
-        "--log-opt",
-        f"max-file={spec.log_files}",
-    ]
-    return [*command, image, *spec.command]
+    if not any(word.startswith("--log-driver=") for word in spec.options):
+        command += ["--log-driver", "json-file"]
+        command += ["--log-opt", f"max-size={spec.log_size}", "--log-opt", f"max-file={spec.log_files}"]
+    return [*command, *spec.options, image, *spec.command]
 
 
 def _health(spec: Spec) -> List[str]:

@@ -109,6 +109,14 @@ Change = Annotated[str, text("a change", "none|place|replace|restart|stop|tag")]
 Outcome = Annotated[str, text("the outcome of a watch", "proven|unproven|adopted")]
 RunPhase = Annotated[str, text("the state of a run", "under-way|ended|cut-off")]
 Base64 = Annotated[str, text("base64", "[A-Za-z0-9+/]*={0,2}", lambda value: len(value) % 4 == 0)]
+# One word for `docker create`, without those by which a container is known, kept and made.
+Option = Annotated[
+    str,
+    text(
+        "an option of docker create",
+        r"--(?!(name|restart|label|label-file|env-file|rm|detach|pull|cidfile)=)[a-z][a-z0-9-]*=[^\0-\x1f\x7f]{1,4096}",
+    ),
+]
 Offset = Annotated[int, number(int, "an offset", 0, (1 << 64) - 1)]
 Count = Annotated[int, number(int, "a count", 0, (1 << 64) - 1)]
 Grace = Annotated[int, number(int, "seconds of at most a day", 0, 86400)]

@@ -24,6 +24,7 @@ from gpu_runbook.protocol.forms import (
     MaybeRelease,
     Mode,
     Offset,
+    Option,
     Owner,
     Path,
     Reference,
@@ -63,7 +64,7 @@ class Spec:
     command: Tuple[str, ...] = ()  # its arguments, empty for the image's own
     user: str = ""  # uid:gid or a name, empty for the image's own
     environment: Dict[EnvName, str] = field(default_factory=dict)  # variables of the container; no secret is among them
-    mounts: Tuple[str, ...] = ()  # source:target[:ro], directories only
+    mounts: Tuple[str, ...] = ()  # source:target[:ro,z,Z], directories, or volumes by name
     network: str = ""  # as docker's --network, empty for its default
     gpus: str = ""  # as docker's --gpus: "all", "2", "device=0,1"; or CDI devices: "nvidia.com/gpu=0,nvidia.com/gpu=1"
     memory: str = ""  # as docker's --memory: "8g"; empty for no limit
@@ -74,6 +75,7 @@ class Spec:
     log_files: Count = 3  # how many files its log has
     labels: Dict[str, str] = field(default_factory=dict)  # labels beside our own
     healthcheck: Optional[HealthCheck] = None  # instead of the image's own
+    options: Tuple[Option, ...] = ()  # what else docker is given: "--shm-size=8g"
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,8 @@ def owner(config: ConfigFile) -> Optional[Tuple[int, int]]:
 def spec_hash(spec: Spec) -> str:
     """Twelve hex digits that differ when a container created from the spec would differ."""
     said = encode(spec)
-    if not spec.healthcheck:  # an older version's spec had none, and is the same
-        del said["healthcheck"]
+    for key in ("healthcheck", "options"):  # an older version's spec had none, and is the same
+        if not said[key]:
+            del said[key]
     text = json.dumps(said, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -82,7 +82,7 @@ def launch(inventory: Inventory, host: Host, service: Batch, found: NextRun, res
     if resume and not service.resume:
         raise BadInput(f"{service.name} has no resume: in hosts.yaml", "say there which arguments continue a run")
     resumes = bool(service.resume) and (_is_there(found) if resume is None else resume)
-    words = service.command
+    words = service.arguments
     if resumes:
         words = (*_before(host, service, found), *_resume(host, service, found))
     if tag:
@@ -112,13 +112,14 @@ def _spec(service: Batch, image: str, command: tuple[str, ...]) -> Spec:
         gpus=service.gpus,
         memory=service.memory,
         labels={key: value} if equals else {},
+        options=service.words(),
     )
 
 
 def _before(host: Host, service: Batch, found: NextRun) -> tuple[str, ...]:
     """What stands before the resume arguments: docker takes given words instead of the image's own."""
-    if service.command:
-        return service.command
+    if service.command or service.entrypoint:
+        return service.arguments
     hint = f"say command: for {service.name} in hosts.yaml, or --fresh"
     if found.command[:2] == SHELL:
         raise Refused(

@@ -76,7 +76,7 @@ def make_spec(service: Consumer, image: str) -> Spec:
     """What a consumer's container is created from."""
     return Spec(
         image=image,
-        command=service.command,
+        command=service.arguments,
         user=service.user,
         environment=dict(service.environment),
         mounts=service.mounts,
@@ -89,6 +89,7 @@ def make_spec(service: Consumer, image: str) -> Spec:
         log_size=service.log.size,
         log_files=service.log.files,
         healthcheck=HealthCheck(**vars(service.healthcheck)) if service.healthcheck else None,
+        options=service.words((service.log.size, service.log.files)),
     )
 
 
@@ -201,8 +202,19 @@ def _spec_changes(placed: Placed | None, spec: Spec) -> str:
     for entry in dataclasses.fields(Spec):
         before, after = getattr(placed.spec, entry.name), getattr(spec, entry.name)
         if before != after:
-            changes.append("image" if entry.name == "image" else f"{entry.name} {_shown(before)} -> {_shown(after)}")
+            changes.append(_options(before, after) if entry.name == "options" else _change(entry.name, before, after))
     return f"its spec differs ({', '.join(changes)})"
+
+
+def _change(name: str, before: object, after: object) -> str:
+    return name if name == "image" else f"{name} {_shown(before)} -> {_shown(after)}"
+
+
+def _options(before: Sequence[str], after: Sequence[str]) -> str:
+    """Those alone that one of both has, as docker is given them."""
+    gone = [word for word in before if word not in after]
+    new = [word for word in after if word not in before]
+    return f"options {' '.join(gone) or 'none'} -> {' '.join(new) or 'none'}"
 
 
 def _shown(value: object) -> str:

@@ -236,6 +236,10 @@ def _exposed(env: Env, services: Sequence[Service], uses: Uses) -> Iterator[str]
     for service in services:
         shown = {f"environment.{key}": value for key, value in service.environment.items()}
         shown |= {f"command.{index}": value for index, value in enumerate(service.command)}
+        shown |= {f"entrypoint.{index}": value for index, value in enumerate(service.entrypoint)}
+        for word in service.words():
+            flag, _, value = word.partition("=")
+            shown[flag] = f"{shown.get(flag, '')}\n{value}"
         if isinstance(service, Consumer) and service.healthcheck:
             shown["healthcheck.command"] = service.healthcheck.command
         for (place, text), (name, forms) in product(shown.items(), hidden.items()):

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gpu_runbook.laptop.inventory.entries import Strict
+from gpu_runbook.laptop.inventory.strict import Strict
 
 LIMIT = 1 << 20  # bytes
 _DIGEST = 64  # hexadecimal digits

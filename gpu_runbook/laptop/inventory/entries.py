@@ -7,26 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from gpu_runbook.common.command_line import is_like
 from gpu_runbook.laptop.inventory import fields
+from gpu_runbook.laptop.inventory.container_keys import ContainerKeys
+from gpu_runbook.laptop.inventory.strict import Strict, about
 from gpu_runbook.protocol.plan import NO_CHECK
 from gpu_runbook.protocol.values import dataclass, field
 
 CHECKPOINT = "{checkpoint}"  # in the arguments of a run: the path of the file that it goes on from
 OF_ROOT = "/var/lib/gpu-runbook"  # where the state is when everything is carried out as root
-
-
-def about(sentence: str) -> dict[str, str]:
-    """What an editor shows beside a key."""
-    return {"description": sentence}
-
-
-class Strict:
-    """How pydantic reads the values below: nothing is converted, and no key is unknown."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +220,7 @@ class HealthCheckEntry(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerEntry(Strict):
+class ContainerEntry(ContainerKeys):
     """What both kinds of service have in common: the image, and how a container is made of it."""
 
     name: fields.Name
@@ -243,7 +234,9 @@ class ContainerEntry(Strict):
     environment: dict[fields.Variable, str] = field(
         default_factory=dict, metadata=about("No secrets: docker inspect shows it to everybody.")
     )
-    mounts: tuple[fields.Mount, ...] = field(default=(), metadata=about("Directories, source:target[:ro]."))
+    mounts: tuple[fields.Mount, ...] = field(
+        default=(), metadata=about("Directories or volumes, source:target[:ro,z,Z].")
+    )
     network: fields.Network = field(default="", metadata=about("A docker network, such as host."))
     gpus: fields.Gpus = field(default="", metadata=about('all, a count, "device=0,1", or CDI devices.'))
     memory: fields.Memory = field(default="", metadata=about("Limit, such as 8g."))
@@ -252,6 +245,11 @@ class ContainerEntry(Strict):
         default=(), metadata=about("Files that it logs to, beside docker's log; below one of the mounts.")
     )
     log_keys: LogKeys = field(default_factory=LogKeys, metadata=about("The keys of the lines that it logs as JSON."))
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the program is given: docker takes one word as entrypoint, and the rest goes before the command."""
+        return (*self.entrypoint[1:], *self.command)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,6 +330,7 @@ class Batch(ContainerEntry):
         of_image = ("tag", "local_tag", "user", "mounts", "network", "gpus", "memory")
         defaults = {one.name: one.default for one in dataclasses.fields(self)}
         given = [name for name in of_image if getattr(self, name) != defaults[name]]
+        given += [one.name for one in dataclasses.fields(ContainerKeys) if getattr(self, one.name)]
         if not self.image and given:
             raise ValueError(f"{' and '.join(given)}: of a container, and there is no image to make one of")
         if self.resumes_from_a_file and not self.checkpoints:

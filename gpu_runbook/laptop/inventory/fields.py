@@ -115,7 +115,7 @@ def _told(seconds: int) -> str:
 
 
 def _quotes(value: Any) -> str:
-    """What to do about a text that YAML took for something else: 1.0, no, 12:30, null."""
+    """What to do about a text that YAML took for something else: 1.0, no, null."""
     return ", in quotes" if value is None or isinstance(value, (bool, int, float)) else ""
 
 
@@ -144,14 +144,13 @@ def _cdi(value: dict[Any, Any]) -> str:
 
 
 def _cdi_device(name: Any) -> str:
-    """YAML takes 1:0, the second GPU's first MIG device, for the number 60."""
-    text = str(name) if type(name) is int and 0 <= name < 60 else name
+    """0 is the first GPU, 0:1 the second MIG device of it."""
+    text = str(name) if type(name) is int and 0 <= name < _MOST_GPUS else name
     form = rf"({CDI}[A-Za-z][\w-]*=)?[A-Za-z0-9]([\w.:-]*[A-Za-z0-9])?"
     if isinstance(text, str) and re.fullmatch(form, text, re.ASCII):
         return text if text.startswith(CDI) else f"{CDI}gpu={text}"
     raise ValueError(
-        'cdi: all, the number of a GPU, "0:1" in quotes, a UUID, a name such as "nvidia.com/gpu=0", or a list of these '
-        "is expected"
+        'cdi: all, the number of a GPU, 0:1, a UUID, a name such as "nvidia.com/gpu=0", or a list of these is expected'
     )
 
 
@@ -183,11 +182,25 @@ def _folder_mode(value: Any) -> int:
 
 def _mount(value: Any) -> str:
     parts = value.split(":") if isinstance(value, str) else []
-    if len(parts) not in (2, 3) or parts[2:] not in ([], ["ro"]) or not all(_is_path(part) for part in parts[:2]):
-        raise ValueError("source:target or source:target:ro is expected, both absolute paths")
-    if any(part.endswith(_FILES) for part in parts[:2]):
+    source, target = (*parts, "", "")[:2]
+    sound = _is_path(source) or re.fullmatch(_VOLUME, source, re.ASCII)
+    if len(parts) not in (2, 3) or not sound or not _is_path(target) or not re.fullmatch(_SUFFIX, ":".join(parts[2:])):
+        raise ValueError(
+            "source:target is expected, absolute paths or a volume's name and one, with :ro, :z or :Z behind it"
+        )
+    if any(part.endswith(_FILES) for part in (source, target) if _is_path(part)):
         raise ValueError("looks like a single file; mount its directory, since a container does not see a file renamed")
     return str(value)
+
+
+def is_read_only(mount: str) -> bool:
+    """Whether a container can only read what is mounted so."""
+    return "ro" in mount.rpartition(":")[2].split(",")
+
+
+def is_private(mount: str) -> bool:
+    """Whether SELinux lets no other container at what is mounted so."""
+    return "Z" in mount.rpartition(":")[2].split(",")
 
 
 def _dated(value: Any) -> str:
@@ -299,6 +312,8 @@ def _hops(value: Any) -> str:
 
 _PATH = r"(/[\w.@+-]+)+"
 _LOG_FILES = r"(/([\w.@+*?-]|%[YymdHMSj])+)+"
+_VOLUME = r"[a-zA-Z0-9][\w.-]{1,62}"
+_SUFFIX = "((ro|[zZ])|ro,[zZ]|[zZ],ro)?"
 _INNER = r"[\w@+][\w.@+-]*(/[\w@+][\w.@+-]*)*"
 _LINE = r"[^\x00-\x1f\x7f]{1,300}"
 _COMMON = {"python", "py", "pypy", "sh", "bash", "perl", "node", "java", "env", "sudo", "nohup", "usr", "local", "bin"}
@@ -415,7 +430,10 @@ _CDI_SCHEMA = {
 Gpus = Annotated[str, Reads(_gpus, {"anyOf": [{"type": ["integer", "string"]}, _CDI_SCHEMA]}, _GPUS)]
 Mode = Annotated[int, Reads(_mode, {"type": ["integer", "string"]}, 'a file mode such as "0600"')]
 FolderMode = Annotated[int, Reads(_folder_mode, {"type": ["integer", "string"]}, 'a mode such as "0755"')]
-Mount = Annotated[str, Reads(_mount, {"type": "string", "pattern": f"^{_PATH}:{_PATH}(:ro)?$"}, "source:target[:ro]")]
+Mount = Annotated[
+    str,
+    Reads(_mount, {"type": "string", "pattern": rf"^({_PATH}|{_VOLUME}):{_PATH}(:[rozZ,]+)?$"}, "source:target[:ro,z]"),
+]
 Port = Annotated[int, whole(1, 65535)]
 Percent = Annotated[float, number(0, 100)]
 Celsius = Annotated[float, number(1, 150)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from gpu_runbook.laptop.inventory import fields
 from gpu_runbook.laptop.inventory.address import strange_word
-from gpu_runbook.laptop.inventory.entries import Strict, about
+from gpu_runbook.laptop.inventory.strict import Strict, about
 from gpu_runbook.protocol.values import dataclass, field
 
 # Names of tokens that are made for forges: hosts.yaml, which others write too, gets at nothing else of the environment.

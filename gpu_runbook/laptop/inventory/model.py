@@ -26,13 +26,12 @@ from gpu_runbook.laptop.inventory.entries import (
     ProcessEntry,
     Registry,
     Stream,
-    Strict,
     WatchEntry,
-    about,
 )
 from gpu_runbook.laptop.inventory.gate_entries import Ci, Scan
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.laptop.inventory.schedule_entries import Schedule
+from gpu_runbook.laptop.inventory.strict import Strict, about
 from gpu_runbook.protocol.values import dataclass, field
 
 __all__ = [

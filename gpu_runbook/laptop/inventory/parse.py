@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from gpu_runbook.laptop.inventory.entries import Batch, Consumer, Host
+from gpu_runbook.laptop.inventory.fields import is_private, is_read_only
 from gpu_runbook.laptop.inventory.model import Inventory, Service
 from gpu_runbook.laptop.inventory.problems import bad_input, nearest
 from gpu_runbook.laptop.inventory.yaml_document import Document, Place, read_yaml
@@ -59,6 +60,8 @@ def load(path: Path) -> Inventory:
         _complain_of_exposed_certificates(document, inventory)
         _complain_of_the_current_model(document, inventory)
         _complain_of_log_files_elsewhere(document, inventory)
+        _complain_of_options(document, inventory)
+        _complain_of_private_mounts(document, inventory)
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
@@ -193,7 +196,7 @@ def _complain_of_exposed_sources(document: Document, inventory: Inventory) -> No
 def _complain_of_exposed_certificates(document: Document, inventory: Inventory) -> None:
     """Who could write the file of a CA would say who is the broker, and let whoever reads it wait."""
     mounts = [mount for one in inventory.services.values() for mount in one.mounts]
-    written = [mount.split(":")[0] for mount in mounts if not mount.endswith(":ro")]
+    written = [mount.split(":")[0] for mount in mounts if not is_read_only(mount)]
     for service in inventory.services.values():
         tls = service.stream.tls if isinstance(service, Consumer) and service.stream else None
         for source in dict.fromkeys(written):
@@ -233,6 +236,26 @@ def _complain_of_log_files_elsewhere(document: Document, inventory: Inventory) -
                 own: Place = ("services", service.name, "log_files", str(number))
                 place = own if own in document.lines else own[:3]
                 document.complain(place, f"({pattern}) lies below none of the mounts; the container could not write it")
+
+
+def _complain_of_options(document: Document, inventory: Inventory) -> None:
+    """Keys of a container that do not go together, or give it more than is meant."""
+    for service in inventory.services.values():
+        for place, sentence in service.flaws(service.network, isinstance(service, Consumer)):
+            document.complain(("services", service.name, *place), sentence)
+
+
+def _complain_of_private_mounts(document: Document, inventory: Inventory) -> None:
+    """With Z another container loses what it works with, a training that runs among it."""
+    for service in inventory.services.values():
+        others = [one for one in inventory.services.values() if one is not service]
+        used = [(mount.split(":")[0], one.name) for one in others for mount in one.mounts]
+        for index, mount in enumerate(service.mounts):
+            source = mount.split(":")[0]
+            hit = [name for path, name in used if _is_below(path, source) or _is_below(source, path)]
+            if hit and is_private(mount):
+                said = f"Z takes {source} away from {hit[0]}, which mounts it as well; z lets both at it"
+                document.complain(("services", service.name, "mounts", str(index)), said)
 
 
 def _written_files(service: Service) -> dict[str, str]:

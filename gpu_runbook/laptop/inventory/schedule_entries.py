@@ -6,7 +6,7 @@ import dataclasses
 from typing import Annotated, Any, Literal
 
 from gpu_runbook.laptop.inventory import fields
-from gpu_runbook.laptop.inventory.entries import Strict, about
+from gpu_runbook.laptop.inventory.strict import Strict, about
 from gpu_runbook.protocol.placeholders import WORDS, strange_words
 from gpu_runbook.protocol.values import dataclass, field
 

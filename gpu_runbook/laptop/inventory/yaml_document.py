@@ -1,7 +1,7 @@
 """Reads a YAML file into plain values and remembers the line of each, so that an error can point at it.
 
-Stricter than YAML: a key that stands twice is an error and not "the last one wins", keys are text, dates stay text,
-and tags make nothing.
+Stricter than YAML: a key that stands twice is an error and not "the last one wins", keys are text, dates and what
+has a colon (22:22) stay text, and tags make nothing.
 """
 
 from __future__ import annotations
@@ -203,6 +203,8 @@ class _Reader:
     def _constructed(self, node: yaml.Node) -> Any:
         if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
             raise ValueError
+        if node.tag in _NUMBERS and ":" in node.value:  # to YAML 22:22 is a number of base 60, and nobody means that
+            return node.value
         return self.loader.construct_object(node)
 
     def _problem(self, node: yaml.Node, place: Place, sentence: str) -> None:

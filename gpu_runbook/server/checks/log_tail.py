@@ -13,7 +13,7 @@ from gpu_runbook.server.docker.engine import Engine, EngineError, Unreadable
 from gpu_runbook.server.state.store import Store
 
 LINES = 20
-HINT = "docker inspect says which log driver it has; a container that fab deploy makes has json-file"
+HINT = "docker inspect says which log driver it has; what fab deploy makes has json-file, or its log_driver:"
 WIDTH = 200  # characters of a line that is shown
 
 

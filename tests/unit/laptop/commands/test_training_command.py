@@ -147,6 +147,15 @@ def test_another_engine_and_sudo_are_in_the_command(scene: Scene, tmp_path: Path
     )
 
 
+def test_dockers_own_options_are_in_the_command_and_an_entrypoint_has_its_own_arguments(
+    scene: Scene, tmp_path: Path
+) -> None:
+    given = {"shm_size": "8g", "ulimits": {"memlock": "-1"}, "entrypoint": ("python", "-m", "train"), "command": ()}
+    launch = launched(scene, tmp_path, service=given, command=("of", "the", "image"))
+    assert "--entrypoint=python --shm-size=8g --ulimit=memlock=-1" in launch.line
+    assert launch.line.endswith("training:current -m train --resume last")
+
+
 def test_a_line_break_is_refused(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="a line break in it fits on no command line"):
         launched(scene, tmp_path, service={"environment": {"A": "one\ntwo"}})

@@ -89,6 +89,16 @@ def test_a_changed_healthcheck_is_told_as_hosts_yaml_has_it() -> None:
     assert plans._spec_changes(dataclasses.replace(there, spec=asked), none) == again
 
 
+def test_of_changed_options_those_alone_are_told_that_differ() -> None:
+    spec = dataclasses.replace(Spec("i"), options=("--init=true", "--shm-size=8g"))
+    there = Placed("consumer", "1", "", spec=spec)
+    more = dataclasses.replace(spec, options=("--init=true", "--shm-size=16g", "--cpus=2"))
+    told = "its spec differs (options --shm-size=8g -> --shm-size=16g --cpus=2)"
+    assert plans._spec_changes(there, more) == told
+    none = "its spec differs (options --init=true --shm-size=8g -> none)"
+    assert plans._spec_changes(there, Spec("i")) == none
+
+
 def test_a_changed_config_names_its_variables_and_never_their_values(scene: Scene) -> None:
     other = scene.seeing(same_config={QUEUE: False}, variables={"QUEUE_PASSWORD": "bbbb", "NEW": "cccc"})
     plan = planned(other, QUEUE)

@@ -182,6 +182,13 @@ def test_a_password_copied_to_where_docker_shows_it_is_refused(tmp_path: Path) -
     asked = "healthcheck: {command: 'curl -H t0ken-of-gpu localhost'}\n    mounts:"
     said = complaints(project(tmp_path, HOSTS.replace("mounts:", asked, 1)))
     assert said == ["services.queue.healthcheck.command: holds the value of API_TOKEN, and docker inspect shows it"]
+    for asked, place in (
+        ("log_options: {splunk-token: t0ken-of-gpu}", "--log-opt"),
+        ("entrypoint: [sh, --token=t0ken-of-gpu]", "entrypoint.1"),
+        ("options: {annotation: [a=1, b=t0ken-of-gpu]}", "--annotation"),
+    ):
+        said = complaints(project(tmp_path, HOSTS.replace("mounts:", f"{asked}\n    mounts:", 1)))
+        assert said == [f"services.queue.{place}: holds the value of API_TOKEN, and docker inspect shows it"]
 
 
 def test_a_rollback_does_without_the_variables_that_only_a_deploy_needs(tmp_path: Path) -> None:

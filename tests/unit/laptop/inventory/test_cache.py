@@ -16,8 +16,8 @@ import pytest
 from docs.examples import EXAMPLES
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory import cache
-from gpu_runbook.laptop.inventory.entries import Strict
 from gpu_runbook.laptop.inventory.model import load_inventory
+from gpu_runbook.laptop.inventory.strict import Strict
 
 PROJECT = Path(__file__).parents[4]
 TEXT = "hosts: {gpu-1: {address: gpu-1.lan, port: 22, root: /azaion}}\n"
@@ -65,7 +65,7 @@ BODY = "schedule: {alerts: {ops: {kind: webhook, url_variable: U, body: {a: [1, 
 
 @pytest.mark.parametrize("text", [*EXAMPLES.values(), BODY])
 def test_every_entry_comes_back_as_it_was(hosts: Path, text: str) -> None:
-    hosts.write_text(text if "hosts:" in text else HOST + text)
+    hosts.write_text(text if "\nhosts:" in f"\n{text}" else HOST + text)
     found = load_inventory(hosts)
     again = cache.recall(hosts, cache.fingerprint(hosts))
     assert (again, repr(again)) == (found, repr(found))  # a list is no tuple, and True is no 1
