@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -143,7 +144,9 @@ def test_lines_come_whole_covered_and_bounded_and_those_of_a_training_run_too(la
     assert "gpu-1: training runs for " in said.err
     assert "gpu-1: talker does not run (it ended " in said.err
     assert "with exit status 0); its last log, container " in said.err
-    training, first, control, other, long, end = said.out.splitlines()[-6:]
+    named = [line.split(" | ", 1) for line in said.out.splitlines()[-6:]]
+    assert [name.rstrip() for name, _ in named] == ["training", *[TALKER] * 5]
+    training, first, control, other, long, end = (text for _, text in named)
     assert (training.endswith("saved"), first, other, end) == (True, "login with •••", "on the other stream", "the end")
     assert control == "\ufffd \ufffd[31mred"
     assert "x" * 9000 in long
@@ -151,6 +154,11 @@ def test_lines_come_whole_covered_and_bounded_and_those_of_a_training_run_too(la
     assert long.endswith("x … (cut here: the line is longer than 16 KiB)")
     for pieces in range(2, 6):  # the engine takes each 16 KiB of a line for one
         assert secret[-12:] not in laptop.fab("logs", TALKER, "--tail", str(pieces)).out
+    found = laptop.fab("logs", f"training,{TALKER}", "--grep", "ed (", "--timestamps")
+    assert found.out == "" and "gpu-1: 0 of " in found.err, found.all
+    found = laptop.fab("logs", f"training,{TALKER}", "--grep", "other stream", "--timestamps")
+    assert re.fullmatch(rf"{TALKER}   \| 2\d{{3}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z on the other stream\n", found.out)
+    assert re.search(r"gpu-1: 1 of \d+ lines with that text; --tail and --since reach further back\n$", found.err)
     (server,) = laptop.fab("logs", TALKER, "--tail", "6", "--json").json["servers"]
     assert [(line["service"], line["stream"]) for line in server["lines"]] == [
         (TALKER, "stderr"),
@@ -203,7 +211,7 @@ def test_following_log_files_loses_no_line_over_rotations_and_a_cut_line(laptop:
     said = laptop.fab("logs", QUEUE, "--tail", "3")
     assert (len(said.out.splitlines()), "INFO handled offset 9\n" in said.out) == (3, True), said.all
     assert said.out.startswith("queue.log | 2"), said.all
-    with following(laptop, QUEUE, "--json", "--tail", "1000") as heard:
+    with following(laptop, QUEUE, "--json", "--tail", "1000", "--grep", "handled offset") as heard:
         heard.hears('handled offset 9"')
         published(laptop.sandbox, 100, first=11)
         heard.hears('handled offset 109"')
@@ -219,7 +227,7 @@ def test_following_log_files_loses_no_line_over_rotations_and_a_cut_line(laptop:
         heard.process.send_signal(signal.SIGINT)
         assert heard.ended() == 0, heard.err
     lines = [json.loads(line) for line in heard.out]
-    offsets = [line["text"].rpartition(" ")[2] for line in lines if "handled offset" in line["text"]]
+    offsets = [line["text"].rpartition("handled offset ")[2] for line in lines]
     assert offsets == [str(number) for number in range(310)]
     assert {line["stream"] for line in lines} == {"file"}
     assert len({line["source"] for line in lines}) > 5 and all(line["at"] > "2026" for line in lines)

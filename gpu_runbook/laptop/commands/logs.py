@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import posixpath
 import sys
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from gpu_runbook.laptop.terminal.spool import Spool
 from gpu_runbook.protocol.codec import decode
 from gpu_runbook.protocol.errors import Malformed
 from gpu_runbook.protocol.foreign_text import NAME, named, one_line, quoted
-from gpu_runbook.protocol.forms import ContainerId, ContainerName, Place, ServiceName, Time, fits
+from gpu_runbook.protocol.forms import ContainerId, ContainerName, Place, ServiceName, Time, fits, has
 from gpu_runbook.protocol.logs import FilePosition, LogMark, newer
 from gpu_runbook.protocol.requests import LogOf, LogsRequest
 from gpu_runbook.protocol.values import dataclass
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from gpu_runbook.laptop.answers.past import FollowedObject
 
 LEAST = 4  # characters of a secret's end that are recognised where a line may have begun before what is shown
+COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of services on a terminal; red is for what is found
+FOUND = "\x1b[1;31m"
+PLAIN = "\x1b[0m"
 SAID = 200  # characters of why a log cannot be read
 CUT = " … (cut here: the line is longer than 16 KiB)"
 SHAPES: dict[str, dict[str, Any]] = {
@@ -59,6 +63,21 @@ PATH = 4096  # characters of one
 STATE: dict[str, Any] = {"Status": str, "ExitCode": int, "StartedAt": Time, "FinishedAt": Time}
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LogView:
+    """How lines are shown. `grep`: only those with this text, as it stands; `timestamps`: each with its time, UTC.
+
+    `services`: the names of all of hosts.yaml, so that each has its colour whichever are asked for.
+    """
+
+    grep: str = ""
+    timestamps: bool = False
+    services: Sequence[str] = ()
+
+
+AS_IT_IS = LogView()
 
 
 @dataclass(frozen=True)
@@ -213,14 +232,35 @@ class Hearer:
 class Show:
     """Lines of logs for people: on `out`; what is said about them goes to `say`, so that a pipe has lines alone."""
 
-    def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        say: Say,
+        services: Sequence[Service],
+        follow: bool,
+        out: TextIO | None = None,
+        view: LogView = AS_IT_IS,
+    ) -> None:
         self.say = say
+        self.heard = self.matched = 0  # lines, and those of them with the text that is looked for
         self._out = out or sys.stdout
-        self._width = max(len(service.name) for service in services)
-        self._several = len(services) > 1
+        self._view = view
+        self._coloured = colours_on(self._out)
+        self._names = self._prefixes([service.name for service in services])
         self._logging = {service.name for service in services if service.log_files}
         self._follow = follow
         self._known: set[str] = set()
+
+    def _prefixes(self, names: Sequence[str]) -> dict[str, str]:
+        """What stands in front of a line of each service; nothing for one alone."""
+        if len(names) == 1:
+            return {}
+        width = max(map(len, names))
+        order = [*self._view.services, *names]
+        found = {name: f"{name:{width}} |" for name in names}
+        if not self._coloured:
+            return found
+        colours = {name: COLOURS[order.index(name) % len(COLOURS)] for name in names}
+        return {name: f"\x1b[{colours[name]}m{text}{PLAIN}" for name, text in found.items()}
 
     def container(self, service: str, container: str, about: str) -> None:
         """Say whose log comes now: at first how the container is, and when following which one came after it."""
@@ -238,11 +278,26 @@ class Show:
         self.say(f"{log.service}: its log cannot be read ({quoted(log.why, SAID)})")
 
     def lines(self, lines: Sequence[LogLine]) -> None:
-        self._write("".join(f"{self._prefix(line)}{line.text}\n" for line in lines))
+        """Show those of the lines that are looked for."""
+        chosen = [line for line in lines if self._view.grep in line.text]
+        self.heard += len(lines)
+        self.matched += len(chosen)
+        if chosen:
+            self._tell(chosen)
+
+    def _tell(self, lines: Sequence[LogLine]) -> None:
+        self._write("".join(f"{self._prefix(line)}{self._marked(line.text)}\n" for line in lines))
 
     def _prefix(self, line: LogLine) -> str:
-        service = f"{line.service:{self._width}} | " if self._follow and self._several else ""
-        return service if line.source == DOCKER else f"{service}{posixpath.basename(line.source)} | "
+        parts = [self._names.get(line.service, ""), to_milliseconds(line.at) if self._view.timestamps else ""]
+        if line.source != DOCKER:
+            parts.append(f"{posixpath.basename(line.source)} |")
+        return "".join(f"{part} " for part in parts if part)
+
+    def _marked(self, text: str) -> str:
+        """On a terminal with a colour on what was looked for."""
+        sought = self._view.grep
+        return text.replace(sought, f"{FOUND}{sought}{PLAIN}") if sought and self._coloured else text
 
     def _write(self, text: str) -> None:
         self._out.write(text)
@@ -252,8 +307,15 @@ class Show:
 class ShowJson(Show):
     """The same for scripts: a JSON object per line when following, else gathered in `found` and `untold`."""
 
-    def __init__(self, say: Say, services: Sequence[Service], follow: bool, out: TextIO | None = None) -> None:
-        super().__init__(say, services, follow, out)
+    def __init__(
+        self,
+        say: Say,
+        services: Sequence[Service],
+        follow: bool,
+        out: TextIO | None = None,
+        view: LogView = AS_IT_IS,
+    ) -> None:
+        super().__init__(say, services, follow, out, view)
         self.found = Spool()
         self.untold: list[dict[str, Any]] = []
 
@@ -261,7 +323,7 @@ class ShowJson(Show):
         super().unread(log)
         self.untold.append(vars(log))
 
-    def lines(self, lines: Sequence[LogLine]) -> None:
+    def _tell(self, lines: Sequence[LogLine]) -> None:
         if self._follow:
             self._write("".join(json.dumps(_numbered(line), ensure_ascii=False) + "\n" for line in lines))
         else:
@@ -272,6 +334,27 @@ class ShowJson(Show):
 def _numbered(line: LogLine) -> FollowedObject:
     """Each may be read alone, and so each says which contract it keeps."""
     return {"schema": SCHEMA, **vars(line)}
+
+
+def counted(shown: Show, wish: LogWish) -> str:
+    """How many of the lines that were looked through were shown, and how to look through more."""
+    further = "; --tail and --since reach further back" if wish.tail else ""
+    return f"{shown.matched} of {humanize.several(shown.heard, 'line')} with that text{further}"
+
+
+def colours_on(out: TextIO) -> bool:
+    """Whether it is a terminal that wants colours (https://no-color.org)."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def to_milliseconds(at: str) -> str:
+    """A time of the same width, whoever wrote it: the engine with nanoseconds, a file with fewer digits or none.
+
+    What is no time is a `?`.
+    """
+    if not has(Time, at):
+        return f"{'?':24}"
+    return f"{at[:19]}.{at[20:-1][:3]:0<3}Z"
 
 
 def without_end(text: str, hidden: Sequence[str]) -> str:

@@ -162,11 +162,11 @@ def test_whoever_has_read_enough_of_a_log_ends_it_quietly(connected: bool, monke
     if not connected:
         monkeypatch.setattr(Invocation, "sessions", pressing)
     service: Any = SimpleNamespace(name="annotation-queue", log_files=())
-    logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=True), json=False)
+    logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=True), logs.AS_IT_IS, json=False)
     assert not interrupts.heard
     interrupts.listen()
     with pytest.raises((Cancelled, KeyboardInterrupt)):
-        logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=False), json=False)
+        logs_task._until_closed(invocation, logs.LogWish([service], 1, 0, follow=False), logs.AS_IT_IS, json=False)
 
 
 def pressing(*given: object) -> None:

@@ -189,13 +189,17 @@ def test_the_container_that_comes_next_is_named_when_following(scene: Scene) -> 
     heard = Heard(scene, QUEUE, TRAINING, follow=True)
     heard.container()
     assert heard.container(container="d" * 64) == f"— {QUEUE}: container dddddddddddd —"
+
+
+@pytest.mark.parametrize("follow", [False, True], ids=["once", "followed"])
+def test_of_several_services_each_line_has_a_name(scene: Scene, follow: bool) -> None:
+    heard = Heard(scene, QUEUE, TRAINING, follow=follow)
     heard.lines("one")
     assert heard.lines("two", service=TRAINING) == f"{QUEUE} | one\n{TRAINING:{len(QUEUE)}} | two\n"
 
 
-def test_one_service_needs_no_prefix_and_several_one_after_the_other_neither(scene: Scene) -> None:
-    assert Heard(scene, QUEUE, follow=True).lines("one") == "one\n"
-    assert Heard(scene, QUEUE, TRAINING).lines("one") == "one\n"
+def test_one_service_needs_no_name(scene: Scene) -> None:
+    assert Heard(scene, QUEUE, follow=True).lines("one") == Heard(scene, QUEUE).lines("one") == "one\n"
 
 
 def test_scripts_get_an_object_for_each_line(scene: Scene) -> None:
