@@ -120,7 +120,11 @@ def _explained(program: Any, error: ParseError) -> tuple[str, str]:
         flags = dict.fromkeys(known)
         return f"{command} has no flag {name}{nearest(token[1], flags)}", help_of
     sentence = f"there is no task {name}{nearest(token[1], program.collection.task_names)}"
-    return (f"{sentence}, and {command} takes no such word" if task else sentence), f"fab --list; {help_of}"
+    if not task:
+        return sentence, f"fab --list; {help_of}"
+    by = "a service is named by --service; " if "--service" in _flags(error.context) else ""
+    end = "" if sentence.endswith("?") else f", and {command} takes no such word"
+    return f"{sentence}{end}", f"{by}fab --list; {help_of}"
 
 
 def _refused(sentence: str, hint: str) -> Exit:

@@ -16,6 +16,7 @@ from gpu_runbook.laptop.errors import BadInput, CannotConnect, RunbookError
 from gpu_runbook.laptop.inputs.resolve import Purpose, Resolved, resolve
 from gpu_runbook.laptop.inventory.image_tag import SAYS, flaw, is_pinned, is_tag, short
 from gpu_runbook.laptop.inventory.model import Host, Inventory, Service, load_inventory
+from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.laptop.inventory.yaml_document import complaint
 from gpu_runbook.laptop.rpc.call import cancelled
 from gpu_runbook.laptop.ssh.session import Session, SessionOptions, host_from_context, options_from_context
@@ -249,7 +250,8 @@ def tags_for(services: Sequence[Service], tag: str | None) -> dict[str, str]:
     for part in wanted.split(","):
         name, _, value = part.strip().partition("=")
         if name not in tags:
-            raise BadInput(f"--tag {part.strip()}: no such service is deployed here", f"known: {', '.join(tags)}")
+            sentence = f"--tag {printable(part.strip())}: no such service is deployed here{nearest(name, tags)}"
+            raise BadInput(sentence, f"known: {', '.join(tags)}")
         tags[name] = _valid(value)
     return tags
 

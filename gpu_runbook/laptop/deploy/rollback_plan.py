@@ -11,6 +11,7 @@ from gpu_runbook.laptop.deploy.snapshot import config_file
 from gpu_runbook.laptop.errors import BadInput, Refused
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
+from gpu_runbook.laptop.inventory.problems import nearest
 from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.plan import BatchStep, ConfigFile, ConsumerStep, Occupant, Plan
 from gpu_runbook.protocol.record import Placed, Release
@@ -43,7 +44,8 @@ def _target(resolved: Resolved, services: Sequence[Service], look: Snapshot, ord
         found = record.find(order.to)
         if found is None:
             known = ", ".join(entry.id for entry in record.releases) or "none"
-            raise BadInput(f"{server} has no release {order.to}", f"known: {known}")
+            likely = nearest(order.to, [entry.id for entry in record.releases])
+            raise BadInput(f"{server} has no release {order.to}{likely}", f"known: {known}")
         return found
     occupants = [occupant for service in services for occupant in look.occupants.get(service.name, ())]
     strayed = any(occupant.ours and occupant.release not in ("", record.current) for occupant in occupants)

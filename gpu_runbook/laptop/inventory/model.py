@@ -137,7 +137,8 @@ def _names(wanted: str, what: str, known: Iterable[str], path: Path) -> list[str
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         asked = ", ".join(f'"{printable(name)}"{nearest(name, known)}' for name in unknown) or "an empty name"
-        raise BadInput(f"{path} has no {what} {asked}.", f"Known: {', '.join(known) or 'none'}.")
+        sentence = f"{path} has no {what} {asked}"
+        raise BadInput(sentence + "." * (not sentence.endswith("?")), f"Known: {', '.join(known) or 'none'}.")
     return names
 
 

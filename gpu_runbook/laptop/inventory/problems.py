@@ -31,4 +31,4 @@ def printable(text: str, limit: int = 80) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean "port"?` when something known is close, else nothing."""
     match = get_close_matches(word, list(known), n=1)
-    return f'; did you mean "{match[0]}"?' if match else ""
+    return f'; did you mean "{printable(match[0])}"?' if match else ""

@@ -51,6 +51,25 @@ def fab(folder: Path, *words: str) -> tuple[int, str, str]:
             'there is no task "extra", and fab status takes no such word',
             "fab --list; fab --help status",
         ),
+        ("status halth", 'there is no task "halth"; did you mean "health"?', "fab --list; fab --help status"),
+        ("models.lst", 'there is no task "models.lst"; did you mean "models.list"?', "fab --list; fab --help"),
+        (
+            "deploy frames",
+            'there is no task "frames", and fab deploy takes no such word',
+            "a service is named by --service; fab --list; fab --help deploy",
+        ),
+        (
+            "deploy --service trainin",
+            'hosts.yaml has no service "trainin"; did you mean "training"?',
+            "Known: training.",
+        ),
+        ("deploy --service frames", 'hosts.yaml has no service "frames".', "Known: training."),
+        ("status --hosts gpu1", 'hosts.yaml has no server or group "gpu1"; did you mean "gpu-1"?', "Known: gpu-1."),
+        (
+            "deploy --tag trainig=1",
+            '--tag trainig=1: no such service is deployed here; did you mean "training"?',
+            "known: training",
+        ),
         ("status --hots x", 'fab status has no flag "--hots"; did you mean "--hosts"?', "fab --help status"),
         (
             "status --conect-timeout x",

@@ -190,6 +190,8 @@ def test_a_name_that_is_not_in_the_file_is_refused_with_the_nearest(tmp_path: Pa
         inventory.select_hosts("gpu-1,gpu-3")
     with pytest.raises(BadInput, match=r'no service "qeue"; did you mean "queue"\?'):
         inventory.select_services("qeue")
+    with pytest.raises(BadInput, match=r'; did you mean "queue"\?$'):
+        inventory.select_services("qeue")
     with pytest.raises(BadInput, match="no service an empty name"):
         inventory.select_services(" , ")
 
