@@ -71,6 +71,7 @@ def _rows(invocation: Invocation, session: Session, tags: dict[str, str]) -> lis
         gates = gating.rows(invocation.inventory, resolved, invocation.services, tags, look, known)
     gates += gating.absent(invocation.inventory)
     gates += holds.rows(look, CRITICAL)
+    gates += preflight.tag_rows(invocation.services, look, tags)
     rows = preflight.ordered([*gates, *look.rows, preflight.env_row(resolved, look)], invocation.services)
     invocation.screen.say(f"{session.host.name}: before a deploy", "bold")
     invocation.screen.rows(rows)

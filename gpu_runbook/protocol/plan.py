@@ -141,6 +141,7 @@ class ConsumerStep:
     stop_grace: Grace = 30  # seconds that the old one has to stop
     reason: str = ""  # what differs, in words
     replay: bool = False  # put the offset back to where `old` took over, so that it is all read again
+    given: bool = False  # whether the tag came from --tag, and hosts.yaml had another
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ class BatchStep:
     tag: str  # the tag of its image
     image: Image  # repository@sha256:… or a local image id
     local_tag: Reference  # repository:name that the next run is started from
+    given: bool = False  # whether the tag came from --tag, and hosts.yaml had another
 
 
 @dataclass(frozen=True)

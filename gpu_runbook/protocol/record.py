@@ -40,6 +40,7 @@ class Placed:
     restart: Restart = ""
     local_tag: Reference = ""
     offset_at_swap: Optional[Offset] = None  # the next offset to read, when this release took over
+    given: bool = False  # whether the tag came from --tag, and hosts.yaml had another
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 from typing import Any
 
@@ -78,13 +79,16 @@ def test_a_tag_that_has_moved_is_told_and_a_digest_stays_what_it_is(laptop: Lapt
     assert f"from commit {revision('1.1')[:8]}" in looked.out
     assert "the tag dev" not in compared(laptop, "--service", QUEUE, "--tag", first).out
     said = laptop.deployed("--tag", second)
-    assert f"{QUEUE} {short[1]} replaces what runs: its spec differs (image)" in said.out
+    assert f"{QUEUE} dev → {short[1]} replaces what runs: its spec differs (image)" in said.out
+    assert f"stops  {QUEUE} dev of release {release}, put there by {getpass.getuser()} at " in said.out
     assert inspected(laptop.sandbox, QUEUE)["Config"]["Image"].endswith(f"@{second}")
     assert f"{QUEUE}: {short[1]} (pinned), running" in laptop.fab("status").out
     assert f"{QUEUE}: dev ({short[0]}) → {short[1]} (pinned)" in laptop.fab("history").out
+    pushed(laptop, "2.0")
+    given = f"{short[1]} is in force, which {getpass.getuser()} gave with --tag at "
+    assert given in (before := laptop.fab("preflight", "--service", QUEUE)).out and "hosts.yaml says dev" in before.out
     laptop.queue["tag"] = second
     laptop.save()
-    pushed(laptop, "2.0")
     assert "a deploy would change nothing" in compared(laptop, "--service", QUEUE).out
     back = laptop.fab("rollback")
     assert back.status == 0, back.all

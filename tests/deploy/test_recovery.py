@@ -132,7 +132,7 @@ def test_a_run_that_dies_in_its_swap_is_led_back(laptop: Laptop, word: str, stri
     laptop.save()
     published(sandbox, 300)
     laptop.deployed()
-    first = inspected(sandbox, QUEUE)["Id"]
+    first = laptop.fab("status", "--json").json["servers"][0]["release"]
     with halting(sandbox, word):
         with laptop.start(*DEPLOY, "--tag", "1.1") as process:
             wait_until(lambda: there(sandbox, HALTED), 20, f"docker {word}")
@@ -140,7 +140,7 @@ def test_a_run_that_dies_in_its_swap_is_led_back(laptop: Laptop, word: str, stri
             published(sandbox, 100, first=301)
             process.kill()
             process.communicate()
-        assert f"stops  {QUEUE} ({first[:12]}, " in recovered(laptop, twice)
+        assert f"stops  {QUEUE} 1.0 of release {first}, put there by " in recovered(laptop, twice)
 
 
 def test_of_two_laptops_at_the_same_instant_one_is_told_of_the_other(server: Sandbox, tmp_path: Path) -> None:

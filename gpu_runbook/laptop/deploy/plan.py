@@ -15,7 +15,7 @@ from gpu_runbook.laptop.rpc.requests import batch_marks, log_rules, offset_file
 from gpu_runbook.protocol.foreign_text import named, quoted
 from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, HealthCheck, Occupant, Plan, Spec, spec_hash
 from gpu_runbook.protocol.plan import Watch as WatchTerms
-from gpu_runbook.protocol.record import Placed, Release
+from gpu_runbook.protocol.record import Placed, Record, Release
 from gpu_runbook.protocol.snapshot import Snapshot
 from gpu_runbook.protocol.values import dataclass, field
 
@@ -127,8 +127,12 @@ def _consumer_step(
     if order.force and not reasons:
         reasons = ["--force"]
     change = "place" if old is None else "replace" if reasons else "none"
+    tag = order.tags[service.name]
     return dataclasses.replace(
-        step_today(resolved, service, change, order.tags[service.name], old), spec=spec, reason="; ".join(reasons)
+        step_today(resolved, service, change, tag, old),
+        spec=spec,
+        reason="; ".join(reasons),
+        given=tag != service.tag,
     )
 
 
@@ -178,29 +182,30 @@ def _differences(service: Consumer, spec: Spec, old: Occupant | None, look: Snap
         reasons.append("it does not run")
     if old.name != service.name:
         reasons.append(f"it is named {quoted(old.name)}")
-    placed = _placed(look, look.record.current, service.name)
-    if placed is None or placed.container != old.container:
+    there = placed(look.record, look.record.current, service.name)
+    if there is None or there.container != old.container:
         reasons.append("it is not what the release on record put there")
-        placed = _placed(look, old.release, service.name)
+        there = placed(look.record, old.release, service.name)
     if old.spec != spec_hash(spec):
-        reasons.append(_spec_changes(placed, spec))
+        reasons.append(_spec_changes(there, spec))
     if not look.same_config.get(service.name, True):
         reasons.append(_config_change(look))
     return reasons
 
 
-def _placed(look: Snapshot, release: str, service: str) -> Placed | None:
-    found = look.record.find(release)
+def placed(record: Record, release: str, service: str) -> Placed | None:
+    """A service as a release has it; None where the record has no such release, or it has no such service."""
+    found = record.find(release)
     return found.services.get(service) if found else None
 
 
-def _spec_changes(placed: Placed | None, spec: Spec) -> str:
+def _spec_changes(there: Placed | None, spec: Spec) -> str:
     """Which entries of the spec differ. A spec holds no secret, so values may be shown."""
-    if placed is None or placed.spec is None:
+    if there is None or there.spec is None:
         return "its spec differs"
     changes = []
     for entry in dataclasses.fields(Spec):
-        before, after = getattr(placed.spec, entry.name), getattr(spec, entry.name)
+        before, after = getattr(there.spec, entry.name), getattr(spec, entry.name)
         if before != after:
             changes.append(_options(before, after) if entry.name == "options" else _change(entry.name, before, after))
     return f"its spec differs ({', '.join(changes)})"
@@ -245,4 +250,5 @@ def _batch_step(inventory: Inventory, service: Batch, look: Snapshot, order: Ord
     held = look.images.get(image, "")
     state = look.batches.get(service.name)
     change = "none" if held and state and state.next_image == held else "tag"
-    return BatchStep(service.name, change, order.tags[service.name], image, local_tag(inventory, service))
+    tag = order.tags[service.name]
+    return BatchStep(service.name, change, tag, image, local_tag(inventory, service), given=tag != service.tag)

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from gpu_runbook.common.container import KEPT, create_command, labels, old_release, parked
 from gpu_runbook.laptop.deploy.active import active
-from gpu_runbook.laptop.deploy.plan import images_to_fetch
+from gpu_runbook.laptop.deploy.plan import images_to_fetch, placed
 from gpu_runbook.laptop.inventory.image_tag import short
 from gpu_runbook.protocol.foreign_text import named
-from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Plan, spec_hash
+from gpu_runbook.protocol.forms import minute
+from gpu_runbook.protocol.plan import BatchStep, ConsumerStep, Occupant, Plan, spec_hash
+from gpu_runbook.protocol.record import Placed, Record
 from gpu_runbook.protocol.snapshot import Snapshot
 
 
@@ -18,7 +20,7 @@ def lines(plan: Plan, look: Snapshot, with_commands: bool) -> Iterator[str]:
     """One block per service. Holds no secret: the config is named, never shown."""
     yield f"{plan.server}: {plan.action} {plan.id}" + (f", release {plan.release}" if plan.action == "rollback" else "")
     for step in plan.consumers:
-        yield from _consumer(step)
+        yield from _consumer(step, look.record)
         yield from _handled(plan, step, look)
         if with_commands and step.change != "none":
             yield from (f"    $ {command}" for command in commands(plan, step))
@@ -54,20 +56,38 @@ def commands(plan: Plan, step: ConsumerStep) -> Iterator[str]:
     yield shlex.join(["docker", "update", "--restart", step.restart, step.service])
 
 
-def _consumer(step: ConsumerStep) -> Iterator[str]:
+def _consumer(step: ConsumerStep, record: Record) -> Iterator[str]:
     if step.change == "none":
         yield f"  {step.service} {short(step.tag)}: up to date, nothing is stopped"
         return
     what = {"place": "is placed", "replace": "replaces what runs"}[step.change]
-    yield f"  {step.service} {short(step.tag)} {what}: {step.reason}"
+    there = placed(record, step.old.release, step.service) if step.old else None
+    yield f"  {step.service} {_tags(there, step.tag)} {what}: {step.reason}"
     if step.spec:
         yield f"    image  {step.spec.image}"
     if step.old:
-        old, release = named(step.old.name, step.service), named(step.old.release) or "none"
-        yield f"    stops  {old} ({step.old.container[:12]}, release {release})"
+        yield f"    stops  {_stopped(step.service, step.old, there, record)}"
     if step.config:
         kept = f"as release {step.config_from} had it" if step.config_from else "rendered here"
         yield f"    config {step.config.path}, {kept}"
+
+
+def _tags(there: Placed | None, tag: str) -> str:
+    """`1.0 → 1.1`; of a tag that stays, or takes the place of none that is known, the tag alone."""
+    before = short(there.tag) if there and there.tag != tag else ""
+    return f"{before} → {short(tag)}" if before else short(tag)
+
+
+def _stopped(service: str, old: Occupant, there: Placed | None, record: Record) -> str:
+    """Which service of which release is stopped, who put that there, and when."""
+    if not old.ours:
+        return f"{named(old.name, service)}, which this tool did not make"
+    what = f"{service} {short(there.tag)}".rstrip() if there else service
+    release = record.find(old.release)
+    if release is None:
+        return f"{what} of release {named(old.release) or 'none'}, which is not on record"
+    did = "taken over" if release.outcome == "adopted" else "put there"
+    return f"{what} of release {named(release.id)}, {did} by {named(release.who)} at {minute(release.at)} UTC"
 
 
 def _handled(plan: Plan, step: ConsumerStep, look: Snapshot) -> Iterator[str]:
@@ -95,4 +115,6 @@ def _batch(step: BatchStep, look: Snapshot) -> Iterator[str]:
     if step.change == "none":
         yield f"  {step.service} {short(step.tag)}: up to date{running}"
         return
-    yield f"  {step.service} {short(step.tag)}: for the next run only{running}"
+    there = placed(look.record, look.record.current, step.service)
+    known = there if state and there and there.image_id == state.next_image else None
+    yield f"  {step.service} {_tags(known, step.tag)}: for the next run only{running}"

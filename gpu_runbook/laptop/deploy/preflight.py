@@ -6,21 +6,24 @@ Pure but for the gates. Which rows hold a deploy back is decided here, and which
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import Resolved
+from gpu_runbook.laptop.inventory.image_tag import short
 from gpu_runbook.laptop.inventory.model import Batch, Consumer, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import nearest, printable
 from gpu_runbook.protocol.check import COMMAND, CRITICAL, DRIVER, GPU_SUPPORT, OK, SKIPPED, UNKNOWN, WARNING, Check
+from gpu_runbook.protocol.foreign_text import named
 from gpu_runbook.protocol.forms import minute
-from gpu_runbook.protocol.record import Release
+from gpu_runbook.protocol.record import Record, Release
 from gpu_runbook.protocol.snapshot import Snapshot
 
 ENV = ".env"
+TAG = "tag"
 GROUND = ("root", "sessions", COMMAND, "state")  # without these nothing can be carried out at all
 GPU_ROWS = (DRIVER, GPU_SUPPORT)
-LINES = ("CI", "scan", "image", ENV, "env file", "tree", "")  # the checklist's order; the rest follows as it comes
+LINES = ("CI", "scan", "image", TAG, ENV, "env file", "tree", "")  # the checklist's order; the rest follows as it comes
 
 
 def names(inventory: Inventory, services: Sequence[Service]) -> list[str]:
@@ -84,13 +87,45 @@ def _changed(look: Snapshot, release: Release, name: str) -> str:
     value = release.variables.get(name)
     if value is None:
         return f"{name} is new"
+    since = _first(look.record, release, lambda entry: entry.variables.get(name) == value)
+    return f"{name} differs from what {since.who} deployed at {minute(since.at)} (release {since.id})"
+
+
+def _first(record: Record, release: Release, alike: Callable[[Release], bool]) -> Release:
+    """The release since which something is as in this one, as far back as the record goes."""
     since = release
-    entries = look.record.releases
-    for entry in entries[entries.index(release) + 1 :]:
-        if entry.variables.get(name) != value:
+    for entry in record.releases[record.releases.index(release) + 1 :]:
+        if not alike(entry):
             break
         since = entry
-    return f"{name} differs from what {since.who} deployed at {minute(since.at)} (release {since.id})"
+    return since
+
+
+def tag_rows(services: Sequence[Service], look: Snapshot, tags: Mapping[str, str]) -> Iterator[Check]:
+    """Of each service in force with a tag that somebody gave with --tag: that hosts.yaml's takes its place.
+
+    `tags`: service -> tag that is to be deployed.
+    """
+    release = look.record.find(look.record.current)
+    for service in services if release else ():
+        there, wanted = release.services.get(service.name) if release else None, tags.get(service.name)
+        if not (release and there and there.given and wanted == service.tag != there.tag):
+            continue
+        if look.digests.get(service.name) == there.image:  # hosts.yaml's tag stands for the very same
+            continue
+        given = (there.tag, True)
+        since = _first(look.record, release, lambda entry: _given(entry, service.name) == given)  # noqa: B023
+        sentence = (
+            f"{short(there.tag)} is in force, which {named(since.who)} gave with --tag at {minute(since.at)} UTC; "
+            f"hosts.yaml says {short(service.tag)}, and a deploy puts that in its place"
+        )
+        hint = f"to keep it, take it over into hosts.yaml, or give --tag {service.name}={named(there.tag)} again"
+        yield Check(f"{service.name} {TAG}", WARNING, sentence, hint=hint)
+
+
+def _given(release: Release, service: str) -> tuple[str, bool] | None:
+    there = release.services.get(service)
+    return (there.tag, there.given) if there else None
 
 
 def ordered(rows: Sequence[Check], services: Sequence[Service]) -> list[Check]:

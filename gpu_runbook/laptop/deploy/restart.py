@@ -119,4 +119,4 @@ def _what(plan: Plan) -> str:
     (step,) = plan.consumers
     assert step.old  # noqa: S101  the plan is made from it
     state = f"it has {step.stop_grace} s to stop" if step.old.running else "it does not run"
-    return f"{step.service} {short(step.tag)} ({step.container[:12]}), {state}"
+    return f"{step.service} {short(step.tag)} of release {named(step.old.release) or 'none'}, {state}"

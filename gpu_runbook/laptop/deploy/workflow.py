@@ -84,7 +84,8 @@ def rollback(session: Session, job: Job, screen: Screen) -> DeployAnswer:
 
 def _preflight(job: Job, look: Snapshot) -> list[Check]:
     """What is to be known before a deploy, in the order in which it is shown."""
-    found = [*gating.absent(job.inventory), *look.rows, preflight.env_row(job.resolved, look)]
+    tags = preflight.tag_rows(job.services, look, job.order.tags)
+    found = [*gating.absent(job.inventory), *look.rows, *tags, preflight.env_row(job.resolved, look)]
     return preflight.ordered([*found, *holds.rows(look, CRITICAL)], job.services)
 
 

@@ -81,6 +81,7 @@ def _placed(store: Store, docker: Docker, plan: Plan, step: ConsumerStep, swap: 
         config_hash=store.keyed_hash(config.decode()) if config is not None else "",
         restart=step.restart,
         offset_at_swap=offset.position(step.offset, swap.offset_kept),
+        given=step.given,
     )
 
 
@@ -95,7 +96,8 @@ def _take_config_along(store: Store, plan: Plan, service: str) -> None:
 
 def _placed_batch(docker: Docker, step: BatchStep) -> Placed:
     image = docker.engine.image(step.image)
-    return Placed("batch", step.tag, step.image, image.id if image else "", local_tag=step.local_tag)
+    found = image.id if image else ""
+    return Placed("batch", step.tag, step.image, found, local_tag=step.local_tag, given=step.given)
 
 
 def _before(plan: Plan, adopted: Dict[str, Placed], known: Record) -> Release:

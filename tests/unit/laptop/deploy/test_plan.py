@@ -11,7 +11,7 @@ import pytest
 
 from gpu_runbook.laptop.deploy import plan as plans
 from gpu_runbook.laptop.deploy import plan_text
-from gpu_runbook.laptop.deploy.plan import changed_variables, deploy_plan, images_to_fetch, nothing_to_do
+from gpu_runbook.laptop.deploy.plan import Order, changed_variables, deploy_plan, images_to_fetch, nothing_to_do
 from gpu_runbook.laptop.errors import Refused
 from gpu_runbook.laptop.inventory.entries import HealthCheckEntry
 from gpu_runbook.laptop.inventory.model import Consumer
@@ -188,7 +188,39 @@ def test_the_plan_shows_the_commands_in_the_order_of_the_swap(scene: Scene) -> N
         "docker update --restart unless-stopped annotation-queue",
         f"docker tag {image('queue', '3')} gpu-runbook/kept:(its id)-(the state's mark)",
     ]
-    assert "  annotation-queue 1.1 replaces what runs: its spec differs (image)" in said
+    assert "  annotation-queue tag-r2 → 1.1 replaces what runs: its spec differs (image)" in said
+    assert "    stops  annotation-queue tag-r2 of release r2, put there by ann at 2026-04-20 09:00 UTC" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "adopted", "stops"),
+    [
+        ({"release": "r9"}, False, "annotation-queue of release r9, which is not on record"),
+        ({"ours": False, "release": "", "spec": ""}, False, "annotation-queue, which this tool did not make"),
+        ({}, True, "annotation-queue tag-r2 of release r2, taken over by ann at 2026-04-20 09:00 UTC"),
+    ],
+    ids=["not on record", "not ours", "adopted"],
+)
+def test_what_stops_is_named_by_service_and_release_and_by_no_id(
+    scene: Scene, change: dict[str, Any], adopted: bool, stops: str
+) -> None:
+    old = occupant(scene, QUEUE, "r2", container="f" * 64, **change)
+    newest, *rest = scene.look.record.releases
+    outcome = "adopted" if adopted else newest.outcome
+    seen = scene.with_record(releases=(dataclasses.replace(newest, outcome=outcome), *rest))
+    seen = seen.seeing(occupants={QUEUE: (old,)})
+    said = list(plan_text.lines(planned(seen, QUEUE, adopt=True), seen.look, with_commands=False))
+    assert f"    stops  {stops}" in said
+    assert "f" * 12 not in "\n".join(said)
+
+
+def test_a_tag_that_hosts_yaml_has_not_is_kept_as_given(scene: Scene) -> None:
+    wanted = {service.name: service.tag for service in scene.services}
+    other = {**wanted, QUEUE: "9.9", TRAINING: "9.9"}
+    for tags, given in ((wanted, set()), (other, {QUEUE, TRAINING})):
+        plan = deploy_plan(scene.inventory, scene.resolved, scene.services, scene.look, Order("ann", "laptop", tags))
+        steps: list[ConsumerStep | BatchStep] = [*plan.consumers, *plan.batches]
+        assert {step.service for step in steps if step.given} == given
 
 
 def test_the_plan_says_what_is_up_to_date_and_that_training_runs_on(scene: Scene) -> None:
@@ -197,6 +229,12 @@ def test_the_plan_says_what_is_up_to_date_and_that_training_runs_on(scene: Scene
     said = list(plan_text.lines(planned(training), training.look, with_commands=False))
     assert "  annotation-queue 1.1: up to date, nothing is stopped" in said
     assert "  training 2.0: for the next run only; training runs on untouched" in said
+
+
+def test_the_plan_says_which_image_a_next_run_would_have_had(scene: Scene) -> None:
+    later = scene.seeing(digests={**scene.look.digests, TRAINING: image("training", "3")})
+    said = list(plan_text.lines(planned(later), later.look, with_commands=False))
+    assert "  training tag-r2 → 2.0: for the next run only" in said
 
 
 def test_the_plan_says_of_a_run_in_no_container_that_it_runs_on(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inventory.gate_entries import Ci
 from gpu_runbook.protocol.check import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.snapshot import BatchState
-from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed
+from tests.unit.scene import QUEUE, SECOND, TRAINING, Scene, bare, deployed, image
 
 
 @pytest.fixture
@@ -140,6 +140,40 @@ def test_a_variable_that_differs_is_named_with_who_brought_the_present_value_and
     assert row.sentence == (
         "QUEUE_PASSWORD differs from what bob deployed at 2026-04-21 09:30 (release r2); NEW is new"
     )
+
+
+def with_tags(scene: Scene, *tags: tuple[str, bool, str]) -> Scene:
+    """The queue's tag in each release, the newest first: whether it was given, and by whom."""
+    releases = []
+    for release, (tag, given, who) in zip(scene.look.record.releases, tags, strict=True):
+        placed = dataclasses.replace(release.services[QUEUE], tag=tag, given=given)
+        releases.append(dataclasses.replace(release, who=who, services={**release.services, QUEUE: placed}))
+    return scene.with_record(releases=tuple(releases))
+
+
+def test_a_tag_that_was_given_and_that_hosts_yaml_takes_back_is_a_warning_with_who_gave_it(scene: Scene) -> None:
+    wanted = {service.name: service.tag for service in scene.services}
+    own = wanted[QUEUE]
+    seen = with_tags(scene, ("2.5", True, "bob"), ("2.5", True, "ann"), ("2.5", False, "cid"))
+    seen = seen.seeing(digests={QUEUE: image("queue", "1")})
+    (row,) = preflight.tag_rows(seen.services, seen.look, wanted)
+    assert (row.name, row.level) == (f"{QUEUE} tag", WARNING)
+    assert row.sentence == (
+        "2.5 is in force, which ann gave with --tag at 2026-04-20 09:00 UTC; "
+        f"hosts.yaml says {own}, and a deploy puts that in its place"
+    )
+    assert row.hint == f"to keep it, take it over into hosts.yaml, or give --tag {QUEUE}=2.5 again"
+    assert [*preflight.tag_rows(seen.services, seen.look, {**wanted, QUEUE: "2.6"})] == []  # it is given again
+    same = seen.seeing(digests={QUEUE: seen.look.record.releases[0].services[QUEUE].image})
+    assert [*preflight.tag_rows(same.services, same.look, wanted)] == []
+    for tag, given in (("2.5", False), (own, True)):  # an edited hosts.yaml; one that has caught up
+        quiet = with_tags(scene, (tag, given, "bob"), ("1", False, "ann"), ("1", False, "ann"))
+        assert [*preflight.tag_rows(quiet.services, quiet.look, wanted)] == []
+
+
+def test_before_the_first_release_no_tag_was_given(tmp_path: Path) -> None:
+    scene = bare(tmp_path)
+    assert [*preflight.tag_rows(scene.services, scene.look, {QUEUE: "1.0"})] == []
 
 
 def test_every_row_has_a_name_that_can_be_skipped_or_is_said_to_be_needed(scene: Scene) -> None:
