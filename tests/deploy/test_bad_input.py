@@ -62,11 +62,20 @@ def test_every_mistake_in_hosts_yaml_is_named_at_once_by_line_and_key(nowhere: L
     nowhere.host["prot"] = 22
     nowhere.queue["tag"] = 1.0
     nowhere.queue["watch"]["settle"] = "soon"
+    nowhere.queue.update(shm_size="8 GB", ports=["80:99999"], options={"name": "mine", "rm": True})
     text = yaml.safe_dump(nowhere.hosts, sort_keys=False)
     server = yaml.safe_dump({"gpu-1": {"address": "twin"}})
     (nowhere.folder / "hosts.yaml").write_text(text.replace("hosts:\n", f"hosts:\n  {server.strip()}\n", 1))
     said = named(nowhere)
-    for mistake in ("gpu-1: stands twice", "annotation-queue.tag: ", "annotation-queue.watch.settle: "):
+    keys = (
+        "tag: ",
+        "watch.settle: ",
+        "shm_size: ",
+        "ports.0: ",
+        "options.name: is not to be had",
+        "options.rm: is not",
+    )
+    for mistake in ("gpu-1: stands twice", *(f"annotation-queue.{key}" for key in keys)):
         assert mistake in said
     assert "hosts.yaml:" in said
     assert "nothing was contacted or changed" in said

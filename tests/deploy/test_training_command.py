@@ -46,6 +46,9 @@ def test_what_is_printed_starts_the_next_run_and_the_one_after_it_goes_on(laptop
         "label": "team=vision",
         "resume": ["--resume", "{checkpoint}", "it's here"],
         "environment": {"NOTE": 'a "$HOME"', "AUGMENTATION": "0"},
+        "shm_size": "96m",
+        "ulimits": {"core": 0},
+        "options": {"pids-limit": 200},
     }
     watched(laptop, settle=0, window=1)
     assert laptop.fab("deploy").status == 0
@@ -59,6 +62,8 @@ def test_what_is_printed_starts_the_next_run_and_the_one_after_it_goes_on(laptop
     assert f"is 1.0 ({seen['images'][run['image']]['image'].partition('@')[2][:19]})" in said.err
     row = next(row for row in status["rows"] if row["name"] == "training")
     assert row["figures"]["active"][0]["gpus"], row
+    made = inspected(laptop.sandbox, "training")["HostConfig"]
+    assert (made["ShmSize"] >> 20, made["Ulimits"][0]["Soft"], made["PidsLimit"]) == (96, 0, 200)
     found = inspected(laptop.sandbox, "training")["Config"]
     assert (found["Labels"]["team"], 'NOTE=a "$HOME"' in found["Env"]) == ("vision", True)
     wait_until(lambda: saved(laptop), 20, "training run (its first epoch)")

@@ -215,3 +215,14 @@ def test_a_private_label_is_refused_where_it_would_take_a_folder_from_another_se
     said = complaints(tmp_path, "mounts: ['/azaion/models:/m:ro,Z']", more=other)
     assert "services.queue.mounts.0: Z takes /azaion/models away from train, which mounts it as well" in said
     assert read(tmp_path, "mounts: ['/azaion/models:/m:ro,z']", more=other).services["queue"].mounts
+
+
+@pytest.mark.parametrize(("suffix", "wrong"), [(":ro,z", False), (":Z,ro", False), (":z", True), ("", True)])
+def test_what_is_mounted_to_be_read_alone_is_known_for_that_with_any_suffix(
+    tmp_path: Path, suffix: str, wrong: bool
+) -> None:
+    keys = f"mounts: ['/etc/ssl:/ca{suffix}']\nstream: {{name: s, tls: {{ca: /etc/ssl/ca.pem}}}}"
+    if wrong:
+        assert "stream.tls.ca: is below /etc/ssl, which containers mount and write to" in complaints(tmp_path, keys)
+    else:
+        assert service(tmp_path, keys).mounts
