@@ -67,8 +67,8 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "A training whose loader workers hand batches over in shared memory, as PyTorch's do, needs `shm_size: 8g` or "
         "`ipc: host`: docker gives 64 MB, beyond which a worker ends with a bus error.\n\n"
         "A mount's source is a directory or the name of a volume, and behind its target stands `:ro`, `:z` or `:Z`, or "
-        "`:ro,z`. `Z` is refused where another service mounts the same: it would lose it. What has a colon "
-        "(`22:22`, `1000:50`) is read as it is written.",
+        "`:ro,z`. `Z` is refused where another service mounts the same: it would lose it. A port of the server leads "
+        "to one container. What has a colon (`22:22`, `1000:50`) is read as it is written.",
     ),
     ("services: a consumer", shapes.Consumer, "Reads a queue. It may be away for some seconds."),
     (

@@ -21,6 +21,18 @@ from tests.hostile.properties import Ground, Property
 
 SAMPLE = (Path(__file__).parents[2] / "hosts.yaml").read_text()
 DATA: dict[str, Any] = yaml.safe_load(SAMPLE)
+DATA["services"]["training"] |= {
+    "shm_size": "8g",
+    "ulimits": {"nofile": "1:2"},
+    "entrypoint": ["a", "b"],
+    "cpus": 1.5,
+    "group_add": [44],
+    "extra_hosts": {"a.lan": "10.0.0.1"},
+    "tmpfs": ["/tmp:size=1g"],
+    "log_options": {"compress": True},
+    "options": {"dns": ["1.1.1.1"], "read-only": True, "pids-limit": 5},
+    "mounts": ["/azaion:/azaion:ro,z", "v:/c"],
+}
 
 # What YAML makes something of that nobody meant, and what makes YAML itself stumble.
 FRAGMENTS = [
@@ -138,6 +150,10 @@ def sound_inventories() -> st.SearchStrategy[dict[str, Any]]:
             "environment": st.dictionaries(st.from_regex(r"[A-Z_]{1,6}", fullmatch=True), _printable, max_size=3),
             "stop_grace": st.integers(0, 3600),
             "mounts": st.lists(_paths.map(lambda path: f"{path}x:{path}y:ro"), max_size=2),
+            "shm_size": st.sampled_from(["64m", "8g"]),
+            "ulimits": st.dictionaries(st.sampled_from(["core", "nofile"]), st.sampled_from([-1, 9, "9:10", "22:22"])),
+            "extra_hosts": st.dictionaries(_names, st.sampled_from(["::1", "10.0.0.5", "host-gateway"]), max_size=2),
+            "options": st.fixed_dictionaries({"pids-limit": st.integers(1, 99), "dns": st.just(["1.1.1.1"])}),
             "log": st.fixed_dictionaries({"size": st.just("5m")}, optional={"files": st.integers(1, 100)}),
         },
     )

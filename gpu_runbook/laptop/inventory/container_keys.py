@@ -21,23 +21,34 @@ _DEVICES = r"/dev/(mem|kmem|port|disk/.+|mapper/.+|(sd|hd|vd|xvd|nvme|dm-|loop|m
 _ROTATED = ("json-file", "local")  # the log drivers whose files have a size
 _ROTATION = ("max-size", "max-file")
 _PORT = r"(\d{1,5})(?:-(\d{1,5}))?"
+_PORTS = rf"(?:(\d[\d.]+|\[[\da-fA-F:.]+\]):)?{_PORT}:{_PORT}(?:/(tcp|udp|sctp))?"
 
 
 def _port(value: Any) -> str:
     """`[address:]port:port[/udp]`, or ranges that are as long."""
-    form = rf"(?:(\d[\d.]+|\[[\da-fA-F:.]+\]):)?{_PORT}:{_PORT}(?:/(?:tcp|udp|sctp))?"
-    found = re.fullmatch(form, value, re.ASCII) if isinstance(value, str) else None
+    found = re.fullmatch(_PORTS, value, re.ASCII) if isinstance(value, str) else None
     if not found or (found[1] and not _is_address(found[1].strip("[]"))):
         raise ValueError(
             "[address:]port of the server:port of the container is expected, such as 8080:80, 127.0.0.1:8080:80/tcp or "
             "6000-6005:6000-6005"
         )
-    first, last, inner, end = (int(part or 0) for part in found.groups()[1:])
+    first, last, inner, end = (int(part or 0) for part in found.groups()[1:5])
     if not all(0 < port < 1 << 16 for port in (first, last or first, inner, end or inner)):
         raise ValueError("a port from 1 to 65535 is expected")
     if (last or first) - first != (end or inner) - inner or (last and last < first):
         raise ValueError("the ports of the server are not as many as those of the container")
     return str(value)
+
+
+def share_a_port(one: str, other: str) -> bool:
+    """Whether two of `ports:` take the same port of the server; without an address it is that of every one."""
+    (mine, first, last, kind), (theirs, begin, end, protocol) = (_taken(port) for port in (one, other))
+    return kind == protocol and (mine == theirs or not mine or not theirs) and first <= end and begin <= last
+
+
+def _taken(port: str) -> tuple[str, int, int, str]:
+    address, first, last, _, _, kind = re.fullmatch(_PORTS, port, re.ASCII).groups()  # type: ignore[union-attr]
+    return address or "", int(first), int(last or first), kind or "tcp"
 
 
 def _is_address(value: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from gpu_runbook.laptop.inventory.container_keys import share_a_port
 from gpu_runbook.laptop.inventory.entries import Batch, Consumer, Host
 from gpu_runbook.laptop.inventory.fields import is_private, is_read_only
 from gpu_runbook.laptop.inventory.model import Inventory, Service
@@ -62,6 +63,7 @@ def load(path: Path) -> Inventory:
         _complain_of_log_files_elsewhere(document, inventory)
         _complain_of_options(document, inventory)
         _complain_of_private_mounts(document, inventory)
+        _complain_of_shared_ports(document, inventory)
         if not document.problems:
             return _anchored(inventory, path.parent)
     problems = [text for _, text in sorted(document.problems)]
@@ -256,6 +258,16 @@ def _complain_of_private_mounts(document: Document, inventory: Inventory) -> Non
             if hit and is_private(mount):
                 said = f"Z takes {source} away from {hit[0]}, which mounts it as well; z lets both at it"
                 document.complain(("services", service.name, "mounts", str(index)), said)
+
+
+def _complain_of_shared_ports(document: Document, inventory: Inventory) -> None:
+    """Of two containers that take one port, the second cannot start; the one that it replaces is stopped by then."""
+    services = inventory.services.values()
+    taken = [(port, service.name, str(index)) for service in services for index, port in enumerate(service.ports)]
+    for number, (port, name, index) in enumerate(taken):
+        first = next((f"{one} of {owner}" for one, owner, _ in taken[:number] if share_a_port(one, port)), "")
+        if first:
+            document.complain(("services", name, "ports", index), f"takes a port of the server that {first} takes")
 
 
 def _written_files(service: Service) -> dict[str, str]:

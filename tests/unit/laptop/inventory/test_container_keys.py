@@ -226,3 +226,26 @@ def test_what_is_mounted_to_be_read_alone_is_known_for_that_with_any_suffix(
         assert "stream.tls.ca: is below /etc/ssl, which containers mount and write to" in complaints(tmp_path, keys)
     else:
         assert service(tmp_path, keys).mounts
+
+
+@pytest.mark.parametrize(
+    ("port", "first"),
+    [
+        ("80:1", "80:80"),
+        ("70-90:70-90", "80:80"),
+        ("127.0.0.1:80:80", "80:80"),
+        ("53:53/udp", "53:53/udp"),
+        ("53:53", ""),
+        ("10.0.0.1:9:9", "10.0.0.1:9:9"),
+        ("10.0.0.2:9:9", ""),
+        ("81:80", ""),
+    ],
+)
+def test_one_port_of_the_server_leads_to_one_container(tmp_path: Path, port: str, first: str) -> None:
+    taken = "['80:80', '53:53/udp', '10.0.0.1:9:9']"
+    other = f"  train: {{kind: batch, image: team/train, container: train, ports: {taken}}}"
+    if first:
+        said = complaints(tmp_path, f"ports: ['{port}']", more=other)
+        assert f"hosts.yaml:{LINE}: services.queue.ports.0: takes a port of the server that {first} of train" in said
+    else:
+        assert read(tmp_path, f"ports: ['{port}']", more=other).services["queue"].ports == (port,)
