@@ -178,7 +178,7 @@ class ContainerKeys(Strict):
             "init": "true" if self.init else "",
             "shm-size": self.shm_size,
             "ipc": self.ipc or "",
-            "cpus": f"{self.cpus:g}" if self.cpus else "",
+            "cpus": f"{self.cpus:.15g}" if self.cpus else "",
         }
         several = {
             "ulimit": [f"{name}={limit}" for name, limit in sorted(self.ulimits.items())],

@@ -89,7 +89,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{value:.15g}" if isinstance(value, float) else str(value)
     if isinstance(value, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,1000}", value):
         return value
     raise ValueError("a text of one line, a number, true or false is expected, or a list of these")

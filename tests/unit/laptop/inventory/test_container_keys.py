@@ -62,6 +62,8 @@ def complaints(folder: Path, keys: str, kind: str = "consumer", more: str = "") 
         ("group_add: [44, video]", ["44", "video"]),
         ("cpus: 1.5", ["--cpus=1.5"]),
         ("cpus: 2", ["--cpus=2"]),
+        ("cpus: 0.0123456789", ["--cpus=0.0123456789"]),
+        ("options: {cpu-shares: 1234567.5}", ["--cpu-shares=1234567.5"]),
         ("working_dir: /app", ["--workdir=/app"]),
         ("options: {pids-limit: 500, read-only: true, dns: [1.1.1.1, 9.9.9.9]}", None),
         ("options: {privileged: true}\nallow_privileged: true", ["--privileged=true"]),
