@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Dict, Optional
 
-from gpu_runbook.protocol.forms import Count, Path, Port
-from gpu_runbook.protocol.values import dataclass
+from gpu_runbook.protocol.forms import Count, EnvName, Path, Port
+from gpu_runbook.protocol.values import dataclass, field
+
+# Of .env, unless hosts.yaml names others: where a stream is, and who may ask it.
+STREAM_VARIABLES = ("RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_MONITOR_USER", "RABBITMQ_MONITOR_PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,4 @@ class StreamAddress:
     user: str = ""  # who reads it
     vhost: str = "/"  # the broker's virtual host
     tls: Optional[str] = None  # the CA's file on the server, empty for its own store; null where no TLS is spoken
+    variables: Dict[EnvName, EnvName] = field(default_factory=dict)  # which hosts.yaml names instead of the usual ones

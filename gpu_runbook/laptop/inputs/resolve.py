@@ -22,7 +22,7 @@ from gpu_runbook.laptop.inputs.templates import Rendered, rendered
 from gpu_runbook.laptop.inventory.model import Consumer, Host, Inventory, Service
 from gpu_runbook.laptop.inventory.problems import bad_input
 from gpu_runbook.laptop.inventory.yaml_document import complaint
-from gpu_runbook.protocol.consumer import StreamAddress
+from gpu_runbook.protocol.consumer import STREAM_VARIABLES, StreamAddress
 from gpu_runbook.protocol.values import dataclass, field
 
 # What a command wants of .env. A deploy must have every variable that the templates and the registry need, and renders.
@@ -31,7 +31,8 @@ from gpu_runbook.protocol.values import dataclass, field
 # missing instead of ending with it.
 Purpose = Literal["deploy", "compare", "ask", "preflight", "schedule"]
 
-_HINT = "Correct these; .env.example names every variable, and what it is for."
+_CORRECT = "Correct these."
+_UNSET = "Correct these; .env.example names every variable, and what it is for."
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Resolved:
             raise BadInput(f"{self.env.source}: {stream.host_variable} is not a host name or an address")
         user = self.used.get(stream.user_variable, Secret(""))
         tls = (stream.tls.ca or "") if stream.tls else None
-        return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost, tls)
+        own = stream.host_variable, stream.port_variable, stream.user_variable, stream.password_variable
+        variables = {usual: name for usual, name in zip(STREAM_VARIABLES, own, strict=True) if usual != name}
+        return StreamAddress(host, int(port), stream.name, user.reveal(), stream.vhost, tls, variables)
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -110,6 +113,7 @@ def resolve(
     `there`: by server, the variables that were read on itself, and what is wrong with their lines.
     """
     problems: list[str] = []
+    hints: list[str] = []
     rendering = purpose in ("deploy", "preflight")
     uses = secrecy.uses(inventory)
     envs = _read_envs(hosts, there or {}, problems)
@@ -123,8 +127,9 @@ def resolve(
         needs |= {name: [key] for name, key in inventory.schedule.variables.items()}
     problems.extend(_no_variables(inventory, envs, uses))
     for env in {env.source: env for env in envs.values()}.values():
-        if purpose != "preflight":
-            problems.extend(_unset(env, needs))
+        if purpose != "preflight" and (unset := [*_unset(env, needs)]):
+            problems.extend(unset)
+            hints.append(_UNSET)
         problems.extend(_half_a_login(env, services))
         problems.extend(_exposed(env, services, uses))
     if not problems:
@@ -137,10 +142,12 @@ def resolve(
         }
         resolved |= {name: replace(resolved[name], unread=True) for name in unread}
         complete = [one for one in resolved.values() if not one.unread]
-        problems = [problem for one in complete for problem in _unusable(one, services, templates, rendering)]
+        errors = [error for one in complete for error in _unusable(one, services, templates, rendering)]
+        problems, hints = [error.message for error in errors], [error.hint for error in errors if error.hint]
     if problems:
         source = ", ".join(env.source for env, _ in (there or {}).values())
-        raise bad_input(source or str(inventory.path), problems, _HINT, contacted=bool(there))
+        hint = " ".join(dict.fromkeys(hints)) or _CORRECT
+        raise bad_input(source or str(inventory.path), problems, hint, contacted=bool(there))
     return resolved
 
 
@@ -281,18 +288,20 @@ def _resolved(
     )
 
 
-def _unusable(resolved: Resolved, services: Sequence[Service], templates: Rendered, rendering: bool) -> Iterator[str]:
+def _unusable(
+    resolved: Resolved, services: Sequence[Service], templates: Rendered, rendering: bool
+) -> Iterator[BadInput]:
     """What only shows when everything is put together, so that nothing is left to fail after the first connection."""
     if rendering and resolved.missing:
         return
     for service in services:
         config = templates.configs.get((resolved.host.name, service.name))
         if isinstance(config, BadInput):
-            yield config.message
+            yield config
         try:
             resolved.stream(service)
         except BadInput as error:
-            yield error.message
+            yield error
 
 
 def _no_variables(inventory: Inventory, envs: Mapping[str, Env], uses: Uses) -> Iterator[str]:

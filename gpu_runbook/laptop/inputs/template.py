@@ -24,6 +24,7 @@ import yaml
 
 from gpu_runbook.common import config_key
 from gpu_runbook.laptop.errors import BadInput
+from gpu_runbook.laptop.inputs import quotes
 from gpu_runbook.laptop.inputs.child_process import INTERRUPTED_AFTER, TooLong
 from gpu_runbook.laptop.inputs.secret import Secret
 from gpu_runbook.laptop.inventory.entries import Host
@@ -55,6 +56,7 @@ ONE_LINE = 'Give the model a line of its own in the template: model: {{ root ~ "
 _USED_LATER = ("html", "jinja2.debug", "jinja2.meta", "jinja2.sandbox", "pprint", "textwrap")
 
 _CORRECT = "Correct the template."
+SECRET = 4  # characters from which on a value tells something
 _LONG = f"it gives more than {LIMIT >> 20} MiB"
 _UNDEFINED = re.compile(r"'\w+' is undefined")
 
@@ -96,7 +98,7 @@ class Template:
         except (Exception, TooLong) as error:
             raise _unrenderable(self.path, error) from None
         try:
-            _verify(self.path, text, self._written)
+            _verify(self, text, self._written)
         except TooLong:
             raise BadInput(f"{self.path} renders to YAML that takes too long to read.", _CORRECT) from None
         return text
@@ -214,26 +216,39 @@ def _yaml(value: Any) -> str:
     return scalar.removesuffix("\n").removesuffix("\n...")
 
 
-def _verify(template: Path, text: str, written: list[Written]) -> None:
+def _verify(template: Template, text: str, written: list[Written]) -> None:
     try:
         data = yaml.safe_load(text)
         leaves = Counter(_leaves(data))
     except (yaml.YAMLError, ValueError) as error:  # the latter of a date or a number that is none
         mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1} of the result)" if mark else ""
-        raise BadInput(f"{template} renders to broken YAML{where}.", ALONE) from None
+        raise _misplaced(template, " renders to broken YAML", mark.line + 1 if mark else 0) from None
     except RecursionError:
-        raise BadInput(f"{template} renders to YAML that is nested too deeply.", ALONE) from None
+        raise BadInput(f"{template.path} renders to YAML that is nested too deeply.", ALONE) from None
     if not isinstance(data, dict):
-        raise BadInput(f"{template} renders to YAML that is not a mapping (key: value).", ALONE)
+        raise _misplaced(template, " renders to YAML that is not a mapping (key: value)")
     position = 0
     for value, scalar in written:
         position = max(position, text.find(scalar, position))
         if not leaves[_identity(value)]:
             line = text.count("\n", 0, position) + 1
-            raise BadInput(f"{template}: an expression does not stand alone (line {line} of the result).", ALONE)
+            raise _misplaced(template, ": an expression does not stand alone", line)
         leaves[_identity(value)] -= 1
         position += len(scalar)
+
+
+def _misplaced(template: Template, what: str, line: int = 0) -> BadInput:
+    """`what` is wrong with an expression, in a line of the result; of the template is shown what holds no value."""
+    where = f" (line {line} of the result)" if line else ""
+    found = quotes.first(template.source)
+    if found is None:
+        return BadInput(f"{template.path}{what}{where}.", ALONE)
+    write = f"; write {printable(found.better)}" if found.better else ""
+    sentence = f"has quotes around an expression: {printable(found.text)}{where}{write}"
+    for value, _ in template._written:
+        if isinstance(value, str) and len(value) >= SECRET:  # somebody who has copied a password beside its variable
+            sentence = sentence.replace(value, "…")
+    return BadInput(f"{template.path}:{found.line} {sentence}.", ALONE)
 
 
 def _leaves(data: Any) -> Iterator[tuple[type, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import struct
 import time
 from typing import Any, Dict, Tuple
@@ -33,7 +34,7 @@ _HINTS = {
     "broke-off": "see RabbitMQ's log; a proxy in between may have lost the broker behind it",
     "miscounted": "whichever producer published last counts the messages of its batches wrong; see RabbitMQ's log too",
     "not-a-stream-port": f"{_WANTED}; if that one speaks TLS, hosts.yaml says so with `tls: true`",
-    "login": "set RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD in .env (or the variables hosts.yaml names)",
+    "login": "set RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD in .env",
     "denied": "give the user RABBITMQ_MONITOR_USER names the permission to read the stream",
     "no-stream": "check the stream's name in hosts.yaml; a stream that was deleted took its messages along",
     "not-tls": _TLS_PORT,
@@ -66,7 +67,7 @@ def check(name: str, address: StreamAddress) -> Check:
         speaks = language(heard)
         if speaks == "other" or (speaks == "tls" and address.tls is not None):
             level = _LEVELS.get(error.kind, CRITICAL)
-            return Check(name, level, error.message, {"failure": error.kind}, hint(error))
+            return Check(name, level, error.message, {"failure": error.kind}, _theirs(address, hint(error)))
         return _somebody_else(name, address, speaks, heard, {"failure": error.kind})
     seconds, speaks, version = time.monotonic() - begun, language(reply), _version(reply)
     figures = {"seconds": round(seconds, 4), "speaks": speaks, "version": version}
@@ -79,7 +80,9 @@ def check(name: str, address: StreamAddress) -> Check:
 
 def _somebody_else(name: str, address: StreamAddress, speaks: str, reply: bytes, figures: Dict[str, Any]) -> Check:
     what, todo = _other(speaks, reply)
-    return Check(name, WARNING, f"{address.host}:{address.port} {what}", {**figures, "speaks": speaks}, todo)
+    return Check(
+        name, WARNING, f"{address.host}:{address.port} {what}", {**figures, "speaks": speaks}, _theirs(address, todo)
+    )
 
 
 def _other(speaks: str, reply: bytes) -> Tuple[str, str]:
@@ -91,9 +94,14 @@ def _other(speaks: str, reply: bytes) -> Tuple[str, str]:
 def told(address: StreamAddress, error: stream.StreamError) -> Tuple[str, str]:
     """Why a stream could not be asked, as a sentence, and what to do; who speaks something else is told as what."""
     if not error.heard:
-        return error.message, hint(error)
+        return error.message, _theirs(address, hint(error))
     what, todo = _other(language(error.heard), error.heard)
-    return f"{address.host}:{address.port} {what}", todo
+    return f"{address.host}:{address.port} {what}", _theirs(address, todo)
+
+
+def _theirs(address: StreamAddress, todo: str) -> str:
+    """The hint with the variables that hosts.yaml names."""
+    return re.sub("RABBITMQ_[A-Z_]+", lambda found: address.variables.get(found[0], found[0]), todo)
 
 
 def _heard(address: StreamAddress, error: stream.StreamError) -> Tuple[bytes, stream.StreamError]:

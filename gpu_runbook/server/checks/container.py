@@ -36,7 +36,9 @@ def judge(name: str, container: str, found: Optional[Container], now: float) -> 
         figures["up"] = round(max(age, 0.0), 1)
     if found.health:
         figures["health"] = found.health
-    hint = f"see docker logs --tail 20 {container} on the server"
+    hint = f"fab logs {container} --tail 20"
+    if found.state == "paused":
+        hint = f"docker unpause {container} on the server lets it go on"
     if found.restarting or (found.state == "running" and restarts and -LOOP < age < LOOP):
         sentence = f"crash loop: the engine has started {container} again {humanize.several(restarts, 'time')}"
         return Check(name, CRITICAL, sentence + _ending(found), {**figures, "loop": True}, hint)

@@ -38,7 +38,7 @@ def lacks(folder: Directory) -> Iterator[Lack]:
         found = guarded.found(path)
     except FileNotFoundError:
         may = may_make(path) and (owner is None or may_give(*owner))
-        yield Lack(f"{path} is missing", MAKE, _make(folder), may)
+        yield Lack(f"{path} is missing", MAKE, _make(folder, may), may)
         return
     except OSError as error:
         yield Lack(f"{path} cannot be seen: {error.strerror}")
@@ -86,8 +86,9 @@ def hint(found: Sequence[Lack]) -> str:
     return "; ".join(said + ([f"as root: {' && '.join(commands)}"] if commands else []))
 
 
-def _make(folder: Directory) -> str:
-    owner = ids(folder.owner)
+def _make(folder: Directory, mine: bool) -> str:
+    """What root makes belongs to this login all the same, unless hosts.yaml says whose it is."""
+    owner = ids(folder.owner) or (None if mine else (os.geteuid(), os.getegid()))
     given = ["-o", str(owner[0]), "-g", str(owner[1])] if owner else []
     mode = MODE if folder.mode is None else folder.mode
     return shlex.join(["install", "-d", "-m", f"{mode:04o}", *given, folder.path])

@@ -37,6 +37,7 @@ FAMILIES = {
     "slowdowns": (FAULTS[4][0], FAULTS[5][0]),
     CUT: (MIG,),
 }
+COOL = "see that its fans turn and the air they draw is cool; hosts.yaml says from which temperature on"
 OLDER, NEWER = "clocks_throttle_reasons.", "clocks_event_reasons."  # drivers from 535 on know it by both names
 ROWS = "remapped rows"  # which 535 and older drivers tell in a query of its own
 
@@ -165,8 +166,8 @@ def judge(
     cards = [_card(_whole(one, more or {})) for one in found.cards]
     gpus = [_figures(card) for card in cards]
     figures = {"expected": expected.count, "gpus": gpus}
-    findings = [finding for card in cards for finding in [*_faults(card), *_heat(card, expected)]]
-    hint = HINT
+    hot = [finding for card in cards for finding in _heat(card, expected)]
+    findings = [finding for card in cards for finding in _faults(card)] + hot
     known = nvidia_smi.known_trouble(found.beside) if cards else None
     if known:
         findings.insert(0, (CRITICAL, f"nvidia-smi says {quoted(known[0])}"))
@@ -176,7 +177,7 @@ def judge(
         level = CRITICAL if CRITICAL in dict(findings) else WARNING
         said = [sentence for _, sentence in findings]
         known = known or nvidia_smi.known_trouble(said)
-        hint = known[1] if known else HINT
+        hint = known[1] if known else COOL if findings == hot else HINT
     else:
         level, said, hint = OK, [_summary(gpus), *parts], ""
     said += _gaps(cards, untold)

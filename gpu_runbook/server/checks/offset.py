@@ -80,7 +80,7 @@ def judge_movement(name: str, pursuit: Pursuit, before: Position, after: Positio
     if after.value > before.value:
         return Check(name, OK, f"offset advances, {after.value - before.value} since the first look, {wait}", figures)
     sentence = f"offset {after.value} does not advance (unchanged for {humanize.span(unchanged)}), {wait}"
-    return Check(name, WARNING, sentence, figures, f"see docker logs --tail 20 {pursuit.container} on the server")
+    return Check(name, WARNING, sentence, figures, f"fab logs {pursuit.container} --tail 20")
 
 
 def _backlog(file: OffsetFile, position: Position, bounds: Bounds) -> int:

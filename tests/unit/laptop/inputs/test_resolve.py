@@ -67,6 +67,27 @@ def complaints(inventory: Inventory) -> list[str]:
     return [line.strip() for line in caught.value.message.splitlines()[1:]]
 
 
+def test_a_hint_is_of_what_is_wrong(tmp_path: Path) -> None:
+    hints = {}
+    for what, template, change in (("unset", "a: 1\n", {"RABBITMQ_PORT": ""}), ("quotes", 'a: "{{ root }}"\n', {})):
+        write_env(tmp_path, **change)
+        write_env(tmp_path, "other.env")
+        with pytest.raises(BadInput) as caught:
+            resolved(project(tmp_path, template=template))
+        hints[what] = caught.value.hint
+    assert ".env.example" in hints["unset"] and "write no quotes" not in hints["unset"]
+    assert "write no quotes" in hints["quotes"] and ".env.example" not in hints["quotes"]
+
+
+def test_a_stream_knows_the_variables_that_hosts_yaml_names(tmp_path: Path) -> None:
+    write_env(tmp_path, QUEUE_HOST="queue.lan")
+    write_env(tmp_path, "other.env", QUEUE_HOST="queue.lan")
+    hosts = HOSTS.replace("{name: messages}", "{name: messages, host_variable: QUEUE_HOST}")
+    inventory = project(tmp_path, hosts)
+    found = resolved(inventory)["gpu-1"].stream(inventory.services["queue"])
+    assert found and (found.host, found.variables) == ("queue.lan", {"RABBITMQ_HOST": "QUEUE_HOST"})
+
+
 def test_each_server_gets_what_its_own_env_and_root_make(tmp_path: Path) -> None:
     write_env(tmp_path)
     write_env(tmp_path, "other.env", API_TOKEN="another")
@@ -161,7 +182,7 @@ def test_a_host_and_a_port_that_are_none_and_a_template_that_breaks_are_named_to
     said = complaints(project(tmp_path, template="token: '{{ API_TOKEN }}'\n"))
     assert f"{tmp_path}/.env: RABBITMQ_HOST is not a host name or an address" in said
     assert f"{tmp_path}/other.env: RABBITMQ_PORT is not a port from 1 to 65535" in said
-    assert any("queue.j2: an expression does not stand alone" in line for line in said)
+    assert any("queue.j2:1 has quotes around an expression: '{{ API_TOKEN }}'" in line for line in said)
 
 
 def test_a_missing_env_and_a_missing_template_are_named_together(tmp_path: Path) -> None:

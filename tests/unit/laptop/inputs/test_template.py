@@ -138,9 +138,18 @@ def test_numbers_and_nothing_keep_their_kind(tmp_path: Path) -> None:
         ("a: {{ {'b': 1}[X] }}\n", "config.yaml.j2:1 does not render: UndefinedError."),
         ("a: {{ [X] }}\n", "an expression is neither text nor a number nor nothing"),
         ("a: 1\n{% include X %}\n", "config.yaml.j2:2 is no template: it is to be one file, that includes, imports"),
-        ('a: "{{ X }}"\n', "renders to broken YAML (line 1 of the result)."),
+        (
+            'b: 1\na: "{{ X }}/m"\n',
+            """config.yaml.j2:2 has quotes around an expression: "{{ X }}/m" (line 2 of the result); """
+            """write {{ X ~ "/m" }}.""",
+        ),
+        (
+            "a: '{{ X }} s3cret x'\n",
+            "quotes around an expression: '{{ X }} …' (line 1 of the result); write {{ X ~ ' …' }}.",
+        ),
+        ('"{{ X }}"', 'config.yaml.j2:1 has quotes around an expression: "{{ X }}" (line 1 of the result)'),
         ("b: 1\na: {{ X }}/more\n", "renders to broken YAML (line 2 of the result)."),
-        ("b: 1\na: '{{ X }}'\n", "an expression does not stand alone (line 2 of the result)."),
+        ("b: 1\na: '{{ X }}'\n", "config.yaml.j2:2 has quotes around an expression: '{{ X }}' (line 2 of the result)"),
         ("a: |\n  {{ X }}\n", "an expression does not stand alone"),
         ("a: 1 # {{ X }}\n", "an expression does not stand alone"),
         ("a: {{ X }}\na: 1\n", "an expression does not stand alone"),

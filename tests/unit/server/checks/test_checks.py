@@ -17,7 +17,7 @@ from gpu_runbook.protocol.check import CRITICAL, OK, UNKNOWN, WARNING, Check
 from gpu_runbook.protocol.consumer import OffsetFile, StreamAddress
 from gpu_runbook.protocol.errors import Refusal
 from gpu_runbook.protocol.health import Expected
-from gpu_runbook.server.checks import container, disk, gpu, log_tail, nvidia_smi
+from gpu_runbook.server.checks import broker, container, disk, gpu, log_tail, nvidia_smi
 from gpu_runbook.server.checks import offset as progress
 from gpu_runbook.server.checks.gpu import BASIC, FAULTS
 from gpu_runbook.server.checks.hung_nvidia_smi import Asking, stuck
@@ -426,6 +426,46 @@ def test_who_speaks_something_else_is_told_as_what_by_the_row_of_the_offset_too(
     monkeypatch.setattr(offsets, "read", lambda file: Position(5, time.time()))
     check = progress.check("offset", PURSUIT, "", 0.0)
     assert (check.level, words in check.sentence, todo in check.hint) == (UNKNOWN, True, True), check
+
+
+def test_a_hint_names_the_variables_of_hosts_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"RABBITMQ_HOST": "RABBITMQ_PORT", "RABBITMQ_PORT": "QUEUE_PORT"}
+    address = StreamAddress("h", 5552, "s", variables=own)
+    refused = StreamError("refused", "h:5552 refused the connection")
+
+    def greet(_: StreamAddress) -> bytes:
+        raise refused
+
+    monkeypatch.setattr(stream, "greet", greet)
+    hint = "see that RabbitMQ runs, and that RABBITMQ_PORT and QUEUE_PORT name it"
+    assert broker.check("RabbitMQ reachable", address).hint == broker.told(address, refused)[1] == hint
+    monkeypatch.setattr(stream, "greet", lambda _: b"AMQP")
+    asked = "set QUEUE_PORT to the broker's stream port"
+    assert broker.check("RabbitMQ reachable", address).hint.startswith(asked)
+    assert broker.told(address, StreamError("not-a-stream-port", "", b"AMQP"))[1].startswith(asked)
+    unset = StreamError("login", "")
+    assert "RABBITMQ_MONITOR_USER and RABBITMQ_MONITOR_PASSWORD" in broker.told(address, unset)[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("exited", "fab logs annotation-queue --tail 20"),
+        ("paused", "docker unpause annotation-queue on the server lets it go on"),
+    ],
+)
+def test_a_hint_of_a_container_names_what_helps(status: str, hint: str) -> None:
+    assert container.judge("alive", "annotation-queue", seen(status), time.time()).hint == hint
+
+
+@pytest.mark.parametrize(
+    ("heat", "errors", "hint"),
+    [("95", "0", gpu.COOL), ("95", "1", nvidia_smi.HINT), ("40", "1", nvidia_smi.HINT), ("40", "0", "")],
+    ids=["hot", "hot and broken", "broken", "well"],
+)
+def test_a_hot_gpu_is_to_be_cooled_and_a_broken_one_looked_for(heat: str, errors: str, hint: str) -> None:
+    text = card(0, temperature__gpu=heat, ecc__errors__uncorrected__volatile__total=errors)
+    assert gpu.judge("GPUs", Expected(1, 85, 90), FIELDS, Ended((), 0, text, "", 0.1)).hint == hint
 
 
 class NoLog(docker_answers.Answering):

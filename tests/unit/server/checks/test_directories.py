@@ -66,7 +66,8 @@ def test_what_this_login_may_not_do_is_left_to_root(tmp_path: Path, no_root: Non
         [Directory(f"{tmp_path}/closed/x/y"), Directory(f"{tmp_path}/mine"), Directory(f"{tmp_path}/theirs", "7:8")],
     )
     assert (row.level, row.figures) == (CRITICAL, {"directories": 3, "lacking": 3})
-    commands = f"install -d -m 0755 {tmp_path}/closed/x/y && install -d -m 0755 -o 7 -g 8 {tmp_path}/theirs"
+    mine = f"-o {os.geteuid()} -g {os.getegid()}"
+    commands = f"install -d -m 0755 {mine} {tmp_path}/closed/x/y && install -d -m 0755 -o 7 -g 8 {tmp_path}/theirs"
     assert row.hint == f"fab setup; as root: {commands}"
     assert directories.check("tree", [Directory(f"{tmp_path}/theirs", "7:8")]).hint.startswith("as root: ")
     assert directories.check("tree", [Directory(f"{tmp_path}/mine")]).hint == "fab setup"
