@@ -14,7 +14,7 @@ from fabric import Config
 from invoke import tasks
 from invoke.exceptions import Exit
 
-from . import command_line, encoding, errors
+from . import command_line, encoding, errors, surroundings
 
 Arguments = ParamSpec("Arguments")
 
@@ -62,6 +62,7 @@ def guarded(task: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
         from gpu_runbook.laptop.terminal import interrupts
 
         encoding.fit(document=bool(kwargs.get("json")))
+        surroundings.complete()
         interrupts.listen()
         try:
             code = task(*args, **kwargs)

@@ -133,7 +133,7 @@ class SshConfig:
             _readable(file, needed=file == source.file)
         reading = _Reading(server, asked, tuple(files))
         ssh = shutil.which("ssh")
-        if ssh:
+        if ssh and _entry():
             return _settings(reading, _ask(ssh, server, asked, source))
         return _settings(reading, config_file.lookup(files, asked.host, asked.user, asked.port))
 
@@ -208,10 +208,16 @@ def _files_for(source: Source) -> Iterator[tuple[tuple[str, ...], int]]:
 
 
 def _home() -> Path:
+    entry = _entry()
+    return Path(entry.pw_dir) if entry else Path.home()
+
+
+def _entry() -> pwd.struct_passwd | None:
+    """That of /etc/passwd; for a user without one, as in a container, ssh does nothing."""
     try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:  # a user without a name: ssh says so itself
-        return Path.home()
+        return pwd.getpwuid(os.getuid())
+    except KeyError:
+        return None
 
 
 def _settings(reading: _Reading, said: Said) -> Hop:
@@ -274,10 +280,8 @@ def _settings(reading: _Reading, said: Said) -> Hop:
 def _tokens(host: str, alias: str, asked: Destination, jump: str) -> dict[str, str]:
     """What stands for %x in ssh_config, but for those that are known last."""
     here = socket.gethostname()
-    try:
-        local = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        local = str(os.getuid())
+    entry = _entry()
+    local = entry.pw_name if entry else str(os.getuid())
     return {
         "%": "%",
         "d": str(Path.home()),
