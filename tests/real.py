@@ -73,11 +73,13 @@ _TREE = r"""
 import hashlib, json, os, stat, sys
 found = {}
 for directory, names, files in (entry for root in sys.argv[1:] for entry in os.walk(root)):
-    for name in names + files:
-        path = os.path.join(directory, name)
-        status = os.lstat(path)
-        plain = stat.S_ISREG(status.st_mode)
-        digest = hashlib.sha256(open(path, "rb").read()).hexdigest() if plain else ""
+    for path in (os.path.join(directory, name) for name in names + files):
+        try:
+            status = os.lstat(path)
+            plain = stat.S_ISREG(status.st_mode)
+            digest = hashlib.sha256(open(path, "rb").read()).hexdigest() if plain else ""
+        except FileNotFoundError:  # a consumer that works has taken it elsewhere
+            continue
         found[path] = [stat.filemode(status.st_mode), status.st_uid, status.st_gid, status.st_size * plain, digest]
 print(json.dumps(found))
 """

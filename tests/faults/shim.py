@@ -99,7 +99,7 @@ def wait_for_point(sandbox: Sandbox, point: Point, ended: Callable[[], bool], se
     until = time.monotonic() + seconds
     reached = sandbox.server.root / f"{HERE}/reached".lstrip("/")  # seen from outside: asking inside takes a process
     while time.monotonic() < until:
-        if reached.exists():
+        if reached.exists() and reached.stat().st_size:  # it is made first, and written afterwards
             return True
         if ended():
             return reached.exists()

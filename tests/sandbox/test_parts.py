@@ -90,9 +90,9 @@ def test_equal_snapshots_mean_that_nothing_changed(server: Sandbox) -> None:
 
 def test_a_container_that_runs_while_another_does_is_seen_as_an_overlap(server: Sandbox) -> None:
     begun = time.time()
-    first, second = (real.started_consumer(server, "bad-idle", name=name) for name in ("first", "second"))
+    first, second = (real.started_consumer(server, "bad-idle", name) for name in ("first", "second"))
     real.docker(server, "kill", "first")
-    third = real.started_consumer(server, "bad-idle", name="third")
+    third = real.started_consumer(server, "bad-idle", "third")
     ran = real.running_intervals(server, begun)
     assert real.overlap(ran[first], ran[second])
     assert not real.overlap(ran[first], ran[third])
