@@ -124,7 +124,7 @@ def run_on(
     """Run a program in a machine and wait for it. `Defect` when it fails and `check` is true."""
     done = subprocess.run(inside(machine, argv, user), input=input, capture_output=True, text=True, check=False)
     if check and done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]  # docker ends with advice
         raise Defect(f"`{' '.join(argv[:3])}` on the sandbox's {machine.hostname} failed: {' '.join(said)}")
     return done
 
