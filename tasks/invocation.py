@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +152,11 @@ class Invocation:
         for text in session.notices:
             self.screen.say(f"{session.host.name}: {text}", "yellow")
 
+    def _say_untouched(self, begun: Set[str]) -> None:
+        left = [host.name for host in self.hosts if host.name not in begun]
+        if left:
+            self.screen.say(f"{', '.join(left)}: not asked any more, nothing was changed there", "yellow")
+
     def change_each(self, change: Callable[[Session], Mapping[str, object]]) -> list[Result]:
         """What became of one server after the other; the first failure or Ctrl-C ends it, with the results up to it."""
         results: list[Result] = []
@@ -167,6 +172,7 @@ class Invocation:
         except RunbookError as error:
             if results:
                 results[-1] |= error.as_result()
+                self._say_untouched({str(result["server"]) for result in results})
             error.results = results
             raise
         return results

@@ -141,10 +141,11 @@ def pushed(session: Session, inventory: Inventory, host: Host, wish: EnvWish, sc
     done = read(server, Compared, answer, "env", ASK_AGAIN)
     screen.say(f"{server}: {paths} {'was' if len(changing) == 1 else 'were'} written", "green")
     for file in changing:
-        if file.service in wish.consumers:
+        if file.service in wish.consumers and file.state != MISSING:
             screen.say(f"  what runs has read the old one: fab restart {file.service}", "dim")
         else:
-            screen.say(f"  the next run of {file.service} reads it", "dim")
+            begin = "next start" if file.service in wish.consumers else "next run"
+            screen.say(f"  the {begin} of {file.service} reads it", "dim")
     return {**as_result(server, done), "outcome": "done" if done.written else "up-to-date", "run": done.written}
 
 

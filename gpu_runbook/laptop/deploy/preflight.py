@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from gpu_runbook.common import humanize
 from gpu_runbook.laptop.errors import BadInput
 from gpu_runbook.laptop.inputs.resolve import Resolved
 from gpu_runbook.laptop.inventory.image_tag import short
@@ -44,7 +45,9 @@ def names(inventory: Inventory, services: Sequence[Service]) -> list[str]:
 def skips(inventory: Inventory, services: Sequence[Service], rows: Sequence[str], reason: str | None) -> dict[str, str]:
     """Row -> why it is gone past. Raises BadInput for a row that is none or must hold, and without a reason."""
     if bool(rows) != bool(reason):
-        raise BadInput("--skip and --reason are given together", 'fab deploy --skip "training CI" --reason "…"')
+        example = rows[0] if rows else names(inventory, services)[0]
+        hint = f'fab deploy --skip "{printable(example)}" --reason "…"'
+        raise BadInput("--skip and --reason are given together", hint)
     known = {name.lower(): name for name in names(inventory, services)}
     chosen = {}
     for row in rows:
@@ -68,14 +71,14 @@ def env_row(resolved: Resolved, look: Snapshot) -> Check:
         hint = "set them; .env.example says what each is for"
         return Check(ENV, CRITICAL, "; ".join(resolved.missing), {"missing": len(resolved.missing)}, hint)
     release = look.record.find(look.record.current)
-    count = {"variables": len(look.variables)}
+    count, said = {"variables": len(look.variables)}, humanize.several(len(look.variables), "variable")
     if release is None or not release.variables:
-        return Check(ENV, OK, f"{len(look.variables)} variables; no release to compare them with", count)
+        return Check(ENV, OK, f"{said}; no release to compare them with", count)
     changed = [
         _changed(look, release, name) for name, now in look.variables.items() if release.variables.get(name) != now
     ]
     if not changed:
-        return Check(ENV, OK, f"{len(look.variables)} variables, as in release {release.id}", count)
+        return Check(ENV, OK, f"{said}, as in release {release.id}", count)
     hint = "if that value is the right one, take it over into your .env; a deploy puts yours in its place"
     if resolved.host.env.server:
         hint = f"if that value is the right one, take it over into {resolved.env.source}; a deploy takes what is there"

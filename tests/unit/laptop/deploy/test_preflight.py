@@ -142,6 +142,19 @@ def test_a_variable_that_differs_is_named_with_who_brought_the_present_value_and
     )
 
 
+def test_variables_are_counted_as_people_count(scene: Scene) -> None:
+    assert preflight.env_row(scene.resolved, scene.look).sentence == "1 variable, as in release r3"
+    two = scene.seeing(variables={"A": "a", "B": "b"}).with_record(releases=())
+    assert preflight.env_row(two.resolved, two.look).sentence.startswith("2 variables; ")
+
+
+def test_what_is_wrong_with_a_skip_is_shown_with_a_row_that_is_there(scene: Scene) -> None:
+    for rows, reason, example in ((["disk space"], None, "disk space"), ([], "why", f"{QUEUE} image")):
+        with pytest.raises(BadInput) as caught:
+            preflight.skips(scene.inventory, scene.services, rows, reason)
+        assert caught.value.hint == f'fab deploy --skip "{example}" --reason "…"'
+
+
 def with_tags(scene: Scene, *tags: tuple[str, bool, str]) -> Scene:
     """The queue's tag in each release, the newest first: whether it was given, and by whom."""
     releases = []

@@ -119,7 +119,8 @@ def invoked(monkeypatch: pytest.MonkeyPatch) -> Invocation:
     monkeypatch.setattr(Invocation, "sessions", lambda self: iter([session("gpu-1"), session("gpu-2")]))
     invocation = Invocation.__new__(Invocation)
     invocation.screen = screen.Screen(out=io.StringIO())
-    monkeypatch.setattr(Invocation, "hosts", (1, 2), raising=False)
+    hosts = [SimpleNamespace(name=name) for name in ("gpu-1", "gpu-2")]
+    monkeypatch.setattr(Invocation, "hosts", hosts, raising=False)
     return invocation
 
 
@@ -138,6 +139,25 @@ def test_of_several_servers_what_was_done_until_then_is_told(monkeypatch: pytest
             each(done_then_interrupted)
         first, second = raised.value.results
         assert (first["done"], second["outcome"]) == (True, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [("gpu-1", "gpu-2: not asked any more, nothing was changed there\n"), ("gpu-2", "")],
+    ids=["the first", "the last"],
+)
+def test_servers_behind_one_that_failed_are_told_as_untouched(
+    fails: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(one: Any) -> dict[str, object]:
+        if one.host.name == fails:
+            raise LostContact(f"{fails}: it is gone")
+        return {"done": True}
+
+    invocation = invoked(monkeypatch)
+    with pytest.raises(LostContact):
+        invocation.change_each(change)
+    assert isinstance(invocation.screen.out, io.StringIO) and invocation.screen.out.getvalue() == said
 
 
 def test_whoever_leaves_a_server_is_told_so_and_not_how_many_gave_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
