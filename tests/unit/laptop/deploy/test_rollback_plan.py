@@ -86,6 +86,8 @@ def test_a_release_that_is_not_on_record_is_bad_input_and_the_known_are_named(sc
     with pytest.raises(BadInput, match="gpu-1 has no release r9") as caught:
         planned(scene, to="r9")
     assert caught.value.hint == "known: r3, r2, r1"
+    with pytest.raises(BadInput, match=r'^gpu-1 has no release r33; did you mean "r3"\?$'):
+        planned(scene, to="r33")
 
 
 def test_where_there_is_nothing_to_go_back_to_it_is_refused(tmp_path: Path) -> None:
