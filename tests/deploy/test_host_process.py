@@ -106,8 +106,8 @@ def test_a_run_in_no_container_is_told_from_its_start_on_and_goes_on_through_a_d
     assert laptop.fab("deploy").status == 0
     moved = laptop.fab("deploy", "--tag", f"{QUEUE}=1.1,training=2.0")
     assert moved.status == 0, moved.all
-    told = f'training 2.0: for the next run only; process {first} ("python3 augment-train.py") of {LOGIN_USER} runs on'
-    assert told in moved.out
+    told = f'process {first} ("python3 augment-train.py") of {LOGIN_USER} runs on'
+    assert f"training 1.0 → 2.0: for the next run only; {told}" in moved.out
     assert f"of {LOGIN_USER} running for " in laptop.fab("status").out
     assert pids(sandbox, program) == [first, worker]
     assert SECRET not in moved.all + laptop.fab("status", "--json").all

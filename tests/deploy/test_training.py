@@ -48,7 +48,7 @@ def test_a_training_run_goes_on_through_deploys_a_failure_and_a_rollback(laptop:
     old = image_id(laptop, current)
     moved = laptop.fab("deploy", "--tag", f"{QUEUE}=1.1,training=2.0")
     assert moved.status == 0, moved.all
-    assert "training 2.0: for the next run only; training runs on untouched" in moved.out
+    assert "training 1.0 → 2.0: for the next run only; training runs on untouched" in moved.out
     new = image_id(laptop, current)
     assert new != old == inspected(laptop.sandbox, training)["Image"]
     watched(laptop, settle=1, window=60)  # it may take its time until it ends
