@@ -56,7 +56,7 @@ def main() -> int:
 def _show(sandbox: Sandbox, screen: Screen) -> int:
     begun = time.time()
     first = len(set(_written(sandbox))) + 1
-    screen.say(f"\nA producer publishes {COUNT} numbered messages to the stream, {RATE} a second.", "bold")
+    _next(screen, f"A producer publishes {COUNT} numbered messages to the stream, {RATE} a second.")
     producer = start_publishing(sandbox, COUNT, RATE, first)
     _fab(screen, "The first deploy puts a consumer there.", "deploy", "--hosts", HOST)
     _fab(screen, "How is the server?", "health", "--hosts", HOST)
@@ -68,7 +68,7 @@ def _show(sandbox: Sandbox, screen: Screen) -> int:
     _fab(screen, "Another model is put in force, and the one before it back.", "models.use", OTHER_MODEL)
     _fab(screen, "", "models.rollback")
     _fab(screen, "", "models")
-    screen.say("\nThe consumer reads what is left …")
+    _next(screen, "The consumer reads what is left …")
     tally = _tally(sandbox, finish(producer), first, begun)
     _conclude(screen, tally)
     return 0 if not (tally.lost or tally.twice or tally.together) else 1
@@ -84,9 +84,16 @@ def _refuse_another_server(sandbox: Sandbox) -> None:
         )
 
 
+def _next(screen: Screen, text: str) -> None:
+    """Something else begins; what, where that is not plain."""
+    screen.say("")
+    if text:
+        screen.say(text, "bold")
+
+
 def _fab(screen: Screen, why: str, *words: str, ends: int = 0) -> None:
     """`ends`: the exit status that it has to end with."""
-    screen.say(f"\n{why}" if why else "", "bold")
+    _next(screen, why)
     screen.say(f"$ fab {shlex.join(words)}", "cyan")
     ended = subprocess.run([sys.executable, "-m", "fabric", *words], cwd=CHECKOUT, check=False)
     if ended.returncode != ends:
@@ -126,12 +133,13 @@ def _ran_together(events: Sequence[dict[str, object]]) -> bool:
 def _conclude(screen: Screen, tally: Tally) -> None:
     good = not (tally.lost or tally.twice or tally.together)
     together = "two consumers ran at once" if tally.together else "never two consumers at once"
+    screen.say("")
     screen.say(
-        f"\n{tally.published} published, {tally.consumed} consumed, {tally.lost} lost, {tally.twice} seen twice; "
+        f"{tally.published} published, {tally.consumed} consumed, {tally.lost} lost, {tally.twice} seen twice; "
         f"three deploys, two ways back, {together}.",
         "bold green" if good else "bold red",
     )
-    screen.say("\nWhat to type next (after . .venv/bin/activate):")
+    _next(screen, "What to type next (after . .venv/bin/activate):")
     for command, why in (
         ("fab --list", "everything there is"),
         ("fab status", "what runs, and which releases are kept"),
