@@ -80,7 +80,7 @@ def _script(name: str) -> str:
 
 def _stream(laptop: Laptop) -> str:
     known = laptop.variables
-    address = (known["RABBITMQ_HOST"], int(known["RABBITMQ_PORT"]), known["RABBITMQ_STREAM"])
+    address = (known["RABBITMQ_HOST"], int(known["RABBITMQ_PORT"]), known["RABBITMQ_QUEUE_NAME"])
     login = (known["RABBITMQ_MONITOR_USER"], known["RABBITMQ_MONITOR_PASSWORD"])
     return _script("stream").replace("ADDRESS\n", f"HOST, PORT, STREAM, USER, PASSWORD = {(*address, *login)!r}\n")
 
