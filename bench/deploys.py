@@ -35,7 +35,10 @@ def distance(laptop: Laptop, count: int) -> list[Figure]:
 
 
 def network(laptop: Laptop) -> list[Figure]:
-    """Connections and channels of a deploy whose images have yet to be pulled, counted by sshd."""
+    """Connections and channels of a deploy whose images have yet to be pulled, counted by sshd.
+
+    The channels: the look, what the registry says of images that are new, the fetch, the run.
+    """
     figures = []
     deploys = {
         "one service": ["--service", QUEUE, "--tag", "1.1"],
@@ -48,7 +51,7 @@ def network(laptop: Laptop) -> list[Figure]:
         connections, channels = new.count("Accepted publickey"), new.count("Starting session")
         figures += [
             Figure(f"connections of a deploy of {what}", connections, "", 1),
-            Figure(f"channels of a deploy of {what}", channels, "", 3),
+            Figure(f"channels of a deploy of {what}", channels, "", 4),
         ]
     return figures
 
