@@ -51,7 +51,7 @@ def network(laptop: Laptop) -> list[Figure]:
         connections, channels = new.count("Accepted publickey"), new.count("Starting session")
         figures += [
             Figure(f"connections of a deploy of {what}", connections, "", 1),
-            Figure(f"channels of a deploy of {what}", channels, "", 4),
+            Figure(f"channels of a deploy of {what}", channels, "", 3),
         ]
     return figures
 
